@@ -1,0 +1,171 @@
+//! The codec of one routing object: a versioned, sorted list of routes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::route::Route;
+
+/// How many buckets the routes are spread over.
+pub const BUCKETS: u16 = 256;
+
+/// The version of the format that this build writes and reads. Any change of meaning raises it.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The number of a bucket, 0 to 255.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BucketId(pub u8);
+
+impl BucketId {
+    /// Every bucket, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).map(Self)
+    }
+}
+
+impl fmt::Display for BucketId {
+    /// Three digits, so that names of routing objects sort.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03}", self.0)
+    }
+}
+
+impl FromStr for BucketId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        s.parse().map(Self)
+    }
+}
+
+/// The first 16 bytes of the SHA-256 of a bucket's encoded bytes: what gateways acknowledge in their Leases.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BucketHash([u8; 16]);
+
+impl BucketHash {
+    /// The hash of a bucket's encoded bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let mut short = [0; 16];
+        short.copy_from_slice(&digest[..16]);
+        Self(short)
+    }
+}
+
+impl fmt::Display for BucketHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for BucketHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for BucketHash {
+    type Err = hex::FromHexError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(s, &mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// One routing object: the routes of all subscriptions whose identity hashes to `bucket`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which of the 256 this is.
+    pub id: BucketId,
+    /// The routes, sorted by identity.
+    pub routes: Vec<Route>,
+}
+
+/// Why a routing object was refused. It is refused whole: the last good one stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// Not JSON, or not of the format's shape.
+    #[error("not a routing object: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Written by a newer (or much older) operator.
+    #[error("format version {found}, but this gateway reads version {FORMAT_VERSION}: upgrade the gateways first")]
+    Version {
+        /// The version that the object names.
+        found: u32,
+    },
+    /// A route that belongs elsewhere: the object was renamed or edited by hand.
+    #[error("route {id} belongs into bucket {expected}, not {found}")]
+    WrongBucket {
+        /// Identity of the route.
+        id: String,
+        /// Where it belongs.
+        expected: BucketId,
+        /// Where it was found.
+        found: BucketId,
+    },
+    /// Routes out of order or twice: the object was edited by hand.
+    #[error("route {id} is out of order or listed twice")]
+    Unsorted {
+        /// Identity of the route.
+        id: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Encoded<'a> {
+    version: u32,
+    bucket: BucketId,
+    routes: &'a [Route],
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decoded {
+    #[serde(rename = "version")]
+    _version: u32,
+    bucket: BucketId,
+    routes: Vec<Route>,
+}
+
+impl Bucket {
+    /// A bucket of these routes, sorted here.
+    pub fn new(id: BucketId, mut routes: Vec<Route>) -> Self {
+        routes.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { id, routes }
+    }
+
+    /// The bytes of the routing object: canonical, so that equal buckets have equal bytes and hashes.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Encoded { version: FORMAT_VERSION, bucket: self.id, routes: &self.routes })
+    }
+
+    /// Reads a routing object, all or nothing.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BucketError> {
+        // The version first: a later format may have any shape.
+        let header: Header = serde_json::from_slice(bytes)?;
+        if header.version != FORMAT_VERSION {
+            return Err(BucketError::Version { found: header.version });
+        }
+        let Decoded { bucket, routes, .. } = serde_json::from_slice(bytes)?;
+        for route in &routes {
+            let expected = route.id.bucket();
+            if expected != bucket {
+                return Err(BucketError::WrongBucket { id: route.id.to_string(), expected, found: bucket });
+            }
+        }
+        if let Some(pair) = routes.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+            return Err(BucketError::Unsorted { id: pair[1].id.to_string() });
+        }
+        Ok(Self { id: bucket, routes })
+    }
+}

@@ -1,0 +1,122 @@
+//! The five event types of the Ayla Datastream Service, and sets of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// What kind of device event a record carries (`metadata.event_type` on the wire).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventType {
+    /// A device went online or offline.
+    Connectivity,
+    /// A property of a device got a new value.
+    Datapoint,
+    /// A device acknowledged a value that was sent to it.
+    Datapointack,
+    /// A device reported where it is.
+    Location,
+    /// A device was registered to a user, or unregistered.
+    Registration,
+}
+
+/// The text is none of the five event types.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event type {0:?}: use connectivity, datapoint, datapointack, location or registration")]
+pub struct UnknownEventType(pub String);
+
+impl EventType {
+    /// All event types, in the order of their names.
+    pub const ALL: [Self; 5] = [
+        Self::Connectivity,
+        Self::Datapoint,
+        Self::Datapointack,
+        Self::Location,
+        Self::Registration,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connectivity => "connectivity",
+            Self::Datapoint => "datapoint",
+            Self::Datapointack => "datapointack",
+            Self::Location => "location",
+            Self::Registration => "registration",
+        }
+    }
+
+    /// The key of the event's body in its JSON object, as DSS documents it.
+    pub const fn body_key(self) -> &'static str {
+        match self {
+            Self::Connectivity => "connection",
+            Self::Datapoint | Self::Datapointack => "datapoint",
+            Self::Location => "location_event",
+            Self::Registration => "registration_event",
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EventType {
+    type Err = UnknownEventType;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|t| t.as_str() == s).ok_or_else(|| UnknownEventType(s.to_owned()))
+    }
+}
+
+/// A set of event types; serialised as a sorted list of names.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EventTypes(u8);
+
+impl EventTypes {
+    /// Whether `t` is in the set.
+    pub const fn contains(self, t: EventType) -> bool {
+        self.0 & (1 << t as u8) != 0
+    }
+
+    /// Whether the set has no member.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members, in the order of [`EventType::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = EventType> {
+        EventType::ALL.into_iter().filter(move |t| self.contains(*t))
+    }
+}
+
+impl FromIterator<EventType> for EventTypes {
+    fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
+        Self(types.into_iter().fold(0, |set, t| set | 1 << t as u8))
+    }
+}
+
+impl fmt::Debug for EventTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for EventTypes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventTypes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let set: Self = Vec::<EventType>::deserialize(deserializer)?.into_iter().collect();
+        if set.is_empty() {
+            return Err(D::Error::custom("eventTypes is empty"));
+        }
+        Ok(set)
+    }
+}

@@ -1,0 +1,25 @@
+//! The contract between the operator and the gateways.
+//!
+//! The operator renders every subscription into a [`Route`] and publishes the routes in 256 [`Bucket`]s;
+//! a gateway decodes the buckets into one [`RouteTable`] and swaps it in whole. This crate knows neither
+//! Kubernetes nor an async runtime, so both sides and every test can use it.
+
+mod bucket;
+mod event_type;
+mod filter;
+mod id;
+mod index;
+mod key;
+mod pattern;
+mod route;
+mod table;
+
+pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION};
+pub use event_type::{EventType, EventTypes, UnknownEventType};
+pub use filter::{EventFields, Filter};
+pub use id::SubscriptionId;
+pub use index::FilterIndex;
+pub use key::{KeyHash, KeyHashError};
+pub use pattern::Pattern;
+pub use route::{Heartbeat, Resume, Route};
+pub use table::{Matches, RouteTable};

@@ -1,0 +1,67 @@
+//! One subscription, as the gateways see it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event_type::EventTypes;
+use crate::filter::{EventFields, Filter};
+use crate::id::SubscriptionId;
+use crate::key::KeyHash;
+
+/// One subscription, validated and complete: nothing in it depends on a default of the reader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Which subscription this is.
+    #[serde(flatten)]
+    pub id: SubscriptionId,
+    /// `metadata.uid` of the subscription: tells a deleted and re-created one from the one before.
+    pub uid: String,
+    /// `metadata.generation` that this route was built from.
+    pub generation: i64,
+    /// SHA-256 of the stream key.
+    pub key_sha256: KeyHash,
+    /// A suspended subscription keeps its key but gets no stream (403).
+    pub suspended: bool,
+    /// The event types that pass.
+    pub event_types: EventTypes,
+    /// An event passes if any entry matches; no entry means every device.
+    pub filters: Vec<Filter>,
+    /// How the gateway finds out that a client is gone.
+    pub heartbeat: Heartbeat,
+    /// Where a client that names no position starts.
+    pub resume: Resume,
+}
+
+/// The heartbeat of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Seconds between two heartbeats (DSS: 30).
+    pub interval_seconds: u32,
+    /// Unanswered heartbeats after which the stream is closed (DSS SDK: 3).
+    pub missed_limit: u32,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { interval_seconds: 30, missed_limit: 3 }
+    }
+}
+
+/// Where a client that names no position starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Resume {
+    /// With the next event (as DSS does).
+    #[default]
+    Latest,
+    /// After the last event that an answered heartbeat acknowledged.
+    Committed,
+}
+
+impl Route {
+    /// Whether the event's type is wanted and any filter entry matches. Suspension is the session's business.
+    pub fn matches(&self, event: &EventFields<'_>) -> bool {
+        self.event_types.contains(event.event_type)
+            && (self.filters.is_empty() || self.filters.iter().any(|f| f.matches(event)))
+    }
+}

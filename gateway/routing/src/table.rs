@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct RouteTable;
+/// x
+pub struct Matches;

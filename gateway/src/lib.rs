@@ -1,1 +1,3 @@
-//! b
+//! The data plane of datastream.
+
+pub mod config;

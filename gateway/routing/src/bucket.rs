@@ -93,7 +93,9 @@ pub enum BucketError {
     #[error("not a routing object: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Written by a newer (or much older) operator.
-    #[error("format version {found}, but this gateway reads version {FORMAT_VERSION}: upgrade the gateways first")]
+    #[error(
+        "format version {found}, but this gateway reads version {FORMAT_VERSION}: upgrade the gateways first"
+    )]
     Version {
         /// The version that the object names.
         found: u32,
@@ -146,7 +148,11 @@ impl Bucket {
 
     /// The bytes of the routing object: canonical, so that equal buckets have equal bytes and hashes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Encoded { version: FORMAT_VERSION, bucket: self.id, routes: &self.routes })
+        serde_json::to_vec(&Encoded {
+            version: FORMAT_VERSION,
+            bucket: self.id,
+            routes: &self.routes,
+        })
     }
 
     /// Reads a routing object, all or nothing.
@@ -154,17 +160,25 @@ impl Bucket {
         // The version first: a later format may have any shape.
         let header: Header = serde_json::from_slice(bytes)?;
         if header.version != FORMAT_VERSION {
-            return Err(BucketError::Version { found: header.version });
+            return Err(BucketError::Version {
+                found: header.version,
+            });
         }
         let Decoded { bucket, routes, .. } = serde_json::from_slice(bytes)?;
         for route in &routes {
             let expected = route.id.bucket();
             if expected != bucket {
-                return Err(BucketError::WrongBucket { id: route.id.to_string(), expected, found: bucket });
+                return Err(BucketError::WrongBucket {
+                    id: route.id.to_string(),
+                    expected,
+                    found: bucket,
+                });
             }
         }
         if let Some(pair) = routes.windows(2).find(|pair| pair[0].id >= pair[1].id) {
-            return Err(BucketError::Unsorted { id: pair[1].id.to_string() });
+            return Err(BucketError::Unsorted {
+                id: pair[1].id.to_string(),
+            });
         }
         Ok(Self { id: bucket, routes })
     }

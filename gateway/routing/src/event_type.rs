@@ -23,7 +23,9 @@ pub enum EventType {
 
 /// The text is none of the five event types.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event type {0:?}: use connectivity, datapoint, datapointack, location or registration")]
+#[error(
+    "unknown event type {0:?}: use connectivity, datapoint, datapointack, location or registration"
+)]
 pub struct UnknownEventType(pub String);
 
 impl EventType {
@@ -68,7 +70,10 @@ impl FromStr for EventType {
     type Err = UnknownEventType;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|t| t.as_str() == s).ok_or_else(|| UnknownEventType(s.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|t| t.as_str() == s)
+            .ok_or_else(|| UnknownEventType(s.to_owned()))
     }
 }
 
@@ -89,7 +94,9 @@ impl EventTypes {
 
     /// The members, in the order of [`EventType::ALL`].
     pub fn iter(self) -> impl Iterator<Item = EventType> {
-        EventType::ALL.into_iter().filter(move |t| self.contains(*t))
+        EventType::ALL
+            .into_iter()
+            .filter(move |t| self.contains(*t))
     }
 }
 
@@ -113,7 +120,9 @@ impl Serialize for EventTypes {
 
 impl<'de> Deserialize<'de> for EventTypes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let set: Self = Vec::<EventType>::deserialize(deserializer)?.into_iter().collect();
+        let set: Self = Vec::<EventType>::deserialize(deserializer)?
+            .into_iter()
+            .collect();
         if set.is_empty() {
             return Err(D::Error::custom("eventTypes is empty"));
         }

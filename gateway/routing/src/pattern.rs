@@ -39,10 +39,18 @@ impl Pattern {
     /// ```
     pub fn matches(&self, value: &str) -> bool {
         let mut parts = self.0.split('*');
-        let Some(first) = parts.next() else { return value.is_empty() };
-        let Some(last) = parts.next_back() else { return value == first };
-        let Some(rest) = value.strip_prefix(first) else { return false };
-        let Some(mut middle) = rest.strip_suffix(last) else { return false };
+        let Some(first) = parts.next() else {
+            return value.is_empty();
+        };
+        let Some(last) = parts.next_back() else {
+            return value == first;
+        };
+        let Some(rest) = value.strip_prefix(first) else {
+            return false;
+        };
+        let Some(mut middle) = rest.strip_suffix(last) else {
+            return false;
+        };
         // Taking each literal part at its leftmost place leaves the most room for the next ones.
         for part in parts {
             match memchr::memmem::find(middle.as_bytes(), part.as_bytes()) {

@@ -44,7 +44,10 @@ pub struct Heartbeat {
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { interval_seconds: 30, missed_limit: 3 }
+        Self {
+            interval_seconds: 30,
+            missed_limit: 3,
+        }
     }
 }
 

@@ -1,0 +1,171 @@
+//! The last good routing objects, the table that they make, and what was refused.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use datastream_routing::{Bucket, BucketHash, BucketId, RouteTable};
+use tokio::sync::watch;
+
+/// One change that a [`ConfigSource`](super::ConfigSource) saw.
+#[derive(Debug)]
+pub enum ConfigUpdate {
+    /// A routing object is there or has changed.
+    Set {
+        /// Its name (Secret or file), for reports.
+        object: String,
+        /// Its bytes, as [`Bucket::encode`] wrote them.
+        bytes: Vec<u8>,
+    },
+    /// A routing object is gone. Operators empty objects and never delete them, so this is a mistake:
+    /// the last good content stays in force and the loss is reported.
+    Remove {
+        /// Its name.
+        object: String,
+    },
+    /// Everything that existed when the source started (or restarted) has been set.
+    Synced,
+}
+
+/// What is in force, for acknowledgement (`held`) and reports. A new value for every batch of updates.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigState {
+    /// Whether a first complete set of routing objects has been seen; before, the gateway is not ready.
+    pub synced: bool,
+    /// The hash of every bucket in force.
+    pub held: BTreeMap<BucketId, BucketHash>,
+    /// Objects that were refused whole or that are gone, with the reason. Their last good content stays in force.
+    pub refused: BTreeMap<String, String>,
+    /// Why the source cannot be reached at the moment, if so. The table stays in force.
+    pub source_error: Option<String>,
+}
+
+/// Keeps the last good content of every routing object and swaps a new [`RouteTable`] in when any changes.
+#[derive(Debug)]
+pub struct ConfigStore {
+    table: ArcSwap<RouteTable>,
+    /// Held only while a batch is applied, never across an await.
+    objects: Mutex<BTreeMap<String, Object>>,
+    state: watch::Sender<Arc<ConfigState>>,
+}
+
+#[derive(Debug)]
+struct Object {
+    bucket: Bucket,
+    hash: BucketHash,
+}
+
+impl Default for ConfigStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ConfigStore {
+    /// An empty store, not yet synced.
+    pub fn new() -> Self {
+        Self {
+            table: ArcSwap::default(),
+            objects: Mutex::default(),
+            state: watch::Sender::new(Arc::default()),
+        }
+    }
+
+    /// The table in force.
+    pub fn table(&self) -> Arc<RouteTable> {
+        self.table.load_full()
+    }
+
+    /// What is in force, and a wake-up for every change of it. The table is always swapped before.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<ConfigState>> {
+        self.state.subscribe()
+    }
+
+    /// What is in force now.
+    pub fn state(&self) -> Arc<ConfigState> {
+        self.state.borrow().clone()
+    }
+
+    /// Says why the source cannot be reached (`None`: it can again).
+    pub fn set_source_error(&self, error: Option<String>) {
+        self.state.send_if_modified(|state| {
+            let changed = state.source_error != error;
+            if changed {
+                Arc::make_mut(state).source_error = error;
+            }
+            changed
+        });
+    }
+
+    /// Applies a batch of updates as one: at most one new table, at most one wake-up.
+    pub fn apply(&self, updates: Vec<ConfigUpdate>) {
+        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = ConfigState::clone(&self.state());
+        let mut changed = false;
+        for update in updates {
+            match update {
+                ConfigUpdate::Set { object, bytes } => {
+                    let hash = BucketHash::of(&bytes);
+                    if objects.get(&object).is_some_and(|o| o.hash == hash) {
+                        state.refused.remove(&object);
+                        continue;
+                    }
+                    match decode(&objects, &object, &bytes) {
+                        Ok(bucket) => {
+                            state.refused.remove(&object);
+                            state.held.insert(bucket.id, hash);
+                            objects.insert(object, Object { bucket, hash });
+                            changed = true;
+                        }
+                        Err(reason) => {
+                            tracing::error!(
+                                object,
+                                reason,
+                                "routing object refused; the last good one stays in force"
+                            );
+                            state.refused.insert(object, reason);
+                        }
+                    }
+                }
+                ConfigUpdate::Remove { object } => {
+                    if objects.contains_key(&object) {
+                        tracing::error!(
+                            object,
+                            "routing object is gone; its last good content stays in force"
+                        );
+                        state.refused.insert(
+                            object,
+                            "deleted; its last good content stays in force".to_owned(),
+                        );
+                    } else {
+                        state.refused.remove(&object);
+                    }
+                }
+                ConfigUpdate::Synced => state.synced = true,
+            }
+        }
+        if changed {
+            self.table.store(Arc::new(RouteTable::new(
+                objects.values().map(|o| &o.bucket),
+            )));
+        }
+        drop(objects);
+        self.state.send_replace(Arc::new(state));
+    }
+}
+
+fn decode(
+    objects: &BTreeMap<String, Object>,
+    object: &str,
+    bytes: &[u8],
+) -> Result<Bucket, String> {
+    let bucket = Bucket::decode(bytes).map_err(|e| e.to_string())?;
+    // Two objects for one bucket would make the table depend on which came last.
+    match objects
+        .iter()
+        .find(|(name, o)| o.bucket.id == bucket.id && *name != object)
+    {
+        Some((other, _)) => Err(format!("bucket {} is already held by {other}", bucket.id)),
+        None => Ok(bucket),
+    }
+}

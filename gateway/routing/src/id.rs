@@ -52,6 +52,9 @@ mod tests {
             SubscriptionId::new("default", "all-events").bucket(),
             BucketId(216)
         );
-        assert_eq!(SubscriptionId::new("team-a", "leds").bucket(), BucketId(125));
+        assert_eq!(
+            SubscriptionId::new("team-a", "leds").bucket(),
+            BucketId(125)
+        );
     }
 }

@@ -30,6 +30,11 @@ impl Pattern {
         self.0.split('*').next().unwrap_or_default()
     }
 
+    /// The literal text after the last `*` (all of it if there is none).
+    pub fn suffix(&self) -> &str {
+        self.0.rsplit('*').next().unwrap_or_default()
+    }
+
     /// Whether `value` matches: linear in the length of the value for each literal part.
     ///
     /// ```

@@ -1,0 +1,81 @@
+//! The index finds exactly the routes that a scan over all routes would find.
+
+use datastream_routing::{
+    EventFields, EventType, Filter, Heartbeat, KeyHash, Matches, Pattern, Resume, Route,
+    RouteTable, SubscriptionId,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn items() -> impl Strategy<Value = Vec<Pattern>> {
+    vec("[ab*]{1,4}".prop_map(Pattern::new), 0..4)
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    (items(), items(), items(), items()).prop_map(|(oem_ids, oem_models, dsns, property_names)| {
+        Filter {
+            oem_ids,
+            oem_models,
+            dsns,
+            property_names,
+        }
+    })
+}
+
+fn route(number: usize) -> impl Strategy<Value = Route> {
+    (vec(select(&EventType::ALL[..]), 1..5), vec(filter(), 0..4)).prop_map(
+        move |(types, filters)| Route {
+            id: SubscriptionId::new("default", format!("s{number}")),
+            uid: String::new(),
+            generation: 1,
+            key_sha256: KeyHash::of(&number.to_string()),
+            suspended: false,
+            event_types: types.into_iter().collect(),
+            filters,
+            heartbeat: Heartbeat::default(),
+            resume: Resume::Latest,
+        },
+    )
+}
+
+fn table() -> impl Strategy<Value = RouteTable> {
+    vec(Just(()), 0..12)
+        .prop_flat_map(|slots| {
+            slots
+                .iter()
+                .enumerate()
+                .map(|(i, ())| route(i))
+                .collect::<Vec<_>>()
+        })
+        .prop_map(RouteTable::from_routes)
+}
+
+fn value() -> impl Strategy<Value = Option<String>> {
+    proptest::option::weighted(0.9, "[abé]{0,5}")
+}
+
+proptest! {
+    #[test]
+    fn the_index_finds_what_a_scan_finds(
+        table in table(),
+        events in vec((select(&EventType::ALL[..]), value(), value(), value(), value()), 1..8),
+    ) {
+        let mut matches = Matches::default();
+        for (event_type, oem_id, oem_model, dsn, property_name) in &events {
+            let event = EventFields {
+                event_type: *event_type,
+                oem_id: oem_id.as_deref(),
+                oem_model: oem_model.as_deref(),
+                dsn: dsn.as_deref(),
+                property_name: property_name.as_deref(),
+            };
+            table.matches(&event, &mut matches);
+            let mut found = matches.as_slice().to_vec();
+            found.sort_unstable();
+            let expected: Vec<u32> =
+                (0..).zip(table.routes()).filter(|(_, r)| r.matches(&event)).map(|(i, _)| i).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

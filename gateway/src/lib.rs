@@ -1,3 +1,9 @@
-//! The data plane of datastream.
+//! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets.
+//!
+//! One event, one direction: [`source`] (a task per partition) → decode ([`event`]) → route and fan out
+//! ([`pipeline`]) → a bounded queue per stream → socket writer ([`stream`]). Control moves sideways: [`config`] swaps
+//! a whole route table in, and streams are told what has changed for them.
 
 pub mod config;
+pub mod event;
+pub mod position;

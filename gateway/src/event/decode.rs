@@ -1,0 +1,402 @@
+//! What the gateway needs to know of a record: the fields that filters read, and where to cut and splice.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use datastream_routing::{EventFields, EventType};
+
+use super::scan::{Kind, Member, ScanError, Scanner};
+
+/// The largest record that is served, in bytes.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// The deepest nesting of arrays and objects that is served, the event's own braces included.
+pub const MAX_DEPTH: usize = 32;
+
+/// Why a record was skipped. The name is the `reason` label of `datastream_gateway_records_skipped_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// Not valid JSON in UTF-8, or not an object.
+    NotJson,
+    /// Larger than [`MAX_RECORD_BYTES`].
+    TooLarge,
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// No `metadata`.
+    NoMetadata,
+    /// `metadata.event_type` is missing or none of the five.
+    UnknownEventType,
+    /// A field has a type that it must not have, or is there twice.
+    WrongType,
+    /// No body under the key that the event's type asks for.
+    NoBody,
+}
+
+impl SkipReason {
+    /// Every reason, for metrics that start at zero.
+    pub const ALL: [Self; 7] = [
+        Self::NotJson,
+        Self::TooLarge,
+        Self::TooDeep,
+        Self::NoMetadata,
+        Self::UnknownEventType,
+        Self::WrongType,
+        Self::NoBody,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::TooLarge => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::NoMetadata => "no_metadata",
+            Self::UnknownEventType => "unknown_event_type",
+            Self::WrongType => "wrong_type",
+            Self::NoBody => "no_body",
+        }
+    }
+}
+
+impl From<ScanError> for SkipReason {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Syntax => Self::NotJson,
+            ScanError::Depth => Self::TooDeep,
+        }
+    }
+}
+
+/// What was found in a record, as places in its bytes.
+#[derive(Debug)]
+pub struct Decoded {
+    event_type: EventType,
+    oem_id: Option<Text>,
+    oem_model: Option<Text>,
+    dsn: Option<Text>,
+    property_name: Option<Text>,
+    /// From behind the opening brace to before the closing one, less surrounding white space.
+    pub(super) members: Range<usize>,
+    /// A `seq` of the producer's own, with the comma that goes with it: the gateway gives the number.
+    pub(super) foreign_seq: Option<Range<usize>>,
+    /// The body of a datapointack and the key that it must be repeated under.
+    pub(super) repeat_body: Option<(&'static str, Range<usize>)>,
+}
+
+/// A string of the record: where its text is, or the text itself if it had to be unescaped.
+#[derive(Debug)]
+enum Text {
+    At(Range<u32>),
+    Unescaped(Box<str>),
+}
+
+impl Text {
+    fn get<'a>(&'a self, value: &'a [u8]) -> Option<&'a str> {
+        match self {
+            Self::At(range) => {
+                std::str::from_utf8(&value[range.start as usize..range.end as usize]).ok()
+            }
+            Self::Unescaped(text) => Some(text),
+        }
+    }
+}
+
+impl Decoded {
+    /// Finds out what `value` holds.
+    pub fn new(value: &[u8]) -> Result<Self, SkipReason> {
+        if value.len() > MAX_RECORD_BYTES {
+            return Err(SkipReason::TooLarge);
+        }
+        std::str::from_utf8(value).map_err(|_| SkipReason::NotJson)?;
+        let mut top = TopLevel::default();
+        let mut scanner = Scanner::new(value, 0, MAX_DEPTH);
+        if scanner.peek_kind() != Some(Kind::Object) {
+            return Err(SkipReason::NotJson);
+        }
+        let open = scanner.position();
+        scanner.object(|member| top.take(value, member))?;
+        let close = scanner.position() - 1;
+        if !scanner.at_end() {
+            return Err(SkipReason::NotJson);
+        }
+        if top.repeated {
+            return Err(SkipReason::WrongType);
+        }
+        let metadata = top.metadata.ok_or(SkipReason::NoMetadata)?;
+        let metadata = match metadata.kind {
+            Kind::Object => Metadata::read(value, &metadata.value)?,
+            Kind::Null => return Err(SkipReason::NoMetadata),
+            _ => return Err(SkipReason::WrongType),
+        };
+        let event_type = metadata.event_type.ok_or(SkipReason::UnknownEventType)?;
+        let repeat_body = top.bodies.check(event_type)?;
+        Ok(Self {
+            event_type,
+            oem_id: metadata.oem_id,
+            oem_model: metadata.oem_model,
+            dsn: metadata.dsn,
+            property_name: metadata.property_name,
+            members: trim(value, open + 1..close),
+            foreign_seq: top.seq.map(|member| with_comma(value, member)),
+            repeat_body,
+        })
+    }
+
+    /// The fields that filters read, borrowed from the record's `value`.
+    pub fn fields<'a>(&'a self, value: &'a [u8]) -> EventFields<'a> {
+        let text = |field: &'a Option<Text>| field.as_ref().and_then(|t| t.get(value));
+        EventFields {
+            event_type: self.event_type,
+            oem_id: text(&self.oem_id),
+            oem_model: text(&self.oem_model),
+            dsn: text(&self.dsn),
+            property_name: text(&self.property_name),
+        }
+    }
+}
+
+/// The members of the event itself that matter here.
+#[derive(Default)]
+struct TopLevel {
+    metadata: Option<Member>,
+    seq: Option<Member>,
+    bodies: Bodies,
+    /// A member that matters was there twice: parsers disagree on which one counts.
+    repeated: bool,
+}
+
+impl TopLevel {
+    fn take(&mut self, value: &[u8], member: Member) {
+        let slot = match key(value, &member).as_ref() {
+            "metadata" => &mut self.metadata,
+            "seq" => &mut self.seq,
+            "connection" => &mut self.bodies.connection,
+            "datapoint" => &mut self.bodies.datapoint,
+            "datapointack" => &mut self.bodies.datapointack,
+            "location_event" => &mut self.bodies.location,
+            "registration_event" => &mut self.bodies.registration,
+            _ => return,
+        };
+        self.repeated |= slot.replace(member).is_some();
+    }
+}
+
+#[derive(Default)]
+struct Bodies {
+    connection: Option<Member>,
+    datapoint: Option<Member>,
+    datapointack: Option<Member>,
+    location: Option<Member>,
+    registration: Option<Member>,
+}
+
+impl Bodies {
+    /// Whether the body that the type asks for is there and an object. A datapointack may have it under
+    /// `datapoint` (as DSS documents) or `datapointack` (as the DSS Browser reads it); what is missing is repeated.
+    fn check(
+        self,
+        event_type: EventType,
+    ) -> Result<Option<(&'static str, Range<usize>)>, SkipReason> {
+        let is_object = |member: Member| match member.kind {
+            Kind::Object => Ok(member.value),
+            Kind::Null => Err(SkipReason::NoBody),
+            _ => Err(SkipReason::WrongType),
+        };
+        let body = match event_type {
+            EventType::Connectivity => self.connection,
+            EventType::Datapoint => self.datapoint,
+            EventType::Location => self.location,
+            EventType::Registration => self.registration,
+            EventType::Datapointack => {
+                return match (self.datapoint, self.datapointack) {
+                    (Some(body), None) => is_object(body).map(|b| Some(("datapointack", b))),
+                    (None, Some(body)) => is_object(body).map(|b| Some(("datapoint", b))),
+                    (Some(one), Some(other)) => is_object(one).and(is_object(other)).map(|_| None),
+                    (None, None) => Err(SkipReason::NoBody),
+                };
+            }
+        };
+        body.ok_or(SkipReason::NoBody)
+            .and_then(is_object)
+            .map(|_| None)
+    }
+}
+
+/// The members of `metadata` that matter here.
+#[derive(Default)]
+struct Metadata {
+    event_type: Option<EventType>,
+    oem_id: Option<Text>,
+    oem_model: Option<Text>,
+    dsn: Option<Text>,
+    property_name: Option<Text>,
+}
+
+impl Metadata {
+    fn read(value: &[u8], range: &Range<usize>) -> Result<Self, SkipReason> {
+        let mut metadata = Self::default();
+        let mut event_type = None;
+        let mut failure = None;
+        let mut seen = 0_u8;
+        // Already known to be well-formed: only the fields are of interest now.
+        Scanner::new(value, range.start, MAX_DEPTH).object(|member| {
+            let (bit, slot) = match key(value, &member).as_ref() {
+                "event_type" => (1, &mut event_type),
+                "oem_id" => (2, &mut metadata.oem_id),
+                "oem_model" => (4, &mut metadata.oem_model),
+                "dsn" => (8, &mut metadata.dsn),
+                "property_name" => (16, &mut metadata.property_name),
+                _ => return,
+            };
+            match text(value, &member) {
+                Ok(text) if seen & bit == 0 => *slot = text,
+                _ => failure = Some(SkipReason::WrongType),
+            }
+            seen |= bit;
+        })?;
+        if let Some(reason) = failure {
+            return Err(reason);
+        }
+        let name = event_type
+            .as_ref()
+            .and_then(|t: &Text| t.get(value))
+            .ok_or(SkipReason::UnknownEventType)?;
+        metadata.event_type = Some(name.parse().map_err(|_| SkipReason::UnknownEventType)?);
+        Ok(metadata)
+    }
+}
+
+/// A member's key, unescaped.
+fn key<'a>(value: &'a [u8], member: &Member) -> Cow<'a, str> {
+    let quoted = &value[member.key.clone()];
+    let inner = &quoted[1..quoted.len() - 1];
+    if memchr::memchr(b'\\', inner).is_some() {
+        // A key that cannot be unescaped (a lone surrogate) is none of ours.
+        return Cow::Owned(serde_json::from_slice(quoted).unwrap_or_default());
+    }
+    Cow::Borrowed(std::str::from_utf8(inner).unwrap_or_default())
+}
+
+/// A member's value as text; `null` counts as missing.
+fn text(value: &[u8], member: &Member) -> Result<Option<Text>, SkipReason> {
+    match member.kind {
+        Kind::Null => return Ok(None),
+        Kind::String => (),
+        _ => return Err(SkipReason::WrongType),
+    }
+    let quoted = &value[member.value.clone()];
+    if memchr::memchr(b'\\', quoted).is_some() {
+        let unescaped: String =
+            serde_json::from_slice(quoted).map_err(|_| SkipReason::WrongType)?;
+        return Ok(Some(Text::Unescaped(unescaped.into())));
+    }
+    Ok(Some(Text::At(
+        member.value.start as u32 + 1..member.value.end as u32 - 1,
+    )))
+}
+
+fn trim(value: &[u8], range: Range<usize>) -> Range<usize> {
+    let inner = &value[range.clone()];
+    let start = range.start + inner.len() - inner.trim_ascii_start().len();
+    start.min(range.end)
+        ..range.end
+            - (inner.len() - inner.trim_ascii_end().len()).min(range.end - start.min(range.end))
+}
+
+/// The place of a member together with the comma behind it or, if it is the last one, before it.
+fn with_comma(value: &[u8], member: Member) -> Range<usize> {
+    let behind = value[member.value.end..]
+        .iter()
+        .position(|b| !b.is_ascii_whitespace());
+    if let Some(at) = behind
+        .map(|n| member.value.end + n)
+        .filter(|at| value[*at] == b',')
+    {
+        return member.key.start..at + 1;
+    }
+    let before = value[..member.key.start]
+        .iter()
+        .rposition(|b| !b.is_ascii_whitespace());
+    match before.filter(|at| value[*at] == b',') {
+        Some(at) => at..member.value.end,
+        None => member.key.start..member.value.end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_bad_record_has_its_reason() {
+        let deep = format!(
+            r#"{{"metadata":{{"event_type":"location"}},"location_event":{{"a":{}1{}}}}}"#,
+            "[".repeat(40),
+            "]".repeat(40)
+        );
+        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_RECORD_BYTES));
+        let cases: &[(&[u8], SkipReason)] = &[
+            (b"", SkipReason::NotJson),
+            (b"hello", SkipReason::NotJson),
+            (b"[1]", SkipReason::NotJson),
+            (b"{\"a\":1}x", SkipReason::NotJson),
+            (b"{\"a\":\"\xff\"}", SkipReason::NotJson),
+            (large.as_bytes(), SkipReason::TooLarge),
+            (deep.as_bytes(), SkipReason::TooDeep),
+            (b"{}", SkipReason::NoMetadata),
+            (br#"{"metadata":null}"#, SkipReason::NoMetadata),
+            (br#"{"metadata":[]}"#, SkipReason::WrongType),
+            (br#"{"metadata":{}}"#, SkipReason::UnknownEventType),
+            (
+                br#"{"metadata":{"event_type":"reboot"}}"#,
+                SkipReason::UnknownEventType,
+            ),
+            (br#"{"metadata":{"event_type":7}}"#, SkipReason::WrongType),
+            (
+                br#"{"metadata":{"event_type":"location","dsn":5},"location_event":{}}"#,
+                SkipReason::WrongType,
+            ),
+            (
+                br#"{"metadata":{"event_type":"location","dsn":"\ud800"},"location_event":{}}"#,
+                SkipReason::WrongType,
+            ),
+            (
+                br#"{"metadata":{"event_type":"location"},"metadata":{},"location_event":{}}"#,
+                SkipReason::WrongType,
+            ),
+            (
+                br#"{"metadata":{"event_type":"location"},"datapoint":{}}"#,
+                SkipReason::NoBody,
+            ),
+            (
+                br#"{"metadata":{"event_type":"location"},"location_event":[]}"#,
+                SkipReason::WrongType,
+            ),
+        ];
+        for (record, reason) in cases {
+            let shown = String::from_utf8_lossy(&record[..record.len().min(80)]);
+            assert_eq!(Decoded::new(record).err(), Some(*reason), "{shown}");
+        }
+    }
+
+    #[test]
+    fn fields_are_unescaped_and_null_counts_as_missing() {
+        let record = br#"{"metadata":{"event_type":"datapoint","oem_id":null,"dsn":"A\u0043\/1","property_name":"t"},"datapoint":{}}"#;
+        let decoded = Decoded::new(record).unwrap();
+        let fields = decoded.fields(record);
+        assert_eq!(fields.event_type, EventType::Datapoint);
+        assert_eq!(
+            (fields.oem_id, fields.dsn, fields.property_name),
+            (None, Some("AC/1"), Some("t"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Decoded::new(&bytes);
+        }
+    }
+}

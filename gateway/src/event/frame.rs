@@ -1,0 +1,141 @@
+//! The frame of an event: `LEN|{"seq":"N",…}`, ASCII only, with no `|` but the first one.
+
+use std::fmt::Write as _;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::decode::Decoded;
+use crate::position::Seq;
+
+/// The heartbeat frame.
+pub const HEARTBEAT: Utf8Bytes = Utf8Bytes::from_static("1|Z");
+
+/// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
+/// clients of DSS cannot take: `|` becomes `\u007c`, and what is not ASCII becomes `\uXXXX`.
+pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
+    let mut body = String::with_capacity(decoded.members.len() + seq.as_str().len() + 16);
+    body.push_str("{\"seq\":\"");
+    body.push_str(seq.as_str());
+    body.push('"');
+    let members = &decoded.members;
+    let cut = decoded
+        .foreign_seq
+        .clone()
+        .unwrap_or(members.start..members.start);
+    if members.len() > cut.len() {
+        body.push(',');
+        escape(&value[members.start..cut.start], &mut body);
+        escape(&value[cut.end..members.end], &mut body);
+    }
+    if let Some((key, place)) = &decoded.repeat_body {
+        let _ = write!(body, ",\"{key}\":");
+        escape(&value[place.clone()], &mut body);
+    }
+    body.push('}');
+    let mut frame = String::with_capacity(body.len() + 8);
+    let _ = write!(frame, "{}|", body.len());
+    frame.push_str(&body);
+    frame.into()
+}
+
+/// Appends JSON text. In JSON, `|` and non-ASCII characters can only stand inside a string, where an escape is the same.
+fn escape(json: &[u8], out: &mut String) {
+    // Decoding has checked that it is UTF-8, and cuts lie on ASCII.
+    let mut rest = std::str::from_utf8(json).unwrap_or_default();
+    while let Some(at) = rest.bytes().position(|b| b == b'|' || !b.is_ascii()) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = special.chars();
+        if let Some(c) = chars.next() {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::position::Position;
+
+    fn rendered(text: &str) -> String {
+        let decoded = Decoded::new(text.as_bytes()).unwrap();
+        render(text.as_bytes(), &decoded, &Seq::of(&Position::new([7]), 0))
+            .as_str()
+            .to_owned()
+    }
+
+    fn body(frame: &str) -> &str {
+        let (length, body) = frame.split_once('|').unwrap();
+        assert_eq!(length.parse(), Ok(body.len()));
+        assert_eq!(body.len(), body.chars().count());
+        assert!(!body.contains('|') && body.is_ascii());
+        body
+    }
+
+    #[test]
+    fn every_byte_of_the_producer_is_kept() {
+        let text = r#"{ "x":1.10e+2, "metadata":{"event_type":"datapoint","dsn":"A"},
+            "datapoint" : {"value":0.1000000000000000055511151231257827,"big":12345678901234567890123} }"#;
+        let expected = format!("{{\"seq\":\"7\",{}}}", text[1..text.len() - 1].trim());
+        assert_eq!(body(&rendered(text)), expected);
+    }
+
+    #[test]
+    fn bars_and_foreign_characters_are_escaped() {
+        let text = r#"{"metadata":{"event_type":"location"},"location_event":{"a":"x|Z","b":"é😀","c":"\\|"}}"#;
+        let frame = rendered(text);
+        assert!(
+            frame.contains(r#""a":"x\u007cZ","b":"\u00e9\ud83d\ude00","c":"\\\u007c""#),
+            "{frame}"
+        );
+        assert_eq!(frame.matches('|').count(), 1);
+    }
+
+    #[test]
+    fn a_sequence_number_of_the_producer_is_replaced() {
+        let rest = r#""metadata":{"event_type":"location"},"location_event":{}"#;
+        let expected = format!("{{\"seq\":\"7\",{rest}}}");
+        for text in [
+            format!(r#"{{"seq":"99",{rest}}}"#),
+            format!(r#"{{{rest},"s\u0065q":4}}"#),
+            format!(r#"{{ "seq" : 4 ,{rest} }}"#),
+        ] {
+            assert_eq!(body(&rendered(&text)), expected);
+        }
+        let between = r#"{"metadata":{"event_type":"location"},"seq":[1],"location_event":{}}"#;
+        assert_eq!(body(&rendered(between)), expected);
+    }
+
+    #[test]
+    fn an_ack_carries_its_body_under_both_names() {
+        for (there, missing) in [("datapoint", "datapointack"), ("datapointack", "datapoint")] {
+            let text = format!(
+                r#"{{"metadata":{{"event_type":"datapointack"}},"{there}":{{"value":1}}}}"#
+            );
+            let event: Value = serde_json::from_str(body(&rendered(&text))).unwrap();
+            assert_eq!(event[there], json!({"value": 1}));
+            assert_eq!(event[missing], json!({"value": 1}));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_parses_is_what_the_producer_wrote(value in any::<String>(), key in any::<String>()) {
+            prop_assume!(!["seq", "metadata", "datapoint", "datapointack"].contains(&key.as_str()));
+            let mut event = json!({"metadata": {"event_type": "datapoint"}, "datapoint": {"value": value}});
+            event[key] = json!(value);
+            let frame = rendered(&event.to_string());
+            let mut parsed: Value = serde_json::from_str(body(&frame)).unwrap();
+            prop_assert_eq!(parsed["seq"].take(), json!("7"));
+            parsed.as_object_mut().unwrap().remove("seq");
+            prop_assert_eq!(parsed, event);
+        }
+    }
+}

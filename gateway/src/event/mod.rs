@@ -1,0 +1,65 @@
+//! A record of the topic, from its bytes to the frame that clients get.
+
+mod decode;
+mod frame;
+mod scan;
+
+pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
+pub use frame::HEARTBEAT;
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use datastream_routing::EventFields;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::position::Seq;
+
+/// One decoded record. Decoded once, rendered at most once, shared by every stream that wants it.
+#[derive(Debug)]
+pub struct Event {
+    /// Offset in its partition.
+    pub offset: u64,
+    /// When the broker took it, in milliseconds since 1970 (0 if unknown).
+    pub timestamp_ms: i64,
+    value: Bytes,
+    decoded: Decoded,
+    frame: OnceLock<Utf8Bytes>,
+}
+
+impl Event {
+    /// Decodes a record's value.
+    pub fn decode(offset: u64, timestamp_ms: i64, value: Bytes) -> Result<Self, SkipReason> {
+        let decoded = Decoded::new(&value)?;
+        Ok(Self {
+            offset,
+            timestamp_ms,
+            value,
+            decoded,
+            frame: OnceLock::new(),
+        })
+    }
+
+    /// The fields that filters read.
+    pub fn fields(&self) -> EventFields<'_> {
+        self.decoded.fields(&self.value)
+    }
+
+    /// The frame of this event under the sequence number that every stream of this gateway gives it.
+    pub fn shared_frame(&self, seq: impl FnOnce() -> Seq) -> Utf8Bytes {
+        self.frame
+            .get_or_init(|| frame::render(&self.value, &self.decoded, &seq()))
+            .clone()
+    }
+
+    /// The frame of this event under a sequence number of one stream's own (it merges partitions in its own order).
+    pub fn own_frame(&self, seq: &Seq) -> Utf8Bytes {
+        frame::render(&self.value, &self.decoded, seq)
+    }
+
+    /// Bytes of memory that this event holds, its frame included, as an upper bound for limits.
+    pub fn weight(&self) -> usize {
+        // Value and frame are of about the same length; 200 covers the struct and its allocation.
+        2 * self.value.len() + 200
+    }
+}

@@ -1,0 +1,316 @@
+//! One pass over a JSON text (RFC 8259): checks the grammar and the depth, and tells where each member of an object is.
+//!
+//! Events leave the gateway byte for byte as they came, so nothing is parsed into values: what is needed is where
+//! things are. The text must be valid UTF-8 already.
+
+use std::ops::Range;
+
+/// Why a text was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScanError {
+    /// Not JSON.
+    Syntax,
+    /// Arrays and objects nested too deep.
+    Depth,
+}
+
+/// What a value begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Object,
+    Array,
+    String,
+    Scalar,
+    Null,
+}
+
+/// A member of an object: where its key is (with its quotes) and where its value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub key: Range<usize>,
+    pub value: Range<usize>,
+    pub kind: Kind,
+}
+
+pub(super) struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+    max_depth: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// A scanner of `text[at..]` that allows `max_depth` nested arrays and objects.
+    pub(super) fn new(text: &'a [u8], at: usize, max_depth: usize) -> Self {
+        Self {
+            text,
+            at,
+            depth: 0,
+            max_depth,
+        }
+    }
+
+    /// What comes next, after white space; `None` at the end.
+    pub(super) fn peek_kind(&mut self) -> Option<Kind> {
+        self.space();
+        self.text.get(self.at).map(|b| match b {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b'n' => Kind::Null,
+            _ => Kind::Scalar,
+        })
+    }
+
+    /// Where the scanner stands.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether only white space is left.
+    pub(super) fn at_end(&mut self) -> bool {
+        self.space();
+        self.at == self.text.len()
+    }
+
+    /// Scans one object and calls `member` for each of its members, in order.
+    pub(super) fn object(&mut self, mut member: impl FnMut(Member)) -> Result<(), ScanError> {
+        self.open(b'{')?;
+        self.space();
+        if self.eat(b'}') {
+            self.depth -= 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            let key = self.at;
+            self.string()?;
+            let key = key..self.at;
+            self.space();
+            self.expect(b':')?;
+            let kind = self.peek_kind().ok_or(ScanError::Syntax)?;
+            let value = self.at;
+            self.value()?;
+            member(Member {
+                key,
+                value: value..self.at,
+                kind,
+            });
+            self.space();
+            if self.eat(b',') {
+                continue;
+            }
+            self.depth -= 1;
+            return self.expect(b'}');
+        }
+    }
+
+    /// Scans one value of any kind.
+    pub(super) fn value(&mut self) -> Result<(), ScanError> {
+        match self.peek_kind().ok_or(ScanError::Syntax)? {
+            Kind::Object => self.object(|_| ()),
+            Kind::Array => self.array(),
+            Kind::String => self.string(),
+            Kind::Null => self.literal(b"null"),
+            Kind::Scalar => match self.text[self.at] {
+                b't' => self.literal(b"true"),
+                b'f' => self.literal(b"false"),
+                _ => self.number(),
+            },
+        }
+    }
+
+    fn array(&mut self) -> Result<(), ScanError> {
+        self.open(b'[')?;
+        self.space();
+        if !self.eat(b']') {
+            loop {
+                self.value()?;
+                self.space();
+                if !self.eat(b',') {
+                    break;
+                }
+            }
+            self.expect(b']')?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), ScanError> {
+        self.expect(b'"')?;
+        while let Some(byte) = self.text.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'"' => return Ok(()),
+                b'\\' => self.escape()?,
+                0..0x20 => return Err(ScanError::Syntax),
+                _ => (),
+            }
+        }
+        Err(ScanError::Syntax)
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        let Some(kind) = self.text.get(self.at) else {
+            return Err(ScanError::Syntax);
+        };
+        self.at += 1;
+        match kind {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => match self.text.get(self.at..self.at + 4) {
+                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
+                    self.at += 4;
+                    Ok(())
+                }
+                _ => Err(ScanError::Syntax),
+            },
+            _ => Err(ScanError::Syntax),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), ScanError> {
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if self.eat(b'e') || self.eat(b'E') {
+            let _ = self.eat(b'+') || self.eat(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let count = self.text[self.at..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        self.at += count;
+        if count == 0 {
+            Err(ScanError::Syntax)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), ScanError> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(ScanError::Syntax);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn open(&mut self, bracket: u8) -> Result<(), ScanError> {
+        self.expect(bracket)?;
+        self.depth += 1;
+        if self.depth > self.max_depth {
+            Err(ScanError::Depth)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let there = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), ScanError> {
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            Err(ScanError::Syntax)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_json(text: &str) -> bool {
+        let mut scanner = Scanner::new(text.as_bytes(), 0, 64);
+        scanner.value().is_ok() && scanner.at_end()
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9eE.+\-truefalsn\\ "u|é]{0,24}"#) {
+            prop_assert_eq!(is_json(&text), serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok());
+        }
+
+        #[test]
+        fn accepts_what_serde_json_writes(value in json()) {
+            prop_assert!(is_json(&value.to_string()));
+            let pretty = format!("{value:#}");
+            prop_assert!(is_json(&pretty));
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|m| m.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    #[test]
+    fn nesting_is_allowed_up_to_the_limit_and_no_further() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert_eq!(Scanner::new(nested(8).as_bytes(), 0, 8).value(), Ok(()));
+        assert_eq!(
+            Scanner::new(nested(9).as_bytes(), 0, 8).value(),
+            Err(ScanError::Depth)
+        );
+        assert_eq!(
+            Scanner::new("[".repeat(100_000).as_bytes(), 0, 8).value(),
+            Err(ScanError::Depth)
+        );
+    }
+
+    #[test]
+    fn members_are_told_with_their_places() {
+        let text = br#" { "a" : [1] ,"b":null}"#;
+        let mut members = vec![];
+        Scanner::new(text, 0, 8).object(|_| ()).unwrap_err();
+        let mut scanner = Scanner::new(text, 0, 8);
+        assert_eq!(scanner.peek_kind(), Some(Kind::Object));
+        scanner.object(|m| members.push(m)).unwrap();
+        let texts: Vec<_> = members
+            .iter()
+            .map(|m| (&text[m.key.clone()], &text[m.value.clone()], m.kind))
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                (&b"\"a\""[..], &b"[1]"[..], Kind::Array),
+                (b"\"b\"", b"null", Kind::Null)
+            ]
+        );
+    }
+}

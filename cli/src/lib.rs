@@ -1,1 +1,42 @@
-//! b
+//! The `datastream` command: `dev` runs everything in one process, `simulate` plays a fleet of devices,
+//! `tail` follows streams on a terminal.
+
+mod args;
+mod backoff;
+pub mod logging;
+pub mod producer;
+pub mod simulate;
+
+use std::process::ExitCode;
+
+pub use args::{Cli, Command, FluvioTarget};
+pub use backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+
+/// Runs one command until it ends or the user stops it (Ctrl-C, SIGTERM).
+///
+/// # Errors
+/// Whatever keeps the command from starting or from going on, with what to do about it.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
+    match cli.command {
+        Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// A token that is cancelled by the first Ctrl-C or SIGTERM; the second one ends the process as usual.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,46 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::logging::LogFormat;
+use crate::simulate::SimulateArgs;
+
+/// Filtered event streams of a device fleet, over `WebSockets`.
+#[derive(Debug, Parser)]
+#[command(name = "datastream", version)]
+pub struct Cli {
+    /// How log lines on stderr look.
+    #[arg(long, global = true, value_enum, env = "LOG_FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `datastream`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Produce the events of a plausible fleet of devices into a Fluvio topic.
+    Simulate(SimulateArgs),
+}
+
+impl Command {
+    /// The log filter of this command unless `RUST_LOG` says otherwise. The Fluvio client reports every
+    /// connection that it loses, which the commands do themselves.
+    pub const fn default_log_filter(&self) -> &'static str {
+        match self {
+            Self::Simulate(_) => "info,fluvio=error,fluvio_socket=error",
+        }
+    }
+}
+
+/// Which topic of which Fluvio.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct FluvioTarget {
+    /// Address of Fluvio's SC, HOST:PORT.
+    #[arg(long = "fluvio", value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO")]
+    pub address: String,
+    /// The topic that carries the device events.
+    #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
+    pub topic: String,
+}

@@ -1,0 +1,112 @@
+//! `datastream simulate`: the events of a plausible fleet, at a given rate, into any Fluvio.
+
+mod device;
+mod events;
+mod fleet;
+mod model;
+mod pace;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+pub use events::{Body, Event};
+pub use fleet::Fleet;
+pub use model::MODELS;
+use pace::Pace;
+
+use crate::FluvioTarget;
+use crate::backoff::Backoff;
+use crate::producer::{Producer, Record};
+
+/// What `datastream simulate` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct SimulateArgs {
+    /// Where the events go.
+    #[command(flatten)]
+    pub target: FluvioTarget,
+    /// The fleet.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// End after this many events (unset: go on until stopped).
+    #[arg(long)]
+    pub count: Option<u64>,
+}
+
+/// Size, speed and seed of a simulated fleet.
+#[derive(Clone, Debug, Args)]
+pub struct FleetArgs {
+    /// How many devices there are.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub devices: u32,
+    /// Events a second, of the whole fleet.
+    #[arg(long, default_value_t = 20.0, value_parser = positive_rate)]
+    pub rate: f64,
+    /// The same seed gives the same devices and events, but for their times (unset: another fleet every time).
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+fn positive_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("a number of events a second, more than 0 and at most 1000000".to_owned()),
+    }
+}
+
+/// Runs the fleet until `count` events are stored or `stop` is cancelled.
+///
+/// # Errors
+/// An event that cannot be serialised. An unreachable Fluvio is no error: it is tried again for ever.
+pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let stored = stop.run_until_cancelled(produce(&args)).await.transpose()?;
+    if stored.is_none() {
+        tracing::info!("stopped");
+    }
+    Ok(())
+}
+
+async fn produce(args: &SimulateArgs) -> anyhow::Result<()> {
+    let seed = args.fleet.seed.unwrap_or_else(rand::random);
+    tracing::info!(
+        fluvio = args.target.address,
+        topic = args.target.topic,
+        devices = args.fleet.devices,
+        rate = args.fleet.rate,
+        seed,
+        "simulating a fleet"
+    );
+    let mut fleet = Fleet::new(args.fleet.devices as usize, seed);
+    let mut producer = Producer::new(args.target.clone());
+    let mut pace = Pace::new(args.fleet.rate);
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let due = pace.due().await.min(left);
+        let records = (0..due)
+            .map(|_| record(&fleet.next_event(jiff::Timestamp::now())))
+            .collect::<Result<Vec<_>, _>>()?;
+        store(&mut producer, &records).await;
+        left -= due;
+    }
+    Ok(())
+}
+
+/// Sends until all is stored. What Fluvio did not confirm is sent again, and may so be stored twice.
+async fn store(producer: &mut Producer, mut records: &[Record]) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    while let Err(error) = producer.send(records).await {
+        records = &records[error.confirmed..];
+        let delay = backoff.next_delay();
+        tracing::warn!(%error, "trying again in {:.1} s", delay.as_secs_f32());
+        tokio::time::sleep(delay).await;
+    }
+}
+
+fn record(event: &Event) -> anyhow::Result<Record> {
+    Ok(Record {
+        key: event.metadata.dsn.clone(),
+        value: serde_json::to_vec(event).context("cannot write an event as JSON")?,
+    })
+}

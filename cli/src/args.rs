@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging::LogFormat;
 use crate::simulate::SimulateArgs;
+use crate::tail::TailArgs;
 
 /// Filtered event streams of a device fleet, over `WebSockets`.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Produce the events of a plausible fleet of devices into a Fluvio topic.
     Simulate(SimulateArgs),
+    /// Follow one or more streams and print their events.
+    Tail(TailArgs),
 }
 
 impl Command {
@@ -30,6 +33,7 @@ impl Command {
     pub const fn default_log_filter(&self) -> &'static str {
         match self {
             Self::Simulate(_) => "info,fluvio=error,fluvio_socket=error",
+            Self::Tail(_) => "warn",
         }
     }
 }

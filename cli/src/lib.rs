@@ -6,6 +6,7 @@ mod backoff;
 pub mod logging;
 pub mod producer;
 pub mod simulate;
+pub mod tail;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     match cli.command {
+        Command::Tail(args) => tail::run(args, stop).await,
         Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),
     }
 }

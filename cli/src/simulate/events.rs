@@ -98,6 +98,7 @@ pub struct Datapoint {
 }
 
 /// A device's answer to a value that was sent to it.
+#[allow(clippy::struct_field_names)] // the names of the wire
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ack {
     /// Code that the device chose, 0 for success.
@@ -134,6 +135,7 @@ pub struct Location {
 }
 
 /// A device was registered to a user, or unregistered.
+#[allow(clippy::struct_field_names)] // the names of the wire
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Registration {
     /// The device.

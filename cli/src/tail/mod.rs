@@ -1,0 +1,111 @@
+//! `datastream tail`: follows streams on a terminal.
+
+mod frame;
+mod line;
+mod render;
+mod seq;
+mod stream;
+mod target;
+
+use std::io::{self, BufWriter, IsTerminal as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use frame::{Frame, FrameError, HEARTBEAT_ANSWER};
+pub use render::Output;
+use render::{Renderer, Style};
+use stream::{Follow, Report};
+
+pub use target::{Target, TargetError};
+
+/// What `datastream tail` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct TailArgs {
+    /// The streams, each perhaps with a label in front.
+    #[arg(required = true, value_name = "[LABEL=]URL")]
+    pub streams: Vec<Target>,
+    /// How events look on stdout.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// End after this many events of all streams together.
+    #[arg(long)]
+    pub count: Option<u64>,
+    /// Replay stored events from this sequence number on (unset: only new events).
+    #[arg(long, value_parser = decimal, value_name = "SEQ")]
+    pub seq_start: Option<String>,
+    /// Silence after which a connection counts as dead. Longer than three heartbeats of the slowest stream.
+    #[arg(long, default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub silence: u64,
+}
+
+fn decimal(text: &str) -> Result<String, String> {
+    seq::after(text).map_or_else(
+        || Err("a sequence number has decimal digits only".to_owned()),
+        |_| Ok(text.to_owned()),
+    )
+}
+
+/// How many reports wait for the terminal before the sockets wait.
+const QUEUE: usize = 1024;
+
+/// Follows the streams until they have ended, `count` events have come, or `stop` is cancelled. Fails if every
+/// stream was refused.
+///
+/// # Errors
+/// Stdout or stderr cannot be written.
+pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let (sender, mut reports) = mpsc::channel(QUEUE);
+    let follow = Follow {
+        silence: Duration::from_secs(args.silence),
+        first_delay: Duration::from_millis(500),
+        longest_delay: Duration::from_secs(30),
+    };
+    let mut streams = JoinSet::new();
+    let style = Style {
+        output: args.output,
+        colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        status_line: io::stdout().is_terminal() && io::stderr().is_terminal(),
+        labels: args.streams.iter().map(Target::label).collect(),
+    };
+    for (number, mut target) in args.streams.into_iter().enumerate() {
+        if let Some(seq) = &args.seq_start {
+            target.set("seq_start", seq);
+        }
+        streams.spawn(follow.run(number, target, sender.clone()));
+    }
+    drop(sender);
+
+    let mut renderer = Renderer::new(BufWriter::new(io::stdout()), io::stderr(), style);
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let Some(Some((stream, report))) = stop.run_until_cancelled(reports.recv()).await else {
+            break;
+        };
+        if matches!(report, Report::Event(..)) {
+            left -= 1;
+        }
+        match renderer.show(stream, &report) {
+            // The reader of a pipe has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            shown => shown?,
+        }
+        if reports.is_empty() {
+            renderer.flush()?;
+        }
+    }
+    streams.shutdown().await;
+    renderer.summary()?;
+    let refused = renderer.counters.iter().all(|c| c.refused);
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

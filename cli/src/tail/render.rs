@@ -1,0 +1,268 @@
+//! What `tail` prints: events, what happens to the streams, and counters.
+
+use std::io::{self, Write};
+
+use super::line::Line;
+use super::stream::Report;
+
+/// How events look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One readable line each.
+    #[default]
+    Text,
+    /// The event's JSON as it came, one per line.
+    Json,
+}
+
+/// One colour per stream, in turn: ANSI, readable on dark and light.
+const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 31];
+
+/// The counters of one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Events received.
+    pub events: u64,
+    /// Heartbeats answered.
+    pub heartbeats: u64,
+    /// Times that the connection was lost or could not be made.
+    pub losses: u64,
+    /// Frames that made no sense.
+    pub junk: u64,
+    /// Position of the last event.
+    pub last_seq: String,
+    /// Whether it is open.
+    pub open: bool,
+    /// Whether the server refused it for good.
+    pub refused: bool,
+}
+
+/// Prints reports to `out`, and what is not an event to `notes`.
+pub(super) struct Renderer<O, N> {
+    out: O,
+    notes: N,
+    output: Output,
+    colours: bool,
+    /// `notes` is a terminal: its last line shows the counters.
+    status_line: bool,
+    labels: Vec<String>,
+    width: usize,
+    /// Counters of every stream.
+    pub counters: Vec<Counters>,
+}
+
+/// What a renderer needs to know beside where to write.
+#[derive(Clone, Debug)]
+pub(super) struct Style {
+    /// How events look.
+    pub output: Output,
+    /// Whether to use colours.
+    pub colours: bool,
+    /// Whether to keep a line with counters at the bottom.
+    pub status_line: bool,
+    /// What the streams are called.
+    pub labels: Vec<String>,
+}
+
+impl<O: Write, N: Write> Renderer<O, N> {
+    /// A renderer of streams with these labels.
+    pub(super) fn new(out: O, notes: N, style: Style) -> Self {
+        let width = style.labels.iter().map(|l| l.chars().count()).max();
+        Self {
+            out,
+            notes,
+            output: style.output,
+            colours: style.colours,
+            status_line: style.status_line,
+            width: width.unwrap_or(0),
+            counters: vec![Counters::default(); style.labels.len()],
+            labels: style.labels,
+        }
+    }
+
+    /// Counts and prints one report.
+    pub(super) fn show(&mut self, stream: usize, report: &Report) -> io::Result<()> {
+        let counters = &mut self.counters[stream];
+        match report {
+            Report::Event(frame, start) => {
+                counters.events += 1;
+                self.event(stream, &frame[*start..])
+            }
+            Report::Heartbeat => {
+                counters.heartbeats += 1;
+                Ok(())
+            }
+            Report::Connected => {
+                counters.open = true;
+                self.note(stream, "open")
+            }
+            Report::Junk(reason) => {
+                counters.junk += 1;
+                self.note(stream, &format!("skipped {reason}"))
+            }
+            Report::Lost { reason, retry_in } => {
+                counters.open = false;
+                counters.losses += 1;
+                let seconds = retry_in.as_secs_f32();
+                self.note(stream, &format!("{reason}; trying again in {seconds:.1} s"))
+            }
+            Report::Ended => {
+                counters.open = false;
+                self.note(stream, "ended")
+            }
+            Report::Refused(reason) => {
+                counters.open = false;
+                counters.refused = true;
+                self.note(stream, &format!("refused: {reason}"))
+            }
+        }
+    }
+
+    fn event(&mut self, stream: usize, json: &str) -> io::Result<()> {
+        let line = Line::of(json).unwrap_or_default();
+        if self.output == Output::Json {
+            self.counters[stream].last_seq = line.seq;
+            return writeln!(self.out, "{json}");
+        }
+        self.clear_status()?;
+        let label = self.label(stream);
+        let Line {
+            time,
+            event_type,
+            dsn,
+            what,
+            seq,
+        } = line;
+        writeln!(
+            self.out,
+            "{time:<20} {label} {event_type:<12} {dsn:<15} {what}  #{seq}"
+        )?;
+        self.counters[stream].last_seq = seq;
+        Ok(())
+    }
+
+    fn note(&mut self, stream: usize, text: &str) -> io::Result<()> {
+        self.clear_status()?;
+        let label = self.label(stream);
+        writeln!(self.notes, "{label} {text}")
+    }
+
+    /// The label, padded to the longest and in the stream's colour.
+    fn label(&self, stream: usize) -> String {
+        let padded = format!("{:<width$}", self.labels[stream], width = self.width);
+        if self.colours {
+            format!("\x1b[{}m{padded}\x1b[0m", COLOURS[stream % COLOURS.len()])
+        } else {
+            padded
+        }
+    }
+
+    fn clear_status(&mut self) -> io::Result<()> {
+        if self.status_line {
+            self.out.flush()?;
+            write!(self.notes, "\r\x1b[K")?;
+            self.notes.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what is buffered and renews the line with the counters.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        if self.status_line {
+            let open = self.counters.iter().filter(|c| c.open).count();
+            let sum = |f: fn(&Counters) -> u64| self.counters.iter().map(f).sum::<u64>();
+            write!(
+                self.notes,
+                "\r\x1b[K{open}/{} streams open, {} events, {} heartbeats",
+                self.counters.len(),
+                sum(|c| c.events),
+                sum(|c| c.heartbeats)
+            )?;
+        }
+        self.notes.flush()
+    }
+
+    /// Prints the counters of every stream.
+    pub(super) fn summary(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.clear_status()?;
+        for stream in 0..self.counters.len() {
+            let label = self.label(stream);
+            let c = &self.counters[stream];
+            let last = if c.last_seq.is_empty() {
+                "none"
+            } else {
+                &c.last_seq
+            };
+            writeln!(
+                self.notes,
+                "{label} {} events, {} heartbeats, {} losses, {} skipped, last seq {last}",
+                c.events, c.heartbeats, c.losses, c.junk
+            )?;
+        }
+        self.notes.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const EVENT: &str = r#"{"seq":"12","metadata":{"dsn":"AC1","event_type":"connectivity"},"connection":{"event_time":"2018-09-24T10:26:37Z","status":"Online"}}"#;
+
+    fn rendered(output: Output, colours: bool) -> (String, String) {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let style = Style {
+            output,
+            colours,
+            status_line: false,
+            labels: vec!["a".to_owned(), "leds".to_owned()],
+        };
+        let mut renderer = Renderer::new(&mut out, &mut notes, style);
+        let event = Report::Event(format!("{}|{EVENT}", EVENT.len()).into(), 4);
+        let lost = Report::Lost {
+            reason: "gone".to_owned(),
+            retry_in: Duration::from_millis(1500),
+        };
+        for report in [Report::Connected, event, Report::Heartbeat, lost] {
+            renderer.show(0, &report).unwrap();
+        }
+        renderer.summary().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(out), text(notes))
+    }
+
+    #[test]
+    fn an_event_is_one_line_and_everything_is_counted() {
+        let (out, notes) = rendered(Output::Text, false);
+        assert_eq!(
+            out,
+            "2018-09-24T10:26:37Z a    connectivity AC1             Online  #12\n"
+        );
+        assert_eq!(
+            notes,
+            "a    open\n\
+             a    gone; trying again in 1.5 s\n\
+             a    1 events, 1 heartbeats, 1 losses, 0 skipped, last seq 12\n\
+             leds 0 events, 0 heartbeats, 0 losses, 0 skipped, last seq none\n"
+        );
+    }
+
+    #[test]
+    fn json_is_printed_as_it_came() {
+        assert_eq!(rendered(Output::Json, false).0, format!("{EVENT}\n"));
+    }
+
+    #[test]
+    fn colours_are_used_only_if_wanted() {
+        assert!(!rendered(Output::Text, false).0.contains('\x1b'));
+        assert!(
+            rendered(Output::Text, true)
+                .0
+                .contains("\x1b[36ma   \x1b[0m")
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! `datastream tail`, the real binary, against WebSocket servers in this process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn event(seq: &str, value: u32) -> String {
+    let json = format!(
+        r#"{{"seq":"{seq}","metadata":{{"dsn":"AC1","property_name":"Blue_LED","event_type":"datapoint"}},"datapoint":{{"created_at":"2018-09-24T10:25:14Z","value":{value}}}}}"#
+    );
+    format!("{}|{json}", json.len())
+}
+
+/// Accepts one client; gives the query of its request, too.
+async fn accept(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) {
+    let (stream, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
+    let mut query = String::new();
+    #[allow(clippy::result_large_err)]
+    let remember = |request: &Request, response: Response| {
+        request
+            .uri()
+            .query()
+            .unwrap_or_default()
+            .clone_into(&mut query);
+        Ok(response)
+    };
+    let socket = accept_hdr_async(stream, remember).await.unwrap();
+    (socket, query)
+}
+
+async fn send(socket: &mut WebSocketStream<TcpStream>, text: String) {
+    socket.send(Message::Text(text.into())).await.unwrap();
+}
+
+async fn server() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("ws://{address}/stream?stream_key={KEY}");
+    (listener, url)
+}
+
+fn tail(args: &[&str]) -> tokio::task::JoinHandle<Output> {
+    let child = Command::new(env!("CARGO_BIN_EXE_datastream"))
+        .arg("tail")
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    tokio::spawn(async {
+        timeout(DEADLINE, child.wait_with_output())
+            .await
+            .unwrap()
+            .unwrap()
+    })
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn several_streams_are_shown_and_heartbeats_answered() {
+    let (first, first_url) = server().await;
+    let (second, second_url) = server().await;
+    let labelled = format!("leds={second_url}");
+    let tail = tail(&[&first_url, &labelled, "--count", "3", "--seq-start", "7"]);
+
+    let (mut socket, query) = accept(&first).await;
+    assert_eq!(query, format!("stream_key={KEY}&seq_start=7"));
+    send(&mut socket, "1|Z".to_owned()).await;
+    let answer = timeout(DEADLINE, socket.next()).await.unwrap();
+    assert_eq!(answer.unwrap().unwrap(), Message::Text("Z".into()));
+    send(&mut socket, "nonsense".to_owned()).await;
+    send(&mut socket, event("8", 1)).await;
+    let (mut other, _) = accept(&second).await;
+    send(&mut other, event("9", 2)).await;
+    send(&mut other, event("10", 3)).await;
+
+    let output = tail.await.unwrap();
+    let (out, notes) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{notes}");
+    let mut lines: Vec<_> = out.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "2018-09-24T10:25:14Z 0123… datapoint    AC1             Blue_LED = 1  #8",
+            "2018-09-24T10:25:14Z leds  datapoint    AC1             Blue_LED = 2  #9",
+            "2018-09-24T10:25:14Z leds  datapoint    AC1             Blue_LED = 3  #10",
+        ]
+    );
+    assert!(
+        notes.contains("0123… skipped a frame without '|'"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("0123… 1 events, 1 heartbeats, 0 losses, 1 skipped, last seq 8"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("leds  2 events, 0 heartbeats, 0 losses, 0 skipped, last seq 10"),
+        "{notes}"
+    );
+    assert!(!out.contains(KEY) && !notes.contains(KEY));
+}
+
+#[tokio::test]
+async fn after_a_loss_the_stream_goes_on_where_it_was() {
+    let (listener, url) = server().await;
+    let url = format!("{url}&seq_start=5");
+    let tail = tail(&[&url, "--count", "2", "--output", "json"]);
+    let last = "99999999999999999999999999999999999999999999";
+
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, event(last, 1)).await;
+    socket.close(None).await.unwrap();
+    drop(socket);
+
+    let (mut socket, query) = accept(&listener).await;
+    let next = format!("1{}", "0".repeat(last.len()));
+    assert_eq!(query, format!("stream_key={KEY}&seq_start={next}"));
+    send(&mut socket, event(&next, 2)).await;
+
+    let output = tail.await.unwrap();
+    let expected = [event(last, 1), event(&next, 2)];
+    let expected = expected
+        .each_ref()
+        .map(|frame| frame.split_once('|').unwrap().1);
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn a_server_that_never_sends_anything_is_given_up() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&url, "--count", "1", "--silence", "1"]);
+    let (silent, _) = accept(&listener).await;
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, event("1", 1)).await;
+    let output = tail.await.unwrap();
+    assert!(text(&output.stderr).contains("no heartbeat within 1 s"));
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_replay_ends_with_its_last_event() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&format!("{url}&seq_start=1&seq_end=1")]);
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, event("1", 1)).await;
+    let close = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+        code: 1000.into(),
+        reason: "seq_end reached".into(),
+    };
+    socket.close(Some(close)).await.unwrap();
+    let output = tail.await.unwrap();
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("0123… ended"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_shown_with_the_servers_message() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&url]);
+    let (mut stream, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
+    let mut request = [0; 4096];
+    assert!(stream.read(&mut request).await.unwrap() > 0);
+    let body = r#"{"error":"unauthorized","message":"this stream key is not known"}"#;
+    let answer = format!(
+        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    let output = tail.await.unwrap();
+    let notes = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        notes.contains("refused: 401 Unauthorized: this stream key is not known (unauthorized)"),
+        "{notes}"
+    );
+    assert!(!notes.contains(KEY));
+}

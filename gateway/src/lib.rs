@@ -1,9 +1,20 @@
 //! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets.
 //!
 //! One event, one direction: [`source`] (a task per partition) → decode ([`event`]) → route and fan out
-//! ([`pipeline`]) → a bounded queue per stream → socket writer ([`stream`]). Control moves sideways: [`config`] swaps
+//! (`pipeline`) → a bounded mailbox per stream → socket writer (`stream`). Control moves sideways: [`config`] swaps
 //! a whole route table in, and streams are told what has changed for them.
 
 pub mod config;
 pub mod event;
+mod gateway;
+mod http;
+mod metrics;
+mod pipeline;
 pub mod position;
+mod settings;
+pub mod source;
+mod stream;
+
+pub use gateway::{Gateway, Parts};
+pub use http::AdminExtension;
+pub use settings::Settings;

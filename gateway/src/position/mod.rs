@@ -2,6 +2,7 @@
 
 mod seq;
 
+pub(crate) use seq::MAX_PARTITIONS;
 pub use seq::{Seq, SeqError};
 
 /// The next offset of every partition: everything before has been seen.

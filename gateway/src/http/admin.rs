@@ -1,0 +1,231 @@
+//! The listener for operators: `/livez`, `/readyz`, `/metrics`, `/routing`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use datastream_routing::{EventTypes, Filter};
+use futures_util::future::BoxFuture;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::connection::Handler;
+use super::respond::{Answer, json, method_not_allowed, not_found, problem, respond};
+use crate::config::ConfigStore;
+use crate::metrics::Metrics;
+use crate::source::{EventSource, SourceStatus};
+use crate::stream::Registry;
+
+/// More that the admin listener answers: `datastream dev` takes events there.
+pub trait AdminExtension: Send + Sync + 'static {
+    /// Answers a request that the gateway itself has no answer for; `None` passes it on (to a 404).
+    fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Option<Response<Full<Bytes>>>>;
+}
+
+/// Serves operators.
+pub(crate) struct Admin {
+    pub config: Arc<ConfigStore>,
+    pub config_source: String,
+    pub source: Arc<dyn EventSource>,
+    pub status: Arc<SourceStatus>,
+    pub registry: Arc<Registry>,
+    pub metrics: Arc<Metrics>,
+    pub draining: Arc<AtomicBool>,
+    pub ready: watch::Receiver<bool>,
+    pub extension: Option<Arc<dyn AdminExtension>>,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    draining: bool,
+    streams: usize,
+    config: ConfigReport,
+    source: SourceReport,
+}
+
+#[derive(Serialize)]
+struct ConfigReport {
+    source: String,
+    synced: bool,
+    buckets: usize,
+    routes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct SourceReport {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    partitions: Vec<PartitionReport>,
+}
+
+#[derive(Serialize)]
+struct PartitionReport {
+    connected: bool,
+    next_offset: u64,
+    lag: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+/// What `/routing` tells of a route: everything but the hash of its key.
+#[derive(Serialize)]
+struct RouteReport<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    generation: i64,
+    suspended: bool,
+    connected: bool,
+    event_types: EventTypes,
+    filters: &'a [Filter],
+}
+
+#[derive(Serialize)]
+struct Routing<'a> {
+    buckets: BTreeMap<String, String>,
+    refused: &'a BTreeMap<String, String>,
+    routes: Vec<RouteReport<'a>>,
+}
+
+impl Handler for Admin {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let get = request.method() == Method::GET;
+        match request.uri().path() {
+            "/livez" if get => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+            "/readyz" if get => self.readyz(),
+            "/metrics" if get => self.metrics(),
+            "/routing" if get => self.routing(),
+            "/livez" | "/readyz" | "/metrics" | "/routing" => method_not_allowed(),
+            path => {
+                let path = path.to_owned();
+                let extended = match &self.extension {
+                    Some(extension) => extension.handle(request).await,
+                    None => None,
+                };
+                extended
+                    .unwrap_or_else(|| not_found(&path, "/livez, /readyz, /metrics and /routing"))
+            }
+        }
+    }
+}
+
+impl Admin {
+    fn readyz(&self) -> Answer {
+        let state = self.config.state();
+        let draining = self.draining.load(Ordering::Relaxed);
+        // An outage of the broker or of the source of routes does not make a gateway unready: it serves what it has,
+        // and every other gateway has the same outage.
+        let ready = *self.ready.borrow();
+        let partition = |p: crate::source::PartitionStatus| PartitionReport {
+            connected: p.connected,
+            next_offset: p.next,
+            lag: p.lag(),
+            last_error: p.last_error,
+        };
+        let readiness = Readiness {
+            ready,
+            draining,
+            streams: self.registry.len(),
+            config: ConfigReport {
+                source: self.config_source.clone(),
+                synced: state.synced,
+                buckets: state.held.len(),
+                routes: self.config.table().routes().len(),
+                error: state.source_error.clone(),
+                refused: state.refused.clone(),
+            },
+            source: SourceReport {
+                source: self.source.describe(),
+                error: self.status.error(),
+                partitions: self
+                    .status
+                    .partitions()
+                    .into_iter()
+                    .map(partition)
+                    .collect(),
+            },
+        };
+        json(
+            if ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            &readiness,
+        )
+    }
+
+    fn metrics(&self) -> Answer {
+        for (partition, number) in self.status.partitions().into_iter().zip(0_u32..) {
+            let label = number.to_string();
+            let labels = [label.as_str()];
+            self.metrics
+                .lag
+                .with_label_values(&labels)
+                .set(partition.lag() as i64);
+            self.metrics
+                .source_connected
+                .with_label_values(&labels)
+                .set(i64::from(partition.connected));
+            self.metrics
+                .source_reopened
+                .with_label_values(&labels)
+                .set(partition.reopened as i64);
+        }
+        let state = self.config.state();
+        self.metrics
+            .routes
+            .set(self.config.table().routes().len() as i64);
+        self.metrics.objects_refused.set(state.refused.len() as i64);
+        self.metrics
+            .config_connected
+            .set(i64::from(state.source_error.is_none()));
+        match self.metrics.render() {
+            Ok(text) => respond(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                text,
+            ),
+            Err(error) => problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics",
+                &error.to_string(),
+            ),
+        }
+    }
+
+    fn routing(&self) -> Answer {
+        let (state, table) = (self.config.state(), self.config.table());
+        let routing = Routing {
+            buckets: state
+                .held
+                .iter()
+                .map(|(id, hash)| (id.to_string(), hash.to_string()))
+                .collect(),
+            refused: &state.refused,
+            routes: table
+                .routes()
+                .iter()
+                .map(|r| RouteReport {
+                    namespace: &r.id.namespace,
+                    name: &r.id.name,
+                    generation: r.generation,
+                    suspended: r.suspended,
+                    connected: self.registry.has(&r.id),
+                    event_types: r.event_types,
+                    filters: &r.filters,
+                })
+                .collect(),
+        };
+        json(StatusCode::OK, &routing)
+    }
+}

@@ -1,0 +1,67 @@
+//! Responses as both listeners make them.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+/// What every handler answers with.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    error: &'a str,
+    message: &'a str,
+}
+
+/// A response with a body of this media type.
+pub(crate) fn respond(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// A response with a JSON body.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    // Only maps with keys that are no strings cannot be written, and there are none.
+    respond(
+        status,
+        "application/json",
+        serde_json::to_vec(body).unwrap_or_default(),
+    )
+}
+
+/// `{error, message}`: a name for programs and a sentence for people.
+pub(crate) fn problem(status: StatusCode, error: &str, message: &str) -> Answer {
+    json(status, &Problem { error, message })
+}
+
+/// For paths that are not there.
+pub(crate) fn not_found(path: &str, known: &str) -> Answer {
+    problem(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        &format!("nothing is at {path}: there is {known}"),
+    )
+}
+
+/// For methods that a path does not take.
+pub(crate) fn method_not_allowed() -> Answer {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "use GET",
+    )
+}

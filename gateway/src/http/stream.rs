@@ -1,0 +1,331 @@
+//! The listener for clients: `/stream` and the console.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use datastream_routing::{Route, RouteTable};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Handler;
+use super::respond::{Answer, json, method_not_allowed, not_found, problem};
+use crate::config::ConfigStore;
+use crate::metrics::Metrics;
+use crate::pipeline::CatchUpContext;
+use crate::position::{Position, Seq, SeqError};
+use crate::source::{Bounds, SourceError};
+use crate::stream::{Claim, Refusal, Registry, Session, StreamRequest, websocket_config};
+
+/// The broker's word on where the log ends lags a little behind what clients may have seen on another gateway.
+const END_LAG: Duration = Duration::from_secs(1);
+
+/// Serves clients.
+pub(crate) struct Front {
+    pub config: Arc<ConfigStore>,
+    pub registry: Arc<Registry>,
+    pub context: Arc<CatchUpContext>,
+    pub metrics: Arc<Metrics>,
+    pub draining: Arc<AtomicBool>,
+    /// Where the streams run.
+    pub streams: TaskTracker,
+}
+
+/// What a plain GET on `/stream` tells about a key.
+#[derive(Serialize)]
+struct KeyReport<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    event_types: datastream_routing::EventTypes,
+    /// Whether a stream is open on this gateway.
+    connected: bool,
+    replay: ReplayRange,
+}
+
+/// The sequence numbers that a replay may start with.
+#[derive(Serialize)]
+struct ReplayRange {
+    /// The earliest.
+    first: String,
+    /// The next one to come: a replay from here gets no stored event.
+    next: String,
+}
+
+/// Where a stream begins and, perhaps, ends.
+struct Range {
+    start: Position,
+    end: Option<Position>,
+}
+
+impl Handler for Front {
+    async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
+        if request.method() != Method::GET {
+            return method_not_allowed();
+        }
+        match request.uri().path() {
+            "/stream" => match self.stream(&mut request).await {
+                Ok(answer) => answer,
+                Err(refusal) => self.refuse(&refusal),
+            },
+            path => super::console::file(path)
+                .unwrap_or_else(|| not_found(path, "/stream for streams and / for the console")),
+        }
+    }
+}
+
+impl Front {
+    async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
+        let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default());
+        let table = self.config.table();
+        let route = self.admit(&wanted, &table)?.clone();
+        let range = self.range(&wanted).await?;
+        if !asks_for_upgrade(request.headers()) {
+            return self.report(&route).await;
+        }
+        let accept = websocket_accept(request.headers())?;
+        let claim = self
+            .registry
+            .claim(&route, &self.context.pipeline)
+            .ok_or(Refusal::InUse)?;
+        claim.check(&self.config.table());
+        tracing::info!(stream = %claim.id(), from = %Seq::starting_at(&range.start), "stream opened");
+        self.spawn(hyper::upgrade::on(request), claim, range);
+        Ok(switching_protocols(accept))
+    }
+
+    /// Whether this key may have a stream at all.
+    fn admit<'a>(
+        &self,
+        wanted: &StreamRequest,
+        table: &'a RouteTable,
+    ) -> Result<&'a Arc<Route>, Refusal> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Refusal::Unavailable(
+                "this gateway is shutting down: connect again",
+            ));
+        }
+        if !self.config.state().synced {
+            return Err(Refusal::Unavailable(
+                "this gateway does not know its routes yet: try again shortly",
+            ));
+        }
+        let route = wanted
+            .key
+            .and_then(|key| table.by_key(&key))
+            .ok_or(Refusal::Unauthorized)?;
+        if route.suspended {
+            Err(Refusal::Suspended)
+        } else {
+            Ok(route)
+        }
+    }
+
+    async fn range(&self, wanted: &StreamRequest) -> Result<Range, Refusal> {
+        let head = self.context.ring.head();
+        let partitions = head.partitions();
+        let bad = |parameter, reason: String| Refusal::BadPosition { parameter, reason };
+        let parse =
+            |text: &String, parameter, read: fn(&str, u32) -> Result<Position, SeqError>| {
+                read(text, partitions).map_err(|e| bad(parameter, format!("{text:?} is {e}")))
+            };
+        // The DSS Browser never sends an end without a start; for others, an end alone says nothing.
+        let Some(start) = &wanted.start else {
+            return Ok(Range {
+                start: head,
+                end: None,
+            });
+        };
+        let mut start = parse(start, "seq_start", Seq::parse_start)?;
+        let end = wanted
+            .end
+            .as_ref()
+            .map(|end| parse(end, "seq_end", Seq::parse_end))
+            .transpose()?;
+        if end
+            .as_ref()
+            .is_some_and(|end| start.covers(end) && start != *end)
+        {
+            return Err(bad(
+                "seq_end",
+                "is before seq_start: give the smaller number as seq_start".to_owned(),
+            ));
+        }
+        let bounds = self.bounds_that_reach(&start, &head).await?;
+        for (held, partition) in bounds.iter().zip(0..) {
+            if start.next(partition) > held.end.max(head.next(partition)) {
+                let next = Seq::starting_at(&newest(&bounds, &head));
+                let reason = format!("no event has this number yet; the next one will have {next}");
+                return Err(bad("seq_start", reason));
+            }
+        }
+        let earliest = Position::new(bounds.iter().map(|b| b.start).collect::<Vec<_>>());
+        if !start.covers(&earliest) && start != Position::start(partitions) {
+            return Err(Refusal::Gone {
+                earliest: Seq::starting_at(&earliest).to_string(),
+            });
+        }
+        // '0' and '1' mean 'from the beginning', wherever that is by now.
+        start.merge(&earliest);
+        Ok(Range { start, end })
+    }
+
+    /// What the log holds; asked again for a moment if the start seems to be in the future.
+    async fn bounds_that_reach(
+        &self,
+        start: &Position,
+        head: &Position,
+    ) -> Result<Vec<Bounds>, Refusal> {
+        let since = Instant::now();
+        loop {
+            let bounds = self.bounds().await?;
+            let reached = bounds
+                .iter()
+                .zip(0..)
+                .all(|(b, p)| start.next(p) <= b.end.max(head.next(p)));
+            if reached || since.elapsed() > END_LAG {
+                return Ok(bounds);
+            }
+            sleep(END_LAG / 5).await;
+        }
+    }
+
+    async fn bounds(&self) -> Result<Vec<Bounds>, Refusal> {
+        self.context.source.bounds().await.map_err(|error: SourceError| {
+            tracing::warn!(%error, "cannot tell what can be replayed");
+            Refusal::Unavailable("the topic cannot be reached to check seq_start: try again shortly, or without it")
+        })
+    }
+
+    async fn report(&self, route: &Route) -> Result<Answer, Refusal> {
+        let bounds = self.bounds().await?;
+        let head = self.context.ring.head();
+        let first = Position::new(bounds.iter().map(|b| b.start).collect::<Vec<_>>());
+        let next = newest(&bounds, &head);
+        let report = KeyReport {
+            namespace: &route.id.namespace,
+            name: &route.id.name,
+            event_types: route.event_types,
+            connected: self.registry.has(&route.id),
+            replay: ReplayRange {
+                first: Seq::starting_at(&first).to_string(),
+                next: Seq::starting_at(&next).to_string(),
+            },
+        };
+        Ok(json(StatusCode::OK, &report))
+    }
+
+    fn spawn(&self, upgrade: OnUpgrade, claim: Claim, range: Range) {
+        let (context, metrics) = (self.context.clone(), self.metrics.clone());
+        self.streams.spawn(async move {
+            let socket = match upgrade.await.map(take_socket) {
+                Ok(Some(Parts { io, read_buf, .. })) => {
+                    let config = Some(websocket_config());
+                    WebSocketStream::from_partially_read(
+                        io.into_inner(),
+                        read_buf.to_vec(),
+                        Role::Server,
+                        config,
+                    )
+                    .await
+                }
+                Ok(None) => return tracing::error!("the upgraded connection is no TCP socket"),
+                Err(error) => return tracing::debug!(%error, "client left during the handshake"),
+            };
+            Session {
+                socket,
+                claim,
+                context,
+                metrics,
+                position: range.start,
+                end: range.end,
+            }
+            .run()
+            .await;
+        });
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Answer {
+        let status =
+            StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.metrics
+            .refused
+            .with_label_values(&[status.as_str()])
+            .inc();
+        let mut answer = problem(status, refusal.name(), &refusal.to_string());
+        if matches!(refusal, Refusal::Unavailable(_)) {
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        answer
+    }
+}
+
+/// The bare socket: hyper's own buffers go, which an idle stream has no use for.
+fn take_socket(upgraded: Upgraded) -> Option<Parts<TokioIo<TcpStream>>> {
+    upgraded.downcast().ok()
+}
+
+/// The end of the log as far as anybody here knows.
+fn newest(bounds: &[Bounds], head: &Position) -> Position {
+    let mut newest = Position::new(bounds.iter().map(|b| b.end).collect::<Vec<_>>());
+    newest.merge(head);
+    newest
+}
+
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &UPGRADE, "websocket")
+}
+
+/// Checks the opening handshake (RFC 6455, section 4.2.1) and gives the `Sec-WebSocket-Accept` for it.
+fn websocket_accept(headers: &HeaderMap) -> Result<String, Refusal> {
+    if !has_token(headers, &CONNECTION, "upgrade") {
+        return Err(Refusal::BadHandshake(
+            "Connection: Upgrade is missing (a proxy may have removed it)",
+        ));
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|v| v != "13") {
+        return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
+    }
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .ok_or(Refusal::BadHandshake("Sec-WebSocket-Key is missing"))?;
+    Ok(derive_accept_key(key.as_bytes()))
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|v| v.to_str().ok());
+    values
+        .flat_map(|v| v.split(','))
+        .any(|t| t.trim().eq_ignore_ascii_case(token))
+}
+
+fn switching_protocols(accept: String) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::try_from(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}

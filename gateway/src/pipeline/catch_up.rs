@@ -1,0 +1,237 @@
+//! How a stream that is behind reads on by itself: from the ring, past that from the topic, until it can join again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_routing::SubscriptionId;
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::chunk::Chunk;
+use super::dispatcher::{Joined, Pipeline};
+use super::mailbox::{Letter, Mailbox};
+use super::ring::{Ring, RingRead};
+use crate::event::Event;
+use crate::position::{Position, Seq};
+use crate::source::{EventSource, Record, SourceError, contiguous};
+use crate::stream::CloseCause;
+
+/// How long one stream may read the topic before others that wait get their turn.
+const TURN: Duration = Duration::from_secs(2);
+/// No record for this long, although the topic has some: the reader is taken for dead.
+const STALL: Duration = Duration::from_secs(10);
+const FETCH_BYTES: u32 = 256 << 10;
+const MAX_FETCH_BYTES: u32 = 64 << 20;
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What all catching-up streams of a gateway share.
+pub(crate) struct CatchUpContext {
+    pub ring: Arc<Ring>,
+    pub pipeline: Pipeline,
+    pub source: Arc<dyn EventSource>,
+    /// Bounds how many streams read the topic at once; the others wait in turn.
+    pub turns: Semaphore,
+}
+
+/// One stream on its way to the live fan-out.
+pub(crate) struct CatchUp {
+    pub context: Arc<CatchUpContext>,
+    pub id: SubscriptionId,
+    pub mailbox: Arc<Mailbox>,
+    pub position: Position,
+    /// The stream ends here (`seq_end`) and never joins.
+    pub end: Option<Position>,
+}
+
+/// How one turn at the topic ended.
+enum Turn {
+    /// Read on: in the ring, or in another turn.
+    Over,
+    /// The mailbox is full. The letter is the next thing for it.
+    Full(Letter),
+    Failed(SourceError),
+}
+
+impl CatchUp {
+    /// Fills the mailbox until the stream is live, has come to its end, or is to be closed. Dropping it stops it.
+    pub(crate) async fn run(mut self) {
+        let context = self.context.clone();
+        let mut head = context.ring.watch_head();
+        loop {
+            if self
+                .end
+                .as_ref()
+                .is_some_and(|end| self.position.covers(end))
+            {
+                return self.mailbox.close(CloseCause::ReplayDone);
+            }
+            head.mark_unchanged();
+            match context.ring.read(&self.position) {
+                RingRead::Chunk(chunk) => self.deliver(&chunk).await,
+                RingRead::Past { partition, until } => {
+                    if !self.read_topic(partition, until).await {
+                        return;
+                    }
+                }
+                RingRead::AtHead if self.end.is_some() => {
+                    if head.changed().await.is_err() {
+                        return;
+                    }
+                }
+                RingRead::AtHead => {
+                    let position = self.position.clone();
+                    match context
+                        .pipeline
+                        .join(self.id.clone(), position, self.mailbox.clone())
+                        .await
+                    {
+                        Joined::Live => return,
+                        Joined::Behind => (),
+                        Joined::NoRoute => return self.mailbox.close(CloseCause::Revoked),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn deliver(&mut self, chunk: &Chunk) {
+        let route = self.mailbox.route();
+        for event in chunk.wanted(self.position.next(chunk.partition), &route) {
+            if self.is_past_end(chunk.partition, event.offset) {
+                break;
+            }
+            self.position.advance(chunk.partition, event.offset + 1);
+            let frame = chunk.frame_at(event, &self.position);
+            self.mailbox
+                .push_when_space(Letter {
+                    frame,
+                    timestamp_ms: event.timestamp_ms,
+                })
+                .await;
+        }
+        self.position
+            .advance(chunk.partition, chunk.after.next(chunk.partition));
+        self.mailbox.wake();
+    }
+
+    /// Reads one partition from the topic up to `until`, in turns; false if the stream is to be closed.
+    async fn read_topic(&mut self, partition: u32, until: u64) -> bool {
+        let until = self.end.as_ref().map_or(until, |end| {
+            until
+                .min(end.next(partition))
+                .max(self.position.next(partition))
+        });
+        let mut backoff = BACKOFF_MIN;
+        let mut max_bytes = FETCH_BYTES;
+        while self.position.next(partition) < until {
+            let before = self.position.next(partition);
+            match self.take_turn(partition, until, max_bytes).await {
+                Turn::Over => (),
+                Turn::Full(letter) => self.mailbox.push_when_space(letter).await,
+                Turn::Failed(SourceError::Expired { wanted, available }) => {
+                    tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
+                    self.mailbox.close(CloseCause::Expired);
+                    return false;
+                }
+                Turn::Failed(SourceError::Broken { .. })
+                    if self.position.next(partition) > before =>
+                {
+                    ()
+                }
+                Turn::Failed(error) => {
+                    tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
+                    max_bytes = (max_bytes * 2).min(MAX_FETCH_BYTES);
+                    sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+            self.mailbox.wake();
+        }
+        if self.end.is_some() && self.position.next(partition) == until {
+            // Behind the end nothing is read, but the ring asks for all that it does not have.
+            self.skip_to_ring(partition);
+        }
+        true
+    }
+
+    /// One turn: reads and filters until the mailbox is full, the turn is over or the goal is reached.
+    async fn take_turn(&mut self, partition: u32, until: u64, max_bytes: u32) -> Turn {
+        let context = self.context.clone();
+        let Ok(_turn) = context.turns.acquire().await else {
+            return Turn::Over;
+        };
+        let started = Instant::now();
+        let mut stream = match context
+            .source
+            .replay(partition, self.position.next(partition), max_bytes)
+            .await
+        {
+            Ok(stream) => stream,
+            Err(error) => return Turn::Failed(error),
+        };
+        while started.elapsed() < TURN {
+            let next = self.position.next(partition);
+            let broken = |reason: String| Turn::Failed(SourceError::Broken { at: next, reason });
+            let records = match timeout(STALL, stream.next()).await {
+                Ok(Some(Ok(records))) => records,
+                Ok(Some(Err(error))) => return Turn::Failed(error),
+                Ok(None) => return broken("the stream ended".to_owned()),
+                Err(_) => return broken(format!("no record for {STALL:?}")),
+            };
+            let (records, hole) = contiguous(next, records);
+            if let Some(full) = self.filter(partition, until, records) {
+                return Turn::Full(full);
+            }
+            if self.position.next(partition) >= until {
+                return Turn::Over;
+            }
+            if let Some(offset) = hole {
+                return broken(format!("got offset {offset} next"));
+            }
+            self.mailbox.wake();
+        }
+        Turn::Over
+    }
+
+    /// Puts what the stream wants of these records into its mailbox; what did not fit comes back.
+    fn filter(&mut self, partition: u32, until: u64, records: Vec<Record>) -> Option<Letter> {
+        let route = self.mailbox.route();
+        for record in records.into_iter().take_while(|r| r.offset < until) {
+            self.position.advance(partition, record.offset + 1);
+            // What cannot be decoded is counted and logged on the live path.
+            let Ok(event) = Event::decode(record.offset, record.timestamp_ms, record.value) else {
+                continue;
+            };
+            if route.matches(&event.fields()) {
+                let frame = event.own_frame(&Seq::of(&self.position, partition));
+                let letter = Letter {
+                    frame,
+                    timestamp_ms: event.timestamp_ms,
+                };
+                if let Err(letter) = self.mailbox.push(letter) {
+                    return Some(letter);
+                }
+            }
+        }
+        None
+    }
+
+    fn is_past_end(&self, partition: u32, offset: u64) -> bool {
+        self.end
+            .as_ref()
+            .is_some_and(|end| offset >= end.next(partition))
+    }
+
+    fn skip_to_ring(&mut self, partition: u32) {
+        if let RingRead::Past {
+            partition: behind,
+            until,
+        } = self.context.ring.read(&self.position)
+            && behind == partition
+        {
+            self.position.advance(partition, until);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! One batch of records, decoded: what the dispatcher routes and the ring keeps.
+
+use datastream_routing::Route;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::event::Event;
+use crate::position::{Position, Seq};
+
+/// Consecutive records of one partition. Records that could not be decoded leave no event but are counted in.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub partition: u32,
+    /// The position of the dispatcher after this chunk.
+    pub after: Position,
+    pub events: Vec<Event>,
+}
+
+impl Chunk {
+    /// The position just after one of the events, as the dispatcher saw it.
+    pub(crate) fn position_after(&self, event: &Event) -> Position {
+        let mut next = self.after.offsets().to_vec();
+        next[self.partition as usize] = event.offset + 1;
+        Position::new(next)
+    }
+
+    /// The frame that every stream in the live fan-out gets.
+    pub(crate) fn live_frame(&self, event: &Event) -> Utf8Bytes {
+        event.shared_frame(|| Seq::of(&self.position_after(event), self.partition))
+    }
+
+    /// The frame for a stream that has come to `position` (this event included) on its own way.
+    pub(crate) fn frame_at(&self, event: &Event, position: &Position) -> Utf8Bytes {
+        // Streams that are ahead in another partition have numbers of their own.
+        if position.partitions() == 1 || *position == self.position_after(event) {
+            self.live_frame(event)
+        } else {
+            event.own_frame(&Seq::of(position, self.partition))
+        }
+    }
+
+    /// The events from `from` on that the route wants.
+    pub(crate) fn wanted<'a>(
+        &'a self,
+        from: u64,
+        route: &'a Route,
+    ) -> impl Iterator<Item = &'a Event> {
+        let first = self.events.partition_point(|e| e.offset < from);
+        self.events[first..]
+            .iter()
+            .filter(|e| route.matches(&e.fields()))
+    }
+
+    /// Bytes of memory held, as an upper bound.
+    pub(crate) fn weight(&self) -> usize {
+        128 + self.events.iter().map(Event::weight).sum::<usize>()
+    }
+}

@@ -1,0 +1,340 @@
+//! The task that owns the live fan-out: decodes each record once, asks the table who wants it, fills mailboxes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use datastream_routing::{Matches, RouteTable, SubscriptionId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::chunk::Chunk;
+use super::log_limit::LogLimit;
+use super::mailbox::{Letter, Mailbox};
+use super::ring::{Ring, RingRead};
+use crate::config::ConfigStore;
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::position::Position;
+use crate::source::Batch;
+use crate::stream::CloseCause;
+
+/// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
+const JOIN_CHUNKS: usize = 16;
+const COMMANDS: usize = 1024;
+
+/// The way to the dispatcher for streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    commands: mpsc::Sender<Command>,
+}
+
+/// What became of a wish to join the live fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// From now on the dispatcher fills the mailbox.
+    Live,
+    /// Too far behind: read on and ask again.
+    Behind,
+    /// The subscription is no longer there.
+    NoRoute,
+}
+
+enum Command {
+    Join {
+        id: SubscriptionId,
+        position: Position,
+        mailbox: Arc<Mailbox>,
+        answer: oneshot::Sender<Joined>,
+    },
+    Leave {
+        id: SubscriptionId,
+        mailbox: Arc<Mailbox>,
+    },
+}
+
+impl Pipeline {
+    /// Asks to be filled live from `position` on, without a gap. `NoRoute` also when the dispatcher has ended.
+    pub(crate) async fn join(
+        &self,
+        id: SubscriptionId,
+        position: Position,
+        mailbox: Arc<Mailbox>,
+    ) -> Joined {
+        let (answer, joined) = oneshot::channel();
+        match self
+            .commands
+            .send(Command::Join {
+                id,
+                position,
+                mailbox,
+                answer,
+            })
+            .await
+        {
+            Ok(()) => joined.await.unwrap_or(Joined::NoRoute),
+            Err(_) => Joined::NoRoute,
+        }
+    }
+
+    /// Ends the filling. If the way is blocked, the dispatcher finds out when the mailbox is full.
+    pub(crate) fn leave(&self, id: SubscriptionId, mailbox: Arc<Mailbox>) {
+        let _ = self.commands.try_send(Command::Leave { id, mailbox });
+    }
+}
+
+/// A stream in the live fan-out.
+struct Live {
+    mailbox: Arc<Mailbox>,
+    /// Where a stream that is ahead of the dispatcher joined: earlier events are not for it.
+    ahead: Option<Position>,
+    /// Whether it has got something in this round and is to be woken at its end.
+    touched: bool,
+}
+
+/// Decodes, routes and fans out.
+pub(crate) struct Dispatcher {
+    config: Arc<ConfigStore>,
+    table: Arc<RouteTable>,
+    /// By position in `table.routes()`: at most one live stream per subscription.
+    live: Vec<Option<Live>>,
+    ring: Arc<Ring>,
+    head: Position,
+    metrics: Arc<Metrics>,
+    matches: Matches,
+    touched: Vec<u32>,
+    log: LogLimit,
+    commands: mpsc::Receiver<Command>,
+}
+
+impl Dispatcher {
+    /// A dispatcher at the head of `ring`, and the way to it.
+    pub(crate) fn new(
+        config: Arc<ConfigStore>,
+        ring: Arc<Ring>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Pipeline) {
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let dispatcher = Self {
+            config,
+            table: Arc::default(),
+            live: Vec::new(),
+            head: ring.head(),
+            ring,
+            metrics,
+            matches: Matches::default(),
+            touched: Vec::new(),
+            log: LogLimit::default(),
+            commands,
+        };
+        (dispatcher, Pipeline { commands: sender })
+    }
+
+    /// Runs until all sources have ended.
+    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(command) = self.commands.recv() => self.obey(command),
+                batch = batches.recv() => match batch {
+                    Some(batch) => self.dispatch(batch),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        self.refresh();
+        match command {
+            Command::Join {
+                id,
+                position,
+                mailbox,
+                answer,
+            } => {
+                // A stream that has gone meanwhile takes no answer, and gets no place.
+                if !answer.is_closed() {
+                    let _ = answer.send(self.join(&id, position, mailbox));
+                }
+            }
+            Command::Leave { id, mailbox } => {
+                let slot = self
+                    .table
+                    .position(&id)
+                    .and_then(|p| self.live.get_mut(p as usize));
+                if let Some(slot) = slot
+                    && slot
+                        .as_ref()
+                        .is_some_and(|live| Arc::ptr_eq(&live.mailbox, &mailbox))
+                {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        id: &SubscriptionId,
+        mut position: Position,
+        mailbox: Arc<Mailbox>,
+    ) -> Joined {
+        let Some(place) = self.table.position(id) else {
+            return Joined::NoRoute;
+        };
+        let route = self.table.routes()[place as usize].clone();
+        for _ in 0..=JOIN_CHUNKS {
+            match self.ring.read(&position) {
+                RingRead::AtHead => {
+                    mailbox.joined();
+                    let ahead = (!self.head.covers(&position)).then_some(position);
+                    self.live[place as usize] = Some(Live {
+                        mailbox,
+                        ahead,
+                        touched: false,
+                    });
+                    return Joined::Live;
+                }
+                RingRead::Past { .. } => return Joined::Behind,
+                RingRead::Chunk(chunk) => {
+                    for event in chunk.wanted(position.next(chunk.partition), &route) {
+                        let before = position.clone();
+                        position.advance(chunk.partition, event.offset + 1);
+                        let frame = chunk.frame_at(event, &position);
+                        if mailbox
+                            .push(Letter {
+                                frame,
+                                timestamp_ms: event.timestamp_ms,
+                            })
+                            .is_err()
+                        {
+                            mailbox.fall_behind(before);
+                            mailbox.wake();
+                            return Joined::Live;
+                        }
+                    }
+                    position.advance(chunk.partition, chunk.after.next(chunk.partition));
+                    mailbox.wake();
+                }
+            }
+        }
+        mailbox.fall_behind(position);
+        mailbox.wake();
+        Joined::Live
+    }
+
+    /// Takes over a new table: live streams move to their route's new place, or out if it is gone.
+    fn refresh(&mut self) {
+        let table = self.config.table();
+        if Arc::ptr_eq(&table, &self.table) {
+            return;
+        }
+        let mut live: Vec<Option<Live>> = table.routes().iter().map(|_| None).collect();
+        for (route, slot) in self.table.routes().iter().zip(&mut self.live) {
+            let Some(stream) = slot.take() else { continue };
+            match table.position(&route.id) {
+                Some(place) if table.routes()[place as usize].uid == route.uid => {
+                    live[place as usize] = Some(stream)
+                }
+                _ => stream.mailbox.close(CloseCause::Revoked),
+            }
+        }
+        (self.table, self.live) = (table, live);
+    }
+
+    fn dispatch(&mut self, batch: Batch) {
+        self.refresh();
+        self.metrics.records.inc_by(batch.records.len() as u64);
+        if batch.first > self.head.next(batch.partition) {
+            // Nobody can be served what the topic no longer has; whoever is live is told and not left in the dark.
+            let streams = self.live.iter_mut().filter_map(Option::take);
+            streams.for_each(|live| live.mailbox.close(CloseCause::Expired));
+        }
+        let chunk = Arc::new(self.decode(batch));
+        for event in &chunk.events {
+            self.route(&chunk, event);
+        }
+        self.head = chunk.after.clone();
+        // Before anybody wakes: a stream that fell behind in this round reads on in this chunk.
+        self.metrics.ring_bytes.set(self.ring.push(chunk) as i64);
+        for place in self.touched.drain(..) {
+            if let Some(live) = &mut self.live[place as usize] {
+                live.touched = false;
+                live.mailbox.wake();
+            }
+        }
+    }
+
+    fn decode(&mut self, batch: Batch) -> Chunk {
+        let mut after = self.head.clone();
+        after.advance(batch.partition, batch.first + batch.records.len() as u64);
+        let mut events = Vec::with_capacity(batch.records.len());
+        for record in batch.records {
+            let size = record.value.len();
+            match Event::decode(record.offset, record.timestamp_ms, record.value) {
+                Ok(event) => events.push(event),
+                Err(reason) => {
+                    let reason = reason.as_str();
+                    self.metrics.skipped.with_label_values(&[reason]).inc();
+                    if let Some(held_back) = self.log.admit(Instant::now()) {
+                        let (partition, offset) = (batch.partition, record.offset);
+                        tracing::warn!(
+                            partition,
+                            offset,
+                            reason,
+                            size,
+                            held_back,
+                            "record skipped"
+                        );
+                    }
+                }
+            }
+        }
+        Chunk {
+            partition: batch.partition,
+            after,
+            events,
+        }
+    }
+
+    fn route(&mut self, chunk: &Chunk, event: &Event) {
+        self.table.matches(&event.fields(), &mut self.matches);
+        for place in self.matches.as_slice() {
+            let slot = &mut self.live[*place as usize];
+            let Some(live) = slot else { continue };
+            let frame = match &mut live.ahead {
+                None => chunk.live_frame(event),
+                Some(ahead) if event.offset < ahead.next(chunk.partition) => continue,
+                Some(ahead) => {
+                    // Numbers of a stream that is ahead elsewhere must not go back there.
+                    ahead.merge(&chunk.position_after(event));
+                    chunk.frame_at(event, ahead)
+                }
+            };
+            self.metrics.matched.inc();
+            if live
+                .mailbox
+                .push(Letter {
+                    frame,
+                    timestamp_ms: event.timestamp_ms,
+                })
+                .is_err()
+            {
+                let mut position = chunk.position_after(event);
+                if let Some(ahead) = &live.ahead {
+                    position.merge(ahead);
+                }
+                let mut offsets = position.offsets().to_vec();
+                offsets[chunk.partition as usize] = event.offset;
+                live.mailbox.fall_behind(Position::new(offsets));
+                live.mailbox.wake();
+                self.metrics.fell_behind.inc();
+                *slot = None;
+                continue;
+            }
+            if !live.touched {
+                live.touched = true;
+                self.touched.push(*place);
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The one hand-over to a stream's socket: a queue bounded in frames and bytes, and word of what changes for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datastream_routing::Route;
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::position::Position;
+use crate::stream::CloseCause;
+
+/// Frames that may wait in one mailbox.
+const MAX_LETTERS: usize = 1024;
+/// Bytes that may wait in one mailbox; a single larger frame is let in when it is alone.
+const MAX_BYTES: usize = 256 << 10;
+
+/// One frame on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub frame: Utf8Bytes,
+    /// When the broker took the event, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// What a stream finds in its mailbox.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub letters: VecDeque<Letter>,
+    /// The stream has joined the live fan-out.
+    pub joined: bool,
+    /// The mailbox ran full: the stream is out of the live fan-out and reads on by itself from here.
+    pub fell_behind_at: Option<Position>,
+    /// The stream is to be closed once `letters` are sent.
+    pub close: Option<CloseCause>,
+}
+
+/// The queue between whoever finds events for a stream (dispatcher or catch-up, one at a time) and its socket.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    inner: Mutex<Inner>,
+    mail: Notify,
+    space: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mail: Mail,
+    bytes: usize,
+    route: Arc<Route>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(route: Arc<Route>) -> Self {
+        let inner = Inner {
+            mail: Mail::default(),
+            bytes: 0,
+            route,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            mail: Notify::new(),
+            space: Notify::new(),
+        }
+    }
+
+    /// Puts a frame in without waking the stream ([`Mailbox::wake`] does, once for many). Gives it back if full.
+    pub(crate) fn push(&self, letter: Letter) -> Result<(), Letter> {
+        let mut inner = self.lock();
+        let length = letter.frame.len();
+        let letters = inner.mail.letters.len();
+        if letters >= MAX_LETTERS || (letters > 0 && inner.bytes + length > MAX_BYTES) {
+            return Err(letter);
+        }
+        inner.bytes += length;
+        inner.mail.letters.push_back(letter);
+        Ok(())
+    }
+
+    /// Puts a frame in as soon as there is space.
+    pub(crate) async fn push_when_space(&self, mut letter: Letter) {
+        loop {
+            let space = self.space.notified();
+            match self.push(letter) {
+                Ok(()) => return,
+                Err(back) => letter = back,
+            }
+            self.wake();
+            space.await;
+        }
+    }
+
+    /// Tells the stream that it is in the live fan-out now.
+    pub(crate) fn joined(&self) {
+        self.lock().mail.joined = true;
+        self.wake();
+    }
+
+    /// Tells the stream to read on by itself from `position` once it has sent what is here.
+    pub(crate) fn fall_behind(&self, position: Position) {
+        self.lock().mail.fell_behind_at = Some(position);
+    }
+
+    /// Tells the stream to close once it has sent what is here. The first cause stands.
+    pub(crate) fn close(&self, cause: CloseCause) {
+        self.lock().mail.close.get_or_insert(cause);
+        self.wake();
+    }
+
+    /// The stream's route as last told.
+    pub(crate) fn route(&self) -> Arc<Route> {
+        self.lock().route.clone()
+    }
+
+    /// Tells the stream that its route has changed.
+    pub(crate) fn set_route(&self, route: Arc<Route>) {
+        self.lock().route = route;
+        self.wake();
+    }
+
+    /// Wakes the stream.
+    pub(crate) fn wake(&self) {
+        self.mail.notify_one();
+    }
+
+    /// Waits until somebody calls [`Mailbox::wake`] (at once if somebody has since the last time). Cancel-safe.
+    pub(crate) async fn woken(&self) {
+        self.mail.notified().await;
+    }
+
+    /// Empties the mailbox.
+    pub(crate) fn take(&self) -> Mail {
+        let mail = {
+            let mut inner = self.lock();
+            inner.bytes = 0;
+            std::mem::take(&mut inner.mail)
+        };
+        self.space.notify_one();
+        mail
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,16 @@
+//! From batches of records to the mailboxes of streams: decode, route, fan out, and the ring behind it.
+//!
+//! One task, the dispatcher, owns the live fan-out. A stream whose mailbox is full leaves it and reads on by itself
+//! ([`CatchUp`]), from the ring of recent events or, past that, from the topic, and then joins again.
+
+mod catch_up;
+mod chunk;
+mod dispatcher;
+mod log_limit;
+mod mailbox;
+mod ring;
+
+pub(crate) use catch_up::{CatchUp, CatchUpContext};
+pub(crate) use dispatcher::{Dispatcher, Pipeline};
+pub(crate) use mailbox::{Letter, Mailbox};
+pub(crate) use ring::Ring;

@@ -1,0 +1,101 @@
+//! The most recent events, for streams that have fallen a little behind.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::chunk::Chunk;
+use crate::position::Position;
+
+/// A bounded window over the end of the topic. Written by the dispatcher, read by streams that catch up.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// Held for one look-up or one push, never across an await.
+    inner: Mutex<Inner>,
+    head: watch::Sender<Position>,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    chunks: VecDeque<Arc<Chunk>>,
+    weight: usize,
+    /// The position before the first chunk.
+    start: Position,
+}
+
+/// What the ring has for a reader.
+#[derive(Debug)]
+pub(crate) enum RingRead {
+    /// The first chunk that the reader has not seen whole.
+    Chunk(Arc<Chunk>),
+    /// The reader has seen everything.
+    AtHead,
+    /// What the reader needs next of this partition is no longer here, but is in the topic before `until`.
+    Past { partition: u32, until: u64 },
+}
+
+impl Ring {
+    /// An empty ring at `start` that holds up to `limit` bytes.
+    pub(crate) fn new(start: Position, limit: usize) -> Self {
+        let head = watch::Sender::new(start.clone());
+        Self {
+            inner: Mutex::new(Inner {
+                chunks: VecDeque::new(),
+                weight: 0,
+                start,
+            }),
+            head,
+            limit,
+        }
+    }
+
+    /// Where the dispatcher is.
+    pub(crate) fn head(&self) -> Position {
+        self.head.borrow().clone()
+    }
+
+    /// Wakes with every move of the head.
+    pub(crate) fn watch_head(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    /// Appends a chunk, lets the oldest ones go, and tells the new weight in bytes.
+    pub(crate) fn push(&self, chunk: Arc<Chunk>) -> usize {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = chunk.after.clone();
+        inner.weight += chunk.weight();
+        inner.chunks.push_back(chunk);
+        while inner.weight > self.limit {
+            let Some(oldest) = inner.chunks.pop_front() else {
+                break;
+            };
+            inner.weight -= oldest.weight();
+            inner.start = oldest.after.clone();
+        }
+        let weight = inner.weight;
+        drop(inner);
+        self.head.send_replace(after);
+        weight
+    }
+
+    /// What comes next for a reader at `position`.
+    pub(crate) fn read(&self, position: &Position) -> RingRead {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for partition in 0..inner.start.partitions() {
+            let until = inner.start.next(partition);
+            if position.next(partition) < until {
+                return RingRead::Past { partition, until };
+            }
+        }
+        // Positions after chunks only grow, so what a reader has seen is a prefix.
+        let seen = inner
+            .chunks
+            .partition_point(|chunk| position.covers(&chunk.after));
+        inner
+            .chunks
+            .get(seen)
+            .map_or(RingRead::AtHead, |chunk| RingRead::Chunk(chunk.clone()))
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a stream was closed: the WebSocket code and the reason that the client gets (RFC 6455, section 7.4.1).
+
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Why a stream ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CloseCause {
+    /// The client said goodbye.
+    ClientLeft,
+    /// The connection broke, or the client took nothing for too long.
+    ConnectionLost,
+    /// Too many heartbeats in a row were not answered.
+    HeartbeatsMissed {
+        /// How many.
+        missed: u32,
+    },
+    /// The subscription was deleted, or its key has changed.
+    Revoked,
+    /// The subscription was suspended.
+    Suspended,
+    /// The gateway is shutting down.
+    Draining,
+    /// `seq_end` has been reached.
+    ReplayDone,
+    /// Events were removed from the topic before they could be sent.
+    Expired,
+    /// A text that is no answer to a heartbeat.
+    UnexpectedText,
+    /// A binary message.
+    UnexpectedBinary,
+    /// A message larger than a client may send.
+    TooLarge,
+    /// A text that is not UTF-8.
+    NotUtf8,
+    /// Not the WebSocket protocol.
+    Protocol,
+}
+
+impl CloseCause {
+    /// Every cause's name in metrics.
+    pub(crate) const NAMES: [&'static str; 13] = [
+        "client_left",
+        "connection_lost",
+        "heartbeats_missed",
+        "revoked",
+        "suspended",
+        "draining",
+        "replay_done",
+        "expired",
+        "unexpected_text",
+        "unexpected_binary",
+        "too_large",
+        "not_utf8",
+        "protocol",
+    ];
+
+    /// The name in metrics and logs.
+    pub(crate) const fn name(&self) -> &'static str {
+        Self::NAMES[match self {
+            Self::ClientLeft => 0,
+            Self::ConnectionLost => 1,
+            Self::HeartbeatsMissed { .. } => 2,
+            Self::Revoked => 3,
+            Self::Suspended => 4,
+            Self::Draining => 5,
+            Self::ReplayDone => 6,
+            Self::Expired => 7,
+            Self::UnexpectedText => 8,
+            Self::UnexpectedBinary => 9,
+            Self::TooLarge => 10,
+            Self::NotUtf8 => 11,
+            Self::Protocol => 12,
+        }]
+    }
+
+    /// The close frame to send; none if there is nobody to send one to.
+    pub(crate) fn frame(&self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::ClientLeft | Self::ConnectionLost => return None,
+            Self::HeartbeatsMissed { missed } => (
+                CloseCode::Policy,
+                format!("{missed} heartbeats were not answered: answer each 1|Z with Z"),
+            ),
+            Self::Revoked => (
+                CloseCode::Policy,
+                "the subscription was deleted or its key has changed".to_owned(),
+            ),
+            Self::Suspended => (
+                CloseCode::Policy,
+                "the subscription is suspended".to_owned(),
+            ),
+            Self::Draining => (
+                CloseCode::Away,
+                "the gateway is shutting down: connect again".to_owned(),
+            ),
+            Self::ReplayDone => (CloseCode::Normal, "seq_end reached".to_owned()),
+            Self::Expired => (
+                CloseCode::Error,
+                "events expired in the topic before they could be sent: connect again".to_owned(),
+            ),
+            Self::UnexpectedText => (
+                CloseCode::Policy,
+                "the only text to send is Z, in answer to 1|Z".to_owned(),
+            ),
+            Self::UnexpectedBinary => {
+                (CloseCode::Unsupported, "only text is understood".to_owned())
+            }
+            Self::TooLarge => (CloseCode::Size, "message too large".to_owned()),
+            Self::NotUtf8 => (CloseCode::Invalid, "text is not UTF-8".to_owned()),
+            Self::Protocol => (CloseCode::Protocol, "not the WebSocket protocol".to_owned()),
+        };
+        // The protocol allows 123 bytes.
+        Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_fit_into_a_close_frame() {
+        let causes = [
+            CloseCause::HeartbeatsMissed { missed: u32::MAX },
+            CloseCause::Revoked,
+            CloseCause::Suspended,
+            CloseCause::Draining,
+            CloseCause::Expired,
+            CloseCause::UnexpectedText,
+        ];
+        for cause in causes {
+            let frame = cause.frame().unwrap();
+            assert!(frame.reason.len() <= 123, "{cause:?}");
+        }
+    }
+}

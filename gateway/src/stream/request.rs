@@ -1,0 +1,133 @@
+//! What a client asks for with `/stream?stream_key=KEY[&seq_start=N[&seq_end=M]]`, and why it may be refused.
+
+use datastream_routing::KeyHash;
+
+/// A request on `/stream`, as far as the query says.
+pub(crate) struct StreamRequest {
+    /// The hash of the key; the key itself is not kept.
+    pub key: Option<KeyHash>,
+    /// `seq_start`, if it is not blank.
+    pub start: Option<String>,
+    /// `seq_end`, if it is not blank.
+    pub end: Option<String>,
+}
+
+/// Why a request on `/stream` gets no stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(
+        "no subscription has this stream key: take it from the Secret that the subscription's status names"
+    )]
+    Unauthorized,
+    #[error("the subscription is suspended: set spec.suspended to false to get its events")]
+    Suspended,
+    #[error(
+        "the subscription has a stream already, and it may have one at a time: close the other one first"
+    )]
+    InUse,
+    #[error("{parameter}: {reason}")]
+    BadPosition {
+        parameter: &'static str,
+        reason: String,
+    },
+    #[error(
+        "seq_start: the events from there on have expired; the earliest that can be replayed is {earliest}"
+    )]
+    Gone { earliest: String },
+    #[error("{0}")]
+    Unavailable(&'static str),
+    #[error("{0}")]
+    BadHandshake(&'static str),
+}
+
+impl Refusal {
+    /// The HTTP status.
+    pub(crate) const fn status(&self) -> u16 {
+        match self {
+            Self::Unauthorized => 401,
+            Self::Suspended => 403,
+            Self::InUse => 409,
+            Self::BadPosition { .. } | Self::BadHandshake(_) => 400,
+            Self::Gone { .. } => 410,
+            Self::Unavailable(_) => 503,
+        }
+    }
+
+    /// The `error` of the JSON body: a name for programs, where the message is for people.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Suspended => "suspended",
+            Self::InUse => "in_use",
+            Self::BadPosition { .. } => "bad_position",
+            Self::Gone { .. } => "gone",
+            Self::Unavailable(_) => "unavailable",
+            Self::BadHandshake(_) => "bad_handshake",
+        }
+    }
+}
+
+impl StreamRequest {
+    /// Reads the query of the request's URL. The last of several equal parameters counts; blank ones do not.
+    pub(crate) fn parse(query: &str) -> Self {
+        let mut request = Self {
+            key: None,
+            start: None,
+            end: None,
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = value.trim();
+            let given = (!value.is_empty()).then(|| value.to_owned());
+            match name.as_ref() {
+                "stream_key" => request.key = is_key(value).then(|| KeyHash::of(value)),
+                "seq_start" => request.start = given,
+                "seq_end" => request.end = given,
+                _ => (),
+            }
+        }
+        request
+    }
+}
+
+/// A key has 32 lower-case hexadecimal digits. Anything else cannot be one, and is answered as a wrong one is.
+fn is_key(value: &str) -> bool {
+    value.len() == 32
+        && value
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn blank_positions_are_as_good_as_none() {
+        let request = StreamRequest::parse(&format!("stream_key={KEY}&seq_start=&seq_end=%20"));
+        assert_eq!(request.key, Some(KeyHash::of(KEY)));
+        assert_eq!((request.start, request.end), (None, None));
+    }
+
+    #[test]
+    fn positions_are_taken_as_written() {
+        let request =
+            StreamRequest::parse(&format!("seq_start=7&stream_key={KEY}&seq_end=9&other=1"));
+        assert_eq!(
+            (request.start.as_deref(), request.end.as_deref()),
+            (Some("7"), Some("9"))
+        );
+    }
+
+    #[test]
+    fn malformed_keys_are_no_keys() {
+        for key in ["", "x", &KEY.to_uppercase(), &KEY[1..], &format!("{KEY}0")] {
+            assert_eq!(
+                StreamRequest::parse(&format!("stream_key={key}")).key,
+                None,
+                "{key}"
+            );
+        }
+    }
+}

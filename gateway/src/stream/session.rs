@@ -1,0 +1,319 @@
+//! The task of one stream: mailbox to socket, heartbeats, and what the client says.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::close::CloseCause;
+use super::registry::Claim;
+use crate::event::HEARTBEAT;
+use crate::metrics::Metrics;
+use crate::pipeline::{CatchUp, CatchUpContext, Letter};
+use crate::position::Position;
+
+/// The largest message a client may send: it has nothing to say but `Z`.
+const MAX_INCOMING: usize = 4 << 10;
+/// Frames are gathered up to this many bytes into one write to the socket.
+const WRITE_BUFFER: usize = 8 << 10;
+/// How long a client may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the server side of a stream's WebSocket is set up: small buffers, because there are many and most are idle.
+pub(crate) fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(1 << 10)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(MAX_INCOMING))
+        .max_frame_size(Some(MAX_INCOMING))
+}
+
+/// One stream.
+pub(crate) struct Session<S> {
+    pub socket: WebSocketStream<S>,
+    pub claim: Claim,
+    pub context: Arc<CatchUpContext>,
+    pub metrics: Arc<Metrics>,
+    pub position: Position,
+    pub end: Option<Position>,
+}
+
+/// What is on its way to the socket.
+#[derive(Default)]
+struct Outgoing {
+    letters: VecDeque<Letter>,
+    /// Something has been handed to the WebSocket and not yet to the socket.
+    unflushed: bool,
+}
+
+enum Happened {
+    Sent,
+    Received(Message),
+    Failed(Error),
+    Ended,
+}
+
+/// Stops the catching up when the stream ends.
+#[derive(Default)]
+struct Helper(Option<AbortHandle>);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Serves the stream to its end.
+    pub(crate) async fn run(mut self) {
+        self.metrics.opened.inc();
+        let cause = self.serve().await;
+        tracing::info!(stream = %self.claim.id(), cause = cause.name(), "stream closed");
+        self.metrics.closed.with_label_values(&[cause.name()]).inc();
+        let Self {
+            mut socket, claim, ..
+        } = self;
+        // The next client need not wait for this one's goodbye.
+        drop(claim);
+        if cause != CloseCause::ConnectionLost {
+            let goodbye = async {
+                match cause.frame() {
+                    Some(frame) => socket.close(Some(frame)).await?,
+                    None => poll_fn(|cx| Pin::new(&mut socket).poll_flush(cx)).await?,
+                }
+                while poll_fn(|cx| Pin::new(&mut socket).poll_next(cx))
+                    .await
+                    .is_some_and(|m| m.is_ok())
+                {}
+                Ok::<_, Error>(())
+            };
+            let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+        }
+    }
+
+    async fn serve(&mut self) -> CloseCause {
+        let mailbox = self.claim.mailbox().clone();
+        let mut outgoing = Outgoing::default();
+        // Held for its drop: it stops the catching up when the stream ends.
+        let mut _catching_up = self.catch_up(self.position.clone());
+        let metrics = self.metrics.clone();
+        let mut state = StateGauge::new(&metrics, false);
+        let mut closing = None;
+        let mut heartbeat = mailbox.route().heartbeat;
+        let mut ticks = ticks(heartbeat.interval_seconds);
+        let mut unanswered = 0;
+        loop {
+            if outgoing.is_empty() {
+                if let Some(cause) = closing {
+                    return cause;
+                }
+                let mail = mailbox.take();
+                if let Some(position) = mail.fell_behind_at {
+                    _catching_up = self.catch_up(position);
+                    state.set(false);
+                } else if mail.joined {
+                    _catching_up = Helper::default();
+                    state.set(true);
+                }
+                closing = mail.close;
+                outgoing.letters = mail.letters;
+                let route = mailbox.route();
+                if route.heartbeat != heartbeat {
+                    heartbeat = route.heartbeat;
+                    ticks = self::ticks(heartbeat.interval_seconds);
+                }
+                self.count(&outgoing.letters);
+                if closing.is_some() && outgoing.is_empty() {
+                    continue;
+                }
+            }
+            let idle = outgoing.is_empty();
+            let happened = tokio::select! {
+                biased;
+                _ = ticks.tick() => {
+                    if unanswered >= heartbeat.missed_limit {
+                        return CloseCause::HeartbeatsMissed { missed: unanswered };
+                    }
+                    unanswered += 1;
+                    self.metrics.heartbeats_sent.inc();
+                    outgoing.letters.push_back(Letter { frame: HEARTBEAT, timestamp_ms: 0 });
+                    continue;
+                }
+                happened = poll_fn(|cx| outgoing.poll(&mut self.socket, cx)) => happened,
+                () = mailbox.woken(), if idle => continue,
+            };
+            match happened {
+                Happened::Sent => (),
+                Happened::Received(Message::Text(text)) => {
+                    if !is_answer(&text) {
+                        return CloseCause::UnexpectedText;
+                    }
+                    unanswered = 0;
+                    self.metrics.heartbeats_answered.inc();
+                }
+                Happened::Received(Message::Binary(_)) => return CloseCause::UnexpectedBinary,
+                Happened::Received(Message::Close(_)) | Happened::Ended => {
+                    return CloseCause::ClientLeft;
+                }
+                Happened::Received(Message::Ping(_)) => outgoing.unflushed = true,
+                Happened::Received(Message::Pong(_) | Message::Frame(_)) => (),
+                Happened::Failed(error) => return cause_of(&error),
+            }
+        }
+    }
+
+    fn catch_up(&self, position: Position) -> Helper {
+        let catch_up = CatchUp {
+            context: self.context.clone(),
+            id: self.claim.id().clone(),
+            mailbox: self.claim.mailbox().clone(),
+            position,
+            end: self.end.clone(),
+        };
+        Helper(Some(tokio::spawn(catch_up.run()).abort_handle()))
+    }
+
+    fn count(&self, letters: &VecDeque<Letter>) {
+        if letters.is_empty() {
+            return;
+        }
+        self.metrics.sent.inc_by(letters.len() as u64);
+        self.metrics
+            .sent_bytes
+            .inc_by(letters.iter().map(|l| l.frame.len() as u64).sum());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis() as i64);
+        for letter in letters.iter().filter(|l| l.timestamp_ms > 0) {
+            self.metrics
+                .latency
+                .observe((now - letter.timestamp_ms).max(0) as f64 / 1e3);
+        }
+    }
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        self.letters.is_empty() && !self.unflushed
+    }
+
+    /// Moves letters to the socket, and listens meanwhile: a client that is slow to read can still speak.
+    fn poll<S>(&mut self, socket: &mut WebSocketStream<S>, cx: &mut Context<'_>) -> Poll<Happened>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match self.poll_send(socket, cx) {
+            Poll::Ready(Ok(true)) => return Poll::Ready(Happened::Sent),
+            Poll::Ready(Err(error)) => return Poll::Ready(Happened::Failed(error)),
+            Poll::Ready(Ok(false)) | Poll::Pending => (),
+        }
+        Poll::Ready(match ready!(Pin::new(socket).poll_next(cx)) {
+            Some(Ok(message)) => Happened::Received(message),
+            Some(Err(error)) => Happened::Failed(error),
+            None => Happened::Ended,
+        })
+    }
+
+    /// Ready with true: all is with the socket now; with false: there was nothing to send.
+    fn poll_send<S>(
+        &mut self,
+        socket: &mut WebSocketStream<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        while !self.letters.is_empty() {
+            ready!(Pin::new(&mut *socket).poll_ready(cx))?;
+            if let Some(letter) = self.letters.pop_front() {
+                self.unflushed = true;
+                Pin::new(&mut *socket).start_send(Message::Text(letter.frame))?;
+            }
+        }
+        if !self.unflushed {
+            return Poll::Ready(Ok(false));
+        }
+        ready!(Pin::new(socket).poll_flush(cx))?;
+        // An emptied queue keeps its memory: give it back, most streams are idle.
+        *self = Self::default();
+        Poll::Ready(Ok(true))
+    }
+}
+
+/// Both example clients answer `Z`, the mobile SDK in its own style; `X` is its keep-alive.
+fn is_answer(text: &Utf8Bytes) -> bool {
+    matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
+}
+
+fn ticks(seconds: u32) -> tokio::time::Interval {
+    let period = Duration::from_secs(u64::from(seconds.max(1)));
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn cause_of(error: &Error) -> CloseCause {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCause::TooLarge,
+        Error::Utf8(_) => CloseCause::NotUtf8,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
+            CloseCause::ConnectionLost
+        }
+        Error::Protocol(_) => CloseCause::Protocol,
+        Error::ConnectionClosed | Error::AlreadyClosed => CloseCause::ClientLeft,
+        _ => CloseCause::ConnectionLost,
+    }
+}
+
+/// Counts the stream under its state for as long as it lives.
+struct StateGauge<'a> {
+    metrics: &'a Metrics,
+    state: &'static str,
+}
+
+impl<'a> StateGauge<'a> {
+    fn new(metrics: &'a Metrics, live: bool) -> Self {
+        let gauge = Self {
+            metrics,
+            state: Self::name(live),
+        };
+        gauge.add(1);
+        gauge
+    }
+
+    fn set(&mut self, live: bool) {
+        self.add(-1);
+        self.state = Self::name(live);
+        self.add(1);
+    }
+
+    fn name(live: bool) -> &'static str {
+        if live { "live" } else { "catching_up" }
+    }
+
+    fn add(&self, by: i64) {
+        self.metrics
+            .streams
+            .with_label_values(&[self.state])
+            .add(by);
+    }
+}
+
+impl Drop for StateGauge<'_> {
+    fn drop(&mut self) {
+        self.add(-1);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod args;
 mod backoff;
+pub mod dev;
 pub mod logging;
 pub mod producer;
 pub mod simulate;

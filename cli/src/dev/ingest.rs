@@ -1,0 +1,227 @@
+//! `POST /events`: JSON lines from anywhere go into the topic.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datastream_gateway::AdminExtension;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::producer::{Producer, Record, SendError};
+
+/// The largest body that is accepted, in bytes.
+const MAX_BODY: usize = 16 << 20;
+/// The largest line, in bytes: gateways skip larger records.
+const MAX_LINE: usize = 1 << 20;
+/// Requests that may wait for the one before.
+const QUEUE: usize = 16;
+/// How long a request waits for its turn and for Fluvio.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes `POST /events` and hands the records to the one task that owns the producer.
+pub(super) struct Ingest {
+    queue: mpsc::Sender<Batch>,
+}
+
+/// One request's records, and where the outcome goes.
+struct Batch {
+    records: Vec<Record>,
+    done: oneshot::Sender<Result<(), SendError>>,
+}
+
+/// Why a line of the body is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+struct BadLine {
+    /// Counted from 1.
+    line: usize,
+    reason: String,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl Ingest {
+    /// Starts the task that produces; it ends with the last clone of this.
+    pub(super) fn start(mut producer: Producer) -> Self {
+        let (queue, mut requests) = mpsc::channel::<Batch>(QUEUE);
+        tokio::spawn(async move {
+            while let Some(Batch { records, done }) = requests.recv().await {
+                // Whoever asked may have left; the records are stored all the same.
+                let _ = done.send(producer.send(&records).await);
+            }
+        });
+        Self { queue }
+    }
+
+    async fn post(&self, body: Incoming) -> Response<Full<Bytes>> {
+        let body = match Limited::new(body, MAX_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let message = format!("the body is larger than {} MiB: send less at once", MAX_BODY >> 20);
+                return problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
+            }
+            Err(error) => {
+                let message = format!("the body cannot be read: {error}");
+                return problem(StatusCode::BAD_REQUEST, "bad_request", &message);
+            }
+        };
+        let records = match records(&body) {
+            Ok(records) => records,
+            Err(bad) => {
+                let message = format!("{bad}; nothing was accepted");
+                return problem(StatusCode::BAD_REQUEST, "bad_event", &message);
+            }
+        };
+        let accepted = records.len();
+        match timeout(PATIENCE, self.produce(records)).await {
+            Ok(Some(Ok(()))) => respond(StatusCode::OK, &json!({ "accepted": accepted })),
+            Ok(Some(Err(SendError { confirmed, reason }))) => {
+                let message = format!("{reason}; {confirmed} of {accepted} events are stored for certain");
+                problem(StatusCode::SERVICE_UNAVAILABLE, "fluvio", &message)
+            }
+            Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the process is stopping"),
+            Err(_) => {
+                let message = format!("Fluvio did not take the events within {PATIENCE:?}; they may be stored later");
+                problem(StatusCode::SERVICE_UNAVAILABLE, "fluvio", &message)
+            }
+        }
+    }
+
+    /// `None` if the producing task is gone.
+    async fn produce(&self, records: Vec<Record>) -> Option<Result<(), SendError>> {
+        let (done, outcome) = oneshot::channel();
+        self.queue.send(Batch { records, done }).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+impl AdminExtension for Ingest {
+    fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Option<Response<Full<Bytes>>>> {
+        Box::pin(async move {
+            if request.uri().path() != "/events" {
+                return None;
+            }
+            if request.method() != Method::POST {
+                let mut response = problem(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "POST JSON lines here, one event per line",
+                );
+                let headers = response.headers_mut();
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
+                return Some(response);
+            }
+            Some(self.post(request.into_body()).await)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    metadata: Option<Dsn>,
+}
+
+#[derive(Deserialize)]
+struct Dsn {
+    dsn: Option<String>,
+}
+
+/// One record per line that is not blank; all or nothing. What an event has to have beyond being a JSON object is
+/// the gateway's to judge, so that its handling of bad records can be tried out.
+fn records(body: &[u8]) -> Result<Vec<Record>, BadLine> {
+    let mut records = Vec::new();
+    for (line, text) in (1..).zip(body.split(|b| *b == b'\n')) {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        let bad = |reason: String| BadLine { line, reason };
+        if text.len() > MAX_LINE {
+            let reason = format!("{} bytes, but an event may have at most {MAX_LINE}", text.len());
+            return Err(bad(reason));
+        }
+        if text[0] != b'{' {
+            return Err(bad("not a JSON object".to_owned()));
+        }
+        serde_json::from_slice::<serde::de::IgnoredAny>(text)
+            .map_err(|e| bad(format!("not JSON: {e}")))?;
+        let key = serde_json::from_slice::<Keyed>(text)
+            .ok()
+            .and_then(|k| k.metadata?.dsn)
+            .unwrap_or_default();
+        records.push(Record {
+            key,
+            value: text.to_vec(),
+        });
+    }
+    if records.is_empty() {
+        return Err(BadLine {
+            line: 1,
+            reason: "the body has no events: POST one JSON object per line".to_owned(),
+        });
+    }
+    Ok(records)
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let media_type = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+fn problem(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
+    respond(status, &json!({ "error": error, "message": message }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_record_keyed_by_its_device_and_kept_as_it_came() {
+        let body = b"{\"metadata\":{\"dsn\":\"AC1\"},\"n\":1.00}\r\n\n  {\"n\": 2}\n{\"metadata\":7}";
+        let records = records(body).unwrap();
+        let shown: Vec<_> = records
+            .iter()
+            .map(|r| (r.key.as_str(), std::str::from_utf8(&r.value).unwrap()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("AC1", r#"{"metadata":{"dsn":"AC1"},"n":1.00}"#),
+                ("", r#"{"n": 2}"#),
+                ("", r#"{"metadata":7}"#),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_nothing_accepted() {
+        for (body, line, reason) in [
+            ("{}\n{\"a\":\n{}", 2, "not JSON"),
+            ("{}\n\n[]", 3, "not a JSON object"),
+            ("7", 1, "not a JSON object"),
+            ("{} {}", 1, "not JSON"),
+            ("", 1, "no events"),
+            ("\n \n", 1, "no events"),
+        ] {
+            let bad = records(body.as_bytes()).unwrap_err();
+            assert!(bad.line == line && bad.reason.contains(reason), "{body:?}: {bad}");
+        }
+        let large = format!("{{}}\n{{\"a\":\"{}\"}}", "x".repeat(MAX_LINE));
+        assert_eq!(records(large.as_bytes()).unwrap_err().line, 2);
+    }
+}

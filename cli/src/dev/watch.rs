@@ -1,0 +1,143 @@
+//! Looks at a folder of manifests, and again whenever something in it changes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::folder::Scan;
+
+/// The folder is looked at again after this time even if nothing was reported: not every file system reports.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// An editor's or a copy's many steps count as one change.
+const SETTLE: Duration = Duration::from_millis(100);
+/// The largest manifest file, in bytes: the API server takes no larger object either.
+const MAX_FILE: u64 = 1 << 20;
+
+/// A folder, watched.
+pub(super) struct FolderWatch {
+    folder: PathBuf,
+    changes: mpsc::Receiver<()>,
+    /// Held so that it goes on watching; without it the folder is still looked at every few seconds.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl FolderWatch {
+    /// Starts watching. A folder that cannot be watched is polled.
+    pub(super) fn new(folder: PathBuf) -> Self {
+        // One pending change is all there is to know.
+        let (changed, changes) = mpsc::channel(1);
+        let report = move |event: notify::Result<notify::Event>| {
+            if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+                let _ = changed.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(report).and_then(|mut watcher| {
+            watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "cannot watch {}; looking every {LOOK_AGAIN:?}", folder.display());
+        }
+        Self {
+            folder,
+            changes,
+            _watcher: watcher.ok(),
+        }
+    }
+
+    /// Waits until something may have changed.
+    pub(super) async fn changed(&mut self) {
+        // The sender lives in the watcher: without one only the timeout ends the wait.
+        match timeout(LOOK_AGAIN, self.changes.recv()).await {
+            Ok(Some(())) => sleep(SETTLE).await,
+            Ok(None) => sleep(LOOK_AGAIN).await,
+            Err(_) => {}
+        }
+        while self.changes.try_recv().is_ok() {}
+    }
+
+    /// Reads every manifest file of the folder.
+    pub(super) async fn scan(&self) -> io::Result<Scan> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || scan(&folder)).await?
+    }
+}
+
+fn scan(folder: &Path) -> io::Result<Scan> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let manifest = path
+            .extension()
+            .is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
+        if hidden || !manifest || path.is_dir() {
+            continue;
+        }
+        match read(&path) {
+            // Gone since the folder was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            content => {
+                let content = content.map_err(|e| format!("cannot be read: {e}"));
+                files.insert(path.display().to_string(), content);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let length = fs::metadata(path)?.len();
+    if length > MAX_FILE {
+        let reason = format!("it has {length} bytes, but a manifest file may have at most {MAX_FILE}");
+        return Err(io::Error::other(reason));
+    }
+    fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn manifest_files_are_read_and_changes_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a.yaml", "b.yml", "c.json", "d.txt", ".e.yaml", "f.yaml~"] {
+            fs::write(path(name), name).unwrap();
+        }
+        fs::create_dir(path("sub.yaml")).unwrap();
+        fs::write(path("bad.yaml"), [0xff]).unwrap();
+        fs::write(path("large.yaml"), "x".repeat(MAX_FILE as usize + 1)).unwrap();
+        let mut watch = FolderWatch::new(folder.path().to_owned());
+        let mut files = watch.scan().await.unwrap();
+        for bad in ["bad.yaml", "large.yaml"] {
+            assert!(files.remove(&path(bad).display().to_string()).unwrap().is_err());
+        }
+        let names: Vec<_> = files.into_values().map(Result::unwrap).collect();
+        assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
+
+        fs::write(path("g.yaml"), "g").unwrap();
+        timeout(DEADLINE, watch.changed()).await.unwrap();
+        assert!(watch.scan().await.unwrap().contains_key(&path("g.yaml").display().to_string()));
+        fs::remove_file(path("g.yaml")).unwrap();
+        timeout(DEADLINE, watch.changed()).await.unwrap();
+        assert!(!watch.scan().await.unwrap().contains_key(&path("g.yaml").display().to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap().path().join("missing");
+        assert!(FolderWatch::new(folder).scan().await.is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! A client as DSS's examples are written, that checks every frame.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::PATIENCE;
+
+pub struct Client {
+    pub socket: WebSocketStream<TcpStream>,
+    pub heartbeats: usize,
+    /// Whether heartbeats are answered.
+    pub answers: bool,
+}
+
+impl Client {
+    /// Connects, or tells the HTTP status and the JSON body of the refusal.
+    pub async fn connect(address: SocketAddr, url: &str) -> Result<Self, (u16, Value)> {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        match timeout(PATIENCE, client_async(url, tcp))
+            .await
+            .expect("an answer in time")
+        {
+            Ok((socket, _)) => Ok(Self {
+                socket,
+                heartbeats: 0,
+                answers: true,
+            }),
+            Err(Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((
+                    response.status().as_u16(),
+                    serde_json::from_slice(&body).unwrap(),
+                ))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The next event, its frame checked; heartbeats in between are answered. `Err` is the close frame.
+    pub async fn event(&mut self) -> Result<Value, Option<CloseFrame>> {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("something in time");
+            match message {
+                Some(Ok(Message::Text(text))) if text.as_str() == "1|Z" => {
+                    self.heartbeats += 1;
+                    if self.answers {
+                        self.send(Message::text("Z")).await;
+                    }
+                }
+                Some(Ok(Message::Text(text))) => {
+                    assert_eq!(text.matches('|').count(), 1, "{text}");
+                    assert!(text.is_ascii(), "{text}");
+                    let (length, body) = text.split_once('|').unwrap();
+                    assert_eq!(length.parse::<usize>().unwrap(), body.len(), "{text}");
+                    assert!(body.starts_with(r#"{"seq":""#), "{text}");
+                    return Ok(serde_json::from_str(body).unwrap());
+                }
+                Some(Ok(Message::Close(frame))) => return Err(frame),
+                None | Some(Err(_)) => return Err(None),
+                Some(Ok(_)) => (),
+            }
+        }
+    }
+
+    /// The numbers of the next events.
+    pub async fn numbers(&mut self, count: usize) -> Vec<usize> {
+        let mut numbers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let event = self.event().await.expect("an event");
+            numbers.push(event["datapoint"]["value"].as_u64().unwrap() as usize);
+        }
+        numbers
+    }
+
+    /// The code and reason of the close frame that must come next, events before it skipped.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.event().await {
+                Ok(_) => (),
+                Err(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
+                Err(None) => panic!("closed without a close frame"),
+            }
+        }
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        let _ = self.socket.send(message).await;
+    }
+
+    /// Says goodbye and waits until the gateway has, too.
+    pub async fn leave(mut self) {
+        let _ = self.socket.close(None).await;
+        while let Some(Ok(_)) = timeout(PATIENCE, self.socket.next())
+            .await
+            .expect("an end in time")
+        {}
+    }
+}
+
+/// A plain GET: status and body.
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut tcp = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, tcp.read_to_string(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.to_owned(),
+    )
+}

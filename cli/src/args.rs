@@ -8,7 +8,11 @@ use crate::tail::TailArgs;
 
 /// Filtered event streams of a device fleet, over `WebSockets`.
 #[derive(Debug, Parser)]
-#[command(name = "datastream", version)]
+#[command(
+    name = "datastream",
+    version,
+    about = "Filtered event streams of a device fleet, over WebSockets"
+)]
 pub struct Cli {
     /// How log lines on stderr look.
     #[arg(long, global = true, value_enum, env = "LOG_FORMAT", default_value_t)]

@@ -90,6 +90,9 @@ async fn several_streams_are_shown_and_heartbeats_answered() {
     let (mut other, _) = accept(&second).await;
     send(&mut other, event("9", 2)).await;
     send(&mut other, event("10", 3)).await;
+    // The client takes its leave.
+    let farewell = timeout(DEADLINE, other.next()).await.unwrap();
+    assert_eq!(farewell.unwrap().unwrap(), Message::Close(None));
 
     let output = tail.await.unwrap();
     let (out, notes) = (text(&output.stdout), text(&output.stderr));
@@ -191,6 +194,19 @@ async fn a_refusal_is_shown_with_the_servers_message() {
     assert!(!output.status.success());
     assert!(
         notes.contains("refused: 401 Unauthorized: this stream key is not known (unauthorized)"),
+        "{notes}"
+    );
+    assert!(!notes.contains(KEY));
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_showing_its_key() {
+    let wrong = format!("localhost:8080/stream?stream_key={KEY}");
+    let output = tail(&["ws://h/stream?stream_key=k", &wrong]).await.unwrap();
+    let notes = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        notes.contains("stream 2 of the command line: a stream's URL starts with"),
         "{notes}"
     );
     assert!(!notes.contains(KEY));

@@ -153,7 +153,8 @@ impl<T> Folder<T> {
             },
         };
         let faulty = !problems.is_empty();
-        let (was_faulty, previous) = old.map_or((false, BTreeMap::new()), |o| (o.faulty, o.objects));
+        let (was_faulty, previous) =
+            old.map_or((false, BTreeMap::new()), |o| (o.faulty, o.objects));
         for (id, manifest) in previous {
             if unknown || refused.contains(&id) {
                 objects.entry(id).or_insert(manifest);
@@ -259,8 +260,14 @@ mod tests {
     fn edits_additions_and_deletions_take_effect() {
         let mut folder = Folder::new(read);
         assert_eq!(step(&mut folder, &[("f", "a 1\nb 2")]).0, "a=1 b=2");
-        assert_eq!(step(&mut folder, &[("f", "a 3\nb 2"), ("g", "c 4")]).0, "a=3 b=2 c=4");
-        assert_eq!(step(&mut folder, &[("f", "b 2"), ("g", "c 4")]).0, "b=2 c=4");
+        assert_eq!(
+            step(&mut folder, &[("f", "a 3\nb 2"), ("g", "c 4")]).0,
+            "a=3 b=2 c=4"
+        );
+        assert_eq!(
+            step(&mut folder, &[("f", "b 2"), ("g", "c 4")]).0,
+            "b=2 c=4"
+        );
         assert_eq!(step(&mut folder, &[("g", "c 4")]).0, "c=4");
         assert!(!folder.update(scan(&[("g", "c 4")])).changed);
         assert_eq!(step(&mut folder, &[]).0, "");
@@ -271,16 +278,31 @@ mod tests {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("f", "a 1\nb 2")]);
         let (objects, problems) = step(&mut folder, &[("f", "a !\nc 3")]);
-        assert_eq!((objects.as_str(), problems.as_slice()), ("a=1 c=3", &["f:1: refused".to_owned()][..]));
+        assert_eq!(
+            (objects.as_str(), problems.as_slice()),
+            ("a=1 c=3", &["f:1: refused".to_owned()][..])
+        );
         let (objects, problems) = step(&mut folder, &[("f", "!\nc 4")]);
-        assert_eq!((objects.as_str(), problems.as_slice()), ("a=1 c=4", &["f:1: no name".to_owned()][..]));
+        assert_eq!(
+            (objects.as_str(), problems.as_slice()),
+            ("a=1 c=4", &["f:1: no name".to_owned()][..])
+        );
         let (objects, problems) = step(&mut folder, &[("f", "")]);
-        assert_eq!((objects.as_str(), problems.as_slice()), ("a=1 c=4", &["f: empty".to_owned()][..]));
+        assert_eq!(
+            (objects.as_str(), problems.as_slice()),
+            ("a=1 c=4", &["f: empty".to_owned()][..])
+        );
         let unreadable = [("f".to_owned(), Err("denied".to_owned()))].into();
-        assert_eq!(folder.update(unreadable).problems[0].to_string(), "f: denied");
+        assert_eq!(
+            folder.update(unreadable).problems[0].to_string(),
+            "f: denied"
+        );
         assert_eq!(folder.objects().count(), 2);
         let outcome = folder.update(scan(&[("f", "c 5")]));
-        assert_eq!((outcome.mended, folder.objects().count()), (vec!["f".to_owned()], 1));
+        assert_eq!(
+            (outcome.mended, folder.objects().count()),
+            (vec!["f".to_owned()], 1)
+        );
     }
 
     #[test]
@@ -301,13 +323,19 @@ mod tests {
         assert_eq!(step(&mut folder, &edited), ("a=1 x=0".to_owned(), vec![]));
         let (objects, problems) = step(&mut folder, &[("b", "a 4"), ("z", "a 3")]);
         assert_eq!(objects, "a=4");
-        assert_eq!(problems, ["z:1: default/a is also defined in b:1, which stays in force"]);
+        assert_eq!(
+            problems,
+            ["z:1: default/a is also defined in b:1, which stays in force"]
+        );
     }
 
     #[test]
     fn a_renamed_file_keeps_its_objects() {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("f", "a 1")]);
-        assert_eq!(step(&mut folder, &[("g", "a 1")]), ("a=1".to_owned(), vec![]));
+        assert_eq!(
+            step(&mut folder, &[("g", "a 1")]),
+            ("a=1".to_owned(), vec![])
+        );
     }
 }

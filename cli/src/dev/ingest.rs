@@ -68,7 +68,10 @@ impl Ingest {
         let body = match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                let message = format!("the body is larger than {} MiB: send less at once", MAX_BODY >> 20);
+                let message = format!(
+                    "the body is larger than {} MiB: send less at once",
+                    MAX_BODY >> 20
+                );
                 return problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message);
             }
             Err(error) => {
@@ -87,12 +90,19 @@ impl Ingest {
         match timeout(PATIENCE, self.produce(records)).await {
             Ok(Some(Ok(()))) => respond(StatusCode::OK, &json!({ "accepted": accepted })),
             Ok(Some(Err(SendError { confirmed, reason }))) => {
-                let message = format!("{reason}; {confirmed} of {accepted} events are stored for certain");
+                let message =
+                    format!("{reason}; {confirmed} of {accepted} events are stored for certain");
                 problem(StatusCode::SERVICE_UNAVAILABLE, "fluvio", &message)
             }
-            Ok(None) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the process is stopping"),
+            Ok(None) => problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopping",
+                "the process is stopping",
+            ),
             Err(_) => {
-                let message = format!("Fluvio did not take the events within {PATIENCE:?}; they may be stored later");
+                let message = format!(
+                    "Fluvio did not take the events within {PATIENCE:?}; they may be stored later"
+                );
                 problem(StatusCode::SERVICE_UNAVAILABLE, "fluvio", &message)
             }
         }
@@ -148,7 +158,10 @@ fn records(body: &[u8]) -> Result<Vec<Record>, BadLine> {
         }
         let bad = |reason: String| BadLine { line, reason };
         if text.len() > MAX_LINE {
-            let reason = format!("{} bytes, but an event may have at most {MAX_LINE}", text.len());
+            let reason = format!(
+                "{} bytes, but an event may have at most {MAX_LINE}",
+                text.len()
+            );
             return Err(bad(reason));
         }
         if text[0] != b'{' {
@@ -192,7 +205,8 @@ mod tests {
 
     #[test]
     fn every_line_is_a_record_keyed_by_its_device_and_kept_as_it_came() {
-        let body = b"{\"metadata\":{\"dsn\":\"AC1\"},\"n\":1.00}\r\n\n  {\"n\": 2}\n{\"metadata\":7}";
+        let body =
+            b"{\"metadata\":{\"dsn\":\"AC1\"},\"n\":1.00}\r\n\n  {\"n\": 2}\n{\"metadata\":7}";
         let records = records(body).unwrap();
         let shown: Vec<_> = records
             .iter()
@@ -219,7 +233,10 @@ mod tests {
             ("\n \n", 1, "no events"),
         ] {
             let bad = records(body.as_bytes()).unwrap_err();
-            assert!(bad.line == line && bad.reason.contains(reason), "{body:?}: {bad}");
+            assert!(
+                bad.line == line && bad.reason.contains(reason),
+                "{body:?}: {bad}"
+            );
         }
         let large = format!("{{}}\n{{\"a\":\"{}\"}}", "x".repeat(MAX_LINE));
         assert_eq!(records(large.as_bytes()).unwrap_err().line, 2);

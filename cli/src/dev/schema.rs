@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// What is wrong with one value of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub(super) struct Fault {
     /// Which value, as in `spec.filters[0].dsns[1]`; empty for the whole document.
     pub path: String,
     /// What is wrong with it.
@@ -13,7 +13,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of the value at `path`.
-    pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(super) fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             reason: reason.into(),
@@ -23,7 +23,7 @@ impl Fault {
 
 /// Checks `value` against a structural schema: types, unknown and missing fields, bounds and enums. Rules in CEL
 /// are not this module's business, nor are patterns, which the schema's owner expresses as such rules.
-pub fn check(schema: &Value, value: &Value, path: &str) -> Vec<Fault> {
+pub(super) fn check(schema: &Value, value: &Value, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     visit(schema, value, path, &mut faults);
     faults
@@ -63,7 +63,14 @@ fn visit(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
         Value::Array(items) => array(schema, items, path, faults),
         Value::String(text) => {
             let length = text.chars().count() as u64;
-            bounds(schema, ("minLength", "maxLength"), length, "characters", path, faults);
+            bounds(
+                schema,
+                ("minLength", "maxLength"),
+                length,
+                "characters",
+                path,
+                faults,
+            );
         }
         Value::Number(number) => {
             let number = number.as_f64().unwrap_or(f64::NAN);
@@ -94,11 +101,20 @@ fn object(
     let free = schema["x-kubernetes-preserve-unknown-fields"] == true;
     for (name, value) in fields {
         let path = join(path, name);
-        match (known.and_then(|k| k.get(name)), &schema["additionalProperties"]) {
-            (Some(schema), _) | (None, schema @ Value::Object(_)) => visit(schema, value, &path, faults),
+        match (
+            known.and_then(|k| k.get(name)),
+            &schema["additionalProperties"],
+        ) {
+            (Some(schema), _) | (None, schema @ Value::Object(_)) => {
+                visit(schema, value, &path, faults);
+            }
             _ if free || known.is_none() => {}
             _ => {
-                let known: Vec<_> = known.into_iter().flatten().map(|(k, _)| k.as_str()).collect();
+                let known: Vec<_> = known
+                    .into_iter()
+                    .flatten()
+                    .map(|(k, _)| k.as_str())
+                    .collect();
                 let reason = format!("unknown field; known here: {}", known.join(", "));
                 faults.push(Fault::new(path, reason));
             }
@@ -107,14 +123,24 @@ fn object(
 }
 
 fn array(schema: &Value, items: &[Value], path: &str, faults: &mut Vec<Fault>) {
-    bounds(schema, ("minItems", "maxItems"), items.len() as u64, "items", path, faults);
+    bounds(
+        schema,
+        ("minItems", "maxItems"),
+        items.len() as u64,
+        "items",
+        path,
+        faults,
+    );
     for (i, item) in items.iter().enumerate() {
         visit(&schema["items"], item, &format!("{path}[{i}]"), faults);
     }
     let set = schema["x-kubernetes-list-type"] == "set" || schema["uniqueItems"] == true;
     for (i, item) in items.iter().enumerate() {
         if set && items[..i].contains(item) {
-            faults.push(Fault::new(format!("{path}[{i}]"), format!("{item} is listed twice")));
+            faults.push(Fault::new(
+                format!("{path}[{i}]"),
+                format!("{item} is listed twice"),
+            ));
         }
     }
 }
@@ -128,10 +154,16 @@ fn bounds(
     faults: &mut Vec<Fault>,
 ) {
     if let Some(least) = schema[least].as_u64().filter(|l| found < *l) {
-        faults.push(Fault::new(path, format!("has {found} {unit}, but needs at least {least}")));
+        faults.push(Fault::new(
+            path,
+            format!("has {found} {unit}, but needs at least {least}"),
+        ));
     }
     if let Some(most) = schema[most].as_u64().filter(|m| found > *m) {
-        faults.push(Fault::new(path, format!("has {found} {unit}, but may have at most {most}")));
+        faults.push(Fault::new(
+            path,
+            format!("has {found} {unit}, but may have at most {most}"),
+        ));
     }
 }
 
@@ -194,16 +226,40 @@ mod tests {
     fn every_fault_is_named_with_its_path() {
         for (value, expected) in [
             (json!({}), "spec.types: is required but missing"),
-            (json!({"types": []}), "spec.types: has 0 items, but needs at least 1"),
-            (json!({"types": "a"}), "spec.types: must be of type array, not string"),
+            (
+                json!({"types": []}),
+                "spec.types: has 0 items, but needs at least 1",
+            ),
+            (
+                json!({"types": "a"}),
+                "spec.types: must be of type array, not string",
+            ),
             (json!({"types": null}), "spec.types: must not be null"),
-            (json!({"types": ["x"]}), r#"spec.types[0]: "x" is not one of "a", "b", "c""#),
-            (json!({"types": ["a", "a"]}), r#"spec.types[1]: "a" is listed twice"#),
-            (json!({"types": ["a"], "name": "long"}), "spec.name: has 4 characters, but may have at most 3"),
-            (json!({"types": ["a"], "n": 10}), "spec.n: 10 is more than 9"),
+            (
+                json!({"types": ["x"]}),
+                r#"spec.types[0]: "x" is not one of "a", "b", "c""#,
+            ),
+            (
+                json!({"types": ["a", "a"]}),
+                r#"spec.types[1]: "a" is listed twice"#,
+            ),
+            (
+                json!({"types": ["a"], "name": "long"}),
+                "spec.name: has 4 characters, but may have at most 3",
+            ),
+            (
+                json!({"types": ["a"], "n": 10}),
+                "spec.n: 10 is more than 9",
+            ),
             (json!({"types": ["a"], "n": 0}), "spec.n: 0 is less than 1"),
-            (json!({"types": ["a"], "n": 1.5}), "spec.n: must be of type integer, not number"),
-            (json!({"types": ["a"], "labels": {"x": 1}}), "spec.labels.x: must be of type string, not number"),
+            (
+                json!({"types": ["a"], "n": 1.5}),
+                "spec.n: must be of type integer, not number",
+            ),
+            (
+                json!({"types": ["a"], "labels": {"x": 1}}),
+                "spec.labels.x: must be of type string, not number",
+            ),
             (
                 json!({"types": ["a"], "nam": "x"}),
                 "spec.nam: unknown field; known here: free, labels, n, name, types",

@@ -31,13 +31,19 @@ impl FolderWatch {
     /// Starts watching. A folder that cannot be watched is polled.
     pub(super) fn new(folder: PathBuf) -> Self {
         // One pending change is all there is to know.
-        let (changed, changes) = mpsc::channel(1);
-        let report = move |event: notify::Result<notify::Event>| {
-            if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
-                let _ = changed.try_send(());
+        let (report, changes) = mpsc::channel(1);
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if !matches!(
+                event,
+                Ok(notify::Event {
+                    kind: EventKind::Access(_),
+                    ..
+                })
+            ) {
+                let _ = report.try_send(());
             }
         };
-        let watcher = notify::recommended_watcher(report).and_then(|mut watcher| {
+        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
             watcher.watch(&folder, RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
@@ -97,7 +103,8 @@ fn scan(folder: &Path) -> io::Result<Scan> {
 fn read(path: &Path) -> io::Result<String> {
     let length = fs::metadata(path)?.len();
     if length > MAX_FILE {
-        let reason = format!("it has {length} bytes, but a manifest file may have at most {MAX_FILE}");
+        let reason =
+            format!("it has {length} bytes, but a manifest file may have at most {MAX_FILE}");
         return Err(io::Error::other(reason));
     }
     fs::read_to_string(path)
@@ -122,17 +129,34 @@ mod tests {
         let mut watch = FolderWatch::new(folder.path().to_owned());
         let mut files = watch.scan().await.unwrap();
         for bad in ["bad.yaml", "large.yaml"] {
-            assert!(files.remove(&path(bad).display().to_string()).unwrap().is_err());
+            assert!(
+                files
+                    .remove(&path(bad).display().to_string())
+                    .unwrap()
+                    .is_err()
+            );
         }
         let names: Vec<_> = files.into_values().map(Result::unwrap).collect();
         assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
 
         fs::write(path("g.yaml"), "g").unwrap();
         timeout(DEADLINE, watch.changed()).await.unwrap();
-        assert!(watch.scan().await.unwrap().contains_key(&path("g.yaml").display().to_string()));
+        assert!(
+            watch
+                .scan()
+                .await
+                .unwrap()
+                .contains_key(&path("g.yaml").display().to_string())
+        );
         fs::remove_file(path("g.yaml")).unwrap();
         timeout(DEADLINE, watch.changed()).await.unwrap();
-        assert!(!watch.scan().await.unwrap().contains_key(&path("g.yaml").display().to_string()));
+        assert!(
+            !watch
+                .scan()
+                .await
+                .unwrap()
+                .contains_key(&path("g.yaml").display().to_string())
+        );
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 /// A value and the line that it starts on, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub(super) struct Node {
     /// The line of a map's entry is that of its key.
     pub line: u64,
     /// The value.
@@ -17,7 +17,7 @@ pub struct Node {
 
 /// A value of YAML's JSON-compatible part.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tree {
+pub(super) enum Tree {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
@@ -34,7 +34,7 @@ pub enum Tree {
 
 /// Why a file cannot be read as YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
+pub(super) struct SyntaxError {
     /// Where, counted from 1.
     pub line: u64,
     /// What is wrong.
@@ -42,7 +42,7 @@ pub struct SyntaxError {
 }
 
 /// Reads every document of a file; empty ones are left out.
-pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     serde_saphyr::from_multiple::<Node>(text).map_err(|error| SyntaxError {
         line: error.location().map_or(1, |l| l.line().max(1)),
         reason: error.without_snippet().to_string(),
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
 
 impl Node {
     /// The entry of a map.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
         match &self.tree {
             Tree::Map(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
             _ => None,
@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// The text, if it is one.
-    pub fn as_str(&self) -> Option<&str> {
+    pub(super) fn as_str(&self) -> Option<&str> {
         match &self.tree {
             Tree::String(text) => Some(text),
             _ => None,
@@ -67,7 +67,7 @@ impl Node {
     }
 
     /// The line of what a path such as `spec.filters[0].dsns[1]` names, or of its closest parent that is there.
-    pub fn line_of(&self, path: &str) -> u64 {
+    pub(super) fn line_of(&self, path: &str) -> u64 {
         let mut node = self;
         for step in path.split(['.', '[']).filter(|s| !s.is_empty()) {
             let next = match (step.strip_suffix(']'), &node.tree) {
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// The value without its lines.
-    pub fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         match &self.tree {
             Tree::Null => Value::Null,
             Tree::Bool(value) => Value::Bool(*value),
@@ -150,7 +150,8 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
-        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number that is not finite"))?;
+        let number =
+            Number::from_f64(value).ok_or_else(|| E::custom("a number that is not finite"))?;
         Ok(Tree::Number(number))
     }
 

@@ -11,7 +11,9 @@ use std::io::{self, BufWriter, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +29,9 @@ pub use target::{Target, TargetError};
 #[derive(Clone, Debug, Args)]
 pub struct TailArgs {
     /// The streams, each perhaps with a label in front.
-    #[arg(required = true, value_name = "[LABEL=]URL")]
-    pub streams: Vec<Target>,
+    // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
+    #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
+    pub streams: Vec<SecretString>,
     /// How events look on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -41,6 +44,11 @@ pub struct TailArgs {
     /// Silence after which a connection counts as dead. Longer than three heartbeats of the slowest stream.
     #[arg(long, default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub silence: u64,
+}
+
+#[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
 }
 
 fn decimal(text: &str) -> Result<String, String> {
@@ -57,8 +65,15 @@ const QUEUE: usize = 1024;
 /// stream was refused.
 ///
 /// # Errors
-/// Stdout or stderr cannot be written.
+/// A URL that is none; stdout or stderr that cannot be written.
 pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let targets = (1..)
+        .zip(&args.streams)
+        .map(|(number, text)| {
+            let target = text.expose_secret().parse::<Target>();
+            target.with_context(|| format!("stream {number} of the command line"))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
         silence: Duration::from_secs(args.silence),
@@ -70,9 +85,9 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         output: args.output,
         colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         status_line: io::stdout().is_terminal() && io::stderr().is_terminal(),
-        labels: args.streams.iter().map(Target::label).collect(),
+        labels: targets.iter().map(Target::label).collect(),
     };
-    for (number, mut target) in args.streams.into_iter().enumerate() {
+    for (number, mut target) in targets.into_iter().enumerate() {
         if let Some(seq) = &args.seq_start {
             target.set("seq_start", seq);
         }
@@ -100,7 +115,8 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
             renderer.flush()?;
         }
     }
-    streams.shutdown().await;
+    drop(reports);
+    while streams.join_next().await.is_some() {}
     renderer.summary()?;
     let refused = renderer.counters.iter().all(|c| c.refused);
     Ok(if refused {

@@ -52,6 +52,8 @@ pub(super) struct Follow {
     pub longest_delay: Duration,
 }
 
+/// How long the close frame of a stream that is no longer wanted may take.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,8 +64,8 @@ enum End {
     Lost(String),
     Refused(String),
     Done,
-    /// Nobody listens to the reports any more.
-    Unheard,
+    /// Nobody wants to hear more.
+    Stopped,
 }
 
 #[derive(Deserialize)]
@@ -89,7 +91,7 @@ impl Follow {
                 backoff.reset();
             }
             let (report, delay) = match end {
-                End::Unheard => return,
+                End::Stopped => return,
                 End::Done => (Report::Ended, None),
                 End::Refused(reason) => (Report::Refused(reason), None),
                 End::Lost(reason) => {
@@ -100,9 +102,10 @@ impl Follow {
             if reports.send((number, report)).await.is_err() {
                 return;
             }
-            match delay {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => return,
+            let Some(delay) = delay else { return };
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = reports.closed() => return,
             }
         }
     }
@@ -115,16 +118,28 @@ impl Follow {
         reports: &mpsc::Sender<(usize, Report)>,
         progress: &mut bool,
     ) -> End {
-        let mut socket = match connect(target).await {
+        let connected = tokio::select! {
+            connected = connect(target) => connected,
+            () = reports.closed() => return End::Stopped,
+        };
+        let mut socket = match connected {
             Ok(socket) => socket,
             Err(end) => return end,
         };
         let mut report = Report::Connected;
         loop {
-            if reports.send((number, report)).await.is_err() {
-                return End::Unheard;
-            }
-            report = match self.next(&mut socket, target).await {
+            // A failure means the same as a closed channel, which is handled below.
+            let _ = reports.send((number, report)).await;
+            let next = tokio::select! {
+                biased;
+                () = reports.closed() => {
+                    // So that the server need not find out by itself.
+                    let _ = timeout(FAREWELL, socket.close(None)).await;
+                    return End::Stopped;
+                }
+                next = self.next(&mut socket, target) => next,
+            };
+            report = match next {
                 Ok(report) => report,
                 Err(end) => return end,
             };

@@ -24,7 +24,7 @@ const MAX_LINE: usize = 1 << 20;
 /// Requests that may wait for the one before.
 const QUEUE: usize = 16;
 /// How long a request waits for its turn and for Fluvio.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Takes `POST /events` and hands the records to the one task that owns the producer.
 pub(super) struct Ingest {
@@ -58,7 +58,7 @@ impl Ingest {
         tokio::spawn(async move {
             while let Some(Batch { records, done }) = requests.recv().await {
                 // Whoever asked may have left; the records are stored all the same.
-                let _ = done.send(producer.send(&records).await);
+                let _ = done.send(produce(&mut producer, &records).await);
             }
         });
         Self { queue }
@@ -135,6 +135,20 @@ impl AdminExtension for Ingest {
             Some(self.post(request.into_body()).await)
         })
     }
+}
+
+/// Sends twice if need be: a connection that died while nothing was sent shows only now. What the first attempt
+/// left unconfirmed may then be stored twice, which is what 'at least once' means.
+async fn produce(producer: &mut Producer, records: &[Record]) -> Result<(), SendError> {
+    let Err(first) = producer.send(records).await else {
+        return Ok(());
+    };
+    tracing::debug!(error = %first, "trying once more");
+    let again = producer.send(&records[first.confirmed..]).await;
+    again.map_err(|second| SendError {
+        confirmed: first.confirmed + second.confirmed,
+        reason: second.reason,
+    })
 }
 
 #[derive(Deserialize)]

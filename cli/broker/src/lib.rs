@@ -1,1 +1,21 @@
-//! b
+//! A single-node loopback broker that speaks the Fluvio wire protocol, for development and tests.
+//!
+//! It is not a Fluvio server: one node, no replication, no TLS, no `SmartModules`. What it does, it does as the real
+//! server (0.18) was seen to do, down to the answers that end in the middle of a batch, so that a client that works here works
+//! there. It listens on loopback addresses only.
+//!
+//! One port is the controller (Fluvio's SC: topics, metadata watches), the other the unit (its SPU: records).
+
+mod broker;
+mod control;
+mod controller;
+mod faults;
+mod listener;
+mod log;
+mod options;
+mod unit;
+mod wire;
+
+pub use broker::{Broker, Role, TopicError};
+pub use control::serve_control;
+pub use options::BrokerOptions;

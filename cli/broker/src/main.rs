@@ -1,2 +1,96 @@
-//! m
-fn main() {}
+//! The broker as a process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use datastream_broker::{Broker, BrokerOptions, TopicError, serve_control};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A single-node loopback broker that speaks the Fluvio protocol. For development and tests: it is no Fluvio server.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Where clients connect (a loopback address; port 0 picks a free one)
+    #[arg(long, default_value = "127.0.0.1:9003")]
+    listen: SocketAddr,
+    /// Where records are produced and fetched
+    #[arg(long, default_value = "127.0.0.1:0")]
+    unit_listen: SocketAddr,
+    /// A topic to have, with its number of partitions (default 1); may be repeated
+    #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
+    topics: Vec<String>,
+    /// Keep everything in this file, so that a restart has the same data
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// Drop the oldest records of a partition that holds more than this many bytes
+    #[arg(long)]
+    retention_bytes: Option<u64>,
+    /// Take fault switches as lines on this port
+    #[arg(long)]
+    control: Option<SocketAddr>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    let args = Args::parse();
+    let options = BrokerOptions {
+        listen: args.listen,
+        unit_listen: args.unit_listen,
+        journal: args.journal,
+        retention_bytes: args.retention_bytes,
+        ..BrokerOptions::default()
+    };
+    let mut broker = Broker::start(options)
+        .await
+        .context("cannot start the broker")?;
+    for topic in &args.topics {
+        let (name, partitions) = topic.split_once(':').unwrap_or((topic, "1"));
+        let partitions = partitions
+            .parse()
+            .with_context(|| format!("--topic {topic}: partitions"))?;
+        match broker.create_topic(name, partitions) {
+            Ok(()) | Err(TopicError::Exists(_)) => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let control = match args.control {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("--control {address}"))?,
+        ),
+        None => None,
+    };
+    announce(broker.address(), control.as_ref())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        result = tokio::signal::ctrl_c() => Ok(result?),
+        result = async {
+            match control {
+                Some(listener) => serve_control(listener, &mut broker).await,
+                None => std::future::pending().await,
+            }
+        } => Ok(result?),
+    }
+}
+
+/// One line of JSON, for whoever started it with port 0.
+#[allow(clippy::print_stdout)]
+fn announce(fluvio: SocketAddr, control: Option<&TcpListener>) -> anyhow::Result<()> {
+    match control {
+        Some(control) => println!(
+            "{{\"fluvio\":\"{fluvio}\",\"control\":\"{}\"}}",
+            control.local_addr()?
+        ),
+        None => println!("{{\"fluvio\":\"{fluvio}\"}}"),
+    }
+    Ok(())
+}

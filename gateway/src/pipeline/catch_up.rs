@@ -14,13 +14,11 @@ use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
 use crate::event::Event;
 use crate::position::{Position, Seq};
-use crate::source::{EventSource, Record, SourceError, contiguous};
+use crate::source::{EventSource, Record, STALL, STALL_MAX, SourceError, contiguous};
 use crate::stream::CloseCause;
 
 /// How long one stream may read the topic before others that wait get their turn.
 const TURN: Duration = Duration::from_secs(2);
-/// No record for this long, although the topic has some: the reader is taken for dead.
-const STALL: Duration = Duration::from_secs(10);
 const FETCH_BYTES: u32 = 256 << 10;
 const MAX_FETCH_BYTES: u32 = 64 << 20;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -125,9 +123,10 @@ impl CatchUp {
         });
         let mut backoff = BACKOFF_MIN;
         let mut max_bytes = FETCH_BYTES;
+        let mut stall = STALL;
         while self.position.next(partition) < until {
             let before = self.position.next(partition);
-            match self.take_turn(partition, until, max_bytes).await {
+            match self.take_turn(partition, until, max_bytes, stall).await {
                 Turn::Over => (),
                 Turn::Full(letter) => self.mailbox.push_when_space(letter).await,
                 Turn::Failed(SourceError::Expired { wanted, available }) => {
@@ -142,6 +141,7 @@ impl CatchUp {
                 }
                 Turn::Failed(error) => {
                     tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
+                    stall = (stall * 2).min(STALL_MAX);
                     max_bytes = (max_bytes * 2).min(MAX_FETCH_BYTES);
                     sleep(backoff).await;
                     backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -157,7 +157,13 @@ impl CatchUp {
     }
 
     /// One turn: reads and filters until the mailbox is full, the turn is over or the goal is reached.
-    async fn take_turn(&mut self, partition: u32, until: u64, max_bytes: u32) -> Turn {
+    async fn take_turn(
+        &mut self,
+        partition: u32,
+        until: u64,
+        max_bytes: u32,
+        stall: Duration,
+    ) -> Turn {
         let context = self.context.clone();
         let Ok(_turn) = context.turns.acquire().await else {
             return Turn::Over;
@@ -174,11 +180,11 @@ impl CatchUp {
         while started.elapsed() < TURN {
             let next = self.position.next(partition);
             let broken = |reason: String| Turn::Failed(SourceError::Broken { at: next, reason });
-            let records = match timeout(STALL, stream.next()).await {
+            let records = match timeout(stall, stream.next()).await {
                 Ok(Some(Ok(records))) => records,
                 Ok(Some(Err(error))) => return Turn::Failed(error),
                 Ok(None) => return broken("the stream ended".to_owned()),
-                Err(_) => return broken(format!("no record for {STALL:?}")),
+                Err(_) => return broken(format!("no record for {stall:?}")),
             };
             let (records, hole) = contiguous(next, records);
             if let Some(full) = self.filter(partition, until, records) {

@@ -7,7 +7,7 @@ mod tail;
 
 pub(crate) use monitor::{first_bounds, monitor};
 pub use status::{PartitionStatus, SourceStatus};
-pub(crate) use tail::{Batch, Tail, contiguous};
+pub(crate) use tail::{Batch, STALL, STALL_MAX, Tail, contiguous};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

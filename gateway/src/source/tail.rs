@@ -21,8 +21,10 @@ pub(crate) struct Batch {
 /// How much one answer of the server may hold at first. Doubled up to [`MAX_FETCH_BYTES`] when that is too small.
 const FETCH_BYTES: u32 = 1 << 20;
 const MAX_FETCH_BYTES: u32 = 64 << 20;
-/// With records waiting at the broker, a stream that is silent for this long is taken for dead.
-const STALL: Duration = Duration::from_secs(10);
+/// With records waiting at the broker, a stream that is silent for this long has left them out (an answer that was cut
+/// in its last batch) or is dead. Doubled up to [`STALL_MAX`] while that brings nothing: the broker may just be slow.
+pub(crate) const STALL: Duration = Duration::from_secs(1);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(16);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -47,16 +49,22 @@ impl Tail {
     pub(crate) async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         let mut max_bytes = FETCH_BYTES;
+        let mut stall = STALL;
         loop {
             let before = self.next;
             let error = match self.source.tail(self.partition, self.next, max_bytes).await {
-                Ok(stream) => match self.read(stream).await {
+                Ok(stream) => match self.read(stream, stall).await {
                     End::Closed => return,
                     End::Failed(error) => error,
                 },
                 Err(error) => error,
             };
             let progress = self.next > before;
+            stall = if progress {
+                STALL
+            } else {
+                (stall * 2).min(STALL_MAX)
+            };
             match &error {
                 SourceError::Expired { available, .. } if *available > self.next => {
                     tracing::error!(
@@ -101,7 +109,7 @@ impl Tail {
         }
     }
 
-    async fn read(&mut self, mut stream: RecordStream) -> End {
+    async fn read(&mut self, mut stream: RecordStream, stall: Duration) -> End {
         self.status.update(self.partition, |s| {
             s.connected = true;
             s.last_error = None;
@@ -109,7 +117,7 @@ impl Tail {
         let mut waiting_since = None;
         loop {
             let next = tokio::select! {
-                next = timeout(Duration::from_secs(1), stream.next()) => next,
+                next = timeout(STALL / 4, stream.next()) => next,
                 () = self.out.closed() => return End::Closed,
             };
             let records = match next {
@@ -122,13 +130,9 @@ impl Tail {
                         .update(self.partition, |s| s.lag() > 0)
                         .unwrap_or(false);
                     match waiting_since.filter(|_| behind) {
-                        Some(since) if Instant::now() - since > STALL => {
-                            return End::Failed(SourceError::Unreachable {
-                                what: "reading the topic",
-                                reason: format!(
-                                    "no record for {STALL:?} although the broker has some"
-                                ),
-                            });
+                        Some(since) if Instant::now() - since > stall => {
+                            let reason = format!("no record for {stall:?} although the broker has some");
+                            return End::Failed(self.broken(&reason));
                         }
                         Some(_) => (),
                         None => waiting_since = behind.then(Instant::now),

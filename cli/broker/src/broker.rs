@@ -1,0 +1,226 @@
+//! The broker as a value: dropping it closes both ports.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fluvio_controlplane_metadata::topic::TopicSpec;
+use fluvio_protocol::link::ErrorCode;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::listener::Listener;
+use crate::log::Store;
+use crate::options::BrokerOptions;
+use crate::{controller, unit};
+
+/// One of the two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Topics and metadata (Fluvio's SC).
+    Controller,
+    /// Records (Fluvio's SPU).
+    Unit,
+}
+
+/// Why a topic could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// There is one of that name.
+    #[error("topic {0:?} exists already")]
+    Exists(String),
+    /// Anything else.
+    #[error("topic {name:?}: {reason}")]
+    Failed {
+        /// The topic's name.
+        name: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A running broker.
+pub struct Broker {
+    store: Arc<Store>,
+    controller: Listener,
+    unit: Listener,
+    reporting: JoinHandle<()>,
+}
+
+impl Broker {
+    /// Starts a broker.
+    ///
+    /// # Errors
+    /// An address that is not a loopback address or cannot be had, or a journal that cannot be read.
+    pub async fn start(options: BrokerOptions) -> io::Result<Self> {
+        for address in [options.listen, options.unit_listen] {
+            if !address.ip().is_loopback() {
+                let reason = format!(
+                    "{address} is not a loopback address, and this broker has no access control"
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+            }
+        }
+        let (controller, unit) = (
+            Listener::new(options.listen),
+            Listener::new(options.unit_listen),
+        );
+        let every = options.status_every;
+        let store = Arc::new(Store::open(options)?);
+        let reporting = tokio::spawn({
+            let store = store.clone();
+            async move {
+                loop {
+                    store.report();
+                    tokio::time::sleep(every).await;
+                }
+            }
+        });
+        let mut broker = Self {
+            store,
+            controller,
+            unit,
+            reporting,
+        };
+        broker.up(Role::Unit).await?;
+        // The controller tells clients where the unit is, so that one comes first.
+        let _ = broker.store.unit_address.set(broker.unit.address());
+        broker.up(Role::Controller).await?;
+        Ok(broker)
+    }
+
+    /// Where clients connect.
+    pub const fn address(&self) -> SocketAddr {
+        self.controller.address()
+    }
+
+    /// Where records are produced and fetched.
+    pub const fn unit_address(&self) -> SocketAddr {
+        self.unit.address()
+    }
+
+    /// Makes a topic.
+    ///
+    /// # Errors
+    /// One of that name exists, or the journal cannot be written.
+    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<(), TopicError> {
+        self.store
+            .create(name, TopicSpec::new_computed(partitions, 1, None))
+            .map_err(|code| match code {
+                ErrorCode::TopicAlreadyExists => TopicError::Exists(name.to_owned()),
+                code => TopicError::Failed {
+                    name: name.to_owned(),
+                    reason: code.to_string(),
+                },
+            })
+    }
+
+    /// Closes all connections of a port.
+    pub fn drop_connections(&self, role: Role) {
+        match role {
+            Role::Controller => self.controller.drop_connections(),
+            Role::Unit => self.unit.drop_connections(),
+        }
+    }
+
+    /// Takes a port down, with all its connections. The data stays.
+    pub async fn down(&mut self, role: Role) {
+        match role {
+            Role::Controller => self.controller.close().await,
+            Role::Unit => {
+                self.unit.close().await;
+                self.store.set_unit_online(false);
+            }
+        }
+    }
+
+    /// Brings a port back on the same address.
+    ///
+    /// # Errors
+    /// The address cannot be had any more.
+    pub async fn up(&mut self, role: Role) -> io::Result<()> {
+        let store = self.store.clone();
+        match role {
+            Role::Controller => {
+                self.controller
+                    .open(move |socket| serve(role, socket, store.clone()))
+                    .await
+            }
+            Role::Unit => {
+                self.unit
+                    .open(move |socket| serve(role, socket, store.clone()))
+                    .await?;
+                self.store.set_unit_online(true);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads requests and never answers, until switched off.
+    pub fn set_silent(&self, on: bool) {
+        self.store.faults.silent.store(on, Ordering::Relaxed);
+    }
+
+    /// Answers this much later.
+    pub fn set_delay(&self, delay: Duration) {
+        self.store.faults.set_delay(delay);
+    }
+
+    /// The next `count` large answers break off in the middle.
+    pub fn tear_answers(&self, count: u64) {
+        self.store.faults.set_tear(count);
+    }
+
+    /// The next `count` produce requests are refused with 'not leader', nothing stored.
+    pub fn refuse_produce(&self, count: u64) {
+        self.store.faults.set_refuse_produce(count);
+    }
+
+    /// The next `count` produce requests are stored, but the connection closes instead of the answer.
+    pub fn lose_acks(&self, count: u64) {
+        self.store.faults.set_lose_acks(count);
+    }
+
+    /// Connections made from now on end with a reset, as those of a killed process do.
+    pub fn set_reset(&self, on: bool) {
+        self.store.faults.reset.store(on, Ordering::Relaxed);
+    }
+
+    /// Readers of committed records see nothing new, until switched off.
+    pub fn hold_high_watermark(&self, on: bool) {
+        self.store
+            .faults
+            .hold_high_watermark
+            .store(on, Ordering::Relaxed);
+    }
+
+    /// Drops whole batches below `offset`, as retention does. Does nothing if the partition is not there.
+    pub fn evict(&self, topic: &str, partition: u32, offset: u64) {
+        if let Some(partition) = self.store.partition(topic, partition) {
+            partition.evict(offset as i64);
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.reporting.abort();
+    }
+}
+
+async fn serve(role: Role, socket: TcpStream, store: Arc<Store>) {
+    let _ = socket.set_nodelay(true);
+    if store.faults.reset.load(Ordering::Relaxed) {
+        // After a tidy close a producer waits 60 s before it tries again; after a reset it does at once.
+        let _ = socket.set_zero_linger();
+    }
+    let result = match role {
+        Role::Controller => controller::serve(socket, store).await,
+        Role::Unit => unit::serve(socket, store).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(?role, %error, "connection closed");
+    }
+}

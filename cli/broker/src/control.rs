@@ -1,0 +1,72 @@
+//! The fault switches as lines of text on a port, for tests that run the broker as a process.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use crate::broker::{Broker, Role};
+
+const HELP: &str = "drop|down|up controller|unit; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
+    hold-hw on|off; reset on|off; evict TOPIC PARTITION OFFSET";
+
+/// Takes one command a line and answers `ok` or `error: …`. One connection at a time.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve_control(listener: TcpListener, broker: &mut Broker) -> std::io::Result<()> {
+    loop {
+        let (mut socket, _) = listener.accept().await?;
+        let (read, mut write) = socket.split();
+        let mut lines = BufReader::new(read).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let answer = match command(broker, &line).await {
+                Ok(()) => "ok\n".to_owned(),
+                Err(reason) => format!("error: {reason}\n"),
+            };
+            if write.write_all(answer.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+async fn command(broker: &mut Broker, line: &str) -> Result<(), String> {
+    match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["drop", port] => broker.drop_connections(role(port)?),
+        ["down", port] => broker.down(role(port)?).await,
+        ["up", port] => broker.up(role(port)?).await.map_err(|e| e.to_string())?,
+        ["silent", state] => broker.set_silent(switch(state)?),
+        ["delay", ms] => broker.set_delay(Duration::from_millis(number(ms)?)),
+        ["tear", count] => broker.tear_answers(number(count)?),
+        ["refuse", count] => broker.refuse_produce(number(count)?),
+        ["lose-acks", count] => broker.lose_acks(number(count)?),
+        ["hold-hw", state] => broker.hold_high_watermark(switch(state)?),
+        ["reset", state] => broker.set_reset(switch(state)?),
+        ["evict", topic, partition, offset] => {
+            broker.evict(topic, number(partition)? as u32, number(offset)?)
+        }
+        _ => return Err(HELP.to_owned()),
+    }
+    Ok(())
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    match word {
+        "controller" => Ok(Role::Controller),
+        "unit" => Ok(Role::Unit),
+        _ => Err(format!("controller or unit, not {word}")),
+    }
+}
+
+fn switch(word: &str) -> Result<bool, String> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("on or off, not {word}")),
+    }
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|e| format!("{word}: {e}"))
+}

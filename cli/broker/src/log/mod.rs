@@ -1,0 +1,7 @@
+//! Topics, partitions, record batches and consumer offsets.
+
+mod journal;
+mod partition;
+mod store;
+
+pub(crate) use store::{Store, UNIT_ID};

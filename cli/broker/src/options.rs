@@ -1,0 +1,39 @@
+//! What a broker can be told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of a broker. Both addresses must be loopback addresses; port 0 picks a free one.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Where clients connect (the controller).
+    pub listen: SocketAddr,
+    /// Where records are produced and fetched; clients learn it from the controller.
+    pub unit_listen: SocketAddr,
+    /// Keeps everything in this file too, so that a new process starts with the same data. Default: memory only.
+    pub journal: Option<PathBuf>,
+    /// Drops the oldest batches of a partition that holds more than this many bytes. Default: keeps all.
+    pub retention_bytes: Option<u64>,
+    /// Answers fetches with whole batches only. The real server cuts them at `max_bytes`; so does this one by default.
+    pub whole_batches: bool,
+    /// How often the controller's view of the logs' ends follows the unit's (the real one lags by 0.1 to 0.3 s).
+    pub status_every: Duration,
+    /// The version that clients are told. They refuse servers older than 0.9.
+    pub platform_version: semver::Version,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: any,
+            unit_listen: any,
+            journal: None,
+            retention_bytes: None,
+            whole_batches: false,
+            status_every: Duration::from_millis(100),
+            platform_version: semver::Version::new(0, 18, 1),
+        }
+    }
+}

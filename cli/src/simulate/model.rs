@@ -126,6 +126,14 @@ pub const MODELS: &[Model] = &[
                     high: 27.0,
                 },
             ),
+            property(
+                "humidity",
+                "Humidity (%)",
+                Kind::Gauge {
+                    low: 35.0,
+                    high: 65.0,
+                },
+            ),
             command(
                 "target_temperature",
                 "Target (°C)",

@@ -41,9 +41,9 @@ pub struct TailArgs {
     /// Replay stored events from this sequence number on (unset: only new events).
     #[arg(long, value_parser = decimal, value_name = "SEQ")]
     pub seq_start: Option<String>,
-    /// Silence after which a connection counts as dead. Longer than three heartbeats of the slowest stream.
-    #[arg(long, default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub silence: u64,
+    /// Silence after which a connection counts as dead (unset: three times the interval of its heartbeats).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub silence: Option<u64>,
 }
 
 #[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
@@ -76,7 +76,7 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         .collect::<Result<Vec<_>, _>>()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
-        silence: Duration::from_secs(args.silence),
+        silence: args.silence.map(Duration::from_secs),
         first_delay: Duration::from_millis(500),
         longest_delay: Duration::from_secs(30),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -44,14 +44,18 @@ pub(super) enum Report {
 /// How a stream is followed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follow {
-    /// Silence after which a connection counts as dead.
-    pub silence: Duration,
+    /// Silence after which a connection counts as dead. Unset: three times the interval of its heartbeats.
+    pub silence: Option<Duration>,
     /// Waiting times between attempts.
     pub first_delay: Duration,
     /// The longest waiting time between attempts.
     pub longest_delay: Duration,
 }
 
+/// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
+const LONGEST_SILENCE: Duration = Duration::from_secs(310);
+/// Silence that is always endured.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
 /// How long the close frame of a stream that is no longer wanted may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
@@ -127,7 +131,13 @@ impl Follow {
             Err(end) => return end,
         };
         let mut report = Report::Connected;
+        let mut silence = self.silence.unwrap_or(LONGEST_SILENCE);
+        let mut heartbeat = Instant::now();
         loop {
+            if matches!(report, Report::Heartbeat) && self.silence.is_none() {
+                silence = SHORTEST_SILENCE.max(3 * heartbeat.elapsed());
+                heartbeat = Instant::now();
+            }
             // A failure means the same as a closed channel, which is handled below.
             let _ = reports.send((number, report)).await;
             let next = tokio::select! {
@@ -137,7 +147,7 @@ impl Follow {
                     let _ = timeout(FAREWELL, socket.close(None)).await;
                     return End::Stopped;
                 }
-                next = self.next(&mut socket, target) => next,
+                next = next(&mut socket, target, silence) => next,
             };
             report = match next {
                 Ok(report) => report,
@@ -147,39 +157,39 @@ impl Follow {
             *progress = true;
         }
     }
+}
 
-    async fn next(self, socket: &mut Socket, target: &mut Target) -> Result<Report, End> {
-        loop {
-            let message = timeout(self.silence, socket.next()).await.map_err(|_| {
-                End::Lost(format!("no heartbeat within {} s", self.silence.as_secs()))
-            })?;
-            match message {
-                None => return Err(End::Lost("the connection was closed".to_owned())),
-                Some(Err(error)) => return Err(End::Lost(error.to_string())),
-                Some(Ok(Message::Text(text))) => return understand(socket, target, text).await,
-                Some(Ok(Message::Close(frame))) => {
-                    let Some(frame) = frame else {
-                        return Err(End::Lost("closed by the server".to_owned()));
-                    };
-                    let done = frame.code == CloseCode::Normal && target.get("seq_end").is_some();
-                    return Err(if done {
-                        End::Done
-                    } else {
-                        End::Lost(format!(
-                            "closed by the server: {} {}",
-                            frame.code, frame.reason
-                        ))
-                    });
-                }
-                Some(Ok(Message::Binary(data))) => {
-                    return Ok(Report::Junk(format!(
-                        "a binary message of {} bytes",
-                        data.len()
-                    )));
-                }
-                // Pings are answered by the WebSocket library.
-                Some(Ok(_)) => {}
+async fn next(socket: &mut Socket, target: &mut Target, silence: Duration) -> Result<Report, End> {
+    loop {
+        let message = timeout(silence, socket.next())
+            .await
+            .map_err(|_| End::Lost(format!("no heartbeat within {} s", silence.as_secs())))?;
+        match message {
+            None => return Err(End::Lost("the connection was closed".to_owned())),
+            Some(Err(error)) => return Err(End::Lost(error.to_string())),
+            Some(Ok(Message::Text(text))) => return understand(socket, target, text).await,
+            Some(Ok(Message::Close(frame))) => {
+                let Some(frame) = frame else {
+                    return Err(End::Lost("closed by the server".to_owned()));
+                };
+                let done = frame.code == CloseCode::Normal && target.get("seq_end").is_some();
+                return Err(if done {
+                    End::Done
+                } else {
+                    End::Lost(format!(
+                        "closed by the server: {} {}",
+                        frame.code, frame.reason
+                    ))
+                });
             }
+            Some(Ok(Message::Binary(data))) => {
+                return Ok(Report::Junk(format!(
+                    "a binary message of {} bytes",
+                    data.len()
+                )));
+            }
+            // Pings are answered by the WebSocket library.
+            Some(Ok(_)) => {}
         }
     }
 }

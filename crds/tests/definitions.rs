@@ -1,0 +1,149 @@
+//! The committed YAML is what the types say, the examples are valid, and every rule both accepts and refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use datastream_crds::{DatastreamSubscription, definitions};
+use serde_json::{Value, json};
+
+#[test]
+fn the_committed_definition_is_what_the_types_say() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/generated/datastreamsubscriptions.yaml"
+    );
+    let generated = definitions().unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        committed, generated,
+        "run `UPDATE=1 cargo test -p datastream-crds` and commit the result"
+    );
+}
+
+fn manifests(folder: &str) -> Vec<(String, String)> {
+    let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let mut manifests: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(path).unwrap(),
+            )
+        })
+        .collect();
+    manifests.sort();
+    assert!(!manifests.is_empty());
+    manifests
+}
+
+#[test]
+fn the_examples_are_valid() {
+    for (path, text) in manifests("examples") {
+        let subscription: DatastreamSubscription = serde_saphyr::from_str(&text).expect(&path);
+        subscription.validate_cel().expect(&path);
+    }
+}
+
+/// A valid subscription with one value of its spec replaced.
+fn with(field: &str, value: Value) -> Result<(), String> {
+    let mut manifest = json!({
+        "apiVersion": "datastream.dev/v1alpha1",
+        "kind": "DatastreamSubscription",
+        "metadata": {"name": "test"},
+        "spec": {"eventTypes": ["datapoint"]},
+    });
+    manifest["spec"][field] = value;
+    let subscription: DatastreamSubscription =
+        serde_json::from_value(manifest).map_err(|e| e.to_string())?;
+    subscription.validate_cel().map_err(|e| e.to_string())
+}
+
+#[track_caller]
+fn refused(field: &str, value: Value, message: &str) {
+    let error = with(field, value).unwrap_err();
+    assert!(error.contains(message), "{error}");
+}
+
+#[test]
+fn event_types_are_named_once() {
+    with("eventTypes", json!(["datapoint", "location"])).unwrap();
+    refused(
+        "eventTypes",
+        json!(["datapoint", "location", "datapoint"]),
+        "must not name a type twice",
+    );
+}
+
+#[test]
+fn property_names_need_events_that_have_properties() {
+    let filters = json!([{"propertyNames": ["Blue_LED"]}]);
+    with("filters", filters.clone()).unwrap();
+    let spec = json!({"eventTypes": ["connectivity"], "filters": filters});
+    let manifest = json!({"apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+        "metadata": {"name": "test"}, "spec": spec});
+    let subscription: DatastreamSubscription = serde_json::from_value(manifest).unwrap();
+    let error = subscription.validate_cel().unwrap_err().to_string();
+    assert!(error.contains("propertyNames can only match"), "{error}");
+}
+
+#[test]
+fn a_filter_says_something() {
+    with(
+        "filters",
+        json!([{"dsns": ["A"]}, {"oemIds": ["0"]}, {"oemModels": ["m"]}]),
+    )
+    .unwrap();
+    refused(
+        "filters",
+        json!([{"dsns": ["A"]}, {}]),
+        "a filter needs at least one of",
+    );
+}
+
+#[test]
+fn items_are_printable_and_trimmed() {
+    for list in ["oemIds", "oemModels", "dsns", "propertyNames"] {
+        with("filters", json!([{list: ["*", "a b", "AC000W*0|~"]}])).unwrap();
+        for item in [" a", "a ", "é", "a\nb", "\t"] {
+            refused(
+                "filters",
+                json!([{list: ["good", item]}]),
+                &format!("{list} must be printable ASCII"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_lost_client_is_noticed() {
+    with(
+        "heartbeat",
+        json!({"intervalSeconds": 300, "missedLimit": 3}),
+    )
+    .unwrap();
+    refused(
+        "heartbeat",
+        json!({"intervalSeconds": 300, "missedLimit": 4}),
+        "noticed within 900 s",
+    );
+}
+
+#[test]
+fn unset_fields_are_what_the_documentation_says() {
+    let manifest = json!({"apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+        "metadata": {"name": "test"}, "spec": {"eventTypes": ["location"]}});
+    let subscription: DatastreamSubscription = serde_json::from_value(manifest).unwrap();
+    let spec = serde_json::to_value(subscription.spec).unwrap();
+    assert_eq!(
+        spec,
+        json!({"eventTypes": ["location"], "suspended": false, "resume": "Latest",
+            "heartbeat": {"intervalSeconds": 30, "missedLimit": 3}})
+    );
+}
+
+#[test]
+fn unknown_fields_are_refused() {
+    refused("eventType", json!("location"), "unknown field `eventType`");
+}

@@ -1,5 +1,8 @@
 //! What a team asks for.
 
+// The derive repeats the visibility of the type on helper items of its own.
+#![allow(unreachable_pub)]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,8 @@
 //! What became of it.
 
+// The derive repeats the visibility of the type on helper items of its own.
+#![allow(unreachable_pub)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;

@@ -1,0 +1,5 @@
+//! Routing objects: what the gateways are told.
+
+mod render;
+
+pub use render::render;

@@ -1,7 +1,13 @@
 //! Where the routes come from: every source writes the same [`ConfigStore`], every reader takes its table from it.
 
+mod directory;
+mod kube;
+mod lease;
 mod store;
 
+pub use directory::DirectorySource;
+pub use kube::KubeSource;
+pub use lease::LeaseKeeper;
 pub use store::{ConfigState, ConfigStore, ConfigUpdate};
 
 use std::sync::Arc;

@@ -131,7 +131,8 @@ impl Tail {
                         .unwrap_or(false);
                     match waiting_since.filter(|_| behind) {
                         Some(since) if Instant::now() - since > stall => {
-                            let reason = format!("no record for {stall:?} although the broker has some");
+                            let reason =
+                                format!("no record for {stall:?} although the broker has some");
                             return End::Failed(self.broken(&reason));
                         }
                         Some(_) => (),

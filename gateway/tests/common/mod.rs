@@ -102,7 +102,10 @@ impl TestGateway {
 
     pub async fn start_with(topic: Topic, routes: Vec<Route>, settings: Settings) -> Self {
         // The logs of a failed test show what the gateway saw.
-        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("datastream=debug").try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("datastream=debug")
+            .try_init();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = Settings {
             listen: any,

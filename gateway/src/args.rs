@@ -1,0 +1,72 @@
+//! The command line of the gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Parser, ValueEnum};
+use datastream_gateway::Settings;
+
+/// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
+#[derive(Debug, Parser)]
+#[command(version, group(ArgGroup::new("routes").required(true)))]
+pub(crate) struct Args {
+    /// Where clients connect; port 0 picks a free one
+    #[arg(long, env = "DATASTREAM_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Where probes and metrics are; port 0 picks a free one
+    #[arg(long, env = "DATASTREAM_ADMIN", default_value = "0.0.0.0:9090")]
+    pub admin: SocketAddr,
+    /// The address of the Fluvio cluster (its SC), HOST:PORT
+    #[arg(long, env = "DATASTREAM_FLUVIO")]
+    pub fluvio: String,
+    /// The topic that holds the events
+    #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
+    pub topic: String,
+    /// Take the routes from files in this folder
+    #[arg(long, env = "DATASTREAM_ROUTES_DIR", group = "routes")]
+    pub routes_dir: Option<PathBuf>,
+    /// Take the routes from Secrets in this namespace
+    #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE", group = "routes")]
+    pub routes_namespace: Option<String>,
+    /// The group of gateways that this one belongs to
+    #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
+    pub group: String,
+    /// The name of this gateway's pod, for its Lease
+    #[arg(long, env = "DATASTREAM_POD", default_value = "local")]
+    pub pod: String,
+    /// Seconds that open streams may take to close when the gateway is told to stop
+    #[arg(long, env = "DATASTREAM_DRAIN_SECONDS", default_value_t = 30)]
+    pub drain_seconds: u64,
+    /// Memory for recent events, in MiB, from which streams that fall behind read on
+    #[arg(long, env = "DATASTREAM_RING_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub ring_mib: u32,
+    /// How many streams may read the topic at once to catch up
+    #[arg(long, env = "DATASTREAM_REPLAYS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub replays: u32,
+    /// How to write the log (to standard error)
+    #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line of text per entry.
+    Text,
+    /// A line of JSON per entry.
+    Json,
+}
+
+impl Args {
+    /// The settings that these arguments mean.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            listen: self.listen,
+            admin: self.admin,
+            ring_bytes: (self.ring_mib as usize) << 20,
+            replays: self.replays as usize,
+            drain: Duration::from_secs(self.drain_seconds),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Routing objects as files: `*.json` in a folder, as a mounted Secret or a test puts them there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigSource, ConfigStore, ConfigUpdate};
+
+/// The folder is read anew this often even if nothing seems to happen: file systems without notifications exist.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// Writers change several files at once; what follows within this time is read together.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// A folder of routing objects.
+#[derive(Debug)]
+pub struct DirectorySource {
+    path: PathBuf,
+}
+
+impl DirectorySource {
+    /// The routing objects in this folder.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl ConfigSource for DirectorySource {
+    fn describe(&self) -> String {
+        format!("routing objects in {}", self.path.display())
+    }
+
+    fn run(
+        self: Box<Self>,
+        store: Arc<ConfigStore>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            let changed = watch::Sender::new(());
+            let mut changes = changed.subscribe();
+            let mut watcher = notify::recommended_watcher(move |_| {
+                changed.send_replace(());
+            })?;
+            watcher
+                .watch(&self.path, RecursiveMode::NonRecursive)
+                .with_context(|| format!("cannot watch {}", self.path.display()))?;
+            let mut seen =
+                read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+            let mut updates: Vec<_> = seen.iter().map(set).collect();
+            updates.push(ConfigUpdate::Synced);
+            store.apply(updates);
+            loop {
+                tokio::select! {
+                    _ = timeout(AT_LEAST_EVERY, changes.changed()) => tokio::time::sleep(SETTLE).await,
+                    () = cancel.cancelled() => return Ok(()),
+                }
+                changes.mark_unchanged();
+                match read(&self.path) {
+                    Ok(now) => {
+                        store.set_source_error(None);
+                        let updates = difference(&seen, &now);
+                        if !updates.is_empty() {
+                            store.apply(updates);
+                        }
+                        seen = now;
+                        // A folder that was replaced is another one: watched anew, which costs nothing otherwise.
+                        let _ = watcher.watch(&self.path, RecursiveMode::NonRecursive);
+                    }
+                    Err(error) => {
+                        store.set_source_error(Some(format!("{}: {error}", self.path.display())))
+                    }
+                }
+            }
+        })
+    }
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Every `*.json` in the folder. Links are followed: a mounted Secret is made of them.
+fn read(path: &Path) -> std::io::Result<Files> {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || !name.ends_with(".json") {
+            continue;
+        }
+        match std::fs::read(path.join(&name)) {
+            Ok(bytes) => {
+                files.insert(name, bytes);
+            }
+            // Gone since it was listed.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+fn set((name, bytes): (&String, &Vec<u8>)) -> ConfigUpdate {
+    ConfigUpdate::Set {
+        object: name.clone(),
+        bytes: bytes.clone(),
+    }
+}
+
+fn difference(before: &Files, now: &Files) -> Vec<ConfigUpdate> {
+    let changed = now
+        .iter()
+        .filter(|(name, bytes)| before.get(*name) != Some(*bytes))
+        .map(set);
+    let gone = before.keys().filter(|name| !now.contains_key(*name));
+    let gone = gone.map(|name| ConfigUpdate::Remove {
+        object: name.clone(),
+    });
+    changed.chain(gone).collect()
+}

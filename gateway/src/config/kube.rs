@@ -1,0 +1,140 @@
+//! Routing objects as Secrets, watched through the API server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigSource, ConfigStore, ConfigUpdate};
+
+/// The label that names what an object of datastream is.
+pub(super) const COMPONENT: &str = "datastream.dev/component";
+/// The label that names the group of gateways that an object is for.
+pub(super) const GROUP: &str = "datastream.dev/gateway-group";
+/// The key of a routing object's bytes in its Secret.
+const DATA_KEY: &str = "routes.json";
+/// Events that are applied together if they are there: the operator writes many buckets at once.
+const TOGETHER: usize = 256;
+
+/// The routing Secrets of one group of gateways.
+pub struct KubeSource {
+    secrets: Api<Secret>,
+    namespace: String,
+    group: String,
+}
+
+impl KubeSource {
+    /// The routing Secrets of `group` in `namespace`.
+    pub fn new(client: Client, namespace: impl Into<String>, group: impl Into<String>) -> Self {
+        let (namespace, group) = (namespace.into(), group.into());
+        Self {
+            secrets: Api::namespaced(client, &namespace),
+            namespace,
+            group,
+        }
+    }
+}
+
+impl ConfigSource for KubeSource {
+    fn describe(&self) -> String {
+        format!(
+            "routing Secrets of group {} in namespace {}",
+            self.group, self.namespace
+        )
+    }
+
+    fn run(
+        self: Box<Self>,
+        store: Arc<ConfigStore>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            let selector = format!("{COMPONENT}=routes,{GROUP}={}", self.group);
+            let events =
+                watcher::watcher(self.secrets, watcher::Config::default().labels(&selector));
+            let mut chunks = events.default_backoff().boxed().ready_chunks(TOGETHER);
+            let mut listing = Listing::default();
+            loop {
+                let chunk = tokio::select! {
+                    chunk = chunks.next() => chunk.unwrap_or_default(),
+                    () = cancel.cancelled() => return Ok(()),
+                };
+                if chunk.is_empty() {
+                    anyhow::bail!("the watch of the routing Secrets ended");
+                }
+                let mut updates = vec![];
+                for event in chunk {
+                    match event {
+                        Ok(event) => {
+                            store.set_source_error(None);
+                            listing.take(event, &mut updates);
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot watch the routing Secrets; trying again");
+                            store.set_source_error(Some(error.to_string()));
+                        }
+                    }
+                }
+                if !updates.is_empty() {
+                    store.apply(updates);
+                }
+            }
+        })
+    }
+}
+
+/// Which objects are there, across the lists that the watch starts with and falls back to.
+#[derive(Debug, Default)]
+struct Listing {
+    known: BTreeSet<String>,
+    listed: BTreeSet<String>,
+}
+
+impl Listing {
+    fn take(&mut self, event: Event<Secret>, updates: &mut Vec<ConfigUpdate>) {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(secret) => {
+                self.listed.insert(secret.name_any());
+                updates.push(set(secret));
+            }
+            Event::InitDone => {
+                let gone = self.known.difference(&self.listed);
+                updates.extend(gone.map(|name| ConfigUpdate::Remove {
+                    object: name.clone(),
+                }));
+                updates.push(ConfigUpdate::Synced);
+                self.known = std::mem::take(&mut self.listed);
+            }
+            Event::Apply(secret) => {
+                self.known.insert(secret.name_any());
+                updates.push(set(secret));
+            }
+            Event::Delete(secret) => {
+                self.known.remove(&secret.name_any());
+                updates.push(ConfigUpdate::Remove {
+                    object: secret.name_any(),
+                });
+            }
+        }
+    }
+}
+
+/// A Secret without the key is a broken routing object: the store refuses its empty content.
+fn set(mut secret: Secret) -> ConfigUpdate {
+    let bytes = secret
+        .data
+        .as_mut()
+        .and_then(|data| data.remove(DATA_KEY))
+        .map(|bytes| bytes.0);
+    ConfigUpdate::Set {
+        object: secret.name_any(),
+        bytes: bytes.unwrap_or_default(),
+    }
+}

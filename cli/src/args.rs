@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::dev::DevArgs;
 use crate::logging::LogFormat;
 use crate::simulate::SimulateArgs;
 use crate::tail::TailArgs;
@@ -25,6 +26,8 @@ pub struct Cli {
 /// The commands of `datastream`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run everything in one process, on a folder of manifests and an embedded broker.
+    Dev(DevArgs),
     /// Produce the events of a plausible fleet of devices into a Fluvio topic.
     Simulate(SimulateArgs),
     /// Follow one or more streams and print their events.
@@ -36,6 +39,7 @@ impl Command {
     /// connection as an error, even those that are closed on purpose; the commands say themselves what failed.
     pub const fn default_log_filter(&self) -> &'static str {
         match self {
+            Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) => "info,fluvio=off",
             Self::Tail(_) => "warn",
         }

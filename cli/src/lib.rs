@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     match cli.command {
+        Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
         Command::Tail(args) => tail::run(args, stop).await,
         Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),
     }

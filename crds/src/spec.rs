@@ -1,7 +1,7 @@
 //! What a team asks for.
 
-// The derive repeats the visibility of the type on helper items of its own.
-#![allow(unreachable_pub)]
+// The derive repeats the visibility of the type on helper items of its own; each printer column has the same fields.
+#![allow(unreachable_pub, clippy::duplicated_attributes)]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

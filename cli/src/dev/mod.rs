@@ -2,7 +2,192 @@
 
 mod folder;
 mod ingest;
+mod manifest;
+mod output;
+mod routes;
 mod schema;
 mod topic;
 mod watch;
 mod yaml;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_gateway::source::fluvio::FluvioSource;
+use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_operator::validate::ValidSubscription;
+use tokio_util::sync::CancellationToken;
+
+pub use output::Output;
+
+use crate::FluvioTarget;
+use crate::producer::Producer;
+use crate::simulate::{self, FleetArgs, SimulateArgs};
+use folder::Folder;
+use ingest::Ingest;
+use output::Printer;
+use routes::Routes;
+use watch::FolderWatch;
+
+/// What the embedded broker keeps of each partition, in bytes; older events are dropped.
+const RETENTION_BYTES: u64 = 256 << 20;
+
+/// What `datastream dev` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct DevArgs {
+    /// The folder of manifests, watched: an edit, a new file and a deleted one take effect at once.
+    #[arg(long, default_value = "crds/examples")]
+    pub manifests: PathBuf,
+    /// Where clients connect; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where probes and metrics are, and where events are posted; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
+    /// Use this Fluvio (its SC), HOST:PORT, instead of the embedded broker.
+    #[arg(long, value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO")]
+    pub fluvio: Option<String>,
+    /// The topic that carries the device events; made if it is missing.
+    #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
+    pub topic: String,
+    /// How many partitions a topic gets that is made.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub partitions: u32,
+    /// Keep the embedded broker's data in this file, so that events outlive a restart.
+    #[arg(long, conflicts_with = "fluvio")]
+    pub journal: Option<PathBuf>,
+    /// Produce the events of a simulated fleet, too.
+    #[arg(long)]
+    pub simulate: bool,
+    /// The simulated fleet.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// How to print where everything is.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Runs until `stop` is cancelled.
+///
+/// # Errors
+/// What keeps it from starting, or a part of it that has ended.
+pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let watch = FolderWatch::new(args.manifests.clone());
+    // Before anything else is started: a wrong folder is the likeliest mistake.
+    let scan = watch
+        .scan()
+        .await
+        .with_context(|| format!("cannot read the manifests in {}", args.manifests.display()))?;
+
+    let (_broker, address) = fluvio(&args).await?;
+    let target = FluvioTarget {
+        address,
+        topic: args.topic.clone(),
+    };
+    topic::ensure(&target, args.partitions).await?;
+
+    let (routes, config) = Routes::new();
+    let parts = Parts {
+        events: Arc::new(FluvioSource::new(&target.address, &target.topic)),
+        config: Box::new(config),
+        admin_extension: Some(Arc::new(Ingest::start(Producer::new(target.clone())))),
+    };
+    let settings = Settings {
+        listen: args.listen,
+        admin: args.admin,
+        ..Settings::default()
+    };
+    let gateway = Gateway::bind(settings, parts).await?;
+    let printer = Printer {
+        output: args.output,
+        stream: gateway.stream_addr()?,
+        admin: gateway.admin_addr()?,
+    };
+    printer.started(&target.address, &target.topic);
+
+    let mut ready = gateway.ready();
+    let gateway = gateway.run(stop.clone());
+    let manifests = async {
+        let mut manifests = Manifests {
+            folder: Folder::new(manifest::read),
+            routes,
+            printer,
+            watch,
+        };
+        manifests.take(scan).await?;
+        manifests.follow().await
+    };
+    let simulation = async {
+        if args.simulate {
+            // The first events of a fleet register its devices: worth waiting for a gateway that sees them.
+            let _ = ready.wait_for(|ready| *ready).await;
+            let args = SimulateArgs {
+                target,
+                fleet: args.fleet,
+                count: None,
+            };
+            simulate::run(args, stop.clone()).await?;
+        }
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    tokio::select! {
+        result = gateway => result,
+        result = manifests => result.context("the manifests"),
+        result = simulation => result.context("the simulation"),
+    }
+}
+
+/// The broker to keep, if it is ours, and the address to use.
+async fn fluvio(args: &DevArgs) -> anyhow::Result<(Option<Broker>, String)> {
+    if let Some(address) = &args.fluvio {
+        return Ok((None, address.clone()));
+    }
+    let options = BrokerOptions {
+        journal: args.journal.clone(),
+        retention_bytes: Some(RETENTION_BYTES),
+        ..BrokerOptions::default()
+    };
+    let broker = Broker::start(options)
+        .await
+        .context("cannot start the embedded broker")?;
+    let address = broker.address().to_string();
+    Ok((Some(broker), address))
+}
+
+/// The folder, and what becomes of it.
+struct Manifests {
+    folder: Folder<ValidSubscription>,
+    routes: Routes,
+    printer: Printer,
+    watch: FolderWatch,
+}
+
+impl Manifests {
+    async fn follow(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.watch.changed().await;
+            match self.watch.scan().await {
+                Ok(scan) => self.take(scan).await?,
+                // The folder may be back the next time; until then everything stays as it is.
+                Err(error) => tracing::warn!(%error, "cannot read the manifests"),
+            }
+        }
+    }
+
+    async fn take(&mut self, scan: folder::Scan) -> anyhow::Result<()> {
+        let outcome = self.folder.update(scan);
+        for problem in &outcome.problems {
+            self.printer.problem(problem);
+        }
+        for file in &outcome.mended {
+            tracing::info!("{file} is fine now");
+        }
+        let new = self.routes.put(self.folder.objects()).await?;
+        self.printer.streams(&new);
+        Ok(())
+    }
+}

@@ -17,6 +17,10 @@ macro_rules! files {
 
 const FILES: &[(&str, &str, &str)] = files! {
     "/" => "index.html", "text/html; charset=utf-8";
+    "/console/console.css" => "console.css", "text/css; charset=utf-8";
+    "/console/console.js" => "console.js", "text/javascript; charset=utf-8";
+    "/console/frame.js" => "frame.js", "text/javascript; charset=utf-8";
+    "/console/stream.js" => "stream.js", "text/javascript; charset=utf-8";
 };
 
 /// The file at `path`, if there is one.

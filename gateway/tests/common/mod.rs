@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
+use datastream_gateway::source::EventSource;
 use datastream_gateway::{Gateway, Parts, Settings};
 use datastream_routing::{
     Bucket, EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
@@ -101,6 +102,20 @@ impl TestGateway {
     }
 
     pub async fn start_with(topic: Topic, routes: Vec<Route>, settings: Settings) -> Self {
+        Self::start_parts(Arc::new(topic.clone()), topic, routes, settings).await
+    }
+
+    /// On a source of the test's own; `topic` is then of no use.
+    pub async fn start_on(events: Arc<dyn EventSource>, routes: Vec<Route>) -> Self {
+        Self::start_parts(events, Topic::new(1), routes, Settings::default()).await
+    }
+
+    async fn start_parts(
+        events: Arc<dyn EventSource>,
+        topic: Topic,
+        routes: Vec<Route>,
+        settings: Settings,
+    ) -> Self {
         // The logs of a failed test show what the gateway saw.
         let _ = tracing_subscriber::fmt()
             .with_test_writer()
@@ -114,7 +129,7 @@ impl TestGateway {
         };
         let (updates, given) = mpsc::channel(16);
         let parts = Parts {
-            events: Arc::new(topic.clone()),
+            events,
             config: Box::new(Given(given)),
             admin_extension: None,
         };

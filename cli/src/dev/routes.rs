@@ -1,0 +1,111 @@
+//! The operator's part: keys, generations and buckets for what the folder says, fed to the gateway in this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
+use datastream_operator::build::{StreamKey, new_stream_key, route};
+use datastream_operator::publish::render;
+use datastream_operator::validate::ValidSubscription;
+use datastream_routing::{Bucket, BucketId, SubscriptionId};
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Tables that may wait for the gateway.
+const QUEUE: usize = 4;
+
+/// Gives subscriptions keys and generations, and the gateway its routing objects.
+pub(super) struct Routes {
+    issued: BTreeMap<SubscriptionId, Issued>,
+    /// Buckets that the gateway has: one that becomes empty is emptied, not forgotten.
+    buckets: BTreeSet<BucketId>,
+    updates: mpsc::Sender<Vec<ConfigUpdate>>,
+}
+
+struct Issued {
+    key: StreamKey,
+    subscription: ValidSubscription,
+}
+
+/// The gateway's end.
+pub(super) struct InProcess(mpsc::Receiver<Vec<ConfigUpdate>>);
+
+impl Routes {
+    pub(super) fn new() -> (Self, InProcess) {
+        let (updates, receiver) = mpsc::channel(QUEUE);
+        (
+            Self {
+                issued: BTreeMap::new(),
+                buckets: BTreeSet::new(),
+                updates,
+            },
+            InProcess(receiver),
+        )
+    }
+
+    /// Puts exactly these subscriptions in force, and returns those that are new, with their keys.
+    pub(super) async fn put<'a>(
+        &mut self,
+        subscriptions: impl Iterator<Item = (&'a SubscriptionId, &'a ValidSubscription)>,
+    ) -> anyhow::Result<Vec<(SubscriptionId, StreamKey)>> {
+        let mut before = std::mem::take(&mut self.issued);
+        let mut new = vec![];
+        for (id, subscription) in subscriptions {
+            let mut subscription = subscription.clone();
+            let key = match before.remove(id) {
+                Some(old) => {
+                    subscription.generation = old.subscription.generation;
+                    // As the API server counts: only a changed spec is a new generation.
+                    subscription.generation += i64::from(subscription != old.subscription);
+                    old.key
+                }
+                None => {
+                    let key = new_stream_key().context("no random bytes for a stream key")?;
+                    new.push((id.clone(), key.clone()));
+                    key
+                }
+            };
+            self.issued.insert(id.clone(), Issued { key, subscription });
+        }
+        let rendered = render(self.issued.values().map(|i| route(&i.subscription, &i.key)));
+        self.buckets.extend(rendered.keys());
+        let mut updates = vec![];
+        for id in &self.buckets {
+            let empty = Bucket::new(*id, vec![]);
+            let bytes = rendered.get(id).unwrap_or(&empty).encode()?;
+            updates.push(ConfigUpdate::Set {
+                object: format!("bucket {id}"),
+                bytes,
+            });
+        }
+        updates.push(ConfigUpdate::Synced);
+        self.updates
+            .send(updates)
+            .await
+            .context("the gateway has ended")?;
+        Ok(new)
+    }
+}
+
+impl ConfigSource for InProcess {
+    fn describe(&self) -> String {
+        "the manifests of datastream dev".to_owned()
+    }
+
+    fn run(
+        mut self: Box<Self>,
+        store: Arc<ConfigStore>,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            loop {
+                tokio::select! {
+                    Some(updates) = self.0.recv() => store.apply(updates),
+                    () = cancel.cancelled() => return Ok(()),
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! The whole way: the real client into the embedded broker (or the cluster that `FLUVIO_ADDR` names), a gateway, a client.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::topic::event;
+use common::{TestGateway, route_of};
+use datastream_broker::{Broker, BrokerOptions, Role};
+use datastream_gateway::source::fluvio::FluvioSource;
+use fluvio::metadata::topic::TopicSpec;
+use fluvio::{Fluvio, FluvioConfig, TopicProducerConfigBuilder};
+
+/// A broker of the test's own, or the cluster that `FLUVIO_ADDR` names, with a fresh topic.
+async fn fluvio(partitions: u32) -> (Option<Broker>, String, String) {
+    let topic = format!("gateway-{}-{partitions}", std::process::id());
+    if let Ok(address) = std::env::var("FLUVIO_ADDR") {
+        let client = Fluvio::connect_with_config(&FluvioConfig::new(address.clone()))
+            .await
+            .unwrap();
+        let spec = TopicSpec::new_computed(partitions, 1, None);
+        client
+            .admin()
+            .await
+            .create(topic.clone(), false, spec)
+            .await
+            .unwrap();
+        return (None, address, topic);
+    }
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic(&topic, partitions).unwrap();
+    let address = broker.address().to_string();
+    (Some(broker), address, topic)
+}
+
+/// Produces numbered events, every tenth one of device A, and waits until they are stored.
+async fn produce(address: &str, topic: &str, numbers: std::ops::Range<usize>) {
+    let client = Fluvio::connect_with_config(&FluvioConfig::new(address))
+        .await
+        .unwrap();
+    let config = TopicProducerConfigBuilder::default()
+        .batch_size(1 << 18)
+        .build()
+        .unwrap();
+    let producer = loop {
+        // The client hears of a new topic a moment later.
+        match client
+            .topic_producer_with_config(topic, config.clone())
+            .await
+        {
+            Ok(producer) => break producer,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    for number in numbers {
+        let dsn = if number % 10 == 0 { "A" } else { "B" };
+        producer.send("key", event(dsn, number)).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_200_000_records_every_matching_one_arrives_once() {
+    const COUNT: usize = 200_000;
+    let (_broker, address, topic) = fluvio(1).await;
+    produce(&address, &topic, 0..1000).await;
+    let source = Arc::new(FluvioSource::new(&address, &topic));
+    let gateway = TestGateway::start_on(
+        source,
+        vec![route_of("live", &["A"]), route_of("replay", &["A"])],
+    )
+    .await;
+    let (mut live, mut replay) = (
+        gateway.connect("live", "").await,
+        gateway.connect("replay", "&seq_start=1").await,
+    );
+    gateway.metric_reaches("streams{state=\"live\"}", 2.0).await;
+    let producing = tokio::spawn(async move { produce(&address, &topic, 1000..COUNT).await });
+    let expected: Vec<_> = (0..COUNT).step_by(10).collect();
+    let receive = tokio::join!(
+        live.numbers(expected.len() - 100),
+        replay.numbers(expected.len())
+    );
+    assert!(
+        receive.0 == expected[100..],
+        "the live stream has gaps, duplicates or another order"
+    );
+    assert!(
+        receive.1 == expected,
+        "the replayed stream has gaps, duplicates or another order"
+    );
+    producing.await.unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_broker_loses_nothing() {
+    let mut broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let address = broker.address().to_string();
+    let source = Arc::new(FluvioSource::new(&address, "t"));
+    let gateway = TestGateway::start_on(source, vec![route_of("a", &["A"])]).await;
+    let mut client = gateway.connect("a", "").await;
+    gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
+    for (round, role) in [Role::Unit, Role::Controller, Role::Unit]
+        .into_iter()
+        .enumerate()
+    {
+        let numbers = round * 100..(round + 1) * 100;
+        produce(&address, "t", numbers.start..numbers.start + 50).await;
+        broker.down(role).await;
+        broker.drop_connections(Role::Unit);
+        broker.up(role).await.unwrap();
+        broker.tear_answers(1);
+        produce(&address, "t", numbers.start + 50..numbers.end).await;
+        assert_eq!(
+            client.numbers(10).await,
+            numbers.step_by(10).collect::<Vec<_>>()
+        );
+    }
+    gateway.stop().await;
+}

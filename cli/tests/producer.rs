@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 const TOPIC: &str = "device-events";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 async fn start() -> (Broker, Producer) {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();

@@ -44,7 +44,7 @@ async fn command(broker: &mut Broker, line: &str) -> Result<(), String> {
         ["hold-hw", state] => broker.hold_high_watermark(switch(state)?),
         ["reset", state] => broker.set_reset(switch(state)?),
         ["evict", topic, partition, offset] => {
-            broker.evict(topic, number(partition)? as u32, number(offset)?)
+            broker.evict(topic, number(partition)? as u32, number(offset)?);
         }
         _ => return Err(HELP.to_owned()),
     }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions, Role, TopicError};
-use fluvio::consumer::{ConsumerConfigExtBuilder, OffsetManagementStrategy, RetryMode};
+use fluvio::consumer::{
+    ConsumerConfigExtBuilder, ConsumerStream as _, OffsetManagementStrategy, RetryMode,
+};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::topic::TopicSpec;
@@ -30,14 +32,16 @@ async fn start(options: BrokerOptions) -> (Broker, Fluvio) {
 
 /// A broker, or the cluster that `FLUVIO_ADDR` names, with a fresh topic.
 async fn with_topic(partitions: u32) -> (Option<Broker>, Fluvio, String) {
-    let (broker, client) = match std::env::var("FLUVIO_ADDR") {
-        Ok(address) => (None, client(address).await),
-        Err(_) => {
-            let (broker, client) = start(BrokerOptions::default()).await;
-            (Some(broker), client)
-        }
+    let (broker, client) = if let Ok(address) = std::env::var("FLUVIO_ADDR") {
+        (None, client(address).await)
+    } else {
+        let (broker, client) = start(BrokerOptions::default()).await;
+        (Some(broker), client)
     };
-    let topic = format!("test-{:x}", std::process::id() as u128 * 1_000_000 + now());
+    let topic = format!(
+        "test-{:x}",
+        u128::from(std::process::id()) * 1_000_000 + now()
+    );
     client
         .admin()
         .await
@@ -183,7 +187,7 @@ async fn readers_out_of_range_are_told() {
     let mut evicted = open(&client, "t", 0, 0, 1 << 20).await;
     match next(&mut evicted).await {
         Err(ErrorCode::OffsetEvicted { next_available, .. }) => {
-            assert!((1..=10).contains(&next_available))
+            assert!((1..=10).contains(&next_available));
         }
         other => panic!("{other:?}"),
     }
@@ -242,7 +246,6 @@ async fn consumer_offsets_are_kept() {
     for _ in 0..5 {
         first.next().await.unwrap().unwrap();
     }
-    use fluvio::consumer::ConsumerStream;
     first.offset_commit().await.unwrap();
     first.offset_flush().await.unwrap();
     drop(first);

@@ -45,17 +45,17 @@ pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
         let id = identity(&document);
         match (check(&document), id) {
             (Ok(subscription), Some(id)) => {
-                if reading.good.contains_key(&id) {
-                    let reason = format!("{id} is defined twice in this file");
-                    reading.problems.push(problem(document.line, reason));
-                } else {
-                    reading.good.insert(
-                        id,
-                        Manifest {
-                            line: document.line,
-                            object: subscription,
-                        },
+                let manifest = Manifest {
+                    line: document.line,
+                    object: subscription,
+                };
+                if let Some(first) = reading.good.insert(id.clone(), manifest) {
+                    let reason = format!(
+                        "{id} is defined in this file already, on line {}",
+                        first.line
                     );
+                    reading.problems.push(problem(document.line, reason));
+                    reading.good.insert(id, first);
                 }
             }
             (Ok(_), None) => {

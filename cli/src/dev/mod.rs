@@ -181,7 +181,7 @@ impl Manifests {
     async fn take(&mut self, scan: folder::Scan) -> anyhow::Result<()> {
         let outcome = self.folder.update(scan);
         for problem in &outcome.problems {
-            self.printer.problem(problem);
+            Printer::problem(problem);
         }
         for file in &outcome.mended {
             tracing::info!("{file} is fine now");

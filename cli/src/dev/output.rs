@@ -74,7 +74,7 @@ impl Printer {
 
     /// Something is wrong with a manifest; what was good before stays.
     #[allow(clippy::print_stderr)]
-    pub(super) fn problem(&self, problem: &impl std::fmt::Display) {
+    pub(super) fn problem(problem: &impl std::fmt::Display) {
         eprintln!("{problem}");
     }
 }

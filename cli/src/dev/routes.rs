@@ -54,18 +54,15 @@ impl Routes {
         let mut new = vec![];
         for (id, subscription) in subscriptions {
             let mut subscription = subscription.clone();
-            let key = match before.remove(id) {
-                Some(old) => {
-                    subscription.generation = old.subscription.generation;
-                    // As the API server counts: only a changed spec is a new generation.
-                    subscription.generation += i64::from(subscription != old.subscription);
-                    old.key
-                }
-                None => {
-                    let key = new_stream_key().context("no random bytes for a stream key")?;
-                    new.push((id.clone(), key.clone()));
-                    key
-                }
+            let key = if let Some(old) = before.remove(id) {
+                subscription.generation = old.subscription.generation;
+                // As the API server counts: only a changed spec is a new generation.
+                subscription.generation += i64::from(subscription != old.subscription);
+                old.key
+            } else {
+                let key = new_stream_key().context("no random bytes for a stream key")?;
+                new.push((id.clone(), key.clone()));
+                key
             };
             self.issued.insert(id.clone(), Issued { key, subscription });
         }

@@ -135,10 +135,7 @@ impl CatchUp {
                     return false;
                 }
                 Turn::Failed(SourceError::Broken { .. })
-                    if self.position.next(partition) > before =>
-                {
-                    ()
-                }
+                    if self.position.next(partition) > before => {}
                 Turn::Failed(error) => {
                     tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
                     stall = (stall * 2).min(STALL_MAX);

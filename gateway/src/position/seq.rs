@@ -5,7 +5,7 @@
 //! partition the event itself is in: twice its number, or one more for 'just after it'. So numbers grow
 //! along a stream, adding one always means 'after this event', and the length tells the number of partitions.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::Position;
 
@@ -51,24 +51,22 @@ impl Seq {
             String::with_capacity(1 + position.offsets().len() * OFFSET_DIGITS + OWN_DIGITS);
         digits.push('1');
         for next in position.offsets() {
-            digits.push_str(&format!("{:0OFFSET_DIGITS$}", next % OFFSET_LIMIT));
+            let _ = write!(digits, "{:0OFFSET_DIGITS$}", next % OFFSET_LIMIT);
         }
-        digits.push_str(&format!("{:0OWN_DIGITS$}", own * 2));
+        let _ = write!(digits, "{:0OWN_DIGITS$}", own * 2);
         Self(digits.into())
     }
 
     /// The number that a replay may start with to get everything from `position` on.
     pub fn starting_at(position: &Position) -> Self {
-        match position.offsets() {
-            [next] => Self((next + 1).to_string().into()),
-            // 'Just after' whatever came last in partition 0: what follows is what the position says.
-            _ => {
-                let mut digits = String::from(Self::of(position, 0).0);
-                digits.truncate(digits.len() - 1);
-                digits.push('1');
-                Self(digits.into())
-            }
+        if let [next] = position.offsets() {
+            return Self((next + 1).to_string().into());
         }
+        // 'Just after' whatever came last in partition 0: what follows is what the position says.
+        let mut digits = String::from(Self::of(position, 0).0);
+        digits.truncate(digits.len() - 1);
+        digits.push('1');
+        Self(digits.into())
     }
 
     /// The digits.
@@ -129,7 +127,7 @@ fn parse(text: &str, partitions: u32) -> Result<(Position, Option<u32>), SeqErro
     if own / 2 >= found {
         return Err(SeqError::Malformed);
     }
-    Ok((position, (own % 2 == 0).then_some(own / 2)))
+    Ok((position, (own.is_multiple_of(2)).then_some(own / 2)))
 }
 
 impl fmt::Display for Seq {

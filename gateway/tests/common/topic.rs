@@ -154,7 +154,7 @@ impl Reader {
             let left_out = self
                 .topic
                 .cut_after
-                .is_some_and(|n| self.sent > 0 && self.sent % n == 0);
+                .is_some_and(|n| self.sent > 0 && self.sent.is_multiple_of(n));
             if !left_out {
                 let value = log.values[self.next as usize].clone();
                 records.push(Record {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::topic::event;
-use common::{TestGateway, route_of};
+use common::{PATIENCE, TestGateway, route_of};
 use datastream_broker::{Broker, BrokerOptions, Role};
 use datastream_gateway::source::fluvio::FluvioSource;
 use fluvio::metadata::topic::TopicSpec;
@@ -35,6 +35,12 @@ async fn fluvio(partitions: u32) -> (Option<Broker>, String, String) {
     (Some(broker), address, topic)
 }
 
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("done in time")
+}
+
 /// Produces numbered events, every tenth one of device A, and waits until they are stored.
 async fn produce(address: &str, topic: &str, numbers: std::ops::Range<usize>) {
     let client = Fluvio::connect_with_config(&FluvioConfig::new(address))
@@ -58,20 +64,18 @@ async fn produce(address: &str, topic: &str, numbers: std::ops::Range<usize>) {
         let dsn = if number % 10 == 0 { "A" } else { "B" };
         producer.send("key", event(dsn, number)).await.unwrap();
     }
-    producer.flush().await.unwrap();
+    within(producer.flush()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_200_000_records_every_matching_one_arrives_once() {
     const COUNT: usize = 200_000;
     let (_broker, address, topic) = fluvio(1).await;
-    produce(&address, &topic, 0..1000).await;
     let source = Arc::new(FluvioSource::new(&address, &topic));
-    let gateway = TestGateway::start_on(
-        source,
-        vec![route_of("live", &["A"]), route_of("replay", &["A"])],
-    )
-    .await;
+    let routes = vec![route_of("live", &["A"]), route_of("replay", &["A"])];
+    let gateway = TestGateway::start_on(source, routes).await;
+    produce(&address, &topic, 0..1000).await;
+    gateway.metric_reaches("records_total", 1000.0).await;
     let (mut live, mut replay) = (
         gateway.connect("live", "").await,
         gateway.connect("replay", "&seq_start=1").await,

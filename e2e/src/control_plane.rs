@@ -1,0 +1,194 @@
+//! Starting a control plane, and kubectl against it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::pki;
+use crate::process::Server;
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// A running control plane, or the way to one that runs already.
+pub struct ControlPlane {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    /// In the order in which they are ended; empty for a cluster that is not ours.
+    servers: Vec<Server>,
+    _dir: TempDir,
+}
+
+/// What kubectl said.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether it ended with 0.
+    pub success: bool,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl ControlPlane {
+    /// Starts etcd and kube-apiserver on free loopback ports, or uses the cluster that `KUBECONFIG` names.
+    ///
+    /// # Errors
+    /// A program that cannot be built, started or does not become ready in time; the message has the end of its log.
+    pub fn start() -> anyhow::Result<Self> {
+        let programs = programs()?;
+        let kubectl = programs.join("kubectl");
+        let temporary = tempfile::tempdir()?;
+        let dir = temporary.path().to_owned();
+        if let Some(kubeconfig) = std::env::var_os("KUBECONFIG") {
+            return Ok(Self {
+                kubectl,
+                kubeconfig: kubeconfig.into(),
+                servers: vec![],
+                _dir: temporary,
+            });
+        }
+        pki::create(&dir)?;
+        let [client, peer, api] = free_ports()?;
+        let etcd = Server::start(
+            &programs.join("etcd"),
+            &etcd_args(&dir, client, peer),
+            &dir.join("etcd.log"),
+        )?;
+        let apiserver = Server::start(
+            &programs.join("kube-apiserver"),
+            &apiserver_args(&dir, client, api),
+            &dir.join("apiserver.log"),
+        )?;
+        let kubeconfig = dir.join("admin.kubeconfig");
+        std::fs::write(&kubeconfig, admin_kubeconfig(&dir, api))?;
+        let mut this = Self {
+            kubectl,
+            kubeconfig,
+            servers: vec![apiserver, etcd],
+            _dir: temporary,
+        };
+        this.wait_until_ready(&dir)?;
+        Ok(this)
+    }
+
+    fn wait_until_ready(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !self.kubectl(&["get", "--raw", "/readyz"])?.success {
+            let ended = self.servers.iter_mut().any(Server::has_ended);
+            if ended || Instant::now() > deadline {
+                let log = |name: &str| {
+                    let text = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+                    text.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+                };
+                anyhow::bail!(
+                    "the API server is not ready: {}\n{}",
+                    log("apiserver.log"),
+                    log("etcd.log")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs kubectl as the cluster's administrator.
+    ///
+    /// # Errors
+    /// It cannot be run; that it failed is in the output.
+    pub fn kubectl(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let output = Command::new(&self.kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .arg("--request-timeout=20s")
+            .args(args)
+            .output()
+            .with_context(|| format!("cannot run {}", self.kubectl.display()))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Output {
+            success: output.status.success(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        })
+    }
+}
+
+/// The folder of etcd, kube-apiserver and kubectl.
+fn programs() -> anyhow::Result<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/build.sh");
+    let output = Command::new(script)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context(script)?;
+    anyhow::ensure!(output.status.success(), "{script} failed");
+    Ok(String::from_utf8(output.stdout)?.trim().into())
+}
+
+/// Ports that were free a moment ago: the servers must be told theirs.
+fn free_ports() -> anyhow::Result<[u16; 3]> {
+    let listeners = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
+    let mut ports = [0; 3];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+fn etcd_args(dir: &Path, client: u16, peer: u16) -> Vec<String> {
+    let (client, peer) = (
+        format!("http://127.0.0.1:{client}"),
+        format!("http://127.0.0.1:{peer}"),
+    );
+    vec![
+        "--name=default".to_owned(),
+        format!("--data-dir={}", dir.join("etcd").display()),
+        "--unsafe-no-fsync".to_owned(),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+        "--log-level=warn".to_owned(),
+    ]
+}
+
+fn apiserver_args(dir: &Path, etcd: u16, port: u16) -> Vec<String> {
+    let file = |name: &str| dir.join(name).display().to_string();
+    vec![
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--cert-dir={}", dir.display()),
+        format!("--tls-cert-file={}", file("apiserver.crt")),
+        format!("--tls-private-key-file={}", file("apiserver.key")),
+        format!("--client-ca-file={}", file("ca.crt")),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", file("sa.pub")),
+        format!("--service-account-signing-key-file={}", file("sa.key")),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        "--shutdown-delay-duration=0s".to_owned(),
+        "--profiling=false".to_owned(),
+    ]
+}
+
+fn admin_kubeconfig(dir: &Path, port: u16) -> String {
+    let dir = dir.display();
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: test
+contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]
+clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: {dir}/ca.crt}}}}]
+users: [{{name: admin, user: {{client-certificate: {dir}/admin.crt, client-key: {dir}/admin.key}}}}]
+"
+    )
+}

@@ -1,0 +1,283 @@
+//! `datastream dev` as a process: streams are printed, posted events arrive, manifests take effect live.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Dev {
+    _child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Lines<BufReader<ChildStderr>>,
+    admin: SocketAddr,
+    manifests: TempDir,
+}
+
+impl Dev {
+    async fn start(manifests: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in manifests {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
+            .args([
+                "dev",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--output",
+                "json",
+                "--manifests",
+            ])
+            .arg(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = json(&mut stdout).await;
+        let admin = first["admin"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("http://")
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(
+            first["fluvio"]
+                .as_str()
+                .unwrap()
+                .parse::<SocketAddr>()
+                .unwrap()
+                .ip()
+                .is_loopback()
+        );
+        Self {
+            _child: child,
+            stdout,
+            stderr,
+            admin,
+            manifests: folder,
+        }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        Path::new(self.manifests.path()).join(name)
+    }
+
+    /// The URL of the next stream that is printed, which must be of this name.
+    async fn stream(&mut self, name: &str) -> String {
+        let line = json(&mut self.stdout).await;
+        assert_eq!(
+            (&line["namespace"], &line["name"]),
+            (&"default".into(), &name.into())
+        );
+        line["url"].as_str().unwrap().to_owned()
+    }
+
+    async fn post(&self, lines: &str) -> (u16, Value) {
+        let mut tcp = TcpStream::connect(self.admin).await.unwrap();
+        let length = lines.len();
+        let head = format!(
+            "POST /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        tcp.write_all(format!("{head}{lines}").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, tcp.read_to_string(&mut answer))
+            .await
+            .expect("an answer in time")
+            .unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            serde_json::from_str(body).unwrap(),
+        )
+    }
+
+    /// Posts numbered events of a device until the stream gets one: a change of its filter has then taken effect.
+    async fn post_until_seen(&self, stream: &mut Stream, dsn: &str) {
+        timeout(PATIENCE, async {
+            loop {
+                self.post(&event(dsn)).await;
+                if let Ok(seen) = timeout(Duration::from_millis(300), stream.event()).await {
+                    assert_eq!(seen["metadata"]["dsn"], dsn);
+                    return;
+                }
+            }
+        })
+        .await
+        .expect("takes effect in time");
+    }
+}
+
+async fn json(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
+    let line = timeout(PATIENCE, lines.next_line())
+        .await
+        .expect("a line in time")
+        .unwrap()
+        .expect("a line");
+    serde_json::from_str(&line).unwrap()
+}
+
+struct Stream(WebSocketStream<TcpStream>);
+
+impl Stream {
+    /// Opens a stream as soon as the gateway knows its key.
+    async fn open(url: &str) -> Self {
+        let address = url
+            .strip_prefix("ws://")
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap();
+        timeout(PATIENCE, async {
+            loop {
+                let tcp = TcpStream::connect(address).await.unwrap();
+                match tokio_tungstenite::client_async(url, tcp).await {
+                    Ok((socket, _)) => return Self(socket),
+                    Err(Error::Http(_)) => tokio::task::yield_now().await,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+        .await
+        .expect("opens in time")
+    }
+
+    async fn event(&mut self) -> Value {
+        loop {
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a frame in time")
+            {
+                Some(Ok(Message::Text(text))) if text.as_str() != "1|Z" => {
+                    return serde_json::from_str(text.split_once('|').unwrap().1).unwrap();
+                }
+                Some(Ok(_)) => (),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> String {
+        loop {
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a frame in time")
+            {
+                Some(Ok(Message::Close(frame))) => return frame.unwrap().reason.to_string(),
+                Some(Ok(_)) => (),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn manifest(name: &str, dsn: &str) -> String {
+    format!(
+        "apiVersion: datastream.dev/v1alpha1\nkind: DatastreamSubscription\nmetadata:\n  name: {name}\n\
+         spec:\n  eventTypes: [location]\n  filters:\n    - dsns: [\"{dsn}\"]\n"
+    )
+}
+
+fn event(dsn: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"dsn":"{dsn}","event_type":"location"}},"location_event":{{"dsn":"{dsn}"}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn posted_events_arrive_on_the_matching_stream_only() {
+    let mut dev = Dev::start(&[
+        ("a.yaml", &manifest("a", "A*")),
+        ("b.yaml", &manifest("b", "B*")),
+    ])
+    .await;
+    let (a, b) = (dev.stream("a").await, dev.stream("b").await);
+    let (mut a, mut b) = (
+        Stream::open(&format!("{a}&seq_start=1")).await,
+        Stream::open(&format!("{b}&seq_start=1")).await,
+    );
+    let lines = [event("A1"), event("B1"), event("C1"), event("A2")].join("\n");
+    assert_eq!(
+        dev.post(&lines).await,
+        (200, serde_json::json!({"accepted": 4}))
+    );
+    let first = a.event().await;
+    assert_eq!(
+        (&first["seq"], &first["metadata"]["dsn"]),
+        (&"1".into(), &"A1".into())
+    );
+    assert_eq!(a.event().await["seq"], "4");
+    assert_eq!(b.event().await["metadata"]["dsn"], "B1");
+    let (status, body) = dev.post(&format!("{}\nnot json\n", event("A3"))).await;
+    assert_eq!(status, 400);
+    assert!(
+        body["message"].as_str().unwrap().contains("line 2"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn edits_additions_and_deletions_take_effect_live() {
+    let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*"))]).await;
+    let url = dev.stream("a").await;
+    let mut a = Stream::open(&url).await;
+    dev.post_until_seen(&mut a, "A1").await;
+
+    std::fs::write(dev.path("a.yaml"), manifest("a", "X*")).unwrap();
+    dev.post_until_seen(&mut a, "X1").await;
+
+    std::fs::write(dev.path("b.yaml"), manifest("b", "B*")).unwrap();
+    let url = dev.stream("b").await;
+    let mut b = Stream::open(&url).await;
+    dev.post_until_seen(&mut b, "B1").await;
+
+    std::fs::remove_file(dev.path("a.yaml")).unwrap();
+    assert!(a.closed().await.contains("deleted"));
+    dev.post_until_seen(&mut b, "B2").await;
+}
+
+#[tokio::test]
+async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
+    let bad = manifest("bad", "B*").replace("[location]", "[reboot]");
+    let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*")), ("bad.yaml", &bad)]).await;
+    let report = timeout(PATIENCE, dev.stderr.next_line())
+        .await
+        .expect("a report in time")
+        .unwrap()
+        .unwrap();
+    assert!(
+        report.contains("bad.yaml:6: spec.eventTypes[0]"),
+        "{report}"
+    );
+    let url = dev.stream("a").await;
+    let mut a = Stream::open(&url).await;
+    // Of what was good, a half-written version takes nothing away.
+    std::fs::write(dev.path("a.yaml"), &manifest("a", "A*")[..120]).unwrap();
+    let report = timeout(PATIENCE, dev.stderr.next_line())
+        .await
+        .expect("a report in time")
+        .unwrap()
+        .unwrap();
+    assert!(report.contains("a.yaml"), "{report}");
+    dev.post_until_seen(&mut a, "A1").await;
+}

@@ -19,7 +19,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     /// In the order in which they are ended; empty for a cluster that is not ours.
     servers: Vec<Server>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What kubectl said.
@@ -48,7 +48,7 @@ impl ControlPlane {
                 kubectl,
                 kubeconfig: kubeconfig.into(),
                 servers: vec![],
-                _dir: temporary,
+                dir: temporary,
             });
         }
         pki::create(&dir)?;
@@ -69,7 +69,7 @@ impl ControlPlane {
             kubectl,
             kubeconfig,
             servers: vec![apiserver, etcd],
-            _dir: temporary,
+            dir: temporary,
         };
         this.wait_until_ready(&dir)?;
         Ok(this)
@@ -92,6 +92,47 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+
+    /// A kubeconfig for a service account, with a fresh token.
+    ///
+    /// # Errors
+    /// The account does not exist, or the file cannot be written.
+    pub fn service_account(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let token = self.kubectl(&["create", "token", name, "-n", namespace, "--duration=1h"])?;
+        anyhow::ensure!(token.success, "{}", token.stderr);
+        let view = self.kubectl(&[
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "-o",
+            "json",
+        ])?;
+        anyhow::ensure!(view.success, "{}", view.stderr);
+        let path = self
+            .dir
+            .path()
+            .join(format!("{namespace}-{name}.kubeconfig"));
+        std::fs::write(&path, view.stdout)?;
+        let file = path.display().to_string();
+        let token = format!("--token={}", token.stdout.trim());
+        for args in [
+            &["config", "set-credentials", "account", &token][..],
+            &["config", "set-context", "--current", "--user=account"],
+        ] {
+            let output = Command::new(&self.kubectl)
+                .args(["--kubeconfig", &file])
+                .args(args)
+                .output()?;
+            anyhow::ensure!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(path)
     }
 
     /// Runs kubectl as the cluster's administrator.

@@ -6,3 +6,4 @@ mod pki;
 mod process;
 
 pub use control_plane::{ControlPlane, Output};
+pub use process::{Server, own_program};

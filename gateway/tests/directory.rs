@@ -1,0 +1,81 @@
+//! Routing objects as files: changes are seen, broken files are refused, and what is gone stays in force.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{PATIENCE, route};
+use datastream_gateway::config::{ConfigSource, ConfigState, ConfigStore, DirectorySource};
+use datastream_routing::{Bucket, SubscriptionId};
+use tokio_util::sync::CancellationToken;
+
+fn bucket(name: &str) -> Vec<u8> {
+    Bucket::new(route(name).id.bucket(), vec![route(name)])
+        .encode()
+        .unwrap()
+}
+
+/// As careful writers do: never half a file under its name.
+fn write(dir: &Path, name: &str, bytes: &[u8]) {
+    std::fs::write(dir.join(".new"), bytes).unwrap();
+    std::fs::rename(dir.join(".new"), dir.join(name)).unwrap();
+}
+
+async fn until(store: &ConfigStore, condition: impl Fn(&ConfigState) -> bool) {
+    let mut changes = store.subscribe();
+    let found = tokio::time::timeout(PATIENCE, changes.wait_for(|state| condition(state))).await;
+    assert!(found.is_ok(), "{:?}", store.state());
+}
+
+#[tokio::test]
+async fn a_folder_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a.json", &bucket("a"));
+    std::fs::write(dir.path().join("README.txt"), "not a routing object").unwrap();
+    let (store, cancel) = (Arc::new(ConfigStore::new()), CancellationToken::new());
+    let source = Box::new(DirectorySource::new(dir.path()));
+    let run = tokio::spawn(source.run(store.clone(), cancel.clone()));
+    let has = |name: &str| {
+        store
+            .table()
+            .by_id(&SubscriptionId::new("default", name))
+            .is_some()
+    };
+    until(&store, |state| state.synced).await;
+    assert!(has("a"));
+
+    write(dir.path(), "b.json", &bucket("b"));
+    until(&store, |state| state.held.len() == 2).await;
+    assert!(has("a") && has("b"));
+
+    let whole = bucket("b");
+    write(dir.path(), "b.json", &whole[..whole.len() / 2]);
+    until(&store, |state| state.refused.contains_key("b.json")).await;
+    assert!(has("b"), "the last good one stays");
+    write(dir.path(), "b.json", &whole);
+    until(&store, |state| state.refused.is_empty()).await;
+
+    std::fs::remove_file(dir.path().join("a.json")).unwrap();
+    until(&store, |state| state.refused.contains_key("a.json")).await;
+    assert!(has("a"), "nobody deletes routing objects on purpose");
+
+    std::fs::rename(dir.path(), dir.path().with_extension("moved")).unwrap();
+    until(&store, |state| state.source_error.is_some()).await;
+    assert!(has("a") && has("b"));
+    std::fs::rename(dir.path().with_extension("moved"), dir.path()).unwrap();
+    until(&store, |state| state.source_error.is_none()).await;
+    cancel.cancel();
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_an_error() {
+    let source = Box::new(DirectorySource::new("/nowhere/at/all"));
+    let error = source
+        .run(Arc::new(ConfigStore::new()), CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("/nowhere/at/all"), "{error:#}");
+}

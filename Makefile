@@ -9,7 +9,7 @@ key := $(shell cat Cargo.lock rust-toolchain.toml | sha256sum | cut -c1-12)
 export CARGO_TARGET_DIR ?= $(DATASTREAM_CACHE)/target-$(key)
 export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 
-.PHONY: help demo test lint fmt bench build install clean
+.PHONY: help demo test lint fmt build install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -29,9 +29,6 @@ lint: install ## Check the format, the lints, and what the project depends on
 
 fmt: ## Format the code
 	cargo fmt --all
-
-bench: ## Measure the gateway beside a bare server
-	cargo bench --locked --workspace
 
 build: ## Build the programs for release
 	cargo build --locked --release --workspace --bins

@@ -50,12 +50,12 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
 }
 
 /// What the gateways are told of a subscription.
-pub fn route(subscription: &ValidSubscription, key: &StreamKey) -> Route {
+pub fn route(subscription: &ValidSubscription, key_sha256: KeyHash) -> Route {
     Route {
         id: subscription.id.clone(),
         uid: subscription.uid.clone(),
         generation: subscription.generation,
-        key_sha256: key.hash(),
+        key_sha256,
         suspended: subscription.suspended,
         event_types: subscription.event_types,
         filters: subscription.filters.clone(),

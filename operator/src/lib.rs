@@ -1,8 +1,25 @@
 //! The control plane of datastream: turns subscriptions into routing objects and stream keys.
 //!
-//! A reconcile is gather (reads only) → validate → build (both pure) → apply → status. The publisher renders routing
-//! objects from the store of all subscriptions, so a deleted one needs no finalizer.
+//! A [`reconcile`] is gather (reads only) → validate → build (both pure) → apply → status, one module each. The
+//! [`publish`]er renders routing objects from all subscriptions, so a deleted one needs no finalizer. [`run`] ties both
+//! together, in the one replica that leads.
 
+mod apply;
 pub mod build;
+mod context;
+mod controller;
+mod events;
+mod gather;
+mod http;
+mod leader;
+mod metrics;
+mod preflight;
 pub mod publish;
+mod reconcile;
+pub mod run;
+mod status;
 pub mod validate;
+mod watch;
+
+/// The field manager of everything that the operator writes.
+pub(crate) const FIELD_MANAGER: &str = "datastream-operator";

@@ -9,6 +9,9 @@ use kube::ResourceExt;
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
 
+/// So that the name of the Secret, which has `-stream-key` at its end, has no more than the 253 that Kubernetes allows.
+pub const MAX_NAME_BYTES: usize = 242;
+
 /// A subscription that the gateways can serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidSubscription {
@@ -63,6 +66,12 @@ impl fmt::Display for Invalid {
 pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscription, Invalid> {
     let spec = &subscription.spec;
     let mut errors = Errors::default();
+    let name = subscription.name_any();
+    errors.check(
+        name.len() <= MAX_NAME_BYTES,
+        "metadata.name",
+        &format!("has {} characters, but the name of its Secret leaves room for {MAX_NAME_BYTES}: create it under a shorter name", name.len()),
+    );
     errors.check(
         !spec.event_types.is_empty(),
         "spec.eventTypes",
@@ -87,10 +96,7 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
     );
     errors.into_result()?;
     Ok(ValidSubscription {
-        id: routing::SubscriptionId::new(
-            subscription.namespace().unwrap_or_default(),
-            subscription.name_any(),
-        ),
+        id: routing::SubscriptionId::new(subscription.namespace().unwrap_or_default(), name),
         uid: subscription.uid().unwrap_or_default(),
         generation: subscription.metadata.generation.unwrap_or(1),
         suspended: spec.suspended,
@@ -251,6 +257,13 @@ mod tests {
                 .contains("spec.filters[1].dsns[1]: must not be blank"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_name_too_long_for_its_secret_is_refused() {
+        let mut long = subscription(json!({"eventTypes": ["location"]}));
+        long.metadata.name = Some("n".repeat(MAX_NAME_BYTES + 1));
+        assert_eq!(validate(&long).unwrap_err().0[0].path, "metadata.name");
     }
 
     #[test]

@@ -1,5 +1,25 @@
-//! Routing objects: what the gateways are told.
+//! Routing objects: what the gateways are told, and what they say that they serve.
+//!
+//! The [`Board`] knows what should be published (from subscriptions and stream keys), what is (from the routing
+//! objects) and what the gateways hold (from their Leases). It is plain data: [`Publisher`] does the writing.
 
+mod board;
+mod desired;
+mod fit;
+mod gateways;
+mod history;
+mod hold;
+mod publisher;
 mod render;
 
+pub(crate) use board::id_of;
+pub use board::{Board, Programmed, Synced, Write};
+pub use gateways::Affected;
+pub(crate) use publisher::bucket_of;
+pub use publisher::{Publisher, decode_object};
 pub use render::render;
+
+/// The label that names what an object of datastream is.
+pub const COMPONENT: &str = "datastream.dev/component";
+/// The label that names the group of gateways that an object is for.
+pub const GROUP: &str = "datastream.dev/gateway-group";

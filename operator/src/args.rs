@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use datastream_operator::run::Settings;
+
+/// The control plane of datastream: turns subscriptions into routing objects and stream keys
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the custom resource definitions, for `kubectl apply --server-side -f -`
+    Crd,
+    /// Run in a cluster, or with KUBECONFIG outside of one
+    Run(RunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The namespace of the gateways, where routing objects are published
+    #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE")]
+    routes_namespace: String,
+    /// The group of gateways to publish to
+    #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
+    group: String,
+    /// Where clients connect, as in wss://datastream.example.com/stream; part of every stream's Secret
+    #[arg(long, env = "DATASTREAM_STREAM_URL")]
+    stream_url: String,
+    /// Where probes and metrics are served; port 0 picks a free one
+    #[arg(long, env = "DATASTREAM_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// The name of this replica for leader election, usually its pod's; random if not given
+    #[arg(long, env = "DATASTREAM_IDENTITY")]
+    identity: Option<String>,
+    /// Seconds for which a sudden loss of more than half of all routes (20 or more) is held back; 0 never holds
+    #[arg(long, env = "DATASTREAM_SHRINK_HOLD_SECONDS", default_value_t = 60)]
+    shrink_hold_seconds: u64,
+    /// How to write the log (to standard error)
+    #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line of text per entry.
+    Text,
+    /// A line of JSON per entry.
+    Json,
+}
+
+impl RunArgs {
+    /// The settings that these arguments mean.
+    ///
+    /// # Errors
+    /// The system has no random bytes for an identity.
+    pub(crate) fn settings(self) -> anyhow::Result<Settings> {
+        let identity = if let Some(identity) = self.identity {
+            identity
+        } else {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes)?;
+            format!("operator-{}", hex::encode(bytes))
+        };
+        Ok(Settings {
+            routes_namespace: self.routes_namespace,
+            group: self.group,
+            stream_url: self.stream_url,
+            listen: self.listen,
+            identity,
+            shrink_hold: Duration::from_secs(self.shrink_hold_seconds),
+        })
+    }
+}

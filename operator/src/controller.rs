@@ -1,0 +1,301 @@
+//! The leader's work: four watches feed the board and the queue, reconciles and the publisher empty them.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::SubscriptionId;
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::controller::{Config, applier};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{WatchStreamExt as _, reflector, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::context::Context;
+use crate::gather::{Ownership, key_in, ownership, subscription_of};
+use crate::metrics::Metrics;
+use crate::publish::{
+    Affected, Board, COMPONENT, GROUP, Publisher, Synced, bucket_of, decode_object, id_of,
+};
+use crate::reconcile::{reconcile, retry};
+use crate::watch::{Change, Reconnect, changes, reference};
+
+/// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
+const CONCURRENCY: u16 = 16;
+/// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
+const QUEUE: usize = 1024;
+
+/// What the leader has to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The namespace of the gateways.
+    pub routes_namespace: String,
+    /// The group of gateways.
+    pub group: String,
+    /// Where clients connect, without a key.
+    pub endpoint: String,
+    /// How long a mass shrink is held back.
+    pub hold: Duration,
+    /// The name of this replica.
+    pub identity: String,
+}
+
+/// Feeds the board and the queue.
+#[derive(Clone)]
+struct Feed {
+    board: Arc<Mutex<Board>>,
+    queue: mpsc::Sender<SubscriptionId>,
+    publish: Arc<Notify>,
+    complete: watch::Sender<bool>,
+    metrics: Arc<Metrics>,
+}
+
+/// Runs until a part of it ends, which is an error.
+pub(crate) async fn run(
+    client: Client,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    let board = Arc::new(Mutex::new(Board::new(settings.hold)));
+    let (queue, queued) = mpsc::channel(QUEUE);
+    let feed = Feed {
+        board: board.clone(),
+        queue: queue.clone(),
+        publish: Arc::new(Notify::new()),
+        complete: watch::Sender::new(false),
+        metrics: metrics.clone(),
+    };
+    let (subscriptions, subscriptions_writer) = reflector::store();
+    let (secrets, secrets_writer) = reflector::store();
+    let reporter = Reporter {
+        controller: "datastream-operator".to_owned(),
+        instance: Some(settings.identity.clone()),
+    };
+    let context = Arc::new(Context {
+        client: client.clone(),
+        secrets,
+        board: board.clone(),
+        complete: feed.complete.subscribe(),
+        recorder: Recorder::new(client.clone(), reporter),
+        endpoint: settings.endpoint,
+        metrics: metrics.clone(),
+        failures: Mutex::default(),
+    });
+    let publisher = Publisher {
+        secrets: Api::namespaced(client.clone(), &settings.routes_namespace),
+        group: settings.group.clone(),
+        board,
+        changed: feed.publish.clone(),
+        published: queue,
+        metrics,
+    };
+    let of_group = |component: &str| {
+        watcher::Config::default().labels(&format!(
+            "{COMPONENT}={component},{GROUP}={}",
+            settings.group
+        ))
+    };
+    let namespace = &settings.routes_namespace;
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(feed.clone().subscriptions(
+        Api::all(client.clone()),
+        watcher::Config::default(),
+        subscriptions_writer,
+    ));
+    tasks.spawn(feed.clone().keys(
+        Api::all(client.clone()),
+        watcher::Config::default().labels(&format!("{COMPONENT}=stream-key")),
+        secrets_writer,
+    ));
+    tasks.spawn(feed.clone().objects(
+        Api::namespaced(client.clone(), namespace),
+        of_group("routes"),
+    ));
+    tasks.spawn(
+        feed.clone()
+            .gateways(Api::namespaced(client, namespace), of_group("gateway")),
+    );
+    tasks.spawn(publisher.run());
+    tasks.spawn(reconciles(context, subscriptions, queued));
+    let ended = tasks.join_next().await.context("nothing runs")?;
+    ended.context("a part of the operator ended")??;
+    anyhow::bail!("a part of the operator ended")
+}
+
+async fn reconciles(
+    context: Arc<Context>,
+    store: reflector::Store<DatastreamSubscription>,
+    mut queued: mpsc::Receiver<SubscriptionId>,
+) -> anyhow::Result<()> {
+    let queue = stream::poll_fn(move |cx| queued.poll_recv(cx))
+        .map(|id| Ok::<_, Infallible>(reference::<DatastreamSubscription>(&id)));
+    let config = Config::default().concurrency(CONCURRENCY);
+    applier(
+        |s, c| Box::pin(reconcile(s, c)),
+        retry,
+        context,
+        store,
+        queue,
+        config,
+    )
+    // Errors were dealt with by `retry`; an object that is gone from the store is none.
+    .for_each(|_| async {})
+    .await;
+    anyhow::bail!("the queue of reconciles ended")
+}
+
+impl Feed {
+    async fn subscriptions(
+        self,
+        api: Api<DatastreamSubscription>,
+        config: watcher::Config,
+        writer: reflector::store::Writer<DatastreamSubscription>,
+    ) -> anyhow::Result<()> {
+        let events = watcher(api, config)
+            .backoff(Reconnect::default())
+            .modify(|s| s.managed_fields_mut().clear())
+            .reflect(writer);
+        let mut changes = std::pin::pin!(changes("subscriptions", events));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Set(subscription) => {
+                    self.board().set_subscription(&subscription);
+                    self.queue.send(id_of(&subscription)).await?;
+                }
+                Change::Gone(namespace, name) => {
+                    self.board()
+                        .remove_subscription(&SubscriptionId::new(namespace, name));
+                }
+                Change::Synced => self.synced(Synced::Subscriptions),
+            }
+            self.wake();
+        }
+        anyhow::bail!("the watch of the subscriptions ended")
+    }
+
+    async fn keys(
+        self,
+        api: Api<Secret>,
+        config: watcher::Config,
+        writer: reflector::store::Writer<Secret>,
+    ) -> anyhow::Result<()> {
+        let events = watcher(api, config)
+            .backoff(Reconnect::default())
+            .modify(|s| s.managed_fields_mut().clear())
+            .reflect(writer);
+        let mut changes = std::pin::pin!(changes("Secrets with stream keys", events));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Set(secret) => {
+                    let name = secret.name_any();
+                    let Some(subscription) = subscription_of(&name) else {
+                        continue;
+                    };
+                    let id =
+                        SubscriptionId::new(secret.namespace().unwrap_or_default(), subscription);
+                    let key = match ownership(&secret, subscription, None) {
+                        Ownership::Ours(uid) => key_in(&secret).map(|key| (uid, key.hash())),
+                        _ => None,
+                    };
+                    self.board().set_key(&id, key);
+                    self.queue.send(id).await?;
+                }
+                Change::Gone(namespace, name) => {
+                    let Some(subscription) = subscription_of(&name) else {
+                        continue;
+                    };
+                    let id = SubscriptionId::new(namespace, subscription);
+                    self.board().set_key(&id, None);
+                    self.queue.send(id).await?;
+                }
+                Change::Synced => self.synced(Synced::Keys),
+            }
+            self.wake();
+        }
+        anyhow::bail!("the watch of the Secrets with stream keys ended")
+    }
+
+    async fn objects(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
+        let events = watcher(api, config).backoff(Reconnect::default());
+        let mut changes = std::pin::pin!(changes("routing objects", events));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Set(secret) => {
+                    if let Some((bucket, version, bytes)) = decode_object(&secret) {
+                        self.board().set_object(bucket, version, bytes);
+                    }
+                }
+                Change::Gone(_, name) => {
+                    if let Some(bucket) = bucket_of(&name) {
+                        self.board().remove_object(bucket);
+                    }
+                }
+                Change::Synced => self.synced(Synced::Objects),
+            }
+            self.wake();
+        }
+        anyhow::bail!("the watch of the routing objects ended")
+    }
+
+    async fn gateways(self, api: Api<Lease>, config: watcher::Config) -> anyhow::Result<()> {
+        let events = watcher(api, config).backoff(Reconnect::default());
+        let mut changes = std::pin::pin!(changes("Leases of the gateways", events));
+        loop {
+            let expiry = self.board().next_expiry();
+            let due = expiry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            let change = tokio::select! {
+                change = changes.next() => Some(change.context("the watch of the Leases of the gateways ended")?),
+                () = sleep_until(due) => None,
+            };
+            let affected = match change {
+                Some(Change::Set(lease)) => self.board().set_gateway(&lease, Instant::now()),
+                Some(Change::Gone(_, name)) => self.board().remove_gateway(&name),
+                Some(Change::Synced) => {
+                    self.synced(Synced::Gateways);
+                    Affected::None
+                }
+                None => self.board().expire_gateways(Instant::now()),
+            };
+            let ids = self.board().affected(&affected);
+            self.observe();
+            for id in ids {
+                self.queue.send(id).await?;
+            }
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn synced(&self, kind: Synced) {
+        if self.board().synced(kind) {
+            tracing::info!("everything is listed");
+            self.complete.send_replace(true);
+            self.publish.notify_one();
+        }
+    }
+
+    /// Wakes the publisher if it has something to look at.
+    fn wake(&self) {
+        self.observe();
+        if self.board().is_dirty() {
+            self.publish.notify_one();
+        }
+    }
+
+    fn observe(&self) {
+        let (desired, published, gateways) = self.board().totals();
+        self.metrics.routes_desired.set(desired as i64);
+        self.metrics.routes_published.set(published as i64);
+        self.metrics.gateways.set(gateways as i64);
+    }
+}

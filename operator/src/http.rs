@@ -1,0 +1,78 @@
+//! Probes and metrics: `/livez`, `/readyz`, `/metrics`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::metrics::Metrics;
+
+/// Connections at once: probes and scrapers are few.
+const CONNECTIONS: usize = 32;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves until dropped. A replica that answers is ready: one that does not lead stands by.
+pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = connections.clone().acquire_owned().await?;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let metrics = metrics.clone();
+                tokio::spawn(async move {
+                    connection(socket, metrics).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(socket: TcpStream, metrics: Arc<Metrics>) {
+    let service = service_fn(|request| {
+        let response = answer(&request, &metrics);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let (status, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/livez" | "/readyz") => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET, "/metrics") => metrics.render().map_or_else(
+            |error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            |text| (StatusCode::OK, text),
+        ),
+        (_, path) => (
+            StatusCode::NOT_FOUND,
+            format!("nothing is at {path}: there is GET /livez, /readyz and /metrics\n"),
+        ),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}

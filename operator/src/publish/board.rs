@@ -1,0 +1,543 @@
+//! What should be published, what is, and who serves it: one place that every watch writes and every reconcile reads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::{Bucket, BucketHash, BucketId, KeyHash, Route, SubscriptionId};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use tokio::time::Instant;
+
+use super::desired::Desired;
+use super::fit::{MAX_BUCKET_BYTES, fit};
+use super::gateways::{Affected, Gateways};
+use super::history::History;
+use super::hold::ShrinkHold;
+use crate::validate::validate;
+
+/// How far a subscription's route has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Programmed {
+    /// Every live gateway serves it.
+    Everywhere {
+        /// How many there are.
+        gateways: usize,
+    },
+    /// It is published, and not every live gateway has acknowledged it.
+    Waiting {
+        /// How many have.
+        holding: usize,
+        /// How many there are.
+        gateways: usize,
+        /// The Lease of the first that has not.
+        missing: String,
+    },
+    /// It is published, but no gateway lives.
+    NoGateways,
+    /// It is about to be published.
+    NotPublished,
+    /// Its bucket has no room for it.
+    BucketFull,
+}
+
+/// What was once listed completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// The subscriptions.
+    Subscriptions = 1,
+    /// The Secrets with stream keys.
+    Keys = 2,
+    /// The routing objects.
+    Objects = 4,
+    /// The Leases of the gateways.
+    Gateways = 8,
+}
+
+/// A routing object to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which one.
+    pub bucket: BucketId,
+    /// What goes into it.
+    pub bytes: Vec<u8>,
+    routes: Vec<Route>,
+}
+
+/// What to write now, and when to look again.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The routing objects to write.
+    pub writes: Vec<Write>,
+    /// When removals that are held back are due.
+    pub held_until: Option<Instant>,
+}
+
+/// The state of the publishing side. Plain data, no I/O.
+#[derive(Debug)]
+pub struct Board {
+    desired: Desired,
+    history: History,
+    gateways: Gateways,
+    hold: ShrinkHold,
+    synced: u8,
+    full: BTreeMap<SubscriptionId, BucketId>,
+    max_bucket_bytes: usize,
+}
+
+impl Board {
+    /// An empty board; a mass shrink is held back for `hold`.
+    pub fn new(hold: Duration) -> Self {
+        Self {
+            desired: Desired::default(),
+            history: History::default(),
+            gateways: Gateways::default(),
+            hold: ShrinkHold::new(hold),
+            synced: 0,
+            full: BTreeMap::new(),
+            max_bucket_bytes: MAX_BUCKET_BYTES,
+        }
+    }
+
+    /// A subscription as it is now. One that is being deleted counts as gone.
+    pub fn set_subscription(&mut self, subscription: &DatastreamSubscription) {
+        let id = id_of(subscription);
+        if subscription.metadata.deletion_timestamp.is_some() {
+            self.desired.remove_subscription(&id);
+        } else {
+            let uid = subscription.uid().unwrap_or_default();
+            self.desired
+                .set_subscription(&id, uid, validate(subscription).ok());
+        }
+    }
+
+    /// A subscription is gone.
+    pub fn remove_subscription(&mut self, id: &SubscriptionId) {
+        self.desired.remove_subscription(id);
+    }
+
+    /// The key in a subscription's Secret, and the uid of the subscription that owns it; absent if there is none.
+    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
+        self.desired.set_key(id, key);
+    }
+
+    /// A routing object as someone sees it. What is neither published here nor an echo of it will be written again.
+    pub fn set_object(&mut self, bucket: BucketId, resource_version: u64, bytes: &[u8]) {
+        let hash = BucketHash::of(bytes);
+        if !self.history.is_news(bucket, hash, resource_version) {
+            return;
+        }
+        if self.is_synced(Synced::Objects) {
+            tracing::warn!(%bucket, "the routing object was changed by someone else; writing it again");
+            self.history.drifted(bucket);
+        } else {
+            match Bucket::decode(bytes) {
+                Ok(found) if found.id == bucket => {
+                    self.history
+                        .record(bucket, hash, resource_version, found.routes);
+                }
+                result => {
+                    let error = result
+                        .err()
+                        .map_or_else(|| "it is another bucket".to_owned(), |e| e.to_string());
+                    tracing::warn!(%bucket, error, "the routing object cannot be read; writing it again");
+                    self.history.drifted(bucket);
+                }
+            }
+        }
+        self.desired.mark(bucket);
+    }
+
+    /// A routing object is gone: it will be written again.
+    pub fn remove_object(&mut self, bucket: BucketId) {
+        tracing::warn!(%bucket, "the routing object is gone; writing it again");
+        self.history.drifted(bucket);
+        self.desired.mark(bucket);
+    }
+
+    /// A gateway's Lease as it is now.
+    pub fn set_gateway(&mut self, lease: &Lease, now: Instant) -> Affected {
+        self.gateways.set(lease, now, Timestamp::now())
+    }
+
+    /// A gateway's Lease is gone.
+    pub fn remove_gateway(&mut self, lease: &str) -> Affected {
+        self.gateways.remove(lease)
+    }
+
+    /// Stops counting gateways whose Leases have expired.
+    pub fn expire_gateways(&mut self, now: Instant) -> Affected {
+        self.gateways.expire(now)
+    }
+
+    /// When the next Lease expires.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.gateways.next_expiry()
+    }
+
+    /// One kind of objects has been listed completely. Returns whether that was the last missing one.
+    pub fn synced(&mut self, kind: Synced) -> bool {
+        let before = self.is_complete();
+        self.synced |= kind as u8;
+        let complete = self.is_complete() && !before;
+        if complete {
+            let buckets: Vec<_> = self.history.buckets().collect();
+            for bucket in buckets {
+                for route in self.history.routes(bucket) {
+                    self.desired.seed(route);
+                }
+                self.desired.mark(bucket);
+            }
+        }
+        complete
+    }
+
+    /// Whether everything has been listed once.
+    pub fn is_complete(&self) -> bool {
+        self.synced == 15
+    }
+
+    fn is_synced(&self, kind: Synced) -> bool {
+        self.synced & kind as u8 != 0
+    }
+
+    /// Whether [`Board::plan`] has something to look at.
+    pub fn is_dirty(&self) -> bool {
+        self.is_complete() && self.desired.is_dirty()
+    }
+
+    /// What to write so that the routing objects say what they should.
+    ///
+    /// Buckets that are planned and not [written](Board::wrote) must be [marked](Board::failed) again.
+    pub fn plan(&mut self, now: Instant) -> Plan {
+        let mut plan = Plan::default();
+        if !self.is_complete() {
+            return plan;
+        }
+        plan.held_until = self
+            .hold
+            .until(self.history.total(), self.desired.total(), now);
+        for bucket in self.desired.take_dirty() {
+            let published: BTreeMap<_, _> = self
+                .history
+                .routes(bucket)
+                .map(|r| (r.id.clone(), r.clone()))
+                .collect();
+            let mut wanted = self.desired.bucket(bucket);
+            if plan.held_until.is_some() {
+                let gone = published.iter().filter(|(id, _)| !wanted.contains_key(id));
+                let gone: Vec<_> = gone.map(|(id, r)| (id.clone(), r.clone())).collect();
+                if !gone.is_empty() {
+                    self.desired.mark(bucket);
+                }
+                wanted.extend(gone);
+            }
+            let routes = fit(bucket, &published, wanted.clone(), self.max_bucket_bytes);
+            self.full.retain(|_, b| *b != bucket);
+            let left_out = wanted
+                .into_iter()
+                .filter(|(id, route)| routes.get(id) != Some(route));
+            self.full.extend(left_out.map(|(id, _)| (id, bucket)));
+            if routes == published && !self.history.has_drifted(bucket) {
+                continue;
+            }
+            let routes: Vec<_> = routes.into_values().collect();
+            match Bucket::new(bucket, routes.clone()).encode() {
+                Ok(bytes) => plan.writes.push(Write {
+                    bucket,
+                    bytes,
+                    routes,
+                }),
+                Err(error) => tracing::error!(%bucket, %error, "cannot encode the routing object"),
+            }
+        }
+        plan
+    }
+
+    /// A routing object was written. Returns the subscriptions whose routes are new in it.
+    pub fn wrote(&mut self, write: Write, resource_version: u64) -> Vec<SubscriptionId> {
+        let hash = BucketHash::of(&write.bytes);
+        self.history
+            .record(write.bucket, hash, resource_version, write.routes)
+    }
+
+    /// A routing object could not be written: it is planned again.
+    pub fn failed(&mut self, bucket: BucketId) {
+        self.desired.mark(bucket);
+    }
+
+    /// How far this generation of a subscription has come, with this key.
+    pub fn programmed(
+        &self,
+        id: &SubscriptionId,
+        uid: &str,
+        generation: i64,
+        key: KeyHash,
+    ) -> Programmed {
+        if self.full.contains_key(id) {
+            return Programmed::BucketFull;
+        }
+        let current =
+            |r: &&Route| r.uid == uid && r.generation == generation && r.key_sha256 == key;
+        let desired = self.desired.route(id).filter(current);
+        if desired.is_none() || desired != self.history.route(id) {
+            return Programmed::NotPublished;
+        }
+        let (mut gateways, mut holding, mut missing) = (0, 0, None);
+        for (lease, hash) in self.gateways.holding(id.bucket()) {
+            gateways += 1;
+            if hash.is_some_and(|hash| self.history.holds(hash, id)) {
+                holding += 1;
+            } else {
+                missing.get_or_insert_with(|| lease.to_owned());
+            }
+        }
+        match missing {
+            None if gateways == 0 => Programmed::NoGateways,
+            None => Programmed::Everywhere { gateways },
+            Some(missing) => Programmed::Waiting {
+                holding,
+                gateways,
+                missing,
+            },
+        }
+    }
+
+    /// The generation of this subscription that gateways are told to serve.
+    pub fn published_generation(&self, id: &SubscriptionId) -> Option<i64> {
+        self.history.route(id).map(|r| r.generation)
+    }
+
+    /// The subscriptions whose status may be different now.
+    pub fn affected(&self, affected: &Affected) -> Vec<SubscriptionId> {
+        match affected {
+            Affected::None => vec![],
+            Affected::Buckets(buckets) => buckets
+                .iter()
+                .flat_map(|b| self.desired.ids(*b).cloned())
+                .collect(),
+            Affected::All => self
+                .desired
+                .buckets()
+                .flat_map(|b| self.desired.ids(b).cloned())
+                .collect(),
+        }
+    }
+
+    /// Routes that should be published, routes that are, and live gateways.
+    pub fn totals(&self) -> (usize, usize, usize) {
+        (
+            self.desired.total(),
+            self.history.total(),
+            self.gateways.live(),
+        )
+    }
+}
+
+/// The identity of a subscription.
+pub(crate) fn id_of(subscription: &DatastreamSubscription) -> SubscriptionId {
+    SubscriptionId::new(
+        subscription.namespace().unwrap_or_default(),
+        subscription.name_any(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use serde_json::json;
+
+    use super::*;
+
+    fn subscription(name: &str, uid: &str, generation: i64) -> DatastreamSubscription {
+        serde_json::from_value(json!({
+            "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+            "metadata": {"namespace": "team", "name": name, "uid": uid, "generation": generation},
+            "spec": {"eventTypes": ["location"]},
+        }))
+        .unwrap()
+    }
+
+    fn id(name: &str) -> SubscriptionId {
+        SubscriptionId::new("team", name)
+    }
+
+    fn key(name: &str) -> KeyHash {
+        KeyHash::of(name)
+    }
+
+    fn sync(board: &mut Board) {
+        for kind in [
+            Synced::Subscriptions,
+            Synced::Keys,
+            Synced::Objects,
+            Synced::Gateways,
+        ] {
+            board.synced(kind);
+        }
+    }
+
+    fn put(board: &mut Board, name: &str, generation: i64) {
+        board.set_subscription(&subscription(name, name, generation));
+        board.set_key(&id(name), Some((name.to_owned(), key(name))));
+    }
+
+    fn lease(name: &str, buckets: &BTreeMap<String, String>) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "annotations": {"datastream.dev/ready": "true", "datastream.dev/buckets": json!(buckets).to_string()}},
+            "spec": {"leaseDurationSeconds": 15, "renewTime": MicroTime(Timestamp::now())},
+        }))
+        .unwrap()
+    }
+
+    /// Writes everything that is planned and returns it.
+    fn publish(board: &mut Board, resource_version: u64) -> Vec<Write> {
+        let plan = board.plan(Instant::now());
+        for write in plan.writes.clone() {
+            board.wrote(write, resource_version);
+        }
+        plan.writes
+    }
+
+    fn acknowledge(board: &mut Board, gateway: &str, writes: &[Write]) -> Affected {
+        let held = writes
+            .iter()
+            .map(|w| (w.bucket.to_string(), BucketHash::of(&w.bytes).to_string()));
+        board.set_gateway(&lease(gateway, &held.collect()), Instant::now())
+    }
+
+    #[test]
+    fn a_route_is_programmed_when_every_live_gateway_holds_it() {
+        let mut board = Board::new(Duration::ZERO);
+        let programmed = |b: &Board, g| b.programmed(&id("a"), "a", g, key("a"));
+        put(&mut board, "a", 1);
+        assert!(
+            board.plan(Instant::now()).writes.is_empty(),
+            "nothing before everything is listed"
+        );
+        sync(&mut board);
+        assert_eq!(programmed(&board, 1), Programmed::NotPublished);
+        let first = publish(&mut board, 1);
+        assert_eq!(first.len(), 1);
+        assert_eq!(programmed(&board, 1), Programmed::NoGateways);
+        acknowledge(&mut board, "g1", &first);
+        acknowledge(&mut board, "g2", &[]);
+        let waiting = Programmed::Waiting {
+            holding: 1,
+            gateways: 2,
+            missing: "g2".to_owned(),
+        };
+        assert_eq!(programmed(&board, 1), waiting);
+        let affected = acknowledge(&mut board, "g2", &first);
+        assert_eq!(board.affected(&affected), [id("a")]);
+        assert_eq!(
+            programmed(&board, 1),
+            Programmed::Everywhere { gateways: 2 }
+        );
+        put(&mut board, "a", 2);
+        assert_eq!(programmed(&board, 2), Programmed::NotPublished);
+        publish(&mut board, 2);
+        assert!(matches!(
+            programmed(&board, 2),
+            Programmed::Waiting { holding: 0, .. }
+        ));
+        assert!(publish(&mut board, 3).is_empty(), "written once");
+    }
+
+    #[test]
+    fn a_restart_finds_what_is_published_and_writes_nothing() {
+        let mut board = Board::new(Duration::ZERO);
+        put(&mut board, "a", 1);
+        sync(&mut board);
+        let writes = publish(&mut board, 1);
+
+        let mut again = Board::new(Duration::ZERO);
+        put(&mut again, "a", 1);
+        again.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        acknowledge(&mut again, "g", &writes);
+        sync(&mut again);
+        assert!(publish(&mut again, 2).is_empty());
+        assert_eq!(
+            again.programmed(&id("a"), "a", 1, key("a")),
+            Programmed::Everywhere { gateways: 1 }
+        );
+
+        // A subscription whose key is missing keeps its route; one that is gone does not.
+        let mut keyless = Board::new(Duration::ZERO);
+        keyless.set_subscription(&subscription("a", "a", 1));
+        keyless.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        sync(&mut keyless);
+        assert!(publish(&mut keyless, 2).is_empty());
+        let mut empty = Board::new(Duration::ZERO);
+        empty.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        sync(&mut empty);
+        assert_eq!(
+            Bucket::decode(&publish(&mut empty, 2)[0].bytes)
+                .unwrap()
+                .routes,
+            []
+        );
+    }
+
+    #[test]
+    fn what_others_do_to_routing_objects_is_undone() {
+        let mut board = Board::new(Duration::ZERO);
+        put(&mut board, "a", 1);
+        sync(&mut board);
+        let writes = publish(&mut board, 5);
+        let bucket = writes[0].bucket;
+        board.set_object(bucket, 5, &writes[0].bytes);
+        assert!(publish(&mut board, 6).is_empty(), "an echo");
+        board.set_object(bucket, 7, b"broken by hand");
+        assert_eq!(publish(&mut board, 8), writes);
+        board.set_object(bucket, 7, b"broken by hand");
+        assert!(publish(&mut board, 9).is_empty(), "older than the repair");
+        board.remove_object(bucket);
+        assert_eq!(publish(&mut board, 10), writes);
+    }
+
+    #[test]
+    fn a_mass_shrink_keeps_routes_but_lets_others_in() {
+        let mut board = Board::new(Duration::from_mins(1));
+        let names: Vec<_> = (0..30).map(|n| format!("s{n}")).collect();
+        for name in &names {
+            put(&mut board, name, 1);
+        }
+        sync(&mut board);
+        publish(&mut board, 1);
+        for name in &names[..20] {
+            board.remove_subscription(&id(name));
+        }
+        put(&mut board, "new", 1);
+        let now = Instant::now();
+        let plan = board.plan(now);
+        let until = plan.held_until.unwrap();
+        for write in plan.writes {
+            board.wrote(write, 2);
+        }
+        assert_eq!(board.totals().1, 31);
+        assert_eq!(
+            board.programmed(&id("new"), "new", 1, key("new")),
+            Programmed::NoGateways
+        );
+        let plan = board.plan(until);
+        for write in plan.writes {
+            board.wrote(write, 3);
+        }
+        assert_eq!((board.totals().0, board.totals().1), (11, 11));
+    }
+
+    #[test]
+    fn a_full_bucket_says_so() {
+        let mut board = Board::new(Duration::ZERO);
+        board.max_bucket_bytes = 100;
+        put(&mut board, "a", 1);
+        sync(&mut board);
+        assert!(publish(&mut board, 1).is_empty());
+        assert_eq!(
+            board.programmed(&id("a"), "a", 1, key("a")),
+            Programmed::BucketFull
+        );
+    }
+}

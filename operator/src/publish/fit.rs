@@ -1,0 +1,108 @@
+//! What goes into a bucket that would become too large.
+
+use std::collections::BTreeMap;
+
+use datastream_routing::{Bucket, BucketId, Route, SubscriptionId};
+
+/// Encoded routes of one bucket, in bytes. A Secret holds 1 MiB; the rest is for the envelope and for gateways that
+/// mount it beside others.
+pub(super) const MAX_BUCKET_BYTES: usize = 900_000;
+
+/// The routes to publish, within the limit: what is published stays, as it is if its new form does not fit, and new
+/// routes are taken in while there is room.
+pub(super) fn fit(
+    id: BucketId,
+    published: &BTreeMap<SubscriptionId, Route>,
+    wanted: BTreeMap<SubscriptionId, Route>,
+    limit: usize,
+) -> BTreeMap<SubscriptionId, Route> {
+    let encoded = Bucket::new(id, wanted.values().cloned().collect()).encode();
+    if encoded.is_ok_and(|bytes| bytes.len() <= limit) {
+        return wanted;
+    }
+    let mut taken: BTreeMap<_, _> = published
+        .iter()
+        .filter(|(id, _)| wanted.contains_key(id))
+        .map(|(id, route)| (id.clone(), route.clone()))
+        .collect();
+    let mut size: usize = taken.values().map(bytes).sum();
+    // Those that shrink make room for the others.
+    let mut changes: Vec<_> = wanted
+        .into_iter()
+        .filter(|(id, route)| taken.get(id) != Some(route))
+        .map(|(id, route)| {
+            let growth = bytes(&route).cast_signed()
+                - taken.get(&id).map_or(0, |old| bytes(old).cast_signed());
+            (growth, id, route)
+        })
+        .collect();
+    changes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    for (growth, id, route) in changes {
+        let larger = size.saturating_add_signed(growth);
+        if larger <= limit {
+            size = larger;
+            taken.insert(id, route);
+        }
+    }
+    taken
+}
+
+/// What a route takes in a bucket, its comma included.
+fn bytes(route: &Route) -> usize {
+    serde_json::to_vec(route).map_or(usize::MAX / 4096, |text| text.len() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume};
+
+    use super::*;
+
+    fn route(name: &str, devices: usize) -> (SubscriptionId, Route) {
+        let id = SubscriptionId::new("team", name);
+        let filter = Filter {
+            oem_ids: vec![],
+            oem_models: vec![],
+            dsns: (0..devices)
+                .map(|n| format!("DSN{n:07}").as_str().into())
+                .collect(),
+            property_names: vec![],
+        };
+        let route = Route {
+            id: id.clone(),
+            uid: "u".to_owned(),
+            generation: 1,
+            key_sha256: KeyHash::of("k"),
+            suspended: false,
+            event_types: [EventType::Location].into_iter().collect(),
+            filters: vec![filter],
+            heartbeat: Heartbeat::default(),
+            resume: Resume::Latest,
+        };
+        (id, route)
+    }
+
+    #[test]
+    fn a_full_bucket_keeps_what_it_has_and_takes_what_fits() {
+        let bucket = BucketId(0);
+        let limit = bytes(&route("a", 100).1) * 2 + bytes(&route("c", 10).1);
+        let published = BTreeMap::from([route("a", 100), route("b", 100)]);
+        let wanted = BTreeMap::from([
+            route("a", 100),
+            route("b", 150),
+            route("c", 10),
+            route("d", 50),
+        ]);
+        let fitted = fit(bucket, &published, wanted, limit);
+        assert_eq!(
+            fitted,
+            BTreeMap::from([route("a", 100), route("b", 100), route("c", 10)])
+        );
+        // Room that one gives up is there for others.
+        let wanted = BTreeMap::from([route("a", 10), route("b", 120), route("d", 50)]);
+        assert_eq!(fit(bucket, &published, wanted.clone(), limit), wanted);
+        // What is not wanted is not kept.
+        let wanted = BTreeMap::from([route("x", 1000)]);
+        assert_eq!(fit(bucket, &published, wanted, limit), BTreeMap::new());
+    }
+}

@@ -1,0 +1,148 @@
+//! Writes what the board plans.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datastream_routing::{BucketId, SubscriptionId};
+use futures_util::StreamExt as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::board::{Board, Write};
+use super::{COMPONENT, GROUP};
+use crate::FIELD_MANAGER;
+use crate::metrics::Metrics;
+
+/// The key of a routing object's bytes in its Secret.
+const DATA_KEY: &str = "routes.json";
+/// Changes within this time are written together.
+const SETTLE: Duration = Duration::from_millis(50);
+/// After a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+/// Routing objects that are written at once.
+const CONCURRENCY: usize = 8;
+/// An API server that does not answer a write within this time is asked again.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The task that keeps the routing objects as the board wants them.
+pub struct Publisher {
+    /// The Secrets of the namespace of the gateways.
+    pub secrets: Api<Secret>,
+    /// The group of gateways that they are for.
+    pub group: String,
+    /// What to write.
+    pub board: Arc<Mutex<Board>>,
+    /// Woken when there may be something to write.
+    pub changed: Arc<Notify>,
+    /// Where to send the subscriptions whose routes were published.
+    pub published: mpsc::Sender<SubscriptionId>,
+    /// Counts what is written.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Publisher {
+    /// Writes until dropped.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let mut held_until: Option<Instant> = None;
+        loop {
+            let due = held_until.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            tokio::select! {
+                () = self.changed.notified() => sleep(SETTLE).await,
+                () = sleep_until(due), if held_until.is_some() => (),
+            }
+            let plan = self.board().plan(Instant::now());
+            if plan.held_until.is_some() && held_until.is_none() {
+                tracing::warn!(
+                    "more than half of all routes would go at once: holding them back for now; if that is not meant, bring the subscriptions back"
+                );
+            }
+            held_until = plan.held_until;
+            self.metrics
+                .shrink_held
+                .set(i64::from(held_until.is_some()));
+            if !self.write(plan.writes).await? {
+                sleep(RETRY).await;
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Returns whether all of them were written.
+    async fn write(&self, writes: Vec<Write>) -> anyhow::Result<bool> {
+        let mut results = futures_util::stream::iter(writes)
+            .map(|write| async { (self.write_one(&write).await, write) })
+            .buffer_unordered(CONCURRENCY);
+        let mut all = true;
+        while let Some((result, write)) = results.next().await {
+            match result {
+                Ok(resource_version) => {
+                    self.metrics.objects_written.inc();
+                    let changed = self.board().wrote(write, resource_version);
+                    for id in changed {
+                        self.published.send(id).await?;
+                    }
+                }
+                Err(error) => {
+                    all = false;
+                    self.metrics.object_errors.inc();
+                    tracing::warn!(bucket = %write.bucket, %error, "cannot write the routing object; trying again");
+                    self.board().failed(write.bucket);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
+        let name = format!("datastream-{}-routes-{}", self.group, write.bucket);
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "labels": { COMPONENT: "routes", GROUP: self.group },
+            },
+            "type": "Opaque",
+            "data": BTreeMap::from([(DATA_KEY, ByteString(write.bytes.clone()))]),
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&secret);
+        let written = self.secrets.patch(&name, &params, &patch);
+        let written = tokio::time::timeout(WRITE_TIMEOUT, written)
+            .await
+            .map_err(|_| kube::Error::Service("the API server did not answer in time".into()))??;
+        Ok(version(&written))
+    }
+
+    fn board(&self) -> std::sync::MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bucket, the resource version and the bytes of a routing Secret; absent if its name is not one.
+pub fn decode_object(secret: &Secret) -> Option<(BucketId, u64, &[u8])> {
+    let bucket = bucket_of(&secret.name_any())?;
+    let bytes = secret.data.as_ref().and_then(|data| data.get(DATA_KEY));
+    Some((
+        bucket,
+        version(secret),
+        bytes.map_or(&[], |b| b.0.as_slice()),
+    ))
+}
+
+/// The bucket of a routing Secret with this name.
+pub(crate) fn bucket_of(name: &str) -> Option<BucketId> {
+    name.rsplit_once("-routes-")?.1.parse().ok()
+}
+
+/// Resource versions are compared as numbers, as Kubernetes 1.35 allows (KEP-5504).
+fn version(secret: &Secret) -> u64 {
+    let version = secret.metadata.resource_version.as_deref();
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,114 @@
+//! One reconcile of one subscription: gather → validate → build → apply → status.
+//!
+//! What is built for the gateways, the route, goes to them by way of the [`publish`](crate::publish) side, which builds
+//! it from the same two things: the valid spec and the key in the Secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_crds::DatastreamSubscription;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+
+use crate::apply::{Applied, Error, apply};
+use crate::context::Context;
+use crate::events;
+use crate::gather::gather;
+use crate::publish::{Programmed, id_of};
+use crate::status::{self, Outcome};
+use crate::validate::validate;
+
+/// When to look again at what nothing reports: a Secret in the way may go.
+const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
+/// When to look again at a route on its way, to tell how far it has come.
+const PENDING_AGAIN: Duration = Duration::from_secs(3);
+
+/// Makes of a subscription what it asks for, as far as it takes to know its status.
+pub(crate) async fn reconcile(
+    subscription: Arc<DatastreamSubscription>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    context.completed().await;
+    let id = id_of(&subscription);
+    if subscription.metadata.deletion_timestamp.is_some() {
+        context.succeeded(&id);
+        return Ok(Action::await_change());
+    }
+    let timer = context.metrics.reconcile_seconds.start_timer();
+    let secret = gather(&context, &subscription).await?;
+    let (outcome, issued) = match validate(&subscription) {
+        Err(invalid) => {
+            let served = context.board().published_generation(&id);
+            (Outcome::Invalid { invalid, served }, false)
+        }
+        Ok(valid) => match apply(&context, &subscription, &secret).await? {
+            Applied::Conflict => (
+                Outcome::SecretConflict {
+                    secret: secret.name,
+                },
+                false,
+            ),
+            Applied::Key { key, issued } => {
+                let programmed =
+                    context
+                        .board()
+                        .programmed(&id, &valid.uid, valid.generation, key.hash());
+                let suspended = valid.suspended;
+                let secret = secret.name;
+                (
+                    Outcome::Accepted {
+                        secret,
+                        programmed,
+                        suspended,
+                    },
+                    issued,
+                )
+            }
+        },
+    };
+    let status = status::status(&subscription, &outcome, &context.endpoint, Timestamp::now());
+    let updated = status::update(&context, &subscription, &status).await?;
+    if updated || issued {
+        let events = events::transitions(subscription.status.as_ref(), &status, issued);
+        events::publish(&context, &subscription, &events).await;
+    }
+    timer.observe_duration();
+    context.metrics.reconciles.with_label_values(&["ok"]).inc();
+    context.succeeded(&id);
+    Ok(match outcome {
+        Outcome::SecretConflict { .. } => Action::requeue(CONFLICT_AGAIN),
+        Outcome::Accepted {
+            programmed: Programmed::Waiting { .. } | Programmed::NotPublished,
+            ..
+        } => Action::requeue(PENDING_AGAIN),
+        _ => Action::await_change(),
+    })
+}
+
+/// What to do after a failed reconcile: try again, later each time.
+pub(crate) fn retry(
+    subscription: Arc<DatastreamSubscription>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let wait = context.failed(id_of(&subscription));
+    // The subscription was deleted, or someone wrote at the same time: no fault of anything.
+    let harmless = matches!(error, Error::Kube(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() || s.is_already_exists());
+    if harmless {
+        tracing::debug!(subscription = %id_of(&subscription), %error, "trying again");
+    } else {
+        context
+            .metrics
+            .reconciles
+            .with_label_values(&["error"])
+            .inc();
+        tracing::warn!(
+            namespace = subscription.namespace().unwrap_or_default(),
+            name = subscription.name_any(),
+            %error,
+            "cannot reconcile; trying again in {wait:?}"
+        );
+    }
+    Action::requeue(wait)
+}

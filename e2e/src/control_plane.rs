@@ -17,9 +17,19 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 pub struct ControlPlane {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
-    /// In the order in which they are ended; empty for a cluster that is not ours.
-    servers: Vec<Server>,
+    /// Absent for a cluster that is not ours.
+    own: Option<Own>,
     dir: TempDir,
+}
+
+/// The servers of a control plane of the test's own, in the order in which they are ended.
+struct Own {
+    programs: PathBuf,
+    port: u16,
+    etcd_port: u16,
+    controllers: Option<Server>,
+    apiserver: Option<Server>,
+    etcd: Server,
 }
 
 /// What kubectl said.
@@ -47,7 +57,7 @@ impl ControlPlane {
             return Ok(Self {
                 kubectl,
                 kubeconfig: kubeconfig.into(),
-                servers: vec![],
+                own: None,
                 dir: temporary,
             });
         }
@@ -58,27 +68,85 @@ impl ControlPlane {
             &etcd_args(&dir, client, peer),
             &dir.join("etcd.log"),
         )?;
-        let apiserver = Server::start(
-            &programs.join("kube-apiserver"),
-            &apiserver_args(&dir, client, api),
-            &dir.join("apiserver.log"),
-        )?;
         let kubeconfig = dir.join("admin.kubeconfig");
         std::fs::write(&kubeconfig, admin_kubeconfig(&dir, api))?;
         let mut this = Self {
             kubectl,
             kubeconfig,
-            servers: vec![apiserver, etcd],
+            own: Some(Own {
+                programs,
+                port: api,
+                etcd_port: client,
+                controllers: None,
+                apiserver: None,
+                etcd,
+            }),
             dir: temporary,
         };
-        this.wait_until_ready(&dir)?;
+        this.start_api_server()?;
         Ok(this)
+    }
+
+    /// Whether the cluster is the test's own, so that its servers can be stopped.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Starts the API server, at first or after [`ControlPlane::stop_api_server`], and waits until it is ready.
+    ///
+    /// # Errors
+    /// The cluster is not the test's own, or the server does not become ready in time.
+    pub fn start_api_server(&mut self) -> anyhow::Result<()> {
+        let dir = self.dir.path().to_owned();
+        let own = self.own.as_mut().context("the cluster is not ours")?;
+        own.apiserver = Some(Server::start(
+            &own.programs.join("kube-apiserver"),
+            &apiserver_args(&dir, own.etcd_port, own.port),
+            &dir.join("apiserver.log"),
+        )?);
+        self.wait_until_ready(&dir)
+    }
+
+    /// Kills the API server and waits until its port is free.
+    ///
+    /// # Errors
+    /// The cluster is not the test's own, or the port is not given back.
+    pub fn stop_api_server(&mut self) -> anyhow::Result<()> {
+        let own = self.own.as_mut().context("the cluster is not ours")?;
+        own.apiserver = None;
+        let deadline = Instant::now() + READY_WITHIN;
+        while TcpListener::bind(("127.0.0.1", own.port)).is_err() {
+            anyhow::ensure!(Instant::now() < deadline, "port {} stays taken", own.port);
+        }
+        Ok(())
+    }
+
+    /// Starts the controller that deletes what a deleted object owned; a cluster that is not ours has one.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_garbage_collector(&mut self) -> anyhow::Result<()> {
+        if let Some(own) = &mut self.own {
+            let args = [
+                format!("--kubeconfig={}", self.kubeconfig.display()),
+                "--controllers=garbage-collector-controller".to_owned(),
+                "--leader-elect=false".to_owned(),
+                "--bind-address=127.0.0.1".to_owned(),
+                "--secure-port=0".to_owned(),
+            ];
+            let log = self.dir.path().join("controllers.log");
+            let program = own.programs.join("kube-controller-manager");
+            own.controllers = Some(Server::start(&program, &args, &log)?);
+        }
+        Ok(())
     }
 
     fn wait_until_ready(&mut self, dir: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         while !self.kubectl(&["get", "--raw", "/readyz"])?.success {
-            let ended = self.servers.iter_mut().any(Server::has_ended);
+            let ended = self.own.as_mut().is_some_and(|own| {
+                own.etcd.has_ended() || own.apiserver.as_mut().is_some_and(Server::has_ended)
+            });
             if ended || Instant::now() > deadline {
                 let log = |name: &str| {
                     let text = std::fs::read_to_string(dir.join(name)).unwrap_or_default();

@@ -58,7 +58,8 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
     let subscriptions: Api<DatastreamSubscription> = Api::all(client.clone());
     match subscriptions.list(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => anyhow::bail!(
+        // A group that nobody serves is answered in plain text, which is no status with a reason.
+        Err(kube::Error::Api(status)) if status.code == 404 => anyhow::bail!(
             "the cluster does not serve DatastreamSubscription of datastream.dev/v1alpha1: run `datastream-operator crd | kubectl apply --server-side -f -`"
         ),
         Err(error) => Err(error).context("cannot list the subscriptions"),

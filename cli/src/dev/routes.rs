@@ -66,7 +66,11 @@ impl Routes {
             };
             self.issued.insert(id.clone(), Issued { key, subscription });
         }
-        let rendered = render(self.issued.values().map(|i| route(&i.subscription, i.key.hash())));
+        let rendered = render(
+            self.issued
+                .values()
+                .map(|i| route(&i.subscription, i.key.hash())),
+        );
         self.buckets.extend(rendered.keys());
         let mut updates = vec![];
         for id in &self.buckets {

@@ -130,7 +130,7 @@ impl Board {
         }
         if self.is_synced(Synced::Objects) {
             tracing::warn!(%bucket, "the routing object was changed by someone else; writing it again");
-            self.history.drifted(bucket);
+            self.history.drifted(bucket, resource_version);
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
@@ -142,7 +142,7 @@ impl Board {
                         .err()
                         .map_or_else(|| "it is another bucket".to_owned(), |e| e.to_string());
                     tracing::warn!(%bucket, error, "the routing object cannot be read; writing it again");
-                    self.history.drifted(bucket);
+                    self.history.drifted(bucket, resource_version);
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Board {
     /// A routing object is gone: it will be written again.
     pub fn remove_object(&mut self, bucket: BucketId) {
         tracing::warn!(%bucket, "the routing object is gone; writing it again");
-        self.history.drifted(bucket);
+        self.history.drifted(bucket, u64::MAX);
         self.desired.mark(bucket);
     }
 
@@ -244,11 +244,14 @@ impl Board {
             }
             let routes: Vec<_> = routes.into_values().collect();
             match Bucket::new(bucket, routes.clone()).encode() {
-                Ok(bytes) => plan.writes.push(Write {
-                    bucket,
-                    bytes,
-                    routes,
-                }),
+                Ok(bytes) => {
+                    self.history.begin(bucket, BucketHash::of(&bytes));
+                    plan.writes.push(Write {
+                        bucket,
+                        bytes,
+                        routes,
+                    });
+                }
                 Err(error) => tracing::error!(%bucket, %error, "cannot encode the routing object"),
             }
         }
@@ -264,6 +267,7 @@ impl Board {
 
     /// A routing object could not be written: it is planned again.
     pub fn failed(&mut self, bucket: BucketId) {
+        self.history.failed(bucket);
         self.desired.mark(bucket);
     }
 

@@ -22,8 +22,10 @@ struct Published {
     newest: u64,
     /// Of the last write or sight; what is older is an echo.
     resource_version: u64,
-    /// The object was changed or deleted by someone else.
-    drifted: bool,
+    /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
+    drifted: Option<u64>,
+    /// What is being written right now.
+    writing: Option<BucketHash>,
 }
 
 impl History {
@@ -57,7 +59,9 @@ impl History {
             bucket.routes.insert(route.id.clone(), (route, since));
         }
         bucket.resource_version = bucket.resource_version.max(resource_version);
-        bucket.drifted = false;
+        bucket.writing = None;
+        // What someone did after this write has to be undone all the same.
+        bucket.drifted = bucket.drifted.filter(|version| *version > resource_version);
         changed
     }
 
@@ -67,18 +71,34 @@ impl History {
     pub(super) fn is_news(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
         self.buckets.get(&id).is_none_or(|bucket| {
             let newest = bucket.versions.back().map(|v| v.0);
-            resource_version > bucket.resource_version && newest != Some(hash)
+            resource_version > bucket.resource_version
+                && newest != Some(hash)
+                && bucket.writing != Some(hash)
         })
     }
 
     /// The object is not what was published: it has to be written again.
-    pub(super) fn drifted(&mut self, id: BucketId) {
-        self.buckets.entry(id).or_default().drifted = true;
+    pub(super) fn drifted(&mut self, id: BucketId, resource_version: u64) {
+        self.buckets.entry(id).or_default().drifted = Some(resource_version);
+    }
+
+    /// The bucket is being written: its sight is no news, and what was wrong with it is dealt with.
+    pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash) {
+        let bucket = self.buckets.entry(id).or_default();
+        bucket.writing = Some(hash);
+        bucket.drifted = None;
+    }
+
+    /// The write failed, or nobody knows whether it went through.
+    pub(super) fn failed(&mut self, id: BucketId) {
+        let bucket = self.buckets.entry(id).or_default();
+        bucket.writing = None;
+        bucket.drifted = Some(0);
     }
 
     /// Whether the object has to be written again.
     pub(super) fn has_drifted(&self, id: BucketId) -> bool {
-        self.buckets.get(&id).is_some_and(|b| b.drifted)
+        self.buckets.get(&id).is_some_and(|b| b.drifted.is_some())
     }
 
     /// A published route.
@@ -167,6 +187,23 @@ mod tests {
                 prop_assert!(history.holds(bytes(*content), &a));
             }
         }
+    }
+
+    #[test]
+    fn a_write_that_is_seen_before_it_is_confirmed_is_no_news() {
+        let id = SubscriptionId::new("team", "a").bucket();
+        let hash = |n: u8| BucketHash::of(&[n]);
+        let mut history = History::default();
+        history.record(id, hash(1), 1, []);
+        history.begin(id, hash(2));
+        assert!(!history.is_news(id, hash(2), 2));
+        assert!(history.is_news(id, hash(3), 3));
+        history.drifted(id, 3);
+        history.record(id, hash(2), 2, []);
+        assert!(history.has_drifted(id), "someone wrote after us");
+        history.begin(id, hash(2));
+        history.record(id, hash(2), 4, []);
+        assert!(!history.has_drifted(id));
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! The programs as processes on a control plane, with the rights that they ship with.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_cli::FluvioTarget;
+use datastream_cli::producer::{Producer, Record};
+use datastream_e2e::{ControlPlane, Server, own_program};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const NAMESPACE: &str = "datastream-system";
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+const TOPIC: &str = "device-events";
+
+/// A process and what it said when it was bound.
+pub(crate) struct Process {
+    pub(crate) server: Server,
+    pub(crate) log: PathBuf,
+    pub(crate) bound: Value,
+}
+
+impl Process {
+    /// HOST:PORT of one of its listeners.
+    pub(crate) fn address(&self, listener: &str) -> String {
+        let url = self.bound[listener].as_str().unwrap();
+        url.strip_prefix("http://").unwrap().to_owned()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The sum of a metric of its admin listener over all labels.
+    pub(crate) fn metric(&self, listener: &str, name: &str) -> f64 {
+        let text = get(&self.address(listener), "/metrics").1;
+        text.lines()
+            .filter(|l| l.starts_with(name))
+            .map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+}
+
+/// A cluster, a broker, and the programs' definitions and rights.
+pub(crate) struct Stack {
+    pub(crate) cluster: ControlPlane,
+    broker: Broker,
+    dir: TempDir,
+    started: usize,
+}
+
+impl Stack {
+    pub(crate) async fn start() -> Self {
+        let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+        broker.create_topic(TOPIC, 1).unwrap();
+        let cluster = ControlPlane::start().unwrap();
+        let this = Self {
+            cluster,
+            broker,
+            dir: tempfile::tempdir().unwrap(),
+            started: 0,
+        };
+        this.kubectl(&["create", "namespace", NAMESPACE]);
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        for file in [
+            "crds/generated/datastreamsubscriptions.yaml",
+            "gateway/rbac.yaml",
+            "operator/rbac.yaml",
+        ] {
+            let file = format!("{root}/{file}");
+            this.kubectl(&["apply", "--server-side", "-f", &file]);
+        }
+        let crd = "crd/datastreamsubscriptions.datastream.dev";
+        this.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=30s"]);
+        this
+    }
+
+    /// Runs kubectl, which must succeed.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.cluster.kubectl(args).unwrap();
+        assert!(output.success, "kubectl {args:?}: {}", output.stderr);
+        output.stdout
+    }
+
+    /// Applies a manifest.
+    pub(crate) fn apply(&self, manifest: &Value) {
+        let file = self.dir.path().join("manifest.json");
+        std::fs::write(&file, manifest.to_string()).unwrap();
+        self.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    }
+
+    /// Waits until kubectl says what is expected.
+    pub(crate) fn eventually(&self, args: &[&str], expected: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.cluster.kubectl(args).unwrap();
+            if expected(&output.stdout) {
+                return output.stdout;
+            }
+            assert!(Instant::now() < deadline, "kubectl {args:?}: {output:?}");
+        }
+    }
+
+    fn run(&mut self, program: &str, account: &str, args: &[String]) -> Process {
+        let kubeconfig = self.cluster.service_account(NAMESPACE, account).unwrap();
+        self.started += 1;
+        let log = self
+            .dir
+            .path()
+            .join(format!("{program}-{}.log", self.started));
+        let path = own_program(program).unwrap();
+        let mut server =
+            Server::start_with(&path, args, &log, &[("KUBECONFIG", &kubeconfig)]).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            let bound = text.lines().find(|l| l.starts_with('{'));
+            if let Some(bound) = bound.and_then(|l| serde_json::from_str(l).ok()) {
+                return Process { server, log, bound };
+            }
+            let gone = server.has_ended() || Instant::now() > deadline;
+            assert!(!gone, "{program} is not up: {text}");
+        }
+    }
+
+    pub(crate) fn operator(&mut self, identity: &str) -> Process {
+        let args = [
+            "run".to_owned(),
+            format!("--routes-namespace={NAMESPACE}"),
+            "--stream-url=ws://datastream.test/stream".to_owned(),
+            "--listen=127.0.0.1:0".to_owned(),
+            format!("--identity={identity}"),
+        ];
+        self.run("datastream-operator", "datastream-operator", &args)
+    }
+
+    pub(crate) fn gateway(&mut self, pod: &str) -> Process {
+        let args = [
+            "--listen=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            format!("--fluvio={}", self.broker.address()),
+            format!("--topic={TOPIC}"),
+            format!("--routes-namespace={NAMESPACE}"),
+            format!("--pod={pod}"),
+            "--drain-seconds=2".to_owned(),
+        ];
+        self.run("datastream-gateway", "datastream-gateway", &args)
+    }
+
+    /// Puts events into the topic.
+    pub(crate) async fn produce(&self, events: &[Value]) {
+        let target = FluvioTarget {
+            address: self.broker.address().to_string(),
+            topic: TOPIC.to_owned(),
+        };
+        let records: Vec<_> = events
+            .iter()
+            .map(|event| Record {
+                key: event["dsn"].as_str().unwrap_or_default().to_owned(),
+                value: event.to_string().into_bytes(),
+            })
+            .collect();
+        Producer::new(target).send(&records).await.unwrap();
+    }
+
+    /// The stream key in the Secret of a subscription.
+    pub(crate) fn key(&self, subscription: &str) -> String {
+        self.secret(subscription, "stream_key")
+    }
+
+    pub(crate) fn secret(&self, subscription: &str, field: &str) -> String {
+        let template = format!("go-template={{{{.data.{field} | base64decode}}}}");
+        let name = format!("{subscription}-stream-key");
+        self.kubectl(&["get", "secret", &name, "-o", &template])
+    }
+
+    pub(crate) fn wait_ready(&self, subscription: &str) {
+        let subscription = format!("dss/{subscription}");
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            &subscription,
+            "--timeout=20s",
+        ]);
+    }
+}
+
+/// A plain GET: status and body.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let mut tcp = TcpStream::connect(address).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    tcp.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}

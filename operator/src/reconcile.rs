@@ -112,3 +112,6 @@ pub(crate) fn retry(
     }
     Action::requeue(wait)
 }
+
+#[cfg(test)]
+mod tests;

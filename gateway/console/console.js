@@ -87,23 +87,28 @@ function newStreamRow(body) {
 function drawEvents() {
   const wanted = byId("filter").value.toLowerCase();
   const shown = events.filter((e) => !wanted || e.body.toLowerCase().includes(wanted)).slice(0, KEEP);
-  const body = document.createElement("tbody");
-  for (const entry of shown) {
-    const row = body.insertRow();
-    row.tabIndex = 0;
+  // Rows that stay are left in place: one that is replaced between pressing and releasing a button is not clicked.
+  const body = byId("events").tBodies[0];
+  const ids = new Set(shown.map((e) => e.id));
+  for (const row of [...body.rows]) if (!ids.has(row.entry.id)) row.remove();
+  shown.forEach((entry, index) => {
+    const row = body.rows[index]?.entry === entry ? body.rows[index] : newEventRow(body, index, entry);
     row.className = entry.id === chosen ? "chosen" : "";
-    row.onclick = () => show(entry);
-    row.onkeydown = ({ key }) => key === "Enter" && show(entry);
-    cell(row, entry.at.toISOString().slice(11, 23));
-    cell(row, entry.stream.label, "device");
-    cell(row, entry.row.type);
-    cell(row, entry.row.device, "device");
-    cell(row, entry.row.property);
-    cell(row, entry.row.value);
-    cell(row, entry.row.seq, "number seq");
-  }
-  byId("events").tBodies[0].replaceWith(body);
+  });
   byId("no-events").hidden = shown.length > 0;
+}
+
+function newEventRow(body, index, entry) {
+  const row = body.insertRow(index);
+  Object.assign(row, { entry, tabIndex: 0, onclick: () => show(entry), onkeydown: ({ key }) => key === "Enter" && show(entry) });
+  cell(row, entry.at.toISOString().slice(11, 23));
+  cell(row, entry.stream.label, "device");
+  cell(row, entry.row.type);
+  cell(row, entry.row.device, "device");
+  cell(row, entry.row.property);
+  cell(row, entry.row.value);
+  cell(row, entry.row.seq, "number seq");
+  return row;
 }
 
 function show(entry) {

@@ -64,8 +64,9 @@ export class Stream {
     url.protocol = url.protocol.replace("ws", "http");
     try {
       const answer = await fetch(url);
-      const { message } = await answer.json();
-      this.change("closed", message ? `${message} (${answer.status})` : "the handshake failed: open it again");
+      const { message, connected } = await answer.json();
+      const why = connected ? "this stream is open already, here or elsewhere: close it there first (409)" : "the handshake failed: open it again";
+      this.change("closed", message ? `${message} (${answer.status})` : why);
     } catch {
       this.change("closed", `nobody answers at ${url.host}`);
     }

@@ -75,12 +75,12 @@ fn the_console_shows_streams_events_and_refusals() {
 
     // Held still, an event shows its details on a click.
     browser.click("#pause");
-    let seq = browser.until("return document.querySelector('#events tbody tr td.seq').textContent");
     browser.click("#events tbody tr");
     let details =
         browser.until("return document.querySelector('#details:not([hidden]) pre')?.textContent");
     let details: Value = serde_json::from_str(details.as_str().unwrap()).unwrap();
-    assert_eq!(details["seq"], seq);
+    let chosen = "return document.querySelector('#events tr.chosen td.seq').textContent";
+    assert_eq!(details["seq"], browser.run(chosen));
     assert!(details["metadata"]["event_type"].is_string(), "{details}");
     save(&browser.screenshot());
 

@@ -1,0 +1,22 @@
+//! What a process has used, from /proc.
+
+/// CPU time of all threads that live, in seconds (`schedstat`, in nanoseconds).
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanoseconds: f64 = tasks
+        .filter_map(|task| {
+            let path = task.unwrap().path().join("schedstat");
+            let text = std::fs::read_to_string(path).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        })
+        .sum();
+    nanoseconds / 1e9
+}
+
+/// Resident memory, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let kibibytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kibibytes * 1024.0
+}

@@ -38,6 +38,13 @@ pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
             return reading;
         }
     };
+    // An editor may empty a file before it writes it anew: nothing is taken away for that.
+    if documents.iter().all(|d| matches!(d.tree, yaml::Tree::Null)) {
+        let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
+        reading.problems.push(problem(0, reason.to_owned()));
+        reading.unknown = true;
+        return reading;
+    }
     for document in documents {
         if matches!(document.tree, yaml::Tree::Null) {
             continue;
@@ -176,6 +183,15 @@ mod tests {
                 "{}",
                 path.display()
             );
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_manifest_takes_nothing_away() {
+        for text in ["", "# nothing\n", "---\n---\n"] {
+            let reading = read("f.yaml", text);
+            assert!(reading.unknown, "{text:?}");
+            assert!(problems(text)[0].contains("has no manifest"), "{text:?}");
         }
     }
 

@@ -13,6 +13,7 @@ mod yaml;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -35,6 +36,9 @@ use watch::FolderWatch;
 
 /// What the embedded broker keeps of each partition, in bytes; older events are dropped.
 const RETENTION_BYTES: u64 = 256 << 20;
+
+/// Nobody waits for a rollout here: streams are closed at once, so that Ctrl-C is quick.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// What `datastream dev` can be told.
 #[derive(Clone, Debug, Args)]
@@ -99,6 +103,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = Settings {
         listen: args.listen,
         admin: args.admin,
+        drain: DRAIN,
         ..Settings::default()
     };
     let gateway = Gateway::bind(settings, parts).await?;
@@ -117,6 +122,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
             routes,
             printer,
             watch,
+            first: true,
         };
         manifests.take(scan).await?;
         manifests.follow().await
@@ -164,6 +170,8 @@ struct Manifests {
     routes: Routes,
     printer: Printer,
     watch: FolderWatch,
+    /// The gateway waits for the first routes, even if there are none.
+    first: bool,
 }
 
 impl Manifests {
@@ -186,6 +194,10 @@ impl Manifests {
         for file in &outcome.mended {
             tracing::info!("{file} is fine now");
         }
+        if !outcome.changed && !self.first {
+            return Ok(());
+        }
+        self.first = false;
         let new = self.routes.put(self.folder.objects()).await?;
         self.printer.streams(&new);
         Ok(())

@@ -1,7 +1,8 @@
 //! What `datastream dev` prints: where everything is, for people or for programs.
-#![allow(clippy::print_stdout)]
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::ValueEnum;
 use datastream_operator::build::{StreamKey, stream_url};
@@ -29,33 +30,39 @@ pub(super) struct Printer {
 impl Printer {
     /// Where the process itself is.
     pub(super) fn started(&self, fluvio: &str, topic: &str) {
-        let admin = format!("http://{}", self.admin);
+        let admin = format!("http://{}", reachable(self.admin));
         match self.output {
-            Output::Json => println!("{}", json!({"admin": admin, "fluvio": fluvio})),
+            Output::Json => say(format_args!(
+                "{}",
+                json!({"admin": admin, "fluvio": fluvio})
+            )),
             Output::Text => {
-                println!(
+                say(format_args!(
                     "datastream dev: broker, operator logic and gateway in one process, for development only\n"
-                );
-                println!(
+                ));
+                say(format_args!(
                     "  events in    POST {admin}/events (a JSON object per line), or topic {topic} of Fluvio at {fluvio}"
-                );
-                println!("  operations   {admin}/readyz  /metrics  /routing\n");
+                ));
+                say(format_args!(
+                    "  operations   {admin}/readyz  /metrics  /routing\n"
+                ));
             }
         }
     }
 
     /// New streams, with the URLs to open them. The only place where keys are shown.
     pub(super) fn streams(&self, streams: &[(SubscriptionId, StreamKey)]) {
-        let endpoint = format!("ws://{}/stream", self.stream);
+        let stream = reachable(self.stream);
+        let endpoint = format!("ws://{stream}/stream");
         for (id, key) in streams {
             let url = stream_url(&endpoint, key);
             let url = url.expose_secret();
             match self.output {
-                Output::Json => println!(
+                Output::Json => say(format_args!(
                     "{}",
                     json!({"namespace": id.namespace, "name": id.name, "url": url})
-                ),
-                Output::Text => println!("  {:<32} {url}", id.to_string()),
+                )),
+                Output::Text => say(format_args!("  {:<32} {url}", id.to_string())),
             }
         }
         if self.output == Output::Text && !streams.is_empty() {
@@ -63,12 +70,14 @@ impl Printer {
                 .iter()
                 .map(|(_, key)| format!("key={}", key.expose()))
                 .collect();
-            println!(
+            say(format_args!(
                 "\n  look at them in a browser:  http://{}/#{}",
-                self.stream,
+                stream,
                 keys.join("&")
-            );
-            println!("  or on a terminal:           datastream tail URL...\n");
+            ));
+            say(format_args!(
+                "  or on a terminal:           datastream tail URL...\n"
+            ));
         }
     }
 
@@ -76,5 +85,36 @@ impl Printer {
     #[allow(clippy::print_stderr)]
     pub(super) fn problem(problem: &impl std::fmt::Display) {
         eprintln!("{problem}");
+    }
+}
+
+/// Prints a line. Whoever reads may have read enough (`| head -1`): that ends nothing here.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// An address to connect to: one that stands for every address of the machine is no good in a URL.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => (),
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_addresses_can_be_connected_to() {
+        for (bound, printed) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            assert_eq!(reachable(bound.parse().unwrap()).to_string(), printed);
+        }
     }
 }

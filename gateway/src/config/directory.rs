@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
-use notify::{RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +46,10 @@ impl ConfigSource for DirectorySource {
         Box::pin(async move {
             let changed = watch::Sender::new(());
             let mut changes = changed.subscribe();
-            let mut watcher = notify::recommended_watcher(move |_| {
-                changed.send_replace(());
+            let mut watcher = notify::recommended_watcher(move |event| {
+                if is_change(&event) {
+                    changed.send_replace(());
+                }
             })?;
             watcher
                 .watch(&self.path, RecursiveMode::NonRecursive)
@@ -80,6 +83,14 @@ impl ConfigSource for DirectorySource {
             }
         })
     }
+}
+
+/// Not that somebody reads the folder: this source does so itself, and would never come to rest.
+fn is_change(event: &notify::Result<notify::Event>) -> bool {
+    let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    event
+        .as_ref()
+        .map_or(true, |e| !e.kind.is_access() || e.kind == written)
 }
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -121,4 +132,25 @@ fn difference(before: &Files, now: &Files) -> Vec<ConfigUpdate> {
         object: name.clone(),
     });
     changed.chain(gone).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{DataChange, ModifyKind};
+
+    use super::*;
+
+    #[test]
+    fn reading_the_folder_is_no_change() {
+        let seen = |kind| is_change(&Ok(notify::Event::new(kind)));
+        assert!(!seen(EventKind::Access(AccessKind::Open(AccessMode::Any))));
+        assert!(!seen(EventKind::Access(AccessKind::Close(
+            AccessMode::Read
+        ))));
+        assert!(seen(EventKind::Access(AccessKind::Close(
+            AccessMode::Write
+        ))));
+        assert!(seen(EventKind::Modify(ModifyKind::Data(DataChange::Any))));
+        assert!(is_change(&Err(notify::Error::generic("overflow"))));
+    }
 }

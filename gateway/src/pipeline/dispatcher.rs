@@ -243,7 +243,7 @@ impl Dispatcher {
 
     fn dispatch(&mut self, batch: Batch) {
         self.refresh();
-        self.metrics.records.inc_by(batch.records.len() as u64);
+        let records = batch.records.len() as u64;
         if batch.first > self.head.next(batch.partition) {
             // Nobody can be served what the topic no longer has; whoever is live is told and not left in the dark.
             let streams = self.live.iter_mut().filter_map(Option::take);
@@ -256,6 +256,8 @@ impl Dispatcher {
         self.head = chunk.after.clone();
         // Before anybody wakes: a stream that fell behind in this round reads on in this chunk.
         self.metrics.ring_bytes.set(self.ring.push(chunk) as i64);
+        // Only now: who sees the count and connects finds a head that is past these records.
+        self.metrics.records.inc_by(records);
         for place in self.touched.drain(..) {
             if let Some(live) = &mut self.live[place as usize] {
                 live.touched = false;

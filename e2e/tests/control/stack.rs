@@ -116,12 +116,13 @@ impl Stack {
             Server::start_with(&path, args, &log, &[("KUBECONFIG", &kubeconfig)]).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
+            // Before the log is read: what a process said before it ended is all there then.
+            let gone = server.has_ended() || Instant::now() > deadline;
             let text = std::fs::read_to_string(&log).unwrap();
             let bound = text.lines().find(|l| l.starts_with('{'));
             if let Some(bound) = bound.and_then(|l| serde_json::from_str(l).ok()) {
                 return Process { server, log, bound };
             }
-            let gone = server.has_ended() || Instant::now() > deadline;
             assert!(!gone, "{program} is not up: {text}");
         }
     }

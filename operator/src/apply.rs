@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datastream_crds::DatastreamSubscription;
+use datastream_routing::object::COMPONENT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -13,7 +14,6 @@ use crate::FIELD_MANAGER;
 use crate::build::{StreamKey, new_stream_key, stream_url};
 use crate::context::Context;
 use crate::gather::{KeySecret, Ownership, STREAM_KEY, URL, key_in, ownership};
-use crate::publish::COMPONENT;
 
 /// What became of the Secret.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
+use datastream_routing::object::{COMPONENT, routes_bucket, selector};
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -21,9 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::context::Context;
 use crate::gather::{Ownership, key_in, ownership, subscription_of};
 use crate::metrics::Metrics;
-use crate::publish::{
-    Affected, Board, COMPONENT, GROUP, Publisher, Synced, bucket_of, decode_object, id_of,
-};
+use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::watch::{Change, Reconnect, changes, reference};
 
@@ -96,12 +95,8 @@ pub(crate) async fn run(
         published: queue,
         metrics,
     };
-    let of_group = |component: &str| {
-        watcher::Config::default().labels(&format!(
-            "{COMPONENT}={component},{GROUP}={}",
-            settings.group
-        ))
-    };
+    let of_group =
+        |component| watcher::Config::default().labels(&selector(component, &settings.group));
     let namespace = &settings.routes_namespace;
 
     let mut tasks = JoinSet::new();
@@ -234,7 +229,7 @@ impl Feed {
                     }
                 }
                 Change::Gone(_, name) => {
-                    if let Some(bucket) = bucket_of(&name) {
+                    if let Some(bucket) = routes_bucket(&name) {
                         self.board().remove_object(bucket);
                     }
                 }

@@ -10,6 +10,7 @@ mod filter;
 mod id;
 mod index;
 mod key;
+pub mod object;
 mod pattern;
 mod route;
 mod table;

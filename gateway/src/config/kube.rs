@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datastream_routing::object;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
@@ -13,12 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
-/// The label that names what an object of datastream is.
-pub(super) const COMPONENT: &str = "datastream.dev/component";
-/// The label that names the group of gateways that an object is for.
-pub(super) const GROUP: &str = "datastream.dev/gateway-group";
-/// The key of a routing object's bytes in its Secret.
-const DATA_KEY: &str = "routes.json";
 /// Events that are applied together if they are there: the operator writes many buckets at once.
 const TOGETHER: usize = 256;
 
@@ -55,7 +50,7 @@ impl ConfigSource for KubeSource {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let selector = format!("{COMPONENT}=routes,{GROUP}={}", self.group);
+            let selector = object::selector("routes", &self.group);
             let events =
                 watcher::watcher(self.secrets, watcher::Config::default().labels(&selector));
             let mut chunks = events.default_backoff().boxed().ready_chunks(TOGETHER);
@@ -131,7 +126,7 @@ fn set(mut secret: Secret) -> ConfigUpdate {
     let bytes = secret
         .data
         .as_mut()
-        .and_then(|data| data.remove(DATA_KEY))
+        .and_then(|data| data.remove(object::ROUTES_KEY))
         .map(|bytes| bytes.0);
     ConfigUpdate::Set {
         object: secret.name_any(),

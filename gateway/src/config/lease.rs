@@ -1,9 +1,9 @@
 //! The gateway's own Lease: that it lives, whether it is ready, and the hash of every bucket that it serves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datastream_routing::object::{COMPONENT, GROUP, HELD, READY, encode_held};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::kube::{COMPONENT, GROUP};
 use super::{ConfigState, ConfigStore};
 
 const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -104,11 +103,6 @@ impl LeaseKeeper {
     }
 
     async fn write(&self, state: &ConfigState, ready: bool) -> kube::Result<()> {
-        let held: BTreeMap<_, _> = state
-            .held
-            .iter()
-            .map(|(id, hash)| (id.to_string(), hash.to_string()))
-            .collect();
         // The wire form of MicroTime: RFC 3339 with microseconds.
         let now = Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
@@ -120,8 +114,8 @@ impl LeaseKeeper {
                 "name": self.name,
                 "labels": { COMPONENT: "gateway", GROUP: self.group },
                 "annotations": {
-                    "datastream.dev/buckets": json!(held).to_string(),
-                    "datastream.dev/ready": ready.to_string(),
+                    HELD: encode_held(&state.held),
+                    READY: ready.to_string(),
                 },
             },
             "spec": {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use datastream_routing::object::{HELD, READY, decode_held};
 use datastream_routing::{BucketHash, BucketId};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -10,10 +11,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
-/// The annotation with the hash of every bucket that a gateway holds, a JSON object `{"017":"HASH"}`.
-const BUCKETS: &str = "datastream.dev/buckets";
-/// The annotation that says whether a gateway takes streams.
-const READY: &str = "datastream.dev/ready";
 /// For a Lease that does not say.
 const DEFAULT_SECONDS: i32 = 15;
 
@@ -75,8 +72,8 @@ impl Gateways {
             expires,
             counted: ready && expires > now,
             buckets: annotations
-                .get(BUCKETS)
-                .map(|b| buckets(b))
+                .get(HELD)
+                .map(|held| decode_held(held))
                 .unwrap_or_default(),
         };
         let counted = before.as_ref().is_some_and(|b| b.counted);
@@ -144,13 +141,6 @@ impl Gateways {
     }
 }
 
-/// An annotation that is malformed holds nothing: its gateway is shown as not acknowledging.
-fn buckets(annotation: &str) -> BTreeMap<BucketId, BucketHash> {
-    let held: BTreeMap<String, String> = serde_json::from_str(annotation).unwrap_or_default();
-    let parse = |(id, hash): (&String, &String)| Some((id.parse().ok()?, hash.parse().ok()?));
-    held.iter().filter_map(parse).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::jiff::SignedDuration;
@@ -164,7 +154,7 @@ mod tests {
             .into_iter()
             .collect();
         serde_json::from_value(json!({
-            "metadata": {"name": name, "annotations": {READY: ready.to_string(), BUCKETS: json!(held).to_string()}},
+            "metadata": {"name": name, "annotations": {READY: ready.to_string(), HELD: json!(held).to_string()}},
             "spec": {"leaseDurationSeconds": 15, "renewTime": MicroTime(renewed)},
         }))
         .unwrap()
@@ -227,11 +217,5 @@ mod tests {
         );
         assert_eq!(gateways.remove("a"), Affected::All);
         assert_eq!(gateways.remove("a"), Affected::None);
-    }
-
-    #[test]
-    fn a_malformed_annotation_acknowledges_nothing() {
-        assert_eq!(buckets("nonsense"), BTreeMap::new());
-        assert_eq!(buckets(r#"{"999":"00","007":"short"}"#), BTreeMap::new());
     }
 }

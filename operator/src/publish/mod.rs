@@ -15,11 +15,5 @@ mod render;
 pub(crate) use board::id_of;
 pub use board::{Board, Programmed, Synced, Write};
 pub use gateways::Affected;
-pub(crate) use publisher::bucket_of;
 pub use publisher::{Publisher, decode_object};
 pub use render::render;
-
-/// The label that names what an object of datastream is.
-pub const COMPONENT: &str = "datastream.dev/component";
-/// The label that names the group of gateways that an object is for.
-pub const GROUP: &str = "datastream.dev/gateway-group";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use datastream_routing::object::{COMPONENT, GROUP, ROUTES_KEY, routes_bucket, routes_name};
 use datastream_routing::{BucketId, SubscriptionId};
 use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
@@ -15,12 +16,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::board::{Board, Write};
-use super::{COMPONENT, GROUP};
 use crate::FIELD_MANAGER;
 use crate::metrics::Metrics;
 
-/// The key of a routing object's bytes in its Secret.
-const DATA_KEY: &str = "routes.json";
 /// Changes within this time are written together.
 const SETTLE: Duration = Duration::from_millis(50);
 /// After a failed write.
@@ -100,7 +98,7 @@ impl Publisher {
     }
 
     async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
-        let name = format!("datastream-{}-routes-{}", self.group, write.bucket);
+        let name = routes_name(&self.group, write.bucket);
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -109,7 +107,7 @@ impl Publisher {
                 "labels": { COMPONENT: "routes", GROUP: self.group },
             },
             "type": "Opaque",
-            "data": BTreeMap::from([(DATA_KEY, ByteString(write.bytes.clone()))]),
+            "data": BTreeMap::from([(ROUTES_KEY, ByteString(write.bytes.clone()))]),
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&secret);
@@ -127,18 +125,13 @@ impl Publisher {
 
 /// The bucket, the resource version and the bytes of a routing Secret; absent if its name is not one.
 pub fn decode_object(secret: &Secret) -> Option<(BucketId, u64, &[u8])> {
-    let bucket = bucket_of(&secret.name_any())?;
-    let bytes = secret.data.as_ref().and_then(|data| data.get(DATA_KEY));
+    let bucket = routes_bucket(&secret.name_any())?;
+    let bytes = secret.data.as_ref().and_then(|data| data.get(ROUTES_KEY));
     Some((
         bucket,
         version(secret),
         bytes.map_or(&[], |b| b.0.as_slice()),
     ))
-}
-
-/// The bucket of a routing Secret with this name.
-pub(crate) fn bucket_of(name: &str) -> Option<BucketId> {
-    name.rsplit_once("-routes-")?.1.parse().ok()
 }
 
 /// Resource versions are compared as numbers, as Kubernetes 1.35 allows (KEP-5504).

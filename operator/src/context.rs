@@ -1,7 +1,7 @@
 //! What every reconcile may use.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
@@ -12,7 +12,7 @@ use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::publish::Board;
+use crate::publish::SharedBoard;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_mins(1);
@@ -22,7 +22,7 @@ pub(crate) struct Context {
     pub client: Client,
     /// The Secrets with stream keys, as far as the watch has brought them.
     pub secrets: Store<Secret>,
-    pub board: Arc<Mutex<Board>>,
+    pub board: SharedBoard,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
     pub recorder: Recorder,
@@ -34,11 +34,6 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The board, for a moment.
-    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until everything has been listed.
     pub(crate) async fn completed(&self) {
         // An error means that the process is about to end.

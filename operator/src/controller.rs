@@ -1,8 +1,7 @@
 //! The leader's work: four watches feed the board and the queue, reconciles and the publisher empty them.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
@@ -13,6 +12,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{Notify, mpsc, watch};
@@ -22,34 +22,20 @@ use tokio::time::{Instant, sleep_until};
 use crate::context::Context;
 use crate::gather::{Ownership, key_in, ownership, subscription_of};
 use crate::metrics::Metrics;
-use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
+use crate::publish::{Affected, Board, Publisher, SharedBoard, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
-use crate::watch::{Change, Reconnect, changes, reference};
+use crate::run::Settings;
+use crate::watch::{Change, Reconnect, changes};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 16;
 /// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 
-/// What the leader has to know.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// The namespace of the gateways.
-    pub routes_namespace: String,
-    /// The group of gateways.
-    pub group: String,
-    /// Where clients connect, without a key.
-    pub endpoint: String,
-    /// How long a mass shrink is held back.
-    pub hold: Duration,
-    /// The name of this replica.
-    pub identity: String,
-}
-
 /// Feeds the board and the queue.
 #[derive(Clone)]
 struct Feed {
-    board: Arc<Mutex<Board>>,
+    board: SharedBoard,
     queue: mpsc::Sender<SubscriptionId>,
     publish: Arc<Notify>,
     complete: watch::Sender<bool>,
@@ -62,7 +48,7 @@ pub(crate) async fn run(
     settings: Settings,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
-    let board = Arc::new(Mutex::new(Board::new(settings.hold)));
+    let board = SharedBoard::new(Board::new(settings.shrink_hold));
     let (queue, queued) = mpsc::channel(QUEUE);
     let feed = Feed {
         board: board.clone(),
@@ -83,7 +69,7 @@ pub(crate) async fn run(
         board: board.clone(),
         complete: feed.complete.subscribe(),
         recorder: Recorder::new(client.clone(), reporter),
-        endpoint: settings.endpoint,
+        endpoint: settings.stream_url,
         metrics: metrics.clone(),
         failures: Mutex::default(),
     });
@@ -131,7 +117,7 @@ async fn reconciles(
     mut queued: mpsc::Receiver<SubscriptionId>,
 ) -> anyhow::Result<()> {
     let queue = stream::poll_fn(move |cx| queued.poll_recv(cx))
-        .map(|id| Ok::<_, Infallible>(reference::<DatastreamSubscription>(&id)));
+        .map(|id| Ok::<_, Infallible>(ObjectRef::new(&id.name).within(&id.namespace)));
     let config = Config::default().concurrency(CONCURRENCY);
     applier(
         |s, c| Box::pin(reconcile(s, c)),
@@ -162,11 +148,12 @@ impl Feed {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(subscription) => {
-                    self.board().set_subscription(&subscription);
+                    self.board.lock().set_subscription(&subscription);
                     self.queue.send(id_of(&subscription)).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    self.board()
+                    self.board
+                        .lock()
                         .remove_subscription(&SubscriptionId::new(namespace, name));
                 }
                 Change::Synced => self.synced(Synced::Subscriptions),
@@ -190,32 +177,36 @@ impl Feed {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(secret) => {
-                    let name = secret.name_any();
-                    let Some(subscription) = subscription_of(&name) else {
-                        continue;
-                    };
-                    let id =
-                        SubscriptionId::new(secret.namespace().unwrap_or_default(), subscription);
-                    let key = match ownership(&secret, subscription, None) {
-                        Ownership::Ours(uid) => key_in(&secret).map(|key| (uid, key.hash())),
-                        _ => None,
-                    };
-                    self.board().set_key(&id, key);
-                    self.queue.send(id).await?;
+                    let (namespace, name) = (secret.namespace(), secret.name_any());
+                    self.key(namespace.unwrap_or_default(), &name, Some(&secret))
+                        .await?;
                 }
-                Change::Gone(namespace, name) => {
-                    let Some(subscription) = subscription_of(&name) else {
-                        continue;
-                    };
-                    let id = SubscriptionId::new(namespace, subscription);
-                    self.board().set_key(&id, None);
-                    self.queue.send(id).await?;
-                }
+                Change::Gone(namespace, name) => self.key(namespace, &name, None).await?,
                 Change::Synced => self.synced(Synced::Keys),
             }
             self.wake();
         }
         anyhow::bail!("the watch of the Secrets with stream keys ended")
+    }
+
+    /// The key in the Secret with this name is another one, or gone.
+    async fn key(
+        &self,
+        namespace: String,
+        name: &str,
+        secret: Option<&Secret>,
+    ) -> anyhow::Result<()> {
+        let Some(subscription) = subscription_of(name) else {
+            return Ok(());
+        };
+        let key = secret.and_then(|secret| match ownership(secret, subscription, None) {
+            Ownership::Ours(uid) => key_in(secret).map(|key| (uid, key.hash())),
+            _ => None,
+        });
+        let id = SubscriptionId::new(namespace, subscription);
+        self.board.lock().set_key(&id, key);
+        self.queue.send(id).await?;
+        Ok(())
     }
 
     async fn objects(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
@@ -225,12 +216,12 @@ impl Feed {
             match change {
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
-                        self.board().set_object(bucket, version, bytes);
+                        self.board.lock().set_object(bucket, version, bytes);
                     }
                 }
                 Change::Gone(_, name) => {
                     if let Some(bucket) = routes_bucket(&name) {
-                        self.board().remove_object(bucket);
+                        self.board.lock().remove_object(bucket);
                     }
                 }
                 Change::Synced => self.synced(Synced::Objects),
@@ -244,35 +235,34 @@ impl Feed {
         let events = watcher(api, config).backoff(Reconnect::default());
         let mut changes = std::pin::pin!(changes("Leases of the gateways", events));
         loop {
-            let expiry = self.board().next_expiry();
-            let due = expiry.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            let expiry = self.board.lock().next_expiry();
+            let due = expiry.unwrap_or_else(Instant::now);
             let change = tokio::select! {
                 change = changes.next() => Some(change.context("the watch of the Leases of the gateways ended")?),
-                () = sleep_until(due) => None,
+                () = sleep_until(due), if expiry.is_some() => None,
             };
             let affected = match change {
-                Some(Change::Set(lease)) => self.board().set_gateway(&lease, Instant::now()),
-                Some(Change::Gone(_, name)) => self.board().remove_gateway(&name),
+                Some(Change::Set(lease)) => self.board.lock().set_gateway(&lease, Instant::now()),
+                Some(Change::Gone(_, name)) => self.board.lock().remove_gateway(&name),
                 Some(Change::Synced) => {
                     self.synced(Synced::Gateways);
                     Affected::None
                 }
-                None => self.board().expire_gateways(Instant::now()),
+                None => self.board.lock().expire_gateways(Instant::now()),
             };
-            let ids = self.board().affected(&affected);
-            self.observe();
+            let ids = {
+                let board = self.board.lock();
+                self.observe(&board);
+                board.affected(&affected)
+            };
             for id in ids {
                 self.queue.send(id).await?;
             }
         }
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn synced(&self, kind: Synced) {
-        if self.board().synced(kind) {
+        if self.board.lock().synced(kind) {
             tracing::info!("everything is listed");
             self.complete.send_replace(true);
             self.publish.notify_one();
@@ -281,14 +271,15 @@ impl Feed {
 
     /// Wakes the publisher if it has something to look at.
     fn wake(&self) {
-        self.observe();
-        if self.board().is_dirty() {
+        let board = self.board.lock();
+        self.observe(&board);
+        if board.is_dirty() {
             self.publish.notify_one();
         }
     }
 
-    fn observe(&self) {
-        let (desired, published, gateways) = self.board().totals();
+    fn observe(&self, board: &Board) {
+        let (desired, published, gateways) = board.totals();
         self.metrics.routes_desired.set(desired as i64);
         self.metrics.routes_published.set(published as i64);
         self.metrics.gateways.set(gateways as i64);

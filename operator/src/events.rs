@@ -16,9 +16,6 @@ pub(crate) fn transitions(
     now: &DatastreamSubscriptionStatus,
     issued: bool,
 ) -> Vec<Event> {
-    let find = |status: &DatastreamSubscriptionStatus, type_: &str| {
-        status.conditions.iter().find(|c| c.type_ == type_).cloned()
-    };
     let old = |type_| before.and_then(|b| find(b, type_));
     let mut events = vec![];
     if issued && let Some(name) = &now.secret_name {
@@ -27,7 +24,7 @@ pub(crate) fn transitions(
     }
     if let Some(accepted) = find(now, "Accepted")
         && accepted.status == "False"
-        && differs(old("Accepted").as_ref(), &accepted)
+        && differs(old("Accepted"), accepted)
     {
         events.push(event(
             EventType::Warning,
@@ -37,19 +34,14 @@ pub(crate) fn transitions(
         return events;
     }
     if let Some(ready) = find(now, "Ready") {
-        let was = old("Ready");
         let type_ = match (ready.status.as_str(), ready.reason.as_str()) {
             ("True", _) => Some(EventType::Normal),
             (_, "NoGateways" | "BucketFull") => Some(EventType::Warning),
             // On its way, as after every edit.
             _ => None,
         };
-        let again = was
-            .as_ref()
-            .is_some_and(|w| w.status == "True" && w.reason == ready.reason);
         if let Some(type_) = type_
-            && !again
-            && differs(was.as_ref(), &ready)
+            && differs(old("Ready"), ready)
         {
             events.push(event(type_, &ready.reason, ready.message.clone()));
         }
@@ -57,15 +49,16 @@ pub(crate) fn transitions(
     events
 }
 
+fn find<'a>(status: &'a DatastreamSubscriptionStatus, type_: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|c| c.type_ == type_)
+}
+
 fn differs(old: Option<&Condition>, new: &Condition) -> bool {
     old.is_none_or(|old| old.status != new.status || old.reason != new.reason)
 }
 
 fn event(type_: EventType, reason: &str, mut note: String) -> Event {
-    if note.len() > MAX_NOTE {
-        let end = (0..=MAX_NOTE).rev().find(|i| note.is_char_boundary(*i));
-        note.truncate(end.unwrap_or_default());
-    }
+    note.truncate(note.floor_char_boundary(MAX_NOTE));
     Event {
         type_,
         reason: reason.to_owned(),

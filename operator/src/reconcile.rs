@@ -39,7 +39,7 @@ pub(crate) async fn reconcile(
     let secret = gather(&context, &subscription).await?;
     let (outcome, issued) = match validate(&subscription) {
         Err(invalid) => {
-            let served = context.board().published_generation(&id);
+            let served = context.board.lock().published_generation(&id);
             (Outcome::Invalid { invalid, served }, false)
         }
         Ok(valid) => match apply(&context, &subscription, &secret).await? {
@@ -52,7 +52,8 @@ pub(crate) async fn reconcile(
             Applied::Key { key, issued } => {
                 let programmed =
                     context
-                        .board()
+                        .board
+                        .lock()
                         .programmed(&id, &valid.uid, valid.generation, key.hash());
                 let suspended = valid.suspended;
                 let secret = secret.name;

@@ -67,13 +67,6 @@ pub async fn run(
         candidate.elected().await?;
         tracing::info!(identity = settings.identity, "leading");
         metrics.leads.set(1);
-        let settings = controller::Settings {
-            routes_namespace: settings.routes_namespace,
-            group: settings.group,
-            endpoint: settings.stream_url,
-            hold: settings.shrink_hold,
-            identity: settings.identity,
-        };
         tokio::select! {
             result = controller::run(client, settings, metrics.clone()) => result,
             () = candidate.deposed() => anyhow::bail!("lost the leadership: another replica has the Lease"),

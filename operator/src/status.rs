@@ -190,10 +190,7 @@ fn condition(
     let status = if verdict.status { "True" } else { "False" };
     let mut message = verdict.message;
     if message.len() > MAX_MESSAGE {
-        let end = (0..=MAX_MESSAGE)
-            .rev()
-            .find(|i| message.is_char_boundary(*i));
-        message.truncate(end.unwrap_or_default());
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
         message.push('…');
     }
     let unchanged = old.filter(|o| o.status == status);

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 
@@ -108,13 +107,6 @@ impl Listing {
             }
         }
     }
-}
-
-/// A reference to a subscription, for the queue of reconciles.
-pub(crate) fn reference<K: kube::runtime::reflector::Lookup<DynamicType = ()>>(
-    id: &datastream_routing::SubscriptionId,
-) -> ObjectRef<K> {
-    ObjectRef::new(&id.name).within(&id.namespace)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What should be published, what is, and who serves it: one place that every watch writes and every reconcile reads.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
@@ -62,6 +63,7 @@ pub struct Write {
     pub bucket: BucketId,
     /// What goes into it.
     pub bytes: Vec<u8>,
+    hash: BucketHash,
     routes: Vec<Route>,
 }
 
@@ -84,6 +86,22 @@ pub struct Board {
     synced: u8,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
+}
+
+/// The board, as every task has it.
+#[derive(Clone, Debug)]
+pub struct SharedBoard(Arc<Mutex<Board>>);
+
+impl SharedBoard {
+    /// A board to share.
+    pub fn new(board: Board) -> Self {
+        Self(Arc::new(Mutex::new(board)))
+    }
+
+    /// The board, for a moment: not to be held across an await.
+    pub fn lock(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Board {
@@ -233,36 +251,45 @@ impl Board {
                 }
                 wanted.extend(gone);
             }
-            let routes = fit(bucket, &published, wanted.clone(), self.max_bucket_bytes);
             self.full.retain(|_, b| *b != bucket);
-            let left_out = wanted
-                .into_iter()
-                .filter(|(id, route)| routes.get(id) != Some(route));
-            self.full.extend(left_out.map(|(id, _)| (id, bucket)));
-            if routes == published && !self.history.has_drifted(bucket) {
+            let is_published =
+                |routes: &_| routes == &published && !self.history.has_drifted(bucket);
+            if is_published(&wanted) {
                 continue;
             }
-            let routes: Vec<_> = routes.into_values().collect();
-            match Bucket::new(bucket, routes.clone()).encode() {
-                Ok(bytes) => {
-                    self.history.begin(bucket, BucketHash::of(&bytes));
-                    plan.writes.push(Write {
-                        bucket,
-                        bytes,
-                        routes,
-                    });
+            let Some(mut bytes) = encode(bucket, &wanted) else {
+                continue;
+            };
+            if bytes.len() > self.max_bucket_bytes {
+                let fitting = fit(&published, wanted.clone(), self.max_bucket_bytes);
+                let left_out = wanted
+                    .keys()
+                    .filter(|id| fitting.get(*id) != wanted.get(*id));
+                self.full.extend(left_out.map(|id| (id.clone(), bucket)));
+                if is_published(&fitting) {
+                    continue;
                 }
-                Err(error) => tracing::error!(%bucket, %error, "cannot encode the routing object"),
+                let Some(smaller) = encode(bucket, &fitting) else {
+                    continue;
+                };
+                (bytes, wanted) = (smaller, fitting);
             }
+            let hash = BucketHash::of(&bytes);
+            self.history.begin(bucket, hash);
+            plan.writes.push(Write {
+                bucket,
+                bytes,
+                hash,
+                routes: wanted.into_values().collect(),
+            });
         }
         plan
     }
 
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
     pub fn wrote(&mut self, write: Write, resource_version: u64) -> Vec<SubscriptionId> {
-        let hash = BucketHash::of(&write.bytes);
         self.history
-            .record(write.bucket, hash, resource_version, write.routes)
+            .record(write.bucket, write.hash, resource_version, write.routes)
     }
 
     /// A routing object could not be written: it is planned again.
@@ -337,6 +364,14 @@ impl Board {
             self.gateways.live(),
         )
     }
+}
+
+/// The bytes of a routing object with these routes.
+fn encode(bucket: BucketId, routes: &BTreeMap<SubscriptionId, Route>) -> Option<Vec<u8>> {
+    let encoded = Bucket::new(bucket, routes.values().cloned().collect()).encode();
+    encoded
+        .inspect_err(|error| tracing::error!(%bucket, %error, "cannot encode the routing object"))
+        .ok()
 }
 
 /// The identity of a subscription.

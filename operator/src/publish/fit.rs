@@ -2,24 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use datastream_routing::{Bucket, BucketId, Route, SubscriptionId};
+use datastream_routing::{Route, SubscriptionId};
 
 /// Encoded routes of one bucket, in bytes. A Secret holds 1 MiB; the rest is for the envelope and for gateways that
 /// mount it beside others.
 pub(super) const MAX_BUCKET_BYTES: usize = 900_000;
 
-/// The routes to publish, within the limit: what is published stays, as it is if its new form does not fit, and new
+/// The routes to publish of those that do not fit into the limit together: what is published stays, as it is if its new form does not fit, and new
 /// routes are taken in while there is room.
 pub(super) fn fit(
-    id: BucketId,
     published: &BTreeMap<SubscriptionId, Route>,
     wanted: BTreeMap<SubscriptionId, Route>,
     limit: usize,
 ) -> BTreeMap<SubscriptionId, Route> {
-    let encoded = Bucket::new(id, wanted.values().cloned().collect()).encode();
-    if encoded.is_ok_and(|bytes| bytes.len() <= limit) {
-        return wanted;
-    }
     let mut taken: BTreeMap<_, _> = published
         .iter()
         .filter(|(id, _)| wanted.contains_key(id))
@@ -84,7 +79,6 @@ mod tests {
 
     #[test]
     fn a_full_bucket_keeps_what_it_has_and_takes_what_fits() {
-        let bucket = BucketId(0);
         let limit = bytes(&route("a", 100).1) * 2 + bytes(&route("c", 10).1);
         let published = BTreeMap::from([route("a", 100), route("b", 100)]);
         let wanted = BTreeMap::from([
@@ -93,16 +87,16 @@ mod tests {
             route("c", 10),
             route("d", 50),
         ]);
-        let fitted = fit(bucket, &published, wanted, limit);
+        let fitted = fit(&published, wanted, limit);
         assert_eq!(
             fitted,
             BTreeMap::from([route("a", 100), route("b", 100), route("c", 10)])
         );
         // Room that one gives up is there for others.
         let wanted = BTreeMap::from([route("a", 10), route("b", 120), route("d", 50)]);
-        assert_eq!(fit(bucket, &published, wanted.clone(), limit), wanted);
+        assert_eq!(fit(&published, wanted.clone(), limit), wanted);
         // What is not wanted is not kept.
         let wanted = BTreeMap::from([route("x", 1000)]);
-        assert_eq!(fit(bucket, &published, wanted, limit), BTreeMap::new());
+        assert_eq!(fit(&published, wanted, limit), BTreeMap::new());
     }
 }

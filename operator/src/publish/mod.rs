@@ -13,7 +13,7 @@ mod publisher;
 mod render;
 
 pub(crate) use board::id_of;
-pub use board::{Board, Programmed, Synced, Write};
+pub use board::{Board, Programmed, SharedBoard, Synced, Write};
 pub use gateways::Affected;
 pub use publisher::{Publisher, decode_object};
 pub use render::render;

@@ -1,7 +1,7 @@
 //! Writes what the board plans.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, ROUTES_KEY, routes_bucket, routes_name};
@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::board::{Board, Write};
+use super::board::{SharedBoard, Write};
 use crate::FIELD_MANAGER;
 use crate::metrics::Metrics;
 
@@ -35,7 +35,7 @@ pub struct Publisher {
     /// The group of gateways that they are for.
     pub group: String,
     /// What to write.
-    pub board: Arc<Mutex<Board>>,
+    pub board: SharedBoard,
     /// Woken when there may be something to write.
     pub changed: Arc<Notify>,
     /// Where to send the subscriptions whose routes were published.
@@ -49,12 +49,12 @@ impl Publisher {
     pub async fn run(self) -> anyhow::Result<()> {
         let mut held_until: Option<Instant> = None;
         loop {
-            let due = held_until.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            let due = held_until.unwrap_or_else(Instant::now);
             tokio::select! {
                 () = self.changed.notified() => sleep(SETTLE).await,
                 () = sleep_until(due), if held_until.is_some() => (),
             }
-            let plan = self.board().plan(Instant::now());
+            let plan = self.board.lock().plan(Instant::now());
             if plan.held_until.is_some() && held_until.is_none() {
                 tracing::warn!(
                     "more than half of all routes would go at once: holding them back for now; if that is not meant, bring the subscriptions back"
@@ -81,7 +81,7 @@ impl Publisher {
             match result {
                 Ok(resource_version) => {
                     self.metrics.objects_written.inc();
-                    let changed = self.board().wrote(write, resource_version);
+                    let changed = self.board.lock().wrote(write, resource_version);
                     for id in changed {
                         self.published.send(id).await?;
                     }
@@ -90,7 +90,7 @@ impl Publisher {
                     all = false;
                     self.metrics.object_errors.inc();
                     tracing::warn!(bucket = %write.bucket, %error, "cannot write the routing object; trying again");
-                    self.board().failed(write.bucket);
+                    self.board.lock().failed(write.bucket);
                 }
             }
         }
@@ -116,10 +116,6 @@ impl Publisher {
             .await
             .map_err(|_| kube::Error::Service("the API server did not answer in time".into()))??;
         Ok(version(&written))
-    }
-
-    fn board(&self) -> std::sync::MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::publish::Board;
+use crate::publish::{Board, SharedBoard};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -85,7 +85,7 @@ impl Server {
         let context = Arc::new(Context {
             client: client.clone(),
             secrets: reflector::store().0,
-            board: Arc::new(Mutex::new(Board::new(Duration::ZERO))),
+            board: SharedBoard::new(Board::new(Duration::ZERO)),
             complete: watch::channel(true).1,
             recorder: Recorder::new(client, Reporter::from("test")),
             endpoint: "wss://host/stream".to_owned(),

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Parser, ValueEnum};
+use clap::{ArgGroup, Parser};
 use datastream_gateway::Settings;
+use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
 #[derive(Debug, Parser)]
@@ -47,15 +48,6 @@ pub(crate) struct Args {
     /// How to write the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line of text per entry.
-    Text,
-    /// A line of JSON per entry.
-    Json,
 }
 
 impl Args {

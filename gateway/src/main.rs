@@ -5,22 +5,21 @@ mod args;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Parser;
 use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource, LeaseKeeper};
 use datastream_gateway::source::fluvio::FluvioSource;
 use datastream_gateway::{Gateway, Parts};
+use datastream_service::{log, process};
 use kube::Client;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
-use args::{Args, LogFormat};
+use args::Args;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    start_log(args.log_format);
+    log::start(args.log_format, "info,fluvio=error,fluvio_socket=error");
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,9 +30,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    // Before anything opens a connection: rustls asks for it, and a second one would make it panic.
-    let installed = rustls::crypto::ring::default_provider().install_default();
-    installed.map_err(|_| anyhow!("a TLS provider is installed already"))?;
+    process::install_tls_provider()?;
 
     let mut lease = None;
     let config: Box<dyn ConfigSource> = match (&args.routes_dir, &args.routes_namespace) {
@@ -64,37 +61,16 @@ async fn run(args: Args) -> anyhow::Result<()> {
     .await?;
     announce(&gateway)?;
 
-    let (cancel, drained) = (CancellationToken::new(), CancellationToken::new());
+    let drained = CancellationToken::new();
     let lease = lease
         .map(|lease| tokio::spawn(lease.run(gateway.config(), gateway.ready(), drained.clone())));
-    let signalled = cancel.clone();
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = tokio::signal::ctrl_c() => (),
-        }
-        signalled.cancel();
-    });
-    let result = gateway.run(cancel).await;
+    let result = gateway.run(process::stop_on_signal()?).await;
     // Only now: as long as streams are open, the operator should know that this gateway lives.
     drained.cancel();
     if let Some(lease) = lease {
         lease.await?;
     }
     result
-}
-
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,fluvio=error,fluvio_socket=error"));
-    let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }
 
 /// One line of JSON, for whoever started it with port 0.

@@ -1,10 +1,7 @@
 //! What `/metrics` serves. No metric has a label per subscription: there may be tens of thousands of them.
 
-use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use datastream_service::metrics::Registry;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::event::SkipReason;
 use crate::stream::CloseCause;
@@ -61,74 +58,71 @@ impl Metrics {
     /// # Errors
     /// None in practice: only names that collide or are malformed fail.
     pub(crate) fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let register = Register(&registry);
+        let registry = Registry::new("datastream_gateway")?;
         let metrics = Self {
-            records: register.counter("records_total", "Records read from the topic.")?,
-            skipped: register.counters(
+            records: registry.counter("records_total", "Records read from the topic.")?,
+            skipped: registry.counters(
                 "records_skipped_total",
                 "Records that could not be served.",
                 "reason",
             )?,
-            matched: register.counter(
+            matched: registry.counter(
                 "events_matched_total",
                 "Pairs of an event and a live stream that wants it.",
             )?,
-            sent: register.counter("events_sent_total", "Event frames handed to sockets.")?,
-            sent_bytes: register.counter(
+            sent: registry.counter("events_sent_total", "Event frames handed to sockets.")?,
+            sent_bytes: registry.counter(
                 "sent_bytes_total",
                 "Bytes of event frames handed to sockets.",
             )?,
-            latency: register.add(Histogram::with_opts(
-                HistogramOpts::new(
-                    name("event_latency_seconds"),
-                    "From the broker's time stamp to the socket.",
-                )
-                .buckets(vec![
+            latency: registry.histogram(
+                "event_latency_seconds",
+                "From the broker's time stamp to the socket.",
+                &[
                     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
                     60.0,
-                ]),
-            )?)?,
-            streams: register.gauges("streams", "Open streams.", "state")?,
-            opened: register.counter("streams_opened_total", "Streams opened.")?,
-            closed: register.counters("streams_closed_total", "Streams closed.", "cause")?,
-            refused: register.counters(
+                ],
+            )?,
+            streams: registry.gauges("streams", "Open streams.", "state")?,
+            opened: registry.counter("streams_opened_total", "Streams opened.")?,
+            closed: registry.counters("streams_closed_total", "Streams closed.", "cause")?,
+            refused: registry.counters(
                 "stream_requests_refused_total",
                 "Requests on /stream refused.",
                 "status",
             )?,
-            fell_behind: register.counter(
+            fell_behind: registry.counter(
                 "streams_fell_behind_total",
                 "Live streams that went to catch up.",
             )?,
-            heartbeats_sent: register.counter("heartbeats_sent_total", "Heartbeats sent.")?,
-            heartbeats_answered: register
+            heartbeats_sent: registry.counter("heartbeats_sent_total", "Heartbeats sent.")?,
+            heartbeats_answered: registry
                 .counter("heartbeats_answered_total", "Heartbeats answered.")?,
-            lag: register.gauges(
+            lag: registry.gauges(
                 "source_lag_records",
                 "Records at the broker not yet read.",
                 "partition",
             )?,
-            source_connected: register.gauges(
+            source_connected: registry.gauges(
                 "source_connected",
                 "Whether a partition is being read.",
                 "partition",
             )?,
-            source_reopened: register.gauges(
+            source_reopened: registry.gauges(
                 "source_reopened",
                 "Times a partition was opened again.",
                 "partition",
             )?,
-            routes: register.gauge("routes", "Routes in force.")?,
-            objects_refused: register.gauge(
+            routes: registry.gauge("routes", "Routes in force.")?,
+            objects_refused: registry.gauge(
                 "routing_objects_refused",
                 "Routing objects refused or gone.",
             )?,
-            config_connected: register.gauge(
+            config_connected: registry.gauge(
                 "config_connected",
                 "Whether the source of routes can be reached.",
             )?,
-            ring_bytes: register.gauge("ring_bytes", "Bytes held by the ring of recent events.")?,
+            ring_bytes: registry.gauge("ring_bytes", "Bytes held by the ring of recent events.")?,
             registry: registry.clone(),
         };
         for reason in SkipReason::ALL {
@@ -137,44 +131,11 @@ impl Metrics {
         for cause in CloseCause::NAMES {
             metrics.closed.with_label_values(&[cause]);
         }
-        #[cfg(target_os = "linux")]
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
         Ok(metrics)
     }
 
     /// The text exposition format.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-}
-
-fn name(short: &str) -> String {
-    format!("datastream_gateway_{short}")
-}
-
-struct Register<'a>(&'a Registry);
-
-impl Register<'_> {
-    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn counter(&self, short: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.add(IntCounter::new(name(short), help)?)
-    }
-
-    fn counters(&self, short: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
-        self.add(IntCounterVec::new(Opts::new(name(short), help), &[label])?)
-    }
-
-    fn gauge(&self, short: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.add(IntGauge::new(name(short), help)?)
-    }
-
-    fn gauges(&self, short: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
-        self.add(IntGaugeVec::new(Opts::new(name(short), help), &[label])?)
+        self.registry.render()
     }
 }

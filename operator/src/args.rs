@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use datastream_operator::run::Settings;
+use datastream_service::log::LogFormat;
 
 /// The control plane of datastream: turns subscriptions into routing objects and stream keys
 #[derive(Debug, Parser)]
@@ -45,15 +46,6 @@ pub(crate) struct RunArgs {
     /// How to write the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line of text per entry.
-    Text,
-    /// A line of JSON per entry.
-    Json,
 }
 
 impl RunArgs {

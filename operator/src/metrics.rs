@@ -1,9 +1,7 @@
 //! What `/metrics` serves.
 
-use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-};
+use datastream_service::metrics::Registry;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 /// The counters of one operator.
 #[derive(Debug)]
@@ -41,71 +39,45 @@ impl Metrics {
     /// # Errors
     /// None in practice: only names that collide or are malformed fail.
     pub(crate) fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let register = Register(&registry);
-        let reconciles = IntCounterVec::new(
-            Opts::new(name("reconciles_total"), "Reconciles, by result."),
-            &["result"],
-        )?;
-        let seconds = HistogramOpts::new(
-            name("reconcile_seconds"),
-            "How long a successful reconcile took.",
-        );
+        let registry = Registry::new("datastream_operator")?;
         let metrics = Self {
-            reconciles: register.add(reconciles)?,
-            reconcile_seconds: register.add(Histogram::with_opts(seconds)?)?,
-            secrets_written: register.counter(
+            reconciles: registry.counters(
+                "reconciles_total",
+                "Reconciles, by result.",
+                "result",
+            )?,
+            reconcile_seconds: registry.histogram(
+                "reconcile_seconds",
+                "How long a successful reconcile took.",
+                prometheus::DEFAULT_BUCKETS.as_slice(),
+            )?,
+            secrets_written: registry.counter(
                 "secrets_written_total",
                 "Secrets with stream keys created or mended.",
             )?,
-            keys_issued: register.counter("keys_issued_total", "Stream keys made.")?,
-            statuses_written: register.counter("statuses_written_total", "Statuses written.")?,
-            objects_written: register
+            keys_issued: registry.counter("keys_issued_total", "Stream keys made.")?,
+            statuses_written: registry.counter("statuses_written_total", "Statuses written.")?,
+            objects_written: registry
                 .counter("routing_objects_written_total", "Routing objects written.")?,
-            object_errors: register.counter(
+            object_errors: registry.counter(
                 "routing_object_errors_total",
                 "Writes of routing objects that failed.",
             )?,
-            shrink_held: register.gauge("shrink_held", "Whether a mass shrink is held back.")?,
-            routes_desired: register.gauge("routes_desired", "Routes that should be published.")?,
-            routes_published: register.gauge("routes_published", "Routes that are published.")?,
-            gateways: register.gauge("gateways", "Gateways that are ready and live.")?,
-            leads: register.gauge("leads", "Whether this replica leads.")?,
+            shrink_held: registry.gauge("shrink_held", "Whether a mass shrink is held back.")?,
+            routes_desired: registry.gauge("routes_desired", "Routes that should be published.")?,
+            routes_published: registry.gauge("routes_published", "Routes that are published.")?,
+            gateways: registry.gauge("gateways", "Gateways that are ready and live.")?,
+            leads: registry.gauge("leads", "Whether this replica leads.")?,
             registry: registry.clone(),
         };
         for result in ["ok", "error"] {
             metrics.reconciles.with_label_values(&[result]);
         }
-        #[cfg(target_os = "linux")]
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
         Ok(metrics)
     }
 
     /// The text exposition format.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-}
-
-fn name(short: &str) -> String {
-    format!("datastream_operator_{short}")
-}
-
-struct Register<'a>(&'a Registry);
-
-impl Register<'_> {
-    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn counter(&self, short: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.add(IntCounter::new(name(short), help)?)
-    }
-
-    fn gauge(&self, short: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.add(IntGauge::new(name(short), help)?)
+        self.registry.render()
     }
 }

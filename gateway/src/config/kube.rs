@@ -1,14 +1,14 @@
 //! Routing objects as Secrets, watched through the API server.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datastream_routing::object;
+use datastream_service::watch::{Change, Listing};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +68,7 @@ impl ConfigSource for KubeSource {
                     match event {
                         Ok(event) => {
                             store.set_source_error(None);
-                            listing.take(event, &mut updates);
+                            updates.extend(listing.take(event).into_iter().map(update));
                         }
                         Err(error) => {
                             tracing::warn!(%error, "cannot watch the routing Secrets; trying again");
@@ -84,40 +84,11 @@ impl ConfigSource for KubeSource {
     }
 }
 
-/// Which objects are there, across the lists that the watch starts with and falls back to.
-#[derive(Debug, Default)]
-struct Listing {
-    known: BTreeSet<String>,
-    listed: BTreeSet<String>,
-}
-
-impl Listing {
-    fn take(&mut self, event: Event<Secret>, updates: &mut Vec<ConfigUpdate>) {
-        match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply(secret) => {
-                self.listed.insert(secret.name_any());
-                updates.push(set(secret));
-            }
-            Event::InitDone => {
-                let gone = self.known.difference(&self.listed);
-                updates.extend(gone.map(|name| ConfigUpdate::Remove {
-                    object: name.clone(),
-                }));
-                updates.push(ConfigUpdate::Synced);
-                self.known = std::mem::take(&mut self.listed);
-            }
-            Event::Apply(secret) => {
-                self.known.insert(secret.name_any());
-                updates.push(set(secret));
-            }
-            Event::Delete(secret) => {
-                self.known.remove(&secret.name_any());
-                updates.push(ConfigUpdate::Remove {
-                    object: secret.name_any(),
-                });
-            }
-        }
+fn update(change: Change<Secret>) -> ConfigUpdate {
+    match change {
+        Change::Set(secret) => set(secret),
+        Change::Gone(_, object) => ConfigUpdate::Remove { object },
+        Change::Synced => ConfigUpdate::Synced,
     }
 }
 

@@ -122,9 +122,10 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
             routes,
             printer,
             watch,
-            first: true,
         };
-        manifests.take(scan).await?;
+        // The gateway waits for the first routes, even if there are none.
+        manifests.take(scan);
+        manifests.publish().await?;
         manifests.follow().await
     };
     let simulation = async {
@@ -170,8 +171,6 @@ struct Manifests {
     routes: Routes,
     printer: Printer,
     watch: FolderWatch,
-    /// The gateway waits for the first routes, even if there are none.
-    first: bool,
 }
 
 impl Manifests {
@@ -179,14 +178,19 @@ impl Manifests {
         loop {
             self.watch.changed().await;
             match self.watch.scan().await {
-                Ok(scan) => self.take(scan).await?,
+                Ok(scan) => {
+                    if self.take(scan) {
+                        self.publish().await?;
+                    }
+                }
                 // The folder may be back the next time; until then everything stays as it is.
                 Err(error) => tracing::warn!(%error, "cannot read the manifests"),
             }
         }
     }
 
-    async fn take(&mut self, scan: folder::Scan) -> anyhow::Result<()> {
+    /// Takes in what the folder holds now. Returns whether that is anything new.
+    fn take(&mut self, scan: folder::Scan) -> bool {
         let outcome = self.folder.update(scan);
         for problem in &outcome.problems {
             Printer::problem(problem);
@@ -194,10 +198,10 @@ impl Manifests {
         for file in &outcome.mended {
             tracing::info!("{file} is fine now");
         }
-        if !outcome.changed && !self.first {
-            return Ok(());
-        }
-        self.first = false;
+        outcome.changed
+    }
+
+    async fn publish(&mut self) -> anyhow::Result<()> {
         let new = self.routes.put(self.folder.objects()).await?;
         self.printer.streams(&new);
         Ok(())

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use datastream_gateway::config::is_change;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -33,13 +34,7 @@ impl FolderWatch {
         // One pending change is all there is to know.
         let (report, changes) = mpsc::channel(1);
         let on_event = move |event: notify::Result<notify::Event>| {
-            if !matches!(
-                event,
-                Ok(notify::Event {
-                    kind: EventKind::Access(_),
-                    ..
-                })
-            ) {
+            if is_change(&event) {
                 let _ = report.try_send(());
             }
         };

@@ -2,32 +2,25 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+
 use std::time::{Duration, Instant};
 
+use super::group::Group;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A browser with one page. Dropping it ends every process of it.
 pub(crate) struct Browser {
-    driver: Child,
+    _driver: Group,
     port: u16,
     session: String,
 }
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        // Its own process group, so that the browser goes with the driver; `timeout`, so that nothing outlives a test that hangs.
-        let mut driver = Command::new("timeout")
-            .args(["300", "chromedriver", "--port=0"])
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let (driver, stdout) = Group::start("chromedriver", &["--port=0"]);
+        let mut lines = BufReader::new(stdout).lines();
         let port = loop {
             let line = lines.next().expect(
                 "chromedriver is missing or does not start: run `make install` (package chromium-driver)",
@@ -38,7 +31,7 @@ impl Browser {
             }
         };
         let mut this = Self {
-            driver,
+            _driver: driver,
             port,
             session: String::new(),
         };
@@ -163,13 +156,5 @@ impl Browser {
         );
         let mut answer: Value = serde_json::from_str(&body).unwrap();
         answer["value"].take()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let group = format!("-{}", self.driver.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.driver.wait();
     }
 }

@@ -2,43 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
+mod group;
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
 
 use browser::Browser;
+use group::Group;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-/// `datastream dev`, which ends with the test.
-struct Dev(Child);
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts it, and returns the URL of the stream of all events.
-fn start() -> (Dev, String) {
+/// Starts `datastream dev`, and returns the URL of the stream of all events.
+fn start() -> (Group, String) {
     let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples");
-    let mut child = Command::new("timeout")
-        .args(["300", env!("CARGO_BIN_EXE_datastream"), "dev", "--simulate"])
-        .args([
-            "--listen=127.0.0.1:0",
-            "--admin=127.0.0.1:0",
-            "--output=json",
-        ])
-        .args(["--manifests", manifests])
-        .process_group(0)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let dev = Dev(child);
+    let args = [
+        "dev",
+        "--simulate",
+        "--listen=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--output=json",
+        "--manifests",
+        manifests,
+    ];
+    let (dev, stdout) = Group::start(env!("CARGO_BIN_EXE_datastream"), &args);
+    let mut lines = BufReader::new(stdout).lines();
     loop {
         let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         if line["name"] == "all-events" {

@@ -8,7 +8,6 @@ mod bare;
 mod clients;
 mod process;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, LazyLock};
@@ -19,7 +18,8 @@ use datastream_broker::{Broker, BrokerOptions};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::own_program;
-use datastream_routing::{Bucket, EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_operator::publish::render;
+use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const STREAMS: usize = 1_000;
@@ -67,25 +67,19 @@ fn key(number: usize) -> String {
 
 /// A folder of routing objects: subscriptions to everything.
 fn write_routes(dir: &std::path::Path) {
-    let mut buckets: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for number in 0..STREAMS {
-        let id = SubscriptionId::new("bench", format!("s{number}"));
-        let route = Route {
-            key_sha256: KeyHash::of(&key(number)),
-            id: id.clone(),
-            uid: "1".to_owned(),
-            generation: 1,
-            suspended: false,
-            event_types: EventType::ALL.into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
-        };
-        buckets.entry(id.bucket()).or_default().push(route);
-    }
-    for (id, routes) in buckets {
-        let bytes = Bucket::new(id, routes).encode().unwrap();
-        std::fs::write(dir.join(format!("{id}.json")), bytes).unwrap();
+    let routes = (0..STREAMS).map(|number| Route {
+        key_sha256: KeyHash::of(&key(number)),
+        id: SubscriptionId::new("bench", format!("s{number}")),
+        uid: "1".to_owned(),
+        generation: 1,
+        suspended: false,
+        event_types: EventType::ALL.into_iter().collect(),
+        filters: vec![],
+        heartbeat: Heartbeat::default(),
+        resume: Resume::Latest,
+    });
+    for (id, bucket) in render(routes) {
+        std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
     }
 }
 

@@ -85,8 +85,9 @@ impl ConfigSource for DirectorySource {
     }
 }
 
-/// Not that somebody reads the folder: this source does so itself, and would never come to rest.
-fn is_change(event: &notify::Result<notify::Event>) -> bool {
+/// Whether an event of a watched folder can be a change of it. That somebody reads it is none: whoever reads it on every
+/// event would never come to rest.
+pub fn is_change(event: &notify::Result<notify::Event>) -> bool {
     let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
     event
         .as_ref()

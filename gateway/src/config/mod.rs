@@ -5,7 +5,7 @@ mod kube;
 mod lease;
 mod store;
 
-pub use directory::DirectorySource;
+pub use directory::{DirectorySource, is_change};
 pub use kube::KubeSource;
 pub use lease::LeaseKeeper;
 pub use store::{ConfigState, ConfigStore, ConfigUpdate};

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Dev {
-    _child: Child,
+    child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: Lines<BufReader<ChildStderr>>,
     admin: SocketAddr,
@@ -32,6 +32,10 @@ impl Dev {
         for (name, text) in manifests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        Self::start_in(folder, &[]).await
+    }
+
+    async fn start_in(folder: TempDir, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
             .args([
                 "dev",
@@ -44,6 +48,7 @@ impl Dev {
                 "--manifests",
             ])
             .arg(folder.path())
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -69,7 +74,7 @@ impl Dev {
                 .is_loopback()
         );
         Self {
-            _child: child,
+            child,
             stdout,
             stderr,
             admin,
@@ -280,4 +285,24 @@ async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
         .unwrap();
     assert!(report.contains("a.yaml"), "{report}");
     dev.post_until_seen(&mut a, "A1").await;
+}
+
+#[tokio::test]
+async fn keys_and_events_outlive_a_kill_beside_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let journal = data.path().join("journal");
+    let options = ["--journal", journal.to_str().unwrap()];
+    std::fs::write(folder.path().join("a.yaml"), manifest("a", "A*")).unwrap();
+    let mut dev = Dev::start_in(folder, &options).await;
+    let before = dev.stream("a").await;
+    dev.post(&event("A1")).await;
+    dev.child.kill().await.unwrap();
+
+    let mut dev = Dev::start_in(dev.manifests, &options).await;
+    let after = dev.stream("a").await;
+    let key = |url: &str| url.split_once("stream_key=").unwrap().1.to_owned();
+    assert_eq!(key(&before), key(&after));
+    let mut a = Stream::open(&format!("{after}&seq_start=1")).await;
+    assert_eq!(a.event().await["metadata"]["dsn"], "A1");
 }

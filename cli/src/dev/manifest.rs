@@ -1,4 +1,5 @@
-//! Reads one file of manifests as strictly as the API server would: schema, rules, and then the operator's own checks.
+//! Reads one file of manifests as strictly as the API server would: fields, schema, rules, and then the operator's own
+//! checks.
 
 use std::sync::LazyLock;
 
@@ -9,12 +10,34 @@ use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 use super::folder::{Manifest, Problem, Reading};
-use super::{schema, yaml};
+use super::schema::{self, Fault};
+use super::yaml::{self, Node, Tree};
 
+const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";
 const KIND: &str = "DatastreamSubscription";
 /// As `kubectl` without `-n`.
 const DEFAULT_NAMESPACE: &str = "default";
+
+const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+/// `ObjectMeta` of the Kubernetes API.
+const METADATA_FIELDS: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 
 /// The structural schema of the spec, from the custom resource's definition.
 static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -22,118 +45,189 @@ static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 });
 
-/// Reads a file.
+/// Reads a file: YAML with any number of documents, or JSON; a `List` stands for its items. Objects of other groups
+/// are left out, so that a folder that is meant for a cluster can be used as it is.
 pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
-    let mut reading = Reading::default();
-    let problem = |line, reason: String| Problem {
-        file: file.to_owned(),
-        line,
-        reason,
+    let mut reader = Reader {
+        file,
+        reading: Reading::default(),
     };
-    let documents = match yaml::parse(text) {
-        Ok(documents) => documents,
-        Err(error) => {
-            reading.problems.push(problem(error.line, error.reason));
-            reading.unknown = true;
-            return reading;
+    match yaml::parse(text) {
+        Err(error) => reader.unknown(error.line, error.reason),
+        // An editor may empty a file before it writes it anew: nothing is taken away for that.
+        Ok(documents) if documents.iter().all(|d| matches!(d.tree, Tree::Null)) => {
+            let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
+            reader.unknown(0, reason.to_owned());
         }
-    };
-    // An editor may empty a file before it writes it anew: nothing is taken away for that.
-    if documents.iter().all(|d| matches!(d.tree, yaml::Tree::Null)) {
-        let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
-        reading.problems.push(problem(0, reason.to_owned()));
-        reading.unknown = true;
-        return reading;
+        Ok(documents) => documents.iter().for_each(|d| reader.document(d)),
     }
-    for document in documents {
-        if matches!(document.tree, yaml::Tree::Null) {
-            continue;
+    reader.reading
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    reading: Reading<ValidSubscription>,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, line: u64, reason: String) {
+        self.reading.problems.push(Problem {
+            file: self.file.to_owned(),
+            line,
+            reason,
+        });
+    }
+
+    /// A problem of something that cannot be told which subscription it is: it might be any.
+    fn unknown(&mut self, line: u64, reason: String) {
+        self.reading.unknown = true;
+        self.problem(line, reason);
+    }
+
+    fn document(&mut self, document: &Node) {
+        if matches!(document.tree, Tree::Null) {
+            return;
         }
-        let id = identity(&document);
-        match (check(&document), id) {
-            (Ok(subscription), Some(id)) => {
-                let manifest = Manifest {
-                    line: document.line,
-                    object: subscription,
-                };
-                if let Some(first) = reading.good.insert(id.clone(), manifest) {
-                    let reason = format!(
-                        "{id} is defined in this file already, on line {}",
-                        first.line
-                    );
-                    reading.problems.push(problem(document.line, reason));
-                    reading.good.insert(id, first);
-                }
-            }
-            (Ok(_), None) => {
-                reading.problems.push(problem(
+        let text = |field: &str| {
+            document
+                .get(field)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+        };
+        match (text("apiVersion"), text("kind")) {
+            ("v1", "List") => match document.get("items").map(|items| &items.tree) {
+                Some(Tree::List(items)) => items.iter().for_each(|item| self.document(item)),
+                _ => self.unknown(
                     document.line,
-                    "metadata.name is missing".to_owned(),
-                ));
-                reading.unknown = true;
+                    "items: a List needs a list of them".to_owned(),
+                ),
+            },
+            (API_VERSION, KIND) => self.subscription(document),
+            ("", _) => self.unknown(document.line, "apiVersion is required".to_owned()),
+            (_, "") => self.unknown(document.line, "kind is required".to_owned()),
+            (version, kind) if kind == KIND || version.starts_with(GROUP) => {
+                let (field, found, expected) = if version == API_VERSION {
+                    ("kind", kind, KIND)
+                } else {
+                    ("apiVersion", version, API_VERSION)
+                };
+                let line = document.line_of(field);
+                self.unknown(line, format!("{field} must be {expected}, not {found:?}"));
             }
-            (Err(faults), id) => {
-                reading.unknown |= id.is_none();
-                reading.refused.extend(id);
-                reading.problems.extend(
-                    faults
-                        .into_iter()
-                        .map(|(line, reason)| problem(line, reason)),
-                );
+            (version, kind) => tracing::info!(
+                "{}:{}: a {kind} of {version} means nothing here and is left out",
+                self.file,
+                document.line
+            ),
+        }
+    }
+
+    fn subscription(&mut self, document: &Node) {
+        let metadata = |field: &str| document.get("metadata")?.get(field);
+        let Some(name) = metadata("name").and_then(Node::as_str) else {
+            let line = document.line_of("metadata.name");
+            let reason = "metadata.name: is required, and must be a string";
+            return self.unknown(line, reason.to_owned());
+        };
+        let namespace = match metadata("namespace").map(|node| (node, node.as_str())) {
+            None => DEFAULT_NAMESPACE,
+            Some((_, Some(namespace))) => namespace,
+            Some((node, None)) => {
+                let reason = "metadata.namespace: must be a string";
+                return self.unknown(node.line, reason.to_owned());
+            }
+        };
+        let id = SubscriptionId::new(namespace, name);
+        if let Some(first) = self.reading.good.get(&id) {
+            let reason = format!(
+                "{id} is defined in this file already, on line {}",
+                first.line
+            );
+            return self.problem(document.line, reason);
+        }
+        match check(document, &id) {
+            Ok(object) => {
+                let line = document.line;
+                self.reading.good.insert(id, Manifest { line, object });
+            }
+            Err(faults) => {
+                for Fault { path, reason } in faults {
+                    self.problem(document.line_of(&path), format!("{path}: {reason}"));
+                }
+                self.reading.refused.insert(id);
             }
         }
     }
-    reading
 }
 
-fn identity(document: &yaml::Node) -> Option<SubscriptionId> {
-    let metadata = document.get("metadata")?;
-    let name = metadata.get("name")?.as_str()?;
-    let namespace = metadata
-        .get("namespace")
-        .and_then(yaml::Node::as_str)
-        .unwrap_or(DEFAULT_NAMESPACE);
-    Some(SubscriptionId::new(namespace, name))
-}
-
-/// The subscription, or the line and the reason of everything that is wrong.
-fn check(document: &yaml::Node) -> Result<ValidSubscription, Vec<(u64, String)>> {
-    let at = |path: &str, reason: String| (document.line_of(path), reason);
-    for (field, expected) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        let found = document
-            .get(field)
-            .and_then(yaml::Node::as_str)
-            .unwrap_or_default();
-        if found != expected {
-            return Err(vec![at(
-                field,
-                format!("{field} must be {expected}, not {found:?}"),
-            )]);
-        }
-    }
+/// The subscription, or everything that is wrong, in the API server's order: fields, then rules; then the operator's.
+fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<Fault>> {
     let mut manifest = document.to_json();
-    let faults = schema::check(&SPEC_SCHEMA, &manifest["spec"], "spec");
+    if let Some(fields) = manifest.as_object_mut() {
+        // As the API server has it: the status is the operator's.
+        fields.remove("status");
+    }
+    let mut faults = metadata(&manifest, id);
+    faults.extend(schema::check(&SPEC_SCHEMA, &manifest["spec"], "spec"));
     if !faults.is_empty() {
-        return Err(faults
-            .into_iter()
-            .map(|f| at(&f.path, format!("{}: {}", f.path, f.reason)))
-            .collect());
+        return Err(faults);
     }
-    if manifest["metadata"]["namespace"].is_null() {
-        manifest["metadata"]["namespace"] = DEFAULT_NAMESPACE.into();
-    }
-    let subscription: DatastreamSubscription =
-        serde_json::from_value(manifest).map_err(|e| vec![at("spec", e.to_string())])?;
-    subscription
-        .validate_cel()
-        .map_err(|e| vec![at("spec", e.to_string())])?;
+    manifest["metadata"]["namespace"] = id.namespace.as_str().into();
+    let mut subscription: DatastreamSubscription = serde_json::from_value(manifest)
+        .map_err(|error| vec![Fault::new("spec", error.to_string())])?;
+    // These are given, not chosen.
+    subscription.metadata.uid = None;
+    subscription.metadata.generation = None;
+    subscription.validate_cel().map_err(|errors| {
+        let fault = |error: &kube::core::cel::ValidationError| {
+            Fault::new(error.field_path.as_str(), error.message.as_str())
+        };
+        errors.as_slice().iter().map(fault).collect::<Vec<_>>()
+    })?;
     validate(&subscription).map_err(|invalid| {
-        invalid
-            .0
-            .into_iter()
-            .map(|e| at(&e.path, format!("{}: {}", e.path, e.reason)))
-            .collect()
+        let fault =
+            |error: datastream_operator::validate::FieldError| Fault::new(error.path, error.reason);
+        invalid.0.into_iter().map(fault).collect()
     })
+}
+
+/// What the API server checks of every object: its fields, and names as in RFC 1123.
+fn metadata(manifest: &Value, id: &SubscriptionId) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let none = Value::Null;
+    for (object, path, known) in [
+        (manifest, "", &FIELDS[..]),
+        (
+            manifest.get("metadata").unwrap_or(&none),
+            "metadata.",
+            &METADATA_FIELDS[..],
+        ),
+    ] {
+        let names = object
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name);
+        for name in names.filter(|name| !known.contains(&name.as_str())) {
+            let reason = format!("unknown field; known here: {}", known.join(", "));
+            faults.push(Fault::new(format!("{path}{name}"), reason));
+        }
+    }
+    if id.name.len() > 253 || !id.name.split('.').all(is_label) {
+        let reason = "must be lower-case letters, digits, '-' and '.', at most 253, with a letter or digit at both ends";
+        faults.push(Fault::new("metadata.name", reason));
+    }
+    if id.namespace.len() > 63 || !is_label(&id.namespace) {
+        let reason = "must be lower-case letters, digits and '-', at most 63, with a letter or digit at both ends";
+        faults.push(Fault::new("metadata.namespace", reason));
+    }
+    faults
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let ends = text.starts_with('-') || text.ends_with('-');
+    !text.is_empty() && !ends && text.bytes().all(inner)
 }
 
 #[cfg(test)]
@@ -147,9 +241,6 @@ mod tests {
             .map(ToString::to_string)
             .collect()
     }
-
-    const HEAD: &str =
-        "apiVersion: datastream.dev/v1alpha1\nkind: DatastreamSubscription\nmetadata:\n  name: a\n";
 
     #[test]
     fn every_example_is_read() {
@@ -195,21 +286,149 @@ mod tests {
         }
     }
 
+    const GOOD: &str = "\
+apiVersion: datastream.dev/v1alpha1
+kind: DatastreamSubscription
+metadata:
+  name: leds
+spec:
+  eventTypes: [datapoint]
+  filters:
+    - propertyNames: ['*_LED']
+";
+
+    fn ids(text: &str) -> Vec<String> {
+        read("f.yaml", text)
+            .good
+            .keys()
+            .map(ToString::to_string)
+            .collect()
+    }
+
     #[test]
-    fn problems_name_the_line() {
-        let found = problems(&format!(
-            "{HEAD}spec:\n  eventTypes:\n    - location\n    - reboot\n"
-        ));
-        assert_eq!(found.len(), 1);
+    fn documents_are_read_one_by_one_and_objects_of_other_groups_left_out() {
+        let other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
+        let second = GOOD.replace("name: leds", "name: more\n  namespace: team-a");
+        let bad = GOOD
+            .replace("leds", "bad")
+            .replace("eventTypes", "eventtypes");
+        let reading = read("f.yaml", &[other, GOOD, &bad, &second].join("---\n"));
+        let found: Vec<_> = reading.good.keys().map(ToString::to_string).collect();
+        assert_eq!(found, ["default/leds", "team-a/more"]);
         assert!(
-            found[0].starts_with("f.yaml:8: spec.eventTypes[1]: "),
-            "{found:?}"
+            reading
+                .refused
+                .contains(&SubscriptionId::new("default", "bad"))
         );
-        let found = problems(&format!(
-            "{HEAD}spec:\n  eventTypes: [location, location]\n"
-        ));
-        assert!(found[0].contains("must not name a type twice"), "{found:?}");
+        assert!(!reading.unknown);
+    }
+
+    #[test]
+    fn a_list_and_json_are_understood() {
+        let item = GOOD.replace('\n', "\n    ");
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n  - {item}");
+        assert_eq!(ids(&list), ["default/leds"]);
+        let json = yaml::parse(GOOD).unwrap()[0].to_json();
+        let json = serde_json::to_string_pretty(&json).unwrap();
+        assert_eq!(ids(&json), ["default/leds"]);
+        assert!(problems("apiVersion: v1\nkind: List\n")[0].contains("items"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_path() {
+        for (from, to, line, reason) in [
+            (
+                "v1alpha1",
+                "v9",
+                1,
+                "apiVersion must be datastream.dev/v1alpha1, not \"datastream.dev/v9\"",
+            ),
+            (
+                "kind: DatastreamSubscription",
+                "kind: Subscription",
+                2,
+                "kind must be DatastreamSubscription",
+            ),
+            ("kind: DatastreamSubscription\n", "", 1, "kind is required"),
+            (
+                "name: leds",
+                "name: Leds",
+                4,
+                "metadata.name: must be lower-case",
+            ),
+            (
+                "name: leds",
+                "name: a.b\n  namespace: a.b",
+                5,
+                "metadata.namespace: must be lower-case",
+            ),
+            (
+                "name: leds",
+                "name: a\n  namespace: 7",
+                5,
+                "metadata.namespace: must be a string",
+            ),
+            ("name: leds", "nmae: leds", 3, "metadata.name: is required"),
+            (
+                "name: leds",
+                "name: a\n  lables: {}",
+                5,
+                "metadata.lables: unknown field",
+            ),
+            ("[datapoint]", "[datapint]", 6, "spec.eventTypes[0]: "),
+            ("[datapoint]", "[]", 6, "spec.eventTypes: "),
+            (
+                "eventTypes:",
+                "eventType:",
+                6,
+                "spec.eventType: unknown field",
+            ),
+            (
+                "propertyNames:",
+                "propertyName:",
+                8,
+                "spec.filters[0].propertyName: unknown field",
+            ),
+            (
+                "['*_LED']",
+                "'*_LED'",
+                8,
+                "spec.filters[0].propertyNames: must be of type array",
+            ),
+            ("spec:", "sepc:", 5, "sepc: unknown field"),
+            (
+                "propertyNames: ['*_LED']",
+                "{}",
+                8,
+                "spec.filters[0]: a filter needs at least one of",
+            ),
+            (
+                "[datapoint]",
+                "[location]",
+                5,
+                "spec: propertyNames can only match datapoint",
+            ),
+            ("['*_LED']", "[' ']", 8, "spec.filters[0].propertyNames: "),
+        ] {
+            let text = GOOD.replace(from, to);
+            let found = problems(&text);
+            let expected = format!("f.yaml:{line}: {reason}");
+            assert!(
+                found.iter().any(|p| p.starts_with(&expected)),
+                "{expected} not in {found:?}"
+            );
+            assert!(ids(&text).is_empty());
+        }
         assert!(problems("a: [")[0].starts_with("f.yaml:"));
-        assert!(problems("kind: Pod\n")[0].contains("apiVersion must be"));
+    }
+
+    #[test]
+    fn of_two_definitions_in_one_file_the_first_counts() {
+        let text = [GOOD, GOOD].join("---\n");
+        assert_eq!(
+            problems(&text),
+            ["f.yaml:10: default/leds is defined in this file already, on line 1"]
+        );
+        assert_eq!(ids(&text), ["default/leds"]);
     }
 }

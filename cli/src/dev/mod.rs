@@ -2,6 +2,7 @@
 
 mod folder;
 mod ingest;
+mod keys;
 mod manifest;
 mod output;
 mod routes;
@@ -30,6 +31,7 @@ use crate::producer::Producer;
 use crate::simulate::{self, FleetArgs, SimulateArgs};
 use folder::Folder;
 use ingest::Ingest;
+use keys::Keys;
 use output::Printer;
 use routes::Routes;
 use watch::FolderWatch;
@@ -64,6 +66,9 @@ pub struct DevArgs {
     /// Keep the embedded broker's data in this file, so that events outlive a restart.
     #[arg(long, conflicts_with = "fluvio")]
     pub journal: Option<PathBuf>,
+    /// Keep the stream keys in this file, so that they outlive a restart; with --journal they are kept beside it.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
     /// Produce the events of a simulated fleet, too.
     #[arg(long)]
     pub simulate: bool,
@@ -87,6 +92,12 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot read the manifests in {}", args.manifests.display()))?;
 
+    let keys = Keys::load(args.keys.clone().or_else(|| {
+        let mut beside = args.journal.clone()?.into_os_string();
+        beside.push(".keys");
+        Some(beside.into())
+    }))?;
+
     let (_broker, address) = fluvio(&args).await?;
     let target = FluvioTarget {
         address,
@@ -94,7 +105,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     };
     topic::ensure(&target, args.partitions).await?;
 
-    let (routes, config) = Routes::new();
+    let (routes, config) = Routes::new(keys);
     let parts = Parts {
         events: Arc::new(FluvioSource::new(&target.address, &target.topic)),
         config: Box::new(config),

@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::ValueEnum;
-use datastream_operator::build::{StreamKey, stream_url};
-use datastream_routing::SubscriptionId;
+use datastream_operator::build::stream_url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+
+use super::routes::NewStream;
 
 /// How things are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -51,10 +52,10 @@ impl Printer {
     }
 
     /// New streams, with the URLs to open them. The only place where keys are shown.
-    pub(super) fn streams(&self, streams: &[(SubscriptionId, StreamKey)]) {
-        let stream = reachable(self.stream);
-        let endpoint = format!("ws://{stream}/stream");
-        for (id, key) in streams {
+    pub(super) fn streams(&self, streams: &[NewStream]) {
+        let address = reachable(self.stream);
+        let endpoint = format!("ws://{address}/stream");
+        for NewStream { id, key, suspended } in streams {
             let url = stream_url(&endpoint, key);
             let url = url.expose_secret();
             match self.output {
@@ -62,21 +63,25 @@ impl Printer {
                     "{}",
                     json!({"namespace": id.namespace, "name": id.name, "url": url})
                 )),
-                Output::Text => say(format_args!("  {:<32} {url}", id.to_string())),
+                Output::Text => {
+                    let note = if *suspended { "  (suspended)" } else { "" };
+                    say(format_args!("  {:<32} {url}{note}", id.to_string()));
+                }
             }
         }
-        if self.output == Output::Text && !streams.is_empty() {
-            let keys: Vec<_> = streams
+        let open: Vec<_> = streams.iter().filter(|s| !s.suspended).collect();
+        if let (Output::Text, Some(first)) = (self.output, open.first()) {
+            let keys: Vec<_> = open
                 .iter()
-                .map(|(_, key)| format!("key={}", key.expose()))
+                .map(|stream| format!("key={}", stream.key.expose()))
                 .collect();
             say(format_args!(
-                "\n  look at them in a browser:  http://{}/#{}",
-                stream,
+                "\n  look at them in a browser:  http://{address}/#{}",
                 keys.join("&")
             ));
             say(format_args!(
-                "  or on a terminal:           datastream tail URL...\n"
+                "  or on a terminal:           datastream tail '{}'\n",
+                stream_url(&endpoint, &first.key).expose_secret()
             ));
         }
     }

@@ -1,11 +1,11 @@
-//! The operator's part: keys, generations and buckets for what the folder says, fed to the gateway in this process.
+//! The operator's part: identities, generations and buckets for what the folder says, fed to the gateway in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_operator::build::{StreamKey, new_stream_key, route};
+use datastream_operator::build::{StreamKey, route};
 use datastream_operator::publish::render;
 use datastream_operator::validate::ValidSubscription;
 use datastream_routing::{Bucket, BucketId, SubscriptionId};
@@ -13,11 +13,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::keys::Keys;
+
 /// Tables that may wait for the gateway.
 const QUEUE: usize = 4;
 
 /// Gives subscriptions keys and generations, and the gateway its routing objects.
 pub(super) struct Routes {
+    keys: Keys,
     issued: BTreeMap<SubscriptionId, Issued>,
     /// Buckets that the gateway has: one that becomes empty is emptied, not forgotten.
     buckets: BTreeSet<BucketId>,
@@ -29,14 +32,22 @@ struct Issued {
     subscription: ValidSubscription,
 }
 
+/// A stream that there was not before.
+pub(super) struct NewStream {
+    pub id: SubscriptionId,
+    pub key: StreamKey,
+    pub suspended: bool,
+}
+
 /// The gateway's end.
 pub(super) struct InProcess(mpsc::Receiver<Vec<ConfigUpdate>>);
 
 impl Routes {
-    pub(super) fn new() -> (Self, InProcess) {
+    pub(super) fn new(keys: Keys) -> (Self, InProcess) {
         let (updates, receiver) = mpsc::channel(QUEUE);
         (
             Self {
+                keys,
                 issued: BTreeMap::new(),
                 buckets: BTreeSet::new(),
                 updates,
@@ -45,27 +56,34 @@ impl Routes {
         )
     }
 
-    /// Puts exactly these subscriptions in force, and returns those that are new, with their keys.
+    /// Puts exactly these subscriptions in force, and returns those that are new.
     pub(super) async fn put<'a>(
         &mut self,
         subscriptions: impl Iterator<Item = (&'a SubscriptionId, &'a ValidSubscription)>,
-    ) -> anyhow::Result<Vec<(SubscriptionId, StreamKey)>> {
+    ) -> anyhow::Result<Vec<NewStream>> {
         let mut before = std::mem::take(&mut self.issued);
         let mut new = vec![];
         for (id, subscription) in subscriptions {
             let mut subscription = subscription.clone();
-            let key = if let Some(old) = before.remove(id) {
+            let identity = self.keys.of(id)?;
+            subscription.uid = identity.uid;
+            if let Some(old) = before.remove(id) {
                 subscription.generation = old.subscription.generation;
                 // As the API server counts: only a changed spec is a new generation.
                 subscription.generation += i64::from(subscription != old.subscription);
-                old.key
             } else {
-                let key = new_stream_key().context("no random bytes for a stream key")?;
-                new.push((id.clone(), key.clone()));
-                key
-            };
+                new.push(NewStream {
+                    id: id.clone(),
+                    key: identity.key.clone(),
+                    suspended: subscription.suspended,
+                });
+            }
+            let key = identity.key;
             self.issued.insert(id.clone(), Issued { key, subscription });
         }
+        // Only what was seen to go: a manifest that is faulty at the start keeps its key for when it is mended.
+        before.keys().for_each(|id| self.keys.forget(id));
+        self.keys.save()?;
         let rendered = render(
             self.issued
                 .values()

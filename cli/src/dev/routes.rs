@@ -82,7 +82,9 @@ impl Routes {
             self.issued.insert(id.clone(), Issued { key, subscription });
         }
         // Only what was seen to go: a manifest that is faulty at the start keeps its key for when it is mended.
-        before.keys().for_each(|id| self.keys.forget(id));
+        for id in before.keys() {
+            self.keys.forget(id);
+        }
         self.keys.save()?;
         let rendered = render(
             self.issued

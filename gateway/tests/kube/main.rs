@@ -1,0 +1,6 @@
+//! What the gateway asks of the API server, and what it makes of the answers, scenario by scenario.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod lease;
+mod routes;

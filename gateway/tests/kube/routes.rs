@@ -1,0 +1,225 @@
+//! The watch of the routing Secrets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_gateway::config::{ConfigSource as _, ConfigState, ConfigStore, KubeSource};
+use datastream_routing::object::{ROUTES_KEY, routes_name};
+use datastream_routing::{
+    Bucket, BucketId, EventType, EventTypes, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
+};
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Answer, Api, status};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn route(name: &str) -> Route {
+    Route {
+        id: SubscriptionId::new("team", name),
+        uid: "u".to_owned(),
+        generation: 1,
+        key_sha256: KeyHash::of(name),
+        suspended: false,
+        event_types: [EventType::Location].into_iter().collect::<EventTypes>(),
+        filters: vec![],
+        heartbeat: Heartbeat::default(),
+        resume: Resume::Latest,
+    }
+}
+
+/// A name that belongs into the bucket: the label and a number.
+fn in_bucket(bucket: BucketId, label: &str) -> String {
+    let names = (0..).map(|n| format!("{label}-{n}"));
+    let fits = |name: &String| SubscriptionId::new("team", name.as_str()).bucket() == bucket;
+    names.into_iter().find(fits).unwrap()
+}
+
+/// The routing Secret of a bucket, with routes of these labels.
+fn secret(bucket: u8, version: u32, labels: &[&str]) -> Value {
+    let id = BucketId(bucket);
+    let routes = labels
+        .iter()
+        .map(|label| route(&in_bucket(id, label)))
+        .collect();
+    let bytes = Bucket::new(id, routes).encode().unwrap();
+    with_data(bucket, version, &json!({ROUTES_KEY: ByteString(bytes)}))
+}
+
+fn with_data(bucket: u8, version: u32, data: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "data": data,
+        "metadata": {
+            "name": routes_name("default", BucketId(bucket)),
+            "namespace": "ds",
+            "resourceVersion": version.to_string(),
+        },
+    })
+}
+
+fn list(version: u32, items: &[Value]) -> Answer {
+    Answer::Json(json!({
+        "apiVersion": "v1", "kind": "SecretList",
+        "metadata": {"resourceVersion": version.to_string()}, "items": items,
+    }))
+}
+
+fn event(kind: &str, object: &Value) -> Value {
+    json!({"type": kind, "object": object})
+}
+
+struct Watched {
+    api: Api,
+    store: Arc<ConfigStore>,
+}
+
+impl Watched {
+    fn start(script: impl IntoIterator<Item = Answer>) -> Self {
+        let api = Api::new(script, None);
+        let store = Arc::new(ConfigStore::new());
+        let source = Box::new(KubeSource::new(api.client(), "ds", "default"));
+        tokio::spawn(source.run(store.clone(), CancellationToken::new()));
+        Self { api, store }
+    }
+
+    async fn until(&self, reached: impl Fn(&ConfigState) -> bool) -> Arc<ConfigState> {
+        let mut changes = self.store.subscribe();
+        let state = timeout(PATIENCE, changes.wait_for(|state| reached(state)))
+            .await
+            .expect("the state is reached")
+            .unwrap();
+        state.clone()
+    }
+
+    /// Until the script has been answered and one more request waits.
+    async fn until_asked(&self, requests: usize) {
+        let asked = async {
+            while self.api.asked().len() < requests {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, asked)
+            .await
+            .expect("the requests are made");
+    }
+
+    /// The labels of the routes in force.
+    fn labels(&self) -> Vec<String> {
+        let table = self.store.table();
+        let label = |name: &str| name.split_once('-').unwrap().0.to_owned();
+        let mut labels: Vec<_> = table.routes().iter().map(|r| label(&r.id.name)).collect();
+        labels.sort();
+        labels
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_nothing() {
+    let watched = Watched::start([
+        list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),
+        Answer::Watch(vec![
+            event("MODIFIED", &secret(1, 6, &["a", "c"])),
+            event("ADDED", &secret(3, 7, &["d"])),
+        ]),
+        Answer::Watch(vec![event("DELETED", &secret(2, 8, &["b"]))]),
+    ]);
+    let state = watched.until(|state| !state.refused.is_empty()).await;
+    assert_eq!(watched.labels(), ["a", "b", "c", "d"]);
+    assert_eq!(state.held.len(), 3);
+    let reason = &state.refused[&routes_name("default", BucketId(2))];
+    assert!(reason.contains("deleted"), "{reason}");
+
+    watched.until_asked(4).await;
+    let asked = watched.api.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|a| a.method == "GET" && a.path == "/api/v1/namespaces/ds/secrets")
+    );
+    for a in &asked {
+        assert!(
+            a.query.contains("labelSelector=") && a.query.contains("component%3Droutes"),
+            "{a:?}"
+        );
+    }
+    // A watch that ends goes on where it was; nothing is listed again.
+    let versions: Vec<_> = asked[1..]
+        .iter()
+        .map(|a| {
+            assert!(a.query.contains("watch=true"), "{a:?}");
+            a.query.split("resourceVersion=").nth(1).unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(versions, ["5", "7", "8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_410_gone_the_list_is_read_again_and_what_is_missing_stays_in_force() {
+    let watched = Watched::start([
+        list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),
+        Answer::Watch(vec![event("ERROR", &status(410))]),
+        list(90, &[secret(1, 80, &["a2"])]),
+    ]);
+    let state = watched.until(|state| !state.refused.is_empty()).await;
+    assert_eq!(watched.labels(), ["a2", "b"]);
+    assert!(
+        state
+            .refused
+            .contains_key(&routes_name("default", BucketId(2)))
+    );
+    watched.until_asked(4).await;
+    assert!(watched.api.asked()[3].query.contains("resourceVersion=90"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_reported_survived_and_over() {
+    let watched = Watched::start([
+        Answer::Error(500),
+        Answer::Error(403),
+        list(5, &[secret(1, 4, &["a"])]),
+        Answer::Error(503),
+        Answer::Watch(vec![event("MODIFIED", &secret(1, 6, &["b"]))]),
+    ]);
+    let state = watched.until(|state| state.source_error.is_some()).await;
+    assert!(!state.synced, "nothing was listed yet");
+    watched.until(|state| state.synced).await;
+    watched.until_asked(6).await;
+    watched.until(|state| state.source_error.is_none()).await;
+    assert_eq!(watched.labels(), ["b"]);
+    let asked = watched.api.asked();
+    assert!(
+        asked[1].after > asked[0].after,
+        "tried again without a pause"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_object_is_refused_whole_until_it_is_mended() {
+    let future = br#"{"version":99,"bucket":1,"routes":[]}"#.to_vec();
+    let broken = [
+        list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),
+        Answer::Watch(vec![
+            event(
+                "MODIFIED",
+                &with_data(1, 6, &json!({ROUTES_KEY: ByteString(future)})),
+            ),
+            event("MODIFIED", &with_data(2, 7, &json!({}))),
+        ]),
+    ];
+    let watched = Watched::start(broken.clone());
+    watched.until(|state| state.refused.len() == 2).await;
+    assert_eq!(watched.labels(), ["a", "b"]);
+
+    let mended = Answer::Watch(vec![event("MODIFIED", &secret(1, 8, &["c"]))]);
+    let watched = Watched::start(broken.into_iter().chain([mended]));
+    let state = watched.until(|state| state.refused.len() == 1).await;
+    assert_eq!(watched.labels(), ["b", "c"]);
+    assert!(
+        state
+            .refused
+            .contains_key(&routes_name("default", BucketId(2)))
+    );
+}

@@ -69,7 +69,7 @@ fn annotation<'a>(asked: &'a Asked, name: &str) -> &'a Value {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_before_the_routes_are_complete() {
     let kept = Kept::start([]);
-    assert!(kept.asked_after(Duration::from_secs(60)).await.is_empty());
+    assert!(kept.asked_after(Duration::from_mins(1)).await.is_empty());
     let held = BTreeMap::from([kept.hold(7)]);
     let asked = kept.asked_after(Duration::from_secs(1)).await;
     let [first] = &asked[..] else {

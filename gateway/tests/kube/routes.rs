@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Answer, Api, status};
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn route(name: &str) -> Route {
     Route {

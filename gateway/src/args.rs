@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
-use datastream_gateway::Settings;
+use datastream_gateway::{LagLimit, Settings};
 use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
@@ -45,6 +45,18 @@ pub(crate) struct Args {
     /// How many streams may read the topic at once to catch up
     #[arg(long, env = "DATASTREAM_REPLAYS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub replays: u32,
+    /// How many streams may be open at once; more are answered 503
+    #[arg(long, env = "DATASTREAM_MAX_STREAMS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_streams: u32,
+    /// How many clients may connect in a second; more are answered 503 with Retry-After
+    #[arg(long, env = "DATASTREAM_HANDSHAKES_PER_SECOND", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub handshakes_per_second: u32,
+    /// Close a stream that was live and whose next event is older than this many seconds (default: no limit)
+    #[arg(long, env = "DATASTREAM_MAX_LAG_SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_lag_seconds: Option<u64>,
+    /// Close a stream that was live and is behind by more than this many MiB of the topic (default: no limit)
+    #[arg(long, env = "DATASTREAM_MAX_LAG_MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub max_lag_mib: Option<u64>,
     /// How to write the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -59,6 +71,12 @@ impl Args {
             ring_bytes: (self.ring_mib as usize) << 20,
             replays: self.replays as usize,
             drain: Duration::from_secs(self.drain_seconds),
+            max_streams: self.max_streams as usize,
+            handshakes_per_second: self.handshakes_per_second,
+            max_lag: LagLimit {
+                age: self.max_lag_seconds.map(Duration::from_secs),
+                bytes: self.max_lag_mib.map(|mib| mib << 20),
+            },
         }
     }
 }

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigSource, ConfigStore};
-use crate::http::{Admin, AdminExtension, Front, serve};
+use crate::http::{Admin, AdminExtension, Admission, Front, serve};
 use crate::metrics::Metrics;
 use crate::pipeline::{CatchUpContext, Dispatcher, Ring};
 use crate::position::{MAX_PARTITIONS, Position};
 use crate::settings::Settings;
 use crate::source::{Bounds, EventSource, SourceStatus, Tail, first_bounds, monitor};
-use crate::stream::{CloseCause, Registry};
+use crate::stream::{CloseCause, Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
@@ -216,6 +216,9 @@ impl Gateway {
             context,
             metrics,
             draining: draining.clone(),
+            admission: Admission::new(settings.handshakes_per_second),
+            max_streams: settings.max_streams,
+            max_lag: settings.max_lag,
             streams: streams.clone(),
         });
         let accept = serve(front, handler, connections, stop_accepting.clone());
@@ -234,9 +237,16 @@ impl Gateway {
         draining.store(true, Ordering::Relaxed);
         ready.send_replace(false);
         stop_accepting.cancel();
-        registry.close_all(&CloseCause::Draining);
         streams.close();
-        if timeout(settings.drain, streams.wait()).await.is_err() {
+        let drained = async {
+            drain(&registry, settings.drain).await;
+            // Whoever had been let in when the drain began.
+            for mailbox in registry.mailboxes() {
+                mailbox.close(CloseCause::Draining);
+            }
+            streams.wait().await;
+        };
+        if timeout(settings.drain, drained).await.is_err() {
             tracing::warn!(left = registry.len(), "streams did not close in time");
         }
         Ok(())

@@ -17,4 +17,4 @@ mod stream;
 
 pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
-pub use settings::Settings;
+pub use settings::{LagLimit, Settings};

@@ -16,6 +16,12 @@ pub struct Settings {
     pub replays: usize,
     /// How long open streams may take to close when the gateway is told to stop.
     pub drain: Duration,
+    /// How many streams may be open at once.
+    pub max_streams: usize,
+    /// How many requests on `/stream` with a good key are let in a second.
+    pub handshakes_per_second: u32,
+    /// How far a stream may fall behind.
+    pub max_lag: LagLimit,
 }
 
 impl Default for Settings {
@@ -26,6 +32,18 @@ impl Default for Settings {
             ring_bytes: 64 << 20,
             replays: 8,
             drain: Duration::from_secs(30),
+            max_streams: 20_000,
+            handshakes_per_second: 1_000,
+            max_lag: LagLimit::default(),
         }
     }
+}
+
+/// How far a stream may fall behind after it has been live. Catching up has no limit of its own: the log is the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LagLimit {
+    /// Age of the next event to send, by the broker's time stamp.
+    pub age: Option<Duration>,
+    /// Bytes of the topic between the next event to send and the newest one, at the mean size of records.
+    pub bytes: Option<u64>,
 }

@@ -10,6 +10,25 @@ use crate::position::Seq;
 /// The heartbeat frame.
 pub const HEARTBEAT: Utf8Bytes = Utf8Bytes::from_static("1|Z");
 
+/// What a control frame says; clients that asked for markers get them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    /// Everything stored has been sent; what follows is live.
+    Live,
+    /// Events before the first one that follows have expired.
+    Gap,
+}
+
+/// A control frame: `LEN|{"control":"live","seq_start":"N"}`, where N is the number to start with to get what follows.
+pub fn marker(marker: Marker, seq_start: &Seq) -> Utf8Bytes {
+    let control = match marker {
+        Marker::Live => "live",
+        Marker::Gap => "gap",
+    };
+    let body = format!(r#"{{"control":"{control}","seq_start":"{seq_start}"}}"#);
+    format!("{}|{body}", body.len()).into()
+}
+
 /// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
 /// clients of DSS cannot take: `|` becomes `\u007c`, and what is not ASCII becomes `\uXXXX`.
 pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {

@@ -5,7 +5,7 @@ mod frame;
 mod scan;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
-pub use frame::HEARTBEAT;
+pub use frame::{HEARTBEAT, Marker, marker};
 
 use std::sync::OnceLock;
 
@@ -55,6 +55,11 @@ impl Event {
     /// The frame of this event under a sequence number of one stream's own (it merges partitions in its own order).
     pub fn own_frame(&self, seq: &Seq) -> Utf8Bytes {
         frame::render(&self.value, &self.decoded, seq)
+    }
+
+    /// Bytes of the record.
+    pub fn size(&self) -> usize {
+        self.value.len()
     }
 
     /// Bytes of memory that this event holds, its frame included, as an upper bound for limits.

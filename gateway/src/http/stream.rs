@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use datastream_routing::{Route, RouteTable};
@@ -17,23 +16,21 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Admission;
 use super::connection::Handler;
+use super::range::{Range, bounds, earliest, newest, resolve};
 use super::respond::{Answer, json, method_not_allowed, not_found, problem};
 use crate::config::ConfigStore;
 use crate::metrics::Metrics;
 use crate::pipeline::CatchUpContext;
-use crate::position::{Position, Seq, SeqError};
-use crate::source::{Bounds, SourceError};
+use crate::position::Seq;
+use crate::settings::LagLimit;
 use crate::stream::{Claim, Refusal, Registry, Session, StreamRequest, websocket_config};
-
-/// The broker's word on where the log ends lags a little behind what clients may have seen on another gateway.
-const END_LAG: Duration = Duration::from_secs(1);
 
 /// Serves clients.
 pub(crate) struct Front {
@@ -42,6 +39,10 @@ pub(crate) struct Front {
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
+    pub admission: Admission,
+    /// How many streams may be open at once.
+    pub max_streams: usize,
+    pub max_lag: LagLimit,
     /// Where the streams run.
     pub streams: TaskTracker,
 }
@@ -66,12 +67,6 @@ struct ReplayRange {
     next: String,
 }
 
-/// Where a stream begins and, perhaps, ends.
-struct Range {
-    start: Position,
-    end: Option<Position>,
-}
-
 impl Handler for Front {
     async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
         if request.method() != Method::GET {
@@ -93,18 +88,21 @@ impl Front {
         let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default());
         let table = self.config.table();
         let route = self.admit(&wanted, &table)?.clone();
-        let range = self.range(&wanted).await?;
+        self.admission.admit()?;
+        let range = resolve(&self.context, &wanted).await?;
         if !asks_for_upgrade(request.headers()) {
             return self.report(&route).await;
         }
         let accept = websocket_accept(request.headers())?;
-        let claim = self
-            .registry
-            .claim(&route, &self.context.pipeline)
-            .ok_or(Refusal::InUse)?;
+        let claim = self.registry.claim(
+            &route,
+            &self.context.pipeline,
+            wanted.markers,
+            self.max_streams,
+        )?;
         claim.check(&self.config.table());
         tracing::info!(stream = %claim.id(), from = %Seq::starting_at(&range.start), "stream opened");
-        self.spawn(hyper::upgrade::on(request), claim, range);
+        self.spawn(hyper::upgrade::on(request), claim, range, wanted.markers);
         Ok(switching_protocols(accept))
     }
 
@@ -135,86 +133,10 @@ impl Front {
         }
     }
 
-    async fn range(&self, wanted: &StreamRequest) -> Result<Range, Refusal> {
-        let head = self.context.ring.head();
-        let partitions = head.partitions();
-        let bad = |parameter, reason: String| Refusal::BadPosition { parameter, reason };
-        let parse =
-            |text: &String, parameter, read: fn(&str, u32) -> Result<Position, SeqError>| {
-                read(text, partitions).map_err(|e| bad(parameter, format!("{text:?} is {e}")))
-            };
-        // The DSS Browser never sends an end without a start; for others, an end alone says nothing.
-        let Some(start) = &wanted.start else {
-            return Ok(Range {
-                start: head,
-                end: None,
-            });
-        };
-        let mut start = parse(start, "seq_start", Seq::parse_start)?;
-        let end = wanted
-            .end
-            .as_ref()
-            .map(|end| parse(end, "seq_end", Seq::parse_end))
-            .transpose()?;
-        if end
-            .as_ref()
-            .is_some_and(|end| start.covers(end) && start != *end)
-        {
-            return Err(bad(
-                "seq_end",
-                "is before seq_start: give the smaller number as seq_start".to_owned(),
-            ));
-        }
-        let bounds = self.bounds_that_reach(&start, &head).await?;
-        for (held, partition) in bounds.iter().zip(0..) {
-            if start.next(partition) > held.end.max(head.next(partition)) {
-                let next = Seq::starting_at(&newest(&bounds, &head));
-                let reason = format!("no event has this number yet; the next one will have {next}");
-                return Err(bad("seq_start", reason));
-            }
-        }
-        let earliest = Position::new(bounds.iter().map(|b| b.start).collect::<Vec<_>>());
-        if !start.covers(&earliest) && start != Position::start(partitions) {
-            return Err(Refusal::Gone {
-                earliest: Seq::starting_at(&earliest).to_string(),
-            });
-        }
-        // '0' and '1' mean 'from the beginning', wherever that is by now.
-        start.merge(&earliest);
-        Ok(Range { start, end })
-    }
-
-    /// What the log holds; asked again for a moment if the start seems to be in the future.
-    async fn bounds_that_reach(
-        &self,
-        start: &Position,
-        head: &Position,
-    ) -> Result<Vec<Bounds>, Refusal> {
-        let since = Instant::now();
-        loop {
-            let bounds = self.bounds().await?;
-            let reached = bounds
-                .iter()
-                .zip(0..)
-                .all(|(b, p)| start.next(p) <= b.end.max(head.next(p)));
-            if reached || since.elapsed() > END_LAG {
-                return Ok(bounds);
-            }
-            sleep(END_LAG / 5).await;
-        }
-    }
-
-    async fn bounds(&self) -> Result<Vec<Bounds>, Refusal> {
-        self.context.source.bounds().await.map_err(|error: SourceError| {
-            tracing::warn!(%error, "cannot tell what can be replayed");
-            Refusal::Unavailable("the topic cannot be reached to check seq_start: try again shortly, or without it")
-        })
-    }
-
     async fn report(&self, route: &Route) -> Result<Answer, Refusal> {
-        let bounds = self.bounds().await?;
+        let bounds = bounds(&self.context).await?;
         let head = self.context.ring.head();
-        let first = Position::new(bounds.iter().map(|b| b.start).collect::<Vec<_>>());
+        let first = earliest(&bounds);
         let next = newest(&bounds, &head);
         let report = KeyReport {
             namespace: &route.id.namespace,
@@ -229,8 +151,9 @@ impl Front {
         Ok(json(StatusCode::OK, &report))
     }
 
-    fn spawn(&self, upgrade: OnUpgrade, claim: Claim, range: Range) {
+    fn spawn(&self, upgrade: OnUpgrade, claim: Claim, range: Range, markers: bool) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
+        let max_lag = self.max_lag;
         self.streams.spawn(async move {
             let socket = match upgrade.await.map(take_socket) {
                 Ok(Some(Parts { io, read_buf, .. })) => {
@@ -253,6 +176,8 @@ impl Front {
                 metrics,
                 position: range.start,
                 end: range.end,
+                gap_marker: range.gap && markers,
+                max_lag,
             }
             .run()
             .await;
@@ -267,10 +192,10 @@ impl Front {
             .with_label_values(&[status.as_str()])
             .inc();
         let mut answer = problem(status, refusal.name(), &refusal.to_string());
-        if matches!(refusal, Refusal::Unavailable(_)) {
+        if let Some(seconds) = refusal.retry_after() {
             answer
                 .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("2"));
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }
@@ -279,13 +204,6 @@ impl Front {
 /// The bare socket: hyper's own buffers go, which an idle stream has no use for.
 fn take_socket(upgraded: Upgraded) -> Option<Parts<TokioIo<TcpStream>>> {
     upgraded.downcast().ok()
-}
-
-/// The end of the log as far as anybody here knows.
-fn newest(bounds: &[Bounds], head: &Position) -> Position {
-    let mut newest = Position::new(bounds.iter().map(|b| b.end).collect::<Vec<_>>());
-    newest.merge(head);
-    newest
 }
 
 fn asks_for_upgrade(headers: &HeaderMap) -> bool {

@@ -105,7 +105,7 @@ impl CatchUp {
             self.mailbox
                 .push_when_space(Letter {
                     frame,
-                    timestamp_ms: event.timestamp_ms,
+                    timestamp_ms: Some(event.timestamp_ms),
                 })
                 .await;
         }
@@ -211,7 +211,7 @@ impl CatchUp {
                 let frame = event.own_frame(&Seq::of(&self.position, partition));
                 let letter = Letter {
                     frame,
-                    timestamp_ms: event.timestamp_ms,
+                    timestamp_ms: Some(event.timestamp_ms),
                 };
                 if let Err(letter) = self.mailbox.push(letter) {
                     return Some(letter);

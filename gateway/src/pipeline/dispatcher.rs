@@ -185,7 +185,7 @@ impl Dispatcher {
         for _ in 0..=JOIN_CHUNKS {
             match self.ring.read(&position) {
                 RingRead::AtHead => {
-                    mailbox.joined();
+                    mailbox.joined(&position);
                     let ahead = (!self.head.covers(&position)).then_some(position);
                     self.live[place as usize] = Some(Live {
                         mailbox,
@@ -203,7 +203,7 @@ impl Dispatcher {
                         if mailbox
                             .push(Letter {
                                 frame,
-                                timestamp_ms: event.timestamp_ms,
+                                timestamp_ms: Some(event.timestamp_ms),
                             })
                             .is_err()
                         {
@@ -317,7 +317,7 @@ impl Dispatcher {
                 .mailbox
                 .push(Letter {
                     frame,
-                    timestamp_ms: event.timestamp_ms,
+                    timestamp_ms: Some(event.timestamp_ms),
                 })
                 .is_err()
             {

@@ -7,7 +7,8 @@ use datastream_routing::Route;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::position::Position;
+use crate::event::{Marker, marker};
+use crate::position::{Position, Seq};
 use crate::stream::CloseCause;
 
 /// Frames that may wait in one mailbox.
@@ -19,8 +20,18 @@ const MAX_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub frame: Utf8Bytes,
-    /// When the broker took the event, in milliseconds since 1970.
-    pub timestamp_ms: i64,
+    /// When the broker took the event, in milliseconds since 1970 (0: unknown). None: not an event.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Letter {
+    /// A frame that is no event: a heartbeat or a marker.
+    pub(crate) const fn control(frame: Utf8Bytes) -> Self {
+        Self {
+            frame,
+            timestamp_ms: None,
+        }
+    }
 }
 
 /// What a stream finds in its mailbox.
@@ -48,14 +59,18 @@ struct Inner {
     mail: Mail,
     bytes: usize,
     route: Arc<Route>,
+    /// The client wants to be told when it is live, and has not been yet.
+    live_marker: bool,
 }
 
 impl Mailbox {
-    pub(crate) fn new(route: Arc<Route>) -> Self {
+    /// An empty mailbox; with `markers`, a marker is put in when the stream first becomes live.
+    pub(crate) fn new(route: Arc<Route>, markers: bool) -> Self {
         let inner = Inner {
             mail: Mail::default(),
             bytes: 0,
             route,
+            live_marker: markers,
         };
         Self {
             inner: Mutex::new(inner),
@@ -90,9 +105,15 @@ impl Mailbox {
         }
     }
 
-    /// Tells the stream that it is in the live fan-out now.
-    pub(crate) fn joined(&self) {
-        self.lock().mail.joined = true;
+    /// Tells the stream that it is in the live fan-out from `position` on.
+    pub(crate) fn joined(&self, position: &Position) {
+        let mut inner = self.lock();
+        inner.mail.joined = true;
+        if std::mem::take(&mut inner.live_marker) {
+            let marker = marker(Marker::Live, &Seq::starting_at(position));
+            inner.mail.letters.push_back(Letter::control(marker));
+        }
+        drop(inner);
         self.wake();
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Ring {
 struct Inner {
     chunks: VecDeque<Arc<Chunk>>,
     weight: usize,
+    /// Records and bytes that have gone through, for their mean.
+    seen: (u64, u64),
     /// The position before the first chunk.
     start: Position,
 }
@@ -44,6 +46,7 @@ impl Ring {
             inner: Mutex::new(Inner {
                 chunks: VecDeque::new(),
                 weight: 0,
+                seen: (0, 0),
                 start,
             }),
             head,
@@ -66,6 +69,8 @@ impl Ring {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let after = chunk.after.clone();
         inner.weight += chunk.weight();
+        inner.seen.0 += chunk.events.len() as u64;
+        inner.seen.1 += chunk.events.iter().map(|e| e.size() as u64).sum::<u64>();
         inner.chunks.push_back(chunk);
         while inner.weight > self.limit {
             let Some(oldest) = inner.chunks.pop_front() else {
@@ -78,6 +83,20 @@ impl Ring {
         drop(inner);
         self.head.send_replace(after);
         weight
+    }
+
+    /// How much of the topic is between `position` and the head, in bytes: records, at their mean size so far.
+    pub(crate) fn bytes_behind(&self, position: &Position) -> u64 {
+        let head = self.head.borrow().clone();
+        let (records, bytes) = self
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .seen;
+        let behind = (0..head.partitions())
+            .map(|p| head.next(p).saturating_sub(position.next(p)))
+            .sum::<u64>();
+        behind.saturating_mul(bytes / records.max(1))
     }
 
     /// What comes next for a reader at `position`.

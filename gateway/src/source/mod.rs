@@ -2,10 +2,12 @@
 
 pub mod fluvio;
 mod monitor;
+mod seek;
 mod status;
 mod tail;
 
 pub(crate) use monitor::{first_bounds, monitor};
+pub(crate) use seek::seek;
 pub use status::{PartitionStatus, SourceStatus};
 pub(crate) use tail::{Batch, STALL, STALL_MAX, Tail, contiguous};
 

@@ -25,6 +25,11 @@ pub(crate) enum CloseCause {
     ReplayDone,
     /// Events were removed from the topic before they could be sent.
     Expired,
+    /// The client is further behind than the gateway allows.
+    TooFarBehind {
+        /// The number to go on with.
+        seq_start: Box<str>,
+    },
     /// A text that is no answer to a heartbeat.
     UnexpectedText,
     /// A binary message.
@@ -39,7 +44,7 @@ pub(crate) enum CloseCause {
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub(crate) const NAMES: [&'static str; 13] = [
+    pub(crate) const NAMES: [&'static str; 14] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -53,6 +58,7 @@ impl CloseCause {
         "too_large",
         "not_utf8",
         "protocol",
+        "too_far_behind",
     ];
 
     /// The name in metrics and logs.
@@ -71,6 +77,7 @@ impl CloseCause {
             Self::TooLarge => 10,
             Self::NotUtf8 => 11,
             Self::Protocol => 12,
+            Self::TooFarBehind { .. } => 13,
         }]
     }
 
@@ -99,6 +106,7 @@ impl CloseCause {
                 CloseCode::Error,
                 "events expired in the topic before they could be sent: connect again".to_owned(),
             ),
+            Self::TooFarBehind { seq_start } => (CloseCode::Policy, behind(seq_start)),
             Self::UnexpectedText => (
                 CloseCode::Policy,
                 "the only text to send is Z, in answer to 1|Z".to_owned(),
@@ -110,12 +118,21 @@ impl CloseCause {
             Self::NotUtf8 => (CloseCode::Invalid, "text is not UTF-8".to_owned()),
             Self::Protocol => (CloseCode::Protocol, "not the WebSocket protocol".to_owned()),
         };
-        // The protocol allows 123 bytes.
         Some(CloseFrame {
             code,
             reason: reason.into(),
         })
     }
+}
+
+/// The protocol allows 123 bytes; the number of a topic with many partitions is longer.
+fn behind(seq_start: &str) -> String {
+    let number = if seq_start.len() <= 64 {
+        seq_start
+    } else {
+        "the last seq + 1"
+    };
+    format!("too far behind: connect again with seq_start={number}")
 }
 
 #[cfg(test)]
@@ -131,6 +148,12 @@ mod tests {
             CloseCause::Draining,
             CloseCause::Expired,
             CloseCause::UnexpectedText,
+            CloseCause::TooFarBehind {
+                seq_start: "1".repeat(64).into(),
+            },
+            CloseCause::TooFarBehind {
+                seq_start: "1".repeat(65).into(),
+            },
         ];
         for cause in causes {
             let frame = cause.frame().unwrap();

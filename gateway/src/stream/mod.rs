@@ -1,11 +1,13 @@
 //! One WebSocket: who may have it, what flows over it, and why it ends.
 
 mod close;
+mod drain;
 mod registry;
 mod request;
 mod session;
 
 pub(crate) use close::CloseCause;
+pub(crate) use drain::drain;
 pub(crate) use registry::{Claim, Registry};
 pub(crate) use request::{Refusal, StreamRequest};
 pub(crate) use session::{Session, websocket_config};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_routing::{Route, RouteTable, SubscriptionId};
 
 use super::close::CloseCause;
+use super::request::Refusal;
 use crate::pipeline::{Mailbox, Pipeline};
 
 /// The open streams of this gateway.
@@ -24,19 +25,24 @@ pub(crate) struct Claim {
 }
 
 impl Registry {
-    /// Claims a subscription's stream, unless it has one.
+    /// Claims a subscription's stream, unless it has one or there are `limit` streams.
     pub(crate) fn claim(
         self: &Arc<Self>,
         route: &Arc<Route>,
         pipeline: &Pipeline,
-    ) -> Option<Claim> {
+        markers: bool,
+        limit: usize,
+    ) -> Result<Claim, Refusal> {
         let mut streams = self.lock();
         if streams.contains_key(&route.id) {
-            return None;
+            return Err(Refusal::InUse);
         }
-        let mailbox = Arc::new(Mailbox::new(route.clone()));
+        if streams.len() >= limit {
+            return Err(Refusal::busy("this gateway has as many streams as it may"));
+        }
+        let mailbox = Arc::new(Mailbox::new(route.clone(), markers));
         streams.insert(route.id.clone(), mailbox.clone());
-        Some(Claim {
+        Ok(Claim {
             registry: self.clone(),
             pipeline: pipeline.clone(),
             id: route.id.clone(),
@@ -51,11 +57,9 @@ impl Registry {
         }
     }
 
-    /// Tells every stream to close.
-    pub(crate) fn close_all(&self, cause: &CloseCause) {
-        for mailbox in self.lock().values() {
-            mailbox.close(cause.clone());
-        }
+    /// The mailboxes of all open streams, in no order.
+    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.lock().values().cloned().collect()
     }
 
     /// Whether a subscription's stream is open.

@@ -1,4 +1,4 @@
-//! What a client asks for with `/stream?stream_key=KEY[&seq_start=N[&seq_end=M]]`, and why it may be refused.
+//! What a client asks for on `/stream`, and why it may be refused. The parameters are described in `docs/protocol.md`.
 
 use datastream_routing::KeyHash;
 
@@ -10,6 +10,12 @@ pub(crate) struct StreamRequest {
     pub start: Option<String>,
     /// `seq_end`, if it is not blank.
     pub end: Option<String>,
+    /// `time_start`, if it is not blank.
+    pub time: Option<String>,
+    /// `on_gap`, if it is not blank.
+    pub on_gap: Option<String>,
+    /// `markers=1`: control frames are wanted.
+    pub markers: bool,
 }
 
 /// Why a request on `/stream` gets no stream.
@@ -31,9 +37,17 @@ pub(crate) enum Refusal {
         reason: String,
     },
     #[error(
-        "seq_start: the events from there on have expired; the earliest that can be replayed is {earliest}"
+        "{parameter}: the first events from there on have expired; the earliest that can be replayed is {earliest}: start there, or connect with on_gap=earliest"
     )]
-    Gone { earliest: String },
+    Gone {
+        parameter: &'static str,
+        earliest: String,
+    },
+    #[error("{reason}: try again in {retry_seconds} s")]
+    Busy {
+        reason: &'static str,
+        retry_seconds: u32,
+    },
     #[error("{0}")]
     Unavailable(&'static str),
     #[error("{0}")]
@@ -41,6 +55,14 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// Refused for lack of room. Whoever is refused at the same moment is told to come back at another one.
+    pub(crate) fn busy(reason: &'static str) -> Self {
+        Self::Busy {
+            reason,
+            retry_seconds: rand::random_range(1..=10),
+        }
+    }
+
     /// The HTTP status.
     pub(crate) const fn status(&self) -> u16 {
         match self {
@@ -49,7 +71,16 @@ impl Refusal {
             Self::InUse => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) => 400,
             Self::Gone { .. } => 410,
-            Self::Unavailable(_) => 503,
+            Self::Unavailable(_) | Self::Busy { .. } => 503,
+        }
+    }
+
+    /// How long a client should wait before it tries again, in seconds, if that helps.
+    pub(crate) const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable(_) => Some(2),
+            Self::Busy { retry_seconds, .. } => Some(*retry_seconds),
+            _ => None,
         }
     }
 
@@ -62,6 +93,7 @@ impl Refusal {
             Self::BadPosition { .. } => "bad_position",
             Self::Gone { .. } => "gone",
             Self::Unavailable(_) => "unavailable",
+            Self::Busy { .. } => "busy",
             Self::BadHandshake(_) => "bad_handshake",
         }
     }
@@ -74,6 +106,9 @@ impl StreamRequest {
             key: None,
             start: None,
             end: None,
+            time: None,
+            on_gap: None,
+            markers: false,
         };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
@@ -82,6 +117,9 @@ impl StreamRequest {
                 "stream_key" => request.key = is_key(value).then(|| KeyHash::of(value)),
                 "seq_start" => request.start = given,
                 "seq_end" => request.end = given,
+                "time_start" => request.time = given,
+                "on_gap" => request.on_gap = given,
+                "markers" => request.markers = given.as_deref() == Some("1"),
                 _ => (),
             }
         }

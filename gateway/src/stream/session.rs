@@ -18,15 +18,18 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::close::CloseCause;
 use super::registry::Claim;
-use crate::event::HEARTBEAT;
+use crate::event::{HEARTBEAT, Marker, marker};
 use crate::metrics::Metrics;
 use crate::pipeline::{CatchUp, CatchUpContext, Letter};
-use crate::position::Position;
+use crate::position::{Position, Seq};
+use crate::settings::LagLimit;
 
 /// The largest message a client may send: it has nothing to say but `Z`.
 const MAX_INCOMING: usize = 4 << 10;
 /// Frames are gathered up to this many bytes into one write to the socket.
 const WRITE_BUFFER: usize = 8 << 10;
+/// How often the lag of a stream that fell behind is looked at.
+const LAG_CHECK_SECONDS: u32 = 1;
 /// How long a client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -47,6 +50,9 @@ pub(crate) struct Session<S> {
     pub metrics: Arc<Metrics>,
     pub position: Position,
     pub end: Option<Position>,
+    /// Tell the client first that events before the start have expired.
+    pub gap_marker: bool,
+    pub max_lag: LagLimit,
 }
 
 /// What is on its way to the socket.
@@ -109,6 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut outgoing = Outgoing::default();
         // Held for its drop: it stops the catching up when the stream ends.
         let mut _catching_up = self.catch_up(self.position.clone());
+        if self.gap_marker {
+            let marker = marker(Marker::Gap, &Seq::starting_at(&self.position));
+            outgoing.letters.push_back(Letter::control(marker));
+        }
+        let mut lag_ticks = ticks(LAG_CHECK_SECONDS);
+        let mut fell_behind = false;
         let metrics = self.metrics.clone();
         let mut state = StateGauge::new(&metrics, false);
         let mut closing = None;
@@ -123,9 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let mail = mailbox.take();
                 if let Some(position) = mail.fell_behind_at {
                     _catching_up = self.catch_up(position);
+                    fell_behind = true;
                     state.set(false);
                 } else if mail.joined {
                     _catching_up = Helper::default();
+                    fell_behind = false;
                     state.set(true);
                 }
                 closing = mail.close;
@@ -149,7 +163,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                     unanswered += 1;
                     self.metrics.heartbeats_sent.inc();
-                    outgoing.letters.push_back(Letter { frame: HEARTBEAT, timestamp_ms: 0 });
+                    outgoing.letters.push_back(Letter::control(HEARTBEAT));
+                    continue;
+                }
+                _ = lag_ticks.tick(), if fell_behind && self.max_lag != LagLimit::default() => {
+                    if let Some(cause) = self.too_far_behind(&outgoing.letters) {
+                        return cause;
+                    }
                     continue;
                 }
                 happened = poll_fn(|cx| outgoing.poll(&mut self.socket, cx)) => happened,
@@ -186,22 +206,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Helper(Some(tokio::spawn(catch_up.run()).abort_handle()))
     }
 
+    /// Why to close, if the next event to send is older, or further from the head, than a stream may be.
+    fn too_far_behind(&self, unsent: &VecDeque<Letter>) -> Option<CloseCause> {
+        let (letter, taken_ms) = unsent
+            .iter()
+            .find_map(|letter| Some((letter, letter.timestamp_ms?)))?;
+        let seq = seq_of(&letter.frame)?;
+        let old = self.max_lag.age.is_some_and(|age| {
+            taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+        });
+        let far = self.max_lag.bytes.is_some_and(|bytes| {
+            let ring = &self.context.ring;
+            Seq::parse_start(seq, ring.head().partitions())
+                .is_ok_and(|position| ring.bytes_behind(&position) > bytes)
+        });
+        (old || far).then(|| CloseCause::TooFarBehind {
+            seq_start: seq.into(),
+        })
+    }
+
     fn count(&self, letters: &VecDeque<Letter>) {
-        if letters.is_empty() {
-            return;
+        let (mut events, mut bytes, mut now) = (0, 0, None);
+        for letter in letters {
+            let Some(taken_ms) = letter.timestamp_ms else {
+                continue;
+            };
+            events += 1;
+            bytes += letter.frame.len() as u64;
+            if taken_ms > 0 {
+                let age_ms = *now.get_or_insert_with(now_ms) - taken_ms;
+                self.metrics.latency.observe(age_ms.max(0) as f64 / 1e3);
+            }
         }
-        self.metrics.sent.inc_by(letters.len() as u64);
-        self.metrics
-            .sent_bytes
-            .inc_by(letters.iter().map(|l| l.frame.len() as u64).sum());
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as i64);
-        for letter in letters.iter().filter(|l| l.timestamp_ms > 0) {
-            self.metrics
-                .latency
-                .observe((now - letter.timestamp_ms).max(0) as f64 / 1e3);
-        }
+        self.metrics.sent.inc_by(events);
+        self.metrics.sent_bytes.inc_by(bytes);
     }
 }
 
@@ -256,6 +294,18 @@ impl Outgoing {
 /// Both example clients answer `Z`, the mobile SDK in its own style; `X` is its keep-alive.
 fn is_answer(text: &Utf8Bytes) -> bool {
     matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
+}
+
+/// The sequence number in the frame of an event.
+fn seq_of(frame: &Utf8Bytes) -> Option<&str> {
+    let (_, rest) = frame.split_once(r#"{"seq":""#)?;
+    rest.split_once('"').map(|(seq, _)| seq)
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
 }
 
 fn ticks(seconds: u32) -> tokio::time::Interval {

@@ -1,0 +1,205 @@
+//! Where a stream begins and ends, from what its client asks for and what the topic still holds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::pipeline::CatchUpContext;
+use crate::position::{Position, Seq, SeqError};
+use crate::source::{Bounds, SourceError, seek};
+use crate::stream::{Refusal, StreamRequest};
+
+/// The broker's word on where the log ends lags a little behind what clients may have seen on another gateway.
+const END_LAG: Duration = Duration::from_secs(1);
+/// How far a client's clock may be ahead of ours.
+const CLOCK_SKEW_MS: i64 = 60_000;
+
+/// Where a stream begins and, perhaps, ends.
+#[derive(Debug)]
+pub(crate) struct Range {
+    /// The first events that it sees.
+    pub start: Position,
+    /// Where it ends (`seq_end`).
+    pub end: Option<Position>,
+    /// Whether events between what was asked for and `start` have expired.
+    pub gap: bool,
+}
+
+/// What the client wants to see first.
+struct Wanted {
+    parameter: &'static str,
+    start: Position,
+    /// Wherever the log begins by now (`seq_start=0`).
+    from_beginning: bool,
+}
+
+/// Finds the range of a request.
+///
+/// # Errors
+/// Parameters that make no sense, events that have expired, or a topic that cannot be asked.
+pub(crate) async fn resolve(
+    context: &CatchUpContext,
+    request: &StreamRequest,
+) -> Result<Range, Refusal> {
+    let head = context.ring.head();
+    let from_earliest = match request.on_gap.as_deref() {
+        None => false,
+        Some("earliest") => true,
+        Some(other) => {
+            let reason = format!("{other:?} is unknown; the only value is earliest");
+            return Err(bad("on_gap", reason));
+        }
+    };
+    let wanted = match (&request.start, &request.time) {
+        (Some(_), Some(_)) => {
+            let reason = "give it or seq_start, not both".to_owned();
+            return Err(bad("time_start", reason));
+        }
+        (Some(text), None) => Wanted {
+            parameter: "seq_start",
+            start: parse(text, "seq_start", &head, Seq::parse_start)?,
+            from_beginning: text.bytes().all(|b| b == b'0'),
+        },
+        (None, Some(text)) => Wanted {
+            parameter: "time_start",
+            start: at_time(context, text).await?,
+            from_beginning: false,
+        },
+        // The DSS Browser never sends an end without a start; for others, an end alone says nothing.
+        (None, None) => {
+            return Ok(Range {
+                start: head,
+                end: None,
+                gap: false,
+            });
+        }
+    };
+    let mut start = wanted.start;
+    let end = match &request.end {
+        Some(end) => Some(parse(end, "seq_end", &head, Seq::parse_end)?),
+        None => None,
+    };
+    if end
+        .as_ref()
+        .is_some_and(|end| start.covers(end) && start != *end)
+    {
+        let reason = format!(
+            "is before {}: give the smaller number as seq_start",
+            wanted.parameter
+        );
+        return Err(bad("seq_end", reason));
+    }
+    let bounds = bounds_that_reach(context, &start, &head).await?;
+    for (held, partition) in bounds.iter().zip(0..) {
+        if start.next(partition) > held.end.max(head.next(partition)) {
+            let next = Seq::starting_at(&newest(&bounds, &head));
+            let reason = format!("no event has this number yet; the next one will have {next}");
+            return Err(bad(wanted.parameter, reason));
+        }
+    }
+    let earliest = earliest(&bounds);
+    let gap = !start.covers(&earliest) && !wanted.from_beginning;
+    if gap && !from_earliest {
+        return Err(Refusal::Gone {
+            parameter: wanted.parameter,
+            earliest: Seq::starting_at(&earliest).to_string(),
+        });
+    }
+    start.merge(&earliest);
+    Ok(Range { start, end, gap })
+}
+
+/// What the log holds.
+///
+/// # Errors
+/// The topic cannot be asked.
+pub(crate) async fn bounds(context: &CatchUpContext) -> Result<Vec<Bounds>, Refusal> {
+    context.source.bounds().await.map_err(unreachable)
+}
+
+/// The beginning of the log.
+pub(crate) fn earliest(bounds: &[Bounds]) -> Position {
+    Position::new(bounds.iter().map(|b| b.start).collect::<Vec<_>>())
+}
+
+/// The end of the log as far as anybody here knows.
+pub(crate) fn newest(bounds: &[Bounds], head: &Position) -> Position {
+    let mut newest = Position::new(bounds.iter().map(|b| b.end).collect::<Vec<_>>());
+    newest.merge(head);
+    newest
+}
+
+/// What the log holds; asked again for a moment if the start seems to be in the future.
+async fn bounds_that_reach(
+    context: &CatchUpContext,
+    start: &Position,
+    head: &Position,
+) -> Result<Vec<Bounds>, Refusal> {
+    let since = Instant::now();
+    loop {
+        let bounds = bounds(context).await?;
+        let reached = bounds
+            .iter()
+            .zip(0..)
+            .all(|(b, p)| start.next(p) <= b.end.max(head.next(p)));
+        if reached || since.elapsed() > END_LAG {
+            return Ok(bounds);
+        }
+        sleep(END_LAG / 5).await;
+    }
+}
+
+/// The position of the first events that the broker took at `text` or later. Where that may be among those that have
+/// expired, it is just before the earliest that is left.
+async fn at_time(context: &CatchUpContext, text: &str) -> Result<Position, Refusal> {
+    // A `+` that was not percent-encoded arrives as a space.
+    let time: Timestamp = text.replace(' ', "+").parse().map_err(|_| {
+        let reason = format!(
+            "{text:?} is no RFC 3339 time, as in 2026-11-24T08:00:00Z or 2026-11-24T09:00:00%2B01:00"
+        );
+        bad("time_start", reason)
+    })?;
+    let time_ms = time.as_millisecond();
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64);
+    if time_ms > now_ms + CLOCK_SKEW_MS {
+        return Err(bad("time_start", format!("{text:?} is in the future")));
+    }
+    let bounds = bounds(context).await?;
+    let _turn = context
+        .turns
+        .acquire()
+        .await
+        .map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))?;
+    let mut next = Vec::with_capacity(bounds.len());
+    for (held, partition) in bounds.iter().zip(0..) {
+        let found = seek(context.source.as_ref(), partition, *held, time_ms)
+            .await
+            .map_err(unreachable)?;
+        let maybe_expired = found <= held.start && held.start > 0;
+        next.push(found - u64::from(maybe_expired));
+    }
+    Ok(Position::new(next))
+}
+
+fn parse(
+    text: &str,
+    parameter: &'static str,
+    head: &Position,
+    read: fn(&str, u32) -> Result<Position, SeqError>,
+) -> Result<Position, Refusal> {
+    read(text, head.partitions()).map_err(|e| bad(parameter, format!("{text:?} is {e}")))
+}
+
+fn bad(parameter: &'static str, reason: String) -> Refusal {
+    Refusal::BadPosition { parameter, reason }
+}
+
+fn unreachable(error: SourceError) -> Refusal {
+    tracing::warn!(%error, "cannot tell what can be replayed");
+    Refusal::Unavailable(
+        "the topic cannot be reached to find the start: try again shortly, or without one",
+    )
+}

@@ -1,0 +1,71 @@
+//! Where in a partition a point in time is. The log has no index by time, so this is a binary search.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::{Bounds, EventSource, Record, STALL, SourceError, contiguous};
+
+const FETCH_BYTES: u32 = 64 << 10;
+const MAX_FETCH_BYTES: u32 = 64 << 20;
+const PATIENCE: Duration = STALL;
+
+/// The first offset whose record the broker took at `time_ms` (milliseconds since 1970) or later; the end of the
+/// partition if there is none. Time stamps that go back, as producers' clocks can, make it as inexact as they are.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) async fn seek(
+    source: &dyn EventSource,
+    partition: u32,
+    bounds: Bounds,
+    time_ms: i64,
+) -> Result<u64, SourceError> {
+    // Everything before `low` is earlier; what is at `high` is not, if there is anything.
+    let (mut low, mut high) = (bounds.start, bounds.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let records = match read(source, partition, middle).await {
+            Err(SourceError::Expired { available, .. }) if available > middle => {
+                low = available;
+                continue;
+            }
+            records => records?,
+        };
+        match records.iter().position(|r| r.timestamp_ms >= time_ms) {
+            Some(0) => high = middle,
+            Some(later) => return Ok(high.min(middle + later as u64)),
+            None => low = middle + records.len() as u64,
+        }
+    }
+    Ok(low)
+}
+
+/// Some records from `offset` on, at least one.
+async fn read(
+    source: &dyn EventSource,
+    partition: u32,
+    offset: u64,
+) -> Result<Vec<Record>, SourceError> {
+    let mut max_bytes = FETCH_BYTES;
+    loop {
+        let mut stream = source.replay(partition, offset, max_bytes).await?;
+        let answer = timeout(PATIENCE, stream.next()).await;
+        let records = match answer {
+            Ok(Some(records)) => contiguous(offset, records?).0,
+            Ok(None) | Err(_) => vec![],
+        };
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        if max_bytes >= MAX_FETCH_BYTES {
+            return Err(SourceError::Broken {
+                at: offset,
+                reason: "no record".to_owned(),
+            });
+        }
+        // An answer that is cut before its first record ends looks like none.
+        max_bytes *= 4;
+    }
+}

@@ -1,0 +1,28 @@
+//! How streams are closed when the gateway stops: not all at once, so that the other gateways can take them in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::close::CloseCause;
+use super::registry::Registry;
+
+/// Streams closed a second, unless the window is too short for that.
+const PER_SECOND: f64 = 200.0;
+/// The part of the window in which streams are told to close; the rest is for them to go.
+const TELLING: f64 = 0.8;
+
+/// Tells every stream to close, spread over the window with jitter. Few streams do not take the whole of it.
+pub(crate) async fn drain(registry: &Arc<Registry>, window: Duration) {
+    let mailboxes = registry.mailboxes();
+    let count = mailboxes.len() as f64;
+    let spread = (count / PER_SECOND).min(window.as_secs_f64() * TELLING);
+    let started = Instant::now();
+    for (mailbox, index) in mailboxes.into_iter().zip(0_u32..) {
+        // Each in a slot of its own, at a random moment of it.
+        let slot = (f64::from(index) + rand::random::<f64>()) / count;
+        sleep_until(started + Duration::from_secs_f64(slot * spread)).await;
+        mailbox.close(CloseCause::Draining);
+    }
+}

@@ -72,6 +72,19 @@ impl Client {
         }
     }
 
+    /// The body of the next frame, which must be no heartbeat, whatever it is.
+    pub async fn raw(&mut self) -> Value {
+        let message = timeout(PATIENCE, self.socket.next())
+            .await
+            .expect("something in time");
+        let Some(Ok(Message::Text(text))) = message else {
+            panic!("{message:?}")
+        };
+        let (length, body) = text.split_once('|').unwrap();
+        assert_eq!(length.parse::<usize>().unwrap(), body.len(), "{text}");
+        serde_json::from_str(body).unwrap()
+    }
+
     /// The numbers of the next events.
     pub async fn numbers(&mut self, count: usize) -> Vec<usize> {
         let mut numbers = Vec::with_capacity(count);

@@ -25,6 +25,8 @@ struct Partition {
 struct Log {
     start: u64,
     values: Vec<Bytes>,
+    /// When the first record was taken, in milliseconds since 1970, each later one a second after; 0 for unknown.
+    since_ms: i64,
 }
 
 impl Topic {
@@ -66,6 +68,11 @@ impl Topic {
     /// Removes everything before `start`, as retention does.
     pub fn expire(&self, partition: usize, start: u64) {
         self.partitions[partition].log.lock().unwrap().start = start;
+    }
+
+    /// Says when the first record was taken; each later one was taken a second after the one before.
+    pub fn taken_since(&self, partition: usize, since_ms: i64) {
+        self.partitions[partition].log.lock().unwrap().since_ms = since_ms;
     }
 
     fn open(&self, number: u32, from: u64) -> RecordStream {
@@ -157,9 +164,13 @@ impl Reader {
                 .is_some_and(|n| self.sent > 0 && self.sent.is_multiple_of(n));
             if !left_out {
                 let value = log.values[self.next as usize].clone();
+                let timestamp_ms = match log.since_ms {
+                    0 => 0,
+                    since => since + 1000 * self.next as i64,
+                };
                 records.push(Record {
                     offset: self.next,
-                    timestamp_ms: 0,
+                    timestamp_ms,
                     value,
                 });
             }

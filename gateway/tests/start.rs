@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_gateway::{LagLimit, Settings};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// 2026-01-01T00:00:00Z, in milliseconds.
 const SINCE: i64 = 1_767_225_600_000;

@@ -20,7 +20,7 @@ use crate::pipeline::{CatchUpContext, Dispatcher, Ring};
 use crate::position::{MAX_PARTITIONS, Position};
 use crate::settings::Settings;
 use crate::source::{Bounds, EventSource, SourceStatus, Tail, first_bounds, monitor};
-use crate::stream::{CloseCause, Registry, drain};
+use crate::stream::{Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
@@ -240,10 +240,6 @@ impl Gateway {
         streams.close();
         let drained = async {
             drain(&registry, settings.drain).await;
-            // Whoever had been let in when the drain began.
-            for mailbox in registry.mailboxes() {
-                mailbox.close(CloseCause::Draining);
-            }
             streams.wait().await;
         };
         if timeout(settings.drain, drained).await.is_err() {

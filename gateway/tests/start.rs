@@ -118,27 +118,22 @@ async fn markers_tell_the_gap_and_the_live_point_to_those_who_ask() {
 
 #[tokio::test]
 async fn too_many_streams_or_handshakes_are_told_to_come_back() {
-    let settings = Settings {
+    let one_stream = Settings {
         max_streams: 1,
         ..Settings::default()
     };
-    let gateway =
-        TestGateway::start_with(Topic::new(1), vec![route("a"), route("b")], settings).await;
-    let _open = gateway.connect("a", "").await;
-    let (status, body) = gateway.refused(&format!("stream_key={}", key("b"))).await;
-    assert_eq!((status, &body["error"]), (503, &"busy".into()));
-    gateway.stop().await;
-
-    let settings = Settings {
+    let one_handshake = Settings {
         handshakes_per_second: 1,
         ..Settings::default()
     };
-    let gateway =
-        TestGateway::start_with(Topic::new(1), vec![route("a"), route("b")], settings).await;
-    let _open = gateway.connect("a", "").await;
-    let (status, body) = gateway.refused(&format!("stream_key={}", key("b"))).await;
-    assert_eq!((status, &body["error"]), (503, &"busy".into()));
-    gateway.stop().await;
+    for settings in [one_stream, one_handshake] {
+        let gateway =
+            TestGateway::start_with(Topic::new(1), vec![route("a"), route("b")], settings).await;
+        let _open = gateway.connect("a", "").await;
+        let (status, body) = gateway.refused(&format!("stream_key={}", key("b"))).await;
+        assert_eq!((status, &body["error"]), (503, &"busy".into()));
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]

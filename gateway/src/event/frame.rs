@@ -26,7 +26,7 @@ pub fn marker(marker: Marker, seq_start: &Seq) -> Utf8Bytes {
         Marker::Gap => "gap",
     };
     let body = format!(r#"{{"control":"{control}","seq_start":"{seq_start}"}}"#);
-    format!("{}|{body}", body.len()).into()
+    with_length(&body)
 }
 
 /// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
@@ -51,9 +51,14 @@ pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
         escape(&value[place.clone()], &mut body);
     }
     body.push('}');
+    with_length(&body)
+}
+
+/// `LEN|BODY`.
+fn with_length(body: &str) -> Utf8Bytes {
     let mut frame = String::with_capacity(body.len() + 8);
     let _ = write!(frame, "{}|", body.len());
-    frame.push_str(&body);
+    frame.push_str(body);
     frame.into()
 }
 

@@ -56,15 +56,4 @@ impl Event {
     pub fn own_frame(&self, seq: &Seq) -> Utf8Bytes {
         frame::render(&self.value, &self.decoded, seq)
     }
-
-    /// Bytes of the record.
-    pub fn size(&self) -> usize {
-        self.value.len()
-    }
-
-    /// Bytes of memory that this event holds, its frame included, as an upper bound for limits.
-    pub fn weight(&self) -> usize {
-        // Value and frame are of about the same length; 200 covers the struct and its allocation.
-        2 * self.value.len() + 200
-    }
 }

@@ -1,6 +1,6 @@
 //! Where a stream begins and ends, from what its client asks for and what the topic still holds.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -161,10 +161,7 @@ async fn at_time(context: &CatchUpContext, text: &str) -> Result<Position, Refus
         bad("time_start", reason)
     })?;
     let time_ms = time.as_millisecond();
-    let now_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as i64);
-    if time_ms > now_ms + CLOCK_SKEW_MS {
+    if time_ms > Timestamp::now().as_millisecond() + CLOCK_SKEW_MS {
         return Err(bad("time_start", format!("{text:?} is in the future")));
     }
     let bounds = bounds(context).await?;

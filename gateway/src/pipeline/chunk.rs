@@ -13,6 +13,8 @@ pub(crate) struct Chunk {
     /// The position of the dispatcher after this chunk.
     pub after: Position,
     pub events: Vec<Event>,
+    /// Bytes of the records that the events came from.
+    pub bytes: usize,
 }
 
 impl Chunk {
@@ -52,6 +54,7 @@ impl Chunk {
 
     /// Bytes of memory held, as an upper bound.
     pub(crate) fn weight(&self) -> usize {
-        128 + self.events.iter().map(Event::weight).sum::<usize>()
+        // A record and its frame are of about the same length; 200 covers an event's struct and its allocation.
+        128 + 2 * self.bytes + 200 * self.events.len()
     }
 }

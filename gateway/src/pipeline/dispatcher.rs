@@ -270,10 +270,14 @@ impl Dispatcher {
         let mut after = self.head.clone();
         after.advance(batch.partition, batch.first + batch.records.len() as u64);
         let mut events = Vec::with_capacity(batch.records.len());
+        let mut bytes = 0;
         for record in batch.records {
             let size = record.value.len();
             match Event::decode(record.offset, record.timestamp_ms, record.value) {
-                Ok(event) => events.push(event),
+                Ok(event) => {
+                    bytes += size;
+                    events.push(event);
+                }
                 Err(reason) => {
                     let reason = reason.as_str();
                     self.metrics.skipped.with_label_values(&[reason]).inc();
@@ -295,6 +299,7 @@ impl Dispatcher {
             partition: batch.partition,
             after,
             events,
+            bytes,
         }
     }
 

@@ -70,7 +70,7 @@ impl Ring {
         let after = chunk.after.clone();
         inner.weight += chunk.weight();
         inner.seen.0 += chunk.events.len() as u64;
-        inner.seen.1 += chunk.events.iter().map(|e| e.size() as u64).sum::<u64>();
+        inner.seen.1 += chunk.bytes as u64;
         inner.chunks.push_back(chunk);
         while inner.weight > self.limit {
             let Some(oldest) = inner.chunks.pop_front() else {

@@ -1,6 +1,5 @@
 //! How streams are closed when the gateway stops: not all at once, so that the other gateways can take them in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -14,7 +13,7 @@ const PER_SECOND: f64 = 200.0;
 const TELLING: f64 = 0.8;
 
 /// Tells every stream to close, spread over the window with jitter. Few streams do not take the whole of it.
-pub(crate) async fn drain(registry: &Arc<Registry>, window: Duration) {
+pub(crate) async fn drain(registry: &Registry, window: Duration) {
     let mailboxes = registry.mailboxes();
     let count = mailboxes.len() as f64;
     let spread = (count / PER_SECOND).min(window.as_secs_f64() * TELLING);
@@ -23,6 +22,10 @@ pub(crate) async fn drain(registry: &Arc<Registry>, window: Duration) {
         // Each in a slot of its own, at a random moment of it.
         let slot = (f64::from(index) + rand::random::<f64>()) / count;
         sleep_until(started + Duration::from_secs_f64(slot * spread)).await;
+        mailbox.close(CloseCause::Draining);
+    }
+    // Those that were being let in when the drain began.
+    for mailbox in registry.mailboxes() {
         mailbox.close(CloseCause::Draining);
     }
 }

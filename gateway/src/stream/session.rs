@@ -1,16 +1,17 @@
 //! The task of one stream: mailbox to socket, heartbeats, and what the client says.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::{Sink, Stream};
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -29,7 +30,7 @@ const MAX_INCOMING: usize = 4 << 10;
 /// Frames are gathered up to this many bytes into one write to the socket.
 const WRITE_BUFFER: usize = 8 << 10;
 /// How often the lag of a stream that fell behind is looked at.
-const LAG_CHECK_SECONDS: u32 = 1;
+const LAG_CHECK: Duration = Duration::from_secs(1);
 /// How long a client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -119,8 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let marker = marker(Marker::Gap, &Seq::starting_at(&self.position));
             outgoing.letters.push_back(Letter::control(marker));
         }
-        let mut lag_ticks = ticks(LAG_CHECK_SECONDS);
-        let mut fell_behind = false;
+        // Only while there is a lag to look at: most streams never have one.
+        let mut lag_ticks = None;
         let metrics = self.metrics.clone();
         let mut state = StateGauge::new(&metrics, false);
         let mut closing = None;
@@ -135,11 +136,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let mail = mailbox.take();
                 if let Some(position) = mail.fell_behind_at {
                     _catching_up = self.catch_up(position);
-                    fell_behind = true;
+                    if self.max_lag != LagLimit::default() {
+                        lag_ticks.get_or_insert_with(|| interval(LAG_CHECK));
+                    }
                     state.set(false);
                 } else if mail.joined {
                     _catching_up = Helper::default();
-                    fell_behind = false;
+                    lag_ticks = None;
                     state.set(true);
                 }
                 closing = mail.close;
@@ -166,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     outgoing.letters.push_back(Letter::control(HEARTBEAT));
                     continue;
                 }
-                _ = lag_ticks.tick(), if fell_behind && self.max_lag != LagLimit::default() => {
+                () = next_tick(&mut lag_ticks) => {
                     if let Some(cause) = self.too_far_behind(&outgoing.letters) {
                         return cause;
                     }
@@ -303,12 +306,18 @@ fn seq_of(frame: &Utf8Bytes) -> Option<&str> {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as i64)
+    Timestamp::now().as_millisecond()
 }
 
-fn ticks(seconds: u32) -> tokio::time::Interval {
+/// The next tick, or never.
+async fn next_tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => pending().await,
+    }
+}
+
+fn ticks(seconds: u32) -> Interval {
     let period = Duration::from_secs(u64::from(seconds.max(1)));
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -28,7 +28,10 @@ struct Kept {
 impl Kept {
     fn start(script: impl IntoIterator<Item = Answer>) -> Self {
         let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}});
-        let api = Api::new(script, Some(Answer::Json(lease)));
+        Self::on(Api::new(script, Some(Answer::Json(lease))))
+    }
+
+    fn on(api: Api) -> Self {
         let store = Arc::new(ConfigStore::new());
         let (ready, receiver) = watch::channel(false);
         let cancel = CancellationToken::new();
@@ -137,20 +140,14 @@ async fn an_outage_is_survived_and_the_newest_state_written_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_api_server_does_not_keep_it_for_ever() {
-    let api = Api::new([], None);
-    let store = Arc::new(ConfigStore::new());
-    store.apply(vec![ConfigUpdate::Synced]);
-    let (_ready, receiver) = watch::channel(true);
-    let cancel = CancellationToken::new();
-    let keeper = LeaseKeeper::new(api.client(), "ds", "default", "gw-0");
-    let keeper = tokio::spawn(keeper.run(store, receiver, cancel.clone()));
-    sleep(Duration::from_secs(12)).await;
+    let kept = Kept::on(Api::new([], None));
+    kept.store.apply(vec![ConfigUpdate::Synced]);
     assert!(
-        api.asked().len() >= 2,
+        kept.asked_after(Duration::from_secs(12)).await.len() >= 2,
         "a request without an answer is given up"
     );
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), keeper)
+    kept.cancel.cancel();
+    tokio::time::timeout(Duration::from_secs(10), kept.keeper)
         .await
         .expect("ends")
         .unwrap();

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+#[path = "../common/mod.rs"]
+mod common;
 mod lease;
 mod routes;

@@ -5,36 +5,21 @@ use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource as _, ConfigState, ConfigStore, KubeSource};
 use datastream_routing::object::{ROUTES_KEY, routes_name};
-use datastream_routing::{
-    Bucket, BucketId, EventType, EventTypes, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
-};
+use datastream_routing::{Bucket, BucketId};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Answer, Api, status};
+use super::common::route;
 
 const PATIENCE: Duration = Duration::from_mins(5);
-
-fn route(name: &str) -> Route {
-    Route {
-        id: SubscriptionId::new("team", name),
-        uid: "u".to_owned(),
-        generation: 1,
-        key_sha256: KeyHash::of(name),
-        suspended: false,
-        event_types: [EventType::Location].into_iter().collect::<EventTypes>(),
-        filters: vec![],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
-    }
-}
 
 /// A name that belongs into the bucket: the label and a number.
 fn in_bucket(bucket: BucketId, label: &str) -> String {
     let names = (0..).map(|n| format!("{label}-{n}"));
-    let fits = |name: &String| SubscriptionId::new("team", name.as_str()).bucket() == bucket;
+    let fits = |name: &String| route(name).id.bucket() == bucket;
     names.into_iter().find(fits).unwrap()
 }
 

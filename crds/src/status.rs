@@ -31,7 +31,7 @@ pub struct DatastreamSubscriptionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
 
-    /// The stream of the subscription. Unset: not known yet.
+    /// The stream of the subscription. Unset: no client has ever connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
 }
@@ -50,6 +50,15 @@ pub struct Connection {
     /// Since when it has been in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+
+    /// The `seq` of the last event that was sent, as of a minute ago or so. Unset: none was sent yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub last_seq: Option<String>,
+
+    /// Records of the topic that the stream had yet to see then. Unset: no client is connected, or not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
 }
 
 /// Whether a client is connected.

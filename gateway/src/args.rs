@@ -1,11 +1,11 @@
 //! The command line of the gateway.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
-use datastream_gateway::{LagLimit, Settings};
+use datastream_gateway::{LagLimit, Settings, cursors_topic};
 use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// The topic that holds the events
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
+    /// The topic that holds committed positions, made if it is missing (default: that of the events, with -cursors at its end)
+    #[arg(long, env = "DATASTREAM_CURSORS_TOPIC")]
+    pub cursors_topic: Option<String>,
     /// Take the routes from files in this folder
     #[arg(long, env = "DATASTREAM_ROUTES_DIR", group = "routes")]
     pub routes_dir: Option<PathBuf>,
@@ -36,6 +39,12 @@ pub(crate) struct Args {
     /// The name of this gateway's pod, for its Lease
     #[arg(long, env = "DATASTREAM_POD", default_value = "local")]
     pub pod: String,
+    /// The IP address under which other gateways reach this one's admin listener (default: the one that it listens on)
+    #[arg(long, env = "DATASTREAM_POD_IP")]
+    pub pod_ip: Option<IpAddr>,
+    /// How many streams above the gateway's fair share are closed a second when gateways were added; 0 never closes any
+    #[arg(long, env = "DATASTREAM_SHED_PER_SECOND", default_value_t = 0)]
+    pub shed_per_second: u32,
     /// Seconds that open streams may take to close when the gateway is told to stop
     #[arg(long, env = "DATASTREAM_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u64,
@@ -63,6 +72,18 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// The topic that holds committed positions.
+    pub(crate) fn cursors_topic(&self) -> String {
+        let default = || cursors_topic(&self.topic);
+        self.cursors_topic.clone().unwrap_or_else(default)
+    }
+
+    /// Where other gateways reach the admin listener that is bound to `admin`, HOST:PORT; none if that is not known.
+    pub(crate) fn peer_address(&self, admin: SocketAddr) -> Option<String> {
+        let ip = self.pod_ip.unwrap_or(admin.ip());
+        (!ip.is_unspecified()).then(|| SocketAddr::new(ip, admin.port()).to_string())
+    }
+
     /// The settings that these arguments mean.
     pub(crate) fn settings(&self) -> Settings {
         Settings {

@@ -14,13 +14,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigSource, ConfigStore};
+use crate::cursor::{CursorLog, Cursors, Keeper};
+use crate::fleet::KubeFleet;
 use crate::http::{Admin, AdminExtension, Admission, Front, serve};
 use crate::metrics::Metrics;
 use crate::pipeline::{CatchUpContext, Dispatcher, Ring};
 use crate::position::{MAX_PARTITIONS, Position};
 use crate::settings::Settings;
 use crate::source::{Bounds, EventSource, SourceStatus, Tail, first_bounds, monitor};
-use crate::stream::{Registry, drain};
+use crate::stream::{Load, Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
@@ -32,8 +34,12 @@ const BACKLOG: u32 = 4096;
 pub struct Parts {
     /// The topic.
     pub events: Arc<dyn EventSource>,
+    /// The topic of committed positions.
+    pub cursors: Arc<dyn CursorLog>,
     /// The routing objects.
     pub config: Box<dyn ConfigSource>,
+    /// The other gateways; none if this is the only one.
+    pub fleet: Option<Arc<KubeFleet>>,
     /// More for the admin listener to answer.
     pub admin_extension: Option<Arc<dyn AdminExtension>>,
 }
@@ -43,6 +49,7 @@ pub struct Gateway {
     settings: Settings,
     parts: Parts,
     store: Arc<ConfigStore>,
+    registry: Arc<Registry>,
     ready: watch::Sender<bool>,
     front: TcpListener,
     admin: TcpListener,
@@ -92,6 +99,7 @@ impl Gateway {
             settings,
             parts,
             store,
+            registry: Arc::default(),
             ready: watch::Sender::new(false),
             front,
             admin,
@@ -119,6 +127,11 @@ impl Gateway {
         self.store.clone()
     }
 
+    /// How many streams it has.
+    pub fn load(&self) -> Load {
+        Load(self.registry.clone())
+    }
+
     /// Whether the gateway serves: routes and topic are known, and it is not draining.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
@@ -133,18 +146,20 @@ impl Gateway {
             settings,
             parts,
             store,
+            registry,
             ready,
             front,
             admin,
         } = self;
         let Parts {
             events,
+            cursors,
             config,
+            fleet,
             admin_extension,
         } = parts;
         let metrics = Arc::new(Metrics::new()?);
         let status = Arc::new(SourceStatus::default());
-        let registry = Arc::new(Registry::default());
         let draining = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
         let _stop_all = stop.clone().drop_guard();
@@ -201,6 +216,12 @@ impl Gateway {
             );
         }
         drop(batches);
+        let (keeper, cursors) = Keeper::new(cursors, store.clone(), metrics.clone());
+        tasks.spawn("the keeper of cursors", keeper.run());
+        if let Some(fleet) = &fleet {
+            let run = fleet.clone().run(registry.clone(), ring.clone());
+            tasks.spawn("the claims of streams", run);
+        }
         tasks.spawn("the dispatcher", ok(dispatcher.run(received)));
         tasks.spawn("the monitor of the topic", monitor(events.clone(), status));
         tasks.spawn("the readiness", ok(announce(store.clone(), ready.clone())));
@@ -214,6 +235,8 @@ impl Gateway {
             config: store,
             registry: registry.clone(),
             context,
+            cursors: cursors.clone(),
+            fleet: fleet.clone(),
             metrics,
             draining: draining.clone(),
             admission: Admission::new(settings.handshakes_per_second),
@@ -245,7 +268,18 @@ impl Gateway {
         if timeout(settings.drain, drained).await.is_err() {
             tracing::warn!(left = registry.len(), "streams did not close in time");
         }
+        commit(&cursors).await;
+        if let Some(fleet) = fleet {
+            fleet.finish().await;
+        }
         Ok(())
+    }
+}
+
+/// Waits until what was acknowledged is stored; if the topic cannot be reached, clients see some events again.
+async fn commit(cursors: &Cursors) {
+    if cursors.is_used() && cursors.barrier().await.is_err() {
+        tracing::warn!("the last acknowledgements could not be stored");
     }
 }
 

@@ -5,7 +5,9 @@
 //! a whole route table in, and streams are told what has changed for them.
 
 pub mod config;
+mod cursor;
 pub mod event;
+pub mod fleet;
 mod gateway;
 mod http;
 mod metrics;
@@ -15,6 +17,8 @@ mod settings;
 pub mod source;
 mod stream;
 
+pub use cursor::{CursorLog, cursors_topic};
 pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
 pub use settings::{LagLimit, Settings};
+pub use stream::Load;

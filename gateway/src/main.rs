@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource, LeaseKeeper};
-use datastream_gateway::source::fluvio::FluvioSource;
+use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
+use datastream_gateway::fleet::KubeFleet;
+use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_gateway::{Gateway, Parts};
 use datastream_service::{log, process};
 use kube::Client;
@@ -32,38 +33,41 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     process::install_tls_provider()?;
 
-    let mut lease = None;
+    let mut client = None;
     let config: Box<dyn ConfigSource> = match (&args.routes_dir, &args.routes_namespace) {
         (Some(path), _) => Box::new(DirectorySource::new(path)),
         (None, Some(namespace)) => {
-            let client = Client::try_default()
+            let found = Client::try_default()
                 .await
                 .context("cannot reach a Kubernetes API server")?;
-            lease = Some(LeaseKeeper::new(
-                client.clone(),
-                namespace,
-                &args.group,
-                &args.pod,
-            ));
-            Box::new(KubeSource::new(client, namespace, &args.group))
+            client = Some((found.clone(), namespace));
+            Box::new(KubeSource::new(found, namespace, &args.group))
         }
         (None, None) => anyhow::bail!("give --routes-dir or --routes-namespace"),
     };
     let events = Arc::new(FluvioSource::new(&args.fluvio, &args.topic));
-    let gateway = Gateway::bind(
-        args.settings(),
-        Parts {
-            events,
-            config,
-            admin_extension: None,
-        },
-    )
-    .await?;
+    let cursors = Arc::new(FluvioCursorLog::new(&args.fluvio, args.cursors_topic()));
+    let fleet = client.map(|(client, namespace)| {
+        let shed = args.shed_per_second;
+        KubeFleet::new(client, namespace, &args.group, &args.pod, shed)
+    });
+    let parts = Parts {
+        events,
+        cursors,
+        config,
+        fleet: fleet.clone(),
+        admin_extension: None,
+    };
+    let gateway = Gateway::bind(args.settings(), parts).await?;
     announce(&gateway)?;
 
     let drained = CancellationToken::new();
-    let lease = lease
-        .map(|lease| tokio::spawn(lease.run(gateway.config(), gateway.ready(), drained.clone())));
+    let peer = args.peer_address(gateway.admin_addr()?);
+    let lease = fleet.map(|fleet| {
+        let keeper = fleet.lease_keeper(peer);
+        let (config, ready, load) = (gateway.config(), gateway.ready(), gateway.load());
+        tokio::spawn(keeper.run(config, ready, load, drained.clone()))
+    });
     let result = gateway.run(process::stop_on_signal()?).await;
     // Only now: as long as streams are open, the operator should know that this gateway lives.
     drained.cancel();

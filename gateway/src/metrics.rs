@@ -50,6 +50,14 @@ pub(crate) struct Metrics {
     pub config_connected: IntGauge,
     /// Bytes held by the ring of recent events.
     pub ring_bytes: IntGauge,
+    /// Subscriptions with a committed position.
+    pub cursors: IntGauge,
+    /// Committed positions written.
+    pub cursors_written: IntCounter,
+    /// Writes of committed positions that failed, and records of them that cannot be read.
+    pub cursor_errors: IntCounter,
+    /// Streams that began behind expired events, because they went on from a committed position.
+    pub committed_gaps: IntCounter,
 }
 
 impl Metrics {
@@ -123,6 +131,17 @@ impl Metrics {
                 "Whether the source of routes can be reached.",
             )?,
             ring_bytes: registry.gauge("ring_bytes", "Bytes held by the ring of recent events.")?,
+            cursors: registry.gauge("cursors", "Subscriptions with a committed position.")?,
+            cursors_written: registry
+                .counter("cursors_written_total", "Committed positions written.")?,
+            cursor_errors: registry.counter(
+                "cursor_errors_total",
+                "Failed writes of committed positions, and unreadable records of them.",
+            )?,
+            committed_gaps: registry.counter(
+                "committed_gaps_total",
+                "Streams whose committed position had expired in the topic.",
+            )?,
             registry: registry.clone(),
         };
         for reason in SkipReason::ALL {

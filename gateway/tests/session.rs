@@ -37,7 +37,8 @@ async fn refusals_name_what_is_wrong() {
         ..route("off")
     };
     let gateway = TestGateway::start(topic, vec![route("a"), suspended]).await;
-    let held = gateway.connect("a", "").await;
+    // It is asked with a heartbeat when somebody else wants the stream.
+    let held = tokio::spawn(gateway.connect("a", "").await.answering());
     let refused = async |query: &str| {
         let (status, body) = gateway
             .refused(&format!("stream_key={}{query}", key("a")))
@@ -57,7 +58,9 @@ async fn refusals_name_what_is_wrong() {
     );
     let (status, error, _) = refused("").await;
     assert_eq!((status, error.as_str()), (409, "in_use"));
-    held.leave().await;
+    held.abort();
+    let _ = held.await;
+    gateway.metric_reaches("streams_closed_total", 1.0).await;
     for (query, expected) in [
         ("&seq_start=abc", "only the digits"),
         ("&seq_start=-1", "only the digits"),
@@ -349,5 +352,20 @@ async fn keys_are_never_shown() {
         assert!(!body.contains(&key("secret")), "{path}");
     }
     assert!(!format!("{:?}", route("secret")).contains(&key("secret")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_without_a_word_loses_its_stream_to_the_next_one() {
+    let gateway = gateway_of(vec![route("a")]).await;
+    // It neither reads nor speaks.
+    let mut silent = gateway.connect("a", "").await;
+    gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
+    let mut next = gateway.connect("a", "").await;
+    let (code, reason) = silent.closed().await;
+    assert_eq!(code, 1008);
+    assert!(reason.contains("did not answer a heartbeat"), "{reason}");
+    gateway.topic.append(0, event("A", 0));
+    assert_eq!(next.numbers(1).await, [0]);
     gateway.stop().await;
 }

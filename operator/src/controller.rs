@@ -1,4 +1,4 @@
-//! The leader's work: four watches feed the board and the queue, reconciles and the publisher empty them.
+//! The leader's work: five watches feed the board and the queue, reconciles and the publisher empty them.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use datastream_service::watch::Change;
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -20,6 +21,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::gather::{Ownership, key_in, ownership, subscription_of};
 use crate::metrics::Metrics;
@@ -37,6 +39,7 @@ const QUEUE: usize = 1024;
 #[derive(Clone)]
 struct Feed {
     board: SharedBoard,
+    connections: SharedConnections,
     queue: mpsc::Sender<SubscriptionId>,
     publish: Arc<Notify>,
     complete: watch::Sender<bool>,
@@ -53,6 +56,7 @@ pub(crate) async fn run(
     let (queue, queued) = mpsc::channel(QUEUE);
     let feed = Feed {
         board: board.clone(),
+        connections: SharedConnections::default(),
         queue: queue.clone(),
         publish: Arc::new(Notify::new()),
         complete: watch::Sender::new(false),
@@ -74,6 +78,14 @@ pub(crate) async fn run(
         metrics: metrics.clone(),
         failures: Mutex::default(),
     });
+    let writer = Writer {
+        client: client.clone(),
+        leases: Api::namespaced(client.clone(), &settings.routes_namespace),
+        connections: feed.connections.clone(),
+        subscriptions: subscriptions.clone(),
+        complete: feed.complete.subscribe(),
+        metrics: metrics.clone(),
+    };
     let publisher = Publisher {
         secrets: Api::namespaced(client.clone(), &settings.routes_namespace),
         group: settings.group.clone(),
@@ -101,10 +113,15 @@ pub(crate) async fn run(
         Api::namespaced(client.clone(), namespace),
         of_group("routes"),
     ));
+    tasks.spawn(feed.clone().gateways(
+        Api::namespaced(client.clone(), namespace),
+        of_group("gateway"),
+    ));
     tasks.spawn(
         feed.clone()
-            .gateways(Api::namespaced(client, namespace), of_group("gateway")),
+            .claims(Api::namespaced(client, namespace), of_group("stream")),
     );
+    tasks.spawn(writer.run());
     tasks.spawn(publisher.run());
     tasks.spawn(reconciles(context, subscriptions, queued));
     let ended = tasks.join_next().await.context("nothing runs")?;
@@ -243,8 +260,15 @@ impl Feed {
                 () = sleep_until(due), if expiry.is_some() => None,
             };
             let affected = match change {
-                Some(Change::Set(lease)) => self.board.lock().set_gateway(&lease, Instant::now()),
-                Some(Change::Gone(_, name)) => self.board.lock().remove_gateway(&name),
+                Some(Change::Set(lease)) => {
+                    let (now, clock) = (Instant::now(), Timestamp::now());
+                    self.connections.lock().set_gateway(&lease, now, clock);
+                    self.board.lock().set_gateway(&lease, now)
+                }
+                Some(Change::Gone(_, name)) => {
+                    self.connections.lock().remove_gateway(&name);
+                    self.board.lock().remove_gateway(&name)
+                }
                 Some(Change::Synced) => {
                     self.synced(Synced::Gateways);
                     Affected::None
@@ -260,6 +284,19 @@ impl Feed {
                 self.queue.send(id).await?;
             }
         }
+    }
+
+    async fn claims(self, api: Api<Lease>, config: watcher::Config) -> anyhow::Result<()> {
+        let events = watcher(api, config).backoff(Reconnect::default());
+        let mut changes = std::pin::pin!(changes("claims of streams", events));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Set(lease) => self.connections.lock().set_claim(&lease),
+                Change::Gone(_, name) => self.connections.lock().remove_claim(&name),
+                Change::Synced => self.synced(Synced::Claims),
+            }
+        }
+        anyhow::bail!("the watch of the claims of streams ended")
     }
 
     fn synced(&self, kind: Synced) {

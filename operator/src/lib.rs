@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod build;
+mod connection;
 mod context;
 mod controller;
 mod events;

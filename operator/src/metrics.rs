@@ -29,6 +29,8 @@ pub struct Metrics {
     pub(crate) routes_published: IntGauge,
     /// Gateways that are ready and live.
     pub(crate) gateways: IntGauge,
+    /// Streams that are connected.
+    pub(crate) streams_online: IntGauge,
     /// Whether this replica leads.
     pub(crate) leads: IntGauge,
 }
@@ -67,6 +69,7 @@ impl Metrics {
             routes_desired: registry.gauge("routes_desired", "Routes that should be published.")?,
             routes_published: registry.gauge("routes_published", "Routes that are published.")?,
             gateways: registry.gauge("gateways", "Gateways that are ready and live.")?,
+            streams_online: registry.gauge("streams_online", "Streams that are connected.")?,
             leads: registry.gauge("leads", "Whether this replica leads.")?,
             registry: registry.clone(),
         };

@@ -37,7 +37,7 @@ const RIGHTS: [(&str, &str, &str, &[&str], bool); 5] = [
         "coordination.k8s.io",
         "leases",
         "",
-        &["get", "list", "watch", "create", "patch"],
+        &["get", "list", "watch", "create", "patch", "delete"],
         true,
     ),
 ];

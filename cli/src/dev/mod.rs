@@ -19,8 +19,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_gateway::source::fluvio::FluvioSource;
-use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
+use datastream_gateway::{Gateway, Parts, Settings, cursors_topic};
 use datastream_operator::validate::ValidSubscription;
 use tokio_util::sync::CancellationToken;
 
@@ -108,7 +108,12 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let (routes, config) = Routes::new(keys);
     let parts = Parts {
         events: Arc::new(FluvioSource::new(&target.address, &target.topic)),
+        cursors: Arc::new(FluvioCursorLog::new(
+            &target.address,
+            cursors_topic(&target.topic),
+        )),
         config: Box::new(config),
+        fleet: None,
         admin_extension: Some(Arc::new(Ingest::start(Producer::new(target.clone())))),
     };
     let settings = Settings {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::bucket::{BucketHash, BucketId};
+use crate::id::SubscriptionId;
 
 /// The label that names what an object of datastream is.
 pub const COMPONENT: &str = "datastream.dev/component";
@@ -15,7 +18,36 @@ pub const HELD: &str = "datastream.dev/buckets";
 /// The annotation of a gateway's Lease that says whether it takes streams: `true` or `false`.
 pub const READY: &str = "datastream.dev/ready";
 
-/// The label selector of the objects of a component (`routes`, `gateway`) of a group of gateways.
+/// The annotation of a gateway's Lease with the address, HOST:PORT, of its admin listener, where other gateways ask it.
+pub const PEER: &str = "datastream.dev/peer";
+/// The annotation of a gateway's Lease with the number of its open streams.
+pub const STREAMS: &str = "datastream.dev/streams";
+/// The annotation of a claim: the subscription whose stream it is, as NAMESPACE/NAME.
+pub const SUBSCRIPTION: &str = "datastream.dev/subscription";
+/// The annotation of a claim: the `metadata.uid` of that subscription.
+pub const SUBSCRIPTION_UID: &str = "datastream.dev/subscription-uid";
+/// The annotation of a claim: the pod that serves the stream.
+pub const POD: &str = "datastream.dev/pod";
+/// The annotation of a claim: the `seq` of the last event that was sent; absent before the first. Told now and then.
+pub const LAST_SEQ: &str = "datastream.dev/last-seq";
+/// The annotation of a claim: records of the topic that the stream has yet to see. Told now and then.
+pub const LAG: &str = "datastream.dev/lag";
+
+/// The name of the Lease that claims the one stream of a subscription within a group of gateways.
+///
+/// A hash, because namespace and name together may be longer than a name can be.
+pub fn claim_name(group: &str, id: &SubscriptionId) -> String {
+    let hash = Sha256::digest(id.to_string().as_bytes());
+    format!("datastream-{group}-stream-{}", hex::encode(&hash[..16]))
+}
+
+/// The subscription that a claim names, from its annotation.
+pub fn decode_subscription(text: &str) -> Option<SubscriptionId> {
+    let (namespace, name) = text.split_once('/')?;
+    Some(SubscriptionId::new(namespace, name))
+}
+
+/// The label selector of the objects of a component (`routes`, `gateway`, `stream`) of a group of gateways.
 pub fn selector(component: &str, group: &str) -> String {
     format!("{COMPONENT}={component},{GROUP}={group}")
 }
@@ -60,6 +92,19 @@ mod tests {
             decode_held(r#"{"999":"00","007":"short"}"#),
             BTreeMap::new()
         );
+    }
+
+    #[test]
+    fn claims_of_different_subscriptions_have_different_names() {
+        let name = claim_name("default", &SubscriptionId::new("team-a", "leds"));
+        assert_eq!(name.len(), "datastream-default-stream-".len() + 32);
+        assert_ne!(
+            name,
+            claim_name("default", &SubscriptionId::new("team", "a-leds"))
+        );
+        let id = SubscriptionId::new("team-a", "leds");
+        assert_eq!(decode_subscription(&id.to_string()), Some(id));
+        assert_eq!(decode_subscription("leds"), None);
     }
 
     #[test]

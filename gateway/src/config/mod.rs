@@ -2,12 +2,10 @@
 
 mod directory;
 mod kube;
-mod lease;
 mod store;
 
 pub use directory::{DirectorySource, is_change};
 pub use kube::KubeSource;
-pub use lease::LeaseKeeper;
 pub use store::{ConfigState, ConfigStore, ConfigUpdate};
 
 use std::sync::Arc;

@@ -1,10 +1,11 @@
-//! The listener for operators: `/livez`, `/readyz`, `/metrics`, `/routing`.
+//! The listener for operators: `/livez`, `/readyz`, `/metrics`, `/routing`; and for other gateways: `/streams/probe`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use datastream_routing::object::decode_subscription;
 use datastream_routing::{EventTypes, Filter};
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use super::connection::Handler;
 use super::respond::{Answer, json, method_not_allowed, not_found, problem, respond};
 use crate::config::ConfigStore;
+use crate::fleet::{PROBE_PATH, ProbeReport};
 use crate::metrics::Metrics;
 use crate::source::{EventSource, SourceStatus};
 use crate::stream::Registry;
@@ -104,7 +106,8 @@ impl Handler for Admin {
             "/readyz" if get => self.readyz(),
             "/metrics" if get => self.metrics(),
             "/routing" if get => self.routing(),
-            "/livez" | "/readyz" | "/metrics" | "/routing" => method_not_allowed(),
+            PROBE_PATH if request.method() == Method::POST => self.probe(&request).await,
+            "/livez" | "/readyz" | "/metrics" | "/routing" | PROBE_PATH => method_not_allowed(),
             path => {
                 let path = path.to_owned();
                 let extended = match &self.extension {
@@ -201,6 +204,20 @@ impl Admin {
                 &error.to_string(),
             ),
         }
+    }
+
+    /// Another gateway has a client that wants a stream of ours: is ours still there?
+    async fn probe(&self, request: &Request<Incoming>) -> Answer {
+        let query = request.uri().query().unwrap_or_default();
+        let subscription = form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "subscription")
+            .and_then(|(_, text)| decode_subscription(&text));
+        let Some(id) = subscription else {
+            let message = "the query must be subscription=NAMESPACE/NAME";
+            return problem(StatusCode::BAD_REQUEST, "bad_request", message);
+        };
+        let client = self.registry.probe(&id).await;
+        json(StatusCode::OK, &ProbeReport { client })
     }
 
     fn routing(&self) -> Answer {

@@ -24,6 +24,8 @@ pub(crate) struct Range {
     pub end: Option<Position>,
     /// Whether events between what was asked for and `start` have expired.
     pub gap: bool,
+    /// Whether the client said where to start.
+    pub chosen: bool,
 }
 
 /// What the client wants to see first.
@@ -72,6 +74,7 @@ pub(crate) async fn resolve(
                 start: head,
                 end: None,
                 gap: false,
+                chosen: false,
             });
         }
     };
@@ -107,7 +110,32 @@ pub(crate) async fn resolve(
         });
     }
     start.merge(&earliest);
-    Ok(Range { start, end, gap })
+    Ok(Range {
+        start,
+        end,
+        gap,
+        chosen: true,
+    })
+}
+
+/// The range of a stream that goes on from a committed position. Where the first events behind it have expired, it starts at
+/// the earliest that is left: a client that never says where it starts could not do anything about a refusal.
+///
+/// # Errors
+/// The topic cannot be asked.
+pub(crate) async fn after(context: &CatchUpContext, committed: Position) -> Result<Range, Refusal> {
+    // Added partitions are read from their start.
+    let mut start = Position::start(context.ring.head().partitions());
+    start.merge(&committed);
+    let earliest = earliest(&bounds(context).await?);
+    let gap = !start.covers(&earliest);
+    start.merge(&earliest);
+    Ok(Range {
+        start,
+        end: None,
+        gap,
+        chosen: false,
+    })
 }
 
 /// What the log holds.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use datastream_routing::{Route, RouteTable};
+use datastream_routing::{Resume, Route, RouteTable};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
@@ -16,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -23,20 +25,28 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::connection::Handler;
-use super::range::{Range, bounds, earliest, newest, resolve};
+use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, json, method_not_allowed, not_found, problem};
 use crate::config::ConfigStore;
+use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
+use crate::fleet::{KubeFleet, Probed, Taken};
 use crate::metrics::Metrics;
 use crate::pipeline::CatchUpContext;
 use crate::position::Seq;
 use crate::settings::LagLimit;
 use crate::stream::{Claim, Refusal, Registry, Session, StreamRequest, websocket_config};
 
+/// How long a stream may take to close whose client did not answer.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// Serves clients.
 pub(crate) struct Front {
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
     pub context: Arc<CatchUpContext>,
+    pub cursors: Arc<Cursors>,
+    /// The other gateways, if there are any.
+    pub fleet: Option<Arc<KubeFleet>>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
     pub admission: Admission,
@@ -89,20 +99,26 @@ impl Front {
         let table = self.config.table();
         let route = self.admit(&wanted, &table)?.clone();
         self.admission.admit()?;
-        let range = resolve(&self.context, &wanted).await?;
+        let mut range = resolve(&self.context, &wanted).await?;
         if !asks_for_upgrade(request.headers()) {
             return self.report(&route).await;
         }
         let accept = websocket_accept(request.headers())?;
-        let claim = self.registry.claim(
-            &route,
-            &self.context.pipeline,
-            wanted.markers,
-            self.max_streams,
-        )?;
+        let claim = self.claim(&route, wanted.markers).await?;
         claim.check(&self.config.table());
+        // After the claim: no other stream of the subscription moves its cursor any more.
+        let acks = match route.resume {
+            Resume::Latest => None,
+            Resume::Committed => Some(self.go_on(&route, &mut range).await?),
+        };
         tracing::info!(stream = %claim.id(), from = %Seq::starting_at(&range.start), "stream opened");
-        self.spawn(hyper::upgrade::on(request), claim, range, wanted.markers);
+        self.spawn(
+            hyper::upgrade::on(request),
+            claim,
+            range,
+            wanted.markers,
+            acks,
+        );
         Ok(switching_protocols(accept))
     }
 
@@ -133,6 +149,58 @@ impl Front {
         }
     }
 
+    /// Claims the stream: here, and then among all gateways. A client that has it and is gone without a word loses it.
+    async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Claim, Refusal> {
+        let claim = || {
+            let pipeline = &self.context.pipeline;
+            self.registry
+                .claim(route, pipeline, markers, self.max_streams)
+        };
+        let mut claimed = claim();
+        if matches!(claimed, Err(Refusal::InUse { .. }))
+            && self.registry.probe(&route.id).await != Probed::Answers
+        {
+            // It closes at once, but in a task of its own.
+            let since = Instant::now();
+            claimed = claim();
+            while matches!(claimed, Err(Refusal::InUse { .. })) && since.elapsed() < CLOSING {
+                sleep(CLOSING / 100).await;
+                claimed = claim();
+            }
+        }
+        let mut claim = claimed?;
+        if let Some(fleet) = &self.fleet {
+            let held = fleet.claim(&route.id, &route.uid).await;
+            claim.keep(held.map_err(taken)?);
+        }
+        Ok(claim)
+    }
+
+    /// Lets a stream that does not say where it starts go on from its committed position; one that has none gets it here,
+    /// so that a crash before its first acknowledgement loses nothing.
+    async fn go_on(&self, route: &Route, range: &mut Range) -> Result<Acks, Refusal> {
+        let key = CursorKey::of(route);
+        let unavailable = |_: CursorsUnavailable| {
+            Refusal::Unavailable(
+                "the committed position cannot be read: try again shortly, or connect with seq_start",
+            )
+        };
+        let committed = self.cursors.resume(&key).await.map_err(unavailable)?;
+        match committed {
+            None => self
+                .cursors
+                .start(&key, &range.start)
+                .await
+                .map_err(unavailable)?,
+            Some(_) if range.chosen => (),
+            Some(committed) => {
+                *range = after(&self.context, committed).await?;
+                self.metrics.committed_gaps.inc_by(u64::from(range.gap));
+            }
+        }
+        Ok(Acks::new(self.cursors.clone(), key))
+    }
+
     async fn report(&self, route: &Route) -> Result<Answer, Refusal> {
         let bounds = bounds(&self.context).await?;
         let head = self.context.ring.head();
@@ -151,7 +219,14 @@ impl Front {
         Ok(json(StatusCode::OK, &report))
     }
 
-    fn spawn(&self, upgrade: OnUpgrade, claim: Claim, range: Range, markers: bool) {
+    fn spawn(
+        &self,
+        upgrade: OnUpgrade,
+        claim: Claim,
+        range: Range,
+        markers: bool,
+        acks: Option<Acks>,
+    ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
@@ -178,6 +253,7 @@ impl Front {
                 end: range.end,
                 gap_marker: range.gap && markers,
                 max_lag,
+                acks,
             }
             .run()
             .await;
@@ -198,6 +274,14 @@ impl Front {
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
+    }
+}
+
+fn taken(taken: Taken) -> Refusal {
+    match taken {
+        Taken::Elsewhere { pod } => Refusal::InUse { pod: Some(pod) },
+        Taken::Unreachable { pod, seconds } => Refusal::HolderUnreachable { pod, seconds },
+        Taken::Contended => Refusal::busy("several clients want this stream at once"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datastream_routing::Route;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::event::{Marker, marker};
@@ -13,6 +13,8 @@ use crate::stream::CloseCause;
 
 /// Frames that may wait in one mailbox.
 const MAX_LETTERS: usize = 1024;
+/// Others that may wait for an answer of one client at once.
+const MAX_PROBES: usize = 8;
 /// Bytes that may wait in one mailbox; a single larger frame is let in when it is alone.
 const MAX_BYTES: usize = 256 << 10;
 
@@ -25,6 +27,13 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
+    /// The sequence number, if it is an event's.
+    pub(crate) fn seq(&self) -> Option<&str> {
+        self.timestamp_ms?;
+        let (_, rest) = self.frame.split_once(r#"{"seq":""#)?;
+        rest.split_once('"').map(|(seq, _)| seq)
+    }
+
     /// A frame that is no event: a heartbeat or a marker.
     pub(crate) const fn control(frame: Utf8Bytes) -> Self {
         Self {
@@ -61,6 +70,15 @@ struct Inner {
     route: Arc<Route>,
     /// The client wants to be told when it is live, and has not been yet.
     live_marker: bool,
+    /// The dispatcher fills it.
+    live: bool,
+    /// The `seq` of the last event handed to the socket.
+    last_seq: Option<Box<str>>,
+    /// What the session has not yet seen: the stream is to be closed at once.
+    abort: Option<CloseCause>,
+    /// Those who want to know whether the client is still there; and whether it was asked for them.
+    probes: Vec<oneshot::Sender<()>>,
+    asked: bool,
 }
 
 impl Mailbox {
@@ -71,6 +89,11 @@ impl Mailbox {
             bytes: 0,
             route,
             live_marker: markers,
+            live: false,
+            last_seq: None,
+            abort: None,
+            probes: vec![],
+            asked: false,
         };
         Self {
             inner: Mutex::new(inner),
@@ -109,6 +132,7 @@ impl Mailbox {
     pub(crate) fn joined(&self, position: &Position) {
         let mut inner = self.lock();
         inner.mail.joined = true;
+        inner.live = true;
         if std::mem::take(&mut inner.live_marker) {
             let marker = marker(Marker::Live, &Seq::starting_at(position));
             inner.mail.letters.push_back(Letter::control(marker));
@@ -119,13 +143,71 @@ impl Mailbox {
 
     /// Tells the stream to read on by itself from `position` once it has sent what is here.
     pub(crate) fn fall_behind(&self, position: Position) {
-        self.lock().mail.fell_behind_at = Some(position);
+        let mut inner = self.lock();
+        inner.mail.fell_behind_at = Some(position);
+        inner.live = false;
     }
 
     /// Tells the stream to close once it has sent what is here. The first cause stands.
     pub(crate) fn close(&self, cause: CloseCause) {
         self.lock().mail.close.get_or_insert(cause);
         self.wake();
+    }
+
+    /// Tells the stream to close at once, whatever it still has to send.
+    pub(crate) fn abort(&self, cause: CloseCause) {
+        self.lock().abort.get_or_insert(cause);
+        self.wake();
+    }
+
+    /// Why the stream is to close at once, if so.
+    pub(crate) fn aborted(&self) -> Option<CloseCause> {
+        self.lock().abort.clone()
+    }
+
+    /// Asks for a sign of life of the client; none if too many ask already. What comes back resolves when there is one, and
+    /// fails when the stream ends before.
+    pub(crate) fn probe(&self) -> Option<oneshot::Receiver<()>> {
+        let (probe, answer) = oneshot::channel();
+        let mut inner = self.lock();
+        inner.probes.retain(|probe| !probe.is_closed());
+        if inner.probes.len() >= MAX_PROBES {
+            return None;
+        }
+        inner.probes.push(probe);
+        inner.asked = false;
+        drop(inner);
+        self.wake();
+        Some(answer)
+    }
+
+    /// Whether the client is to be asked for a sign of life now.
+    pub(crate) fn take_probe(&self) -> bool {
+        let mut inner = self.lock();
+        !inner.probes.is_empty() && !std::mem::replace(&mut inner.asked, true)
+    }
+
+    /// The client gave a sign of life.
+    pub(crate) fn alive(&self) {
+        let probes = std::mem::take(&mut self.lock().probes);
+        for probe in probes {
+            let _ = probe.send(());
+        }
+    }
+
+    /// Whether the dispatcher fills it.
+    pub(crate) fn is_live(&self) -> bool {
+        self.lock().live
+    }
+
+    /// Takes down the last event handed to the socket.
+    pub(crate) fn sent(&self, seq: &str) {
+        self.lock().last_seq = Some(seq.into());
+    }
+
+    /// The `seq` of the last event handed to the socket.
+    pub(crate) fn last_seq(&self) -> Option<Box<str>> {
+        self.lock().last_seq.clone()
     }
 
     /// The stream's route as last told.

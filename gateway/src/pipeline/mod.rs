@@ -12,5 +12,6 @@ mod ring;
 
 pub(crate) use catch_up::{CatchUp, CatchUpContext};
 pub(crate) use dispatcher::{Dispatcher, Pipeline};
-pub(crate) use mailbox::{Letter, Mailbox};
+pub(crate) use log_limit::LogLimit;
+pub(crate) use mailbox::{Letter, Mail, Mailbox};
 pub(crate) use ring::Ring;

@@ -87,16 +87,20 @@ impl Ring {
 
     /// How much of the topic is between `position` and the head, in bytes: records, at their mean size so far.
     pub(crate) fn bytes_behind(&self, position: &Position) -> u64 {
-        let head = self.head.borrow().clone();
         let (records, bytes) = self
             .inner
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .seen;
-        let behind = (0..head.partitions())
-            .map(|p| head.next(p).saturating_sub(position.next(p)))
-            .sum::<u64>();
-        behind.saturating_mul(bytes / records.max(1))
+        self.records_behind(position)
+            .saturating_mul(bytes / records.max(1))
+    }
+
+    /// How many records are between `position` and the head.
+    pub(crate) fn records_behind(&self, position: &Position) -> u64 {
+        let head = self.head.borrow();
+        let behind = |p| head.next(p).saturating_sub(position.next(p));
+        (0..head.partitions()).map(behind).sum()
     }
 
     /// What comes next for a reader at `position`.

@@ -19,6 +19,10 @@ pub(crate) enum CloseCause {
     Revoked,
     /// The subscription was suspended.
     Suspended,
+    /// Another client wants the stream, and this one does not answer.
+    TakenOver,
+    /// The gateway has more streams than its fair share.
+    Shed,
     /// The gateway is shutting down.
     Draining,
     /// `seq_end` has been reached.
@@ -44,7 +48,7 @@ pub(crate) enum CloseCause {
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub(crate) const NAMES: [&'static str; 14] = [
+    pub(crate) const NAMES: [&'static str; 16] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -59,6 +63,8 @@ impl CloseCause {
         "not_utf8",
         "protocol",
         "too_far_behind",
+        "taken_over",
+        "shed",
     ];
 
     /// The name in metrics and logs.
@@ -78,6 +84,8 @@ impl CloseCause {
             Self::NotUtf8 => 11,
             Self::Protocol => 12,
             Self::TooFarBehind { .. } => 13,
+            Self::TakenOver => 14,
+            Self::Shed => 15,
         }]
     }
 
@@ -96,6 +104,15 @@ impl CloseCause {
             Self::Suspended => (
                 CloseCode::Policy,
                 "the subscription is suspended".to_owned(),
+            ),
+            Self::TakenOver => (
+                CloseCode::Policy,
+                "another client connected and this one did not answer a heartbeat".to_owned(),
+            ),
+            Self::Shed => (
+                CloseCode::Restart,
+                "streams are spread over more gateways: connect again with the last seq + 1"
+                    .to_owned(),
             ),
             Self::Draining => (
                 CloseCode::Away,
@@ -146,6 +163,8 @@ mod tests {
             CloseCause::Revoked,
             CloseCause::Suspended,
             CloseCause::Draining,
+            CloseCause::TakenOver,
+            CloseCause::Shed,
             CloseCause::Expired,
             CloseCause::UnexpectedText,
             CloseCause::TooFarBehind {

@@ -2,12 +2,14 @@
 
 mod close;
 mod drain;
+mod probe;
 mod registry;
 mod request;
 mod session;
 
 pub(crate) use close::CloseCause;
 pub(crate) use drain::drain;
+pub use registry::Load;
 pub(crate) use registry::{Claim, Registry};
 pub(crate) use request::{Refusal, StreamRequest};
 pub(crate) use session::{Session, websocket_config};

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_routing::{Route, RouteTable, SubscriptionId};
 
 use super::close::CloseCause;
+use super::probe::probe;
 use super::request::Refusal;
-use crate::pipeline::{Mailbox, Pipeline};
+use crate::fleet::{Held, Probed, Progress};
+use crate::pipeline::{Mailbox, Pipeline, Ring};
+use crate::position::Seq;
 
 /// The open streams of this gateway.
 #[derive(Debug, Default)]
@@ -22,6 +25,19 @@ pub(crate) struct Claim {
     pipeline: Pipeline,
     id: SubscriptionId,
     mailbox: Arc<Mailbox>,
+    /// The right to it among all gateways, if there are others.
+    held: Option<Held>,
+}
+
+/// How many streams a gateway has.
+#[derive(Clone, Debug, Default)]
+pub struct Load(pub(crate) Arc<Registry>);
+
+impl Load {
+    /// Open streams.
+    pub fn streams(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Registry {
@@ -35,7 +51,7 @@ impl Registry {
     ) -> Result<Claim, Refusal> {
         let mut streams = self.lock();
         if streams.contains_key(&route.id) {
-            return Err(Refusal::InUse);
+            return Err(Refusal::InUse { pod: None });
         }
         if streams.len() >= limit {
             return Err(Refusal::busy("this gateway has as many streams as it may"));
@@ -47,6 +63,7 @@ impl Registry {
             pipeline: pipeline.clone(),
             id: route.id.clone(),
             mailbox,
+            held: None,
         })
     }
 
@@ -60,6 +77,43 @@ impl Registry {
     /// The mailboxes of all open streams, in no order.
     pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Finds out whether the client of a stream is still there. One that does not answer loses its stream.
+    pub(crate) async fn probe(&self, id: &SubscriptionId) -> Probed {
+        let mailbox = self.lock().get(id).cloned();
+        match mailbox {
+            Some(mailbox) => probe(&mailbox).await,
+            None => Probed::NotHeld,
+        }
+    }
+
+    /// Closes a stream at once.
+    pub(crate) fn abort(&self, id: &SubscriptionId, cause: &CloseCause) {
+        if let Some(mailbox) = self.lock().get(id) {
+            mailbox.abort(cause.clone());
+        }
+    }
+
+    /// How far a stream has come.
+    pub(crate) fn progress(&self, id: &SubscriptionId, ring: &Ring) -> Option<Progress> {
+        let mailbox = self.lock().get(id).cloned()?;
+        let last_seq = mailbox.last_seq();
+        let behind = |seq: &str| {
+            let head = ring.head();
+            let position = Seq::parse_end(seq, head.partitions()).ok()?;
+            Some(ring.records_behind(&position))
+        };
+        let lag = match (&last_seq, mailbox.is_live()) {
+            (Some(seq), false) => behind(seq).unwrap_or_default(),
+            _ => 0,
+        };
+        Some(Progress { last_seq, lag })
+    }
+
+    /// Some streams, at most this many.
+    pub(crate) fn some(&self, count: usize) -> Vec<Arc<Mailbox>> {
+        self.lock().values().take(count).cloned().collect()
     }
 
     /// Whether a subscription's stream is open.
@@ -78,6 +132,16 @@ impl Registry {
 }
 
 impl Claim {
+    /// Keeps the right to the stream among all gateways, too.
+    pub(crate) fn keep(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// Whether anybody is told how far the stream has come.
+    pub(crate) fn is_told(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Whose stream it is.
     pub(crate) fn id(&self) -> &SubscriptionId {
         &self.id

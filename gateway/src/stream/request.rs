@@ -28,9 +28,17 @@ pub(crate) enum Refusal {
     #[error("the subscription is suspended: set spec.suspended to false to get its events")]
     Suspended,
     #[error(
-        "the subscription has a stream already, and it may have one at a time: close the other one first"
+        "the subscription has a stream already{}, whose client answers, and it may have one at a time: close the other one first",
+        on_pod(pod.as_deref())
     )]
-    InUse,
+    InUse {
+        /// The gateway's pod, if it is another one.
+        pod: Option<String>,
+    },
+    #[error(
+        "the subscription has a stream on gateway {pod}, which cannot be asked now: it is given up in {seconds} s unless it comes back"
+    )]
+    HolderUnreachable { pod: String, seconds: u32 },
     #[error("{parameter}: {reason}")]
     BadPosition {
         parameter: &'static str,
@@ -54,6 +62,10 @@ pub(crate) enum Refusal {
     BadHandshake(&'static str),
 }
 
+fn on_pod(pod: Option<&str>) -> String {
+    pod.map_or_else(String::new, |pod| format!(" on gateway {pod}"))
+}
+
 impl Refusal {
     /// Refused for lack of room. Whoever is refused at the same moment is told to come back at another one.
     pub(crate) fn busy(reason: &'static str) -> Self {
@@ -68,7 +80,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => 401,
             Self::Suspended => 403,
-            Self::InUse => 409,
+            Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) => 400,
             Self::Gone { .. } => 410,
             Self::Unavailable(_) | Self::Busy { .. } => 503,
@@ -80,6 +92,7 @@ impl Refusal {
         match self {
             Self::Unavailable(_) => Some(2),
             Self::Busy { retry_seconds, .. } => Some(*retry_seconds),
+            Self::HolderUnreachable { seconds, .. } => Some(*seconds),
             _ => None,
         }
     }
@@ -89,7 +102,7 @@ impl Refusal {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Suspended => "suspended",
-            Self::InUse => "in_use",
+            Self::InUse { .. } | Self::HolderUnreachable { .. } => "in_use",
             Self::BadPosition { .. } => "bad_position",
             Self::Gone { .. } => "gone",
             Self::Unavailable(_) => "unavailable",

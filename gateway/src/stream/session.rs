@@ -19,9 +19,10 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::close::CloseCause;
 use super::registry::Claim;
+use crate::cursor::Acks;
 use crate::event::{HEARTBEAT, Marker, marker};
 use crate::metrics::Metrics;
-use crate::pipeline::{CatchUp, CatchUpContext, Letter};
+use crate::pipeline::{CatchUp, CatchUpContext, Letter, Mail};
 use crate::position::{Position, Seq};
 use crate::settings::LagLimit;
 
@@ -49,11 +50,14 @@ pub(crate) struct Session<S> {
     pub claim: Claim,
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
+    /// Everything before has been handed to the socket; at first, where the stream starts.
     pub position: Position,
     pub end: Option<Position>,
     /// Tell the client first that events before the start have expired.
     pub gap_marker: bool,
     pub max_lag: LagLimit,
+    /// For a subscription with committed resume.
+    pub acks: Option<Acks>,
 }
 
 /// What is on its way to the socket.
@@ -128,12 +132,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut heartbeat = mailbox.route().heartbeat;
         let mut ticks = ticks(heartbeat.interval_seconds);
         let mut unanswered = 0;
+        let mut events = 0;
+        // Whether there was something to send when the client was last probed.
+        let mut blocked = false;
         loop {
             if outgoing.is_empty() {
                 if let Some(cause) = closing {
                     return cause;
                 }
+                // Before the mailbox is emptied: what the head has passed by now is in there, if the stream is live.
+                let head = self.acks.is_some().then(|| self.context.ring.head());
                 let mail = mailbox.take();
+                if let Some(head) = head {
+                    self.covered(&mail, &head, state.is_live());
+                }
                 if let Some(position) = mail.fell_behind_at {
                     _catching_up = self.catch_up(position);
                     if self.max_lag != LagLimit::default() {
@@ -152,12 +164,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     heartbeat = route.heartbeat;
                     ticks = self::ticks(heartbeat.interval_seconds);
                 }
-                self.count(&outgoing.letters);
+                events += self.count(&outgoing.letters);
                 if closing.is_some() && outgoing.is_empty() {
                     continue;
                 }
             }
-            let idle = outgoing.is_empty();
+            if let Some(cause) = mailbox.aborted() {
+                return cause;
+            }
+            if mailbox.take_probe() {
+                // If it is waiting for space, that it gets some will be a sign of life, too.
+                blocked = !outgoing.is_empty();
+                self.heartbeat(&mut outgoing, events);
+            }
             let happened = tokio::select! {
                 biased;
                 _ = ticks.tick() => {
@@ -165,8 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         return CloseCause::HeartbeatsMissed { missed: unanswered };
                     }
                     unanswered += 1;
-                    self.metrics.heartbeats_sent.inc();
-                    outgoing.letters.push_back(Letter::control(HEARTBEAT));
+                    self.heartbeat(&mut outgoing, events);
                     continue;
                 }
                 () = next_tick(&mut lag_ticks) => {
@@ -176,8 +194,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     continue;
                 }
                 happened = poll_fn(|cx| outgoing.poll(&mut self.socket, cx)) => happened,
-                () = mailbox.woken(), if idle => continue,
+                () = mailbox.woken() => continue,
             };
+            match happened {
+                Happened::Sent if blocked => {
+                    blocked = false;
+                    mailbox.alive();
+                }
+                Happened::Received(_) => mailbox.alive(),
+                _ => (),
+            }
             match happened {
                 Happened::Sent => (),
                 Happened::Received(Message::Text(text)) => {
@@ -185,6 +211,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         return CloseCause::UnexpectedText;
                     }
                     unanswered = 0;
+                    if let Some(acks) = &mut self.acks {
+                        acks.answered();
+                    }
                     self.metrics.heartbeats_answered.inc();
                 }
                 Happened::Received(Message::Binary(_)) => return CloseCause::UnexpectedBinary,
@@ -198,6 +227,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
+    fn heartbeat(&mut self, outgoing: &mut Outgoing, events: u64) {
+        self.metrics.heartbeats_sent.inc();
+        if let Some(acks) = &mut self.acks {
+            acks.heartbeat(&self.position, events);
+        }
+        outgoing.letters.push_back(Letter::control(HEARTBEAT));
+    }
+
     fn catch_up(&self, position: Position) -> Helper {
         let catch_up = CatchUp {
             context: self.context.clone(),
@@ -209,12 +246,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Helper(Some(tokio::spawn(catch_up.run()).abort_handle()))
     }
 
+    /// Moves the stream's position on to what it will have been sent with this mail.
+    fn covered(&mut self, mail: &Mail, head: &Position, is_live: bool) {
+        if let Some(position) = &mail.fell_behind_at {
+            self.position.merge(position);
+        } else if is_live || mail.joined {
+            self.position.merge(head);
+        }
+        // The head moves a moment after the mailboxes are filled: the last event may be beyond it.
+        if let Some(seq) = mail.letters.iter().rev().find_map(Letter::seq)
+            && let Ok(position) = Seq::parse_end(seq, head.partitions())
+        {
+            self.position.merge(&position);
+        }
+    }
+
     /// Why to close, if the next event to send is older, or further from the head, than a stream may be.
     fn too_far_behind(&self, unsent: &VecDeque<Letter>) -> Option<CloseCause> {
         let (letter, taken_ms) = unsent
             .iter()
             .find_map(|letter| Some((letter, letter.timestamp_ms?)))?;
-        let seq = seq_of(&letter.frame)?;
+        let seq = letter.seq()?;
         let old = self.max_lag.age.is_some_and(|age| {
             taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
         });
@@ -228,7 +280,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         })
     }
 
-    fn count(&self, letters: &VecDeque<Letter>) {
+    /// Counts the events among what goes out, tells how many there are, and takes down the last one.
+    fn count(&self, letters: &VecDeque<Letter>) -> u64 {
+        if self.claim.is_told()
+            && let Some(seq) = letters.iter().rev().find_map(Letter::seq)
+        {
+            self.claim.mailbox().sent(seq);
+        }
         let (mut events, mut bytes, mut now) = (0, 0, None);
         for letter in letters {
             let Some(taken_ms) = letter.timestamp_ms else {
@@ -243,6 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         self.metrics.sent.inc_by(events);
         self.metrics.sent_bytes.inc_by(bytes);
+        events
     }
 }
 
@@ -299,12 +358,6 @@ fn is_answer(text: &Utf8Bytes) -> bool {
     matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
 }
 
-/// The sequence number in the frame of an event.
-fn seq_of(frame: &Utf8Bytes) -> Option<&str> {
-    let (_, rest) = frame.split_once(r#"{"seq":""#)?;
-    rest.split_once('"').map(|(seq, _)| seq)
-}
-
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
@@ -351,6 +404,10 @@ impl<'a> StateGauge<'a> {
         };
         gauge.add(1);
         gauge
+    }
+
+    fn is_live(&self) -> bool {
+        self.state == Self::name(true)
     }
 
     fn set(&mut self, live: bool) {

@@ -106,6 +106,11 @@ impl Client {
         }
     }
 
+    /// Answers heartbeats, and drops what comes, for as long as it is polled.
+    pub async fn answering(mut self) {
+        while self.event().await.is_ok() {}
+    }
+
     pub async fn send(&mut self, message: Message) {
         let _ = self.socket.send(message).await;
     }

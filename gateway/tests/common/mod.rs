@@ -102,17 +102,32 @@ impl TestGateway {
     }
 
     pub async fn start_with(topic: Topic, routes: Vec<Route>, settings: Settings) -> Self {
-        Self::start_parts(Arc::new(topic.clone()), topic, routes, settings).await
+        Self::start_parts(
+            Arc::new(topic.clone()),
+            topic,
+            Topic::new(1),
+            routes,
+            settings,
+        )
+        .await
+    }
+
+    /// One of several gateways on the same topics of events and of cursors.
+    pub async fn start_beside(topic: Topic, cursors: Topic, routes: Vec<Route>) -> Self {
+        let events = Arc::new(topic.clone());
+        Self::start_parts(events, topic, cursors, routes, Settings::default()).await
     }
 
     /// On a source of the test's own; `topic` is then of no use.
     pub async fn start_on(events: Arc<dyn EventSource>, routes: Vec<Route>) -> Self {
-        Self::start_parts(events, Topic::new(1), routes, Settings::default()).await
+        let (topic, cursors) = (Topic::new(1), Topic::new(1));
+        Self::start_parts(events, topic, cursors, routes, Settings::default()).await
     }
 
     async fn start_parts(
         events: Arc<dyn EventSource>,
         topic: Topic,
+        cursors: Topic,
         routes: Vec<Route>,
         settings: Settings,
     ) -> Self {
@@ -130,7 +145,9 @@ impl TestGateway {
         let (updates, given) = mpsc::channel(16);
         let parts = Parts {
             events,
+            cursors: Arc::new(cursors),
             config: Box::new(Given(given)),
+            fleet: None,
             admin_extension: None,
         };
         let gateway = Gateway::bind(settings, parts).await.unwrap();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use datastream_gateway::CursorLog;
 use datastream_gateway::source::{Bounds, EventSource, Record, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -206,6 +207,25 @@ impl EventSource for Topic {
         _: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
         async move { Ok(self.open(partition, from)) }.boxed()
+    }
+}
+
+impl CursorLog for Topic {
+    fn ensure(&self) -> BoxFuture<'_, Result<(), SourceError>> {
+        async { self.bounds_now().map(|_| ()) }.boxed()
+    }
+
+    fn append(&self, record: Bytes) -> BoxFuture<'_, Result<(), SourceError>> {
+        async move {
+            self.bounds_now()?;
+            Self::append(self, 0, record);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        64 << 20
     }
 }
 

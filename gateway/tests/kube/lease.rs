@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_gateway::config::{ConfigStore, ConfigUpdate, LeaseKeeper};
-use datastream_routing::object::{COMPONENT, GROUP, HELD, READY, encode_held};
+use datastream_gateway::Load;
+use datastream_gateway::config::{ConfigStore, ConfigUpdate};
+use datastream_gateway::fleet::KubeFleet;
+use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{Bucket, BucketHash, BucketId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -35,8 +37,10 @@ impl Kept {
         let store = Arc::new(ConfigStore::new());
         let (ready, receiver) = watch::channel(false);
         let cancel = CancellationToken::new();
-        let keeper = LeaseKeeper::new(api.client(), "ds", "default", "gw-0");
-        let keeper = tokio::spawn(keeper.run(store.clone(), receiver, cancel.clone()));
+        let fleet = KubeFleet::new(api.client(), "ds", "default", "gw-0", 0);
+        let keeper = fleet.lease_keeper(Some("10.0.0.7:9090".to_owned()));
+        let load = Load::default();
+        let keeper = tokio::spawn(keeper.run(store.clone(), receiver, load, cancel.clone()));
         Self {
             api,
             store,
@@ -92,7 +96,11 @@ async fn nothing_is_acknowledged_before_the_routes_are_complete() {
         first.body["metadata"]["labels"],
         json!({COMPONENT: "gateway", GROUP: "default"})
     );
-    assert_eq!(first.body["spec"]["holderIdentity"], "gw-0");
+    assert_eq!(*annotation(first, STREAMS), "0");
+    assert_eq!(*annotation(first, PEER), "10.0.0.7:9090");
+    // A pod that starts again under the same name is somebody else.
+    let holder = first.body["spec"]["holderIdentity"].as_str().unwrap();
+    assert!(holder.starts_with("gw-0_"), "{holder}");
     assert_eq!(first.body["spec"]["leaseDurationSeconds"], 15);
 }
 

@@ -54,6 +54,8 @@ pub enum Synced {
     Objects = 4,
     /// The Leases of the gateways.
     Gateways = 8,
+    /// The claims of streams.
+    Claims = 16,
 }
 
 /// A routing object to write.
@@ -213,7 +215,7 @@ impl Board {
 
     /// Whether everything has been listed once.
     pub fn is_complete(&self) -> bool {
-        self.synced == 15
+        self.synced == 31
     }
 
     fn is_synced(&self, kind: Synced) -> bool {
@@ -412,6 +414,7 @@ mod tests {
             Synced::Keys,
             Synced::Objects,
             Synced::Gateways,
+            Synced::Claims,
         ] {
             board.synced(kind);
         }

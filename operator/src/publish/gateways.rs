@@ -1,18 +1,14 @@
 //! Which gateways live and what they hold, from their Leases.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use datastream_routing::object::{HELD, READY, decode_held};
 use datastream_routing::{BucketHash, BucketId};
+use datastream_service::lease::Freshness;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
-
-/// For a Lease that does not say.
-const DEFAULT_SECONDS: i32 = 15;
 
 /// Whose status may be different now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +24,13 @@ pub enum Affected {
 /// One gateway.
 #[derive(Debug)]
 struct Gateway {
-    renewed: Option<MicroTime>,
-    /// When it is taken for dead unless its Lease is renewed.
-    expires: Instant,
+    freshness: Freshness,
     /// Ready, and its Lease is fresh.
     counted: bool,
     buckets: BTreeMap<BucketId, BucketHash>,
 }
 
 /// The gateways of a group.
-///
-/// A Lease is fresh for its duration from the moment that its renewal was seen, so that a clock that is off between
-/// nodes does not matter (as in client-go's leader election). Only for the first sight the written time counts.
 #[derive(Debug, Default)]
 pub(super) struct Gateways {
     by_lease: BTreeMap<String, Gateway>,
@@ -49,28 +40,13 @@ impl Gateways {
     /// A Lease as it is now.
     pub(super) fn set(&mut self, lease: &Lease, now: Instant, clock: Timestamp) -> Affected {
         let name = lease.name_any();
-        let spec = lease.spec.as_ref();
-        let renewed = spec.and_then(|s| s.renew_time.clone());
-        let seconds = spec.and_then(|s| s.lease_duration_seconds);
-        let seconds = u64::try_from(seconds.unwrap_or(DEFAULT_SECONDS)).unwrap_or(0);
-        let duration = Duration::from_secs(seconds);
         let before = self.by_lease.remove(&name);
-        let expires = match &before {
-            Some(old) if old.renewed == renewed => old.expires,
-            Some(_) => now + duration,
-            None => {
-                let age = renewed.as_ref().map_or(duration, |r| {
-                    Duration::try_from(clock.duration_since(r.0)).unwrap_or_default()
-                });
-                now + duration.saturating_sub(age)
-            }
-        };
+        let freshness = Freshness::seen(lease, before.as_ref().map(|b| &b.freshness), now, clock);
         let annotations = lease.annotations();
         let ready = annotations.get(READY).is_some_and(|r| r == "true");
         let gateway = Gateway {
-            renewed,
-            expires,
-            counted: ready && expires > now,
+            counted: ready && freshness.is_fresh(now),
+            freshness,
             buckets: annotations
                 .get(HELD)
                 .map(|held| decode_held(held))
@@ -110,7 +86,7 @@ impl Gateways {
     pub(super) fn expire(&mut self, now: Instant) -> Affected {
         let mut affected = Affected::None;
         for gateway in self.by_lease.values_mut() {
-            if gateway.counted && gateway.expires <= now {
+            if gateway.counted && !gateway.freshness.is_fresh(now) {
                 gateway.counted = false;
                 affected = Affected::All;
             }
@@ -121,7 +97,7 @@ impl Gateways {
     /// When [`Gateways::expire`] has something to do next.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         let counted = self.by_lease.values().filter(|g| g.counted);
-        counted.map(|g| g.expires).min()
+        counted.map(|g| g.freshness.expires).min()
     }
 
     /// How many gateways are ready and live.
@@ -143,6 +119,9 @@ impl Gateways {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use k8s_openapi::jiff::SignedDuration;
     use serde_json::json;
 

@@ -1,9 +1,10 @@
-//! The gateway's own Lease: that it lives, whether it is ready, and the hash of every bucket that it serves.
+//! The gateway's own Lease: that it lives, whether it is ready, the hash of every bucket that it serves, how many streams it
+//! has, and where other gateways can ask it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_routing::object::{COMPONENT, GROUP, HELD, READY, encode_held};
+use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -13,10 +14,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigState, ConfigStore};
+use super::claim::Claimant;
+use super::in_time;
+use crate::config::{ConfigState, ConfigStore};
+use crate::stream::Load;
 
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-const LEASE_SECONDS: i32 = 15;
+/// For how long the others take this gateway for living after a renewal.
+pub(super) const LEASE_SECONDS: i32 = 15;
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(500);
@@ -27,25 +32,32 @@ const FIELD_MANAGER: &str = "datastream-gateway";
 pub struct LeaseKeeper {
     leases: Api<Lease>,
     name: String,
-    group: String,
-    pod: String,
+    me: Claimant,
+    peer: Option<String>,
+    /// Told when the Lease was last written.
+    renewed: watch::Sender<Option<Instant>>,
+}
+
+/// The name of the Lease of the gateway in this pod.
+pub(super) fn lease_name(pod: &str) -> String {
+    format!("datastream-gateway-{pod}")
 }
 
 impl LeaseKeeper {
-    /// The Lease of `pod`, a gateway of `group` in `namespace`.
-    pub fn new(
+    /// The Lease of this gateway in `namespace`; `renewed` is told of every renewal.
+    pub(super) fn new(
         client: Client,
         namespace: &str,
-        group: impl Into<String>,
-        pod: impl Into<String>,
+        me: Claimant,
+        peer: Option<String>,
+        renewed: watch::Sender<Option<Instant>>,
     ) -> Self {
-        let pod = pod.into();
-        let name = format!("datastream-gateway-{pod}");
         Self {
             leases: Api::namespaced(client, namespace),
-            name,
-            group: group.into(),
-            pod,
+            name: lease_name(&me.pod),
+            me,
+            peer,
+            renewed,
         }
     }
 
@@ -55,6 +67,7 @@ impl LeaseKeeper {
         self,
         store: Arc<ConfigStore>,
         mut ready: watch::Receiver<bool>,
+        load: Load,
         cancel: CancellationToken,
     ) {
         let mut changes = store.subscribe();
@@ -67,7 +80,7 @@ impl LeaseKeeper {
         loop {
             let state = changes.borrow_and_update().clone();
             let is_ready = *ready.borrow_and_update();
-            let written = self.write(&state, is_ready).await;
+            let written = self.write(&state, is_ready, load.streams()).await;
             let pause = if written.is_ok() { RENEW_EVERY } else { RETRY };
             match written {
                 Err(error) if !failing => {
@@ -75,7 +88,10 @@ impl LeaseKeeper {
                     failing = true;
                 }
                 Err(_) => (),
-                Ok(()) => failing = false,
+                Ok(()) => {
+                    failing = false;
+                    self.renewed.send_replace(Some(Instant::now()));
+                }
             }
             let next = Instant::now() + pause;
             tokio::select! {
@@ -102,7 +118,7 @@ impl LeaseKeeper {
         }
     }
 
-    async fn write(&self, state: &ConfigState, ready: bool) -> kube::Result<()> {
+    async fn write(&self, state: &ConfigState, ready: bool, streams: usize) -> kube::Result<()> {
         // The wire form of MicroTime: RFC 3339 with microseconds.
         let now = Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
@@ -112,26 +128,23 @@ impl LeaseKeeper {
             "kind": "Lease",
             "metadata": {
                 "name": self.name,
-                "labels": { COMPONENT: "gateway", GROUP: self.group },
+                "labels": { COMPONENT: "gateway", GROUP: self.me.group },
                 "annotations": {
                     HELD: encode_held(&state.held),
                     READY: ready.to_string(),
+                    STREAMS: streams.to_string(),
+                    PEER: self.peer,
                 },
             },
             "spec": {
-                "holderIdentity": self.pod,
+                "holderIdentity": self.me.holder,
                 "leaseDurationSeconds": LEASE_SECONDS,
                 "renewTime": now,
             },
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        timeout(
-            RENEW_EVERY,
-            self.leases
-                .patch(&self.name, &params, &Patch::Apply(&lease)),
-        )
-        .await
-        .map_err(|_| kube::Error::Service("the API server did not answer in time".into()))?
-        .map(|_| ())
+        let patch = Patch::Apply(&lease);
+        let write = self.leases.patch(&self.name, &params, &patch);
+        in_time(write).await.map(|_| ())
     }
 }

@@ -1,5 +1,7 @@
-//! The Fluvio client, kept behind this one file (see `docs/decisions/0004-reading-fluvio.md` for what it does and
+//! The Fluvio client, kept in this one folder (see `docs/decisions/0004-reading-fluvio.md` for what it does and
 //! does not promise). Every connect and request is under a timeout; after any error the connection is made anew.
+
+mod cursors;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use fluvio::{Fluvio, FluvioConfig, FluvioError, Isolation, Offset};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::timeout;
+
+pub use cursors::FluvioCursorLog;
 
 use super::{Bounds, EventSource, Record, RecordStream, SourceError};
 

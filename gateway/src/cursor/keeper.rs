@@ -1,0 +1,348 @@
+//! Reads the cursors topic, and writes to it what was acknowledged: batched, one write at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Clock};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::record::{CursorRecord, MAX_CURSORS};
+use super::table::{MaxAge, Table};
+use super::{CursorKey, CursorLog};
+use crate::config::ConfigStore;
+use crate::metrics::Metrics;
+use crate::pipeline::LogLimit;
+use crate::position::Position;
+use crate::source::{Batch, EventSource, SourceError, SourceStatus, Tail, first_bounds, monitor};
+
+/// What moves within this time is written together.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How long a client that connects may wait for the cursors.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often old cursors are looked for.
+const LOOK: Duration = Duration::from_mins(1);
+/// Cursors are written again after this time even if nothing drives them out, in case the topic is bounded by time.
+const MAX_AGE_MS: i64 = 24 * 3600 * 1000;
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Batches that may wait to be taken in.
+const BATCHES: usize = 8;
+
+/// The topic did not say in time where the stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the committed position cannot be read from the cursors topic: try again shortly, or connect with seq_start"
+)]
+pub(crate) struct CursorsUnavailable;
+
+/// The way to the cursors, for streams.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    /// Held for look-ups and merges, never across an await.
+    state: Mutex<State>,
+    /// There is something to write.
+    wanted: Notify,
+    /// The last barrier of this process that came back from the topic.
+    seen: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    table: Table,
+    /// Acknowledged and not yet written. At most one per subscription.
+    moved: HashMap<CursorKey, Position>,
+    /// The number that the next barrier will have, and whether somebody waits for it.
+    next_barrier: u64,
+    barrier_wanted: bool,
+    used: bool,
+}
+
+impl Cursors {
+    /// Where the stream of a subscription goes on: what was committed on any gateway before this call. None: nowhere yet.
+    pub(crate) async fn resume(
+        &self,
+        key: &CursorKey,
+    ) -> Result<Option<Position>, CursorsUnavailable> {
+        self.barrier().await?;
+        Ok(self.lock().table.get(key).cloned())
+    }
+
+    /// Puts a first cursor where a stream starts, and waits until it is stored.
+    pub(crate) async fn start(
+        &self,
+        key: &CursorKey,
+        position: &Position,
+    ) -> Result<(), CursorsUnavailable> {
+        self.acknowledge(key, position);
+        self.barrier().await
+    }
+
+    /// Moves a cursor on; it is written within a moment.
+    pub(crate) fn acknowledge(&self, key: &CursorKey, position: &Position) {
+        let mut state = self.lock();
+        state.used = true;
+        if state
+            .table
+            .get(key)
+            .is_some_and(|stored| stored.covers(position))
+        {
+            return;
+        }
+        match state.moved.get_mut(key) {
+            Some(moved) => moved.merge(position),
+            None => {
+                state.moved.insert(key.clone(), position.clone());
+            }
+        }
+        drop(state);
+        self.wanted.notify_one();
+    }
+
+    /// Whether anything was ever acknowledged here: if not, there is nothing to wait for in the end.
+    pub(crate) fn is_used(&self) -> bool {
+        self.lock().used
+    }
+
+    /// Waits until everything that was acknowledged here, or stored by anybody, before this call is in the table.
+    pub(crate) async fn barrier(&self) -> Result<(), CursorsUnavailable> {
+        let number = {
+            let mut state = self.lock();
+            state.barrier_wanted = true;
+            state.next_barrier
+        };
+        self.wanted.notify_one();
+        let mut seen = self.seen.subscribe();
+        let reached = seen.wait_for(|seen| *seen >= number);
+        match timeout(PATIENCE, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(CursorsUnavailable),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Owns the reading and the writing.
+pub(crate) struct Keeper {
+    log: Arc<dyn CursorLog>,
+    config: Arc<ConfigStore>,
+    metrics: Arc<Metrics>,
+    cursors: Arc<Cursors>,
+    /// Who writes, in records: another one with every start of a gateway.
+    writer: String,
+}
+
+impl Keeper {
+    /// A keeper, and the way to it.
+    pub(crate) fn new(
+        log: Arc<dyn CursorLog>,
+        config: Arc<ConfigStore>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Arc<Cursors>) {
+        let cursors = Arc::new(Cursors {
+            state: Mutex::new(State {
+                table: Table::default(),
+                moved: HashMap::new(),
+                next_barrier: 1,
+                barrier_wanted: false,
+                used: false,
+            }),
+            wanted: Notify::new(),
+            seen: watch::Sender::new(0),
+        });
+        let keeper = Self {
+            log,
+            config,
+            metrics,
+            cursors: cursors.clone(),
+            writer: format!("{:016x}", rand::random::<u64>()),
+        };
+        (keeper, cursors)
+    }
+
+    /// Runs for as long as the gateway does. Only streams with `resume: Committed` need what it does, so an outage of
+    /// the topic is waited out.
+    ///
+    /// # Errors
+    /// A part of it that ended.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        self.ensure().await;
+        let source: Arc<dyn EventSource> = self.log.clone();
+        let status = Arc::new(SourceStatus::default());
+        let bounds = first_bounds(&source, &status).await;
+        anyhow::ensure!(
+            bounds.len() == 1,
+            "{} has {} partitions, but cursors need exactly one: delete it, or name another with --cursors-topic",
+            self.log.describe(),
+            bounds.len()
+        );
+        let (out, batches) = mpsc::channel(BATCHES);
+        let tail = Tail {
+            source: source.clone(),
+            status: status.clone(),
+            partition: 0,
+            next: bounds[0].start,
+            out,
+        };
+        tokio::select! {
+            () = tail.run() => anyhow::bail!("the reader of the cursors topic ended"),
+            result = monitor(source, status) => result,
+            () = self.read(batches) => anyhow::bail!("the cursors topic ended"),
+            () = self.write() => Ok(()),
+            () = self.look() => Ok(()),
+        }
+    }
+
+    async fn ensure(&self) {
+        let mut backoff = BACKOFF_MIN;
+        while let Err(error) = self.log.ensure().await {
+            tracing::warn!(%error, "cannot make the cursors topic; trying again");
+            sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    async fn read(&self, mut batches: mpsc::Receiver<Batch>) {
+        let mut limit = LogLimit::default();
+        while let Some(batch) = batches.recv().await {
+            let mut seen = None;
+            let mut state = self.cursors.lock();
+            for record in batch.records {
+                let decoded = CursorRecord::decode(&record.value).inspect_err(|error| {
+                    self.metrics.cursor_errors.inc();
+                    if let Some(held_back) = limit.admit(Clock::now()) {
+                        tracing::warn!(offset = record.offset, %error, held_back, "record of the cursors topic skipped");
+                    }
+                });
+                let decoded = decoded.unwrap_or_default();
+                let bytes = record.value.len() as u64;
+                state
+                    .table
+                    .apply(decoded.cursors, bytes, record.timestamp_ms);
+                if decoded.writer == self.writer {
+                    seen = seen.max(decoded.barrier);
+                }
+            }
+            state.table.forget(self.log.kept_bytes());
+            self.metrics.cursors.set(state.table.len() as i64);
+            drop(state);
+            if let Some(number) = seen {
+                self.cursors.seen.send_replace(number);
+            }
+        }
+    }
+
+    async fn write(&self) {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            self.cursors.wanted.notified().await;
+            if !self.cursors.lock().barrier_wanted {
+                // Unless somebody waits, more may come.
+                tokio::select! {
+                    () = sleep(SETTLE) => (),
+                    () = self.barrier_wanted() => (),
+                }
+            }
+            let (moved, barrier) = self.take();
+            if let Err((error, moved)) = self.append(moved, barrier).await {
+                tracing::warn!(%error, "cannot write cursors; trying again");
+                self.metrics.cursor_errors.inc();
+                self.put_back(moved, barrier.is_some());
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF_MAX);
+            } else {
+                backoff = BACKOFF_MIN;
+            }
+        }
+    }
+
+    async fn barrier_wanted(&self) {
+        while !self.cursors.lock().barrier_wanted {
+            self.cursors.wanted.notified().await;
+        }
+    }
+
+    /// What is to be written now.
+    fn take(&self) -> (Vec<(CursorKey, Position)>, Option<u64>) {
+        let mut state = self.cursors.lock();
+        let moved = std::mem::take(&mut state.moved).into_iter().collect();
+        let barrier = state.barrier_wanted.then_some(state.next_barrier);
+        if barrier.is_some() {
+            state.barrier_wanted = false;
+            state.next_barrier += 1;
+        }
+        (moved, barrier)
+    }
+
+    /// Writes in records of bounded size, the barrier in the last one. What was not written comes back.
+    async fn append(
+        &self,
+        mut moved: Vec<(CursorKey, Position)>,
+        barrier: Option<u64>,
+    ) -> Result<(), (SourceError, Vec<(CursorKey, Position)>)> {
+        while !moved.is_empty() || barrier.is_some() {
+            let rest = moved.split_off(moved.len().min(MAX_CURSORS));
+            let last = rest.is_empty();
+            let record = CursorRecord {
+                writer: self.writer.clone(),
+                barrier: barrier.filter(|_| last),
+                cursors: moved.clone(),
+            };
+            if let Err(error) = self.log.append(record.encode()).await {
+                moved.extend(rest);
+                return Err((error, moved));
+            }
+            self.metrics.cursors_written.inc_by(moved.len() as u64);
+            if last {
+                break;
+            }
+            moved = rest;
+        }
+        Ok(())
+    }
+
+    fn put_back(&self, moved: Vec<(CursorKey, Position)>, barrier: bool) {
+        let mut state = self.cursors.lock();
+        for (key, position) in moved {
+            match state.moved.get_mut(&key) {
+                Some(newer) => newer.merge(&position),
+                None => {
+                    state.moved.insert(key, position);
+                }
+            }
+        }
+        // Those who wait for the number that was lost are content with a later one.
+        state.barrier_wanted |= barrier;
+        drop(state);
+        self.cursors.wanted.notify_one();
+    }
+
+    /// Writes old cursors again before the topic drops them. Every gateway would: a random bound makes it most often one.
+    async fn look(&self) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if !self.config.state().synced {
+                continue;
+            }
+            let jitter = rand::random_range(1.0..1.5);
+            let age = MaxAge {
+                bytes: (self.log.kept_bytes() as f64 / 4.0 * jitter) as u64,
+                ms: (MAX_AGE_MS as f64 * jitter) as i64,
+            };
+            let table = self.config.table();
+            let lives = |key: &CursorKey| table.by_id(&key.id).is_some_and(|r| r.uid == key.uid);
+            let now = Timestamp::now().as_millisecond();
+            let due = self.cursors.lock().table.due(age, now, lives);
+            if !due.is_empty() {
+                tracing::info!(cursors = due.len(), "writing old cursors again");
+                self.put_back(due, false);
+            }
+        }
+    }
+}

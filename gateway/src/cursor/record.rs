@@ -1,0 +1,137 @@
+//! What a record of the cursors topic says, as JSON.
+
+use bytes::Bytes;
+use datastream_routing::SubscriptionId;
+use serde::{Deserialize, Serialize};
+
+use super::CursorKey;
+use crate::position::Position;
+
+/// The version of the format. Records of a later one are skipped by this reader.
+const VERSION: u32 = 1;
+/// Cursors in one record: with 16 partitions and long names, still well below what a topic takes (1 MiB).
+pub(super) const MAX_CURSORS: usize = 512;
+
+/// One record: cursors that moved, and perhaps a barrier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CursorRecord {
+    /// The gateway process that wrote it.
+    pub writer: String,
+    /// Every request for a barrier of this writer up to this number: who sees it has seen all that was written before.
+    pub barrier: Option<u64>,
+    /// Where the streams of subscriptions go on.
+    pub cursors: Vec<(CursorKey, Position)>,
+}
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecordError {
+    #[error("it is no JSON of a cursor record: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("it has format version {0}, and this gateway knows {VERSION}")]
+    Version(u32),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    version: u32,
+    writer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    barrier: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cursors: Vec<WireCursor>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCursor {
+    #[serde(flatten)]
+    id: SubscriptionId,
+    uid: String,
+    /// The next offset of every partition.
+    next: Vec<u64>,
+}
+
+impl CursorRecord {
+    /// The bytes of the record.
+    pub(super) fn encode(self) -> Bytes {
+        let cursor = |(key, position): (CursorKey, Position)| WireCursor {
+            id: key.id,
+            uid: key.uid,
+            next: position.offsets().to_vec(),
+        };
+        let wire = Wire {
+            version: VERSION,
+            writer: self.writer,
+            barrier: self.barrier,
+            cursors: self.cursors.into_iter().map(cursor).collect(),
+        };
+        // Strings and numbers only: this cannot fail, and an empty record says nothing.
+        serde_json::to_vec(&wire).unwrap_or_default().into()
+    }
+
+    /// Reads a record.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let Versioned { version } = serde_json::from_slice(bytes)?;
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let wire: Wire = serde_json::from_slice(bytes)?;
+        let cursor = |c: WireCursor| {
+            let key = CursorKey {
+                id: c.id,
+                uid: c.uid,
+            };
+            (key, Position::new(c.next))
+        };
+        Ok(Self {
+            writer: wire.writer,
+            barrier: wire.barrier,
+            cursors: wire.cursors.into_iter().map(cursor).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cursor() -> impl Strategy<Value = (CursorKey, Position)> {
+        (
+            "[a-z]{1,8}",
+            "\\PC{0,8}",
+            "\\PC{0,8}",
+            vec(any::<u64>(), 1..17),
+        )
+            .prop_map(|(namespace, name, uid, next)| {
+                let id = SubscriptionId::new(namespace, name);
+                (CursorKey { id, uid }, Position::new(next))
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(writer in "\\PC{0,8}", barrier: Option<u64>, cursors in vec(cursor(), 0..20)) {
+            let record = CursorRecord { writer, barrier, cursors };
+            prop_assert_eq!(CursorRecord::decode(&record.clone().encode()).unwrap(), record);
+        }
+
+        #[test]
+        fn any_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = CursorRecord::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn later_versions_are_refused_by_their_number() {
+        let error = CursorRecord::decode(br#"{"version":2,"anything":[]}"#).unwrap_err();
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+}

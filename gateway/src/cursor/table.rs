@@ -1,0 +1,158 @@
+//! The cursors as the topic says, and which of them have to be written again before the topic drops them.
+
+use std::collections::HashMap;
+
+use super::CursorKey;
+use crate::position::Position;
+
+/// Every cursor that is in the topic. Plain data, no I/O.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    cursors: HashMap<CursorKey, Entry>,
+    /// Bytes of the records read so far.
+    read_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    position: Position,
+    /// Where its newest record ends, in bytes read.
+    at_bytes: u64,
+    /// When the broker took that record, in milliseconds since 1970.
+    at_ms: i64,
+}
+
+/// How old a cursor may become before it is written again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxAge {
+    /// Bytes of records that came after it.
+    pub bytes: u64,
+    /// Time since its record was taken, in milliseconds.
+    pub ms: i64,
+}
+
+impl Table {
+    /// Takes in a record of this many bytes, taken at `at_ms`. A cursor never moves back: who replays old events and
+    /// answers heartbeats meanwhile does not lose what was acknowledged before.
+    pub(super) fn apply(&mut self, cursors: Vec<(CursorKey, Position)>, bytes: u64, at_ms: i64) {
+        self.read_bytes += bytes;
+        for (key, position) in cursors {
+            let entry = self.cursors.entry(key).or_insert_with(|| Entry {
+                position: Position::start(position.partitions()),
+                at_bytes: 0,
+                at_ms: 0,
+            });
+            if position.partitions() > entry.position.partitions() {
+                let before = std::mem::replace(&mut entry.position, position);
+                entry.position.merge(&before);
+            } else {
+                entry.position.merge(&position);
+            }
+            (entry.at_bytes, entry.at_ms) = (self.read_bytes, at_ms);
+        }
+    }
+
+    /// Where this subscription's stream goes on.
+    pub(super) fn get(&self, key: &CursorKey) -> Option<&Position> {
+        self.cursors.get(key).map(|entry| &entry.position)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// The cursors of subscriptions that `lives` and whose records are older than `age`, to be written again.
+    pub(super) fn due(
+        &self,
+        age: MaxAge,
+        now_ms: i64,
+        lives: impl Fn(&CursorKey) -> bool,
+    ) -> Vec<(CursorKey, Position)> {
+        let old = self.cursors.iter().filter(|(key, entry)| {
+            (self.read_bytes - entry.at_bytes > age.bytes || now_ms - entry.at_ms > age.ms)
+                && lives(key)
+        });
+        old.map(|(key, entry)| (key.clone(), entry.position.clone()))
+            .collect()
+    }
+
+    /// Forgets what the topic has dropped: cursors with more than this many bytes after them.
+    pub(super) fn forget(&mut self, kept_bytes: u64) {
+        let read_bytes = self.read_bytes;
+        self.cursors
+            .retain(|_, entry| read_bytes - entry.at_bytes <= kept_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datastream_routing::SubscriptionId;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(name: &str) -> CursorKey {
+        CursorKey {
+            id: SubscriptionId::new("team", name),
+            uid: "u".to_owned(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_never_moves_back_whatever_is_written(written in vec(vec(0..100_u64, 1..4), 1..40)) {
+            let mut table = Table::default();
+            let mut before = Position::start(1);
+            for next in written {
+                let position = Position::new(next);
+                table.apply(vec![(key("a"), position.clone())], 10, 0);
+                let now = table.get(&key("a")).unwrap().clone();
+                prop_assert!(now.covers(&before) && now.covers(&position));
+                before = now;
+            }
+        }
+
+        /// Whoever writes again what is due keeps every cursor within what the topic keeps.
+        #[test]
+        fn what_is_written_again_when_due_is_never_dropped(moves in vec(0..5_usize, 1..200)) {
+            const KEPT: u64 = 400;
+            let age = MaxAge { bytes: KEPT / 4, ms: i64::MAX };
+            let mut table = Table::default();
+            let names = ["a", "b", "c", "d", "e"];
+            for name in names {
+                table.apply(vec![(key(name), Position::new([7]))], 10, 0);
+            }
+            for name in moves {
+                table.apply(vec![(key(names[name]), Position::new([7]))], 10, 0);
+                for cursor in table.due(age, 0, |_| true) {
+                    table.apply(vec![cursor], 10, 0);
+                }
+                table.forget(KEPT);
+                prop_assert_eq!(table.len(), names.len());
+            }
+        }
+    }
+
+    #[test]
+    fn old_cursors_of_subscriptions_that_live_are_due() {
+        let mut table = Table::default();
+        table.apply(vec![(key("a"), Position::new([1]))], 10, 1000);
+        table.apply(vec![(key("b"), Position::new([2]))], 10, 5000);
+        let due = |bytes, ms| {
+            let mut due = table.due(MaxAge { bytes, ms }, 6000, |k| k.id.name != "gone");
+            due.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+            due.into_iter().map(|(k, _)| k.id.name).collect::<Vec<_>>()
+        };
+        assert_eq!(due(100, 10_000), Vec::<String>::new());
+        assert_eq!(due(5, 10_000), ["a"]);
+        assert_eq!(due(100, 4000), ["a"]);
+        assert_eq!(due(100, 500), ["a", "b"]);
+        assert!(
+            table
+                .due(MaxAge { bytes: 0, ms: 0 }, 6000, |_| false)
+                .is_empty()
+        );
+    }
+}

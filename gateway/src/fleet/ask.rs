@@ -1,0 +1,81 @@
+//! Asking another gateway whether the client of a stream that it serves is still there.
+
+use std::time::Duration;
+
+use datastream_routing::SubscriptionId;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Where a gateway's admin listener is asked; the subscription is in the query, `subscription=NAMESPACE/NAME`.
+pub(crate) const PROBE_PATH: &str = "/streams/probe";
+/// How long another gateway may take to accept the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it may take to answer: its client has 5 s to answer a heartbeat.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+const MAX_ANSWER: usize = 4 << 10;
+
+/// What became of the client of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Probed {
+    /// It answers.
+    Answers,
+    /// It did not answer in time: its stream was closed.
+    Silent,
+    /// There is no such stream there.
+    NotHeld,
+}
+
+/// The body of the answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ProbeReport {
+    /// What became of the client.
+    pub client: Probed,
+}
+
+/// Asks the gateway whose admin listener is at `address`.
+///
+/// # Errors
+/// It cannot be reached, or says something else.
+pub(super) async fn ask(address: &str, id: &SubscriptionId) -> anyhow::Result<Probed> {
+    let socket = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
+    timeout(ANSWER_TIMEOUT, request(socket, address, id)).await?
+}
+
+async fn request(socket: TcpStream, address: &str, id: &SubscriptionId) -> anyhow::Result<Probed> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("subscription", &id.to_string())
+        .finish();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("{PROBE_PATH}?{query}"))
+        .header(HOST, address)
+        .body(Empty::<Bytes>::new())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        anyhow::ensure!(
+            response.status().is_success(),
+            "it answers {}",
+            response.status()
+        );
+        let body = Limited::new(response.into_body(), MAX_ANSWER);
+        let bytes = body.collect().await.map_err(anyhow::Error::from_boxed)?;
+        let report: ProbeReport = serde_json::from_slice(&bytes.to_bytes())?;
+        Ok(report.client)
+    };
+    tokio::select! {
+        answer = answer => answer,
+        result = connection => {
+            result?;
+            anyhow::bail!("it closed the connection")
+        }
+    }
+}

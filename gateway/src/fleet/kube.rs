@@ -1,0 +1,368 @@
+//! Claims of streams as Leases in Kubernetes: written when a client connects and when it has gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use datastream_routing::SubscriptionId;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use super::ask::{Probed, ask};
+use super::claim::{Claimant, Progress, holder, pod};
+use super::lease::LeaseKeeper;
+use super::peers::{Peers, read};
+use super::{in_time, release, report, shed};
+use crate::pipeline::Ring;
+use crate::stream::Registry;
+
+/// Requests for claims that are on their way to the API server at once.
+const REQUESTS: usize = 64;
+/// Looks at a claim that changes under our eyes before the client is told to come again.
+const ATTEMPTS: usize = 4;
+/// How long a client waits for this gateway's own Lease, without which its claims would count for nothing.
+const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last releases may take when the gateway ends.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
+const SURELY_OURS: Duration = Duration::from_secs(10);
+
+/// Why a stream cannot be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Another gateway serves it, and its client answers.
+    Elsewhere {
+        /// That gateway's pod.
+        pod: String,
+    },
+    /// Another gateway serves it that cannot be asked now, and that is given up if it stays away.
+    Unreachable {
+        /// That gateway's pod.
+        pod: String,
+        /// When it will have been given up, in seconds.
+        seconds: u32,
+    },
+    /// Too many claim it at once.
+    Contended,
+}
+
+/// The claims of one gateway, and what it knows of the others.
+pub struct KubeFleet {
+    pub(super) leases: Api<Lease>,
+    pub(super) me: Claimant,
+    pub(super) peers: Peers,
+    /// When this gateway's own Lease was last renewed, as its keeper tells.
+    pub(super) renewed: watch::Sender<Option<Instant>>,
+    /// Held for look-ups only, never across an await.
+    state: Mutex<State>,
+    /// There is something to release.
+    pub(super) released: Notify,
+    requests: Semaphore,
+    client: Client,
+    namespace: String,
+    shed_per_second: u32,
+}
+
+#[derive(Default)]
+struct State {
+    held: HashMap<SubscriptionId, Claimed>,
+    /// Claims whose streams have ended, by subscription, with the version to delete.
+    released: HashMap<SubscriptionId, String>,
+}
+
+/// A claim that this gateway holds.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub uid: String,
+    /// The version of the Lease as we wrote it; absent while the API server could not be reached to write it.
+    pub version: Option<String>,
+    /// What was told last, and when.
+    pub told: Option<(Progress, Instant)>,
+}
+
+/// The right to a stream among all gateways; dropping it gives it back.
+pub(crate) struct Held {
+    fleet: Arc<KubeFleet>,
+    id: SubscriptionId,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Held").field(&self.id).finish()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.fleet.lock();
+        if let Some(version) = state.held.remove(&self.id).and_then(|c| c.version) {
+            state.released.insert(self.id.clone(), version);
+            drop(state);
+            self.fleet.released.notify_one();
+        }
+    }
+}
+
+/// What a look at the API server said.
+enum Attempt {
+    Done(Option<String>),
+    Again,
+}
+
+impl KubeFleet {
+    /// The fleet of `group` in `namespace`, seen from `pod`. `shed_per_second` streams above the fair share are closed a second.
+    pub fn new(
+        client: Client,
+        namespace: impl Into<String>,
+        group: &str,
+        pod: &str,
+        shed_per_second: u32,
+    ) -> Arc<Self> {
+        let namespace = namespace.into();
+        Arc::new(Self {
+            leases: Api::namespaced(client.clone(), &namespace),
+            me: Claimant::new(group, pod),
+            peers: Peers::default(),
+            renewed: watch::Sender::new(None),
+            state: Mutex::default(),
+            released: Notify::new(),
+            requests: Semaphore::new(REQUESTS),
+            client,
+            namespace,
+            shed_per_second,
+        })
+    }
+
+    /// The keeper of this gateway's own Lease. Other gateways reach the admin listener at `peer` (HOST:PORT); without it they
+    /// cannot ask this one.
+    pub fn lease_keeper(&self, peer: Option<String>) -> LeaseKeeper {
+        LeaseKeeper::new(
+            self.client.clone(),
+            &self.namespace,
+            self.me.clone(),
+            peer,
+            self.renewed.clone(),
+        )
+    }
+
+    /// Follows the others, releases what has ended, tells how far streams have come, and sheds; until a part ends.
+    ///
+    /// # Errors
+    /// A part of it that ended.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        registry: Arc<Registry>,
+        ring: Arc<Ring>,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            result = self.peers.follow(self.leases.clone(), &self.me.group) => result,
+            () = release::run(&self) => anyhow::bail!("the release of claims ended"),
+            () = report::run(&self, &registry, &ring) => anyhow::bail!("the report of streams ended"),
+            () = shed::run(&self, &registry, self.shed_per_second) => anyhow::bail!("the shedding of streams ended"),
+        }
+    }
+
+    /// Gives back what is still to be given back, when the gateway ends. What fails is found out by those who ask this
+    /// gateway in vain.
+    pub(crate) async fn finish(&self) {
+        if timeout(FINISH_TIMEOUT, release::release_all(self)).await != Ok(true) {
+            tracing::warn!("not every claim of a stream could be released");
+        }
+    }
+
+    /// Claims a subscription's stream. While the API server cannot be reached, the other gateways are asked directly.
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        id: &SubscriptionId,
+        uid: &str,
+    ) -> Result<Held, Taken> {
+        if let Some(version) = self.take_up(id) {
+            return Ok(self.hold(id, uid, Some(version)));
+        }
+        let mut renewed = self.renewed.subscribe();
+        let joined = renewed.wait_for(Option::is_some);
+        let joined = timeout(MEMBERSHIP_TIMEOUT, joined).await.is_ok();
+        // Closed only when the process ends.
+        let _request = self.requests.acquire().await;
+        for _ in 0..ATTEMPTS {
+            let attempt = if joined {
+                self.attempt(id, uid).await
+            } else {
+                Err(Failed::Api(kube::Error::Service(
+                    "this gateway's own Lease is not written yet".into(),
+                )))
+            };
+            match attempt {
+                Ok(Attempt::Done(version)) => return Ok(self.hold(id, uid, version)),
+                Ok(Attempt::Again) => (),
+                Err(Failed::Taken(taken)) => return Err(taken),
+                Err(Failed::Api(error)) => {
+                    tracing::warn!(subscription = %id, %error, "cannot claim the stream; asking the other gateways");
+                    self.ask_all(id).await?;
+                    return Ok(self.hold(id, uid, None));
+                }
+            }
+        }
+        Err(Taken::Contended)
+    }
+
+    /// Gives up a claim that a client of ours has just left, instead of deleting and making it again.
+    fn take_up(&self, id: &SubscriptionId) -> Option<String> {
+        let recent = self
+            .renewed
+            .borrow()
+            .is_some_and(|r| r.elapsed() < SURELY_OURS);
+        recent.then(|| self.lock().released.remove(id)).flatten()
+    }
+
+    fn hold(self: &Arc<Self>, id: &SubscriptionId, uid: &str, version: Option<String>) -> Held {
+        let claimed = Claimed {
+            uid: uid.to_owned(),
+            version,
+            told: None,
+        };
+        self.lock().held.insert(id.clone(), claimed);
+        Held {
+            fleet: self.clone(),
+            id: id.clone(),
+        }
+    }
+
+    async fn attempt(&self, id: &SubscriptionId, uid: &str) -> Result<Attempt, Failed> {
+        let claim = self.me.claim(id, uid, Timestamp::now());
+        match in_time(self.leases.create(&PostParams::default(), &claim)).await {
+            Ok(made) => return Ok(Attempt::Done(made.resource_version())),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => (),
+            Err(error) => return Err(Failed::Api(error)),
+        }
+        let name = self.me.claim_name(id);
+        let Some(found) = in_time(self.leases.get_opt(&name)).await? else {
+            return Ok(Attempt::Again);
+        };
+        if holder(&found).is_some_and(|h| h != self.me.holder) {
+            self.probe_holder(&found, id).await?;
+        }
+        let patch = Patch::Merge(self.me.take_over(&found, uid, Timestamp::now()));
+        let params = PatchParams::default();
+        match in_time(self.leases.patch(&name, &params, &patch)).await {
+            Ok(taken) => Ok(Attempt::Done(taken.resource_version())),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+                Ok(Attempt::Again)
+            }
+            Err(error) => Err(Failed::Api(error)),
+        }
+    }
+
+    /// Whether the claim may be taken over: its holder is dead, or has no such stream, or its client does not answer.
+    async fn probe_holder(&self, found: &Lease, id: &SubscriptionId) -> Result<(), Failed> {
+        let name = holder(found).unwrap_or_default();
+        let pod = pod(found).to_owned();
+        let peer = match self.peers.by_holder(name) {
+            Some(peer) => Some(peer),
+            // It may be so new that the watch has not told of it.
+            None => in_time(self.leases.get_opt(&super::lease::lease_name(&pod)))
+                .await?
+                .and_then(|lease| read(&lease, None))
+                .filter(|peer| peer.holder == name),
+        };
+        let Some(peer) = peer else { return Ok(()) };
+        let asked = match &peer.address {
+            Some(address) => ask(address, id).await,
+            None => Err(anyhow::anyhow!("it does not say where it can be asked")),
+        };
+        match asked {
+            Ok(Probed::Answers) => Err(Failed::Taken(Taken::Elsewhere { pod })),
+            Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
+            Err(error) => {
+                let left = peer
+                    .freshness
+                    .expires
+                    .saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                tracing::info!(subscription = %id, pod, %error, "the holder of the stream cannot be asked");
+                let seconds = u32::try_from(left.as_secs())
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1);
+                Err(Failed::Taken(Taken::Unreachable { pod, seconds }))
+            }
+        }
+    }
+
+    /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
+    /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
+    async fn ask_all(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        let others = self
+            .peers
+            .all()
+            .into_iter()
+            .filter(|p| p.holder != self.me.holder);
+        let asked = others.filter_map(|peer| {
+            let address = peer.address?;
+            let pod = peer
+                .holder
+                .rsplit_once('_')
+                .map_or(peer.holder.as_str(), |(pod, _)| pod)
+                .to_owned();
+            Some(async move { (pod, ask(&address, id).await) })
+        });
+        for (pod, answer) in futures_util::future::join_all(asked).await {
+            if matches!(answer, Ok(Probed::Answers)) {
+                return Err(Taken::Elsewhere { pod });
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy of what is held.
+    pub(super) fn held(&self) -> Vec<(SubscriptionId, Claimed)> {
+        let state = self.lock();
+        state
+            .held
+            .iter()
+            .map(|(id, c)| (id.clone(), c.clone()))
+            .collect()
+    }
+
+    /// Changes what is known of a claim, unless it was given back meanwhile.
+    pub(super) fn update(&self, id: &SubscriptionId, change: impl FnOnce(&mut Claimed)) {
+        if let Some(claimed) = self.lock().held.get_mut(id) {
+            change(claimed);
+        }
+    }
+
+    /// Everything that is to be released, handed over.
+    pub(super) fn take_released(&self) -> HashMap<SubscriptionId, String> {
+        std::mem::take(&mut self.lock().released)
+    }
+
+    /// A claim that could not be released.
+    pub(super) fn put_back(&self, id: SubscriptionId, version: String) {
+        let mut state = self.lock();
+        if !state.held.contains_key(&id) {
+            state.released.entry(id).or_insert(version);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why an attempt failed.
+enum Failed {
+    Taken(Taken),
+    /// The API server cannot be reached, or does not do what it is asked.
+    Api(kube::Error),
+}
+
+impl From<kube::Error> for Failed {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}

@@ -1,0 +1,101 @@
+//! The other gateways, as their Leases tell.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datastream_routing::object::{PEER, READY, STREAMS, selector};
+use datastream_service::lease::Freshness;
+use datastream_service::watch::{Change, Listing};
+use futures_util::StreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher;
+use kube::{Api, ResourceExt as _};
+use tokio::time::Instant;
+
+use super::claim::holder;
+
+/// One gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The process, as claims name it.
+    pub holder: String,
+    /// Where it can be asked, HOST:PORT; absent if it did not say.
+    pub address: Option<String>,
+    /// How many streams it has, as of its last renewal.
+    pub streams: u64,
+    /// Whether it takes streams.
+    pub ready: bool,
+    /// Until when it counts.
+    pub freshness: Freshness,
+}
+
+/// What is known of all gateways of the group, this one included. By the name of the Lease.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peers(Arc<Mutex<BTreeMap<String, Peer>>>);
+
+impl Peers {
+    /// Follows the Leases for as long as the process lives.
+    pub(super) async fn follow(&self, leases: Api<Lease>, group: &str) -> anyhow::Result<()> {
+        let config = watcher::Config::default().labels(&selector("gateway", group));
+        let mut events = watcher::watcher(leases, config).default_backoff().boxed();
+        let mut listing = Listing::default();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    for change in listing.take(event) {
+                        self.take(change);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");
+                }
+            }
+        }
+        anyhow::bail!("the watch of the gateways' Leases ended")
+    }
+
+    fn take(&self, change: Change<Lease>) {
+        let mut peers = self.lock();
+        match change {
+            Change::Set(lease) => {
+                let before = peers.get(&lease.name_any()).map(|p| &p.freshness);
+                if let Some(peer) = read(&lease, before) {
+                    peers.insert(lease.name_any(), peer);
+                }
+            }
+            Change::Gone(_, name) => drop(peers.remove(&name)),
+            Change::Synced => (),
+        }
+    }
+
+    /// The process that claims name like this, if it is known.
+    pub(super) fn by_holder(&self, holder: &str) -> Option<Peer> {
+        self.lock().values().find(|p| p.holder == holder).cloned()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Peer> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Peer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a gateway's Lease says.
+pub(super) fn read(lease: &Lease, before: Option<&Freshness>) -> Option<Peer> {
+    let annotations = lease.annotations();
+    Some(Peer {
+        holder: holder(lease)?.to_owned(),
+        address: annotations.get(PEER).cloned(),
+        streams: annotations
+            .get(STREAMS)
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_default(),
+        ready: annotations.get(READY).is_some_and(|r| r == "true"),
+        freshness: Freshness::seen(lease, before, Instant::now(), Timestamp::now()),
+    })
+}

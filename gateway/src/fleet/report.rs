@@ -1,0 +1,130 @@
+//! Tells in the claims how far the streams have come, at a bounded rate, and makes sure that they are still ours.
+
+use std::time::Duration;
+
+use datastream_routing::SubscriptionId;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams, PostParams};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::claim::{Progress, holder, progress};
+use super::in_time;
+use super::kube::{Claimed, KubeFleet};
+use super::lease::LEASE_SECONDS;
+use crate::pipeline::Ring;
+use crate::stream::{CloseCause, Registry};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Claims written in a second by one gateway, however many streams it has.
+const PER_SECOND: usize = 10;
+/// One stream's claim is written at most this often.
+const AT_MOST_EVERY: Duration = Duration::from_mins(1);
+
+/// Reports for as long as it is polled.
+pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, ring: &Ring) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut renewed = None;
+    loop {
+        ticks.tick().await;
+        let before = std::mem::replace(&mut renewed, *fleet.renewed.borrow());
+        let expired = before.zip(renewed).is_some_and(|(before, now)| {
+            now - before > Duration::from_secs(LEASE_SECONDS.unsigned_abs().into())
+        });
+        let held = fleet.held();
+        for (id, claimed) in &held {
+            // Claims that could not be written, and after a time in which the others took us for dead, all of them.
+            if expired || claimed.version.is_none() {
+                confirm(fleet, registry, id, claimed).await;
+            }
+        }
+        for (id, claimed, progress) in due(held, registry, ring) {
+            tell(fleet, registry, &id, &claimed, progress).await;
+        }
+    }
+}
+
+/// The streams whose progress is to be told now: those that were never told of first, then those that waited longest.
+fn due(
+    held: Vec<(SubscriptionId, Claimed)>,
+    registry: &Registry,
+    ring: &Ring,
+) -> Vec<(SubscriptionId, Claimed, Progress)> {
+    let now = Instant::now();
+    let mut due: Vec<_> = held
+        .into_iter()
+        .filter_map(|(id, claimed)| {
+            claimed.version.as_ref()?;
+            let progress = registry.progress(&id, ring)?;
+            let wait = match &claimed.told {
+                Some((told, _)) if *told == progress => return None,
+                Some((_, when)) if now - *when < AT_MOST_EVERY => return None,
+                Some((_, when)) => now - *when,
+                None if progress.last_seq.is_none() => return None,
+                None => Duration::MAX,
+            };
+            Some((wait, id, claimed, progress))
+        })
+        .collect();
+    due.sort_by_key(|(wait, ..)| std::cmp::Reverse(*wait));
+    due.truncate(PER_SECOND);
+    due.into_iter()
+        .map(|(_, id, claimed, progress)| (id, claimed, progress))
+        .collect()
+}
+
+async fn tell(
+    fleet: &KubeFleet,
+    registry: &Registry,
+    id: &SubscriptionId,
+    claimed: &Claimed,
+    now: Progress,
+) {
+    let Some(version) = &claimed.version else {
+        return;
+    };
+    let name = fleet.me.claim_name(id);
+    let patch = Patch::Merge(progress(version, &now));
+    let params = PatchParams::default();
+    match in_time(fleet.leases.patch(&name, &params, &patch)).await {
+        Ok(lease) => fleet.update(id, |claimed| {
+            claimed.version = lease.resource_version();
+            claimed.told = Some((now, Instant::now()));
+        }),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
+            confirm(fleet, registry, id, claimed).await;
+        }
+        Err(error) => {
+            tracing::debug!(subscription = %id, %error, "cannot tell how far a stream has come");
+        }
+    }
+}
+
+/// Writes a claim that is not there, and closes the stream if it is another gateway's now.
+async fn confirm(fleet: &KubeFleet, registry: &Registry, id: &SubscriptionId, claimed: &Claimed) {
+    let name = fleet.me.claim_name(id);
+    let found = match in_time(fleet.leases.get_opt(&name)).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(subscription = %id, %error, "cannot look at the claim of a stream");
+            return;
+        }
+    };
+    match found {
+        Some(lease) if holder(&lease) == Some(fleet.me.holder.as_str()) => {
+            fleet.update(id, |c| c.version = lease.resource_version());
+        }
+        Some(_) => {
+            tracing::warn!(subscription = %id, "another gateway has taken the stream over");
+            fleet.update(id, |c| c.version = None);
+            registry.abort(id, &CloseCause::TakenOver);
+        }
+        None => {
+            let claim = fleet.me.claim(id, &claimed.uid, Timestamp::now());
+            if let Ok(made) = in_time(fleet.leases.create(&PostParams::default(), &claim)).await {
+                fleet.update(id, |c| c.version = made.resource_version());
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Finding out whether the client of a stream is still there, when another one wants the stream.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::close::CloseCause;
+use crate::fleet::Probed;
+use crate::pipeline::Mailbox;
+
+/// How long a client may take to answer the heartbeat that it is asked with.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the client with a heartbeat. One that gives no sign of life in time is closed.
+pub(super) async fn probe(mailbox: &Mailbox) -> Probed {
+    let Some(answer) = mailbox.probe() else {
+        // So many ask that somebody will know soon: for now it counts as being there.
+        return Probed::Answers;
+    };
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(())) => Probed::Answers,
+        Ok(Err(_)) => Probed::NotHeld,
+        Err(_) => {
+            mailbox.abort(CloseCause::TakenOver);
+            Probed::Silent
+        }
+    }
+}

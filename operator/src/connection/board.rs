@@ -1,0 +1,367 @@
+//! Who is connected where: the claims of streams, the gateways that live, and which statuses are to be written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use datastream_crds::{Connection, ConnectionState};
+use datastream_routing::SubscriptionId;
+use datastream_routing::object::{
+    LAG, LAST_SEQ, POD, SUBSCRIPTION, SUBSCRIPTION_UID, decode_subscription,
+};
+use datastream_service::lease::Freshness;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use tokio::time::Instant;
+
+/// A change of state of one subscription is written at most this often.
+const STATE_EVERY: Duration = Duration::from_secs(5);
+/// How far a stream has come is written at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_mins(1);
+/// A claim whose gateway has been gone for this long is of no use to anybody.
+const ABANDONED: Duration = Duration::from_mins(1);
+
+/// Plain data, no I/O.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    claims: BTreeMap<SubscriptionId, Claim>,
+    gateways: BTreeMap<String, (String, Freshness)>,
+    /// Subscriptions whose status may be out of date.
+    dirty: BTreeSet<SubscriptionId>,
+    /// When the status of a subscription was last written.
+    written: HashMap<SubscriptionId, Instant>,
+}
+
+/// A claim of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    lease: String,
+    version: Option<String>,
+    uid: String,
+    holder: String,
+    pod: Option<String>,
+    since: Option<Time>,
+    last_seq: Option<String>,
+    lag: Option<i64>,
+    /// Since when its holder has been missing, if it is.
+    abandoned: Option<Instant>,
+}
+
+/// The connections, as every task has them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedConnections(Arc<Mutex<Connections>>);
+
+impl SharedConnections {
+    /// The connections, for a moment: not to be held across an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a status should say, compared with what it says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// It says so already.
+    Same,
+    /// It is to be written now.
+    Write(Connection),
+    /// It is to be written, but not yet.
+    Later,
+}
+
+impl Connections {
+    /// A claim as it is now.
+    pub(crate) fn set_claim(&mut self, lease: &Lease) {
+        let annotation = |name| lease.annotations().get(name).cloned();
+        let Some(id) = annotation(SUBSCRIPTION).and_then(|s| decode_subscription(&s)) else {
+            return;
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let claim = Claim {
+            lease: lease.name_any(),
+            version: lease.resource_version(),
+            uid: annotation(SUBSCRIPTION_UID).unwrap_or_default(),
+            holder: spec.holder_identity.unwrap_or_default(),
+            pod: annotation(POD),
+            since: spec.acquire_time.map(|t| whole_seconds(t.0)),
+            last_seq: annotation(LAST_SEQ),
+            lag: annotation(LAG).and_then(|lag| lag.parse().ok()),
+            abandoned: None,
+        };
+        self.dirty.insert(id.clone());
+        self.claims.insert(id, claim);
+    }
+
+    /// A claim is gone.
+    pub(crate) fn remove_claim(&mut self, lease: &str) {
+        let found = self.claims.iter().find(|(_, claim)| claim.lease == lease);
+        if let Some((id, _)) = found {
+            let id = id.clone();
+            self.claims.remove(&id);
+            self.dirty.insert(id);
+        }
+    }
+
+    /// A gateway's Lease as it is now.
+    pub(crate) fn set_gateway(&mut self, lease: &Lease, now: Instant, clock: Timestamp) {
+        let name = lease.name_any();
+        let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone());
+        let before = self.gateways.get(&name);
+        let freshness = Freshness::seen(lease, before.map(|(_, f)| f), now, clock);
+        let is_known = before.is_some_and(|(h, f)| Some(h) == holder.as_ref() && f.is_fresh(now));
+        self.gateways
+            .insert(name, (holder.unwrap_or_default(), freshness));
+        if !is_known {
+            self.dirty.extend(self.claims.keys().cloned());
+        }
+    }
+
+    /// A gateway's Lease is gone.
+    pub(crate) fn remove_gateway(&mut self, lease: &str) {
+        if let Some((holder, _)) = self.gateways.remove(lease) {
+            self.mark_held_by(&holder);
+        }
+    }
+
+    /// Notices gateways whose Leases have expired, and returns the claims that nobody will ever release: name and version.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(String, String)> {
+        let live: BTreeSet<_> = self
+            .gateways
+            .values()
+            .filter(|(_, freshness)| freshness.is_fresh(now))
+            .map(|(holder, _)| holder.as_str())
+            .collect();
+        let mut abandoned = vec![];
+        for (id, claim) in &mut self.claims {
+            if live.contains(claim.holder.as_str()) {
+                claim.abandoned = None;
+                continue;
+            }
+            let since = *claim.abandoned.get_or_insert_with(|| {
+                self.dirty.insert(id.clone());
+                now
+            });
+            if now - since >= ABANDONED
+                && let Some(version) = &claim.version
+            {
+                abandoned.push((claim.lease.clone(), version.clone()));
+            }
+        }
+        abandoned
+    }
+
+    /// A subscription that says to be connected when this process begins may no longer be.
+    pub(crate) fn mark(&mut self, id: SubscriptionId) {
+        self.dirty.insert(id);
+    }
+
+    /// The subscription is gone.
+    pub(crate) fn forget(&mut self, id: &SubscriptionId) {
+        self.dirty.remove(id);
+        self.written.remove(id);
+    }
+
+    /// The subscriptions to look at, handed over.
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<SubscriptionId> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// What the status of the subscription with this uid should say, given what it says.
+    pub(crate) fn verdict(
+        &self,
+        id: &SubscriptionId,
+        uid: &str,
+        said: Option<&Connection>,
+        now: Instant,
+        clock: Timestamp,
+    ) -> Verdict {
+        let wanted = match self
+            .claims
+            .get(id)
+            .filter(|c| c.uid == uid && self.lives(c, now))
+        {
+            Some(claim) => Connection {
+                state: ConnectionState::Online,
+                pod: claim.pod.clone(),
+                since: claim.since.clone(),
+                last_seq: claim.last_seq.clone().or_else(|| said?.last_seq.clone()),
+                lag: claim.lag,
+            },
+            None => match said {
+                // Never connected: nothing to say.
+                None => return Verdict::Same,
+                Some(said) if said.state == ConnectionState::Offline => return Verdict::Same,
+                Some(said) => Connection {
+                    state: ConnectionState::Offline,
+                    pod: None,
+                    since: Some(whole_seconds(clock)),
+                    last_seq: self.last_seq(id, uid).or_else(|| said.last_seq.clone()),
+                    lag: None,
+                },
+            },
+        };
+        if said == Some(&wanted) {
+            return Verdict::Same;
+        }
+        let is_transition = said.is_none_or(|s| s.state != wanted.state || s.pod != wanted.pod);
+        let every = if is_transition {
+            STATE_EVERY
+        } else {
+            PROGRESS_EVERY
+        };
+        let waited = self.written.get(id).is_none_or(|when| now - *when >= every);
+        if waited {
+            Verdict::Write(wanted)
+        } else {
+            Verdict::Later
+        }
+    }
+
+    /// The status was written.
+    pub(crate) fn wrote(&mut self, id: SubscriptionId, now: Instant) {
+        self.written.insert(id, now);
+    }
+
+    /// Streams that are connected, as far as is known.
+    pub(crate) fn online(&self, now: Instant) -> usize {
+        self.claims.values().filter(|c| self.lives(c, now)).count()
+    }
+
+    fn last_seq(&self, id: &SubscriptionId, uid: &str) -> Option<String> {
+        let claim = self.claims.get(id).filter(|c| c.uid == uid)?;
+        claim.last_seq.clone()
+    }
+
+    fn lives(&self, claim: &Claim, now: Instant) -> bool {
+        let mut gateways = self.gateways.values();
+        gateways.any(|(holder, freshness)| *holder == claim.holder && freshness.is_fresh(now))
+    }
+
+    fn mark_held_by(&mut self, holder: &str) {
+        let held = self
+            .claims
+            .iter()
+            .filter(|(_, claim)| claim.holder == holder);
+        self.dirty.extend(held.map(|(id, _)| id.clone()));
+    }
+}
+
+/// The API server keeps whole seconds.
+fn whole_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use serde_json::json;
+
+    use super::*;
+
+    fn id() -> SubscriptionId {
+        SubscriptionId::new("team", "leds")
+    }
+
+    fn claim(holder: &str, last_seq: Option<&str>) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"name": "claim", "resourceVersion": "7", "annotations": {
+                SUBSCRIPTION: "team/leds", SUBSCRIPTION_UID: "u", POD: "gw-0", LAST_SEQ: last_seq.unwrap_or(""), LAG: "0",
+            }},
+            "spec": {"holderIdentity": holder, "acquireTime": "2026-11-24T10:00:00.000000Z"},
+        }))
+        .unwrap()
+    }
+
+    fn gateway(holder: &str) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"name": "gw-0"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": MicroTime(Timestamp::now())},
+        }))
+        .unwrap()
+    }
+
+    fn verdict(board: &Connections, said: Option<&Connection>, now: Instant) -> Verdict {
+        board.verdict(&id(), "u", said, now, Timestamp::now())
+    }
+
+    fn written(verdict: Verdict) -> Connection {
+        match verdict {
+            Verdict::Write(connection) => connection,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_claim_counts_while_its_gateway_lives() {
+        let now = Instant::now();
+        let mut board = Connections::default();
+        assert_eq!(verdict(&board, None, now), Verdict::Same);
+        board.set_claim(&claim("gw-0_a", Some("7")));
+        // A claim of a process that is not there is none.
+        assert_eq!(verdict(&board, None, now), Verdict::Same);
+        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        let online = written(verdict(&board, None, now));
+        assert_eq!(online.state, ConnectionState::Online);
+        assert_eq!(
+            (online.pod.as_deref(), online.last_seq.as_deref()),
+            (Some("gw-0"), Some("7"))
+        );
+        assert_eq!(verdict(&board, Some(&online), now), Verdict::Same);
+        assert_eq!(
+            board.verdict(&id(), "v", None, now, Timestamp::now()),
+            Verdict::Same
+        );
+
+        let later = now + Duration::from_secs(16);
+        assert!(board.expire(later).is_empty());
+        assert!(board.take_dirty().contains(&id()));
+        let offline = written(verdict(&board, Some(&online), later));
+        assert_eq!(
+            (offline.state, offline.pod.as_deref()),
+            (ConnectionState::Offline, None)
+        );
+        assert_eq!(offline.last_seq.as_deref(), Some("7"));
+        assert_eq!(
+            board.expire(later + ABANDONED),
+            [("claim".to_owned(), "7".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_pod_that_started_again_does_not_have_the_streams_of_the_one_before() {
+        let now = Instant::now();
+        let mut board = Connections::default();
+        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        board.set_claim(&claim("gw-0_a", None));
+        let online = written(verdict(&board, None, now));
+        board.take_dirty();
+        board.set_gateway(&gateway("gw-0_b"), now, Timestamp::now());
+        assert!(board.take_dirty().contains(&id()));
+        let offline = written(verdict(&board, Some(&online), now));
+        assert_eq!(offline.state, ConnectionState::Offline);
+        board.remove_claim("claim");
+        assert!(board.take_dirty().contains(&id()));
+        assert_eq!(verdict(&board, Some(&offline), now), Verdict::Same);
+    }
+
+    #[test]
+    fn flapping_and_progress_are_written_now_and_then() {
+        let now = Instant::now();
+        let mut board = Connections::default();
+        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        board.set_claim(&claim("gw-0_a", Some("7")));
+        let online = written(verdict(&board, None, now));
+        board.wrote(id(), now);
+        board.set_claim(&claim("gw-0_a", Some("9")));
+        let soon = now + Duration::from_secs(10);
+        assert_eq!(verdict(&board, Some(&online), soon), Verdict::Later);
+        board.remove_claim("claim");
+        assert_eq!(
+            verdict(&board, Some(&online), now + Duration::from_secs(1)),
+            Verdict::Later
+        );
+        written(verdict(&board, Some(&online), soon));
+    }
+}

@@ -1,0 +1,166 @@
+//! Writes the connections into the statuses, at a bounded rate, however many streams come and go.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_crds::{Connection, DatastreamSubscription};
+use datastream_routing::SubscriptionId;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::SharedConnections;
+use super::board::Verdict;
+use crate::metrics::Metrics;
+
+/// Its fields of the status are its own; the reconcile's are not touched.
+const FIELD_MANAGER: &str = "datastream-operator-connection";
+const EVERY: Duration = Duration::from_millis(500);
+/// Writes in one round: with the pause between two, at most 20 a second.
+const ROUND: usize = 10;
+
+/// The writer of one operator.
+pub(crate) struct Writer {
+    pub client: Client,
+    /// The gateways' namespace.
+    pub leases: Api<Lease>,
+    pub connections: SharedConnections,
+    pub subscriptions: Store<DatastreamSubscription>,
+    /// True once everything has been listed.
+    pub complete: watch::Receiver<bool>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    /// Writes for as long as the operator leads.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
+        self.complete.wait_for(|complete| *complete).await?;
+        // What was true of an operator before this one may have changed since.
+        for subscription in self.subscriptions.state() {
+            let is_known = subscription
+                .status
+                .as_ref()
+                .is_some_and(|s| s.connection.is_some());
+            if is_known {
+                self.connections
+                    .lock()
+                    .mark(crate::publish::id_of(&subscription));
+            }
+        }
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut queue = VecDeque::new();
+        loop {
+            ticks.tick().await;
+            let abandoned = {
+                let mut connections = self.connections.lock();
+                let abandoned = connections.expire(Instant::now());
+                let waiting: std::collections::BTreeSet<_> = queue.iter().cloned().collect();
+                queue.extend(
+                    connections
+                        .take_dirty()
+                        .into_iter()
+                        .filter(|id| !waiting.contains(id)),
+                );
+                self.metrics
+                    .streams_online
+                    .set(connections.online(Instant::now()) as i64);
+                abandoned
+            };
+            for (name, version) in abandoned.into_iter().take(ROUND) {
+                self.delete(&name, version).await;
+            }
+            self.round(&mut queue).await;
+        }
+    }
+
+    /// Looks at everything that waits once, and writes what is due, up to a bound.
+    async fn round(&self, queue: &mut VecDeque<SubscriptionId>) {
+        let mut writes = 0;
+        for _ in 0..queue.len() {
+            let Some(id) = queue.pop_front() else { return };
+            let key = ObjectRef::new(&id.name).within(&id.namespace);
+            let Some(subscription) = self.subscriptions.get(&key) else {
+                self.connections.lock().forget(&id);
+                continue;
+            };
+            let said = subscription
+                .status
+                .as_ref()
+                .and_then(|s| s.connection.as_ref());
+            let uid = subscription.uid().unwrap_or_default();
+            let (now, clock) = (Instant::now(), Timestamp::now());
+            let verdict = self.connections.lock().verdict(&id, &uid, said, now, clock);
+            match verdict {
+                Verdict::Same => (),
+                Verdict::Later => queue.push_back(id),
+                Verdict::Write(_) if writes >= ROUND => queue.push_back(id),
+                Verdict::Write(connection) => {
+                    writes += 1;
+                    match self.write(&subscription, &connection).await {
+                        Ok(()) => {
+                            self.connections.lock().wrote(id.clone(), now);
+                            // Until the watch has brought it, it would seem not to be written.
+                            queue.push_back(id);
+                        }
+                        Err(error) => {
+                            tracing::warn!(subscription = %id, %error, "cannot write the connection into the status; trying again");
+                            queue.push_back(id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        subscription: &DatastreamSubscription,
+        connection: &Connection,
+    ) -> kube::Result<()> {
+        let namespace = subscription.namespace().unwrap_or_default();
+        let api: Api<DatastreamSubscription> = Api::namespaced(self.client.clone(), &namespace);
+        let patch = json!({
+            "apiVersion": DatastreamSubscription::api_version(&()),
+            "kind": DatastreamSubscription::kind(&()),
+            // By uid: not for a new subscription of the same name.
+            "metadata": { "uid": subscription.uid() },
+            "status": { "connection": connection },
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        match api
+            .patch_status(&subscription.name_any(), &params, &Patch::Apply(&patch))
+            .await
+        {
+            Ok(_) => self.metrics.statuses_written.inc(),
+            // Deleted, or made again, meanwhile.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Deletes a claim that nobody will ever release, if it is still as it was seen.
+    async fn delete(&self, name: &str, version: String) {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                resource_version: Some(version),
+                uid: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match self.leases.delete(name, &params).await {
+            Ok(_) => tracing::info!(name, "deleted the claim of a gateway that is gone"),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),
+            Err(error) => {
+                tracing::warn!(name, %error, "cannot delete the claim of a gateway that is gone")
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! How long a Lease counts.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+/// For a Lease that does not say.
+const DEFAULT_SECONDS: i32 = 15;
+
+/// Until when a Lease counts, by the clock of the one who watches it.
+///
+/// A Lease is fresh for its duration from the moment that its renewal was seen, so that a clock that is off between
+/// nodes does not matter (as in client-go's leader election). Only for the first sight the written time counts.
+#[derive(Clone, Debug)]
+pub struct Freshness {
+    renewed: Option<MicroTime>,
+    /// When its holder is taken for dead unless it is renewed.
+    pub expires: Instant,
+}
+
+impl Freshness {
+    /// A Lease as it is now, and what was known of it before.
+    pub fn seen(lease: &Lease, before: Option<&Self>, now: Instant, clock: Timestamp) -> Self {
+        let spec = lease.spec.as_ref();
+        let renewed = spec.and_then(|s| s.renew_time.clone());
+        let seconds = spec.and_then(|s| s.lease_duration_seconds);
+        let seconds = u64::try_from(seconds.unwrap_or(DEFAULT_SECONDS)).unwrap_or(0);
+        let duration = Duration::from_secs(seconds);
+        let expires = match before {
+            Some(old) if old.renewed == renewed => old.expires,
+            Some(_) => now + duration,
+            None => {
+                let age = renewed.as_ref().map_or(duration, |r| {
+                    Duration::try_from(clock.duration_since(r.0)).unwrap_or_default()
+                });
+                now + duration.saturating_sub(age)
+            }
+        };
+        Self { renewed, expires }
+    }
+
+    /// Whether it counts at this moment.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.expires > now
+    }
+}

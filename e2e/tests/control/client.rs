@@ -21,7 +21,7 @@ pub(crate) enum Told {
 }
 
 impl Client {
-    /// Connects, or tells the HTTP status of the refusal.
+    /// Connects, or tells the HTTP status of the refusal; 0 if nobody answers.
     pub(crate) async fn connect(address: &str, key: &str) -> Result<Self, u16> {
         let url = format!("ws://{address}/stream?stream_key={key}");
         match timeout(PATIENCE, connect_async(url))
@@ -30,6 +30,8 @@ impl Client {
         {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
+            // A gateway that was killed.
+            Err(Error::Io(_) | Error::Protocol(_)) => Err(0),
             Err(error) => panic!("{error}"),
         }
     }
@@ -67,6 +69,36 @@ impl Client {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Answers heartbeats, and drops what comes, until the stream ends; tells the close code.
+    pub(crate) async fn answering(mut self) -> u16 {
+        loop {
+            if let Told::Closed(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Answers heartbeats for a while, whatever comes; tells whether the stream is still open.
+    pub(crate) async fn stays_for(&mut self, time: std::time::Duration) -> bool {
+        let until = tokio::time::Instant::now() + time;
+        loop {
+            match tokio::time::timeout_at(until, self.0.next()).await {
+                Err(_) => return true,
+                Ok(Some(Ok(Message::Text(text)))) if text.as_str() == "1|Z" => {
+                    let _ = self.0.send(Message::text("Z")).await;
+                }
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return false,
+                Ok(Some(Ok(_))) => (),
+            }
+        }
+    }
+
+    /// Says goodbye, and waits until the gateway has, too.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.0.close(None).await;
+        while let Ok(Some(Ok(_))) = timeout(PATIENCE, self.0.next()).await {}
     }
 
     /// The value of the datapoint that must come next.

@@ -30,6 +30,8 @@ pub(crate) struct Connections {
     gateways: BTreeMap<String, (String, Freshness)>,
     /// Subscriptions whose status may be out of date.
     dirty: BTreeSet<SubscriptionId>,
+    /// How far streams had come whose claims are gone: uid and `seq`, until the status says so.
+    ended: HashMap<SubscriptionId, (String, String)>,
     /// When the status of a subscription was last written.
     written: HashMap<SubscriptionId, Instant>,
 }
@@ -99,7 +101,11 @@ impl Connections {
         let found = self.claims.iter().find(|(_, claim)| claim.lease == lease);
         if let Some((id, _)) = found {
             let id = id.clone();
-            self.claims.remove(&id);
+            if let Some(claim) = self.claims.remove(&id)
+                && let Some(seq) = claim.last_seq
+            {
+                self.ended.insert(id.clone(), (claim.uid, seq));
+            }
             self.dirty.insert(id);
         }
     }
@@ -152,14 +158,17 @@ impl Connections {
         abandoned
     }
 
-    /// A subscription that says to be connected when this process begins may no longer be.
-    pub(crate) fn mark(&mut self, id: SubscriptionId) {
+    /// What a status says when this process begins may no longer be true. It counts as written just now: a new operator does
+    /// not write what the one before would not have.
+    pub(crate) fn mark(&mut self, id: SubscriptionId, now: Instant) {
+        self.written.insert(id.clone(), now);
         self.dirty.insert(id);
     }
 
     /// The subscription is gone.
     pub(crate) fn forget(&mut self, id: &SubscriptionId) {
         self.dirty.remove(id);
+        self.ended.remove(id);
         self.written.remove(id);
     }
 
@@ -221,6 +230,7 @@ impl Connections {
 
     /// The status was written.
     pub(crate) fn wrote(&mut self, id: SubscriptionId, now: Instant) {
+        self.ended.remove(&id);
         self.written.insert(id, now);
     }
 
@@ -230,8 +240,10 @@ impl Connections {
     }
 
     fn last_seq(&self, id: &SubscriptionId, uid: &str) -> Option<String> {
-        let claim = self.claims.get(id).filter(|c| c.uid == uid)?;
-        claim.last_seq.clone()
+        let claim = self.claims.get(id).map(|c| (&c.uid, c.last_seq.as_ref()));
+        let ended = self.ended.get(id).map(|(uid, seq)| (uid, Some(seq)));
+        let (whose, seq) = claim.or(ended)?;
+        seq.filter(|_| whose == uid).cloned()
     }
 
     fn lives(&self, claim: &Claim, now: Instant) -> bool {

@@ -48,9 +48,8 @@ impl Writer {
                 .as_ref()
                 .is_some_and(|s| s.connection.is_some());
             if is_known {
-                self.connections
-                    .lock()
-                    .mark(crate::publish::id_of(&subscription));
+                let id = crate::publish::id_of(&subscription);
+                self.connections.lock().mark(id, Instant::now());
             }
         }
         let mut ticks = interval(EVERY);

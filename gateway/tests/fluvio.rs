@@ -4,18 +4,24 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::topic::event;
 use common::{PATIENCE, TestGateway, route_of};
 use datastream_broker::{Broker, BrokerOptions, Role};
-use datastream_gateway::source::fluvio::FluvioSource;
+use datastream_gateway::cursors_topic;
+use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
+use datastream_routing::{Heartbeat, Resume, Route};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioConfig, TopicProducerConfigBuilder};
 
 /// A broker of the test's own, or the cluster that `FLUVIO_ADDR` names, with a fresh topic.
 async fn fluvio(partitions: u32) -> (Option<Broker>, String, String) {
-    let topic = format!("gateway-{}-{partitions}", std::process::id());
+    // Tests run in one process and at the same time.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let topic = format!("gateway-{}-{number}", std::process::id());
     if let Ok(address) = std::env::var("FLUVIO_ADDR") {
         let client = Fluvio::connect_with_config(&FluvioConfig::new(address.clone()))
             .await
@@ -125,4 +131,38 @@ async fn an_outage_of_the_broker_loses_nothing() {
         );
     }
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn committed_positions_are_kept_in_a_topic_that_is_made_when_it_is_missing() {
+    let (_broker, address, topic) = fluvio(2).await;
+    let route = Route {
+        resume: Resume::Committed,
+        heartbeat: Heartbeat {
+            interval_seconds: 1,
+            missed_limit: 10,
+        },
+        ..route_of("a", &["A"])
+    };
+    let start = async || {
+        let source = Arc::new(FluvioSource::new(&address, &topic));
+        let cursors = Arc::new(FluvioCursorLog::new(&address, cursors_topic(&topic)));
+        TestGateway::start_on_both(source, cursors, vec![route.clone()]).await
+    };
+    let first = start().await;
+    let mut client = first.connect("a", "").await;
+    first.metric_reaches("streams{state=\"live\"}", 1.0).await;
+    produce(&address, &topic, 0..500).await;
+    assert_eq!(client.numbers(50).await.len(), 50);
+    let answering = tokio::spawn(client.answering());
+    // Where it started, and what was acknowledged.
+    first.metric_reaches("cursors_written_total", 2.0).await;
+    answering.abort();
+    first.stop().await;
+    produce(&address, &topic, 500..1000).await;
+    let second = start().await;
+    let mut client = second.connect("a", "").await;
+    let expected: Vec<_> = (500..1000).step_by(10).collect();
+    assert_eq!(client.numbers(50).await, expected);
+    second.stop().await;
 }

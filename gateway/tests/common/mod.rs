@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
 use datastream_gateway::source::EventSource;
-use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_gateway::{CursorLog, Gateway, Parts, Settings};
 use datastream_routing::{
     Bucket, EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
 };
@@ -105,7 +105,7 @@ impl TestGateway {
         Self::start_parts(
             Arc::new(topic.clone()),
             topic,
-            Topic::new(1),
+            Arc::new(Topic::new(1)),
             routes,
             settings,
         )
@@ -114,20 +114,29 @@ impl TestGateway {
 
     /// One of several gateways on the same topics of events and of cursors.
     pub async fn start_beside(topic: Topic, cursors: Topic, routes: Vec<Route>) -> Self {
-        let events = Arc::new(topic.clone());
+        let (events, cursors) = (Arc::new(topic.clone()), Arc::new(cursors));
         Self::start_parts(events, topic, cursors, routes, Settings::default()).await
+    }
+
+    /// On topics of events and of cursors of the test's own; `topic` is then of no use.
+    pub async fn start_on_both(
+        events: Arc<dyn EventSource>,
+        cursors: Arc<dyn CursorLog>,
+        routes: Vec<Route>,
+    ) -> Self {
+        Self::start_parts(events, Topic::new(1), cursors, routes, Settings::default()).await
     }
 
     /// On a source of the test's own; `topic` is then of no use.
     pub async fn start_on(events: Arc<dyn EventSource>, routes: Vec<Route>) -> Self {
-        let (topic, cursors) = (Topic::new(1), Topic::new(1));
+        let (topic, cursors) = (Topic::new(1), Arc::new(Topic::new(1)));
         Self::start_parts(events, topic, cursors, routes, Settings::default()).await
     }
 
     async fn start_parts(
         events: Arc<dyn EventSource>,
         topic: Topic,
-        cursors: Topic,
+        cursors: Arc<dyn CursorLog>,
         routes: Vec<Route>,
         settings: Settings,
     ) -> Self {
@@ -145,7 +154,7 @@ impl TestGateway {
         let (updates, given) = mpsc::channel(16);
         let parts = Parts {
             events,
-            cursors: Arc::new(cursors),
+            cursors,
             config: Box::new(Given(given)),
             fleet: None,
             admin_extension: None,

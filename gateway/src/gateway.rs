@@ -168,7 +168,9 @@ impl Gateway {
         let streams = TaskTracker::new();
         let mut tasks = Tasks::default();
 
+        let (keeper, cursors) = Keeper::new(cursors, store.clone(), metrics.clone());
         let handler = Arc::new(Admin {
+            cursors: cursors.clone(),
             config: store.clone(),
             config_source: config.describe(),
             source: events.clone(),
@@ -216,7 +218,6 @@ impl Gateway {
             );
         }
         drop(batches);
-        let (keeper, cursors) = Keeper::new(cursors, store.clone(), metrics.clone());
         tasks.spawn("the keeper of cursors", keeper.run());
         if let Some(fleet) = &fleet {
             let run = fleet.clone().run(registry.clone(), ring.clone());

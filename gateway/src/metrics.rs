@@ -6,6 +6,11 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use crate::event::SkipReason;
 use crate::stream::CloseCause;
 
+/// Upper bounds of latencies, in seconds.
+const LATENCIES: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0,
+];
+
 /// The counters of one gateway, in a registry of their own.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -22,7 +27,9 @@ pub(crate) struct Metrics {
     pub sent_bytes: IntCounter,
     /// From the broker's time stamp to the socket.
     pub latency: Histogram,
-    /// Open streams, by state (`live`, `catching_up`).
+    /// From when the event happened, by its own word, to the socket.
+    pub event_age: Histogram,
+    /// Open streams, by state (`live`, `catching_up`, `replaying`).
     pub streams: IntGaugeVec,
     /// Streams opened.
     pub opened: IntCounter,
@@ -86,10 +93,12 @@ impl Metrics {
             latency: registry.histogram(
                 "event_latency_seconds",
                 "From the broker's time stamp to the socket.",
-                &[
-                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                    60.0,
-                ],
+                LATENCIES,
+            )?,
+            event_age: registry.histogram(
+                "event_age_seconds",
+                "From when the event happened, by its own word, to the socket.",
+                LATENCIES,
             )?,
             streams: registry.gauges("streams", "Open streams.", "state")?,
             opened: registry.counter("streams_opened_total", "Streams opened.")?,
@@ -156,5 +165,40 @@ impl Metrics {
     /// The text exposition format.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         self.registry.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Series by label appear with their first use.
+    fn everything() -> String {
+        let metrics = Metrics::new().unwrap();
+        metrics.streams.with_label_values(&["live"]).set(1);
+        metrics.refused.with_label_values(&["401"]).inc();
+        for by_partition in [
+            &metrics.lag,
+            &metrics.source_connected,
+            &metrics.source_reopened,
+        ] {
+            by_partition.with_label_values(&["0"]).set(1);
+        }
+        metrics.render().unwrap()
+    }
+
+    #[test]
+    fn alerts_are_on_metrics_that_exist() {
+        let rules = include_str!("../../docs/alerts.yaml");
+        let exists = everything();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named: Vec<_> = rules
+            .split(|c| !is_name(c))
+            .filter(|word| word.starts_with("datastream_gateway_"))
+            .collect();
+        assert!(named.len() > 10);
+        for name in named {
+            assert!(exists.contains(&format!("\n{name}")), "{name}");
+        }
     }
 }

@@ -84,3 +84,23 @@ impl Metrics {
         self.registry.render()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_on_metrics_that_exist() {
+        let rules = include_str!("../../docs/alerts.yaml");
+        let exists = Metrics::new().unwrap().render().unwrap();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named: Vec<_> = rules
+            .split(|c| !is_name(c))
+            .filter(|word| word.starts_with("datastream_operator_"))
+            .collect();
+        assert!(named.len() > 4);
+        for name in named {
+            assert!(exists.contains(&format!("\n{name}")), "{name}");
+        }
+    }
+}

@@ -46,6 +46,8 @@ pub(crate) struct Cursors {
     wanted: Notify,
     /// The last barrier of this process that came back from the topic.
     seen: watch::Sender<u64>,
+    /// Why the topic could not be written last, until it can again.
+    error: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,22 @@ impl Cursors {
         }
         drop(state);
         self.wanted.notify_one();
+    }
+
+    /// Why the topic could not be made or written last, until it can again.
+    pub(crate) fn error(&self) -> Option<String> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.clone()
+    }
+
+    fn set_error(&self, error: Option<&SourceError>) {
+        let mut last = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = error.map(ToString::to_string);
+    }
+
+    /// How many subscriptions have a committed position.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().table.len()
     }
 
     /// Whether anything was ever acknowledged here: if not, there is nothing to wait for in the end.
@@ -153,6 +171,7 @@ impl Keeper {
             }),
             wanted: Notify::new(),
             seen: watch::Sender::new(0),
+            error: Mutex::default(),
         });
         let keeper = Self {
             log,
@@ -201,6 +220,7 @@ impl Keeper {
         let mut backoff = BACKOFF_MIN;
         while let Err(error) = self.log.ensure().await {
             tracing::warn!(%error, "cannot make the cursors topic; trying again");
+            self.cursors.set_error(Some(&error));
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -250,11 +270,13 @@ impl Keeper {
             let (moved, barrier) = self.take();
             if let Err((error, moved)) = self.append(moved, barrier).await {
                 tracing::warn!(%error, "cannot write cursors; trying again");
+                self.cursors.set_error(Some(&error));
                 self.metrics.cursor_errors.inc();
                 self.put_back(moved, barrier.is_some());
                 sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_MAX);
             } else {
+                self.cursors.set_error(None);
                 backoff = BACKOFF_MIN;
             }
         }

@@ -3,9 +3,11 @@
 mod decode;
 mod frame;
 mod scan;
+mod time;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
 pub use frame::{HEARTBEAT, Marker, marker};
+pub use time::Times;
 
 use std::sync::OnceLock;
 
@@ -25,6 +27,8 @@ pub struct Event {
     value: Bytes,
     decoded: Decoded,
     frame: OnceLock<Utf8Bytes>,
+    /// Read only if somebody wants the event.
+    happened_ms: OnceLock<i64>,
 }
 
 impl Event {
@@ -37,12 +41,23 @@ impl Event {
             value,
             decoded,
             frame: OnceLock::new(),
+            happened_ms: OnceLock::new(),
         })
     }
 
     /// The fields that filters read.
     pub fn fields(&self) -> EventFields<'_> {
         self.decoded.fields(&self.value)
+    }
+
+    /// When the broker took it, and when it happened.
+    pub fn times(&self) -> Times {
+        Times {
+            taken_ms: self.timestamp_ms,
+            happened_ms: *self
+                .happened_ms
+                .get_or_init(|| time::happened_ms(&self.value)),
+        }
     }
 
     /// The frame of this event under the sequence number that every stream of this gateway gives it.

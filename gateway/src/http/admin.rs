@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::connection::Handler;
 use super::respond::{Answer, json, method_not_allowed, not_found, problem, respond};
 use crate::config::ConfigStore;
+use crate::cursor::Cursors;
 use crate::fleet::{PROBE_PATH, ProbeReport};
 use crate::metrics::Metrics;
 use crate::source::{EventSource, SourceStatus};
@@ -34,6 +35,7 @@ pub(crate) struct Admin {
     pub config_source: String,
     pub source: Arc<dyn EventSource>,
     pub status: Arc<SourceStatus>,
+    pub cursors: Arc<Cursors>,
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
@@ -48,6 +50,7 @@ struct Readiness {
     streams: usize,
     config: ConfigReport,
     source: SourceReport,
+    cursors: CursorsReport,
 }
 
 #[derive(Serialize)]
@@ -60,6 +63,14 @@ struct ConfigReport {
     error: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     refused: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct CursorsReport {
+    /// Subscriptions with a committed position.
+    known: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -155,6 +166,10 @@ impl Admin {
                     .into_iter()
                     .map(partition)
                     .collect(),
+            },
+            cursors: CursorsReport {
+                known: self.cursors.count(),
+                error: self.cursors.error(),
             },
         };
         json(

@@ -252,6 +252,7 @@ impl Front {
                 position: range.start,
                 end: range.end,
                 gap_marker: range.gap && markers,
+                replays: range.chosen,
                 max_lag,
                 acks,
             }

@@ -103,10 +103,7 @@ impl CatchUp {
             self.position.advance(chunk.partition, event.offset + 1);
             let frame = chunk.frame_at(event, &self.position);
             self.mailbox
-                .push_when_space(Letter {
-                    frame,
-                    timestamp_ms: Some(event.timestamp_ms),
-                })
+                .push_when_space(Letter::event(frame, event))
                 .await;
         }
         self.position
@@ -209,10 +206,7 @@ impl CatchUp {
             };
             if route.matches(&event.fields()) {
                 let frame = event.own_frame(&Seq::of(&self.position, partition));
-                let letter = Letter {
-                    frame,
-                    timestamp_ms: Some(event.timestamp_ms),
-                };
+                let letter = Letter::event(frame, &event);
                 if let Err(letter) = self.mailbox.push(letter) {
                     return Some(letter);
                 }

@@ -200,13 +200,7 @@ impl Dispatcher {
                         let before = position.clone();
                         position.advance(chunk.partition, event.offset + 1);
                         let frame = chunk.frame_at(event, &position);
-                        if mailbox
-                            .push(Letter {
-                                frame,
-                                timestamp_ms: Some(event.timestamp_ms),
-                            })
-                            .is_err()
-                        {
+                        if mailbox.push(Letter::event(frame, event)).is_err() {
                             mailbox.fall_behind(before);
                             mailbox.wake();
                             return Joined::Live;
@@ -318,14 +312,7 @@ impl Dispatcher {
                 }
             };
             self.metrics.matched.inc();
-            if live
-                .mailbox
-                .push(Letter {
-                    frame,
-                    timestamp_ms: Some(event.timestamp_ms),
-                })
-                .is_err()
-            {
+            if live.mailbox.push(Letter::event(frame, event)).is_err() {
                 let mut position = chunk.position_after(event);
                 if let Some(ahead) = &live.ahead {
                     position.merge(ahead);

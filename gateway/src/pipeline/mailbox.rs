@@ -7,7 +7,7 @@ use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::event::{Marker, marker};
+use crate::event::{Event, Marker, Times, marker};
 use crate::position::{Position, Seq};
 use crate::stream::CloseCause;
 
@@ -22,24 +22,29 @@ const MAX_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub frame: Utf8Bytes,
-    /// When the broker took the event, in milliseconds since 1970 (0: unknown). None: not an event.
-    pub timestamp_ms: Option<i64>,
+    /// When the event was taken and happened. None: not an event.
+    pub times: Option<Times>,
 }
 
 impl Letter {
+    /// An event, in this frame.
+    pub(crate) fn event(frame: Utf8Bytes, event: &Event) -> Self {
+        Self {
+            frame,
+            times: Some(event.times()),
+        }
+    }
+
     /// The sequence number, if it is an event's.
     pub(crate) fn seq(&self) -> Option<&str> {
-        self.timestamp_ms?;
+        self.times?;
         let (_, rest) = self.frame.split_once(r#"{"seq":""#)?;
         rest.split_once('"').map(|(seq, _)| seq)
     }
 
     /// A frame that is no event: a heartbeat or a marker.
     pub(crate) const fn control(frame: Utf8Bytes) -> Self {
-        Self {
-            frame,
-            timestamp_ms: None,
-        }
+        Self { frame, times: None }
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Session<S> {
     pub end: Option<Position>,
     /// Tell the client first that events before the start have expired.
     pub gap_marker: bool,
+    /// The client said where to start: until it is live it replays, and does not catch up.
+    pub replays: bool,
     pub max_lag: LagLimit,
     /// For a subscription with committed resume.
     pub acks: Option<Acks>,
@@ -127,11 +129,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Only while there is a lag to look at: most streams never have one.
         let mut lag_ticks = None;
         let metrics = self.metrics.clone();
-        let mut state = StateGauge::new(&metrics, false);
+        let behind = if self.replays {
+            "replaying"
+        } else {
+            "catching_up"
+        };
+        let mut state = StateGauge::new(&metrics, behind);
         let mut closing = None;
         let mut heartbeat = mailbox.route().heartbeat;
         let mut ticks = ticks(heartbeat.interval_seconds);
         let mut unanswered = 0;
+        // Letters that waited at the last heartbeat.
+        let mut waiting = 0;
         let mut events = 0;
         // Whether there was something to send when the client was last probed.
         let mut blocked = false;
@@ -151,11 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if self.max_lag != LagLimit::default() {
                         lag_ticks.get_or_insert_with(|| interval(LAG_CHECK));
                     }
-                    state.set(false);
+                    state.set("catching_up");
                 } else if mail.joined {
                     _catching_up = Helper::default();
                     lag_ticks = None;
-                    state.set(true);
+                    state.set(LIVE);
                 }
                 closing = mail.close;
                 outgoing.letters = mail.letters;
@@ -180,11 +189,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let happened = tokio::select! {
                 biased;
                 _ = ticks.tick() => {
+                    // One that is still on its way cannot have been answered; but the client takes what comes before it.
+                    let before = std::mem::replace(&mut waiting, outgoing.letters.len());
+                    if outgoing.has_heartbeat() && waiting < before {
+                        continue;
+                    }
                     if unanswered >= heartbeat.missed_limit {
                         return CloseCause::HeartbeatsMissed { missed: unanswered };
                     }
                     unanswered += 1;
                     self.heartbeat(&mut outgoing, events);
+                    waiting = outgoing.letters.len();
                     continue;
                 }
                 () = next_tick(&mut lag_ticks) => {
@@ -265,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn too_far_behind(&self, unsent: &VecDeque<Letter>) -> Option<CloseCause> {
         let (letter, taken_ms) = unsent
             .iter()
-            .find_map(|letter| Some((letter, letter.timestamp_ms?)))?;
+            .find_map(|letter| Some((letter, letter.times?.taken_ms)))?;
         let seq = letter.seq()?;
         let old = self.max_lag.age.is_some_and(|age| {
             taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
@@ -289,14 +304,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let (mut events, mut bytes, mut now) = (0, 0, None);
         for letter in letters {
-            let Some(taken_ms) = letter.timestamp_ms else {
+            let Some(times) = letter.times else {
                 continue;
             };
             events += 1;
             bytes += letter.frame.len() as u64;
-            if taken_ms > 0 {
-                let age_ms = *now.get_or_insert_with(now_ms) - taken_ms;
-                self.metrics.latency.observe(age_ms.max(0) as f64 / 1e3);
+            for (since_ms, histogram) in [
+                (times.taken_ms, &self.metrics.latency),
+                (times.happened_ms, &self.metrics.event_age),
+            ] {
+                if since_ms > 0 {
+                    let age_ms = *now.get_or_insert_with(now_ms) - since_ms;
+                    histogram.observe(age_ms.max(0) as f64 / 1e3);
+                }
             }
         }
         self.metrics.sent.inc_by(events);
@@ -308,6 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 impl Outgoing {
     fn is_empty(&self) -> bool {
         self.letters.is_empty() && !self.unflushed
+    }
+
+    /// Whether a heartbeat waits behind events.
+    fn has_heartbeat(&self) -> bool {
+        self.letters.iter().any(|letter| letter.frame == HEARTBEAT)
     }
 
     /// Moves letters to the socket, and listens meanwhile: a client that is slow to read can still speak.
@@ -390,6 +415,9 @@ fn cause_of(error: &Error) -> CloseCause {
     }
 }
 
+/// The state of a stream that the dispatcher fills.
+const LIVE: &str = "live";
+
 /// Counts the stream under its state for as long as it lives.
 struct StateGauge<'a> {
     metrics: &'a Metrics,
@@ -397,27 +425,20 @@ struct StateGauge<'a> {
 }
 
 impl<'a> StateGauge<'a> {
-    fn new(metrics: &'a Metrics, live: bool) -> Self {
-        let gauge = Self {
-            metrics,
-            state: Self::name(live),
-        };
+    fn new(metrics: &'a Metrics, state: &'static str) -> Self {
+        let gauge = Self { metrics, state };
         gauge.add(1);
         gauge
     }
 
     fn is_live(&self) -> bool {
-        self.state == Self::name(true)
+        self.state == LIVE
     }
 
-    fn set(&mut self, live: bool) {
+    fn set(&mut self, state: &'static str) {
         self.add(-1);
-        self.state = Self::name(live);
+        self.state = state;
         self.add(1);
-    }
-
-    fn name(live: bool) -> &'static str {
-        if live { "live" } else { "catching_up" }
     }
 
     fn add(&self, by: i64) {

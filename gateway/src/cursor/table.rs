@@ -18,7 +18,7 @@ struct Entry {
     position: Position,
     /// Where its newest record ends, in bytes read.
     at_bytes: u64,
-    /// When the broker took that record, in milliseconds since 1970.
+    /// When the broker took that record, in milliseconds since 1970; 0 if it did not say.
     at_ms: i64,
 }
 
@@ -70,8 +70,9 @@ impl Table {
         lives: impl Fn(&CursorKey) -> bool,
     ) -> Vec<(CursorKey, Position)> {
         let old = self.cursors.iter().filter(|(key, entry)| {
-            (self.read_bytes - entry.at_bytes > age.bytes || now_ms - entry.at_ms > age.ms)
-                && lives(key)
+            let driven_out = self.read_bytes - entry.at_bytes > age.bytes;
+            let timed_out = entry.at_ms > 0 && now_ms - entry.at_ms > age.ms;
+            (driven_out || timed_out) && lives(key)
         });
         old.map(|(key, entry)| (key.clone(), entry.position.clone()))
             .collect()

@@ -10,7 +10,6 @@ mod context;
 mod controller;
 mod events;
 mod gather;
-mod http;
 mod leader;
 mod metrics;
 mod preflight;

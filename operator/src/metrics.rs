@@ -1,6 +1,7 @@
 //! What `/metrics` serves.
 
 use datastream_service::metrics::Registry;
+use datastream_service::probes::Probes;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 /// The counters of one operator.
@@ -75,9 +76,11 @@ impl Metrics {
         }
         Ok(metrics)
     }
+}
 
-    /// The text exposition format.
-    pub(crate) fn render(&self) -> prometheus::Result<String> {
+/// A replica that answers is ready: one that does not lead stands by.
+impl Probes for Metrics {
+    fn metrics(&self) -> prometheus::Result<String> {
         self.registry.render()
     }
 }

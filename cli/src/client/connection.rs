@@ -18,7 +18,7 @@ const FIRST_SILENCE: Duration = Duration::from_secs(310);
 /// Silence that is always endured.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
 /// Silence that is never endured: three times the longest interval of heartbeats.
-const LONGEST_SILENCE: Duration = Duration::from_secs(900);
+const LONGEST_SILENCE: Duration = Duration::from_mins(15);
 /// How long the close frame of a stream that is no longer wanted may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
@@ -109,7 +109,7 @@ impl Connection {
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
-        let attempt = connect_async_with_config(target.url(), Some(config), true);
+        let attempt = Box::pin(connect_async_with_config(target.url(), Some(config), true));
         let socket = match timeout(CONNECT_TIMEOUT, attempt).await {
             Ok(Ok((socket, _))) => socket,
             Ok(Err(Error::Http(response))) => {

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
 
 /// A longer `Retry-After` is not waited for.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// A refusal: an HTTP status and, if the server explains itself, why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub(super) struct Event {
     /// Where a stream stands that has seen it.
     pub position: Position,
     /// Its type; empty if it has none.
-    pub event_type: Box<str>,
+    pub kind: Box<str>,
     /// Its device; empty if it has none.
     pub dsn: Box<str>,
     /// When it arrived here.
@@ -58,7 +58,7 @@ impl Content {
         };
         let (identity, position) =
             EventIdentity::of_seq(&seq).map_err(|e| format!("an event with seq {seq:?}: {e}"))?;
-        let [event_type, dsn] = metadata
+        let [kind, dsn] = metadata
             .and_then(|json| members(json, ["event_type", "dsn"]).ok())
             .unwrap_or_default()
             .map(|raw| raw.map(string).unwrap_or_default());
@@ -67,7 +67,7 @@ impl Content {
             seq,
             identity,
             position,
-            event_type,
+            kind,
             dsn,
             received,
         }))
@@ -82,7 +82,7 @@ pub(super) fn position_of_line(line: &str) -> Option<Position> {
 }
 
 fn marker(control: &str, seq_start: Option<&str>) -> Result<Content, String> {
-    let kind = match control {
+    let content = match control {
         "live" => Content::Live,
         "gap" => Content::Gap,
         _ => return Ok(Content::Other),
@@ -90,7 +90,7 @@ fn marker(control: &str, seq_start: Option<&str>) -> Result<Content, String> {
     let seq_start = seq_start.map(string).unwrap_or_default();
     let position = Seq::start_of(&seq_start)
         .map_err(|e| format!("a control frame with seq_start {seq_start:?}: {e}"))?;
-    Ok(kind(position))
+    Ok(content(position))
 }
 
 /// The text of a JSON string; whatever else stands there, as it stands. Without NUL, which PostgreSQL cannot store.
@@ -156,7 +156,7 @@ pub(super) mod tests {
         let event = event(json);
         assert_eq!(event.body.as_str(), json);
         assert_eq!((&*event.seq, event.identity.offset), ("7", 6));
-        assert_eq!((&*event.event_type, &*event.dsn), ("datapoint", "AC1"));
+        assert_eq!((&*event.kind, &*event.dsn), ("datapoint", "AC1"));
         assert_eq!(event.position, Position::new([7]));
     }
 

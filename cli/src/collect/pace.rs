@@ -13,7 +13,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// Waiting times while the server refuses what is asked for: keys may be exchanged, and subscriptions resumed.
 const FIRST_SLOW_DELAY: Duration = Duration::from_secs(5);
-const LONGEST_SLOW_DELAY: Duration = Duration::from_secs(60);
+const LONGEST_SLOW_DELAY: Duration = Duration::from_mins(1);
 /// Clients of a gateway that shuts down come back within this time, not all in one instant.
 const SPREAD: Duration = Duration::from_millis(500);
 

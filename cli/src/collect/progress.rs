@@ -13,7 +13,7 @@ use crate::logging;
 /// How often the live lines change.
 const LIVE: Duration = Duration::from_millis(500);
 /// How often a line is logged.
-const LOG: Duration = Duration::from_secs(60);
+const LOG: Duration = Duration::from_mins(1);
 
 /// Shows what the streams do, until dropped.
 pub(super) async fn show(streams: &[Arc<Status>]) {
@@ -93,24 +93,24 @@ fn text(connected: bool, stored: u64, rate: f64, detail: &Detail, now: Timestamp
 struct Rate {
     count: u64,
     at: Instant,
-    rate: f64,
+    smooth: f64,
 }
 
 impl Rate {
     const fn new(count: u64, at: Instant) -> Self {
-        let rate = 0.0;
-        Self { count, at, rate }
+        let smooth = 0.0;
+        Self { count, at, smooth }
     }
 
     fn at(&mut self, count: u64, now: Instant) -> f64 {
         let seconds = (now - self.at).as_secs_f64();
         if seconds > 0.0 {
             let rate = (count - self.count) as f64 / seconds;
-            self.rate += (rate - self.rate) / 3.0;
+            self.smooth += (rate - self.smooth) / 3.0;
             self.count = count;
             self.at = now;
         }
-        self.rate
+        self.smooth
     }
 }
 

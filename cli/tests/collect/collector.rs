@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub(crate) struct Collector {
     child: Child,
     metrics: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Reads the log to its end.
+    reader: JoinHandle<()>,
 }
 
 impl Collector {
@@ -39,7 +42,7 @@ impl Collector {
         let stderr = child.stderr.take().unwrap().into_owned_fd().unwrap();
         let lines = BufReader::new(std::fs::File::from(stderr)).lines();
         let out = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut log = out.lock().unwrap();
                 log.push_str(&line);
@@ -59,6 +62,7 @@ impl Collector {
             child,
             metrics: address.strip_prefix("http://").unwrap().parse().unwrap(),
             log,
+            reader,
         }
     }
 
@@ -116,18 +120,20 @@ impl Collector {
     }
 
     /// Asks it to stop, and waits until it has. Gives its log, too.
-    pub(crate) async fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn stop(self) -> (ExitStatus, String) {
         let pid = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(sent.unwrap().success());
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        (ended.expect("stops in time").unwrap(), self.log())
+        self.ended().await
     }
 
     /// Waits until it ends by itself. Gives its log, too.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let ended = timeout(PATIENCE, self.child.wait()).await;
-        (ended.expect("ends in time").unwrap(), self.log())
+        let status = ended.expect("ends in time").unwrap();
+        self.reader.join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        (status, log)
     }
 }
 

@@ -179,7 +179,7 @@ fn parse(file: &str, text: &str) -> Result<Plan, ConfigError> {
         Some((path, streams)) => original::plan(streams).map_err(|p| p.within(path)),
         None => file::read(text)
             .map_err(|e| error(e.line, Problem::new("", e.reason)))
-            .map(|file| file.plan())?,
+            .map(file::File::plan)?,
     };
     let plan = plan.and_then(check::check);
     plan.map_err(|problem| error(document.line_of(&problem.path), problem))

@@ -131,9 +131,9 @@ fn stores(persistence: Option<&Node>) -> Result<Vec<StorePlan>, Problem> {
     match &node.tree {
         Tree::Null | Tree::Bool(true) => Ok(vec![jsonl(None)]),
         Tree::Bool(false) => Ok(vec![]),
-        Tree::String(kind) => kind_of(kind, None, None)
-            .map(|store| store.into_iter().collect())
-            .ok_or_else(|| Problem::new("", not_understood(kind))),
+        Tree::String(kind) => {
+            kind_of(kind, None, None).ok_or_else(|| Problem::new("", not_understood(kind)))
+        }
         Tree::Map(_) if node.get("type").is_some() => typed(node),
         Tree::Map(entries) => {
             let mut stores = Vec::new();
@@ -141,8 +141,8 @@ fn stores(persistence: Option<&Node>) -> Result<Vec<StorePlan>, Problem> {
                 if !is_on(key, value)? {
                     continue;
                 }
-                let store = kind_of(key, None, None).flatten();
-                stores.push(store.ok_or_else(|| Problem::new(key, not_understood(key)))?);
+                let store = kind_of(key, None, None);
+                stores.extend(store.ok_or_else(|| Problem::new(key, not_understood(key)))?);
             }
             Ok(stores)
         }
@@ -170,14 +170,12 @@ fn typed(node: &Node) -> Result<Vec<StorePlan>, Problem> {
         }
     }
     let kind = text(node, "type")?.unwrap_or_default();
-    let store = kind_of(&kind, place.as_deref(), table);
-    store
-        .map(|store| store.into_iter().collect())
+    kind_of(&kind, place.as_deref(), table)
         .ok_or_else(|| Problem::new("type", not_understood(&kind)))
 }
 
-/// The store of this kind; `Some(None)` for none at all, `None` if the word says nothing or a place is missing.
-fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Option<StorePlan>> {
+/// What a word stands for: a store, or none at all. `None` if it stands for nothing, or a place is missing.
+fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Vec<StorePlan>> {
     let table = table.unwrap_or_else(|| TABLE.to_owned());
     let url = if kind.contains("://") {
         Some(kind)
@@ -185,17 +183,17 @@ fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Opt
         place
     };
     Some(match kind.to_ascii_lowercase().as_str() {
-        "" | "none" | "off" | "console" | "stdout" => None,
-        "json" | "jsonl" | "file" | "files" => Some(jsonl(place)),
-        "relational" | "sqlite" | "sqlite3" => Some(StorePlan::Sqlite(SqlitePlan {
+        "" | "none" | "off" | "console" | "stdout" => vec![],
+        "json" | "jsonl" | "file" | "files" => vec![jsonl(place)],
+        "relational" | "sqlite" | "sqlite3" => vec![StorePlan::Sqlite(SqlitePlan {
             path: place.unwrap_or(DATABASE).into(),
             table,
-        })),
-        kind if kind.starts_with("postgres") => Some(StorePlan::Postgres(PostgresPlan {
+        })],
+        kind if kind.starts_with("postgres") => vec![StorePlan::Postgres(PostgresPlan {
             url: url?.into(),
             ca_file: None,
             table,
-        })),
+        })],
         _ => return None,
     })
 }

@@ -70,7 +70,7 @@ streams:
     assert_eq!((&a.start, a.on_gap), (&Start::Earliest, OnGap::Stop));
     let files = jsonl(&a.stores[0]);
     assert_eq!(files.rotate_bytes, 64 << 20);
-    assert_eq!(files.rotate_every, Some(Duration::from_secs(3600)));
+    assert_eq!(files.rotate_every, Some(Duration::from_hours(1)));
     assert_eq!(
         (&b.start, b.on_gap),
         (&Start::Seq("17".to_owned()), OnGap::Earliest)

@@ -26,17 +26,13 @@ struct MemoryStore(Arc<Mutex<Memory>>);
 impl MemoryStore {
     fn call(&self, action: impl FnOnce(&mut Memory)) -> Result<(), StoreError> {
         let mut memory = self.0.lock().unwrap();
-        match memory.failures.pop().flatten() {
-            Some(done) => {
-                if done {
-                    action(&mut memory);
-                }
-                Err(StoreError::lasting("no"))
-            }
-            None => {
-                action(&mut memory);
-                Ok(())
-            }
+        let failure = memory.failures.pop().flatten();
+        if failure != Some(false) {
+            action(&mut memory);
+        }
+        match failure {
+            Some(_) => Err(StoreError::lasting("no")),
+            None => Ok(()),
         }
     }
 }

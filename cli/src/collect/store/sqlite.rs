@@ -203,7 +203,7 @@ impl BlockingStore for SqliteStore {
                     event.identity.partition,
                     event.identity.offset as i64,
                     event.seq,
-                    event.event_type,
+                    event.kind,
                     event.dsn,
                     event.received.to_string(),
                     event.body.as_str(),

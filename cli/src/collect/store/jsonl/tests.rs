@@ -90,14 +90,14 @@ fn a_full_file_is_followed_by_another_and_may_be_moved_away() {
 fn an_old_file_is_followed_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut plan = plan(&folder, 1 << 20);
-    plan.rotate_every = Some(Duration::from_secs(3600));
+    plan.rotate_every = Some(Duration::from_hours(1));
     let mut store = JsonlStore::new(plan, "leds");
     let mut stored = store.open().unwrap();
     append(&mut store, &events(1..=1), &mut stored);
     append(&mut store, &events(2..=2), &mut stored);
     assert_eq!(lines(&folder).1, 1);
     let current = store.current.as_mut().unwrap();
-    current.begun = current.begun - jiff::SignedDuration::from_hours(1);
+    current.begun -= jiff::SignedDuration::from_hours(1);
     append(&mut store, &events(3..=3), &mut stored);
     let (all, files) = lines(&folder);
     assert_eq!((all.len(), files), (3, 2));

@@ -20,7 +20,7 @@ use sql::Sql;
 
 /// How long the server may take for one batch; then the connection is given up, and with it the batch, which is stored
 /// by the next one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a lock may be held by the session of a process that is gone, before it counts as held by a living one.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_RETRY: Duration = Duration::from_millis(250);
@@ -119,17 +119,15 @@ impl PostgresStore {
                 tokio::time::sleep(LOCK_RETRY).await;
             }
         });
-        match locked.await {
-            Ok(result) => result.map_err(|e| self.error(&e)),
-            Err(_) => {
-                let reason = format!(
-                    "{}: another collector stores stream {:?}: stop it, or use another name or table",
-                    self.place(),
-                    self.stream
-                );
-                Err(StoreError::lasting(reason))
-            }
-        }
+        let Ok(result) = locked.await else {
+            let reason = format!(
+                "{}: another collector stores stream {:?}: stop it, or use another name or table",
+                self.place(),
+                self.stream
+            );
+            return Err(StoreError::lasting(reason));
+        };
+        result.map_err(|e| self.error(&e))
     }
 
     /// Does something in one transaction.
@@ -205,7 +203,7 @@ impl PostgresStore {
                     &number(|event| event.identity.partition.into()),
                     &number(|event| event.identity.offset),
                     &column(|event| &event.seq),
-                    &column(|event| &event.event_type),
+                    &column(|event| &event.kind),
                     &column(|event| &event.dsn),
                     &received,
                     &column(|event| event.body.as_str()),

@@ -30,11 +30,44 @@ pub(crate) struct Postgres {
 impl Database {
     /// Makes a server and starts it.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        let mut database = Self::make();
+        database.resume().await;
+        database
     }
 
-    /// Makes a server with these settings and starts it.
-    pub(crate) async fn start_with(options: &[&str]) -> Self {
+    /// Makes a server that offers TLS, with a certificate that signs itself, and starts it.
+    pub(crate) async fn start_with_tls() -> Self {
+        let mut database = Self::make();
+        let (certificate, key) = (database.certificate(), database.folder.path().join("key"));
+        let made = as_user(Path::new("openssl"))
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=test",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
+            .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "openssl failed");
+        database.options = vec![
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", certificate.display()),
+            format!("ssl_key_file={}", key.display()),
+        ];
+        database.resume().await;
+        database
+    }
+
+    /// The certificate of a server that offers TLS.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate")
+    }
+
+    fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
         own(folder.path());
         let data = folder.path().join("data");
@@ -55,14 +88,12 @@ impl Database {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let mut database = Self {
+        Self {
             folder,
             port,
             server: None,
-            options: options.iter().map(|o| (*o).to_owned()).collect(),
-        };
-        database.resume().await;
-        database
+            options: vec![],
+        }
     }
 
     /// Starts the server again.

@@ -13,10 +13,15 @@ use super::database::Database;
 use super::place::Place;
 use super::traffic::{gateway, post};
 
-/// How often the collector is killed.
+/// How often the collector is killed, unless `DATASTREAM_KILLS` says more.
 const ROUNDS: usize = 12;
 /// How long it lives at most after it has read its configuration.
 const LONGEST_LIFE_MS: u64 = 400;
+
+fn rounds() -> usize {
+    let more = std::env::var("DATASTREAM_KILLS").ok();
+    more.map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+}
 
 /// Kills collectors of this place until all rounds are over, then lets one catch up, and counts.
 async fn survives(place: Place, partitions: u32, seed: u64) {
@@ -49,7 +54,8 @@ async fn survives(place: Place, partitions: u32, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut collector = Some(collector);
     let (mut stored, mut progress) = (0, 0);
-    for _ in 0..ROUNDS {
+    let rounds = rounds();
+    for _ in 0..rounds {
         let collector = collector
             .take()
             .unwrap_or_else(|| Collector::start(folder.path(), &config));
@@ -66,8 +72,8 @@ async fn survives(place: Place, partitions: u32, seed: u64) {
     traffic.await.unwrap();
     // Or the test would have shown nothing.
     assert!(
-        progress > ROUNDS / 4,
-        "{progress} of {ROUNDS} rounds stored anything"
+        progress > rounds / 4,
+        "{progress} of {rounds} rounds stored anything"
     );
 
     let all = posted.load(Ordering::Relaxed);

@@ -74,6 +74,34 @@ async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_no
 }
 
 #[tokio::test]
+async fn certificates_are_checked() {
+    let (dev, url) = gateway(1).await;
+    let server = Database::start_with_tls().await;
+    let folder = folder();
+    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    post(&dev, 0..10).await;
+    let config = place
+        .stream(&url, "    start: earliest")
+        .replace("/postgres'", "/postgres?sslmode=require'");
+    let (success, text) = run(folder.path(), "unknown.yaml", &config).await;
+    assert!(
+        !success && text.contains("invalid peer certificate"),
+        "{text}"
+    );
+
+    let authority = format!(", caFile: {}, table", server.certificate().display());
+    let config = config.replace(", table", &authority);
+    let collector = Collector::start(folder.path(), &config);
+    collector.reaches("events_stored_total", "all", 10).await;
+    let Place::Postgres(client, _) = &place else {
+        unreachable!()
+    };
+    let query = "SELECT version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'datastream collect'";
+    let sessions = client.texts(query).await;
+    assert_eq!(sessions, ["TLSv1.3"]);
+}
+
+#[tokio::test]
 async fn of_two_collectors_of_one_stream_the_second_is_refused() {
     let (_dev, url) = gateway(1).await;
     let server = Database::start().await;

@@ -87,6 +87,7 @@ impl Place {
     }
 }
 
+/// The whole lines: what was not written to its end is not stored, and cut off by the next collector.
 fn lines(dir: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
@@ -100,7 +101,11 @@ fn lines(dir: &Path) -> Vec<String> {
         })
         .collect();
     files.sort();
-    let text = |path| fs::read_to_string(path).unwrap();
+    let text = |path| {
+        let mut text = fs::read_to_string(path).unwrap();
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        text
+    };
     let all: String = files.into_iter().map(text).collect();
     all.lines().map(str::to_owned).collect()
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::collect::CollectArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
 use crate::simulate::SimulateArgs;
@@ -32,6 +33,8 @@ pub enum Command {
     Simulate(SimulateArgs),
     /// Follow one or more streams and print their events.
     Tail(TailArgs),
+    /// Store the events of many streams, each exactly once: as JSON lines, in SQLite or in PostgreSQL.
+    Collect(CollectArgs),
 }
 
 impl Command {
@@ -42,6 +45,7 @@ impl Command {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) => "info,fluvio=off",
             Self::Tail(_) => "warn",
+            Self::Collect(_) => "info,tokio_postgres=warn",
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The `datastream` command: `dev` runs everything in one process, `simulate` plays a fleet of devices,
-//! `tail` follows streams on a terminal.
+//! `tail` follows streams on a terminal, `collect` stores them.
 
 mod args;
 mod backoff;
+mod client;
+pub mod collect;
 pub mod dev;
 pub mod logging;
 pub mod producer;
 pub mod simulate;
 pub mod tail;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
         Command::Tail(args) => tail::run(args, stop).await,
+        Command::Collect(args) => collect::run(args, stop).await,
         Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),
     }
 }

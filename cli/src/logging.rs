@@ -1,8 +1,10 @@
 //! Log lines go to stderr; stdout belongs to what a command was asked for.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::LazyLock;
 
 use clap::ValueEnum;
+use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -21,15 +23,34 @@ pub fn init(format: LogFormat, default_filter: &str) {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| AboveLiveLines);
     let result = match format {
         LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             builder.with_ansi(colours).with_target(false).try_init()
         }
         LogFormat::Json => builder.json().try_init(),
     };
     if let Err(error) = result {
         tracing::debug!(%error, "logging was set up before");
+    }
+}
+
+/// Lines at the bottom of the terminal on stderr, above which log lines pass. Hidden if there is no terminal.
+pub(crate) fn live_lines() -> &'static MultiProgress {
+    static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+    &LINES
+}
+
+/// Stderr, without tearing the live lines.
+struct AboveLiveLines;
+
+impl Write for AboveLiveLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        live_lines().suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }

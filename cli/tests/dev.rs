@@ -1,146 +1,18 @@
 //! `datastream dev` as a process: streams are printed, posted events arrive, manifests take effect live.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
+mod support;
+
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use support::PATIENCE;
+use support::dev::Dev;
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Dev {
-    child: Child,
-    stdout: Lines<BufReader<ChildStdout>>,
-    stderr: Lines<BufReader<ChildStderr>>,
-    admin: SocketAddr,
-    manifests: TempDir,
-}
-
-impl Dev {
-    async fn start(manifests: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in manifests {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        Self::start_in(folder, &[]).await
-    }
-
-    async fn start_in(folder: TempDir, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
-            .args([
-                "dev",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--output",
-                "json",
-                "--manifests",
-            ])
-            .arg(folder.path())
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = json(&mut stdout).await;
-        let admin = first["admin"]
-            .as_str()
-            .unwrap()
-            .strip_prefix("http://")
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!(
-            first["fluvio"]
-                .as_str()
-                .unwrap()
-                .parse::<SocketAddr>()
-                .unwrap()
-                .ip()
-                .is_loopback()
-        );
-        Self {
-            child,
-            stdout,
-            stderr,
-            admin,
-            manifests: folder,
-        }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        Path::new(self.manifests.path()).join(name)
-    }
-
-    /// The URL of the next stream that is printed, which must be of this name.
-    async fn stream(&mut self, name: &str) -> String {
-        let line = json(&mut self.stdout).await;
-        assert_eq!(
-            (&line["namespace"], &line["name"]),
-            (&"default".into(), &name.into())
-        );
-        line["url"].as_str().unwrap().to_owned()
-    }
-
-    async fn post(&self, lines: &str) -> (u16, Value) {
-        let mut tcp = TcpStream::connect(self.admin).await.unwrap();
-        let length = lines.len();
-        let head = format!(
-            "POST /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-        );
-        tcp.write_all(format!("{head}{lines}").as_bytes())
-            .await
-            .unwrap();
-        let mut answer = String::new();
-        timeout(PATIENCE, tcp.read_to_string(&mut answer))
-            .await
-            .expect("an answer in time")
-            .unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (
-            head.split(' ').nth(1).unwrap().parse().unwrap(),
-            serde_json::from_str(body).unwrap(),
-        )
-    }
-
-    /// Posts numbered events of a device until the stream gets one: a change of its filter has then taken effect.
-    async fn post_until_seen(&self, stream: &mut Stream, dsn: &str) {
-        timeout(PATIENCE, async {
-            loop {
-                self.post(&event(dsn)).await;
-                if let Ok(seen) = timeout(Duration::from_millis(300), stream.event()).await {
-                    assert_eq!(seen["metadata"]["dsn"], dsn);
-                    return;
-                }
-            }
-        })
-        .await
-        .expect("takes effect in time");
-    }
-}
-
-async fn json(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
-    let line = timeout(PATIENCE, lines.next_line())
-        .await
-        .expect("a line in time")
-        .unwrap()
-        .expect("a line");
-    serde_json::from_str(&line).unwrap()
-}
 
 struct Stream(WebSocketStream<TcpStream>);
 
@@ -196,6 +68,21 @@ impl Stream {
     }
 }
 
+/// Posts numbered events of a device until the stream gets one: a change of its filter has then taken effect.
+async fn post_until_seen(dev: &Dev, stream: &mut Stream, dsn: &str) {
+    timeout(PATIENCE, async {
+        loop {
+            dev.post(&event(dsn)).await;
+            if let Ok(seen) = timeout(Duration::from_millis(300), stream.event()).await {
+                assert_eq!(seen["metadata"]["dsn"], dsn);
+                return;
+            }
+        }
+    })
+    .await
+    .expect("takes effect in time");
+}
+
 fn manifest(name: &str, dsn: &str) -> String {
     format!(
         "apiVersion: datastream.dev/v1alpha1\nkind: DatastreamSubscription\nmetadata:\n  name: {name}\n\
@@ -246,19 +133,19 @@ async fn edits_additions_and_deletions_take_effect_live() {
     let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*"))]).await;
     let url = dev.stream("a").await;
     let mut a = Stream::open(&url).await;
-    dev.post_until_seen(&mut a, "A1").await;
+    post_until_seen(&dev, &mut a, "A1").await;
 
     std::fs::write(dev.path("a.yaml"), manifest("a", "X*")).unwrap();
-    dev.post_until_seen(&mut a, "X1").await;
+    post_until_seen(&dev, &mut a, "X1").await;
 
     std::fs::write(dev.path("b.yaml"), manifest("b", "B*")).unwrap();
     let url = dev.stream("b").await;
     let mut b = Stream::open(&url).await;
-    dev.post_until_seen(&mut b, "B1").await;
+    post_until_seen(&dev, &mut b, "B1").await;
 
     std::fs::remove_file(dev.path("a.yaml")).unwrap();
     assert!(a.closed().await.contains("deleted"));
-    dev.post_until_seen(&mut b, "B2").await;
+    post_until_seen(&dev, &mut b, "B2").await;
 }
 
 #[tokio::test]
@@ -284,7 +171,7 @@ async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
         .unwrap()
         .unwrap();
     assert!(report.contains("a.yaml"), "{report}");
-    dev.post_until_seen(&mut a, "A1").await;
+    post_until_seen(&dev, &mut a, "A1").await;
 }
 
 #[tokio::test]

@@ -1,55 +1,16 @@
 //! `datastream tail`, the real binary, against WebSocket servers in this process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::process::{Output, Stdio};
-use std::time::Duration;
+mod support;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use std::process::{Output, Stdio};
+
+use futures_util::StreamExt as _;
+use support::PATIENCE;
+use support::script::{KEY, accept, event, refuse, send, server};
 use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
-
-const KEY: &str = "0123456789abcdef0123456789abcdef";
-const DEADLINE: Duration = Duration::from_secs(30);
-
-fn event(seq: &str, value: u32) -> String {
-    let json = format!(
-        r#"{{"seq":"{seq}","metadata":{{"dsn":"AC1","property_name":"Blue_LED","event_type":"datapoint"}},"datapoint":{{"created_at":"2018-09-24T10:25:14Z","value":{value}}}}}"#
-    );
-    format!("{}|{json}", json.len())
-}
-
-/// Accepts one client; gives the query of its request, too.
-async fn accept(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) {
-    let (stream, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
-    let mut query = String::new();
-    #[allow(clippy::result_large_err)]
-    let remember = |request: &Request, response: Response| {
-        request
-            .uri()
-            .query()
-            .unwrap_or_default()
-            .clone_into(&mut query);
-        Ok(response)
-    };
-    let socket = accept_hdr_async(stream, remember).await.unwrap();
-    (socket, query)
-}
-
-async fn send(socket: &mut WebSocketStream<TcpStream>, text: String) {
-    socket.send(Message::Text(text.into())).await.unwrap();
-}
-
-async fn server() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let url = format!("ws://{address}/stream?stream_key={KEY}");
-    (listener, url)
-}
 
 fn tail(args: &[&str]) -> tokio::task::JoinHandle<Output> {
     let child = Command::new(env!("CARGO_BIN_EXE_datastream"))
@@ -62,7 +23,7 @@ fn tail(args: &[&str]) -> tokio::task::JoinHandle<Output> {
         .spawn()
         .unwrap();
     tokio::spawn(async {
-        timeout(DEADLINE, child.wait_with_output())
+        timeout(PATIENCE, child.wait_with_output())
             .await
             .unwrap()
             .unwrap()
@@ -83,7 +44,7 @@ async fn several_streams_are_shown_and_heartbeats_answered() {
     let (mut socket, query) = accept(&first).await;
     assert_eq!(query, format!("stream_key={KEY}&seq_start=7"));
     send(&mut socket, "1|Z".to_owned()).await;
-    let answer = timeout(DEADLINE, socket.next()).await.unwrap();
+    let answer = timeout(PATIENCE, socket.next()).await.unwrap();
     assert_eq!(answer.unwrap().unwrap(), Message::Text("Z".into()));
     send(&mut socket, "nonsense".to_owned()).await;
     send(&mut socket, event("8", 1)).await;
@@ -91,7 +52,7 @@ async fn several_streams_are_shown_and_heartbeats_answered() {
     send(&mut other, event("9", 2)).await;
     send(&mut other, event("10", 3)).await;
     // The client takes its leave.
-    let farewell = timeout(DEADLINE, other.next()).await.unwrap();
+    let farewell = timeout(PATIENCE, other.next()).await.unwrap();
     assert_eq!(farewell.unwrap().unwrap(), Message::Close(None));
 
     let output = tail.await.unwrap();
@@ -180,15 +141,8 @@ async fn a_replay_ends_with_its_last_event() {
 async fn a_refusal_is_shown_with_the_servers_message() {
     let (listener, url) = server().await;
     let tail = tail(&[&url]);
-    let (mut stream, _) = timeout(DEADLINE, listener.accept()).await.unwrap().unwrap();
-    let mut request = [0; 4096];
-    assert!(stream.read(&mut request).await.unwrap() > 0);
     let body = r#"{"error":"unauthorized","message":"this stream key is not known"}"#;
-    let answer = format!(
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    refuse(&listener, 401, "", body).await;
     let output = tail.await.unwrap();
     let notes = text(&output.stderr);
     assert!(!output.status.success());

@@ -11,7 +11,6 @@ mod context;
 mod controller;
 mod events;
 mod gather;
-mod http;
 mod leader;
 mod metrics;
 mod preflight;

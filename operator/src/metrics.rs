@@ -1,6 +1,7 @@
 //! What `/metrics` serves.
 
 use datastream_service::metrics::Registry;
+use datastream_service::probes::Probes;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 /// The counters of one operator.
@@ -78,9 +79,11 @@ impl Metrics {
         }
         Ok(metrics)
     }
+}
 
-    /// The text exposition format.
-    pub(crate) fn render(&self) -> prometheus::Result<String> {
+/// A replica that answers is ready: one that does not lead stands by.
+impl Probes for Metrics {
+    fn metrics(&self) -> prometheus::Result<String> {
         self.registry.render()
     }
 }
@@ -92,7 +95,7 @@ mod tests {
     #[test]
     fn alerts_are_on_metrics_that_exist() {
         let rules = include_str!("../../docs/alerts.yaml");
-        let exists = Metrics::new().unwrap().render().unwrap();
+        let exists = Metrics::new().unwrap().registry.render().unwrap();
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let named: Vec<_> = rules
             .split(|c| !is_name(c))

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use datastream_service::probes;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::leader::Candidate;
 use crate::metrics::Metrics;
-use crate::{controller, http, preflight};
+use crate::{controller, preflight};
 
 /// What the operator can be told.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ pub async fn run(
     };
     let result = tokio::select! {
         result = work => result,
-        result = http::serve(listener, metrics.clone()) => result.context("probes and metrics"),
+        result = probes::serve(listener, metrics.clone()) => result.context("probes and metrics"),
         () = cancel.cancelled() => Ok(()),
     };
     candidate.resign().await;

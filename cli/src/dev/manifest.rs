@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::folder::{Manifest, Problem, Reading};
 use super::schema::{self, Fault};
-use super::yaml::{self, Node, Tree};
+use crate::yaml::{self, Node, Tree};
 
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";

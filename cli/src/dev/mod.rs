@@ -9,7 +9,6 @@ mod routes;
 mod schema;
 mod topic;
 mod watch;
-mod yaml;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,11 +1,8 @@
 //! `datastream tail`: follows streams on a terminal.
 
-mod frame;
 mod line;
 mod render;
-mod seq;
 mod stream;
-mod target;
 
 use std::io::{self, BufWriter, IsTerminal as _};
 use std::process::ExitCode;
@@ -18,12 +15,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use frame::{Frame, FrameError, HEARTBEAT_ANSWER};
 pub use render::Output;
 use render::{Renderer, Style};
 use stream::{Follow, Report};
 
-pub use target::{Target, TargetError};
+use crate::client::{self, Target};
 
 /// What `datastream tail` can be told.
 #[derive(Clone, Debug, Args)]
@@ -52,7 +48,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 fn decimal(text: &str) -> Result<String, String> {
-    seq::after(text).map_or_else(
+    client::after(text).map_or_else(
         || Err("a sequence number has decimal digits only".to_owned()),
         |_| Ok(text.to_owned()),
     )
@@ -101,7 +97,7 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         let Some(Some((stream, report))) = stop.run_until_cancelled(reports.recv()).await else {
             break;
         };
-        if matches!(report, Report::Event(..)) {
+        if matches!(report, Report::Event(_)) {
             left -= 1;
         }
         match renderer.show(stream, &report) {

@@ -84,9 +84,9 @@ impl<O: Write, N: Write> Renderer<O, N> {
     pub(super) fn show(&mut self, stream: usize, report: &Report) -> io::Result<()> {
         let counters = &mut self.counters[stream];
         match report {
-            Report::Event(frame, start) => {
+            Report::Event(body) => {
                 counters.events += 1;
-                self.event(stream, &frame[*start..])
+                self.event(stream, body.as_str())
             }
             Report::Heartbeat => {
                 counters.heartbeats += 1;
@@ -210,6 +210,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::Body;
 
     const EVENT: &str = r#"{"seq":"12","metadata":{"dsn":"AC1","event_type":"connectivity"},"connection":{"event_time":"2018-09-24T10:26:37Z","status":"Online"}}"#;
 
@@ -222,7 +223,7 @@ mod tests {
             labels: vec!["a".to_owned(), "leds".to_owned()],
         };
         let mut renderer = Renderer::new(&mut out, &mut notes, style);
-        let event = Report::Event(format!("{}|{EVENT}", EVENT.len()).into(), 4);
+        let event = Report::Event(Body::new(format!("{}|{EVENT}", EVENT.len()).into(), 4));
         let lost = Report::Lost {
             reason: "gone".to_owned(),
             retry_in: Duration::from_millis(1500),

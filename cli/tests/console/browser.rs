@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use std::time::{Duration, Instant};
 
-use super::group::Group;
+use super::support::group::Group;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(1);

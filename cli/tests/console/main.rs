@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
-mod group;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::io::{BufRead as _, BufReader};
 
 use browser::Browser;
-use group::Group;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
+use support::group::Group;
 
 /// Starts `datastream dev`, and returns the URL of the stream of all events.
 fn start() -> (Group, String) {

@@ -1,7 +1,9 @@
 //! Where in the topic a stream stands, and the sequence number that says so on the wire.
 
+mod identity;
 mod seq;
 
+pub use identity::EventIdentity;
 pub(crate) use seq::MAX_PARTITIONS;
 pub use seq::{Seq, SeqError};
 
@@ -52,6 +54,22 @@ impl Position {
     /// Whether no partition of `other` is ahead of this position.
     pub fn covers(&self, other: &Self) -> bool {
         (0..self.partitions().max(other.partitions())).all(|p| self.next(p) >= other.next(p))
+    }
+
+    /// The furthest of both, of all partitions that either knows.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let partitions = self.partitions().max(other.partitions());
+        let furthest = |p| self.next(p).max(other.next(p));
+        Self::new((0..partitions).map(furthest).collect::<Vec<_>>())
+    }
+
+    /// What both have seen, of all partitions that either knows.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let partitions = self.partitions().max(other.partitions());
+        let both = |p| self.next(p).min(other.next(p));
+        Self::new((0..partitions).map(both).collect::<Vec<_>>())
     }
 
     /// The furthest of both, partition by partition.

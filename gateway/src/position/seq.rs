@@ -90,8 +90,15 @@ impl Seq {
     }
 }
 
+/// How many partitions the topic has that a number comes from, as far as its length tells.
+pub(super) fn partitions(text: &str) -> u32 {
+    let digits = text.trim_start_matches('0').len();
+    let groups = digits.saturating_sub(1 + OWN_DIGITS) / OFFSET_DIGITS;
+    (groups as u32).clamp(1, MAX_PARTITIONS)
+}
+
 /// The position that a number names and, if it names an event and not the place just after it, the event's partition.
-fn parse(text: &str, partitions: u32) -> Result<(Position, Option<u32>), SeqError> {
+pub(super) fn parse(text: &str, partitions: u32) -> Result<(Position, Option<u32>), SeqError> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(SeqError::NotDecimal);
     }

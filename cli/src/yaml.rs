@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 /// A value and the line that it starts on, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The line of a map's entry is that of its key.
     pub line: u64,
     /// The value.
@@ -17,7 +17,7 @@ pub(super) struct Node {
 
 /// A value of YAML's JSON-compatible part.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
@@ -34,7 +34,7 @@ pub(super) enum Tree {
 
 /// Why a file cannot be read as YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SyntaxError {
+pub(crate) struct SyntaxError {
     /// Where, counted from 1.
     pub line: u64,
     /// What is wrong.
@@ -42,16 +42,23 @@ pub(super) struct SyntaxError {
 }
 
 /// Reads every document of a file; empty ones are left out.
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    serde_saphyr::from_multiple::<Node>(text).map_err(|error| SyntaxError {
-        line: error.location().map_or(1, |l| l.line().max(1)),
-        reason: error.without_snippet().to_string(),
-    })
+pub(crate) fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
+    serde_saphyr::from_multiple::<Node>(text).map_err(|error| SyntaxError::of(&error))
+}
+
+impl SyntaxError {
+    /// What the reader of a file says.
+    pub(crate) fn of(error: &serde_saphyr::Error) -> Self {
+        Self {
+            line: error.location().map_or(1, |l| l.line().max(1)),
+            reason: error.without_snippet().to_string(),
+        }
+    }
 }
 
 impl Node {
     /// The entry of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.tree {
             Tree::Map(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
             _ => None,
@@ -59,7 +66,7 @@ impl Node {
     }
 
     /// The text, if it is one.
-    pub(super) fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
         match &self.tree {
             Tree::String(text) => Some(text),
             _ => None,
@@ -67,7 +74,7 @@ impl Node {
     }
 
     /// The line of what a path such as `spec.filters[0].dsns[1]` names, or of its closest parent that is there.
-    pub(super) fn line_of(&self, path: &str) -> u64 {
+    pub(crate) fn line_of(&self, path: &str) -> u64 {
         let mut node = self;
         for step in path.split(['.', '[']).filter(|s| !s.is_empty()) {
             let next = match (step.strip_suffix(']'), &node.tree) {
@@ -85,7 +92,7 @@ impl Node {
     }
 
     /// The value without its lines.
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.tree {
             Tree::Null => Value::Null,
             Tree::Bool(value) => Value::Bool(*value),

@@ -2,21 +2,21 @@
 
 /// What one frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     /// `1|Z`: the server asks whether the client is still there; the answer is [`HEARTBEAT_ANSWER`].
     Heartbeat,
     /// `1|X`: nothing has to be answered.
     KeepAlive,
-    /// An event, as JSON text.
+    /// Anything else: an event, as JSON text.
     Event(&'a str),
 }
 
 /// What a client answers a heartbeat with.
-pub const HEARTBEAT_ANSWER: &str = "Z";
+pub(crate) const HEARTBEAT_ANSWER: &str = "Z";
 
 /// A text that is no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
+pub(crate) enum FrameError {
     /// There is no `|`.
     #[error("a frame without '|'")]
     NoSeparator,
@@ -38,7 +38,7 @@ impl<'a> Frame<'a> {
     ///
     /// DSS does not say in which unit LEN counts. The gateway's bodies are ASCII, where it makes no difference;
     /// of other servers, bytes, characters and UTF-16 units are all accepted.
-    pub fn parse(text: &'a str) -> Result<Self, FrameError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, FrameError> {
         let (length, body) = text.split_once('|').ok_or(FrameError::NoSeparator)?;
         if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
             return Err(FrameError::BadLength);

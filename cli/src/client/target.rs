@@ -1,11 +1,11 @@
-//! What a user names on the command line: a stream's URL, perhaps with a label.
+//! What a user names: a stream's URL, perhaps with a label.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// One stream to follow. Debug and Display show the URL with its key masked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     label: Option<String>,
     /// Scheme, host and path.
     base: String,
@@ -15,7 +15,7 @@ pub struct Target {
 
 /// What is wrong with a stream's URL. Never shows the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// Not `ws://…` or `wss://…`.
     #[error(
         "a stream's URL starts with ws:// or wss://, as in ws://HOST:PORT/stream?stream_key=KEY"
@@ -29,8 +29,22 @@ pub enum TargetError {
 impl FromStr for Target {
     type Err = TargetError;
 
-    /// `[LABEL=]URL`. `http` and `https` are taken for `ws` and `wss`; without a path it is `/stream`.
+    /// `[LABEL=]URL`, with the key in it.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        let target = Self::locate(text)?;
+        if target.key().is_none() {
+            return Err(TargetError::NoKey);
+        }
+        Ok(target)
+    }
+}
+
+const KEY: &str = "stream_key";
+
+impl Target {
+    /// `[LABEL=]URL`, with or without a key. `http` and `https` are taken for `ws` and `wss`; without a path it is
+    /// `/stream`.
+    pub(crate) fn locate(text: &str) -> Result<Self, TargetError> {
         let scheme_end = text.find("://").ok_or(TargetError::Scheme)?;
         let (label, url) = match text[..scheme_end].rsplit_once('=') {
             Some((label, scheme)) => (Some(label), &text[scheme_end - scheme.len()..]),
@@ -55,40 +69,43 @@ impl FromStr for Target {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        if !query.iter().any(|(name, _)| name == KEY) {
-            return Err(TargetError::NoKey);
-        }
         Ok(Self {
             label: label.map(str::to_owned).filter(|l| !l.is_empty()),
             base: format!("{scheme}://{host}/{path}"),
             query,
         })
     }
-}
 
-const KEY: &str = "stream_key";
+    /// The key, if it has one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.get(KEY)
+    }
 
-impl Target {
+    /// Sets the key.
+    pub(crate) fn set_key(&mut self, key: &str) {
+        self.set(KEY, key);
+    }
+
     /// What the stream is called in the output: the label that was given, or else the first digits of the key.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         self.label
             .clone()
-            .unwrap_or_else(|| mask(self.get(KEY).unwrap_or_default()))
+            .unwrap_or_else(|| mask(self.key().unwrap_or_default()))
     }
 
     /// The full URL, key and all: for connecting, never for printing.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.render(|_, value| value.to_owned())
     }
 
     /// A parameter of the query.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// Sets a parameter of the query.
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
         match self.query.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => value.clone_into(old),
             None => self.query.push((name.to_owned(), value.to_owned())),
@@ -157,6 +174,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_come_later() {
+        let mut target = Target::locate("wss://example.org").unwrap();
+        assert_eq!(target.key(), None);
+        target.set_key("k");
+        assert_eq!(target.url(), "wss://example.org/stream?stream_key=k");
+    }
+
+    #[test]
     fn the_key_is_never_shown() {
         let target: Target = URL.parse().unwrap();
         for text in [format!("{target}"), format!("{target:?}")] {
@@ -178,5 +203,9 @@ mod tests {
             Err(TargetError::Scheme)
         );
         assert_eq!("ws://h/stream".parse::<Target>(), Err(TargetError::NoKey));
+        assert_eq!(
+            "ws://h?stream_key=".parse::<Target>(),
+            Err(TargetError::NoKey)
+        );
     }
 }

@@ -14,22 +14,40 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::metrics::Metrics;
-
 /// Connections at once: probes and scrapers are few.
 const CONNECTIONS: usize = 32;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until dropped. A replica that answers is ready: one that does not lead stands by.
-pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+/// What a process tells of itself.
+pub trait Probes: Send + Sync + 'static {
+    /// Whether it does its work: text to show, as `Ok` if it does.
+    ///
+    /// # Errors
+    /// What it waits for.
+    fn ready(&self) -> Result<String, String> {
+        Ok("ok\n".to_owned())
+    }
+
+    /// Its metrics, in the text exposition format.
+    ///
+    /// # Errors
+    /// The metrics' own.
+    fn metrics(&self) -> prometheus::Result<String>;
+}
+
+/// Serves until dropped.
+///
+/// # Errors
+/// None in practice.
+pub async fn serve(listener: TcpListener, probes: Arc<impl Probes>) -> anyhow::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let permit = connections.clone().acquire_owned().await?;
         match listener.accept().await {
             Ok((socket, _)) => {
-                let metrics = metrics.clone();
+                let probes = probes.clone();
                 tokio::spawn(async move {
-                    connection(socket, metrics).await;
+                    connection(socket, probes).await;
                     drop(permit);
                 });
             }
@@ -41,9 +59,9 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> anyho
     }
 }
 
-async fn connection(socket: TcpStream, metrics: Arc<Metrics>) {
+async fn connection(socket: TcpStream, probes: Arc<impl Probes>) {
     let service = service_fn(|request| {
-        let response = answer(&request, &metrics);
+        let response = answer(&request, probes.as_ref());
         async { Ok::<_, Infallible>(response) }
     });
     let served = http1::Builder::new()
@@ -56,10 +74,14 @@ async fn connection(socket: TcpStream, metrics: Arc<Metrics>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, probes: &impl Probes) -> Response<Full<Bytes>> {
     let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/livez" | "/readyz") => (StatusCode::OK, "ok\n".to_owned()),
-        (&Method::GET, "/metrics") => metrics.render().map_or_else(
+        (&Method::GET, "/livez") => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET, "/readyz") => match probes.ready() {
+            Ok(text) => (StatusCode::OK, text),
+            Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+        },
+        (&Method::GET, "/metrics") => probes.metrics().map_or_else(
             |error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
             |text| (StatusCode::OK, text),
         ),

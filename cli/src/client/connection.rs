@@ -1,0 +1,208 @@
+//! One connection to a stream, from the handshake to its end.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::frame::{Frame, HEARTBEAT_ANSWER};
+use super::refusal::Refusal;
+use super::target::Target;
+
+/// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
+const FIRST_SILENCE: Duration = Duration::from_secs(310);
+/// Silence that is always endured.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
+/// Silence that is never endured: three times the longest interval of heartbeats.
+const LONGEST_SILENCE: Duration = Duration::from_mins(15);
+/// How long the close frame of a stream that is no longer wanted may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// A connection may take this long to be established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest frame that is taken, in bytes.
+const MAX_FRAME: usize = 8 << 20;
+/// The defaults allocate 128 KiB a connection at once; events are small.
+const READ_BUFFER: usize = 16 << 10;
+
+/// The body of a frame, byte for byte as it came. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Body {
+    frame: Utf8Bytes,
+    start: usize,
+}
+
+impl Body {
+    /// The body that starts at byte `start` of the frame.
+    pub(crate) const fn new(frame: Utf8Bytes, start: usize) -> Self {
+        Self { frame, start }
+    }
+
+    /// The text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.frame[self.start..]
+    }
+}
+
+/// What a server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// An event, or a control frame if the stream was asked for them: JSON text.
+    Json(Body),
+    /// The server wants [`Connection::answer`] to be called.
+    Heartbeat,
+    /// Nothing has to be done.
+    KeepAlive,
+    /// What makes no sense.
+    Junk(String),
+}
+
+/// Why there is no connection, or no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The server gives no stream.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The server closed the stream, saying why.
+    #[error("closed by the server: {code} {reason}")]
+    Closed {
+        /// The close code of the WebSocket.
+        code: u16,
+        /// In the server's words.
+        reason: String,
+    },
+    /// The connection failed, could not be made, or has died.
+    #[error("{0}")]
+    Lost(String),
+    /// A URL that cannot be used, now or later.
+    #[error("{0}")]
+    BadUrl(String),
+}
+
+impl Failure {
+    /// How long the server wants to be left alone.
+    pub(crate) fn retry_after(&self) -> Duration {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// An open stream.
+pub(crate) struct Connection {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    silence: Duration,
+    /// Whether the silence that is endured follows the interval of the heartbeats.
+    adaptive: bool,
+    heartbeat: Instant,
+}
+
+impl Connection {
+    /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
+    /// its heartbeats.
+    pub(crate) async fn open(target: &Target, silence: Option<Duration>) -> Result<Self, Failure> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME));
+        let attempt = Box::pin(connect_async_with_config(target.url(), Some(config), true));
+        let socket = match timeout(CONNECT_TIMEOUT, attempt).await {
+            Ok(Ok((socket, _))) => socket,
+            Ok(Err(Error::Http(response))) => {
+                return Err(Failure::Refused(Refusal::of(&response)));
+            }
+            Ok(Err(error @ (Error::Url(_) | Error::HttpFormat(_)))) => {
+                return Err(Failure::BadUrl(error.to_string()));
+            }
+            Ok(Err(error)) => return Err(Failure::Lost(format!("cannot connect: {error}"))),
+            Err(_) => {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                return Err(Failure::Lost(format!("no answer within {seconds} s")));
+            }
+        };
+        Ok(Self {
+            socket,
+            silence: silence.unwrap_or(FIRST_SILENCE),
+            adaptive: silence.is_none(),
+            heartbeat: Instant::now(),
+        })
+    }
+
+    /// The next frame. Nothing is lost if this is dropped before it is ready.
+    pub(crate) async fn next(&mut self) -> Result<Incoming, Failure> {
+        let silence = self.silence;
+        let Ok(incoming) = timeout(silence, self.receive()).await else {
+            let seconds = silence.as_secs();
+            return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
+        };
+        incoming
+    }
+
+    /// The next frame if it is here already.
+    pub(crate) fn at_hand(&mut self) -> Option<Result<Incoming, Failure>> {
+        self.receive().now_or_never()
+    }
+
+    async fn receive(&mut self) -> Result<Incoming, Failure> {
+        loop {
+            match self.socket.next().await {
+                None => return Err(Failure::Lost("the connection was closed".to_owned())),
+                Some(Err(error)) => return Err(Failure::Lost(error.to_string())),
+                Some(Ok(Message::Text(text))) => return Ok(self.understand(text)),
+                Some(Ok(Message::Binary(data))) => {
+                    let reason = format!("a binary message of {} bytes", data.len());
+                    return Ok(Incoming::Junk(reason));
+                }
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err(Failure::Closed {
+                        code: frame.code.into(),
+                        reason: frame.reason.to_string(),
+                    });
+                }
+                Some(Ok(Message::Close(None))) => {
+                    return Err(Failure::Lost("closed by the server".to_owned()));
+                }
+                // Pings are answered by the WebSocket library.
+                Some(Ok(_)) => (),
+            }
+        }
+    }
+
+    fn understand(&mut self, text: Utf8Bytes) -> Incoming {
+        match Frame::parse(&text) {
+            Ok(Frame::Event(json)) => {
+                let start = text.len() - json.len();
+                Incoming::Json(Body::new(text, start))
+            }
+            Ok(frame) => {
+                if self.adaptive {
+                    let interval = self.heartbeat.elapsed();
+                    self.silence = (3 * interval).clamp(SHORTEST_SILENCE, LONGEST_SILENCE);
+                    self.heartbeat = Instant::now();
+                }
+                if frame == Frame::Heartbeat {
+                    Incoming::Heartbeat
+                } else {
+                    Incoming::KeepAlive
+                }
+            }
+            Err(error) => Incoming::Junk(error.to_string()),
+        }
+    }
+
+    /// Answers a heartbeat, which tells the server that everything before it has arrived for good.
+    pub(crate) async fn answer(&mut self) -> Result<(), Failure> {
+        let answer = Message::Text(Utf8Bytes::from_static(HEARTBEAT_ANSWER));
+        let sent = self.socket.send(answer).await;
+        sent.map_err(|e| Failure::Lost(e.to_string()))
+    }
+
+    /// Takes leave, so that the server need not find out by itself.
+    pub(crate) async fn close(mut self) {
+        let _ = timeout(FAREWELL, self.socket.close(None)).await;
+    }
+}

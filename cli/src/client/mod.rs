@@ -1,0 +1,13 @@
+//! The client's side of the stream protocol (`docs/protocol.md`), for every command that follows streams.
+
+mod connection;
+mod frame;
+mod refusal;
+mod seq;
+mod target;
+
+pub(crate) use connection::{Body, Connection, Failure, Incoming};
+#[cfg(test)]
+pub(crate) use refusal::Refusal;
+pub(crate) use seq::after;
+pub(crate) use target::{Target, TargetError};

@@ -1,0 +1,181 @@
+//! `datastream collect`: stores the events of many streams, each event once.
+//!
+//! One event, one direction: `source` (URL and key) → `stream` (a connection, and what arrives on it) → `keeper` (what is
+//! new, and what to do when a store fails) → `store` (JSON lines, SQLite, PostgreSQL). A heartbeat is answered when
+//! everything before it is stored, so nothing that was acknowledged can be lost.
+
+mod config;
+mod event;
+mod keeper;
+mod metrics;
+mod pace;
+mod progress;
+mod source;
+mod store;
+mod stream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use datastream_service::probes;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use config::{StorePlan, StreamPlan};
+use keeper::Keeper;
+use metrics::{Metrics, Report, Status};
+use store::{Databases, JsonlStore, OffThread, PostgresStore, SqliteStore, Store};
+use stream::{Collector, Outcome};
+
+/// What `datastream collect` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct CollectArgs {
+    /// What to collect and where to store it: streams.yaml, or the config.json of a DSS Collector.
+    #[arg(long, value_name = "FILE", env = "DATASTREAM_COLLECT_CONFIG")]
+    pub config: PathBuf,
+    /// Serve /metrics, /livez and /readyz here (unset: nowhere); port 0 picks a free one, and prints it.
+    #[arg(long, value_name = "IP:PORT")]
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Collects until `stop` is cancelled.
+///
+/// # Errors
+/// A wrong configuration, a store that cannot be used at the start, or the end of every stream.
+pub async fn run(args: CollectArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let plan = config::load(&args.config)?;
+    let metrics = Metrics::new()?;
+    let listener = match args.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    // Those that are left when one fails.
+    let stop = stop.child_token();
+    let mut databases = Databases::default();
+    let mut streams = JoinSet::new();
+    let mut statuses = Vec::new();
+    for plan in plan.streams {
+        let status = Arc::new(metrics.stream(&plan.name));
+        statuses.push(status.clone());
+        let stores = stores(plan.stores, &plan.name, &mut databases);
+        let plan = StreamPlan {
+            stores: vec![],
+            ..plan
+        };
+        streams.spawn(collect(plan, stores, status, stop.clone()));
+    }
+    let report = Arc::new(Report {
+        metrics,
+        streams: statuses.clone(),
+    });
+    let result = tokio::select! {
+        result = all(&mut streams, &stop) => result,
+        error = serve(listener, report) => Err(error),
+        () = progress::show(&statuses) => Err(anyhow!("the progress ended")),
+    };
+    stop.cancel();
+    while streams.join_next().await.is_some() {}
+    for status in &statuses {
+        let detail = status.detail();
+        tracing::info!(
+            stream = status.name,
+            stored = status.stored.get(),
+            duplicates = status.duplicates.get(),
+            gaps = status.gaps.get(),
+            reconnects = status.reconnects.get(),
+            last_seq = detail.last_seq.as_deref().unwrap_or("none"),
+            "collected"
+        );
+    }
+    result
+}
+
+/// One stream, from opening its stores to its end.
+async fn collect(
+    plan: StreamPlan,
+    stores: Vec<Box<dyn Store>>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+) -> anyhow::Result<Outcome> {
+    let places: Vec<_> = stores.iter().map(|store| store.describe()).collect();
+    let mut keeper = Keeper::new(stores, status.clone());
+    match stop.run_until_cancelled(keeper.open()).await {
+        None => return Ok(Outcome::Stopped),
+        Some(opened) => opened.with_context(|| format!("stream {}", plan.name))?,
+    }
+    tracing::info!(
+        stream = plan.name,
+        into = places.join(" and "),
+        "collecting"
+    );
+    let collector = Collector {
+        source: plan.source,
+        start: plan.start,
+        on_gap: plan.on_gap,
+        keeper,
+        status,
+        stop,
+    };
+    Ok(collector.run().await)
+}
+
+fn stores(plans: Vec<StorePlan>, stream: &str, databases: &mut Databases) -> Vec<Box<dyn Store>> {
+    let mut store = |plan| -> Box<dyn Store> {
+        match plan {
+            StorePlan::Jsonl(plan) => Box::new(OffThread::new(JsonlStore::new(plan, stream))),
+            StorePlan::Sqlite(plan) => {
+                Box::new(OffThread::new(SqliteStore::new(databases, plan, stream)))
+            }
+            StorePlan::Postgres(plan) => Box::new(PostgresStore::new(plan, stream)),
+        }
+    };
+    plans.into_iter().map(&mut store).collect()
+}
+
+/// Waits for the end of every stream, or for the first that fails.
+async fn all(
+    streams: &mut JoinSet<anyhow::Result<Outcome>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    while let Some(ended) = streams.join_next().await {
+        if ended.context("a stream panicked")?? == Outcome::NotStored {
+            tracing::error!("a store did not take what had arrived; it will be sent again");
+            code = ExitCode::FAILURE;
+        }
+    }
+    if stop.is_cancelled() {
+        Ok(code)
+    } else {
+        Err(anyhow!("every stream has stopped"))
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    announce(listener.local_addr()?);
+    Ok(listener)
+}
+
+/// One line of JSON, for whoever started it with port 0.
+#[allow(clippy::print_stdout)]
+fn announce(address: SocketAddr) {
+    println!("{{\"metrics\":\"http://{address}\"}}");
+}
+
+async fn serve(listener: Option<TcpListener>, report: Arc<Report>) -> anyhow::Error {
+    match listener {
+        None => std::future::pending().await,
+        Some(listener) => match probes::serve(listener, report).await {
+            Ok(()) => anyhow!("probes and metrics ended"),
+            Err(error) => error.context("probes and metrics"),
+        },
+    }
+}

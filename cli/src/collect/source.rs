@@ -1,0 +1,184 @@
+//! Where a stream comes from: its URL and its key, which may be in files that change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::client::{Target, TargetError};
+
+/// Parameters that the collector sets itself.
+const OWN_PARAMETERS: [&str; 5] = ["seq_start", "seq_end", "time_start", "on_gap", "markers"];
+
+/// Where the key is.
+#[derive(Debug)]
+pub(super) enum KeyFrom {
+    /// In the URL.
+    Url,
+    /// Here.
+    Given(SecretString),
+    /// In a file that is read at every connect.
+    File(PathBuf),
+}
+
+/// The URL and the key of a stream. Debug shows no key.
+#[derive(Debug)]
+pub(super) struct Source(Place);
+
+#[derive(Debug)]
+enum Place {
+    /// The URL with the key in it.
+    Fixed(Target),
+    /// The URL, and the file with the key.
+    Key(Target, PathBuf),
+    /// The file with the URL, the key in it.
+    Url(PathBuf),
+}
+
+/// Why there is no URL to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SourceError {
+    /// No URL of a stream, or one without a key.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// Neither the URL nor the configuration has a key.
+    #[error("the URL has no stream_key: add it there, or give key, keyFile or keyEnv")]
+    NoKey,
+    /// Both have one.
+    #[error("the URL has a stream_key already: give the key in one place only")]
+    TwoKeys,
+    /// What cannot be a key.
+    #[error("the key of a stream has letters and digits only, no spaces or other characters")]
+    BadKey,
+    /// The URL has a parameter that is the collector's to set.
+    #[error("the URL has {0}, which the collector sets itself: remove it, and use start and onGap")]
+    OwnParameter(&'static str),
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// Its path.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+impl Source {
+    /// A stream at this URL.
+    pub(super) fn of_url(url: &SecretString, key: KeyFrom) -> Result<Self, SourceError> {
+        let mut target = Target::locate(url.expose_secret().trim())?;
+        for parameter in OWN_PARAMETERS {
+            if target.get(parameter).is_some() {
+                return Err(SourceError::OwnParameter(parameter));
+            }
+        }
+        match (key, target.key().is_some()) {
+            (KeyFrom::Url, true) => Ok(Self(Place::Fixed(target))),
+            (KeyFrom::Url, false) => Err(SourceError::NoKey),
+            (_, true) => Err(SourceError::TwoKeys),
+            (KeyFrom::Given(key), false) => {
+                set_key(&mut target, key.expose_secret())?;
+                Ok(Self(Place::Fixed(target)))
+            }
+            (KeyFrom::File(path), false) => Ok(Self(Place::Key(target, path))),
+        }
+    }
+
+    /// A stream whose URL, key and all, is in a file that is read at every connect.
+    pub(super) const fn of_file(path: PathBuf) -> Self {
+        Self(Place::Url(path))
+    }
+
+    /// The key, unless it is in a file.
+    pub(super) fn fixed_key(&self) -> Option<&str> {
+        match &self.0 {
+            Place::Fixed(target) => target.key(),
+            Place::Key(..) | Place::Url(_) => None,
+        }
+    }
+
+    /// The URL with the key, read anew from where they are.
+    pub(super) fn target(&self) -> Result<Target, SourceError> {
+        match &self.0 {
+            Place::Fixed(target) => Ok(target.clone()),
+            Place::Key(target, path) => {
+                let mut target = target.clone();
+                set_key(&mut target, read(path)?.expose_secret().trim())?;
+                Ok(target)
+            }
+            Place::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
+                Place::Fixed(target) => Ok(target),
+                Place::Key(..) | Place::Url(_) => Err(SourceError::NoKey),
+            },
+        }
+    }
+}
+
+fn set_key(target: &mut Target, key: &str) -> Result<(), SourceError> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    if key.is_empty() || !key.bytes().all(fine) {
+        return Err(SourceError::BadKey);
+    }
+    target.set_key(key);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<SecretString, SourceError> {
+    fs::read_to_string(path)
+        .map(SecretString::from)
+        .map_err(|e| SourceError::File {
+            path: path.display().to_string(),
+            reason: e.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(url: &str, key: KeyFrom) -> Result<Source, SourceError> {
+        Source::of_url(&url.into(), key)
+    }
+
+    #[test]
+    fn a_key_is_in_one_place() {
+        let given = || KeyFrom::Given("k1".into());
+        let url = |s: Source| s.target().unwrap().url();
+        let with_key = "ws://h/stream?stream_key=k1";
+        assert_eq!(url(source("ws://h", given()).unwrap()), with_key);
+        assert_eq!(url(source(with_key, KeyFrom::Url).unwrap()), with_key);
+        assert_eq!(
+            source("ws://h", KeyFrom::Url).unwrap_err(),
+            SourceError::NoKey
+        );
+        assert_eq!(source(with_key, given()).unwrap_err(), SourceError::TwoKeys);
+        let spaced = KeyFrom::Given("k 1".into());
+        assert_eq!(source("ws://h", spaced).unwrap_err(), SourceError::BadKey);
+    }
+
+    #[test]
+    fn what_the_collector_sets_itself_is_not_in_the_url() {
+        let error = source("ws://h?stream_key=k&seq_start=3", KeyFrom::Url).unwrap_err();
+        assert_eq!(error, SourceError::OwnParameter("seq_start"));
+    }
+
+    #[test]
+    fn files_are_read_anew_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let by_key = source("ws://h", KeyFrom::File(path.clone())).unwrap();
+        assert!(matches!(by_key.target(), Err(SourceError::File { .. })));
+        for key in ["k1", "k2"] {
+            fs::write(&path, format!("{key}\n")).unwrap();
+            let expected = format!("ws://h/stream?stream_key={key}");
+            assert_eq!(by_key.target().unwrap().url(), expected);
+        }
+        let by_url = Source::of_file(path.clone());
+        assert!(matches!(by_url.target(), Err(SourceError::Target(_))));
+        fs::write(&path, "wss://h/stream?stream_key=k3\n").unwrap();
+        assert_eq!(
+            by_url.target().unwrap().url(),
+            "wss://h/stream?stream_key=k3"
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! Collects one stream: connects where the stores stand, stores what arrives, and only then answers heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_gateway::position::Seq;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{OnGap, Start};
+use super::event::{Content, Event};
+use super::keeper::Keeper;
+use super::metrics::Status;
+use super::pace::{Next, Pace};
+use super::source::{Source, SourceError};
+use super::store::Gap;
+use crate::client::{Body, Connection, Failure, Incoming, Target};
+
+/// A batch ends at this many events …
+const BATCH_EVENTS: usize = 1000;
+/// … or, with the event that comes last, at this many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+/// How long a store may take for what has arrived when the collector is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One stream and its stores.
+pub(super) struct Collector {
+    /// Where it comes from.
+    pub source: Source,
+    /// Where it starts when nothing is stored.
+    pub start: Start,
+    /// What happens when events have expired.
+    pub on_gap: OnGap,
+    /// Where it goes; open.
+    pub keeper: Keeper,
+    /// What is known of it.
+    pub status: Arc<Status>,
+    /// Cancelled when the collector shall stop.
+    pub stop: CancellationToken,
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was told to stop.
+    Stopped,
+    /// Events had expired, and it was to stop then.
+    Gap,
+    /// A store did not take what had arrived when it was told to stop; it will be sent again.
+    NotStored,
+}
+
+/// Why a connection ended.
+enum End {
+    Stopped,
+    NotStored,
+    Failed(Failure),
+    NoTarget(SourceError),
+    /// What arrived makes no sense, so that it was not stored, and not acknowledged.
+    Nonsense(String),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// What arrived at once.
+#[derive(Default)]
+struct Haul {
+    events: Vec<Event>,
+    bytes: usize,
+    /// What came behind the events and has to wait for them.
+    then: Then,
+}
+
+#[derive(Default)]
+enum Then {
+    #[default]
+    GoOn,
+    Answer,
+    Control(Content),
+    End(End),
+}
+
+impl Collector {
+    /// Collects until told to stop, or until a gap if that ends the stream.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut pace = Pace::new();
+        loop {
+            let mut arrived = false;
+            let Err(end) = self.connection(&mut pace, &mut arrived).await;
+            self.status.connected.set(0);
+            let (next, reason) = match end {
+                End::Stopped => return Outcome::Stopped,
+                End::NotStored => return Outcome::NotStored,
+                End::Failed(failure) => {
+                    let next = pace.after(&failure, arrived, self.on_gap);
+                    (next, failure.to_string())
+                }
+                End::NoTarget(error) => (pace.after_nonsense(), error.to_string()),
+                End::Nonsense(reason) => (pace.after_nonsense(), reason),
+            };
+            let news = self.note(&reason);
+            let stream = self.status.name.as_str();
+            let delay = match next {
+                Next::Stop => {
+                    tracing::error!(stream, "stopped, as onGap says: {reason}");
+                    self.status.update(|detail| detail.stopped = true);
+                    return Outcome::Gap;
+                }
+                Next::Retry(delay) => {
+                    if arrived || news {
+                        tracing::info!(stream, "{reason}; connecting again in {delay:.1?}");
+                    }
+                    delay
+                }
+                Next::Complain(delay) => {
+                    if news {
+                        tracing::error!(stream, "{reason}; trying again until it works");
+                    }
+                    delay
+                }
+            };
+            let waited = self.stop.run_until_cancelled(tokio::time::sleep(delay));
+            if waited.await.is_none() {
+                return Outcome::Stopped;
+            }
+            self.status.reconnects.inc();
+        }
+    }
+
+    /// Notes the trouble. Says whether it is another than before.
+    fn note(&self, reason: &str) -> bool {
+        let mut news = false;
+        self.status.update(|detail| {
+            news = detail.trouble.as_deref() != Some(reason);
+            detail.trouble = Some(reason.to_owned());
+        });
+        news
+    }
+
+    /// One connection, from the handshake to its end.
+    async fn connection(
+        &mut self,
+        pace: &mut Pace,
+        arrived: &mut bool,
+    ) -> Result<std::convert::Infallible, End> {
+        let target = self.target().map_err(End::NoTarget)?;
+        let asked_for = target.get("seq_start").or(target.get("time_start"));
+        let asked_for = asked_for.unwrap_or_default().to_owned();
+        let stop = self.stop.clone();
+        let connecting = stop.run_until_cancelled(Connection::open(&target, None));
+        let mut connection = connecting.await.ok_or(End::Stopped)??;
+        let stream = self.status.name.clone();
+        tracing::info!(stream, from = asked_for, "connected");
+        self.status.connected.set(1);
+        self.status.update(|detail| detail.trouble = None);
+        loop {
+            let Some(first) = stop.run_until_cancelled(connection.next()).await else {
+                connection.close().await;
+                return Err(End::Stopped);
+            };
+            let haul = Haul::of(first, &mut connection);
+            if !haul.events.is_empty() {
+                self.unless_stopped(async |keeper| keeper.append(&haul.events).await)
+                    .await?;
+            }
+            if !matches!(haul.then, Then::End(_)) {
+                *arrived = true;
+                pace.progress();
+            }
+            match haul.then {
+                Then::GoOn => {}
+                Then::Answer => connection.answer().await?,
+                Then::Control(Content::Gap(position)) => {
+                    let to = Seq::starting_at(&position);
+                    tracing::error!(stream, asked_for, went_on_at = %to, "events have expired before they were stored");
+                    let gap = Gap {
+                        from: asked_for.clone(),
+                    };
+                    self.unless_stopped(async |keeper| keeper.record_gap(&position, gap).await)
+                        .await?;
+                }
+                Then::Control(Content::Live(position)) => {
+                    self.unless_stopped(async |keeper| keeper.mark(&position).await)
+                        .await?;
+                    tracing::debug!(stream, "live");
+                }
+                Then::Control(_) => {}
+                Then::End(end) => return Err(end),
+            }
+        }
+    }
+
+    /// Works on the stores. When told to stop, for some more time; then what has arrived is left to the next start.
+    async fn unless_stopped(&mut self, work: impl AsyncFnOnce(&mut Keeper)) -> Result<(), End> {
+        let stop = self.stop.clone();
+        let given_up = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = work(&mut self.keeper) => Ok(()),
+            () = given_up => Err(End::NotStored),
+        }
+    }
+
+    /// The URL for what comes next.
+    fn target(&self) -> Result<Target, SourceError> {
+        let mut target = self.source.target()?;
+        match (self.keeper.position(), &self.start) {
+            (Some(position), _) => {
+                target.set("seq_start", Seq::starting_at(&position).as_str());
+            }
+            (None, Start::Latest | Start::Committed) => {}
+            (None, Start::Earliest) => target.set("seq_start", "0"),
+            (None, Start::Seq(number)) => target.set("seq_start", number),
+            (None, Start::Time(time)) => target.set("time_start", &time.replace('+', "%2B")),
+        }
+        if self.on_gap == OnGap::Earliest {
+            target.set("on_gap", "earliest");
+        }
+        // The live marker says where a stream begins that was asked for from now on.
+        target.set("markers", "1");
+        Ok(target)
+    }
+}
+
+impl Haul {
+    /// Takes a frame and what is at hand behind it, up to the size of a batch or to something that has to wait until
+    /// what came before it is stored.
+    fn of(first: Result<Incoming, Failure>, connection: &mut Connection) -> Self {
+        let received = Timestamp::now();
+        let mut haul = Self::default();
+        let mut incoming = Some(first);
+        while let Some(next) = incoming {
+            match next {
+                Ok(Incoming::Json(body)) => haul.take(body, received),
+                Ok(Incoming::Heartbeat) => haul.then = Then::Answer,
+                Ok(Incoming::KeepAlive) => {}
+                Ok(Incoming::Junk(reason)) => haul.then = Then::End(End::Nonsense(reason)),
+                Err(failure) => haul.then = Then::End(failure.into()),
+            }
+            let full = haul.events.len() >= BATCH_EVENTS || haul.bytes >= BATCH_BYTES;
+            if full || !matches!(haul.then, Then::GoOn) {
+                break;
+            }
+            incoming = connection.at_hand();
+        }
+        haul
+    }
+
+    fn take(&mut self, body: Body, received: Timestamp) {
+        self.bytes += body.as_str().len();
+        match Content::of(body, received) {
+            Ok(Content::Event(event)) => self.events.push(event),
+            Ok(control) => self.then = Then::Control(control),
+            Err(reason) => self.then = Then::End(End::Nonsense(reason)),
+        }
+    }
+}

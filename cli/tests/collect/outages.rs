@@ -1,0 +1,161 @@
+//! Stores that go away, and come back.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::collector::{Collector, folder, run};
+use super::database::Database;
+use super::place::Place;
+use super::support::PATIENCE;
+use super::traffic::{gateway, post};
+
+#[tokio::test]
+async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
+    let (dev, url) = gateway(3).await;
+    let mut server = Database::start().await;
+    let folder = folder();
+    let place = Place::Postgres(server.connect().await, "app.events".to_owned());
+    let Place::Postgres(client, _) = &place else {
+        unreachable!()
+    };
+    client
+        .client
+        .batch_execute("CREATE SCHEMA app")
+        .await
+        .unwrap();
+    let collector = Collector::start(folder.path(), &place.stream(&url, "    start: earliest"));
+    let mut posted = 0;
+    for _ in 0..3 {
+        post(&dev, posted..posted + 300).await;
+        server.halt();
+        post(&dev, posted + 300..posted + 600).await;
+        posted += 600;
+        server.resume().await;
+        collector
+            .reaches("events_stored_total", "all", posted)
+            .await;
+    }
+    assert!(collector.metric("store_errors_total", "all").await > Some(0));
+    let (status, log) = collector.stop().await;
+    assert!(
+        status.success() && log.contains("the store works again"),
+        "{log}"
+    );
+    let place = Place::Postgres(server.connect().await, "app.events".to_owned());
+    assert_eq!(place.numbers().await, (0..posted).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_not() {
+    let (dev, url) = gateway(1).await;
+    let mut server = Database::start().await;
+    let folder = folder();
+    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    let config = place.stream(&url, "    start: earliest");
+    let wrong = config.replace("/postgres'", "/nowhere'");
+    let (success, text) = run(folder.path(), "wrong.yaml", &wrong).await;
+    assert!(
+        !success
+            && text.contains("stream all: ")
+            && text.contains("database \"nowhere\" does not exist"),
+        "{text}"
+    );
+
+    server.halt();
+    post(&dev, 0..10).await;
+    let collector = Collector::start(folder.path(), &config);
+    collector.says("trying again until it works").await;
+    assert_eq!(collector.get("/readyz").await.0, 503);
+    assert_eq!(collector.get("/livez").await.0, 200);
+    server.resume().await;
+    collector.reaches("events_stored_total", "all", 10).await;
+    assert_eq!(collector.get("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn certificates_are_checked() {
+    let (dev, url) = gateway(1).await;
+    let server = Database::start_with_tls().await;
+    let folder = folder();
+    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    post(&dev, 0..10).await;
+    let config = place
+        .stream(&url, "    start: earliest")
+        .replace("/postgres'", "/postgres?sslmode=require'");
+    let (success, text) = run(folder.path(), "unknown.yaml", &config).await;
+    assert!(
+        !success && text.contains("invalid peer certificate"),
+        "{text}"
+    );
+
+    let authority = format!(", caFile: {}, table", server.certificate().display());
+    let config = config.replace(", table", &authority);
+    let collector = Collector::start(folder.path(), &config);
+    collector.reaches("events_stored_total", "all", 10).await;
+    let Place::Postgres(client, _) = &place else {
+        unreachable!()
+    };
+    let query = "SELECT version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'datastream collect'";
+    let sessions = client.texts(query).await;
+    assert_eq!(sessions, ["TLSv1.3"]);
+}
+
+#[tokio::test]
+async fn of_two_collectors_of_one_stream_the_second_is_refused() {
+    let (_dev, url) = gateway(1).await;
+    let server = Database::start().await;
+    let folder = folder();
+    for place in Place::all(folder.path(), &server).await {
+        let config = place.stream(&url, "");
+        let first = Collector::start(folder.path(), &config);
+        first.reaches("store_open", "all", 1).await;
+        let (success, text) = run(folder.path(), "second.yaml", &config).await;
+        assert!(!success && text.contains("another collector"), "{text}");
+        first.kill().await;
+        let next = Collector::start(folder.path(), &config);
+        next.reaches("store_open", "all", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
+    let (dev, url) = gateway(1).await;
+    let server = Database::start().await;
+    let folder = folder();
+    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    let config = place.stream(&url, "    start: earliest");
+    let collector = Collector::start(folder.path(), &config);
+    collector.reaches("connected", "all", 1).await;
+    let Place::Postgres(client, _) = &place else {
+        unreachable!()
+    };
+    let lock = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE";
+    client.client.batch_execute(lock).await.unwrap();
+    post(&dev, 0..5).await;
+    let waiting = "SELECT wait_event_type FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let other = server.connect().await;
+    timeout(PATIENCE, async {
+        while other.texts(waiting).await.is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the collector waits for the table");
+    let (status, log) = collector.stop().await;
+    assert!(
+        !status.success() && log.contains("it will be sent again"),
+        "{log}"
+    );
+    client.client.batch_execute("COMMIT").await.unwrap();
+    let collector = Collector::start(folder.path(), &config);
+    collector.reaches("connected", "all", 1).await;
+    timeout(PATIENCE, async {
+        while place.numbers().await.len() < 5 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("everything is stored");
+    assert_eq!(place.numbers().await, [0, 1, 2, 3, 4]);
+}

@@ -1,0 +1,11 @@
+//! What several test programs need.
+#![allow(dead_code)] // each of them uses a part of it
+
+pub(crate) mod dev;
+pub(crate) mod group;
+pub(crate) mod script;
+
+use std::time::Duration;
+
+/// How long a test waits for what should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

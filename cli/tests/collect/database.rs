@@ -35,24 +35,19 @@ impl Database {
         database
     }
 
-    /// Makes a server that offers TLS, with a certificate that signs itself, and starts it.
+    /// Makes a server that offers TLS, with a certificate of an authority of its own, and starts it.
     pub(crate) async fn start_with_tls() -> Self {
         let mut database = Self::make();
-        let (certificate, key) = (database.certificate(), database.folder.path().join("key"));
-        let made = as_user(Path::new("openssl"))
-            .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            ])
-            .args([
-                "-subj",
-                "/CN=test",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-            ])
-            .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
-            .stderr(Stdio::null())
-            .status();
-        assert!(made.unwrap().success(), "openssl failed");
+        database.certificate("authority", &[]);
+        let authority = ["-CA", "authority.pem", "-CAkey", "authority.key"];
+        let server = [
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+        ];
+        let [certificate, key] =
+            database.certificate("server", &[&authority[..], &server].concat());
         database.options = vec![
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", certificate.display()),
@@ -62,9 +57,9 @@ impl Database {
         database
     }
 
-    /// The certificate of a server that offers TLS.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.folder.path().join("certificate")
+    /// The certificate of the authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
     }
 
     fn make() -> Self {
@@ -94,6 +89,24 @@ impl Database {
             server: None,
             options: vec![],
         }
+    }
+
+    /// Makes a certificate and its key.
+    fn certificate(&self, name: &str, signed: &[&str]) -> [PathBuf; 2] {
+        let [certificate, key] =
+            ["pem", "key"].map(|end| self.folder.path().join(name).with_extension(end));
+        let subject = format!("/CN={name}");
+        let made = as_user(Path::new("openssl"))
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject,
+            ])
+            .args(signed)
+            .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
+            .current_dir(self.folder.path())
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "openssl failed");
+        [certificate, key]
     }
 
     /// Starts the server again.

@@ -89,7 +89,7 @@ async fn certificates_are_checked() {
         "{text}"
     );
 
-    let authority = format!(", caFile: {}, table", server.certificate().display());
+    let authority = format!(", caFile: {}, table", server.authority().display());
     let config = config.replace(", table", &authority);
     let collector = Collector::start(folder.path(), &config);
     collector.reaches("events_stored_total", "all", 10).await;

@@ -54,6 +54,13 @@ impl Position {
         (0..self.partitions().max(other.partitions())).all(|p| self.next(p) >= other.next(p))
     }
 
+    /// The nearest of both, partition by partition.
+    #[must_use]
+    pub fn at_most(&self, other: &Self) -> Self {
+        let next = (0..self.partitions()).map(|p| self.next(p).min(other.next(p)));
+        Self::new(next.collect::<Vec<_>>())
+    }
+
     /// The furthest of both, partition by partition.
     pub fn merge(&mut self, other: &Self) {
         for partition in 0..other.partitions() {

@@ -151,7 +151,12 @@ impl CatchUp {
             }
             self.mailbox.wake();
         }
-        if self.end.is_some() && self.position.next(partition) == until {
+        let next = self.position.next(partition);
+        if self
+            .end
+            .as_ref()
+            .is_some_and(|end| next >= end.next(partition))
+        {
             // Behind the end nothing is read, but the ring asks for all that it does not have.
             self.skip_to_ring(partition);
         }

@@ -16,6 +16,7 @@ need openssl openssl
 need column bsdextrautils
 need chromium chromium
 need chromedriver chromium-driver
+need faketime faketime # sets the clocks of processes
 if [ ${#packages[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
   echo "install.sh: installing ${packages[*]}" >&2

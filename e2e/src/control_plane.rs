@@ -157,6 +157,30 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Makes the namespace of the gateways, and gives the programs their definitions and the rights that they ship with.
+    ///
+    /// # Errors
+    /// The API server refuses something.
+    pub fn install(&self, namespace: &str) -> anyhow::Result<()> {
+        let run = |args: &[&str]| {
+            let output = self.kubectl(args)?;
+            anyhow::ensure!(output.success, "kubectl {args:?}: {}", output.stderr);
+            Ok(())
+        };
+        run(&["create", "namespace", namespace])?;
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        for file in [
+            "crds/generated/datastreamsubscriptions.yaml",
+            "gateway/rbac.yaml",
+            "operator/rbac.yaml",
+        ] {
+            let file = format!("{root}/{file}");
+            run(&["apply", "--server-side", "-f", &file])?;
+        }
+        let crd = "crd/datastreamsubscriptions.datastream.dev";
+        run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
+    }
+
     /// A kubeconfig for a service account, with a fresh token.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ const SEND: Duration = Duration::from_secs(1);
 const SMALL_BUFFER: u32 = 8 << 10;
 
 /// An open stream.
+#[derive(Debug)]
 pub(crate) struct Client(WebSocketStream<TcpStream>);
 
 /// What comes on a stream.

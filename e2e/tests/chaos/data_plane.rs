@@ -193,7 +193,7 @@ impl World {
         Ok(world)
     }
 
-    async fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
+    fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
         let begins = step.begins;
         match &step.fault {
             Fault::Gateway(number, fault) => self.gateways[*number].apply(*fault, begins)?,
@@ -324,8 +324,9 @@ pub(crate) async fn run(round: Round) {
         producers.spawn(traffic.run(fleet.topic.clone(), BATCH, rng, phase));
     }
     recorders(&world, &mut clients, &mut rng);
-    let apply = async |step: &Step<Fault>| world.apply(step).await;
-    report.carry_out(steps, length, apply).await;
+    report
+        .carry_out(steps, length, |step| world.apply(step))
+        .await;
     report.say("all is healed; waiting for what is left");
     clients.recover();
     producers.join_all().await;

@@ -63,13 +63,13 @@ impl Report {
         &self,
         steps: Vec<Step<F>>,
         length: Duration,
-        mut apply: impl AsyncFnMut(&Step<F>) -> anyhow::Result<()>,
+        mut apply: impl FnMut(&Step<F>) -> anyhow::Result<()>,
     ) {
         let started = tokio::time::Instant::now();
         for step in steps {
             sleep_until(started + step.at).await;
             self.say(&step);
-            self.expect("the fault cannot be made", apply(&step).await);
+            self.expect("the fault cannot be made", apply(&step));
         }
         sleep_until(started + length).await;
     }

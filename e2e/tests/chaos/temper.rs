@@ -116,8 +116,8 @@ impl Temper {
 
 /// After the last event that came, or from the beginning.
 fn resume(history: &History) -> Start {
-    let sessions = history.sessions.iter().rev();
-    let last = sessions.filter_map(|s| s.events.last()).next();
+    let mut sessions = history.sessions.iter().rev();
+    let last = sessions.find_map(|s| s.events.last());
     Start::Seq(last.map_or_else(|| "0".to_owned(), |e| e.seq.plus_one()))
 }
 

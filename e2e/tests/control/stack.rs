@@ -32,18 +32,7 @@ impl Stack {
             dir: tempfile::tempdir().unwrap(),
             started: 0,
         };
-        this.kubectl(&["create", "namespace", NAMESPACE]);
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        for file in [
-            "crds/generated/datastreamsubscriptions.yaml",
-            "gateway/rbac.yaml",
-            "operator/rbac.yaml",
-        ] {
-            let file = format!("{root}/{file}");
-            this.kubectl(&["apply", "--server-side", "-f", &file]);
-        }
-        let crd = "crd/datastreamsubscriptions.datastream.dev";
-        this.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=30s"]);
+        this.cluster.install(NAMESPACE).unwrap();
         this
     }
 

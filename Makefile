@@ -9,7 +9,7 @@ key := $(shell cat Cargo.lock rust-toolchain.toml | sha256sum | cut -c1-12)
 export CARGO_TARGET_DIR ?= $(DATASTREAM_CACHE)/target-$(key)
 export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 
-.PHONY: help demo test bench lint fmt build install clean
+.PHONY: help demo test soak bench lint fmt build install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -21,6 +21,12 @@ test: install ## Run every test, from units to a real Kubernetes control plane
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+
+soak: install ## Make faults for CHAOS_SECONDS (default 3600) from CHAOS_SEED (default random), round after round
+	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
+	cargo build --locked --workspace --bins
+	CHAOS_SEED=$${CHAOS_SEED:-random} CHAOS_SECONDS=$${CHAOS_SECONDS:-3600} \
+		cargo test --locked -p datastream-e2e --test chaos -- --nocapture
 
 bench: ## Measure speed and memory against fixed bars, in a release build
 	cargo build --locked --release -p datastream-gateway --bins

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::pki;
-use crate::process::Server;
+use crate::process::{Launch, Server};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
@@ -63,11 +63,8 @@ impl ControlPlane {
         }
         pki::create(&dir)?;
         let [client, peer, api] = free_ports()?;
-        let etcd = Server::start(
-            &programs.join("etcd"),
-            &etcd_args(&dir, client, peer),
-            &dir.join("etcd.log"),
-        )?;
+        let etcd = Launch::new(programs.join("etcd"), etcd_args(&dir, client, peer))
+            .start(&dir.join("etcd.log"))?;
         let kubeconfig = dir.join("admin.kubeconfig");
         std::fs::write(&kubeconfig, admin_kubeconfig(&dir, api))?;
         let mut this = Self {
@@ -99,11 +96,9 @@ impl ControlPlane {
     pub fn start_api_server(&mut self) -> anyhow::Result<()> {
         let dir = self.dir.path().to_owned();
         let own = self.own.as_mut().context("the cluster is not ours")?;
-        own.apiserver = Some(Server::start(
-            &own.programs.join("kube-apiserver"),
-            &apiserver_args(&dir, own.etcd_port, own.port),
-            &dir.join("apiserver.log"),
-        )?);
+        let program = own.programs.join("kube-apiserver");
+        let args = apiserver_args(&dir, own.etcd_port, own.port);
+        own.apiserver = Some(Launch::new(program, args).start(&dir.join("apiserver.log"))?);
         self.wait_until_ready(&dir)
     }
 
@@ -136,7 +131,7 @@ impl ControlPlane {
             ];
             let log = self.dir.path().join("controllers.log");
             let program = own.programs.join("kube-controller-manager");
-            own.controllers = Some(Server::start(&program, &args, &log)?);
+            own.controllers = Some(Launch::new(program, args).start(&log)?);
         }
         Ok(())
     }
@@ -160,6 +155,30 @@ impl ControlPlane {
             }
         }
         Ok(())
+    }
+
+    /// Makes the namespace of the gateways, and gives the programs their definitions and the rights that they ship with.
+    ///
+    /// # Errors
+    /// The API server refuses something.
+    pub fn install(&self, namespace: &str) -> anyhow::Result<()> {
+        let run = |args: &[&str]| {
+            let output = self.kubectl(args)?;
+            anyhow::ensure!(output.success, "kubectl {args:?}: {}", output.stderr);
+            Ok(())
+        };
+        run(&["create", "namespace", namespace])?;
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        for file in [
+            "crds/generated/datastreamsubscriptions.yaml",
+            "gateway/rbac.yaml",
+            "operator/rbac.yaml",
+        ] {
+            let file = format!("{root}/{file}");
+            run(&["apply", "--server-side", "-f", &file])?;
+        }
+        let crd = "crd/datastreamsubscriptions.datastream.dev";
+        run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
     }
 
     /// A kubeconfig for a service account, with a fresh token.

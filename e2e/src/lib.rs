@@ -1,9 +1,11 @@
 //! A real Kubernetes control plane for tests: etcd and kube-apiserver on loopback, with RBAC, built by
-//! `e2e/cluster/build.sh`; or the cluster that `KUBECONFIG` names.
+//! `e2e/cluster/build.sh`; or the cluster that `KUBECONFIG` names. And the project's programs as processes.
 
 mod control_plane;
 mod pki;
 mod process;
+mod program;
 
 pub use control_plane::{ControlPlane, Output};
-pub use process::{Server, own_program};
+pub use process::{Launch, Server, own_program};
+pub use program::{Program, get};

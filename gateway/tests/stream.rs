@@ -183,6 +183,63 @@ async fn several_partitions_keep_their_order_and_numbers_grow() {
 }
 
 #[tokio::test]
+async fn a_bounded_replay_loses_nothing_while_the_topic_grows() {
+    const EVENTS: usize = 8000;
+    let settings = Settings {
+        ring_bytes: 20_000,
+        ..Settings::default()
+    };
+    let gateway = TestGateway::start_with(Topic::new(1), vec![route("a")], settings).await;
+    (0..EVENTS / 2).for_each(|n| gateway.topic.append(0, event("A", n)));
+    gateway
+        .metric_reaches("records_total", (EVENTS / 2) as f64)
+        .await;
+    let bounded = format!("&seq_start=1&seq_end={EVENTS}");
+    let mut client = gateway.connect("a", &bounded).await;
+    let topic = gateway.topic.clone();
+    let feed = tokio::spawn(async move {
+        for number in EVENTS / 2..2 * EVENTS {
+            topic.append(0, event("A", number));
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(
+        client.numbers(EVENTS).await,
+        (0..EVENTS).collect::<Vec<_>>()
+    );
+    assert_eq!(client.closed().await, (1000, "seq_end reached".to_owned()));
+    feed.await.unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_number_of_a_bounded_replay_can_be_gone_on_with() {
+    let gateway = TestGateway::start(Topic::new(2), vec![route("a")]).await;
+    gateway.topic.append_all(0, (0..3).map(|n| event("A", n)));
+    gateway.topic.append_all(1, (10..13).map(|n| event("A", n)));
+    gateway.metric_reaches("records_total", 6.0).await;
+    // One event of partition 0, and all of partition 1.
+    let end = format!("1{:015}{:015}002", 1, 3);
+    let bounded = format!("&seq_start=0&seq_end={end}");
+    let mut client = gateway.connect("a", &bounded).await;
+    let (mut numbers, mut last) = (vec![], String::new());
+    while let Ok(event) = client.event().await {
+        numbers.push(event["datapoint"]["value"].as_u64().unwrap());
+        last = event["seq"].as_str().unwrap().to_owned();
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 10, 11, 12]);
+    client.leave().await;
+    last.replace_range(
+        last.len() - 1..,
+        if last.ends_with('0') { "1" } else { "3" },
+    );
+    let mut client = gateway.connect("a", &format!("&seq_start={last}")).await;
+    assert_eq!(client.numbers(2).await, [1, 2]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn an_outage_of_the_topic_loses_nothing_and_is_told() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut client = gateway.connect("a", "").await;

@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
         ),
         None => None,
     };
-    announce(broker.address(), control.as_ref())?;
+    announce(&broker, control.as_ref())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -84,13 +84,12 @@ async fn main() -> anyhow::Result<()> {
 
 /// One line of JSON, for whoever started it with port 0.
 #[allow(clippy::print_stdout)]
-fn announce(fluvio: SocketAddr, control: Option<&TcpListener>) -> anyhow::Result<()> {
-    match control {
-        Some(control) => println!(
-            "{{\"fluvio\":\"{fluvio}\",\"control\":\"{}\"}}",
-            control.local_addr()?
-        ),
-        None => println!("{{\"fluvio\":\"{fluvio}\"}}"),
-    }
+fn announce(broker: &Broker, control: Option<&TcpListener>) -> anyhow::Result<()> {
+    let (fluvio, unit) = (broker.address(), broker.unit_address());
+    let control = match control {
+        Some(control) => format!(",\"control\":\"{}\"", control.local_addr()?),
+        None => String::new(),
+    };
+    println!("{{\"fluvio\":\"{fluvio}\",\"unit\":\"{unit}\"{control}}}");
     Ok(())
 }

@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::client::{Client, Told};
-use super::stack::{Process, Stack};
+use super::stack::Stack;
 use super::{assert_no_forbidden, datapoint, leds, subscription};
+use datastream_e2e::Program;
 
 /// For how long a stream may be refused after its gateway was killed.
 const LOCKED_OUT: Duration = Duration::from_secs(20);
@@ -26,7 +27,9 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     let mut stack = Stack::start().await;
     let operator = stack.operator("operator-0");
     let gateways = [stack.gateway("gateway-0"), stack.gateway("gateway-1")];
-    let [first, second] = gateways.each_ref().map(|g| g.address("stream"));
+    let [first, second] = gateways
+        .each_ref()
+        .map(|g| g.address("stream").unwrap().to_owned());
     stack.apply(&leds("A"));
     stack.wait_ready("leds");
     let key = stack.key("leds");
@@ -131,7 +134,7 @@ async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobo
     const SUBSCRIPTIONS: usize = 50;
     let mut stack = Stack::start().await;
     let _operator = stack.operator("operator-0");
-    let mut gateways: Vec<Process> = ["gateway-0", "gateway-1", "gateway-2"]
+    let mut gateways: Vec<Program> = ["gateway-0", "gateway-1", "gateway-2"]
         .map(|pod| stack.gateway(pod))
         .into();
     let names: Vec<_> = (0..SUBSCRIPTIONS).map(|n| format!("s{n}")).collect();
@@ -155,7 +158,10 @@ async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobo
         "-o",
         "go-template={{range .items}}{{.data.stream_key | base64decode}}\n{{end}}",
     ]);
-    let addresses: Vec<_> = gateways.iter().map(|g| g.address("stream")).collect();
+    let addresses: Vec<_> = gateways
+        .iter()
+        .map(|g| g.address("stream").unwrap().to_owned())
+        .collect();
     let (connects, overlaps) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let stop = Arc::new(AtomicBool::new(false));
     let contests: Vec<_> = keys

@@ -9,8 +9,9 @@ mod stack;
 use std::time::Instant;
 
 use client::{Client, Told};
+use datastream_e2e::Program;
 use serde_json::{Value, json};
-use stack::{NAMESPACE, PATIENCE, Process, Stack};
+use stack::{NAMESPACE, PATIENCE, Stack};
 
 fn subscription(name: &str, spec: &Value) -> Value {
     json!({
@@ -38,7 +39,7 @@ fn datapoint(dsn: &str, value: i64) -> Value {
     })
 }
 
-fn assert_no_forbidden(processes: &[&Process]) {
+fn assert_no_forbidden(processes: &[&Program]) {
     for process in processes {
         let log = process.log();
         assert!(!log.to_lowercase().contains("forbidden"), "{log}");
@@ -73,7 +74,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     condition(&stack, "leds", "Accepted", "True Accepted");
     condition(&stack, "leds", "Ready", "False NoGateways");
     let gateway = stack.gateway("gateway-0");
-    let address = gateway.address("stream");
+    let address = gateway.address("stream").unwrap();
     stack.wait_ready("leds");
 
     let key = stack.key("leds");
@@ -97,7 +98,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     );
 
     // Exactly the matching events.
-    let mut stream = Client::connect(&address, &key).await.ok().unwrap();
+    let mut stream = Client::connect(address, &key).await.ok().unwrap();
     stack
         .produce(&[datapoint("A", 1), datapoint("B", 2), datapoint("A", 3)])
         .await;
@@ -127,7 +128,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     let suspend = |on: bool| format!("{{\"spec\":{{\"suspended\":{on}}}}}");
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", &suspend(true)]);
     assert_eq!(stream.next().await, Told::Closed(1008));
-    assert!(Client::connect_until(&address, &key, 403).await.is_none());
+    assert!(Client::connect_until(address, &key, 403).await.is_none());
     condition(&stack, "leds", "Ready", "True Suspended");
     stack.kubectl(&[
         "patch",
@@ -137,7 +138,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
         "-p",
         &suspend(false),
     ]);
-    let mut stream = Client::connect_until(&address, &key, 101).await.unwrap();
+    let mut stream = Client::connect_until(address, &key, 101).await.unwrap();
 
     // A deleted Secret: a new key, and the old one is worth nothing.
     stack.kubectl(&["delete", "secret", "leds-stream-key"]);
@@ -153,8 +154,8 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     let new = stack.key("leds");
     assert_ne!(new, key);
     assert_eq!(stream.next().await, Told::Closed(1008));
-    assert!(Client::connect_until(&address, &key, 401).await.is_none());
-    let mut stream = Client::connect_until(&address, &new, 101).await.unwrap();
+    assert!(Client::connect_until(address, &key, 401).await.is_none());
+    let mut stream = Client::connect_until(address, &new, 101).await.unwrap();
 
     // A key that is no key is replaced.
     let broken = r#"{"stringData":{"stream_key":"short"}}"#;
@@ -163,7 +164,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     stack.wait_ready("leds");
     let third = stack.key("leds");
     assert!(third != new && third.len() == 32, "{third}");
-    let mut stream = Client::connect_until(&address, &third, 101).await.unwrap();
+    let mut stream = Client::connect_until(address, &third, 101).await.unwrap();
 
     // What people read.
     let described = stack.kubectl(&["describe", "dss", "leds"]);
@@ -180,7 +181,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     // Deleted: the stream ends, the key is unknown, the Secret goes.
     stack.kubectl(&["delete", "dss", "leds"]);
     assert_eq!(stream.next().await, Told::Closed(1008));
-    assert!(Client::connect_until(&address, &third, 401).await.is_none());
+    assert!(Client::connect_until(address, &third, 401).await.is_none());
     stack.eventually(&["get", "secret", "--no-headers"], str::is_empty);
 
     // Created again: another key.
@@ -214,11 +215,14 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
     let mut stack = Stack::start().await;
     let first = stack.operator("operator-0");
     let gateway = stack.gateway("gateway-0");
-    let (address, other) = (gateway.address("stream"), stack.gateway("gateway-1"));
+    let (address, other) = (
+        gateway.address("stream").unwrap(),
+        stack.gateway("gateway-1"),
+    );
     stack.apply(&leds("A"));
     stack.wait_ready("leds");
     let key = stack.key("leds");
-    let mut stream = Client::connect(&address, &key).await.ok().unwrap();
+    let mut stream = Client::connect(address, &key).await.ok().unwrap();
 
     // A gateway that is stopped is not waited for.
     other.server.terminate();
@@ -253,7 +257,12 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
 
     // A second replica stands by, and goes on when the first is killed, without writing anything.
     let second = stack.operator("operator-1");
-    assert!(second.metric("listen", "datastream_operator_leads") < 0.5);
+    assert!(
+        second
+            .metric("listen", "datastream_operator_leads")
+            .unwrap()
+            < 0.5
+    );
     let connection = [
         "get",
         "dss",
@@ -265,7 +274,11 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
     let before = versions(&stack);
     drop(first.server);
     let deadline = Instant::now() + PATIENCE;
-    while second.metric("listen", "datastream_operator_reconciles_total") < 1.0 {
+    while second
+        .metric("listen", "datastream_operator_reconciles_total")
+        .unwrap()
+        < 1.0
+    {
         assert!(Instant::now() < deadline, "{}", second.log());
     }
     assert_eq!(versions(&stack), before);
@@ -275,7 +288,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
         "routing_objects_written",
     ] {
         let name = format!("datastream_operator_{written}_total");
-        assert!(second.metric("listen", &name) < 0.5, "{name}");
+        assert!(second.metric("listen", &name).unwrap() < 0.5, "{name}");
     }
     stack.apply(&leds("C"));
     stack.wait_ready("leds");
@@ -289,7 +302,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
         stack.produce(&[datapoint("C", 2)]).await;
         assert_eq!(stream.value().await, 2);
         drop(stream);
-        stream = Client::connect_until(&address, &key, 101).await.unwrap();
+        stream = Client::connect_until(address, &key, 101).await.unwrap();
         stack.cluster.start_api_server().unwrap();
         stack.apply(&leds("D"));
         stack.wait_ready("leds");
@@ -305,9 +318,7 @@ async fn what_keeps_an_operator_from_starting_is_one_line() {
     let crd = "crd/datastreamsubscriptions.datastream.dev";
     let start = |stack: &mut Stack| {
         let run = std::panic::AssertUnwindSafe(|| stack.operator("operator-0"));
-        let panic = std::panic::catch_unwind(run)
-            .err()
-            .expect("it does not start");
+        let panic = std::panic::catch_unwind(run).expect_err("it does not start");
         panic.downcast_ref::<String>().unwrap().clone()
     };
     stack.kubectl(&["delete", crd]);

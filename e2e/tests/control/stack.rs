@@ -1,48 +1,17 @@
 //! The programs as processes on a control plane, with the rights that they ship with.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record};
-use datastream_e2e::{ControlPlane, Server, own_program};
+use datastream_e2e::{ControlPlane, Launch, Program, own_program};
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) const NAMESPACE: &str = "datastream-system";
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const TOPIC: &str = "device-events";
-
-/// A process and what it said when it was bound.
-pub(crate) struct Process {
-    pub(crate) server: Server,
-    pub(crate) log: PathBuf,
-    pub(crate) bound: Value,
-}
-
-impl Process {
-    /// HOST:PORT of one of its listeners.
-    pub(crate) fn address(&self, listener: &str) -> String {
-        let url = self.bound[listener].as_str().unwrap();
-        url.strip_prefix("http://").unwrap().to_owned()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// The sum of a metric of its admin listener over all labels.
-    pub(crate) fn metric(&self, listener: &str, name: &str) -> f64 {
-        let text = get(&self.address(listener), "/metrics").1;
-        text.lines()
-            .filter(|l| l.starts_with(name))
-            .map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-            .sum()
-    }
-}
 
 /// A cluster, a broker, and the programs' definitions and rights.
 pub(crate) struct Stack {
@@ -63,18 +32,7 @@ impl Stack {
             dir: tempfile::tempdir().unwrap(),
             started: 0,
         };
-        this.kubectl(&["create", "namespace", NAMESPACE]);
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        for file in [
-            "crds/generated/datastreamsubscriptions.yaml",
-            "gateway/rbac.yaml",
-            "operator/rbac.yaml",
-        ] {
-            let file = format!("{root}/{file}");
-            this.kubectl(&["apply", "--server-side", "-f", &file]);
-        }
-        let crd = "crd/datastreamsubscriptions.datastream.dev";
-        this.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=30s"]);
+        this.cluster.install(NAMESPACE).unwrap();
         this
     }
 
@@ -104,30 +62,19 @@ impl Stack {
         }
     }
 
-    fn run(&mut self, program: &str, account: &str, args: &[String]) -> Process {
+    fn run(&mut self, program: &str, account: &str, args: &[String]) -> Program {
         let kubeconfig = self.cluster.service_account(NAMESPACE, account).unwrap();
         self.started += 1;
         let log = self
             .dir
             .path()
             .join(format!("{program}-{}.log", self.started));
-        let path = own_program(program).unwrap();
-        let mut server =
-            Server::start_with(&path, args, &log, &[("KUBECONFIG", &kubeconfig)]).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // Before the log is read: what a process said before it ended is all there then.
-            let gone = server.has_ended() || Instant::now() > deadline;
-            let text = std::fs::read_to_string(&log).unwrap();
-            let bound = text.lines().find(|l| l.starts_with('{'));
-            if let Some(bound) = bound.and_then(|l| serde_json::from_str(l).ok()) {
-                return Process { server, log, bound };
-            }
-            assert!(!gone, "{program} is not up: {text}");
-        }
+        let launch = Launch::new(own_program(program).unwrap(), args.iter().cloned())
+            .env("KUBECONFIG", kubeconfig);
+        Program::start(&launch, log).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    pub(crate) fn operator(&mut self, identity: &str) -> Process {
+    pub(crate) fn operator(&mut self, identity: &str) -> Program {
         let args = [
             "run".to_owned(),
             format!("--routes-namespace={NAMESPACE}"),
@@ -138,7 +85,7 @@ impl Stack {
         self.run("datastream-operator", "datastream-operator", &args)
     }
 
-    pub(crate) fn gateway(&mut self, pod: &str) -> Process {
+    pub(crate) fn gateway(&mut self, pod: &str) -> Program {
         let args = [
             "--listen=127.0.0.1:0".to_owned(),
             "--admin=127.0.0.1:0".to_owned(),
@@ -187,17 +134,4 @@ impl Stack {
             "--timeout=20s",
         ]);
     }
-}
-
-/// A plain GET: status and body.
-pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
-    let mut tcp = TcpStream::connect(address).unwrap();
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    tcp.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
 }

@@ -1,5 +1,6 @@
 //! How a stream that is behind reads on by itself: from the ring, past that from the topic, until it can join again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,10 @@ impl CatchUp {
     /// Fills the mailbox until the stream is live, has come to its end, or is to be closed. Dropping it stops it.
     pub(crate) async fn run(mut self) {
         let context = self.context.clone();
+        if let Some(end) = &mut self.end {
+            // Where the stream starts behind its end, there is nothing to read.
+            end.merge(&self.position);
+        }
         let mut head = context.ring.watch_head();
         loop {
             if self
@@ -101,7 +106,7 @@ impl CatchUp {
                 break;
             }
             self.position.advance(chunk.partition, event.offset + 1);
-            let frame = chunk.frame_at(event, &self.position);
+            let frame = chunk.frame_at(event, &self.numbered());
             self.mailbox
                 .push_when_space(Letter::event(frame, event))
                 .await;
@@ -143,7 +148,12 @@ impl CatchUp {
             }
             self.mailbox.wake();
         }
-        if self.end.is_some() && self.position.next(partition) == until {
+        let next = self.position.next(partition);
+        if self
+            .end
+            .as_ref()
+            .is_some_and(|end| next >= end.next(partition))
+        {
             // Behind the end nothing is read, but the ring asks for all that it does not have.
             self.skip_to_ring(partition);
         }
@@ -205,7 +215,7 @@ impl CatchUp {
                 continue;
             };
             if route.matches(&event.fields()) {
-                let frame = event.own_frame(&Seq::of(&self.position, partition));
+                let frame = event.own_frame(&Seq::of(&self.numbered(), partition));
                 let letter = Letter::event(frame, &event);
                 if let Err(letter) = self.mailbox.push(letter) {
                     return Some(letter);
@@ -213,6 +223,14 @@ impl CatchUp {
             }
         }
         None
+    }
+
+    /// The position that a number may name. Behind its end the stream skips events: a number must not say that they came.
+    fn numbered(&self) -> Cow<'_, Position> {
+        match &self.end {
+            Some(end) => Cow::Owned(self.position.intersection(end)),
+            None => Cow::Borrowed(&self.position),
+        }
     }
 
     fn is_past_end(&self, partition: u32, offset: u64) -> bool {

@@ -1,0 +1,136 @@
+//! What is known of a run: what the topic holds, and what every client was told.
+
+use super::seq::Seq;
+
+/// One record of the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The number that its producer gave it.
+    pub number: u64,
+    /// The device that it is of; absent for a record that is no event.
+    pub device: Option<u8>,
+}
+
+/// What the topic holds, read back when all is over: by partition and offset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub partitions: Vec<Vec<Record>>,
+}
+
+/// Which devices' events a client gets, as bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interest {
+    /// All of these.
+    pub must: u8,
+    /// Perhaps these: its filter was changed on the way.
+    pub may: u8,
+}
+
+/// What holds from one connection of a client to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contract {
+    /// It goes on with its last number plus one: all connections together are one stream without gaps or duplicates.
+    Resume,
+    /// Each connection stands for itself.
+    Apart,
+    /// It names no position: it goes on where the gateway has it, without gaps, and with duplicates since the last
+    /// heartbeat whose answer the gateway has seen.
+    Committed,
+}
+
+/// Where a connection starts.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// With what comes: at the latest with the event of this number, which was not yet produced.
+    Live { from: u64 },
+    /// At this sequence number.
+    Seq(String),
+    /// Where the gateway has it; the first time, as [`Start::Live`].
+    Committed { from: u64 },
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "a violation shows them")]
+pub(crate) enum Outcome {
+    /// It has not.
+    Open,
+    /// With a close frame.
+    Closed { code: u16, reason: String },
+    /// Without one, and something was done to the gateway or by the client that explains it.
+    Lost,
+    /// Without one, out of the blue.
+    Dropped { how: String },
+    /// The client went.
+    Left,
+    /// There was none: refused in a way that nothing explains.
+    Refused { status: u16, body: String },
+    /// The client got what it cannot read.
+    Garbled { frame: String },
+}
+
+/// One event, as a client got it.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub seq: Seq,
+    pub number: u64,
+    pub device: u8,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// Which gateway.
+    pub gateway: usize,
+    pub start: Start,
+    /// `seq_end`.
+    pub end: Option<Seq>,
+    pub events: Vec<Received>,
+    /// How many events had come when each heartbeat came.
+    pub heartbeats: Vec<usize>,
+    pub outcome: Outcome,
+}
+
+/// All that one client saw.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub client: String,
+    pub contract: Contract,
+    pub interest: Interest,
+    pub sessions: Vec<Session>,
+}
+
+impl Log {
+    /// An empty log.
+    pub(crate) fn new(partitions: usize) -> Self {
+        Self {
+            partitions: vec![vec![]; partitions],
+        }
+    }
+
+    pub(crate) fn get(&self, partition: usize, offset: u64) -> Option<&Record> {
+        self.partitions.get(partition)?.get(offset as usize)
+    }
+}
+
+impl Interest {
+    /// All events of these devices, and no others.
+    pub(crate) fn exactly(devices: u8) -> Self {
+        Self {
+            must: devices,
+            may: devices,
+        }
+    }
+
+    fn has(mask: u8, device: Option<u8>) -> bool {
+        device.is_some_and(|device| mask & (1 << device) != 0)
+    }
+
+    pub(crate) fn must(self, record: &Record) -> bool {
+        Self::has(self.must, record.device)
+    }
+
+    pub(crate) fn may(self, record: &Record) -> bool {
+        Self::has(self.may | self.must, record.device)
+    }
+}

@@ -1,0 +1,317 @@
+//! The checker finds every planted fault, and none where there is none.
+
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+use super::*;
+
+const DEVICES: u8 = 4;
+
+/// Makes histories as a gateway without faults would.
+struct Model {
+    rng: StdRng,
+    log: Log,
+    interest: Interest,
+}
+
+impl Model {
+    fn new(seed: u64, partitions: usize) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut log = Log::new(partitions);
+        for number in 0..rng.random_range(50..300) {
+            let device = (!rng.random_bool(0.05)).then(|| rng.random_range(0..DEVICES));
+            let partition = rng.random_range(0..partitions);
+            log.partitions[partition].push(Record { number, device });
+        }
+        let interest = Interest::exactly(rng.random_range(1..15));
+        Self { rng, log, interest }
+    }
+
+    /// Everything from `start` on, in one of the orders in which it can come, up to `end`.
+    fn events(&mut self, start: &[u64], end: Option<&Seq>) -> Vec<Received> {
+        let mut order: Vec<usize> = vec![];
+        for (partition, records) in self.log.partitions.iter().enumerate() {
+            let until = end.map_or(records.len(), |e| e.next[partition] as usize);
+            order.extend((start[partition] as usize..until).map(|_| partition));
+        }
+        order.shuffle(&mut self.rng);
+        let mut next = start.to_vec();
+        let mut events = vec![];
+        for own in order {
+            let record = self.log.partitions[own][next[own] as usize];
+            next[own] += 1;
+            if self.interest.must(&record) {
+                let seq = Seq {
+                    next: next.clone().into(),
+                    own,
+                    after: false,
+                };
+                events.push(Received {
+                    seq,
+                    number: record.number,
+                    device: record.device.unwrap(),
+                });
+            }
+        }
+        events
+    }
+
+    fn session(start: Start, events: Vec<Received>, outcome: Outcome) -> Session {
+        Session {
+            gateway: 0,
+            start,
+            end: None,
+            events,
+            heartbeats: vec![],
+            outcome,
+        }
+    }
+
+    /// A client that goes on with its last number plus one.
+    fn resuming(&mut self) -> History {
+        let mut sessions = vec![];
+        let mut start = "0".to_owned();
+        for _ in 0..self.rng.random_range(0..5) {
+            let mut events = self.events(&self.start_of(&start), None);
+            events.truncate(self.rng.random_range(0..=events.len()));
+            let next = events.last().map(|e| e.seq.plus_one());
+            sessions.push(Self::session(
+                Start::Seq(start.clone()),
+                events,
+                Outcome::Lost,
+            ));
+            start = next.unwrap_or(start);
+        }
+        let events = self.events(&self.start_of(&start), None);
+        sessions.push(Self::session(Start::Seq(start), events, Outcome::Open));
+        self.history(Contract::Resume, sessions)
+    }
+
+    fn start_of(&self, digits: &str) -> Vec<u64> {
+        let partitions = self.log.partitions.len();
+        match digits {
+            "0" => vec![0; partitions],
+            digits => Seq::parse(digits, partitions).unwrap().start(),
+        }
+    }
+
+    fn history(&self, contract: Contract, sessions: Vec<Session>) -> History {
+        History {
+            client: "model".to_owned(),
+            contract,
+            interest: self.interest,
+            sessions,
+        }
+    }
+
+    /// Any event of a history: its connection and its place there.
+    fn any(&mut self, history: &History) -> Option<(usize, usize)> {
+        let all = history.sessions.iter().enumerate();
+        let all: Vec<_> = all
+            .flat_map(|(s, session)| (0..session.events.len()).map(move |e| (s, e)))
+            .collect();
+        (!all.is_empty()).then(|| all[self.rng.random_range(0..all.len())])
+    }
+}
+
+fn what(log: &Log, history: &History) -> What {
+    check(log, history).expect_err("a planted fault").what
+}
+
+fn is_lost(found: &Result<Standing, What>) -> bool {
+    matches!(found, Err(What::Lost { .. }))
+}
+
+proptest! {
+    #[test]
+    fn what_is_right_passes_and_is_complete(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let history = model.resuming();
+        let standing = check(&model.log, &history).map_err(|v| TestCaseError::fail(v.to_string()))?;
+        prop_assert_eq!(standing.pending, None);
+    }
+
+    #[test]
+    fn a_lost_event_is_found(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let mut history = model.resuming();
+        let Some((session, event)) = model.any(&history) else { return Ok(()) };
+        let lost = history.sessions[session].events.remove(event);
+        match check(&model.log, &history) {
+            // It may still come.
+            Ok(standing) => prop_assert_eq!(standing.pending.map(|p| p.2), Some(lost.number)),
+            Err(violation) => {
+                let number = lost.number;
+                let found = matches!(violation.what, What::Lost { number: n, .. } if n == number);
+                prop_assert!(found, "{}", violation);
+            }
+        }
+    }
+
+    #[test]
+    fn a_doubled_event_is_found(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let mut history = model.resuming();
+        let Some((session, event)) = model.any(&history) else { return Ok(()) };
+        let events = &mut history.sessions[session].events;
+        let at = model.rng.random_range(event + 1..=events.len());
+        events.insert(at, events[event].clone());
+        prop_assert_eq!(what(&model.log, &history), What::Doubled);
+    }
+
+    #[test]
+    fn events_out_of_order_are_found(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let mut history = model.resuming();
+        let Some((session, event)) = model.any(&history) else { return Ok(()) };
+        let events = &mut history.sessions[session].events;
+        let own = events[event].seq.own;
+        let Some(later) = (event + 1..events.len()).find(|e| events[*e].seq.own == own) else {
+            return Ok(());
+        };
+        events.swap(event, later);
+        prop_assert!(matches!(what(&model.log, &history), What::Reordered(..)));
+    }
+
+    #[test]
+    fn foreign_and_altered_events_are_found(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let mut history = model.resuming();
+        let Some((session, event)) = model.any(&history) else { return Ok(()) };
+        let found = &mut history.sessions[session].events[event];
+        let device = found.device;
+        found.number += 1;
+        prop_assert!(matches!(what(&model.log, &history), What::Altered(Some(_))));
+        history.sessions[session].events[event].number -= 1;
+        history.interest = Interest::exactly(model.interest.must & !(1 << device));
+        prop_assert_eq!(what(&model.log, &history), What::Foreign);
+        // Unless it may come.
+        history.interest.may = model.interest.must;
+        prop_assert!(check(&model.log, &history).is_ok());
+    }
+
+    #[test]
+    fn a_connection_that_begins_too_early_or_too_late_is_found(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let all = model.events(&vec![0; partitions], None);
+        prop_assume!(all.len() > 2);
+        let at = model.rng.random_range(1..all.len() - 1);
+        let start = Start::Seq(all[at].seq.digits());
+        let one = |events: &[Received]| {
+            let session = Model::session(start.clone(), events.to_vec(), Outcome::Left);
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        prop_assert!(one(&all[at..]).is_ok());
+        prop_assert!(matches!(one(&all[at - 1..]), Err(What::TooEarly(_))));
+        prop_assert!(is_lost(&one(&all[at + 1..])));
+    }
+
+    #[test]
+    fn an_end_is_the_end(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let all = model.events(&vec![0; partitions], None);
+        prop_assume!(all.len() > 2);
+        let end = all[model.rng.random_range(1..all.len() - 1)].seq.clone();
+        let events = model.events(&vec![0; partitions], Some(&end));
+        let done = Outcome::Closed { code: 1000, reason: "seq_end reached".to_owned() };
+        let one = |events: Vec<Received>| {
+            let session = Session {
+                end: Some(end.clone()),
+                ..Model::session(Start::Seq("0".to_owned()), events, done.clone())
+            };
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        prop_assert!(one(events.clone()).is_ok());
+        let early = one(events[..events.len() - 1].to_vec());
+        prop_assert!(is_lost(&early));
+        let place = |e: &Received| (e.seq.own, e.seq.offset());
+        let beyond = all.iter().find(|e| e.seq.offset() >= end.next[e.seq.own]).unwrap();
+        let mut more = events;
+        more.push(beyond.clone());
+        let found = one(more.clone());
+        prop_assert!(found.is_err(), "{:?} after {:?}: {:?}", place(beyond), end, found);
+    }
+
+    #[test]
+    fn a_live_stream_begins_at_the_latest_with_what_is_produced_next(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let all = model.events(&vec![0; partitions], None);
+        prop_assume!(all.len() > 2);
+        // In one partition what is left out at the front shows where the stream began.
+        let at = model.rng.random_range(0..all.len() - 1);
+        let one = |from: u64| {
+            let session = Model::session(Start::Live { from }, all[at..].to_vec(), Outcome::Open);
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        let left_out = all[..at].iter().map(|e| e.number).max();
+        prop_assert!(one(left_out.map_or(0, |n| n + 1)).is_ok());
+        if let Some(number) = left_out {
+            prop_assert!(is_lost(&one(number)));
+        }
+    }
+
+    #[test]
+    fn a_committed_stream_goes_on_between_what_it_acknowledged_and_what_it_saw(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let all = model.events(&vec![0; partitions], None);
+        prop_assume!(all.len() > 4);
+        let seen = model.rng.random_range(3..all.len());
+        let settled = model.rng.random_range(1..seen - 1);
+        let first = Session {
+            heartbeats: vec![settled, seen - 1],
+            ..Model::session(Start::Committed { from: 0 }, all[..seen].to_vec(), Outcome::Lost)
+        };
+        let again = |from: usize| {
+            let second = Model::session(Start::Committed { from: 0 }, all[from..].to_vec(), Outcome::Open);
+            let sessions = vec![first.clone(), second];
+            check(&model.log, &model.history(Contract::Committed, sessions)).map_err(|v| v.what)
+        };
+        prop_assert_eq!(again(settled).map(|s| s.pending), Ok(None));
+        prop_assert_eq!(again(seen - 1).map(|s| s.pending), Ok(None));
+        prop_assert!(matches!(again(settled - 1), Err(What::TooEarly(_))));
+        if seen + 1 < all.len() {
+            prop_assert!(is_lost(&again(seen + 1)));
+        }
+    }
+}
+
+#[test]
+fn a_close_without_a_reason_is_none() {
+    let model = Model::new(1, 1);
+    let ends = |outcome: Outcome| {
+        let session = Model::session(Start::Live { from: 1000 }, vec![], outcome);
+        check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+    };
+    let closed = |code: u16, reason: &str| Outcome::Closed {
+        code,
+        reason: reason.to_owned(),
+    };
+    assert!(ends(closed(1001, "the gateway is shutting down")).is_ok());
+    assert!(ends(Outcome::Lost).is_ok());
+    for wrong in [
+        closed(1000, "done"),
+        closed(1008, ""),
+        closed(1011, "expired"),
+        Outcome::Dropped {
+            how: "reset".to_owned(),
+        },
+    ] {
+        assert_eq!(ends(wrong), Err(What::WrongClose));
+    }
+}
+
+#[test]
+fn numbers_are_read_as_decision_2_says() {
+    let digits = format!("1{:015}{:015}{:03}", 7, 3, 2);
+    let seq = Seq::parse(&digits, 2).unwrap();
+    assert_eq!((&*seq.next, seq.own, seq.offset()), (&[7, 3][..], 1, 2));
+    assert_eq!(seq.digits(), digits);
+    assert_eq!(seq.start(), [7, 2]);
+    let after = Seq::parse(&seq.plus_one(), 2).unwrap();
+    assert_eq!(after.start(), [7, 3]);
+    assert_eq!(Seq::parse("8", 1).unwrap().start(), [7]);
+    assert_eq!(Seq::parse("8", 1).unwrap().plus_one(), "9");
+    assert_eq!(Seq::parse("8", 2), None);
+}

@@ -1,0 +1,120 @@
+//! A broken contract, with what is around it.
+
+use std::fmt;
+
+use super::history::{History, Log, Record};
+
+/// How many events before and after are told.
+const AROUND: usize = 4;
+
+/// What was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// An event never came although the stream went on past it.
+    Lost {
+        partition: usize,
+        offset: u64,
+        number: u64,
+    },
+    /// An event came twice in one connection.
+    Doubled,
+    /// This event (partition, offset, number) came too late.
+    Reordered(usize, u64, u64),
+    /// An event from before the position at which the connection was to begin; the offset that it was to begin with.
+    TooEarly(u64),
+    /// An event after `seq_end`.
+    BeyondEnd,
+    /// An event that the client's filter does not let through.
+    Foreign,
+    /// What is there in the topic, if anything, is not what came.
+    Altered(Option<Record>),
+    /// A number that is not greater than the one before.
+    NotGrowing(String),
+    /// No number of this topic.
+    BadSeq(String),
+    /// It ended as it must not.
+    WrongClose,
+}
+
+impl What {
+    pub(crate) fn lost(partition: usize, offset: u64, record: &Record) -> Self {
+        Self::Lost {
+            partition,
+            offset,
+            number: record.number,
+        }
+    }
+}
+
+/// A broken contract.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub what: What,
+    /// Who saw it, when, on which gateway, among which events.
+    around: String,
+}
+
+impl Violation {
+    pub(super) fn new(
+        log: &Log,
+        history: &History,
+        session: usize,
+        event: usize,
+        what: What,
+    ) -> Self {
+        use fmt::Write as _;
+        let found = &history.sessions[session];
+        let mut around = String::new();
+        let _ = writeln!(
+            around,
+            "client {} ({:?}, devices {:08b}), connection {} of {} on gateway {}, started at {:?}, ended: {:?}",
+            history.client,
+            history.contract,
+            history.interest.must,
+            session + 1,
+            history.sessions.len(),
+            found.gateway,
+            found.start,
+            found.outcome,
+        );
+        if let Some(end) = &found.end {
+            let _ = writeln!(around, "seq_end {}", end.digits());
+        }
+        let from = event.saturating_sub(AROUND);
+        for (index, e) in found.events.iter().enumerate().skip(from).take(2 * AROUND) {
+            let _ = writeln!(
+                around,
+                "  {} event {index}: number {} of device {} at {}/{}, seq {}",
+                if index == event { '>' } else { ' ' },
+                e.number,
+                e.device,
+                e.seq.own,
+                e.seq.offset(),
+                e.seq.digits(),
+            );
+        }
+        let place = match &what {
+            What::Lost {
+                partition, offset, ..
+            }
+            | What::Reordered(partition, offset, _) => Some((*partition, *offset)),
+            _ => found.events.get(event).map(|e| (e.seq.own, e.seq.offset())),
+        };
+        if let Some((partition, offset)) = place {
+            let _ = writeln!(around, "the topic there:");
+            let from = offset.saturating_sub(AROUND as u64);
+            for offset in from..from + 2 * AROUND as u64 {
+                if let Some(record) = log.get(partition, offset) {
+                    let _ = writeln!(around, "    {partition}/{offset}: {record:?}");
+                }
+            }
+        }
+        Self { what, around }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}\n{}", self.what, self.around)
+    }
+}

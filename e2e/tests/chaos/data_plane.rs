@@ -1,0 +1,354 @@
+//! The data plane: broker and gateways as processes, two topics, clients of every temper.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use datastream_cli::FluvioTarget;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::broker::Broker;
+use crate::checker::{History, Interest};
+use crate::client::Client;
+use crate::door::Excuse;
+use crate::gateways::{self, Gateway, GatewayFault};
+use crate::nemesis::{Step, merge, timeline};
+use crate::process::Process;
+use crate::recorder::{Fleet, Recorder};
+use crate::report::Report;
+use crate::routes::{Routes, key, route};
+use crate::settings::Round;
+use crate::settle::{Clients, nothing_left};
+use crate::temper::KINDS;
+use crate::topic;
+use crate::traffic::Traffic;
+
+/// Partitions of each topic.
+const TOPICS: [u32; 2] = [1, 3];
+const GATEWAYS_PER_TOPIC: usize = 2;
+/// Subscriptions that storms of clients use.
+const STORM: usize = 40;
+/// Events that are sent at once, at most.
+const BATCH: u64 = 14;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    Gateway(usize, GatewayFault),
+    KillBroker,
+    PauseBroker,
+    /// Commands of the broker's fault switches, to begin and to end it.
+    Broker(String, &'static str),
+    Routes(usize, RoutesFault),
+    /// This many clients at once.
+    Storm(usize, usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoutesFault {
+    HalfWritten(usize),
+    Removed(usize),
+    Stray,
+    Renewed,
+    Suspended(usize),
+}
+
+/// Decides everything before anything starts.
+fn schedule(
+    rng: &mut StdRng,
+    length: Duration,
+    own_broker: bool,
+    clocks: bool,
+) -> Vec<Step<Fault>> {
+    let gateways = TOPICS.len() * GATEWAYS_PER_TOPIC;
+    let mut lines = vec![];
+    for gateway in 0..gateways {
+        lines.push(timeline(rng, length, 2.0..7.0, |rng| {
+            let (fault, lasts) = match rng.random_range(0..if clocks { 8 } else { 6 }) {
+                0 | 1 => (GatewayFault::Kill, 0.1..2.0),
+                2 | 3 => (GatewayFault::Terminate, 2.5..4.0),
+                4 | 5 => (GatewayFault::Pause, 0.2..6.0),
+                6 => (GatewayFault::Clock(rng.random_range(1..100_000)), 0.5..5.0),
+                _ => (GatewayFault::Clock(-rng.random_range(1..100_000)), 0.5..5.0),
+            };
+            (Fault::Gateway(gateway, fault), lasts)
+        }));
+    }
+    for topic in 0..TOPICS.len() {
+        lines.push(timeline(rng, length, 1.0..5.0, |rng| {
+            let number = rng.random_range(0..1000);
+            let (fault, lasts) = match rng.random_range(0..6) {
+                0 | 1 => (RoutesFault::HalfWritten(number), 0.1..3.0),
+                2 => (RoutesFault::Removed(number), 0.1..3.0),
+                3 => (RoutesFault::Stray, 0.1..3.0),
+                4 => (RoutesFault::Renewed, 0.0..0.1),
+                _ => (RoutesFault::Suspended(number), 0.1..2.0),
+            };
+            (Fault::Routes(topic, fault), lasts)
+        }));
+    }
+    lines.push(timeline(rng, length, 4.0..9.0, |rng| {
+        let gateway = rng.random_range(0..gateways);
+        (Fault::Storm(gateway, rng.random_range(10..STORM)), 0.0..0.1)
+    }));
+    if own_broker {
+        lines.push(timeline(rng, length, 0.5..4.0, broker_fault));
+    }
+    merge(lines)
+}
+
+fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
+    let role = if rng.random_bool(0.7) {
+        "unit"
+    } else {
+        "controller"
+    };
+    let few = rng.random_range(1..6);
+    let switch = |on: String, off| Fault::Broker(on, off);
+    match rng.random_range(0..12) {
+        0 | 1 => (Fault::KillBroker, 0.1..3.0),
+        2 => (Fault::PauseBroker, 0.2..4.0),
+        3 | 4 => (switch(format!("drop {role}"), ""), 0.0..0.1),
+        5 if role == "unit" => (switch("down unit".to_owned(), "up unit"), 0.2..3.0),
+        5 => (
+            switch("down controller".to_owned(), "up controller"),
+            0.2..3.0,
+        ),
+        6 => (switch("silent on".to_owned(), "silent off"), 0.2..5.0),
+        7 => (
+            switch(format!("delay {}", rng.random_range(20..600)), "delay 0"),
+            0.5..4.0,
+        ),
+        8 => (switch(format!("tear {few}"), "tear 0"), 0.5..3.0),
+        9 => (switch(format!("refuse {few}"), "refuse 0"), 0.2..1.0),
+        10 => (switch(format!("lose-acks {few}"), "lose-acks 0"), 0.2..1.0),
+        _ => (switch("hold-hw on".to_owned(), "hold-hw off"), 0.2..4.0),
+    }
+}
+
+/// Everything that runs.
+struct World {
+    broker: Option<Broker>,
+    gateways: Vec<Gateway>,
+    routes: Vec<Routes>,
+    fleets: Vec<Arc<Fleet>>,
+}
+
+impl World {
+    async fn start(report: &Report, round: &Round) -> anyhow::Result<Self> {
+        let dir = report.dir();
+        let names = TOPICS.map(|partitions| {
+            let name = format!("chaos-{}-{}-{partitions}", std::process::id(), round.seed);
+            (name, partitions)
+        });
+        let (broker, address) = if let Some(address) = &round.fluvio {
+            for (name, partitions) in &names {
+                topic::create(address, name, *partitions).await?;
+            }
+            (None, address.clone())
+        } else {
+            let topics = names.each_ref().map(|(n, p)| format!("{n}:{p}"));
+            let topics = topics.each_ref().map(String::as_str);
+            let broker = Broker::start(dir, "127.0.0.1", &topics, &[])?;
+            let address = broker.address.clone();
+            (Some(broker), address)
+        };
+        let mut world = Self {
+            broker,
+            gateways: vec![],
+            routes: vec![],
+            fleets: vec![],
+        };
+        for (topic, (name, partitions)) in names.iter().enumerate() {
+            let recorded = (0..clients()).map(|client| route(&name_of(client), mask(client)));
+            let storm = (0..STORM).map(|client| route(&format!("storm-{client}"), 1));
+            let folder = dir.join(format!("routes-{topic}"));
+            let routes = Routes::new(&folder, recorded.chain(storm).collect())?;
+            let mut doors = vec![];
+            for number in 0..GATEWAYS_PER_TOPIC {
+                let mut more = vec![
+                    format!("--routes-dir={}", routes.dir().display()),
+                    "--handshakes-per-second=30".to_owned(),
+                ];
+                if number == 1 {
+                    more.push("--max-lag-mib=1".to_owned());
+                }
+                let args = gateways::args(&address, name, &more);
+                let mut gateway = Gateway::new(&format!("gateway-{topic}-{number}"), args, dir)?;
+                gateway.start()?;
+                doors.push(gateway.door.clone());
+                world.gateways.push(gateway);
+            }
+            world.routes.push(routes);
+            world.fleets.push(Arc::new(Fleet {
+                topic: FluvioTarget {
+                    address: address.clone(),
+                    topic: name.clone(),
+                },
+                partitions: *partitions as usize,
+                doors,
+                traffic: Arc::new(Traffic::default()),
+                excuse: Excuse::default(),
+            }));
+        }
+        Ok(world)
+    }
+
+    fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
+        let begins = step.begins;
+        match &step.fault {
+            Fault::Gateway(number, fault) => self.gateways[*number].apply(*fault, begins)?,
+            Fault::Storm(gateway, count) if begins => self.storm(*gateway, *count),
+            Fault::Storm(..) => (),
+            Fault::Routes(topic, fault) => self.change_routes(*topic, *fault, step)?,
+            Fault::KillBroker | Fault::PauseBroker | Fault::Broker(..) => {
+                if let Some(broker) = &mut self.broker {
+                    match &step.fault {
+                        Fault::KillBroker if begins => broker.process.kill(),
+                        Fault::KillBroker => drop(broker.process.start()?),
+                        Fault::Broker(on, _) if begins => broker.tell(on)?,
+                        Fault::Broker(_, "") => (),
+                        Fault::Broker(_, off) => broker.tell(off)?,
+                        _ => broker.process.pause(begins),
+                    }
+                }
+            }
+        }
+        self.crash()
+            .map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
+    }
+
+    fn change_routes(
+        &mut self,
+        topic: usize,
+        fault: RoutesFault,
+        step: &Step<Fault>,
+    ) -> anyhow::Result<()> {
+        let routes = &mut self.routes[topic];
+        self.fleets[topic].excuse.begin(step.lasts);
+        match (fault, step.begins) {
+            (RoutesFault::HalfWritten(number), true) => routes.tear(number),
+            (RoutesFault::Removed(number), true) => routes.remove(number),
+            (RoutesFault::Stray, true) => routes.stray(),
+            (RoutesFault::Renewed, true) => routes.renew(),
+            (RoutesFault::Suspended(number), on) => routes.suspend(number, on),
+            (_, false) => routes.write(),
+        }
+    }
+
+    /// Many clients that come at once and go soon.
+    fn storm(&self, gateway: usize, count: usize) {
+        let door = self.gateways[gateway].door.clone();
+        for client in 0..count {
+            let door = door.clone();
+            tokio::spawn(async move {
+                let Some(address) = door.address() else {
+                    return;
+                };
+                let query = format!("stream_key={}", key(&format!("storm-{client}")));
+                if let Ok(mut client) = Client::connect(&address, &query, false).await {
+                    client.next(Duration::from_millis(500)).await;
+                    client.leave().await;
+                }
+            });
+        }
+    }
+
+    fn crash(&mut self) -> Option<String> {
+        let gateways = self.gateways.iter_mut().map(|g| &mut g.process);
+        let broker = self.broker.iter_mut().map(|b| &mut b.process);
+        gateways.chain(broker).find_map(Process::crash)
+    }
+}
+
+/// Every kind twice: at home and roaming.
+fn clients() -> usize {
+    2 * KINDS.len()
+}
+
+fn name_of(client: usize) -> String {
+    let roams = if client < KINDS.len() { "" } else { "-roaming" };
+    let temper = KINDS[client % KINDS.len()];
+    format!("{temper:?}{roams}").to_lowercase()
+}
+
+/// Which devices a client wants to hear of: all, half of them, or one.
+fn mask(client: usize) -> u8 {
+    [0xff, 0x0f, 0xff, 0x3c, 0x02][client % 5]
+}
+
+fn recorders(world: &World, clients: &mut Clients, rng: &mut StdRng) {
+    for (topic, fleet) in world.fleets.iter().enumerate() {
+        for client in 0..self::clients() {
+            let name = name_of(client);
+            let temper = KINDS[client % KINDS.len()];
+            let history = History {
+                client: format!("{name} of topic {topic}"),
+                contract: temper.contract(),
+                interest: Interest::exactly(mask(client)),
+                sessions: vec![],
+            };
+            let recorder = Recorder {
+                fleet: fleet.clone(),
+                key: key(&name),
+                temper,
+                roams: client >= KINDS.len(),
+                home: rng.random_range(0..fleet.doors.len()),
+                history: Arc::new(Mutex::new(history)),
+                refusals: clients.refusals(),
+                rng: StdRng::seed_from_u64(rng.random()),
+                phase: clients.phase(),
+            };
+            clients.spawn(topic, recorder);
+        }
+    }
+}
+
+/// One round.
+pub(crate) async fn run(round: Round) {
+    let report = Report::new(round.clone());
+    let mut rng = StdRng::seed_from_u64(round.seed);
+    let mut world = report.expect("start", World::start(&report, &round).await);
+    let clocks = world.gateways.iter().all(Gateway::has_clock);
+    if !clocks {
+        report
+            .say("libfaketime is not installed: no clock is set (scripts/install.sh installs it)");
+    }
+    let length = round.faults();
+    let steps = schedule(&mut rng, length, world.broker.is_some(), clocks);
+    let faults = steps.iter().filter(|s| s.begins).count();
+    let mut clients = Clients::new();
+    let mut producers = tokio::task::JoinSet::new();
+    for fleet in &world.fleets {
+        let rng = StdRng::seed_from_u64(rng.random());
+        let (traffic, phase) = (fleet.traffic.clone(), clients.phase());
+        producers.spawn(traffic.run(fleet.topic.clone(), BATCH, rng, phase));
+    }
+    recorders(&world, &mut clients, &mut rng);
+    report
+        .carry_out(steps, length, |step| world.apply(step))
+        .await;
+    report.say("all is healed; waiting for what is left");
+    clients.recover();
+    producers.join_all().await;
+    let mut logs = vec![];
+    for fleet in &world.fleets {
+        let FluvioTarget { address, topic } = &fleet.topic;
+        let log = report.expect("reading the topic", topic::read(address, topic).await);
+        match fleet.traffic.check(&log) {
+            Ok(figures) => report.say(format!("{} partitions: {figures}", fleet.partitions)),
+            Err(violation) => report.fail(violation),
+        }
+        logs.push(log);
+    }
+    let figures = clients.settle(&report, &logs).await;
+    report.say(format!("{faults} faults; {figures}"));
+    nothing_left(&report, &world.gateways).await;
+    if let Some(crash) = world.crash() {
+        report.fail(crash);
+    }
+    if let Some(address) = &round.fluvio {
+        for fleet in &world.fleets {
+            report.expect("clean up", topic::delete(address, &fleet.topic.topic).await);
+        }
+    }
+}

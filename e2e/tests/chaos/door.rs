@@ -1,0 +1,51 @@
+//! Where clients find a gateway, and whether something was done to it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// One gateway, as clients see it.
+#[derive(Debug, Default)]
+pub(crate) struct Door {
+    address: Mutex<Option<String>>,
+    disturbances: AtomicU64,
+}
+
+impl Door {
+    pub(crate) fn address(&self) -> Option<String> {
+        self.address.lock().unwrap().clone()
+    }
+
+    pub(crate) fn open(&self, address: &str) {
+        *self.address.lock().unwrap() = Some(address.to_owned());
+    }
+
+    /// Something is done to the gateway that may cost it its connections.
+    pub(crate) fn disturb(&self) {
+        self.disturbances.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disturbances(&self) -> u64 {
+        self.disturbances.load(Ordering::SeqCst)
+    }
+}
+
+/// Until when a refusal for lack of rights is explained by what was done to the routes.
+#[derive(Debug, Default)]
+pub(crate) struct Excuse(Mutex<Option<Instant>>);
+
+impl Excuse {
+    /// A folder without notifications is read every 10 s.
+    const SETTLES: Duration = Duration::from_secs(12);
+
+    pub(crate) fn begin(&self, lasts: Duration) {
+        *self.0.lock().unwrap() = Some(Instant::now() + lasts + Self::SETTLES);
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.0
+            .lock()
+            .unwrap()
+            .is_some_and(|until| Instant::now() < until)
+    }
+}

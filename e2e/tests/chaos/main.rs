@@ -1,0 +1,49 @@
+//! Numbered traffic, clients that write down what they see, faults of every kind, and a checker of the delivery
+//! contract. Every run has a seed that decides traffic, clients and faults; see `settings` for what can be set, and
+//! `docs/reliability.md` for what was found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod api_proxy;
+mod broker;
+mod checker;
+mod client;
+mod clock;
+mod control_plane;
+mod data_plane;
+mod door;
+mod gateways;
+mod nemesis;
+mod phase;
+mod process;
+mod recorder;
+mod report;
+mod routes;
+mod settings;
+mod settle;
+mod subscriptions;
+mod temper;
+mod topic;
+mod traffic;
+
+use settings::Settings;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_keep_the_contract_whatever_happens_to_gateways_and_broker() {
+    let name = "streams_keep_the_contract_whatever_happens_to_gateways_and_broker";
+    for round in Settings::from_env().rounds(name) {
+        data_plane::run(round).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_as_the_subscriptions_say_whatever_happens_to_the_control_plane() {
+    let name = "everything_is_as_the_subscriptions_say_whatever_happens_to_the_control_plane";
+    for round in Settings::from_env().rounds(name) {
+        control_plane::run(round).await;
+    }
+}

@@ -1,0 +1,80 @@
+//! A program that is killed, stopped and started again in the course of a run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use datastream_e2e::{Launch, Program};
+
+/// A program, running or not.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub name: String,
+    launch: Launch,
+    dir: PathBuf,
+    starts: usize,
+    running: Option<Program>,
+    /// It was told to end.
+    ending: bool,
+}
+
+impl Process {
+    /// A program that does not run yet. Its logs go into `dir`, one file for each start.
+    pub(crate) fn new(name: impl Into<String>, launch: Launch, dir: &Path) -> Self {
+        Self {
+            name: name.into(),
+            launch,
+            dir: dir.to_owned(),
+            starts: 0,
+            running: None,
+            ending: false,
+        }
+    }
+
+    /// Starts it, killing what is left of the one before.
+    pub(crate) fn start(&mut self) -> anyhow::Result<&Program> {
+        self.kill();
+        self.starts += 1;
+        let log = self.dir.join(format!("{}-{}.log", self.name, self.starts));
+        let program = Program::start(&self.launch, log).context(self.name.clone())?;
+        self.ending = false;
+        Ok(self.running.insert(program))
+    }
+
+    /// Kills it (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub(crate) fn terminate(&mut self) {
+        self.ending = true;
+        if let Some(program) = &self.running {
+            program.server.terminate();
+        }
+    }
+
+    /// Stops it in mid-air (SIGSTOP) or lets it go on (SIGCONT).
+    pub(crate) fn pause(&self, on: bool) {
+        match &self.running {
+            Some(program) if on => program.server.pause(),
+            Some(program) => program.server.resume(),
+            None => (),
+        }
+    }
+
+    pub(crate) fn program(&self) -> Option<&Program> {
+        self.running.as_ref()
+    }
+
+    /// The end of its log if it has ended although nobody told it to.
+    pub(crate) fn crash(&mut self) -> Option<String> {
+        let program = self.running.as_mut()?;
+        if self.ending || !program.server.has_ended() {
+            return None;
+        }
+        let log = program.log();
+        let lines: Vec<_> = log.lines().rev().take(8).collect();
+        let lines = lines.into_iter().rev().collect::<Vec<_>>().join("\n");
+        Some(format!("{} ended by itself:\n{lines}", self.name))
+    }
+}

@@ -1,0 +1,245 @@
+//! A client that writes down what it sees, and reconnects for as long as the run lasts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use datastream_cli::FluvioTarget;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::checker::{History, Outcome, Received, Seq, Session, Start};
+use crate::client::{Client, Heard, Refusal};
+use crate::door::{Door, Excuse};
+use crate::phase::Phase;
+use crate::temper::{Plan, Temper};
+use crate::traffic::{Traffic, read_event};
+
+/// A client that hears nothing for this long, no heartbeat either, tries another gateway.
+const QUIET: Duration = Duration::from_secs(8);
+
+/// What all clients of one topic share.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub topic: FluvioTarget,
+    pub partitions: usize,
+    pub doors: Vec<Arc<Door>>,
+    pub traffic: Arc<Traffic>,
+    /// Refusals for lack of rights are explained.
+    pub excuse: Excuse,
+}
+
+/// What was refused how often: by status, 0 for 'nobody answers'.
+pub(crate) type Refusals = Arc<Mutex<BTreeMap<u16, u64>>>;
+
+/// One client.
+pub(crate) struct Recorder {
+    pub fleet: Arc<Fleet>,
+    pub key: String,
+    pub temper: Temper,
+    /// It may come back to another gateway.
+    pub roams: bool,
+    /// The gateway that it began with.
+    pub home: usize,
+    pub history: Arc<Mutex<History>>,
+    pub refusals: Refusals,
+    pub rng: StdRng,
+    pub phase: watch::Receiver<Phase>,
+}
+
+impl Recorder {
+    /// Connects again and again until the run is over, or the contract is broken beyond repair.
+    pub(crate) async fn run(mut self) {
+        while self.phase() < Phase::Over {
+            let door = self.choose();
+            let (plan, query) = {
+                let history = self.history.lock().unwrap();
+                let last = self.phase() > Phase::Faults;
+                let next = self.fleet.traffic.next();
+                let plan = self.temper.plan(&history, next, last, &mut self.rng);
+                let query = query(&self.key, &plan);
+                (plan, query)
+            };
+            let Some(address) = self.fleet.doors[door].address() else {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let disturbances = self.fleet.doors[door].disturbances();
+            match Client::connect(&address, &query, self.temper.is_slow()).await {
+                Ok(client) => {
+                    let outcome = self.session(door, disturbances, plan, client).await;
+                    let broken = matches!(outcome, Outcome::Garbled { .. });
+                    self.last(|session| session.outcome = outcome);
+                    if broken {
+                        return;
+                    }
+                }
+                Err(Refusal::Unreachable) => self.refused(0).await,
+                Err(Refusal::Status(status, body)) => {
+                    let explained = match status {
+                        409 | 503 => true,
+                        401 | 403 => self.fleet.excuse.holds(),
+                        _ => false,
+                    };
+                    if !explained {
+                        self.open(door, plan);
+                        self.last(|session| session.outcome = Outcome::Refused { status, body });
+                        return;
+                    }
+                    self.refused(status).await;
+                }
+            }
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Where it connects next. In the end everybody goes anywhere: a gateway that does not recover is found out by
+    /// those that stay at home.
+    fn choose(&mut self) -> usize {
+        if self.roams {
+            self.rng.random_range(0..self.fleet.doors.len())
+        } else {
+            self.home
+        }
+    }
+
+    async fn refused(&mut self, status: u16) {
+        *self.refusals.lock().unwrap().entry(status).or_default() += 1;
+        let pause = self.rng.random_range(50..400);
+        sleep(Duration::from_millis(pause)).await;
+    }
+
+    fn open(&self, door: usize, plan: Plan) {
+        // Read again: what was sent while the connection was made may be before its beginning.
+        let start = match plan.start {
+            Start::Live { .. } => Start::Live {
+                from: self.fleet.traffic.next(),
+            },
+            start => start,
+        };
+        let session = Session {
+            gateway: door,
+            start,
+            end: plan.end,
+            events: vec![],
+            heartbeats: vec![],
+            outcome: Outcome::Open,
+        };
+        self.history.lock().unwrap().sessions.push(session);
+    }
+
+    fn last<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        change(
+            self.history
+                .lock()
+                .unwrap()
+                .sessions
+                .last_mut()
+                .expect("one is open"),
+        )
+    }
+
+    /// One connection, from the handshake on.
+    async fn session(
+        &mut self,
+        door: usize,
+        disturbances: u64,
+        plan: Plan,
+        mut client: Client,
+    ) -> Outcome {
+        let (stays, abrupt) = (plan.stays, plan.abrupt);
+        self.open(door, plan);
+        let opened = Instant::now();
+        let mut froze = false;
+        loop {
+            let phase = self.phase();
+            let events = self.last(|session| session.events.len());
+            // One for which nothing comes does not stay for ever.
+            let bored = opened.elapsed() > QUIET;
+            let enough = stays.is_some_and(|stays| events >= stays || bored);
+            if phase == Phase::Over || (enough && phase == Phase::Faults) {
+                if !abrupt {
+                    client.leave().await;
+                }
+                return Outcome::Left;
+            }
+            if phase == Phase::Faults {
+                if let Some(pause) = self.temper.freeze(&mut self.rng) {
+                    froze = true;
+                    self.wait(pause).await;
+                }
+                if let Some(pause) = self.temper.pace(&mut self.rng) {
+                    self.wait(pause).await;
+                }
+            }
+            let heard = tokio::select! {
+                heard = client.next(QUIET) => heard,
+                _ = self.phase.changed() => continue,
+            };
+            match heard {
+                Heard::Heartbeat => {
+                    self.last(|session| session.heartbeats.push(session.events.len()));
+                    client.answer().await;
+                }
+                Heard::Frame(frame) => {
+                    let Some(event) = read(&frame, self.fleet.partitions) else {
+                        let frame = frame.as_str().to_owned();
+                        return Outcome::Garbled { frame };
+                    };
+                    self.last(|session| session.events.push(event));
+                }
+                Heard::Closed { code, reason } => return Outcome::Closed { code, reason },
+                Heard::Nothing => return Outcome::Lost,
+                Heard::Gone(how) => {
+                    let disturbed = self.fleet.doors[door].disturbances() != disturbances;
+                    if disturbed || froze || self.temper.is_slow() {
+                        return Outcome::Lost;
+                    }
+                    return Outcome::Dropped { how };
+                }
+            }
+        }
+    }
+
+    /// Does not read for this long, unless the run goes on to its next phase.
+    async fn wait(&mut self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => (),
+            _ = self.phase.changed() => (),
+        }
+    }
+}
+
+fn query(key: &str, plan: &Plan) -> String {
+    let mut query = format!("stream_key={key}");
+    if let Start::Seq(digits) = &plan.start {
+        query.push_str("&seq_start=");
+        query.push_str(digits);
+    }
+    if let Some(end) = &plan.end {
+        query.push_str("&seq_end=");
+        query.push_str(&end.digits());
+    }
+    query
+}
+
+/// The event in a frame `LEN|BODY`.
+fn read(frame: &str, partitions: usize) -> Option<Received> {
+    let (length, body) = frame.split_once('|')?;
+    if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {
+        return None;
+    }
+    let event: Value = serde_json::from_str(body).ok()?;
+    let (number, device) = read_event(&event)?;
+    Some(Received {
+        seq: Seq::parse(event["seq"].as_str()?, partitions)?,
+        number,
+        device,
+    })
+}

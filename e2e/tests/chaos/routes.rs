@@ -1,0 +1,128 @@
+//! The routing files of the gateways of one topic, and what can happen to them.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use datastream_operator::publish::render;
+use datastream_routing::{
+    EventType, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId,
+};
+
+use crate::traffic::{DEVICES, dsn};
+
+/// A folder of routing files.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    dir: PathBuf,
+    routes: Vec<Route>,
+}
+
+/// The stream key of a subscription.
+pub(crate) fn key(name: &str) -> String {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, name).hash(&mut hasher);
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half(0), half(1))
+}
+
+/// A subscription to the events of these devices.
+pub(crate) fn route(name: &str, devices: u8) -> Route {
+    let dsns = (0..DEVICES)
+        .filter(|device| devices & (1 << device) != 0)
+        .map(|device| Pattern::new(dsn(device)))
+        .collect();
+    Route {
+        key_sha256: KeyHash::of(&key(name)),
+        id: SubscriptionId::new("chaos", name),
+        uid: "1".to_owned(),
+        generation: 1,
+        suspended: false,
+        event_types: [EventType::Datapoint].into_iter().collect(),
+        filters: vec![Filter {
+            dsns,
+            ..Filter::default()
+        }],
+        heartbeat: Heartbeat {
+            interval_seconds: 2,
+            missed_limit: 3,
+        },
+        resume: Resume::Latest,
+    }
+}
+
+impl Routes {
+    /// Writes the files for these routes.
+    pub(crate) fn new(dir: &Path, routes: Vec<Route>) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let this = Self {
+            dir: dir.to_owned(),
+            routes,
+        };
+        this.write()?;
+        Ok(this)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Name and content of every file.
+    fn files(&self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let buckets = render(self.routes.iter().cloned()).into_iter();
+        let files =
+            buckets.map(|(id, bucket)| Ok((self.dir.join(format!("{id}.json")), bucket.encode()?)));
+        files.collect()
+    }
+
+    /// Puts all files right, each replaced in one step.
+    pub(crate) fn write(&self) -> anyhow::Result<()> {
+        for (path, bytes) in self.files()? {
+            let draft = path.with_extension("draft");
+            std::fs::write(&draft, bytes)?;
+            std::fs::rename(draft, path)?;
+        }
+        let stray = self.dir.join("stray.json");
+        if stray.exists() {
+            std::fs::remove_file(stray)?;
+        }
+        Ok(())
+    }
+
+    /// A new generation of everything.
+    pub(crate) fn renew(&mut self) -> anyhow::Result<()> {
+        for route in &mut self.routes {
+            route.generation += 1;
+        }
+        self.write()
+    }
+
+    /// Suspends a subscription or lets it go on.
+    pub(crate) fn suspend(&mut self, number: usize, on: bool) -> anyhow::Result<()> {
+        let number = number % self.routes.len();
+        let route = &mut self.routes[number];
+        route.suspended = on;
+        route.generation += 1;
+        self.write()
+    }
+
+    /// Leaves a file half written, as a writer that was killed does.
+    pub(crate) fn tear(&self, number: usize) -> anyhow::Result<()> {
+        let files = self.files()?;
+        let (path, bytes) = &files[number % files.len()];
+        Ok(std::fs::write(path, &bytes[..bytes.len() / 2])?)
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, number: usize) -> anyhow::Result<()> {
+        let files = self.files()?;
+        let (path, _) = &files[number % files.len()];
+        Ok(std::fs::remove_file(path)?)
+    }
+
+    /// Puts a file there that is no routing object.
+    pub(crate) fn stray(&self) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.dir.join("stray.json"), "{}")?)
+    }
+}

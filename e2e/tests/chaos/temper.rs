@@ -1,0 +1,134 @@
+//! What a client is like.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::checker::{Contract, History, Seq, Start};
+
+/// The kinds of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Temper {
+    /// Reads what comes.
+    Steady,
+    /// Takes its time for every event.
+    Slow,
+    /// Stops reading for seconds.
+    Frozen,
+    /// Stays for a few events only.
+    Flapping,
+    /// Starts at an old number again and again.
+    Replaying,
+    /// Reads from one old number to another.
+    Bounded,
+    /// Takes what comes from now on, and forgets.
+    Live,
+    /// Names no position and leaves it to the gateway (`resume: Committed`).
+    #[allow(dead_code, reason = "gateways do not keep positions yet: see KINDS")]
+    Committed,
+}
+
+/// The kinds that take part. `Committed` joins them when gateways keep positions.
+pub(crate) const KINDS: [Temper; 7] = [
+    Temper::Steady,
+    Temper::Slow,
+    Temper::Frozen,
+    Temper::Flapping,
+    Temper::Replaying,
+    Temper::Bounded,
+    Temper::Live,
+];
+
+/// What a client wants of its next connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub start: Start,
+    pub end: Option<Seq>,
+    /// How many events it stays for.
+    pub stays: Option<usize>,
+    /// It goes without a goodbye.
+    pub abrupt: bool,
+}
+
+impl Temper {
+    pub(crate) fn contract(self) -> Contract {
+        match self {
+            Self::Steady | Self::Slow | Self::Frozen | Self::Flapping => Contract::Resume,
+            Self::Replaying | Self::Bounded | Self::Live => Contract::Apart,
+            Self::Committed => Contract::Committed,
+        }
+    }
+
+    /// Whether it reads so slowly that the gateway may give up on it without a word that it gets to see.
+    pub(crate) fn is_slow(self) -> bool {
+        matches!(self, Self::Slow | Self::Frozen)
+    }
+
+    /// How long it takes for an event.
+    pub(crate) fn pace(self, rng: &mut StdRng) -> Option<Duration> {
+        (self == Self::Slow).then(|| Duration::from_millis(rng.random_range(0..14)))
+    }
+
+    /// How long it does not read now, if it does that.
+    pub(crate) fn freeze(self, rng: &mut StdRng) -> Option<Duration> {
+        let freezes = self == Self::Frozen && rng.random_bool(0.004);
+        freezes.then(|| Duration::from_millis(rng.random_range(500..9000)))
+    }
+
+    /// What it wants next. `next` is the number of the first event that is not yet sent; `last` says that the run
+    /// comes to its end, so that it stays from now on.
+    pub(crate) fn plan(self, history: &History, next: u64, last: bool, rng: &mut StdRng) -> Plan {
+        let mut plan = Plan {
+            start: resume(history),
+            end: None,
+            stays: None,
+            abrupt: rng.random_bool(0.5),
+        };
+        match self {
+            Self::Steady | Self::Slow | Self::Frozen => (),
+            Self::Flapping => plan.stays = Some(rng.random_range(0..150)),
+            Self::Committed => plan.start = Start::Committed { from: next },
+            Self::Live => {
+                plan.start = Start::Live { from: next };
+                plan.stays = Some(rng.random_range(1..300));
+            }
+            Self::Replaying | Self::Bounded => {
+                let seen = [any_seen(history, rng), any_seen(history, rng)];
+                plan.start = Start::Seq("0".to_owned());
+                plan.stays = Some(rng.random_range(1..800));
+                if let [Some(one), Some(other)] = seen {
+                    let in_order = one.next.iter().zip(&other.next).all(|(a, b)| a <= b);
+                    plan.start = Start::Seq(one.digits());
+                    if self == Self::Bounded && in_order && !last {
+                        plan.end = Some(other);
+                        plan.stays = None;
+                    }
+                }
+            }
+        }
+        if last {
+            plan.stays = None;
+        }
+        plan
+    }
+}
+
+/// After the last event that came, or from the beginning.
+fn resume(history: &History) -> Start {
+    let mut sessions = history.sessions.iter().rev();
+    let last = sessions.find_map(|s| s.events.last());
+    Start::Seq(last.map_or_else(|| "0".to_owned(), |e| e.seq.plus_one()))
+}
+
+/// The number of some event that came.
+fn any_seen(history: &History, rng: &mut StdRng) -> Option<Seq> {
+    let sessions: Vec<_> = history
+        .sessions
+        .iter()
+        .filter(|s| !s.events.is_empty())
+        .collect();
+    let session = sessions.get(rng.random_range(0..sessions.len().max(1)))?;
+    let event = &session.events[rng.random_range(0..session.events.len())];
+    Some(event.seq.clone())
+}

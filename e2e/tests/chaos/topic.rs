@@ -1,0 +1,88 @@
+//! A topic of the broker or cluster, and reading back what is in it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use datastream_gateway::source::fluvio::FluvioSource;
+use datastream_gateway::source::{Bounds, EventSource as _};
+use fluvio::metadata::topic::TopicSpec;
+use fluvio::{Fluvio, FluvioConfig};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::checker::Log;
+use crate::traffic::read_record;
+
+/// More than any round writes: an answer that is not cut.
+const WHOLE: u32 = 256 << 20;
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The ends that the controller tells lag behind what is stored.
+const SETTLED: Duration = Duration::from_millis(600);
+
+/// Makes a topic on a cluster that is not ours.
+pub(crate) async fn create(address: &str, topic: &str, partitions: u32) -> anyhow::Result<()> {
+    let client = Fluvio::connect_with_config(&FluvioConfig::new(address)).await?;
+    let spec = TopicSpec::new_computed(partitions, 1, None);
+    let admin = client.admin().await;
+    admin.create(topic.to_owned(), false, spec).await
+}
+
+/// Removes a topic from a cluster that is not ours.
+pub(crate) async fn delete(address: &str, topic: &str) -> anyhow::Result<()> {
+    let client = Fluvio::connect_with_config(&FluvioConfig::new(address)).await?;
+    let admin = client.admin().await;
+    admin.delete::<TopicSpec>(topic).await
+}
+
+/// Everything that the topic holds, once nothing more comes.
+pub(crate) async fn read(address: &str, topic: &str) -> anyhow::Result<Log> {
+    let source = FluvioSource::new(address, topic);
+    let ends = settled(&source).await?;
+    let mut log = Log::new(ends.len());
+    for (partition, bounds) in ends.iter().enumerate() {
+        anyhow::ensure!(bounds.start == 0, "{topic}: the beginning has expired");
+        let records = &mut log.partitions[partition];
+        while (records.len() as u64) < bounds.end {
+            let from = records.len() as u64;
+            let mut stream = source.replay(partition as u32, from, WHOLE).await?;
+            // Left at a hole, at an error and at a silence: then it is opened again at what is missing.
+            'open: while (records.len() as u64) < bounds.end {
+                let Ok(Some(Ok(found))) = timeout(Duration::from_secs(2), stream.next()).await
+                else {
+                    break;
+                };
+                for record in found {
+                    if record.offset > records.len() as u64 {
+                        break 'open;
+                    }
+                    if record.offset == records.len() as u64 {
+                        let found = read_record(&record.value);
+                        records.push(found.context("a record that nobody sent")?);
+                    }
+                }
+            }
+            anyhow::ensure!(
+                records.len() as u64 > from,
+                "{topic}, partition {partition}: nothing at {from}, although it ends at {}",
+                bounds.end
+            );
+        }
+    }
+    Ok(log)
+}
+
+/// Where the partitions end, when that does not move any more.
+async fn settled(source: &FluvioSource) -> anyhow::Result<Vec<Bounds>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut last = None;
+    loop {
+        match source.bounds().await {
+            Ok(bounds) if last.as_ref() == Some(&bounds) => return Ok(bounds),
+            Ok(bounds) => last = Some(bounds),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => (),
+        }
+        anyhow::ensure!(Instant::now() < deadline, "the topic's ends do not settle");
+        sleep(SETTLED).await;
+    }
+}

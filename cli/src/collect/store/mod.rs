@@ -1,6 +1,7 @@
 //! Where events are stored: what every store does, and which there are.
 
 mod jsonl;
+mod lock;
 mod off_thread;
 mod postgres;
 mod sqlite;

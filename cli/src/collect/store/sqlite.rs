@@ -1,7 +1,7 @@
 //! A table in a SQLite file: one transaction per batch, which moves the stream's position, too.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,13 @@ use std::time::Duration;
 use datastream_gateway::position::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use super::lock;
 use super::off_thread::BlockingStore;
 use super::{Batch, Mark, StoreError};
 use crate::collect::config::SqlitePlan;
 
 /// How long another program may hold the file, before that is an error (and tried again).
-const BUSY: Duration = Duration::from_secs(30);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The database files of this process: streams that share one take turns.
 #[derive(Default)]
@@ -62,19 +63,10 @@ impl Database {
         }
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
-        let path = PathBuf::from(path);
-        let at = |e: &std::io::Error| StoreError::lasting(format!("{}: {e}", path.display()));
         if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| at(&e))?;
+            std::fs::create_dir_all(folder).map_err(|e| lock::at(folder, &e))?;
         }
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).open(&path);
-        let file = file.map_err(|e| at(&e))?;
-        match file.try_lock() {
-            Ok(()) => state.lock = Some(file),
-            Err(TryLockError::WouldBlock) => return Err(super::jsonl::taken(&path)),
-            Err(TryLockError::Error(e)) => return Err(at(&e)),
-        }
+        state.lock = Some(lock::take(Path::new(&path))?);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ mod position;
 mod recover;
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use datastream_gateway::position::Position;
 use jiff::Timestamp;
 
+use super::lock::{self, at};
 use super::off_thread::BlockingStore;
 use super::{Batch, Mark, StoreError, past};
 use crate::collect::config::JsonlPlan;
@@ -52,24 +53,6 @@ impl JsonlStore {
             current: None,
             synced: None,
         }
-    }
-
-    fn take_lock(&mut self) -> Result<(), StoreError> {
-        if self.lock.is_some() {
-            return Ok(());
-        }
-        let path = self.files.lock();
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|e| at(&path, &e))?;
-        match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(TryLockError::WouldBlock) => return Err(taken(&path)),
-            Err(TryLockError::Error(e)) => return Err(at(&path, &e)),
-        }
-        Ok(())
     }
 
     fn recover(&mut self) -> Result<Option<Position>, (PathBuf, io::Error)> {
@@ -186,7 +169,9 @@ impl BlockingStore for JsonlStore {
     fn open(&mut self) -> Result<Option<Position>, StoreError> {
         self.current = None;
         fs::create_dir_all(&self.plan.dir).map_err(|e| at(&self.plan.dir, &e))?;
-        self.take_lock()?;
+        if self.lock.is_none() {
+            self.lock = Some(lock::take(&self.files.lock())?);
+        }
         self.recover().map_err(|(path, e)| at(&path, &e))
     }
 
@@ -216,18 +201,6 @@ fn one_line(json: &str) -> Cow<'_, str> {
 /// Makes the names in a folder durable.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-fn at(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::lasting(format!("{}: {error}", path.display()))
-}
-
-/// Another process has the lock.
-pub(super) fn taken(path: &Path) -> StoreError {
-    StoreError::lasting(format!(
-        "another collector stores into this place (it holds {}): stop it, or name another place",
-        path.display()
-    ))
 }
 
 #[cfg(test)]

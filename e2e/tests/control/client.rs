@@ -23,7 +23,16 @@ pub(crate) enum Told {
 impl Client {
     /// Connects, or tells the HTTP status of the refusal; 0 if nobody answers.
     pub(crate) async fn connect(address: &str, key: &str) -> Result<Self, u16> {
-        let url = format!("ws://{address}/stream?stream_key={key}");
+        Self::open(format!("ws://{address}/stream?stream_key={key}")).await
+    }
+
+    /// As [`Client::connect`], with a `seq_start`.
+    pub(crate) async fn connect_from(address: &str, key: &str, seq: &str) -> Result<Self, u16> {
+        let url = format!("ws://{address}/stream?stream_key={key}&seq_start={seq}");
+        Self::open(url).await
+    }
+
+    async fn open(url: String) -> Result<Self, u16> {
         match timeout(PATIENCE, connect_async(url))
             .await
             .expect("an answer in time")

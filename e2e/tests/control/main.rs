@@ -4,6 +4,7 @@
 mod client;
 mod fleet;
 mod gateway;
+mod rollout;
 mod stack;
 
 use std::time::Instant;

@@ -26,6 +26,8 @@ const REQUESTS: usize = 64;
 const ATTEMPTS: usize = 4;
 /// How long a client waits for this gateway's own Lease, without which its claims would count for nothing.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a refusal stands for those who try again.
+const FRESH: Duration = Duration::from_millis(500);
 /// How long the last releases may take when the gateway ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
@@ -70,6 +72,8 @@ pub struct KubeFleet {
 #[derive(Default)]
 struct State {
     held: HashMap<SubscriptionId, Claimed>,
+    /// What the last look at a claim said, for clients that come again at once: the API server is not asked for each.
+    taken: HashMap<SubscriptionId, (Taken, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
 }
@@ -180,6 +184,9 @@ impl KubeFleet {
         id: &SubscriptionId,
         uid: &str,
     ) -> Result<Held, Taken> {
+        if let Some(taken) = self.known(id) {
+            return Err(taken);
+        }
         if let Some(version) = self.take_up(id) {
             return Ok(self.hold(id, uid, Some(version)));
         }
@@ -199,7 +206,10 @@ impl KubeFleet {
             match attempt {
                 Ok(Attempt::Done(version)) => return Ok(self.hold(id, uid, version)),
                 Ok(Attempt::Again) => (),
-                Err(Failed::Taken(taken)) => return Err(taken),
+                Err(Failed::Taken(taken)) => {
+                    self.remember(id, &taken);
+                    return Err(taken);
+                }
                 Err(Failed::Api(error)) => {
                     tracing::warn!(subscription = %id, %error, "cannot claim the stream; asking the other gateways");
                     self.ask_all(id).await?;
@@ -208,6 +218,21 @@ impl KubeFleet {
             }
         }
         Err(Taken::Contended)
+    }
+
+    /// Why the stream could not be claimed a moment ago.
+    fn known(&self, id: &SubscriptionId) -> Option<Taken> {
+        let state = self.lock();
+        let (taken, until) = state.taken.get(id)?;
+        (*until > Instant::now()).then(|| taken.clone())
+    }
+
+    fn remember(&self, id: &SubscriptionId, taken: &Taken) {
+        let now = Instant::now();
+        let until = now + FRESH;
+        let mut state = self.lock();
+        state.taken.retain(|_, (_, until)| *until > now);
+        state.taken.insert(id.clone(), (taken.clone(), until));
     }
 
     /// Gives up a claim that a client of ours has just left, instead of deleting and making it again.

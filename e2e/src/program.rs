@@ -43,6 +43,16 @@ impl Program {
         Ok(Self { server, log, bound })
     }
 
+    /// Starts a program and does not wait for what it has to say.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch(launch: &Launch, log: PathBuf) -> anyhow::Result<Self> {
+        let server = launch.start(&log)?;
+        let bound = Value::Null;
+        Ok(Self { server, log, bound })
+    }
+
     /// HOST:PORT of one of its listeners.
     ///
     /// # Errors

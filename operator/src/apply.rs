@@ -67,10 +67,13 @@ pub(crate) async fn apply(
             // With the version that was read: what someone else has written since is looked at first.
             let mut wanted = wanted;
             wanted.metadata.resource_version = found.resource_version();
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            secrets
-                .patch(&gathered.name, &params, &Patch::Apply(&wanted))
-                .await?;
+            let apply = PatchParams::apply(FIELD_MANAGER);
+            // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
+            let (params, patch) = match owned {
+                Some(Ownership::Leftover) => (apply, Patch::Merge(&wanted)),
+                _ => (apply.force(), Patch::Apply(&wanted)),
+            };
+            secrets.patch(&gathered.name, &params, &patch).await?;
         }
         None => {
             let params = PostParams {

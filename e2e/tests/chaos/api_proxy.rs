@@ -77,13 +77,15 @@ async fn upstream(kubeconfig: &Path) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
+/// kubectl writes a line `server: URL`.
 fn redirect(from: &Path, to: &Path, address: SocketAddr) -> anyhow::Result<()> {
-    let mut config: Value = serde_json::from_slice(&std::fs::read(from)?)?;
-    let clusters = config["clusters"].as_array_mut().context("no clusters")?;
-    for cluster in clusters {
-        cluster["cluster"] = json!({"server": format!("http://{address}")});
-    }
-    Ok(std::fs::write(to, config.to_string())?)
+    let config = std::fs::read_to_string(from)?;
+    let (before, rest) = config.split_once("server: ").context("no server")?;
+    let (_, after) = rest.split_once('\n').context("no line")?;
+    Ok(std::fs::write(
+        to,
+        format!("{before}server: http://{address}\n{after}"),
+    )?)
 }
 
 async fn serve(listener: TcpListener, upstream: Client, mode: watch::Receiver<Mode>) {

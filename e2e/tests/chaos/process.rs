@@ -30,12 +30,24 @@ impl Process {
         }
     }
 
-    /// Starts it, killing what is left of the one before.
+    /// Starts it, killing what is left of the one before, and waits until it is bound.
     pub(crate) fn start(&mut self) -> anyhow::Result<&Program> {
+        self.start_by(Program::start)
+    }
+
+    /// Starts it without waiting: it may need something that is not there.
+    pub(crate) fn launch(&mut self) -> anyhow::Result<()> {
+        self.start_by(Program::launch).map(|_| ())
+    }
+
+    fn start_by(
+        &mut self,
+        start: fn(&Launch, PathBuf) -> anyhow::Result<Program>,
+    ) -> anyhow::Result<&Program> {
         self.kill();
         self.starts += 1;
         let log = self.dir.join(format!("{}-{}.log", self.name, self.starts));
-        let program = Program::start(&self.launch, log).context(self.name.clone())?;
+        let program = start(&self.launch, log).context(self.name.clone())?;
         self.ending = false;
         Ok(self.running.insert(program))
     }

@@ -86,7 +86,7 @@ impl Subscriptions {
     /// Waits until a subscription says that it is ready.
     pub(crate) fn wait_ready(&self, name: &str) -> anyhow::Result<()> {
         let name = format!("dss/{name}");
-        let wait = ["wait", "--for=condition=Ready", &name, "--timeout=90s"];
+        let wait = ["wait", "--for=condition=Ready", &name, "--timeout=20s"];
         let complaint = self.run(&wait)?;
         if !complaint.is_empty() {
             let described = self.cluster.kubectl(&["describe", &name])?.stdout;

@@ -369,3 +369,19 @@ async fn a_client_that_is_gone_without_a_word_loses_its_stream_to_the_next_one()
     assert_eq!(next.numbers(1).await, [0]);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_is_not_called_wrong_while_some_routes_cannot_be_read() {
+    let gateway = gateway_of(vec![route("a")]).await;
+    let object = "routes-half-written".to_owned();
+    let bytes = b"{\"version\":1,\"buck".to_vec();
+    gateway.apply(ConfigUpdate::Set { object, bytes }).await;
+    let unknown = format!("stream_key={}", key("b"));
+    assert_eq!(gateway.refused(&unknown).await.0, 503);
+    assert_eq!(gateway.refused("stream_key=nonsense").await.0, 401);
+    gateway.connect("a", "").await.leave().await;
+    let object = "routes-half-written".to_owned();
+    gateway.apply(ConfigUpdate::Remove { object }).await;
+    assert_eq!(gateway.refused(&unknown).await.0, 401);
+    gateway.stop().await;
+}

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_cli::FluvioTarget;
+use datastream_gateway::cursors_topic;
+use datastream_routing::Resume;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -159,8 +161,12 @@ impl World {
             fleets: vec![],
         };
         for (topic, (name, partitions)) in names.iter().enumerate() {
-            let recorded = (0..clients()).map(|client| route(&name_of(client), mask(client)));
-            let storm = (0..STORM).map(|client| route(&format!("storm-{client}"), 1));
+            let recorded = (0..clients()).map(|client| {
+                let temper = KINDS[client % KINDS.len()];
+                route(&name_of(client), mask(client), temper.resume())
+            });
+            let storm =
+                (0..STORM).map(|client| route(&format!("storm-{client}"), 1, Resume::Latest));
             let folder = dir.join(format!("routes-{topic}"));
             let routes = Routes::new(&folder, recorded.chain(storm).collect())?;
             let mut doors = vec![];
@@ -348,7 +354,10 @@ pub(crate) async fn run(round: Round) {
     }
     if let Some(address) = &round.fluvio {
         for fleet in &world.fleets {
-            report.expect("clean up", topic::delete(address, &fleet.topic.topic).await);
+            let events = &fleet.topic.topic;
+            for topic in [events, &cursors_topic(events)] {
+                report.expect("clean up", topic::delete(address, topic).await);
+            }
         }
     }
 }

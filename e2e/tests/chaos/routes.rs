@@ -28,7 +28,7 @@ pub(crate) fn key(name: &str) -> String {
 }
 
 /// A subscription to the events of these devices.
-pub(crate) fn route(name: &str, devices: u8) -> Route {
+pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
     let dsns = (0..DEVICES)
         .filter(|device| devices & (1 << device) != 0)
         .map(|device| Pattern::new(dsn(device)))
@@ -48,7 +48,7 @@ pub(crate) fn route(name: &str, devices: u8) -> Route {
             interval_seconds: 2,
             missed_limit: 3,
         },
-        resume: Resume::Latest,
+        resume,
     }
 }
 

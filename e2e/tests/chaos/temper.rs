@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use datastream_routing::Resume;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -25,12 +26,11 @@ pub(crate) enum Temper {
     /// Takes what comes from now on, and forgets.
     Live,
     /// Names no position and leaves it to the gateway (`resume: Committed`).
-    #[allow(dead_code, reason = "gateways do not keep positions yet: see KINDS")]
     Committed,
 }
 
-/// The kinds that take part. `Committed` joins them when gateways keep positions.
-pub(crate) const KINDS: [Temper; 7] = [
+/// The kinds that take part.
+pub(crate) const KINDS: [Temper; 8] = [
     Temper::Steady,
     Temper::Slow,
     Temper::Frozen,
@@ -38,6 +38,7 @@ pub(crate) const KINDS: [Temper; 7] = [
     Temper::Replaying,
     Temper::Bounded,
     Temper::Live,
+    Temper::Committed,
 ];
 
 /// What a client wants of its next connection.
@@ -52,6 +53,14 @@ pub(crate) struct Plan {
 }
 
 impl Temper {
+    /// What its subscription says.
+    pub(crate) fn resume(self) -> Resume {
+        match self {
+            Self::Committed => Resume::Committed,
+            _ => Resume::Latest,
+        }
+    }
+
     pub(crate) fn contract(self) -> Contract {
         match self {
             Self::Steady | Self::Slow | Self::Frozen | Self::Flapping => Contract::Resume,

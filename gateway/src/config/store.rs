@@ -36,6 +36,8 @@ pub struct ConfigState {
     pub held: BTreeMap<BucketId, BucketHash>,
     /// Objects that were refused whole or that are gone, with the reason. Their last good content stays in force.
     pub refused: BTreeMap<String, String>,
+    /// Whether an object was refused that never had good content: there may be routes that nobody here knows.
+    pub incomplete: bool,
     /// Why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
 }
@@ -149,6 +151,7 @@ impl ConfigStore {
                 objects.values().map(|o| &o.bucket),
             )));
         }
+        state.incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
         drop(objects);
         self.state.send_replace(Arc::new(state));
     }

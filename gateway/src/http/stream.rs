@@ -133,15 +133,19 @@ impl Front {
                 "this gateway is shutting down: connect again",
             ));
         }
-        if !self.config.state().synced {
+        let state = self.config.state();
+        if !state.synced {
             return Err(Refusal::Unavailable(
                 "this gateway does not know its routes yet: try again shortly",
             ));
         }
-        let route = wanted
-            .key
-            .and_then(|key| table.by_key(&key))
-            .ok_or(Refusal::Unauthorized)?;
+        let key = wanted.key.ok_or(Refusal::Unauthorized)?;
+        let route = table.by_key(&key).ok_or(if state.incomplete {
+            // It may be a good one: a client that is told 401 would give up.
+            Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly")
+        } else {
+            Refusal::Unauthorized
+        })?;
         if route.suspended {
             Err(Refusal::Suspended)
         } else {

@@ -30,6 +30,10 @@ pub(crate) struct Standing {
     pub pending: Option<(usize, u64, u64)>,
 }
 
+/// Heartbeats after one that a client answered, until what that acknowledged is stored for certain: the broker may be away when it
+/// is to be, and the gateway killed before it is back.
+const SETTLED: usize = 8;
+
 /// Checks what one client saw.
 pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation> {
     let partitions = log.partitions.len();
@@ -42,8 +46,7 @@ pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation>
         let start = starts(log, history, session, chain.as_deref(), &settled);
         let start = start.map_err(|what| fail(0, what))?;
         let mut stream = Stream::new(log, history.interest, session, start);
-        // The last heartbeat but one: the gateway has sent another after it had its answer.
-        let settles = session.heartbeats.iter().nth_back(1);
+        let settles = session.heartbeats.iter().nth_back(SETTLED);
         for (number, event) in session.events.iter().enumerate() {
             if settles == Some(&number) {
                 settled = stream.covered();

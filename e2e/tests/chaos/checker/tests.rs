@@ -260,7 +260,7 @@ proptest! {
         let seen = model.rng.random_range(3..all.len());
         let settled = model.rng.random_range(1..seen - 1);
         let first = Session {
-            heartbeats: vec![settled, seen - 1],
+            heartbeats: [vec![settled], vec![seen - 1; SETTLED]].concat(),
             ..Model::session(Start::Committed { from: 0 }, all[..seen].to_vec(), Outcome::Lost)
         };
         let again = |from: usize| {

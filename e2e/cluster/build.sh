@@ -17,7 +17,8 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ] && complete "$KUBEBUILDER_ASSETS"; then
 fi
 
 cache=${DATASTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/datastream}
-key=$(sha256sum "$here/controlplane/go.sum" "$here/build.sh" | sha256sum | cut -c1-16)
+# Of the content only: clones in other folders share the cache.
+key=$(cat "$here/controlplane/go.sum" "$here/build.sh" | sha256sum | cut -c1-16)
 dir=$cache/kubernetes-$key
 if complete "$dir"; then
   echo "$dir"

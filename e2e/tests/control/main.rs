@@ -5,6 +5,7 @@ mod client;
 mod fleet;
 mod gateway;
 mod rollout;
+mod shed;
 mod stack;
 
 use std::time::Instant;

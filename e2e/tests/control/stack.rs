@@ -86,7 +86,11 @@ impl Stack {
     }
 
     pub(crate) fn gateway(&mut self, pod: &str) -> Program {
-        let args = [
+        self.gateway_with(pod, &[])
+    }
+
+    pub(crate) fn gateway_with(&mut self, pod: &str, more: &[&str]) -> Program {
+        let own = [
             "--listen=127.0.0.1:0".to_owned(),
             "--admin=127.0.0.1:0".to_owned(),
             format!("--fluvio={}", self.broker.address()),
@@ -95,6 +99,8 @@ impl Stack {
             format!("--pod={pod}"),
             "--drain-seconds=2".to_owned(),
         ];
+        let more = more.iter().map(|arg| (*arg).to_owned());
+        let args: Vec<_> = own.into_iter().chain(more).collect();
         self.run("datastream-gateway", "datastream-gateway", &args)
     }
 

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::client::{Client, Told};
 use super::stack::Stack;
-use super::{assert_no_forbidden, datapoint, leds, subscription};
+use super::{assert_no_forbidden, datapoint, leds};
 use datastream_e2e::Program;
 
 /// For how long a stream may be refused after its gateway was killed.
@@ -20,6 +20,14 @@ fn connection(stack: &Stack, expected: impl Fn(&str) -> bool) {
     let path =
         "jsonpath={.status.connection.state} {.status.connection.pod} {.status.connection.lastSeq}";
     stack.eventually(&["get", "dss", "leds", "-o", path], expected);
+}
+
+fn claims(stack: &Stack, output: &str, expected: impl Fn(&str) -> bool) {
+    let selector = "datastream.dev/component=stream";
+    stack.eventually(
+        &["get", "leases", "-A", "-l", selector, "-o", output],
+        expected,
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,16 +51,7 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     connection(&stack, |said| said.starts_with("Online gateway-0"));
     // The claim says how far the stream has come; from there it goes into the status with the next change.
     let last = "jsonpath={.items[*].metadata.annotations.datastream\\.dev/last-seq}";
-    let claims = [
-        "get",
-        "leases",
-        "-A",
-        "-l",
-        "datastream.dev/component=stream",
-        "-o",
-        last,
-    ];
-    stack.eventually(&claims, |seq| seq == "1");
+    claims(&stack, last, |seq| seq == "1");
     let columns = stack.kubectl(&["get", "dss", "leds"]);
     assert!(columns.contains("Online"), "{columns}");
     answering.abort();
@@ -79,16 +78,7 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     first_gateway.server.terminate();
     assert_eq!(answering.await.unwrap(), 1001);
     connection(&stack, |said| said.starts_with("Offline"));
-    let claims = [
-        "get",
-        "leases",
-        "-A",
-        "-l",
-        "datastream.dev/component=stream",
-        "-o",
-        "name",
-    ];
-    stack.eventually(&claims, str::is_empty);
+    claims(&stack, "name", str::is_empty);
     assert_no_forbidden(&[&operator, &first_gateway]);
 }
 
@@ -137,19 +127,7 @@ async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobo
     let mut gateways: Vec<Program> = ["gateway-0", "gateway-1", "gateway-2"]
         .map(|pod| stack.gateway(pod))
         .into();
-    let names: Vec<_> = (0..SUBSCRIPTIONS).map(|n| format!("s{n}")).collect();
-    let items: Vec<_> = names
-        .iter()
-        .map(|name| subscription(name, &json!({"eventTypes": ["datapoint"]})))
-        .collect();
-    stack.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
-    stack.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "dss",
-        "--all",
-        "--timeout=60s",
-    ]);
+    stack.subscriptions(SUBSCRIPTIONS, &json!({"eventTypes": ["datapoint"]}));
     let keys = stack.kubectl(&[
         "get",
         "secrets",

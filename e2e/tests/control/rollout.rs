@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::client::{Client, Told};
+use super::datapoint;
 use super::stack::{PATIENCE, Stack};
-use super::{datapoint, subscription};
 
 const SUBSCRIPTIONS: usize = 30;
 /// Events that are sent at once, every few milliseconds.
@@ -73,17 +73,7 @@ async fn a_rollout_of_three_gateways_under_load_loses_nothing() {
     for number in 0..3 {
         gateways.push(stack.gateway(&format!("old-{number}")));
     }
-    let items: Vec<_> = (0..SUBSCRIPTIONS)
-        .map(|n| subscription(&format!("s{n}"), &json!({"eventTypes": ["datapoint"]})))
-        .collect();
-    stack.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
-    stack.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "dss",
-        "--all",
-        "--timeout=60s",
-    ]);
+    stack.subscriptions(SUBSCRIPTIONS, &json!({"eventTypes": ["datapoint"]}));
     let address = |gateway: &datastream_e2e::Program| gateway.address("stream").unwrap().to_owned();
     let addresses: Addresses = Arc::new(Mutex::new(gateways.iter().map(address).collect()));
     // Unknown while events are still to come.

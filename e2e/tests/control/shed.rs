@@ -5,7 +5,6 @@ use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::stack::Stack;
-use super::subscription;
 
 const SUBSCRIPTIONS: usize = 40;
 
@@ -14,17 +13,7 @@ async fn streams_above_the_fair_share_are_closed_when_a_gateway_was_added() {
     let mut stack = Stack::start().await;
     let _operator = stack.operator("operator-0");
     let first = stack.gateway_with("gateway-0", &["--shed-per-second=5"]);
-    let items: Vec<_> = (0..SUBSCRIPTIONS)
-        .map(|n| subscription(&format!("s{n}"), &json!({"eventTypes": ["location"]})))
-        .collect();
-    stack.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
-    stack.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "dss",
-        "--all",
-        "--timeout=60s",
-    ]);
+    stack.subscriptions(SUBSCRIPTIONS, &json!({"eventTypes": ["location"]}));
     let mut streams = JoinSet::new();
     for number in 0..SUBSCRIPTIONS {
         let key = stack.key(&format!("s{number}"));

@@ -6,7 +6,7 @@ use datastream_broker::{Broker, BrokerOptions};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::{ControlPlane, Launch, Program, own_program};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) const NAMESPACE: &str = "datastream-system";
@@ -48,6 +48,16 @@ impl Stack {
         let file = self.dir.path().join("manifest.json");
         std::fs::write(&file, manifest.to_string()).unwrap();
         self.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    }
+
+    /// Applies subscriptions `s0`, `s1`, … that all ask for the same, and waits until they are Ready.
+    pub(crate) fn subscriptions(&self, count: usize, spec: &Value) {
+        let items: Vec<_> = (0..count)
+            .map(|number| super::subscription(&format!("s{number}"), spec))
+            .collect();
+        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        let condition = "--for=condition=Ready";
+        self.kubectl(&["wait", condition, "dss", "--all", "--timeout=60s"]);
     }
 
     /// Waits until kubectl says what is expected.

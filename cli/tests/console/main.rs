@@ -66,8 +66,9 @@ fn the_console_shows_streams_events_and_refusals() {
     let details =
         browser.until("return document.querySelector('#details:not([hidden]) pre')?.textContent");
     let details: Value = serde_json::from_str(details.as_str().unwrap()).unwrap();
-    let chosen = "return document.querySelector('#events tr.chosen td.seq').textContent";
-    assert_eq!(details["seq"], browser.run(chosen));
+    // The row is marked with the next frame.
+    let chosen = "return document.querySelector('#events tr.chosen td.seq')?.textContent";
+    assert_eq!(details["seq"], browser.until(chosen));
     assert!(details["metadata"]["event_type"].is_string(), "{details}");
     save(&browser.screenshot());
 

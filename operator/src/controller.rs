@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use datastream_routing::object::{COMPONENT, routes_bucket, selector};
-use datastream_service::watch::Change;
+use datastream_service::watch::{Change, Reconnect};
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::publish::{Affected, Board, Publisher, SharedBoard, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
-use crate::watch::{Reconnect, changes};
+use crate::watch::changes;
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 16;

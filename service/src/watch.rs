@@ -1,7 +1,9 @@
 //! What a Kubernetes watch tells, as plain changes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
 
@@ -57,6 +59,38 @@ impl Listing {
     }
 }
 
+/// Between two attempts to reach the API server: from 0.2 s, doubled up to 5 s, so that an outage ends for the streams
+/// soon after it ends for the API server.
+#[derive(Debug)]
+pub struct Reconnect(Duration);
+
+impl Reconnect {
+    const FIRST: Duration = Duration::from_millis(200);
+    const LAST: Duration = Duration::from_secs(5);
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self(Self::FIRST)
+    }
+}
+
+impl Iterator for Reconnect {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(Self::LAST);
+        Some(wait)
+    }
+}
+
+impl Backoff for Reconnect {
+    fn reset(&mut self) {
+        self.0 = Self::FIRST;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Secret;
@@ -91,5 +125,12 @@ mod tests {
             }));
         }
         assert_eq!(told.join(" "), "+a +b = +c -a +c -b =");
+    }
+
+    #[test]
+    fn an_outage_is_over_soon_after_it_ends() {
+        let waits: Vec<_> = Reconnect::default().take(8).collect();
+        assert_eq!(waits[0], Duration::from_millis(200));
+        assert_eq!(waits[7], Duration::from_secs(5));
     }
 }

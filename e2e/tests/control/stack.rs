@@ -147,7 +147,7 @@ impl Stack {
             "wait",
             "--for=condition=Ready",
             &subscription,
-            "--timeout=20s",
+            "--timeout=60s",
         ]);
     }
 }

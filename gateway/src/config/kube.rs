@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datastream_routing::object;
-use datastream_service::watch::{Change, Listing};
+use datastream_service::watch::{Change, Listing, Reconnect};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
@@ -53,7 +53,10 @@ impl ConfigSource for KubeSource {
             let selector = object::selector("routes", &self.group);
             let events =
                 watcher::watcher(self.secrets, watcher::Config::default().labels(&selector));
-            let mut chunks = events.default_backoff().boxed().ready_chunks(TOGETHER);
+            let mut chunks = events
+                .backoff(Reconnect::default())
+                .boxed()
+                .ready_chunks(TOGETHER);
             let mut listing = Listing::default();
             loop {
                 let chunk = tokio::select! {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
 use datastream_service::lease::Freshness;
-use datastream_service::watch::{Change, Listing};
+use datastream_service::watch::{Change, Listing, Reconnect};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -39,7 +39,9 @@ impl Peers {
     /// Follows the Leases for as long as the process lives.
     pub(super) async fn follow(&self, leases: Api<Lease>, group: &str) -> anyhow::Result<()> {
         let config = watcher::Config::default().labels(&selector("gateway", group));
-        let mut events = watcher::watcher(leases, config).default_backoff().boxed();
+        let mut events = watcher::watcher(leases, config)
+            .backoff(Reconnect::default())
+            .boxed();
         let mut listing = Listing::default();
         while let Some(event) = events.next().await {
             match event {

@@ -235,7 +235,7 @@ impl KubeFleet {
         state.taken.insert(id.clone(), (taken.clone(), until));
     }
 
-    /// Gives up a claim that a client of ours has just left, instead of deleting and making it again.
+    /// Takes a claim up again that a client of ours has just left, instead of deleting and making it anew.
     fn take_up(&self, id: &SubscriptionId) -> Option<String> {
         let recent = self
             .renewed

@@ -52,7 +52,7 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
         .context("cannot reach the Kubernetes API server")?;
     anyhow::ensure!(
         missing.is_empty(),
-        "this account may not {}: apply operator/rbac.yaml, or grant it the same",
+        "this account may not {}: give it the role that the chart has for the operator",
         missing.join(", ")
     );
     let subscriptions: Api<DatastreamSubscription> = Api::all(client.clone());

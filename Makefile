@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak bench lint fmt build images install clean
+.PHONY: help demo test e2e soak bench bench-control lint fmt build images install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -34,6 +34,11 @@ bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench routing
 	$(release) cargo bench --locked --workspace --bench fanout
+
+bench-control: install ## Measure the control plane, up to 10,000 subscriptions, against fixed bars, in a release build
+	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
+	$(release) cargo build --locked --release --workspace --bins
+	$(release) cargo bench --locked --workspace --bench control
 
 lint: install ## Check the format, the lints, and what the project depends on
 	cargo fmt --all --check

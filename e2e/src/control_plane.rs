@@ -153,7 +153,7 @@ impl ControlPlane {
     }
 
     /// The administrator's kubeconfig.
-    pub(crate) fn kubeconfig(&self) -> &Path {
+    pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 

@@ -4,7 +4,7 @@
 //! Everything is a process of its own on a real API server: etcd, kube-apiserver, the operator and two gateways share the cores.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-#[path = "../process.rs"]
+#[path = "../shared/process.rs"]
 mod process;
 
 mod api;

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::{ControlPlane, Launch, Program, own_program};
-use datastreambroker::{Broker, BrokerOptions};
 use futures_util::StreamExt as _;
 use hyper::Request;
 use k8s_openapi::api::core::v1::Secret;

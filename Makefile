@@ -24,6 +24,9 @@ test: install ## Run every test, from units to a real Kubernetes control plane
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
+e2e: images ## Run the chart and the images on a cluster with pods: a single node of its own, or that of KUBECONFIG
+	@e2e/cluster/run.sh
+
 soak: install ## Make faults for CHAOS_SECONDS (default 3600) from CHAOS_SEED (default random), round after round
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
 	cargo build --locked --workspace --bins

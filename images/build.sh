@@ -7,7 +7,7 @@
 #
 #   ctr -n k8s.io images import FILE        kind load image-archive FILE        podman load -i FILE
 #
-# IMAGE_REGISTRY (default: localhost) and IMAGE_TAG (default: the version) name the images.
+# IMAGE_REGISTRY (default: localhost) and IMAGE_TAG (default: the version) name the images; IMAGE_OUT is the folder that they go to.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${CARGO_TARGET_DIR:=target}"
@@ -16,7 +16,7 @@ command -v buildah >/dev/null || { echo "build.sh: buildah is missing: run scrip
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 registry=${IMAGE_REGISTRY:-localhost} tag=${IMAGE_TAG:-$version}
-out=$CARGO_TARGET_DIR/images
+out=${IMAGE_OUT:-$CARGO_TARGET_DIR/images}
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

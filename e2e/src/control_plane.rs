@@ -110,6 +110,12 @@ impl ControlPlane {
         self.wait_until_ready(&dir)
     }
 
+    /// Whether the API server of the test's own has ended.
+    pub(crate) fn api_server_has_ended(&mut self) -> bool {
+        let own = self.own.as_mut().and_then(|own| own.apiserver.as_mut());
+        own.is_some_and(Server::has_ended)
+    }
+
     /// Kills the API server and waits until its port is free.
     ///
     /// # Errors

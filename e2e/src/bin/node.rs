@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_e2e::built;
@@ -11,6 +13,9 @@ use datastream_e2e::node::{Node, missing, remove_control_groups, within_namespac
 
 /// Says that this process is in the namespaces already.
 const INSIDE: &str = "--inside";
+
+/// An API server that has ended is started again after this long, as a kubelet would.
+const MEND_EVERY: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     decide().unwrap_or_else(|error| {
@@ -59,11 +64,21 @@ fn inside(args: &[String]) -> anyhow::Result<ExitCode> {
     let [program, args @ ..] = rest else {
         anyhow::bail!("which command?");
     };
-    let node = Node::start()?;
+    let mut node = Node::start()?;
     for image in &images {
         node.load(image)?;
     }
-    status(Command::new(program).args(args).envs(node.env()))
+    let mut command = Command::new(program);
+    command.args(args).envs(node.env());
+    let (ended, end) = sync_channel(1);
+    std::thread::spawn(move || ended.send(status(&mut command)));
+    loop {
+        match end.recv_timeout(MEND_EVERY) {
+            Ok(status) => return status,
+            Err(RecvTimeoutError::Timeout) => node.mend()?,
+            Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the command is gone"),
+        }
+    }
 }
 
 fn status(command: &mut Command) -> anyhow::Result<ExitCode> {

@@ -125,6 +125,17 @@ impl Node {
         self.runtime.import(archive)
     }
 
+    /// Starts an API server again that has ended.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn mend(&mut self) -> anyhow::Result<()> {
+        if self.cluster.api_server_has_ended() {
+            self.cluster.start_api_server()?;
+        }
+        Ok(())
+    }
+
     /// The variables by which programs find the cluster, and what its service accounts asked of the API server.
     pub fn env(&self) -> [(&'static str, PathBuf); 2] {
         [

@@ -1,7 +1,9 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
+use crate::check::CheckArgs;
 use crate::collect::CollectArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
@@ -36,6 +38,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Follow one or more streams and print their events.
     Tail(TailArgs),
+    /// Ask once whether a gateway serves, and whether a stream key is good: one line, and the exit code.
+    Check(CheckArgs),
     /// Store the events of many streams, each exactly once: as JSON lines, in SQLite or in PostgreSQL.
     Collect(CollectArgs),
 }
@@ -47,7 +51,7 @@ impl Command {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
-            Self::Tail(_) => "warn",
+            Self::Tail(_) | Self::Check(_) => "warn",
             Self::Collect(_) => "info,tokio_postgres=warn",
         }
     }
@@ -62,4 +66,9 @@ pub struct FluvioTarget {
     /// The topic that carries the device events.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
+}
+
+#[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
+pub(crate) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
 }

@@ -67,7 +67,7 @@ tilt-programs: # for the Tiltfile
 	cargo build --locked --workspace --bins
 	tilt/programs.sh
 
-tilt-e2e: images # for the Tiltfile
+tilt-e2e: # for the Tiltfile
 	tilt/e2e.sh
 
 install: ## Install what the tests need and the machine lacks

@@ -118,7 +118,7 @@ async fn a_bad_line_is_named_and_the_others_go_on() {
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
     let [one, two, three] = [1, 2, 3].map(|n| event("AC1", n));
     std::fs::write(&first, format!("{one}\n\n{{\"a\":\n{large}\n{two}")).unwrap();
-    std::fs::write(&second, format!("[1]\r\n")).unwrap();
+    std::fs::write(&second, "[1]\r\n").unwrap();
     let mut child = publish(&address, &[&first, Path::new("-"), &second]);
     child
         .stdin

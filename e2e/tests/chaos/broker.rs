@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +15,7 @@ pub(crate) struct Broker {
     pub process: Process,
     pub address: String,
     control: String,
+    journal: PathBuf,
 }
 
 impl Broker {
@@ -49,20 +50,48 @@ impl Broker {
             process,
             address,
             control,
+            journal: dir.join("journal"),
         })
     }
 
-    /// Gives it a command of its fault switches. Does nothing while it is not running.
-    pub(crate) fn tell(&self, command: &str) -> anyhow::Result<()> {
+    /// Another broker that has everything that this one ever had, also what was evicted.
+    pub(crate) fn archive(&self, dir: &Path) -> anyhow::Result<(Process, String)> {
+        let journal = dir.join("archive");
+        std::fs::copy(&self.journal, &journal)?;
+        let args = [
+            "--listen=127.0.0.1:0".to_owned(),
+            format!("--journal={}", journal.display()),
+            "--forget-evictions".to_owned(),
+        ];
+        let launch = Launch::new(own_program("datastream-broker")?, args);
+        let mut process = Process::new("archive", launch, dir);
+        let address = process.start()?.address("fluvio")?.to_owned();
+        Ok((process, address))
+    }
+
+    /// Drops the beginning of a partition, up to this offset at most. Tells what is left, if it is running.
+    pub(crate) fn evict(
+        &self,
+        topic: &str,
+        partition: usize,
+        offset: u64,
+    ) -> anyhow::Result<Option<u64>> {
+        let start = self.tell(&format!("evict {topic} {partition} {offset}"))?;
+        Ok(start.map(|start| start.parse()).transpose()?)
+    }
+
+    /// Gives it a command of its fault switches, and tells its answer. Does nothing while it is not running.
+    pub(crate) fn tell(&self, command: &str) -> anyhow::Result<Option<String>> {
         if self.process.program().is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let mut socket = TcpStream::connect(&self.control).context("the broker's control")?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
         writeln!(socket, "{command}")?;
         let mut answer = String::new();
         BufReader::new(socket).read_line(&mut answer)?;
-        anyhow::ensure!(answer.trim() == "ok", "{command}: {answer}");
-        Ok(())
+        let answer = answer.trim().strip_prefix("ok");
+        let answer = answer.with_context(|| format!("{command} is refused"))?;
+        Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 }

@@ -358,7 +358,7 @@ pub(crate) async fn run(round: Round) {
         Err(violation) => report.fail(violation),
     }
     let figures = clients.settle(&report, &[log]).await;
-    let converged = converge(&mut world, &mut rng).await;
+    let converged = converge(&mut world).await;
     report.expect("convergence", converged);
     nothing_left(&report, &world.gateways).await;
     report.expect("the programs", world.watch());
@@ -369,7 +369,7 @@ pub(crate) async fn run(round: Round) {
 }
 
 /// Every subscription is ready, and served by every gateway as it is now; deleted ones are served by none.
-async fn converge(world: &mut World, rng: &mut StdRng) -> anyhow::Result<()> {
+async fn converge(world: &mut World) -> anyhow::Result<()> {
     let wanted = world.subscriptions.wanted.clone();
     for (name, wanted) in wanted {
         let Some(wanted) = wanted else { continue };
@@ -385,7 +385,7 @@ async fn converge(world: &mut World, rng: &mut StdRng) -> anyhow::Result<()> {
             if wanted.suspended {
                 refused(&door, &key, 403).await?;
             } else {
-                let exactly = exactly(world, &door, &key, wanted.devices, rng).await;
+                let exactly = exactly(world, &door, &key, wanted.devices).await;
                 exactly.with_context(|| format!("{name} on {}", gateway.process.name))?;
             }
         }
@@ -412,7 +412,6 @@ async fn exactly(
     door: &str,
     key: &str,
     devices: u8,
-    rng: &mut StdRng,
 ) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut client = loop {
@@ -428,7 +427,7 @@ async fn exactly(
     let traffic = &world.fleet.traffic;
     let first = traffic.next();
     let mut producer = Producer::new(world.fleet.topic.clone());
-    traffic.send(&mut producer, 40, rng).await;
+    traffic.send(&mut producer, 40).await;
     let wants = |n: &u64| traffic::device(*n).is_some_and(|d| devices & (1 << d) != 0);
     let expected: Vec<_> = (first..traffic.next()).filter(wants).collect();
     let mut got = vec![];

@@ -1,7 +1,8 @@
 //! The data plane: broker and gateways as processes, two topics, clients of every temper.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datastream_cli::FluvioTarget;
 use datastream_gateway::cursors_topic;
@@ -10,8 +11,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::broker::Broker;
-use crate::checker::{History, Interest};
+use crate::checker::{Eviction, History, Interest, Log};
 use crate::client::Client;
+use crate::collectors::{self, COLLECTORS, Collector, CollectorFault};
 use crate::door::Excuse;
 use crate::gateways::{self, Gateway, GatewayFault};
 use crate::nemesis::{Step, merge, timeline};
@@ -32,6 +34,8 @@ const GATEWAYS_PER_TOPIC: usize = 2;
 const STORM: usize = 40;
 /// Events that are sent at once, at most.
 const BATCH: u64 = 14;
+/// Events of a partition that the broker keeps when it drops the beginning, at most.
+const KEPT: u64 = 1500;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fault {
@@ -40,6 +44,9 @@ enum Fault {
     PauseBroker,
     /// Commands of the broker's fault switches, to begin and to end it.
     Broker(String, &'static str),
+    /// The broker drops the beginning of a partition (topic, partition), and keeps about this many events.
+    Evict(usize, usize, u64),
+    Collector(usize, CollectorFault),
     Routes(usize, RoutesFault),
     /// This many clients at once.
     Storm(usize, usize),
@@ -75,6 +82,16 @@ fn schedule(
             (Fault::Gateway(gateway, fault), lasts)
         }));
     }
+    for collector in 0..TOPICS.len() * COLLECTORS {
+        lines.push(timeline(rng, length, 0.5..6.0, |rng| {
+            let (fault, lasts) = match rng.random_range(0..4) {
+                0 | 1 => (CollectorFault::Kill, 0.0..1.0),
+                2 => (CollectorFault::Terminate, 0.5..2.0),
+                _ => (CollectorFault::Pause, 0.2..6.0),
+            };
+            (Fault::Collector(collector, fault), lasts)
+        }));
+    }
     for topic in 0..TOPICS.len() {
         lines.push(timeline(rng, length, 1.0..5.0, |rng| {
             let number = rng.random_range(0..1000);
@@ -106,7 +123,7 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
     };
     let few = rng.random_range(1..6);
     let switch = |on: String, off| Fault::Broker(on, off);
-    match rng.random_range(0..12) {
+    match rng.random_range(0..15) {
         0 | 1 => (Fault::KillBroker, 0.1..3.0),
         2 => (Fault::PauseBroker, 0.2..4.0),
         3 | 4 => (switch(format!("drop {role}"), ""), 0.0..0.1),
@@ -123,6 +140,12 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
         8 => (switch(format!("tear {few}"), "tear 0"), 0.5..3.0),
         9 => (switch(format!("refuse {few}"), "refuse 0"), 0.2..1.0),
         10 => (switch(format!("lose-acks {few}"), "lose-acks 0"), 0.2..1.0),
+        11..=13 => {
+            let topic = rng.random_range(0..TOPICS.len());
+            let partition = rng.random_range(0..TOPICS[topic] as usize);
+            let kept = rng.random_range(0..KEPT);
+            (Fault::Evict(topic, partition, kept), 0.0..0.1)
+        }
         _ => (switch("hold-hw on".to_owned(), "hold-hw off"), 0.2..4.0),
     }
 }
@@ -133,6 +156,9 @@ struct World {
     gateways: Vec<Gateway>,
     routes: Vec<Routes>,
     fleets: Vec<Arc<Fleet>>,
+    collectors: Vec<Collector>,
+    /// By topic.
+    evictions: Vec<Vec<Eviction>>,
 }
 
 impl World {
@@ -159,6 +185,8 @@ impl World {
             gateways: vec![],
             routes: vec![],
             fleets: vec![],
+            collectors: vec![],
+            evictions: vec![vec![]; TOPICS.len()],
         };
         for (topic, (name, partitions)) in names.iter().enumerate() {
             let recorded = (0..clients()).map(|client| {
@@ -167,8 +195,11 @@ impl World {
             });
             let storm =
                 (0..STORM).map(|client| route(&format!("storm-{client}"), 1, Resume::Latest));
+            let collected =
+                collectors::subscriptions().map(|(name, mask, resume)| route(&name, mask, resume));
             let folder = dir.join(format!("routes-{topic}"));
-            let routes = Routes::new(&folder, recorded.chain(storm).collect())?;
+            let all = recorded.chain(storm).chain(collected).collect();
+            let routes = Routes::new(&folder, all)?;
             let mut doors = vec![];
             for number in 0..GATEWAYS_PER_TOPIC {
                 let mut more = vec![
@@ -183,6 +214,10 @@ impl World {
                 gateway.start()?;
                 doors.push(gateway.door.clone());
                 world.gateways.push(gateway);
+            }
+            for number in 0..COLLECTORS {
+                let collector = Collector::start(dir, topic, number, doors.clone())?;
+                world.collectors.push(collector);
             }
             world.routes.push(routes);
             world.fleets.push(Arc::new(Fleet {
@@ -206,14 +241,19 @@ impl World {
             Fault::Storm(gateway, count) if begins => self.storm(*gateway, *count),
             Fault::Storm(..) => (),
             Fault::Routes(topic, fault) => self.change_routes(*topic, *fault, step)?,
+            Fault::Collector(number, fault) => self.collectors[*number].apply(*fault, begins)?,
+            Fault::Evict(topic, partition, kept) if begins => {
+                self.evict(*topic, *partition, *kept)?;
+            }
+            Fault::Evict(..) => (),
             Fault::KillBroker | Fault::PauseBroker | Fault::Broker(..) => {
                 if let Some(broker) = &mut self.broker {
                     match &step.fault {
                         Fault::KillBroker if begins => broker.process.kill(),
                         Fault::KillBroker => drop(broker.process.start()?),
-                        Fault::Broker(on, _) if begins => broker.tell(on)?,
+                        Fault::Broker(on, _) if begins => drop(broker.tell(on)?),
                         Fault::Broker(_, "") => (),
-                        Fault::Broker(_, off) => broker.tell(off)?,
+                        Fault::Broker(_, off) => drop(broker.tell(off)?),
                         _ => broker.process.pause(begins),
                     }
                 }
@@ -221,6 +261,39 @@ impl World {
         }
         self.crash()
             .map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
+    }
+
+    fn evict(&mut self, topic: usize, partition: usize, kept: u64) -> anyhow::Result<()> {
+        let Some(broker) = &self.broker else {
+            return Ok(());
+        };
+        let fleet = &self.fleets[topic];
+        // As many as there are in a partition if devices were spread evenly.
+        let end = fleet.traffic.next() / fleet.partitions as u64;
+        let at = Instant::now();
+        let name = &fleet.topic.topic;
+        let left = broker.evict(name, partition, end.saturating_sub(kept))?;
+        let eviction = left.map(|start| Eviction {
+            partition,
+            at,
+            start,
+        });
+        self.evictions[topic].extend(eviction);
+        Ok(())
+    }
+
+    /// What each topic has and had.
+    async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
+        let archive = self.broker.as_ref().map(|b| b.archive(dir)).transpose()?;
+        let mut logs = vec![];
+        for (fleet, evictions) in self.fleets.iter().zip(&self.evictions) {
+            let FluvioTarget { address, topic } = &fleet.topic;
+            let address = archive.as_ref().map_or(address, |(_, address)| address);
+            let mut log = topic::read(address, topic).await?;
+            log.evictions.clone_from(evictions);
+            logs.push(log);
+        }
+        Ok(logs)
     }
 
     fn change_routes(
@@ -262,7 +335,9 @@ impl World {
     fn crash(&mut self) -> Option<String> {
         let gateways = self.gateways.iter_mut().map(|g| &mut g.process);
         let broker = self.broker.iter_mut().map(|b| &mut b.process);
-        gateways.chain(broker).find_map(Process::crash)
+        let collectors = self.collectors.iter_mut().map(|c| &mut c.process);
+        let all = gateways.chain(broker).chain(collectors);
+        all.into_iter().find_map(Process::crash)
     }
 }
 
@@ -323,6 +398,15 @@ pub(crate) async fn run(round: Round) {
     let steps = schedule(&mut rng, length, world.broker.is_some(), clocks);
     let faults = steps.iter().filter(|s| s.begins).count();
     let mut clients = Clients::new();
+    let mut guides = tokio::task::JoinSet::new();
+    for collector in &mut world.collectors {
+        let traffic = world.fleets[collector.topic].traffic.clone();
+        let begun = collector.begun(|| traffic.next()).await;
+        report.expect("a collector", begun);
+        let rng = StdRng::seed_from_u64(rng.random());
+        guides.spawn(collector.guide().run(rng, clients.phase()));
+    }
+    report.say("everything runs");
     let mut producers = tokio::task::JoinSet::new();
     for fleet in &world.fleets {
         let rng = StdRng::seed_from_u64(rng.random());
@@ -336,18 +420,20 @@ pub(crate) async fn run(round: Round) {
     report.say("all is healed; waiting for what is left");
     clients.recover();
     producers.join_all().await;
-    let mut logs = vec![];
-    for fleet in &world.fleets {
-        let FluvioTarget { address, topic } = &fleet.topic;
-        let log = report.expect("reading the topic", topic::read(address, topic).await);
-        match fleet.traffic.check(&log) {
+    let logs = report.expect("reading the topics", world.logs(report.dir()).await);
+    for (fleet, log) in world.fleets.iter().zip(&logs) {
+        match fleet.traffic.check(log) {
             Ok(figures) => report.say(format!("{} partitions: {figures}", fleet.partitions)),
             Err(violation) => report.fail(violation),
         }
-        logs.push(log);
     }
+    let stored = collectors::settle(&world.collectors, &report, &logs).await;
     let figures = clients.settle(&report, &logs).await;
-    report.say(format!("{faults} faults; {figures}"));
+    guides.join_all().await;
+    report.say(format!("{faults} faults; {figures}; {stored} events stored by collectors"));
+    for collector in &mut world.collectors {
+        collector.process.terminate();
+    }
     nothing_left(&report, &world.gateways).await;
     if let Some(crash) = world.crash() {
         report.fail(crash);

@@ -16,6 +16,7 @@ pub(crate) struct Broker {
     pub address: String,
     control: String,
     journal: PathBuf,
+    paused: bool,
 }
 
 impl Broker {
@@ -51,7 +52,14 @@ impl Broker {
             address,
             control,
             journal: dir.join("journal"),
+            paused: false,
         })
+    }
+
+    /// Stops it in mid-air (SIGSTOP) or lets it go on (SIGCONT).
+    pub(crate) fn pause(&mut self, on: bool) {
+        self.paused = on;
+        self.process.pause(on);
     }
 
     /// Another broker that has everything that this one ever had, also what was evicted.
@@ -80,9 +88,10 @@ impl Broker {
         Ok(start.map(|start| start.parse()).transpose()?)
     }
 
-    /// Gives it a command of its fault switches, and tells its answer. Does nothing while it is not running.
+    /// Gives it a command of its fault switches, and tells its answer. Does nothing while it does not
+    /// run or is stopped.
     pub(crate) fn tell(&self, command: &str) -> anyhow::Result<Option<String>> {
-        if self.process.program().is_none() {
+        if self.paused || self.process.program().is_none() {
             return Ok(None);
         }
         let mut socket = TcpStream::connect(&self.control).context("the broker's control")?;

@@ -161,7 +161,12 @@ impl Collector {
                 Resume::Latest => Begin::Earliest,
                 Resume::Committed => Begin::Before(self.begin),
             },
-            events: self.shelf.events(name)?.iter().map(read).collect::<Result<_, _>>()?,
+            events: self
+                .shelf
+                .events(name)?
+                .iter()
+                .map(read)
+                .collect::<Result<_, _>>()?,
             gaps: self.shelf.gaps(name)?,
         })
     }

@@ -407,12 +407,7 @@ async fn refused(door: &str, key: &str, expected: u16) -> anyhow::Result<()> {
 }
 
 /// A new stream gets exactly the events of these devices.
-async fn exactly(
-    world: &World,
-    door: &str,
-    key: &str,
-    devices: u8,
-) -> anyhow::Result<()> {
+async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut client = loop {
         match Client::connect(door, &format!("stream_key={key}&markers=1"), false).await {

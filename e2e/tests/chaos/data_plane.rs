@@ -34,8 +34,8 @@ const GATEWAYS_PER_TOPIC: usize = 2;
 const STORM: usize = 40;
 /// Events that are sent at once, at most.
 const BATCH: u64 = 14;
-/// Events of a partition that the broker keeps when it drops the beginning, at most.
-const KEPT: u64 = 1500;
+/// Events of a topic that the broker keeps when it drops the beginning of a partition, at most.
+const KEPT: u64 = 900;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fault {
@@ -111,6 +111,13 @@ fn schedule(
     }));
     if own_broker {
         lines.push(timeline(rng, length, 0.5..4.0, broker_fault));
+        for (topic, partitions) in TOPICS.into_iter().enumerate() {
+            lines.push(timeline(rng, length, 1.0..6.0, |rng| {
+                let partition = rng.random_range(0..partitions as usize);
+                let kept = rng.random_range(0..KEPT / u64::from(partitions));
+                (Fault::Evict(topic, partition, kept), 0.0..0.1)
+            }));
+        }
     }
     merge(lines)
 }
@@ -123,7 +130,7 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
     };
     let few = rng.random_range(1..6);
     let switch = |on: String, off| Fault::Broker(on, off);
-    match rng.random_range(0..15) {
+    match rng.random_range(0..12) {
         0 | 1 => (Fault::KillBroker, 0.1..3.0),
         2 => (Fault::PauseBroker, 0.2..4.0),
         3 | 4 => (switch(format!("drop {role}"), ""), 0.0..0.1),
@@ -140,12 +147,6 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
         8 => (switch(format!("tear {few}"), "tear 0"), 0.5..3.0),
         9 => (switch(format!("refuse {few}"), "refuse 0"), 0.2..1.0),
         10 => (switch(format!("lose-acks {few}"), "lose-acks 0"), 0.2..1.0),
-        11..=13 => {
-            let topic = rng.random_range(0..TOPICS.len());
-            let partition = rng.random_range(0..TOPICS[topic] as usize);
-            let kept = rng.random_range(0..KEPT);
-            (Fault::Evict(topic, partition, kept), 0.0..0.1)
-        }
         _ => (switch("hold-hw on".to_owned(), "hold-hw off"), 0.2..4.0),
     }
 }
@@ -254,7 +255,7 @@ impl World {
                         Fault::Broker(on, _) if begins => drop(broker.tell(on)?),
                         Fault::Broker(_, "") => (),
                         Fault::Broker(_, off) => drop(broker.tell(off)?),
-                        _ => broker.process.pause(begins),
+                        _ => broker.pause(begins),
                     }
                 }
             }
@@ -430,7 +431,9 @@ pub(crate) async fn run(round: Round) {
     let stored = collectors::settle(&world.collectors, &report, &logs).await;
     let figures = clients.settle(&report, &logs).await;
     guides.join_all().await;
-    report.say(format!("{faults} faults; {figures}; {stored} events stored by collectors"));
+    report.say(format!(
+        "{faults} faults; {figures}; {stored} events stored by collectors"
+    ));
     for collector in &mut world.collectors {
         collector.process.terminate();
     }

@@ -54,7 +54,10 @@ impl Shelf {
         let gaps = match self {
             Self::Jsonl(dir) => {
                 let text = fs::read_to_string(dir.join(format!("{stream}.gaps.jsonl")));
-                text.unwrap_or_default().lines().map(str::to_owned).collect()
+                text.unwrap_or_default()
+                    .lines()
+                    .map(str::to_owned)
+                    .collect()
             }
             Self::Sqlite(path) => rows(
                 path,

@@ -51,11 +51,7 @@ fn record(number: u64) -> String {
         return format!("no event, but record {number}");
     };
     // Every few have what is escaped on the wire.
-    let odd = if number.is_multiple_of(5) {
-        "|é"
-    } else {
-        ""
-    };
+    let odd = if number.is_multiple_of(5) { "|é" } else { "" };
     let padding = "x".repeat((mixed(number) / 7 % MAX_PADDING) as usize);
     let event = json!({
         "metadata": {

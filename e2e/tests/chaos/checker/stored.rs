@@ -27,7 +27,10 @@ pub(crate) struct Stored {
 }
 
 /// Checks a store. Tells the first event (partition, offset, number) that may still come.
-pub(crate) fn check_stored(log: &Log, stored: &Stored) -> Result<Option<(usize, u64, u64)>, String> {
+pub(crate) fn check_stored(
+    log: &Log,
+    stored: &Stored,
+) -> Result<Option<(usize, u64, u64)>, String> {
     let partitions = log.partitions.len();
     let mut offsets: Vec<Vec<u64>> = vec![vec![]; partitions];
     for event in &stored.events {
@@ -60,9 +63,8 @@ pub(crate) fn check_stored(log: &Log, stored: &Stored) -> Result<Option<(usize, 
                     Begin::Earliest => true,
                     Begin::Before(number) => offset >= begun || record.number >= number,
                 };
-            let excused = |gap: &(Vec<u64>, Vec<u64>)| {
-                (gap.0[partition]..gap.1[partition]).contains(&offset)
-            };
+            let excused =
+                |gap: &(Vec<u64>, Vec<u64>)| (gap.0[partition]..gap.1[partition]).contains(&offset);
             if !wanted || offsets.binary_search(&offset).is_ok() || gaps.iter().any(excused) {
                 continue;
             }

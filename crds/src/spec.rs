@@ -86,6 +86,14 @@ pub struct DatastreamSubscriptionSpec {
     #[serde(default)]
     pub resume: Resume,
 
+    /// The group of gateways that delivers the events. It decides the topic that they come from and the URL of the
+    /// stream. Unset: default.
+    #[serde(default = "default_gateway_group")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("gatewayGroup must be a DNS label: lower-case letters, digits and -"))]
+    pub gateway_group: String,
+
     /// What the subscription is for, for people. Unset: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
@@ -166,6 +174,10 @@ pub struct Heartbeat {
     #[serde(default = "default_missed_limit")]
     #[schemars(range(min = 1, max = 10))]
     pub missed_limit: i32,
+}
+
+fn default_gateway_group() -> String {
+    "default".to_owned()
 }
 
 const fn default_interval_seconds() -> i32 {

@@ -131,6 +131,16 @@ fn a_lost_client_is_noticed() {
 }
 
 #[test]
+fn gateway_groups_have_names_for_objects() {
+    for good in ["default", "eu-1", "7"] {
+        with("gatewayGroup", json!(good)).unwrap();
+    }
+    for bad in ["Europe", "-eu", "eu-", "e u"] {
+        refused("gatewayGroup", json!(bad), "must be a DNS label");
+    }
+}
+
+#[test]
 fn unset_fields_are_what_the_documentation_says() {
     let manifest = json!({"apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
         "metadata": {"name": "test"}, "spec": {"eventTypes": ["location"]}});
@@ -138,7 +148,7 @@ fn unset_fields_are_what_the_documentation_says() {
     let spec = serde_json::to_value(subscription.spec).unwrap();
     assert_eq!(
         spec,
-        json!({"eventTypes": ["location"], "suspended": false, "resume": "Latest",
+        json!({"eventTypes": ["location"], "gatewayGroup": "default", "suspended": false, "resume": "Latest",
             "heartbeat": {"intervalSeconds": 30, "missedLimit": 3}})
     );
 }

@@ -40,11 +40,12 @@ pub(crate) enum Error {
     Random(getrandom::Error),
 }
 
-/// Keeps, mends or makes the Secret.
+/// Keeps, mends or makes the Secret, with the URL under this endpoint.
 pub(crate) async fn apply(
     context: &Context,
     subscription: &DatastreamSubscription,
     gathered: &KeySecret,
+    endpoint: &str,
 ) -> Result<Applied, Error> {
     let owned = gathered.found.as_deref().map(|secret| {
         let uid = subscription.uid();
@@ -58,7 +59,7 @@ pub(crate) async fn apply(
     };
     let issued = kept.is_none();
     let key = kept.map_or_else(|| new_stream_key().map_err(Error::Random), Ok)?;
-    let wanted = secret(subscription, &gathered.name, &key, &context.endpoint);
+    let wanted = secret(subscription, &gathered.name, &key, endpoint);
     let namespace = subscription.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     match gathered.found.as_deref() {

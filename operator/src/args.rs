@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use datastream_operator::groups::GroupSetting;
 use datastream_operator::run::Settings;
 use datastream_service::log::LogFormat;
 
@@ -28,12 +29,16 @@ pub(crate) struct RunArgs {
     /// The namespace of the gateways, where routing objects are published
     #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE")]
     routes_namespace: String,
-    /// The group of gateways to publish to
-    #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
-    group: String,
-    /// Where clients connect, as in wss://datastream.example.com/stream; part of every stream's Secret
-    #[arg(long, env = "DATASTREAM_STREAM_URL")]
-    stream_url: String,
+    /// The groups of gateways to publish to and where the clients of each connect, as in
+    /// default=wss://datastream.example.com/stream,eu=wss://eu.example.com/stream; the URL is part of every stream's Secret
+    #[arg(
+        long,
+        env = "DATASTREAM_GROUPS",
+        value_delimiter = ',',
+        value_name = "NAME=URL",
+        required = true
+    )]
+    groups: Vec<GroupSetting>,
     /// Where probes and metrics are served; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -63,8 +68,7 @@ impl RunArgs {
         };
         Ok(Settings {
             routes_namespace: self.routes_namespace,
-            group: self.group,
-            stream_url: self.stream_url,
+            groups: self.groups,
             listen: self.listen,
             identity,
             shrink_hold: Duration::from_secs(self.shrink_hold_seconds),

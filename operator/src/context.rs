@@ -11,8 +11,8 @@ use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
+use crate::groups::Groups;
 use crate::metrics::Metrics;
-use crate::publish::SharedBoard;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_mins(1);
@@ -22,12 +22,10 @@ pub(crate) struct Context {
     pub client: Client,
     /// The Secrets with stream keys, as far as the watch has brought them.
     pub secrets: Store<Secret>,
-    pub board: SharedBoard,
+    pub groups: Groups,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
     pub recorder: Recorder,
-    /// Where clients connect, without a key.
-    pub endpoint: String,
     pub metrics: Arc<Metrics>,
     /// How often in a row a subscription has failed.
     pub failures: Mutex<HashMap<SubscriptionId, u32>>,

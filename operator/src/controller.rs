@@ -1,4 +1,4 @@
-//! The leader's work: five watches feed the board and the queue, reconciles and the publisher empty them.
+//! The leader's work: watches feed the boards of the groups and the queue, reconciles and the publishers empty them.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -17,15 +17,17 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
-use tokio::sync::{Notify, mpsc, watch};
+use prometheus::IntGaugeVec;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::gather::{Ownership, key_in, ownership, subscription_of};
+use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
-use crate::publish::{Affected, Board, Publisher, SharedBoard, Synced, decode_object, id_of};
+use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
 use crate::watch::changes;
@@ -35,15 +37,21 @@ const CONCURRENCY: u16 = 16;
 /// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 
-/// Feeds the board and the queue.
+/// Feeds the boards of the groups and the queue.
 #[derive(Clone)]
 struct Feed {
-    board: SharedBoard,
+    groups: Groups,
     connections: SharedConnections,
     queue: mpsc::Sender<SubscriptionId>,
-    publish: Arc<Notify>,
     complete: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+}
+
+/// Feeds the board of one group.
+struct GroupFeed {
+    feed: Feed,
+    name: String,
+    group: Group,
 }
 
 /// Runs until a part of it ends, which is an error.
@@ -52,13 +60,12 @@ pub(crate) async fn run(
     settings: Settings,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
-    let board = SharedBoard::new(Board::new(settings.shrink_hold));
+    let groups = Groups::new(&settings.groups, settings.shrink_hold);
     let (queue, queued) = mpsc::channel(QUEUE);
     let feed = Feed {
-        board: board.clone(),
+        groups: groups.clone(),
         connections: SharedConnections::default(),
         queue: queue.clone(),
-        publish: Arc::new(Notify::new()),
         complete: watch::Sender::new(false),
         metrics: metrics.clone(),
     };
@@ -71,10 +78,9 @@ pub(crate) async fn run(
     let context = Arc::new(Context {
         client: client.clone(),
         secrets,
-        board: board.clone(),
+        groups: groups.clone(),
         complete: feed.complete.subscribe(),
         recorder: Recorder::new(client.clone(), reporter),
-        endpoint: settings.stream_url,
         metrics: metrics.clone(),
         failures: Mutex::default(),
     });
@@ -86,16 +92,6 @@ pub(crate) async fn run(
         complete: feed.complete.subscribe(),
         metrics: metrics.clone(),
     };
-    let publisher = Publisher {
-        secrets: Api::namespaced(client.clone(), &settings.routes_namespace),
-        group: settings.group.clone(),
-        board,
-        changed: feed.publish.clone(),
-        published: queue,
-        metrics,
-    };
-    let of_group =
-        |component| watcher::Config::default().labels(&selector(component, &settings.group));
     let namespace = &settings.routes_namespace;
 
     let mut tasks = JoinSet::new();
@@ -109,20 +105,32 @@ pub(crate) async fn run(
         watcher::Config::default().labels(&format!("{COMPONENT}=stream-key")),
         secrets_writer,
     ));
-    tasks.spawn(feed.clone().objects(
-        Api::namespaced(client.clone(), namespace),
-        of_group("routes"),
-    ));
-    tasks.spawn(feed.clone().gateways(
-        Api::namespaced(client.clone(), namespace),
-        of_group("gateway"),
-    ));
-    tasks.spawn(
-        feed.clone()
-            .claims(Api::namespaced(client, namespace), of_group("stream")),
-    );
+    for (name, group) in groups.iter() {
+        let of_group = |component| watcher::Config::default().labels(&selector(component, name));
+        let (secrets, leases) = (
+            Api::namespaced(client.clone(), namespace),
+            Api::namespaced(client.clone(), namespace),
+        );
+        let (objects, claims) = (secrets.clone(), leases.clone());
+        let feed = || GroupFeed {
+            feed: feed.clone(),
+            name: name.clone(),
+            group: group.clone(),
+        };
+        tasks.spawn(feed().objects(objects, of_group("routes")));
+        tasks.spawn(feed().gateways(leases, of_group("gateway")));
+        tasks.spawn(feed().claims(claims, of_group("stream")));
+        let publisher = Publisher {
+            secrets,
+            group: name.clone(),
+            board: group.board.clone(),
+            changed: group.publish.clone(),
+            published: queue.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(publisher.run());
+    }
     tasks.spawn(writer.run());
-    tasks.spawn(publisher.run());
     tasks.spawn(reconciles(context, subscriptions, queued));
     let ended = tasks.join_next().await.context("nothing runs")?;
     ended.context("a part of the operator ended")??;
@@ -166,17 +174,16 @@ impl Feed {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(subscription) => {
-                    self.board.lock().set_subscription(&subscription);
+                    self.groups.set_subscription(&subscription);
                     self.queue.send(id_of(&subscription)).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    self.board
-                        .lock()
+                    self.groups
                         .remove_subscription(&SubscriptionId::new(namespace, name));
                 }
                 Change::Synced => self.synced(Synced::Subscriptions),
             }
-            self.wake();
+            self.wake_all();
         }
         anyhow::bail!("the watch of the subscriptions ended")
     }
@@ -202,7 +209,7 @@ impl Feed {
                 Change::Gone(namespace, name) => self.key(namespace, &name, None).await?,
                 Change::Synced => self.synced(Synced::Keys),
             }
-            self.wake();
+            self.wake_all();
         }
         anyhow::bail!("the watch of the Secrets with stream keys ended")
     }
@@ -222,11 +229,51 @@ impl Feed {
             _ => None,
         });
         let id = SubscriptionId::new(namespace, subscription);
-        self.board.lock().set_key(&id, key);
+        self.groups.set_key(&id, key.as_ref());
         self.queue.send(id).await?;
         Ok(())
     }
 
+    /// Something that all groups share has been listed completely.
+    fn synced(&self, kind: Synced) {
+        self.groups.synced(kind);
+        self.check_complete();
+    }
+
+    fn check_complete(&self) {
+        let complete = self.groups.are_complete();
+        if complete && !self.complete.send_replace(complete) {
+            tracing::info!("everything is listed");
+        }
+    }
+
+    /// Wakes the publishers that have something to look at.
+    fn wake_all(&self) {
+        for (name, group) in self.groups.iter() {
+            self.wake(name, group);
+        }
+    }
+
+    fn wake(&self, name: &str, group: &Group) {
+        let board = group.board.lock();
+        self.observe(name, &board);
+        if board.is_dirty() {
+            group.publish.notify_one();
+        }
+    }
+
+    fn observe(&self, name: &str, board: &Board) {
+        let (desired, published, gateways) = board.totals();
+        let set = |gauges: &IntGaugeVec, value: usize| {
+            gauges.with_label_values(&[name]).set(value as i64);
+        };
+        set(&self.metrics.routes_desired, desired);
+        set(&self.metrics.routes_published, published);
+        set(&self.metrics.gateways, gateways);
+    }
+}
+
+impl GroupFeed {
     async fn objects(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
         let events = watcher(api, config).backoff(Reconnect::default());
         let mut changes = std::pin::pin!(changes("routing objects", events));
@@ -234,17 +281,17 @@ impl Feed {
             match change {
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
-                        self.board.lock().set_object(bucket, version, bytes);
+                        self.group.board.lock().set_object(bucket, version, bytes);
                     }
                 }
                 Change::Gone(_, name) => {
                     if let Some(bucket) = routes_bucket(&name) {
-                        self.board.lock().remove_object(bucket);
+                        self.group.board.lock().remove_object(bucket);
                     }
                 }
                 Change::Synced => self.synced(Synced::Objects),
             }
-            self.wake();
+            self.feed.wake(&self.name, &self.group);
         }
         anyhow::bail!("the watch of the routing objects ended")
     }
@@ -253,7 +300,7 @@ impl Feed {
         let events = watcher(api, config).backoff(Reconnect::default());
         let mut changes = std::pin::pin!(changes("Leases of the gateways", events));
         loop {
-            let expiry = self.board.lock().next_expiry();
+            let expiry = self.group.board.lock().next_expiry();
             let due = expiry.unwrap_or_else(Instant::now);
             let change = tokio::select! {
                 change = changes.next() => Some(change.context("the watch of the Leases of the gateways ended")?),
@@ -262,26 +309,26 @@ impl Feed {
             let affected = match change {
                 Some(Change::Set(lease)) => {
                     let (now, clock) = (Instant::now(), Timestamp::now());
-                    self.connections.lock().set_gateway(&lease, now, clock);
-                    self.board.lock().set_gateway(&lease, now)
+                    self.feed.connections.lock().set_gateway(&lease, now, clock);
+                    self.group.board.lock().set_gateway(&lease, now)
                 }
                 Some(Change::Gone(_, name)) => {
-                    self.connections.lock().remove_gateway(&name);
-                    self.board.lock().remove_gateway(&name)
+                    self.feed.connections.lock().remove_gateway(&name);
+                    self.group.board.lock().remove_gateway(&name)
                 }
                 Some(Change::Synced) => {
                     self.synced(Synced::Gateways);
                     Affected::None
                 }
-                None => self.board.lock().expire_gateways(Instant::now()),
+                None => self.group.board.lock().expire_gateways(Instant::now()),
             };
             let ids = {
-                let board = self.board.lock();
-                self.observe(&board);
+                let board = self.group.board.lock();
+                self.feed.observe(&self.name, &board);
                 board.affected(&affected)
             };
             for id in ids {
-                self.queue.send(id).await?;
+                self.feed.queue.send(id).await?;
             }
         }
     }
@@ -291,8 +338,8 @@ impl Feed {
         let mut changes = std::pin::pin!(changes("claims of streams", events));
         while let Some(change) = changes.next().await {
             match change {
-                Change::Set(lease) => self.connections.lock().set_claim(&lease),
-                Change::Gone(_, name) => self.connections.lock().remove_claim(&name),
+                Change::Set(lease) => self.feed.connections.lock().set_claim(&lease),
+                Change::Gone(_, name) => self.feed.connections.lock().remove_claim(&name),
                 Change::Synced => self.synced(Synced::Claims),
             }
         }
@@ -300,26 +347,7 @@ impl Feed {
     }
 
     fn synced(&self, kind: Synced) {
-        if self.board.lock().synced(kind) {
-            tracing::info!("everything is listed");
-            self.complete.send_replace(true);
-            self.publish.notify_one();
-        }
-    }
-
-    /// Wakes the publisher if it has something to look at.
-    fn wake(&self) {
-        let board = self.board.lock();
-        self.observe(&board);
-        if board.is_dirty() {
-            self.publish.notify_one();
-        }
-    }
-
-    fn observe(&self, board: &Board) {
-        let (desired, published, gateways) = board.totals();
-        self.metrics.routes_desired.set(desired as i64);
-        self.metrics.routes_published.set(published as i64);
-        self.metrics.gateways.set(gateways as i64);
+        self.group.synced(kind);
+        self.feed.check_complete();
     }
 }

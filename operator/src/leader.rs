@@ -17,28 +17,24 @@ pub(crate) struct Candidate {
     task: JoinHandle<Result<LeaseManager, kube_lease_manager::LeaseManagerError>>,
 }
 
-/// The name of the Lease that the operator of a group of gateways holds.
-pub(crate) fn lease_name(group: &str) -> String {
-    format!("datastream-operator-{group}")
-}
+/// The Lease of the replica that leads, in the namespace of the gateways.
+const LEASE: &str = "datastream-operator";
 
 impl Candidate {
     /// Stands for election.
     pub(crate) async fn stand(
         client: Client,
         namespace: &str,
-        group: &str,
         identity: &str,
     ) -> anyhow::Result<Self> {
-        let name = lease_name(group);
-        let manager = LeaseManagerBuilder::new(client, &name)
+        let manager = LeaseManagerBuilder::new(client, LEASE)
             .with_namespace(namespace)
             .with_identity(identity)
             .with_duration(LEASE_SECONDS)
             .with_grace(GRACE_SECONDS)
             .build()
             .await
-            .with_context(|| format!("cannot make Lease {namespace}/{name}"))?;
+            .with_context(|| format!("cannot make Lease {namespace}/{LEASE}"))?;
         let (leads, task) = manager.watch().await;
         Ok(Self { leads, task })
     }

@@ -11,6 +11,7 @@ mod context;
 mod controller;
 mod events;
 mod gather;
+pub mod groups;
 mod leader;
 mod metrics;
 mod preflight;

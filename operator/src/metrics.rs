@@ -2,7 +2,10 @@
 
 use datastream_service::metrics::Registry;
 use datastream_service::probes::Probes;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+/// The label with the name of a group of gateways.
+const GROUP: &str = "group";
 
 /// The counters of one operator.
 #[derive(Debug)]
@@ -22,14 +25,14 @@ pub struct Metrics {
     pub(crate) objects_written: IntCounter,
     /// Writes of routing objects that failed.
     pub(crate) object_errors: IntCounter,
-    /// Whether a mass shrink is held back.
-    pub(crate) shrink_held: IntGauge,
-    /// Routes that should be published.
-    pub(crate) routes_desired: IntGauge,
-    /// Routes that are published.
-    pub(crate) routes_published: IntGauge,
-    /// Gateways that are ready and live.
-    pub(crate) gateways: IntGauge,
+    /// Whether a mass shrink of a group is held back.
+    pub(crate) shrink_held: IntGaugeVec,
+    /// Routes that should be published to a group.
+    pub(crate) routes_desired: IntGaugeVec,
+    /// Routes that are published to a group.
+    pub(crate) routes_published: IntGaugeVec,
+    /// Gateways of a group that are ready and live.
+    pub(crate) gateways: IntGaugeVec,
     /// Streams that are connected.
     pub(crate) streams_online: IntGauge,
     /// Whether this replica leads.
@@ -37,11 +40,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Fresh metrics, all at zero.
+    /// Fresh metrics for these groups of gateways, all at zero.
     ///
     /// # Errors
     /// None in practice: only names that collide or are malformed fail.
-    pub(crate) fn new() -> prometheus::Result<Self> {
+    pub(crate) fn new<'a>(groups: impl IntoIterator<Item = &'a str>) -> prometheus::Result<Self> {
         let registry = Registry::new("datastream_operator")?;
         let metrics = Self {
             reconciles: registry.counters(
@@ -66,16 +69,42 @@ impl Metrics {
                 "routing_object_errors_total",
                 "Writes of routing objects that failed.",
             )?,
-            shrink_held: registry.gauge("shrink_held", "Whether a mass shrink is held back.")?,
-            routes_desired: registry.gauge("routes_desired", "Routes that should be published.")?,
-            routes_published: registry.gauge("routes_published", "Routes that are published.")?,
-            gateways: registry.gauge("gateways", "Gateways that are ready and live.")?,
+            shrink_held: registry.gauges(
+                "shrink_held",
+                "Whether a mass shrink is held back, by group of gateways.",
+                GROUP,
+            )?,
+            routes_desired: registry.gauges(
+                "routes_desired",
+                "Routes that should be published, by group of gateways.",
+                GROUP,
+            )?,
+            routes_published: registry.gauges(
+                "routes_published",
+                "Routes that are published, by group of gateways.",
+                GROUP,
+            )?,
+            gateways: registry.gauges(
+                "gateways",
+                "Gateways that are ready and live, by group.",
+                GROUP,
+            )?,
             streams_online: registry.gauge("streams_online", "Streams that are connected.")?,
             leads: registry.gauge("leads", "Whether this replica leads.")?,
             registry: registry.clone(),
         };
         for result in ["ok", "error"] {
             metrics.reconciles.with_label_values(&[result]);
+        }
+        for group in groups {
+            for gauges in [
+                &metrics.shrink_held,
+                &metrics.routes_desired,
+                &metrics.routes_published,
+                &metrics.gateways,
+            ] {
+                gauges.with_label_values(&[group]);
+            }
         }
         Ok(metrics)
     }
@@ -95,7 +124,11 @@ mod tests {
     #[test]
     fn alerts_are_on_metrics_that_exist() {
         let rules = include_str!("../../docs/alerts.yaml");
-        let exists = Metrics::new().unwrap().registry.render().unwrap();
+        let exists = Metrics::new(["default"])
+            .unwrap()
+            .registry
+            .render()
+            .unwrap();
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let named: Vec<_> = rules
             .split(|c| !is_name(c))

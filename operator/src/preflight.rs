@@ -6,7 +6,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::api::{ListParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 
 /// API group, resource, subresource, verbs, and whether it is about the gateways' namespace only. The same list, with a
 /// reason for each, is in `operator/rbac.yaml`.
@@ -52,18 +52,41 @@ pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()
         .context("cannot reach the Kubernetes API server")?;
     anyhow::ensure!(
         missing.is_empty(),
-        "this account may not {}: apply operator/rbac.yaml, or grant it the same",
+        "this account may not {}: give it the role that the chart has for the operator",
         missing.join(", ")
     );
     let subscriptions: Api<DatastreamSubscription> = Api::all(client.clone());
     match subscriptions.list(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
         // A group that nobody serves is answered in plain text, which is no status with a reason.
-        Err(kube::Error::Api(status)) if status.code == 404 => anyhow::bail!(
-            "the cluster does not serve DatastreamSubscription of datastream.dev/v1alpha1: run `datastream-operator crd | kubectl apply --server-side -f -`"
-        ),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            anyhow::bail!(not_served(&served_versions(client).await?))
+        }
         Err(error) => Err(error).context("cannot list the subscriptions"),
     }
+}
+
+/// The versions of the group that the cluster serves.
+async fn served_versions(client: &Client) -> Result<Vec<String>, kube::Error> {
+    let groups = client.list_api_groups().await?.groups;
+    let group = DatastreamSubscription::group(&());
+    let ours = groups.into_iter().find(|g| g.name == group);
+    let versions = ours.map(|g| g.versions).unwrap_or_default();
+    Ok(versions.into_iter().map(|v| v.version).collect())
+}
+
+fn not_served(versions: &[String]) -> String {
+    let needed = DatastreamSubscription::api_version(&());
+    if versions.is_empty() {
+        return format!(
+            "the cluster does not serve DatastreamSubscription of {needed}: run `datastream-operator crd | kubectl apply --server-side -f -`"
+        );
+    }
+    format!(
+        "the cluster serves DatastreamSubscription in another version ({}) than this operator, {}, which needs {needed}: run the operator of the release that the definition is from",
+        versions.join(", "),
+        env!("CARGO_PKG_VERSION"),
+    )
 }
 
 async fn missing_rights(client: &Client, namespace: &str) -> Result<Vec<String>, kube::Error> {

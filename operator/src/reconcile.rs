@@ -37,12 +37,16 @@ pub(crate) async fn reconcile(
     }
     let timer = context.metrics.reconcile_seconds.start_timer();
     let secret = gather(&context, &subscription).await?;
-    let (outcome, issued) = match validate(&subscription) {
+    let group = context.groups.of(&subscription);
+    let endpoint = group.as_ref().ok().map(|g| g.endpoint.as_str());
+    let checked = validate(&subscription).and_then(|valid| Ok((valid, group.clone()?)));
+    let (outcome, issued) = match checked {
         Err(invalid) => {
-            let served = context.board.lock().published_generation(&id);
+            let served = context.groups.published_generation(&id);
             (Outcome::Invalid { invalid, served }, false)
         }
-        Ok(valid) => match apply(&context, &subscription, &secret).await? {
+        Ok((valid, group)) => match apply(&context, &subscription, &secret, &group.endpoint).await?
+        {
             Applied::Conflict => (
                 Outcome::SecretConflict {
                     secret: secret.name,
@@ -51,7 +55,7 @@ pub(crate) async fn reconcile(
             ),
             Applied::Key { key, issued } => {
                 let programmed =
-                    context
+                    group
                         .board
                         .lock()
                         .programmed(&id, &valid.uid, valid.generation, key.hash());
@@ -68,7 +72,7 @@ pub(crate) async fn reconcile(
             }
         },
     };
-    let status = status::status(&subscription, &outcome, &context.endpoint, Timestamp::now());
+    let status = status::status(&subscription, &outcome, endpoint, Timestamp::now());
     let updated = status::update(&context, &subscription, &status).await?;
     if updated || issued {
         let events = events::transitions(subscription.status.as_ref(), &status, issued);

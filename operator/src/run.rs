@@ -1,5 +1,6 @@
 //! The operator as one call: check, listen, stand for election, work, resign.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::groups::GroupSetting;
 use crate::leader::Candidate;
 use crate::metrics::Metrics;
 use crate::{controller, preflight};
@@ -19,10 +21,8 @@ use crate::{controller, preflight};
 pub struct Settings {
     /// The namespace of the gateways, where routing objects and Leases are.
     pub routes_namespace: String,
-    /// The group of gateways to publish to.
-    pub group: String,
-    /// Where clients connect: `ws://` or `wss://`, without a query.
-    pub stream_url: String,
+    /// The groups of gateways to publish to; at least one, each once.
+    pub groups: Vec<GroupSetting>,
     /// Where probes and metrics are served; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The name of this replica, different from all others'.
@@ -40,13 +40,10 @@ pub async fn run(
     bound: impl FnOnce(SocketAddr),
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
+    let names: BTreeSet<_> = settings.groups.iter().map(|g| g.name.as_str()).collect();
     anyhow::ensure!(
-        ["ws://", "wss://"]
-            .iter()
-            .any(|s| settings.stream_url.starts_with(s))
-            && !settings.stream_url.contains(['?', '#']),
-        "--stream-url must be ws://HOST/stream or wss://HOST/stream, without a query, not {:?}",
-        settings.stream_url
+        !names.is_empty() && names.len() == settings.groups.len(),
+        "--groups must name at least one group of gateways, and each once"
     );
     let client = Client::try_default()
         .await
@@ -56,11 +53,10 @@ pub async fn run(
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     bound(listener.local_addr()?);
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::new(names)?);
     let mut candidate = Candidate::stand(
         client.clone(),
         &settings.routes_namespace,
-        &settings.group,
         &settings.identity,
     )
     .await?;

@@ -61,7 +61,7 @@ fn verdict(status: bool, reason: &'static str, message: impl Into<String>) -> Ve
 pub(crate) fn status(
     subscription: &DatastreamSubscription,
     outcome: &Outcome,
-    endpoint: &str,
+    endpoint: Option<&str>,
     now: Timestamp,
 ) -> DatastreamSubscriptionStatus {
     let before = subscription.status.clone().unwrap_or_default();
@@ -86,7 +86,8 @@ pub(crate) fn status(
         observed_generation: generation,
         conditions: conditions.into(),
         secret_name,
-        endpoint: Some(endpoint.to_owned()),
+        // Without a group of its own, a stream that goes on is still where it was.
+        endpoint: endpoint.map(str::to_owned).or(before.endpoint),
         // Not the reconcile's to say.
         connection: None,
     }

@@ -53,10 +53,10 @@ impl Broker {
     /// Starts a broker.
     ///
     /// # Errors
-    /// An address that is not a loopback address or cannot be had, or a journal that cannot be read.
+    /// An address that cannot be had, or, unless it is advertised, is not a loopback address; or a journal that cannot be read.
     pub async fn start(options: BrokerOptions) -> io::Result<Self> {
         for address in [options.listen, options.unit_listen] {
-            if !address.ip().is_loopback() {
+            if options.advertise.is_none() && !address.ip().is_loopback() {
                 let reason = format!(
                     "{address} is not a loopback address, and this broker has no access control"
                 );

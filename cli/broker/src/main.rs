@@ -13,12 +13,16 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Where clients connect (a loopback address; port 0 picks a free one)
+    /// Where clients connect (a loopback address, unless --advertise is given; port 0 picks a free one)
     #[arg(long, default_value = "127.0.0.1:9003")]
     listen: SocketAddr,
     /// Where records are produced and fetched
     #[arg(long, default_value = "127.0.0.1:0")]
     unit_listen: SocketAddr,
+    /// Listen on addresses that other machines reach, too, and tell clients that records are at this host. For networks of
+    /// tests that nobody else is in: there is no access control
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
     /// A topic to have, with its number of partitions (default 1); may be repeated
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
     topics: Vec<String>,
@@ -46,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let options = BrokerOptions {
         listen: args.listen,
         unit_listen: args.unit_listen,
+        advertise: args.advertise,
         journal: args.journal,
         forget_evictions: args.forget_evictions,
         retention_bytes: args.retention_bytes,

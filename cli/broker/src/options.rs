@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The settings of a broker. Both addresses must be loopback addresses; port 0 picks a free one.
+/// The settings of a broker. Unless it is [advertised](BrokerOptions::advertise), both addresses must be loopback addresses;
+/// port 0 picks a free one.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
     /// Where clients connect (the controller).
     pub listen: SocketAddr,
     /// Where records are produced and fetched; clients learn it from the controller.
     pub unit_listen: SocketAddr,
+    /// Takes addresses that other machines reach, too, and tells clients that the unit is at this host. For networks of tests
+    /// that nobody else is in: the broker has no access control. Default: loopback only.
+    pub advertise: Option<String>,
     /// Keeps everything in this file too, so that a new process starts with the same data. Default: memory only.
     pub journal: Option<PathBuf>,
     /// Reads the journal as if nothing had been evicted, for tests that look at what was. Default: no.
@@ -31,6 +35,7 @@ impl Default for BrokerOptions {
         Self {
             listen: any,
             unit_listen: any,
+            advertise: None,
             journal: None,
             forget_evictions: false,
             retention_bytes: None,

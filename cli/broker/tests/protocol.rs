@@ -388,3 +388,21 @@ async fn only_loopback_addresses_are_taken() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_advertised_broker_is_reached_under_the_name_that_it_is_told() {
+    let broker = Broker::start(BrokerOptions {
+        listen: ([0, 0, 0, 0], 0).into(),
+        unit_listen: ([0, 0, 0, 0], 0).into(),
+        advertise: Some("localhost".to_owned()),
+        ..BrokerOptions::default()
+    })
+    .await
+    .unwrap();
+    broker.create_topic("events", 1).unwrap();
+    let client = client(format!("127.0.0.1:{}", broker.address().port())).await;
+    let producer = client.topic_producer("events").await.unwrap();
+    let sent = producer.send(fluvio::RecordKey::NULL, "there").await;
+    producer.flush().await.unwrap();
+    assert_eq!(sent.unwrap().wait().await.unwrap().offset(), 0);
+}

@@ -155,7 +155,7 @@ impl World {
             let args = [
                 "run".to_owned(),
                 format!("--routes-namespace={NAMESPACE}"),
-                "--stream-url=ws://datastream.test/stream".to_owned(),
+                "--groups=default=ws://datastream.test/stream".to_owned(),
                 "--listen=127.0.0.1:0".to_owned(),
                 format!("--identity={name}"),
             ];

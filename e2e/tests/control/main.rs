@@ -329,12 +329,26 @@ async fn what_keeps_an_operator_from_starting_is_one_line() {
         log.contains("datastream-operator crd | kubectl apply"),
         "{log}"
     );
+    let definition = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crds/generated/datastreamsubscriptions.yaml"
+    );
+    let newer = std::fs::read_to_string(definition).unwrap();
+    stack.apply_text(&newer.replace("name: v1alpha1", "name: v2"));
+    stack.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=30s"]);
+    let log = start(&mut stack);
+    assert!(
+        log.contains("in another version (v2) than this operator")
+            && log.contains("run the operator of the release"),
+        "{log}"
+    );
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
     stack.kubectl(&["delete", "clusterrolebinding", "datastream-operator"]);
     let log = start(&mut stack);
     assert!(
         log.contains("may not list datastreamsubscriptions"),
         "{log}"
     );
-    assert!(log.contains("apply operator/rbac.yaml"), "{log}");
+    assert!(log.contains("give it the role"), "{log}");
     assert_eq!(log.matches("ERROR").count(), 1, "{log}");
 }

@@ -45,8 +45,13 @@ impl Stack {
 
     /// Applies a manifest.
     pub(crate) fn apply(&self, manifest: &Value) {
-        let file = self.dir.path().join("manifest.json");
-        std::fs::write(&file, manifest.to_string()).unwrap();
+        self.apply_text(&manifest.to_string());
+    }
+
+    /// Applies JSON or YAML.
+    pub(crate) fn apply_text(&self, manifest: &str) {
+        let file = self.dir.path().join("manifest.yaml");
+        std::fs::write(&file, manifest).unwrap();
         self.kubectl(&["apply", "-f", file.to_str().unwrap()]);
     }
 
@@ -88,7 +93,7 @@ impl Stack {
         let args = [
             "run".to_owned(),
             format!("--routes-namespace={NAMESPACE}"),
-            "--stream-url=ws://datastream.test/stream".to_owned(),
+            "--groups=default=ws://datastream.test/stream".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             format!("--identity={identity}"),
         ];

@@ -193,8 +193,6 @@ impl KubeFleet {
         let mut renewed = self.renewed.subscribe();
         let joined = renewed.wait_for(Option::is_some);
         let joined = timeout(MEMBERSHIP_TIMEOUT, joined).await.is_ok();
-        // Closed only when the process ends.
-        let _request = self.requests.acquire().await;
         for _ in 0..ATTEMPTS {
             let attempt = if joined {
                 self.attempt(id, uid).await
@@ -259,13 +257,16 @@ impl KubeFleet {
 
     async fn attempt(&self, id: &SubscriptionId, uid: &str) -> Result<Attempt, Failed> {
         let claim = self.me.claim(id, uid, Timestamp::now());
-        match in_time(self.leases.create(&PostParams::default(), &claim)).await {
+        match self
+            .in_turn(self.leases.create(&PostParams::default(), &claim))
+            .await
+        {
             Ok(made) => return Ok(Attempt::Done(made.resource_version())),
             Err(kube::Error::Api(status)) if status.is_already_exists() => (),
             Err(error) => return Err(Failed::Api(error)),
         }
         let name = self.me.claim_name(id);
-        let Some(found) = in_time(self.leases.get_opt(&name)).await? else {
+        let Some(found) = self.in_turn(self.leases.get_opt(&name)).await? else {
             return Ok(Attempt::Again);
         };
         if holder(&found).is_some_and(|h| h != self.me.holder) {
@@ -273,13 +274,23 @@ impl KubeFleet {
         }
         let patch = Patch::Merge(self.me.take_over(&found, uid, Timestamp::now()));
         let params = PatchParams::default();
-        match in_time(self.leases.patch(&name, &params, &patch)).await {
+        match self
+            .in_turn(self.leases.patch(&name, &params, &patch))
+            .await
+        {
             Ok(taken) => Ok(Attempt::Done(taken.resource_version())),
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
                 Ok(Attempt::Again)
             }
             Err(error) => Err(Failed::Api(error)),
         }
+    }
+
+    /// One request to the API server, when it is its turn.
+    async fn in_turn<T>(&self, request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+        // Closed only when the process ends.
+        let _turn = self.requests.acquire().await;
+        in_time(request).await
     }
 
     /// Whether the claim may be taken over: its holder is dead, or has no such stream, or its client does not answer.
@@ -289,7 +300,8 @@ impl KubeFleet {
         let peer = match self.peers.by_holder(name) {
             Some(peer) => Some(peer),
             // It may be so new that the watch has not told of it.
-            None => in_time(self.leases.get_opt(&super::lease::lease_name(&pod)))
+            None => self
+                .in_turn(self.leases.get_opt(&super::lease::lease_name(&pod)))
                 .await?
                 .and_then(|lease| read(&lease, None))
                 .filter(|peer| peer.holder == name),

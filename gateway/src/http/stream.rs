@@ -111,6 +111,10 @@ impl Front {
             Resume::Latest => None,
             Resume::Committed => Some(self.go_on(&route, &mut range).await?),
         };
+        // Another gateway asked for it while it was being opened, had no answer in time, and has it now.
+        if claim.mailbox().aborted().is_some() {
+            return Err(Refusal::InUse { pod: None });
+        }
         tracing::info!(stream = %claim.id(), from = %Seq::starting_at(&range.start), "stream opened");
         self.spawn(
             hyper::upgrade::on(request),

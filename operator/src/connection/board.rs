@@ -27,6 +27,8 @@ const ABANDONED: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     claims: BTreeMap<SubscriptionId, Claim>,
+    /// The subscription whose claim a Lease is.
+    by_lease: HashMap<String, SubscriptionId>,
     gateways: BTreeMap<String, (String, Freshness)>,
     /// Subscriptions whose status may be out of date.
     dirty: BTreeSet<SubscriptionId>,
@@ -92,22 +94,27 @@ impl Connections {
             lag: annotation(LAG).and_then(|lag| lag.parse().ok()),
             abandoned: None,
         };
+        self.by_lease.insert(claim.lease.clone(), id.clone());
         self.dirty.insert(id.clone());
         self.claims.insert(id, claim);
     }
 
     /// A claim is gone.
     pub(crate) fn remove_claim(&mut self, lease: &str) {
-        let found = self.claims.iter().find(|(_, claim)| claim.lease == lease);
-        if let Some((id, _)) = found {
-            let id = id.clone();
-            if let Some(claim) = self.claims.remove(&id)
-                && let Some(seq) = claim.last_seq
-            {
+        let Some(id) = self.by_lease.remove(lease) else {
+            return;
+        };
+        // In another group of gateways the stream has a claim of another name, which may have come first.
+        if let Some(claim) = self.claims.remove(&id) {
+            if claim.lease != lease {
+                self.claims.insert(id, claim);
+                return;
+            }
+            if let Some(seq) = claim.last_seq {
                 self.ended.insert(id.clone(), (claim.uid, seq));
             }
-            self.dirty.insert(id);
         }
+        self.dirty.insert(id);
     }
 
     /// A gateway's Lease as it is now.
@@ -356,6 +363,24 @@ mod tests {
         board.remove_claim("claim");
         assert!(board.take_dirty().contains(&id()));
         assert_eq!(verdict(&board, Some(&offline), now), Verdict::Same);
+    }
+
+    #[test]
+    fn the_end_of_a_claim_in_the_group_before_does_not_end_the_one_in_the_group_now() {
+        let now = Instant::now();
+        let mut board = Connections::default();
+        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        board.set_claim(&claim("gw-0_a", None));
+        let mut moved = claim("gw-0_a", Some("9"));
+        moved.metadata.name = Some("claim-eu".to_owned());
+        board.set_claim(&moved);
+        board.remove_claim("claim");
+        let online = written(verdict(&board, None, now));
+        assert_eq!(online.state, ConnectionState::Online);
+        board.remove_claim("claim-eu");
+        let later = now + STATE_EVERY;
+        let offline = written(verdict(&board, Some(&online), later));
+        assert_eq!(offline.state, ConnectionState::Offline);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writes the connections into the statuses, at a bounded rate, however many streams come and go.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,27 @@ pub(crate) struct Writer {
     pub metrics: Arc<Metrics>,
 }
 
+/// Subscriptions to look at, first come first served, each once.
+#[derive(Default)]
+struct Queue {
+    order: VecDeque<SubscriptionId>,
+    waiting: BTreeSet<SubscriptionId>,
+}
+
+impl Queue {
+    fn push(&mut self, id: SubscriptionId) {
+        if self.waiting.insert(id.clone()) {
+            self.order.push_back(id);
+        }
+    }
+
+    fn pop(&mut self) -> Option<SubscriptionId> {
+        let id = self.order.pop_front()?;
+        self.waiting.remove(&id);
+        Some(id)
+    }
+}
+
 impl Writer {
     /// Writes for as long as the operator leads.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
@@ -54,19 +75,15 @@ impl Writer {
         }
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut queue = VecDeque::new();
+        let mut queue = Queue::default();
         loop {
             ticks.tick().await;
             let abandoned = {
                 let mut connections = self.connections.lock();
                 let abandoned = connections.expire(Instant::now());
-                let waiting: std::collections::BTreeSet<_> = queue.iter().cloned().collect();
-                queue.extend(
-                    connections
-                        .take_dirty()
-                        .into_iter()
-                        .filter(|id| !waiting.contains(id)),
-                );
+                for id in connections.take_dirty() {
+                    queue.push(id);
+                }
                 self.metrics
                     .streams_online
                     .set(connections.online(Instant::now()) as i64);
@@ -80,10 +97,10 @@ impl Writer {
     }
 
     /// Looks at everything that waits once, and writes what is due, up to a bound.
-    async fn round(&self, queue: &mut VecDeque<SubscriptionId>) {
+    async fn round(&self, queue: &mut Queue) {
         let mut writes = 0;
-        for _ in 0..queue.len() {
-            let Some(id) = queue.pop_front() else { return };
+        for _ in 0..queue.order.len() {
+            let Some(id) = queue.pop() else { return };
             let key = ObjectRef::new(&id.name).within(&id.namespace);
             let Some(subscription) = self.subscriptions.get(&key) else {
                 self.connections.lock().forget(&id);
@@ -98,19 +115,19 @@ impl Writer {
             let verdict = self.connections.lock().verdict(&id, &uid, said, now, clock);
             match verdict {
                 Verdict::Same => (),
-                Verdict::Later => queue.push_back(id),
-                Verdict::Write(_) if writes >= ROUND => queue.push_back(id),
+                Verdict::Later => queue.push(id),
+                Verdict::Write(_) if writes >= ROUND => queue.push(id),
                 Verdict::Write(connection) => {
                     writes += 1;
                     match self.write(&subscription, &connection).await {
                         Ok(()) => {
                             self.connections.lock().wrote(id.clone(), now);
                             // Until the watch has brought it, it would seem not to be written.
-                            queue.push_back(id);
+                            queue.push(id);
                         }
                         Err(error) => {
                             tracing::warn!(subscription = %id, %error, "cannot write the connection into the status; trying again");
-                            queue.push_back(id);
+                            queue.push(id);
                         }
                     }
                 }

@@ -132,6 +132,13 @@ impl Board {
         }
     }
 
+    /// A subscription that cannot be routed: it keeps the route that it has.
+    pub fn set_invalid(&mut self, subscription: &DatastreamSubscription) {
+        let uid = subscription.uid().unwrap_or_default();
+        self.desired
+            .set_subscription(&id_of(subscription), uid, None);
+    }
+
     /// A subscription is gone.
     pub fn remove_subscription(&mut self, id: &SubscriptionId) {
         self.desired.remove_subscription(id);

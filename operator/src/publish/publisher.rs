@@ -57,12 +57,14 @@ impl Publisher {
             let plan = self.board.lock().plan(Instant::now());
             if plan.held_until.is_some() && held_until.is_none() {
                 tracing::warn!(
+                    group = self.group,
                     "more than half of all routes would go at once: holding them back for now; if that is not meant, bring the subscriptions back"
                 );
             }
             held_until = plan.held_until;
             self.metrics
                 .shrink_held
+                .with_label_values(&[&self.group])
                 .set(i64::from(held_until.is_some()));
             if !self.write(plan.writes).await? {
                 sleep(RETRY).await;

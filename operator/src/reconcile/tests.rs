@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
-use crate::publish::{Board, SharedBoard};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -85,11 +85,13 @@ impl Server {
         let context = Arc::new(Context {
             client: client.clone(),
             secrets: reflector::store().0,
-            board: SharedBoard::new(Board::new(Duration::ZERO)),
+            groups: Groups::new(
+                &["default=wss://host/stream".parse().unwrap()],
+                Duration::ZERO,
+            ),
             complete: watch::channel(true).1,
             recorder: Recorder::new(client, Reporter::from("test")),
-            endpoint: "wss://host/stream".to_owned(),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics: Arc::new(Metrics::new([]).unwrap()),
             failures: Mutex::new(HashMap::new()),
         });
         let subscription = Arc::new(serde_json::from_value(subscription).unwrap());
@@ -249,6 +251,24 @@ async fn an_invalid_spec_is_told_and_nothing_else_is_done() {
     assert_eq!(
         server.condition("Ready"),
         ("False".into(), "Invalid".into())
+    );
+}
+
+#[tokio::test]
+async fn a_group_of_gateways_that_does_not_exist_is_told() {
+    let server = Server::default();
+    let subscription = subscription(json!({"gatewayGroup": "us"}), None);
+    server.reconcile(subscription).await.0.unwrap();
+    assert_eq!(
+        server.condition("Accepted"),
+        ("False".into(), "Invalid".into())
+    );
+    assert!(server.secret.lock().unwrap().is_none());
+    let status = server.status.lock().unwrap().clone().unwrap();
+    let message = status["conditions"][0]["message"].as_str().unwrap();
+    assert_eq!(
+        message,
+        "spec.gatewayGroup: there is no group us: name one of default"
     );
 }
 

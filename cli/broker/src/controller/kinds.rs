@@ -34,7 +34,8 @@ impl Kind for SpuSpec {
         let Some(address) = store.unit_address.get() else {
             return vec![];
         };
-        let host = address.ip().to_string();
+        let advertised = store.options.advertise.clone();
+        let host = advertised.unwrap_or_else(|| address.ip().to_string());
         let mut spec = Self::new_public_addr(UNIT_ID, address.port(), host.clone()).set_custom();
         spec.private_endpoint = Endpoint {
             host,

@@ -1,0 +1,240 @@
+//! The groups of gateways that the operator publishes to. A subscription names one of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::{KeyHash, SubscriptionId};
+use tokio::sync::Notify;
+
+use crate::publish::{Board, SharedBoard, Synced, id_of};
+use crate::validate::{FieldError, Invalid};
+
+/// A group's name has as many characters as leave room for the names of its objects.
+const MAX_NAME: usize = 32;
+
+/// The name of a group and where its clients connect, as in `default=wss://datastream.example.com/stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSetting {
+    /// A DNS label of at most 32 characters.
+    pub name: String,
+    /// `ws://` or `wss://`, without a query.
+    pub endpoint: String,
+}
+
+/// Why a text is not the setting of a group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a group is NAME=URL, with lower-case letters, digits and - in the name ({MAX_NAME} at most) and ws://HOST/stream or wss://HOST/stream without a query as URL, not {0:?}"
+)]
+pub struct MalformedGroup(String);
+
+impl FromStr for GroupSetting {
+    type Err = MalformedGroup;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || MalformedGroup(text.to_owned());
+        let (name, endpoint) = text.trim().split_once('=').ok_or_else(malformed)?;
+        let is_label = !name.is_empty()
+            && name.len() <= MAX_NAME
+            && !name.starts_with('-')
+            && !name.ends_with('-')
+            && name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        let host = ["ws://", "wss://"]
+            .iter()
+            .find_map(|scheme| endpoint.strip_prefix(scheme));
+        let is_url = host.is_some_and(|h| !h.is_empty() && !h.starts_with('/'))
+            && !endpoint.contains(['?', '#', ' ']);
+        if !is_label || !is_url {
+            return Err(malformed());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            endpoint: endpoint.to_owned(),
+        })
+    }
+}
+
+/// One group: what is published to it, and what its gateways say.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// Where its clients connect, without a key.
+    pub endpoint: String,
+    pub board: SharedBoard,
+    /// Wakes its publisher.
+    pub publish: Arc<Notify>,
+}
+
+/// All groups, by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups(Arc<BTreeMap<String, Group>>);
+
+impl Groups {
+    /// Groups of which nothing is known yet; a mass shrink of one is held back for `hold`.
+    pub(crate) fn new(settings: &[GroupSetting], hold: Duration) -> Self {
+        let group = |setting: &GroupSetting| {
+            let group = Group {
+                endpoint: setting.endpoint.clone(),
+                board: SharedBoard::new(Board::new(hold)),
+                publish: Arc::default(),
+            };
+            (setting.name.clone(), group)
+        };
+        Self(Arc::new(settings.iter().map(group).collect()))
+    }
+
+    /// The group that a subscription names.
+    ///
+    /// # Errors
+    /// There is no such group.
+    pub(crate) fn of(&self, subscription: &DatastreamSubscription) -> Result<&Group, Invalid> {
+        let name = &subscription.spec.gateway_group;
+        self.0.get(name).ok_or_else(|| {
+            Invalid(vec![FieldError {
+                path: "spec.gatewayGroup".to_owned(),
+                reason: format!("there is no group {name}: name one of {self}"),
+            }])
+        })
+    }
+
+    /// The generation of a subscription that gateways of some group are told to serve.
+    pub(crate) fn published_generation(&self, id: &SubscriptionId) -> Option<i64> {
+        self.iter()
+            .find_map(|(_, group)| group.board.lock().published_generation(id))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Group)> {
+        self.0.iter()
+    }
+
+    /// A subscription as it is now: in its group, and no longer in the others. If it names none that exists, it keeps what
+    /// route it has, like one that became invalid in any other way.
+    pub(crate) fn set_subscription(&self, subscription: &DatastreamSubscription) {
+        let exists = self.of(subscription).is_ok();
+        for (name, group) in self.iter() {
+            let mut board = group.board.lock();
+            if *name == subscription.spec.gateway_group {
+                board.set_subscription(subscription);
+            } else if exists {
+                board.remove_subscription(&id_of(subscription));
+            } else {
+                board.set_invalid(subscription);
+            }
+        }
+    }
+
+    /// A subscription is gone.
+    pub(crate) fn remove_subscription(&self, id: &SubscriptionId) {
+        for (_, group) in self.iter() {
+            group.board.lock().remove_subscription(id);
+        }
+    }
+
+    /// The key in a subscription's Secret, as [`Board::set_key`] takes it.
+    pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&(String, KeyHash)>) {
+        for (_, group) in self.iter() {
+            group.board.lock().set_key(id, key.cloned());
+        }
+    }
+
+    /// What all groups share has been listed completely.
+    pub(crate) fn synced(&self, kind: Synced) {
+        for (_, group) in self.iter() {
+            group.synced(kind);
+        }
+    }
+
+    /// Whether everything has been listed once, for every group.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.iter()
+            .all(|(_, group)| group.board.lock().is_complete())
+    }
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.keys().map(String::as_str).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl Group {
+    /// One kind of objects has been listed completely.
+    pub(crate) fn synced(&self, kind: Synced) {
+        if self.board.lock().synced(kind) {
+            self.publish.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn subscription(group: &str) -> DatastreamSubscription {
+        serde_json::from_value(json!({
+            "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+            "metadata": {"namespace": "team", "name": "leds", "uid": "u1", "generation": 1},
+            "spec": {"eventTypes": ["location"], "gatewayGroup": group},
+        }))
+        .unwrap()
+    }
+
+    fn desired(groups: &Groups) -> Vec<(&str, usize)> {
+        let desired = |(name, group): (&'static str, &Group)| (name, group.board.lock().totals().0);
+        let named = ["default", "eu"].map(|n| (n, &groups.0[n]));
+        named.into_iter().map(desired).collect()
+    }
+
+    #[test]
+    fn settings_are_read_and_refused_with_what_is_meant() {
+        let setting: GroupSetting = "eu=wss://eu.example.com/stream".parse().unwrap();
+        assert_eq!(setting.name, "eu");
+        assert_eq!(setting.endpoint, "wss://eu.example.com/stream");
+        for bad in [
+            "eu",
+            "=wss://h/stream",
+            "EU=wss://h/stream",
+            "-eu=wss://h/stream",
+            "eu=https://h/stream",
+            "eu=wss:///stream",
+            "eu=wss://h/stream?x=1",
+        ] {
+            let error = bad.parse::<GroupSetting>().unwrap_err().to_string();
+            assert!(error.contains("NAME=URL") && error.contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_routed_by_the_group_that_it_names() {
+        let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
+        let groups = Groups::new(&settings, Duration::ZERO);
+        let key = ("u1".to_owned(), KeyHash::of("k"));
+        groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
+        groups.set_subscription(&subscription("eu"));
+        assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
+        assert_eq!(
+            groups.of(&subscription("eu")).unwrap().endpoint,
+            "ws://b/stream"
+        );
+        groups.set_subscription(&subscription("default"));
+        assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
+        // One that does not exist: the stream that there is goes on.
+        groups.set_subscription(&subscription("us"));
+        assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
+        let error = groups.of(&subscription("us")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "spec.gatewayGroup: there is no group us: name one of default, eu"
+        );
+        groups.remove_subscription(&SubscriptionId::new("team", "leds"));
+        assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
+    }
+}

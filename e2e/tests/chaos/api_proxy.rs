@@ -50,10 +50,14 @@ pub(crate) struct Proxy {
 type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 impl Proxy {
-    /// Listens, and writes a copy of `kubeconfig` that leads here to `path`.
-    pub(crate) async fn start(kubeconfig: &Path, path: PathBuf) -> anyhow::Result<Self> {
+    /// Listens on `listen`, and writes a copy of `kubeconfig` that leads here to `path`.
+    pub(crate) async fn start(
+        kubeconfig: &Path,
+        path: PathBuf,
+        listen: &str,
+    ) -> anyhow::Result<Self> {
         let upstream = upstream(kubeconfig).await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(listen).await?;
         redirect(kubeconfig, &path, listener.local_addr()?)?;
         let mode = watch::Sender::new(Mode::Clear);
         tokio::spawn(serve(listener, upstream, mode.subscribe()));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use datastream_e2e::{Launch, own_program};
 
+use crate::network::{Network, Node, Side};
 use crate::process::Process;
 
 /// The broker, and where it is: at the same place after every restart, as a cluster's services are.
@@ -20,12 +21,11 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker with these topics (`NAME:PARTITIONS`) on `ip`. `within` is a command to run it under.
+    /// Starts a broker with these topics (`NAME:PARTITIONS`) on a node. Its fault switches are at the node's other address.
     pub(crate) fn start(
         dir: &Path,
-        ip: &str,
+        (network, node): (Network, Node),
         topics: &[&str],
-        within: &[&str],
     ) -> anyhow::Result<Self> {
         let program = own_program("datastream-broker")?;
         let launch = |fluvio: &str, unit: &str, control: &str| {
@@ -35,11 +35,15 @@ impl Broker {
                 format!("--control={control}"),
                 format!("--journal={}", dir.join("journal").display()),
             ];
+            if network.is_own() {
+                args.push(format!("--advertise={}", network.ip(node, Side::Main)));
+            }
             args.extend(topics.iter().map(|topic| format!("--topic={topic}")));
-            Launch::new(&program, args).within(within)
+            Launch::new(&program, args).within(network.within(node))
         };
-        let any = format!("{ip}:0");
-        let mut first = Process::new("broker-first", launch(&any, &any, &any), dir);
+        let any = network.any_port(node, Side::Main);
+        let switches = network.any_port(node, Side::Other);
+        let mut first = Process::new("broker-first", launch(&any, &any, &switches), dir);
         let bound = first.start()?;
         let at = |listener| bound.address(listener).map(str::to_owned);
         let (address, unit, control) = (at("fluvio")?, at("unit")?, at("control")?);

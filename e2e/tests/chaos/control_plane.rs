@@ -18,8 +18,9 @@ use crate::broker::Broker;
 use crate::checker::{History, Interest};
 use crate::client::{Client, Heard, Refusal};
 use crate::door::Excuse;
-use crate::gateways::{self, Gateway, GatewayFault};
+use crate::gateways::{Gateway, GatewayFault};
 use crate::nemesis::{Step, merge, timeline};
+use crate::network::{CLIENTS, Network, Side};
 use crate::process::Process;
 use crate::recorder::{Fleet, Recorder};
 use crate::report::Report;
@@ -34,6 +35,9 @@ const NAMESPACE: &str = "datastream-system";
 const TOPIC: &str = "device-events";
 const OPERATORS: usize = 2;
 const GATEWAYS: usize = 2;
+const BROKER: u8 = 1;
+/// The node of the first gateway; the others follow.
+const FIRST_GATEWAY: u8 = 2;
 const BATCH: u64 = 6;
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -143,7 +147,13 @@ impl World {
     async fn start(dir: &Path) -> anyhow::Result<Self> {
         // May be there from another test of this process.
         let _ = datastream_service::process::install_tls_provider();
-        let broker = Broker::start(dir, "127.0.0.1", &[&format!("{TOPIC}:1")], &[])?;
+        let network = Network::get()?;
+        let broker_node = network.node(BROKER)?;
+        let broker = Broker::start(dir, (network, broker_node), &[&format!("{TOPIC}:1")])?;
+        let topic = FluvioTarget {
+            address: broker.address.clone(),
+            topic: TOPIC.to_owned(),
+        };
         let mut cluster = ControlPlane::start()?;
         cluster.install(NAMESPACE)?;
         // Deletes the Secrets of subscriptions that are deleted.
@@ -173,19 +183,16 @@ impl World {
                 format!("--routes-namespace={NAMESPACE}"),
                 format!("--pod={name}"),
             ];
-            let args = gateways::args(&broker.address, TOPIC, &more);
-            let launch = Launch::new(own_program("datastream-gateway")?, args);
-            let launch = launch.env("KUBECONFIG", &proxy.kubeconfig);
-            let mut gateway = Gateway::of(&name, launch, dir)?;
+            let node = network.node(FIRST_GATEWAY + number as u8)?;
+            let env = [("KUBECONFIG", proxy.kubeconfig.clone())];
+            let more = (&more[..], &env[..]);
+            let mut gateway = Gateway::new(&name, (network, node), &topic, more, dir)?;
             gateway.start()?;
             gateways.push(gateway);
             proxies.push(proxy);
         }
         let fleet = Fleet {
-            topic: FluvioTarget {
-                address: broker.address.clone(),
-                topic: TOPIC.to_owned(),
-            },
+            topic,
             partitions: 1,
             doors: gateways.iter().map(|g| g.door.clone()).collect(),
             traffic: Arc::new(Traffic::default()),
@@ -269,7 +276,9 @@ async fn proxy(
     dir: &Path,
 ) -> anyhow::Result<Proxy> {
     let kubeconfig = cluster.service_account(NAMESPACE, account)?;
-    Proxy::start(&kubeconfig, dir.join(format!("{name}.kubeconfig"))).await
+    // At an address of its own, so that a gateway can be cut from it and not from clients.
+    let listen = Network::get()?.any_port(CLIENTS, Side::Other);
+    Proxy::start(&kubeconfig, dir.join(format!("{name}.kubeconfig")), &listen).await
 }
 
 fn churn(number: usize) -> String {

@@ -15,8 +15,9 @@ use crate::checker::{Eviction, History, Interest, Log};
 use crate::client::Client;
 use crate::collectors::{self, COLLECTORS, Collector, CollectorFault};
 use crate::door::Excuse;
-use crate::gateways::{self, Gateway, GatewayFault};
+use crate::gateways::{Gateway, GatewayFault};
 use crate::nemesis::{Step, merge, timeline};
+use crate::network::{CLIENTS, Cut, Network, Node, Side};
 use crate::process::Process;
 use crate::recorder::{Fleet, Recorder};
 use crate::report::Report;
@@ -50,7 +51,24 @@ enum Fault {
     Routes(usize, RoutesFault),
     /// This many clients at once.
     Storm(usize, usize),
+    /// A gateway and another node are cut from each other.
+    Cut(usize, Other, Cut),
+    /// A gateway is cut off from everything.
+    Link(usize),
+    /// The producers and the broker are cut from each other.
+    CutProducers(Cut),
 }
+
+/// What a gateway can be cut from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Other {
+    Broker,
+    Clients,
+}
+
+const BROKER: u8 = 1;
+/// The node of the first gateway; the others follow.
+const FIRST_GATEWAY: u8 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RoutesFault {
@@ -62,12 +80,8 @@ enum RoutesFault {
 }
 
 /// Decides everything before anything starts.
-fn schedule(
-    rng: &mut StdRng,
-    length: Duration,
-    own_broker: bool,
-    clocks: bool,
-) -> Vec<Step<Fault>> {
+fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec<Step<Fault>> {
+    let clocks = world.gateways.iter().all(Gateway::has_clock);
     let gateways = TOPICS.len() * GATEWAYS_PER_TOPIC;
     let mut lines = vec![];
     for gateway in 0..gateways {
@@ -109,7 +123,10 @@ fn schedule(
         let gateway = rng.random_range(0..gateways);
         (Fault::Storm(gateway, rng.random_range(10..STORM)), 0.0..0.1)
     }));
-    if own_broker {
+    if world.network.is_own() {
+        lines.extend(cuts(rng, length));
+    }
+    if world.broker.is_some() {
         lines.push(timeline(rng, length, 0.5..4.0, broker_fault));
         for (topic, partitions) in TOPICS.into_iter().enumerate() {
             lines.push(timeline(rng, length, 1.0..6.0, |rng| {
@@ -120,6 +137,34 @@ fn schedule(
         }
     }
     merge(lines)
+}
+
+/// Cuts end some time before the others: a connection that was silent for long takes long to notice that it is whole.
+fn cuts(rng: &mut StdRng, length: Duration) -> Vec<Vec<Step<Fault>>> {
+    let length = length.mul_f64(0.9);
+    let mut lines = vec![];
+    for gateway in 0..TOPICS.len() * GATEWAYS_PER_TOPIC {
+        lines.push(timeline(rng, length, 3.0..10.0, |rng| {
+            let other = if rng.random_bool(0.5) {
+                Other::Broker
+            } else {
+                Other::Clients
+            };
+            let fault = match rng.random_range(0..5) {
+                0 => Fault::Link(gateway),
+                _ => Fault::Cut(gateway, other, cut(rng)),
+            };
+            (fault, 0.2..5.0)
+        }));
+    }
+    lines.push(timeline(rng, length, 5.0..12.0, |rng| {
+        (Fault::CutProducers(cut(rng)), 0.2..3.0)
+    }));
+    lines
+}
+
+fn cut(rng: &mut StdRng) -> Cut {
+    [Cut::Both, Cut::To, Cut::From][rng.random_range(0..3)]
 }
 
 fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
@@ -153,6 +198,8 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
 
 /// Everything that runs.
 struct World {
+    network: Network,
+    broker_node: Node,
     broker: Option<Broker>,
     gateways: Vec<Gateway>,
     routes: Vec<Routes>,
@@ -164,6 +211,8 @@ struct World {
 
 impl World {
     async fn start(report: &Report, round: &Round) -> anyhow::Result<Self> {
+        let network = Network::get()?;
+        let broker_node = network.node(BROKER)?;
         let dir = report.dir();
         let names = TOPICS.map(|partitions| {
             let name = format!("chaos-{}-{}-{partitions}", std::process::id(), round.seed);
@@ -177,11 +226,13 @@ impl World {
         } else {
             let topics = names.each_ref().map(|(n, p)| format!("{n}:{p}"));
             let topics = topics.each_ref().map(String::as_str);
-            let broker = Broker::start(dir, "127.0.0.1", &topics, &[])?;
+            let broker = Broker::start(dir, (network, broker_node), &topics)?;
             let address = broker.address.clone();
             (Some(broker), address)
         };
         let mut world = Self {
+            network,
+            broker_node,
             broker,
             gateways: vec![],
             routes: vec![],
@@ -202,6 +253,10 @@ impl World {
             let all = recorded.chain(storm).chain(collected).collect();
             let routes = Routes::new(&folder, all)?;
             let mut doors = vec![];
+            let target = FluvioTarget {
+                address: address.clone(),
+                topic: name.clone(),
+            };
             for number in 0..GATEWAYS_PER_TOPIC {
                 let mut more = vec![
                     format!("--routes-dir={}", routes.dir().display()),
@@ -210,8 +265,10 @@ impl World {
                 if number == 1 {
                     more.push("--max-lag-mib=1".to_owned());
                 }
-                let args = gateways::args(&address, name, &more);
-                let mut gateway = Gateway::new(&format!("gateway-{topic}-{number}"), args, dir)?;
+                let name = format!("gateway-{topic}-{number}");
+                let node = network.node(FIRST_GATEWAY + world.gateways.len() as u8)?;
+                let more = (&more[..], &[][..]);
+                let mut gateway = Gateway::new(&name, (network, node), &target, more, dir)?;
                 gateway.start()?;
                 doors.push(gateway.door.clone());
                 world.gateways.push(gateway);
@@ -222,10 +279,7 @@ impl World {
             }
             world.routes.push(routes);
             world.fleets.push(Arc::new(Fleet {
-                topic: FluvioTarget {
-                    address: address.clone(),
-                    topic: name.clone(),
-                },
+                topic: target,
                 partitions: *partitions as usize,
                 doors,
                 traffic: Arc::new(Traffic::default()),
@@ -247,6 +301,21 @@ impl World {
                 self.evict(*topic, *partition, *kept)?;
             }
             Fault::Evict(..) => (),
+            Fault::Cut(gateway, other, cut) => {
+                let gateway = &self.gateways[*gateway];
+                gateway.door.disturb();
+                let other = match other {
+                    Other::Broker => self.broker_node,
+                    Other::Clients => CLIENTS,
+                };
+                self.cut(gateway.node, other, *cut, begins)?;
+            }
+            Fault::Link(gateway) => {
+                let gateway = &self.gateways[*gateway];
+                gateway.door.disturb();
+                self.network.link(gateway.node, !begins)?;
+            }
+            Fault::CutProducers(cut) => self.cut(CLIENTS, self.broker_node, *cut, begins)?,
             Fault::KillBroker | Fault::PauseBroker | Fault::Broker(..) => {
                 if let Some(broker) = &mut self.broker {
                     match &step.fault {
@@ -262,6 +331,12 @@ impl World {
         }
         self.crash()
             .map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
+    }
+
+    fn cut(&self, one: Node, other: Node, cut: Cut, begins: bool) -> anyhow::Result<()> {
+        let ways = cut.between((one, Side::Main), (other, Side::Main));
+        ways.into_iter()
+            .try_for_each(|way| self.network.cut(way, begins))
     }
 
     fn evict(&mut self, topic: usize, partition: usize, kept: u64) -> anyhow::Result<()> {
@@ -396,7 +471,7 @@ pub(crate) async fn run(round: Round) {
             .say("libfaketime is not installed: no clock is set (scripts/install.sh installs it)");
     }
     let length = round.faults();
-    let steps = schedule(&mut rng, length, world.broker.is_some(), clocks);
+    let steps = schedule(&mut rng, length, &world);
     let faults = steps.iter().filter(|s| s.begins).count();
     let mut clients = Clients::new();
     let mut guides = tokio::task::JoinSet::new();

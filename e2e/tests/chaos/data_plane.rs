@@ -336,7 +336,7 @@ impl World {
     fn cut(&self, one: Node, other: Node, cut: Cut, begins: bool) -> anyhow::Result<()> {
         let ways = cut.between((one, Side::Main), (other, Side::Main));
         ways.into_iter()
-            .try_for_each(|way| self.network.cut(way, begins))
+            .try_for_each(|way| self.network.cut((0, way), begins))
     }
 
     fn evict(&mut self, topic: usize, partition: usize, kept: u64) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ mod checker;
 mod client;
 mod clock;
 mod collectors;
+mod contest;
 mod control_plane;
 mod data_plane;
 mod door;

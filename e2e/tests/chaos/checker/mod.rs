@@ -5,6 +5,7 @@
 //! grow along a stream, and each says truly what a stream that goes on from it has behind it. What is missing is what the
 //! broker had dropped by then, and the client was told, or had said that it need not be.
 
+mod claims;
 mod cursor;
 mod history;
 mod seq;
@@ -14,6 +15,7 @@ mod stream;
 mod tests;
 mod violation;
 
+pub(crate) use claims::{Served, Trouble, Troubled, check_claims};
 pub(crate) use history::{
     Contract, Eviction, History, Interest, Log, Outcome, Received, Record, Session, Start,
 };

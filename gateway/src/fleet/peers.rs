@@ -72,6 +72,12 @@ impl Peers {
         }
     }
 
+    /// Knows of one more.
+    #[cfg(test)]
+    pub(super) fn know(&self, lease: Lease) {
+        self.take(Change::Set(lease));
+    }
+
     /// The process that claims name like this, if it is known.
     pub(super) fn by_holder(&self, holder: &str) -> Option<Peer> {
         self.lock().values().find(|p| p.holder == holder).cloned()

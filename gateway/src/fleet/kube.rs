@@ -50,6 +50,8 @@ pub(crate) enum Taken {
     },
     /// Too many claim it at once.
     Contended,
+    /// It cannot be claimed, and who else may have it is not known yet.
+    Unknown,
 }
 
 /// The claims of one gateway, and what it knows of the others.
@@ -348,6 +350,9 @@ impl KubeFleet {
     /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
     /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
     async fn ask_all(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        if !self.peers.are_complete() {
+            return Err(Taken::Unknown);
+        }
         let others = self
             .peers
             .all()

@@ -29,8 +29,10 @@ pub(crate) enum Trouble {
     Unreachable,
     /// Its clients cannot answer it, or what it has sent comes late.
     Deaf,
-    /// It cannot read or write claims, or not all of them.
+    /// It cannot read or write claims, or not all of them, nor hear of other gateways.
     NoApi,
+    /// It has ended. Whoever cannot hear of other gateways does not know of the next one in its place.
+    Ended,
 }
 
 /// A time in which a gateway was in trouble.
@@ -94,8 +96,30 @@ pub(crate) fn check_claims(served: &[Served], troubled: &[Troubled]) -> Result<u
     Ok(explained)
 }
 
+/// Two times without the API server so close to each other are one: what was missed was not made up for in between.
+const CATCHES_UP: Duration = Duration::from_secs(3);
+
+/// Since when a gateway that took a stream had heard nothing of others, if it had not.
+fn blind_since(other: &Served, troubled: &[Troubled]) -> Option<Instant> {
+    let none = |t: &&Troubled| t.gateway == other.gateway && t.trouble == Trouble::NoApi;
+    let outages = || troubled.iter().filter(none);
+    let now = outages().filter(|t| t.meets(other.asked, other.opened));
+    let mut since = now.map(|t| t.from).min()?;
+    let joins = |t: &&Troubled, since: Instant| {
+        t.from < since && t.until.is_some_and(|until| until + CATCHES_UP >= since)
+    };
+    while let Some(before) = outages().find(|t| joins(t, since)) {
+        since = before.from;
+    }
+    Some(since)
+}
+
 fn may_begin(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
+    let blind_since = blind_since(other, troubled);
     troubled.iter().any(|t| match t.trouble {
+        Trouble::Ended if t.gateway == one.gateway => {
+            blind_since.is_some_and(|since| t.until.is_some_and(|until| until >= since))
+        }
         Trouble::Unreachable if t.gateway == one.gateway => t.meets(other.asked, other.opened),
         // What it asks the others does not arrive.
         Trouble::Unreachable if t.gateway == other.gateway => t.meets(other.asked, other.opened),
@@ -212,6 +236,16 @@ mod tests {
         };
         assert!(explains(0, Trouble::Unreachable, 14.0, 16.0));
         assert!(explains(0, Trouble::Deaf, 12.0, 13.0));
+        assert!(!explains(0, Trouble::Ended, 6.0, 7.0));
+        for (blind, found) in [
+            ((6.5, 15.0), true),
+            ((8.0, 15.0), false),
+            ((6.5, 11.0), false),
+        ] {
+            let ended = clock.troubled(0, Trouble::Ended, 6.0, 7.0);
+            let blind = clock.troubled(1, Trouble::NoApi, blind.0, blind.1);
+            assert_eq!(check_claims(&both, &[ended, blind]).is_ok(), found);
+        }
         assert!(!explains(0, Trouble::Unreachable, 12.0, 13.0));
         assert!(!explains(0, Trouble::NoApi, 14.0, 16.0));
         assert!(!explains(1, Trouble::Deaf, 12.0, 16.0));

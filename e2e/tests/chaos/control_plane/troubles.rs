@@ -45,12 +45,17 @@ impl Troubles {
 }
 
 fn meaning(fault: &Fault) -> Vec<(usize, Trouble)> {
-    use Trouble::{Deaf, NoApi, Unreachable};
+    use Trouble::{Deaf, Ended, NoApi, Unreachable};
     match *fault {
         Fault::Api(program, _) if program >= OPERATORS => vec![(program - OPERATORS, NoApi)],
         Fault::RestartApiServer => (0..GATEWAYS).map(|gateway| (gateway, NoApi)).collect(),
         // The others may take its Lease for expired, or it theirs.
         Fault::Gateway(gateway, GatewayFault::Clock(_)) => vec![(gateway, NoApi)],
+        Fault::Gateway(gateway, GatewayFault::Kill | GatewayFault::Terminate) => {
+            [Unreachable, Deaf, NoApi, Ended]
+                .map(|trouble| (gateway, trouble))
+                .into()
+        }
         Fault::Gateway(gateway, _) | Fault::Link(gateway) => [Unreachable, Deaf, NoApi]
             .map(|trouble| (gateway, trouble))
             .into(),

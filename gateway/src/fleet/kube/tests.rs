@@ -110,6 +110,20 @@ async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
 }
 
 #[tokio::test]
+async fn without_the_api_server_nothing_is_taken_before_the_others_are_known() {
+    let (fleet, mut api) = fleet();
+    fleet.renewed.send_replace(Some(Instant::now()));
+    let failing = tokio::spawn(async move {
+        while let Some((_, respond)) = api.next_request().await {
+            respond.send_error(std::io::Error::other("away"));
+        }
+    });
+    let taken = fleet.claim(&id(), "1").await.err();
+    assert_eq!(taken, Some(Taken::Unknown));
+    failing.abort();
+}
+
+#[tokio::test]
 async fn a_claim_that_another_gateway_may_have_taken_over_is_not_taken_up_again() {
     let (fleet, _api) = fleet();
     fleet.renewed.send_replace(Some(Instant::now()));

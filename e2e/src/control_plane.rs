@@ -8,10 +8,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::helm::Helm;
 use crate::pki;
 use crate::process::{Launch, Server};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// What operator and gateways need of the chart to run as processes.
+const WHAT_PROGRAMS_NEED: [&str; 6] = [
+    "--set=fluvio.address=localhost:9003",
+    "--show-only=templates/crds.yaml",
+    "--show-only=templates/operator/serviceaccount.yaml",
+    "--show-only=templates/operator/rbac.yaml",
+    "--show-only=templates/gateway/serviceaccount.yaml",
+    "--show-only=templates/gateway/rbac.yaml",
+];
 
 /// A running control plane, or the way to one that runs already.
 pub struct ControlPlane {
@@ -32,7 +42,7 @@ struct Own {
     etcd: Server,
 }
 
-/// What kubectl said.
+/// What kubectl or Helm said.
 #[derive(Debug)]
 pub struct Output {
     /// Whether it ended with 0.
@@ -49,7 +59,7 @@ impl ControlPlane {
     /// # Errors
     /// A program that cannot be built, started or does not become ready in time; the message has the end of its log.
     pub fn start() -> anyhow::Result<Self> {
-        let programs = programs()?;
+        let programs = programs("control-plane")?;
         let kubectl = programs.join("kubectl");
         let temporary = tempfile::tempdir()?;
         let dir = temporary.path().to_owned();
@@ -157,7 +167,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Makes the namespace of the gateways, and gives the programs their definitions and the rights that they ship with.
+    /// Makes the namespace of the gateways, and gives the programs the definition, the accounts and the rights that the chart has
+    /// for them.
     ///
     /// # Errors
     /// The API server refuses something.
@@ -168,15 +179,12 @@ impl ControlPlane {
             Ok(())
         };
         run(&["create", "namespace", namespace])?;
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        for file in [
-            "crds/generated/datastreamsubscriptions.yaml",
-            "gateway/rbac.yaml",
-            "operator/rbac.yaml",
-        ] {
-            let file = format!("{root}/{file}");
-            run(&["apply", "--server-side", "-f", &file])?;
-        }
+        let rendered = Helm::new(None)?.template(namespace, &WHAT_PROGRAMS_NEED)?;
+        anyhow::ensure!(rendered.success, "helm: {}", rendered.stderr);
+        let file = self.dir.path().join("chart.yaml");
+        std::fs::write(&file, rendered.stdout)?;
+        let file = file.display().to_string();
+        run(&["apply", "--server-side", "-f", &file])?;
         let crd = "crd/datastreamsubscriptions.datastream.dev";
         run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
     }
@@ -234,19 +242,31 @@ impl ControlPlane {
             .args(args)
             .output()
             .with_context(|| format!("cannot run {}", self.kubectl.display()))?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output {
-            success: output.status.success(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        })
+        Ok(Output::of(&output))
+    }
+
+    /// The kubeconfig of the cluster's administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 }
 
-/// The folder of etcd, kube-apiserver and kubectl.
-fn programs() -> anyhow::Result<PathBuf> {
+impl Output {
+    pub(crate) fn of(output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            success: output.status.success(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+/// The folder of a set of programs that `build.sh` knows.
+pub(crate) fn programs(set: &str) -> anyhow::Result<PathBuf> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/build.sh");
     let output = Command::new(script)
+        .arg(set)
         .stderr(std::process::Stdio::inherit())
         .output()
         .context(script)?;

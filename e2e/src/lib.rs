@@ -2,10 +2,12 @@
 //! `e2e/cluster/build.sh`; or the cluster that `KUBECONFIG` names. And the project's programs as processes.
 
 mod control_plane;
+mod helm;
 mod pki;
 mod process;
 mod program;
 
 pub use control_plane::{ControlPlane, Output};
+pub use helm::{CHART, Helm};
 pub use process::{Launch, Server, own_program};
 pub use program::{Program, get};

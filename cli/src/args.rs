@@ -7,6 +7,7 @@ use crate::check::CheckArgs;
 use crate::collect::CollectArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
+use crate::publish::PublishArgs;
 use crate::simulate::SimulateArgs;
 use crate::tail::TailArgs;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Dev(DevArgs),
     /// Produce the events of a plausible fleet of devices into a Fluvio topic.
     Simulate(SimulateArgs),
+    /// Send the events of files or of standard input to a Fluvio topic as they come.
+    Publish(PublishArgs),
     /// Follow one or more streams and print their events.
     Tail(TailArgs),
     /// Ask once whether a gateway serves, and whether a stream key is good: one line, and the exit code.
@@ -47,7 +50,7 @@ impl Command {
     pub const fn default_log_filter(&self) -> &'static str {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
-            Self::Simulate(_) => "info,fluvio=off",
+            Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
             Self::Tail(_) | Self::Check(_) => "warn",
             Self::Collect(_) => "info,tokio_postgres=warn",
         }

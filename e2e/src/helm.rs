@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::control_plane::{Output, programs};
+use crate::built;
+use crate::control_plane::Output;
 
 /// The chart.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/datastream");
@@ -28,7 +29,7 @@ impl Helm {
     /// It cannot be built.
     pub fn new(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
         Ok(Self {
-            program: programs("helm")?.join("helm"),
+            program: built("helm")?.join("helm"),
             home: tempfile::tempdir()?,
             kubeconfig: kubeconfig.map(Path::to_owned),
         })

@@ -32,6 +32,7 @@ bench: ## Measure speed and memory against fixed bars, in a release build
 	cargo build --locked --release -p datastream-gateway --bins
 	cargo bench --locked -p datastream-gateway --bench routing
 	cargo bench --locked -p datastream-e2e --bench fanout
+	cargo bench --locked -p datastream-e2e --bench crowd
 
 lint: install ## Check the format, the lints, and what the project depends on
 	cargo fmt --all --check

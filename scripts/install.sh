@@ -19,6 +19,7 @@ need chromedriver chromium-driver
 # The server's programs are not in PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 need faketime faketime # sets the clocks of processes
+need ip iproute2 # makes networks that tests can cut
 if [ ${#packages[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
   echo "install.sh: installing ${packages[*]}" >&2

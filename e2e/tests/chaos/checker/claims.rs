@@ -62,7 +62,10 @@ pub(crate) struct Overlap {
 }
 
 /// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
-pub(crate) fn check_claims(served: &[Served], troubled: &[Troubled]) -> Result<usize, Overlap> {
+pub(crate) fn check_claims(
+    served: &[Served],
+    troubled: &[Troubled],
+) -> Result<usize, Box<Overlap>> {
     let mut sorted: Vec<_> = served.iter().collect();
     sorted.sort_by_key(|s| s.opened);
     let mut explained = 0;
@@ -78,11 +81,13 @@ pub(crate) fn check_claims(served: &[Served], troubled: &[Troubled]) -> Result<u
                 let all = troubled.iter().filter(|t| gateways.contains(&t.gateway));
                 all.filter(meets).cloned().collect()
             };
-            let fail = |why| Overlap {
-                one: (*one).clone(),
-                other: (*other).clone(),
-                around: around(),
-                why,
+            let fail = |why| {
+                Box::new(Overlap {
+                    one: (*one).clone(),
+                    other: (*other).clone(),
+                    around: around(),
+                    why,
+                })
             };
             if !may_begin(one, other, troubled) {
                 return Err(fail("the gateway of the first could be asked"));

@@ -8,8 +8,10 @@ export DATASTREAM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/datastream
 key := $(shell cat Cargo.lock rust-toolchain.toml | sha256sum | cut -c1-12)
 export CARGO_TARGET_DIR ?= $(DATASTREAM_CACHE)/target-$(key)
 export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
+# Where the sources of dependencies are differs from machine to machine; what is released does not.
+release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test soak bench lint fmt build install clean
+.PHONY: help demo test e2e soak bench bench-control lint fmt build images install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -22,6 +24,9 @@ test: install ## Run every test, from units to a real Kubernetes control plane
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
+e2e: images ## Run the chart and the images on a cluster with pods: a single node of its own, or that of KUBECONFIG
+	@e2e/cluster/run.sh
+
 soak: install ## Make faults for CHAOS_SECONDS (default 3600) from CHAOS_SEED (default random), round after round
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
 	cargo build --locked --workspace --bins
@@ -29,10 +34,15 @@ soak: install ## Make faults for CHAOS_SECONDS (default 3600) from CHAOS_SEED (d
 		cargo test --locked -p datastream-e2e --test chaos -- --nocapture
 
 bench: ## Measure speed and memory against fixed bars, in a release build
-	cargo build --locked --release -p datastream-gateway --bins
-	cargo bench --locked -p datastream-gateway --bench routing
-	cargo bench --locked -p datastream-e2e --bench fanout
-	cargo bench --locked -p datastream-e2e --bench crowd
+	$(release) cargo build --locked --release --workspace --bins
+	$(release) cargo bench --locked --workspace --bench routing
+	$(release) cargo bench --locked --workspace --bench fanout
+	$(release) cargo bench --locked --workspace --bench crowd
+
+bench-control: install ## Measure the control plane, up to 10,000 subscriptions, against fixed bars, in a release build
+	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
+	$(release) cargo build --locked --release --workspace --bins
+	$(release) cargo bench --locked --workspace --bench control
 
 lint: install ## Check the format, the lints, and what the project depends on
 	cargo fmt --all --check
@@ -43,7 +53,10 @@ fmt: ## Format the code
 	cargo fmt --all
 
 build: ## Build the programs for release
-	cargo build --locked --release --workspace --bins
+	$(release) cargo build --locked --release --workspace --bins
+
+images: install build ## Build the images as OCI archives, without a Docker engine
+	images/build.sh
 
 install: ## Install what the tests need and the machine lacks
 	@scripts/install.sh

@@ -19,7 +19,15 @@ need chromedriver chromium-driver
 # The server's programs are not in PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 need faketime faketime # sets the clocks of processes
-need ip iproute2 # makes networks that tests can cut
+need buildah buildah # images without a Docker engine
+# A node that runs pods, and what its pods are made of.
+need containerd containerd
+need runc runc
+need ip iproute2 # also makes the networks that tests cut
+need nft nftables
+need catatonit catatonit
+need nginx nginx-light
+[ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
 if [ ${#packages[@]} -gt 0 ]; then
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
   echo "install.sh: installing ${packages[*]}" >&2

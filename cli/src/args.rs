@@ -1,10 +1,13 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
+use crate::check::CheckArgs;
 use crate::collect::CollectArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
+use crate::publish::PublishArgs;
 use crate::simulate::SimulateArgs;
 use crate::tail::TailArgs;
 
@@ -31,8 +34,12 @@ pub enum Command {
     Dev(DevArgs),
     /// Produce the events of a plausible fleet of devices into a Fluvio topic.
     Simulate(SimulateArgs),
+    /// Send the events of files or of standard input to a Fluvio topic as they come.
+    Publish(PublishArgs),
     /// Follow one or more streams and print their events.
     Tail(TailArgs),
+    /// Ask once whether a gateway serves, and whether a stream key is good: one line, and the exit code.
+    Check(CheckArgs),
     /// Store the events of many streams, each exactly once: as JSON lines, in SQLite or in PostgreSQL.
     Collect(CollectArgs),
 }
@@ -43,8 +50,8 @@ impl Command {
     pub const fn default_log_filter(&self) -> &'static str {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
-            Self::Simulate(_) => "info,fluvio=off",
-            Self::Tail(_) => "warn",
+            Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
+            Self::Tail(_) | Self::Check(_) => "warn",
             Self::Collect(_) => "info,tokio_postgres=warn",
         }
     }
@@ -59,4 +66,9 @@ pub struct FluvioTarget {
     /// The topic that carries the device events.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
+}
+
+#[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
+pub(crate) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
 }

@@ -1,13 +1,17 @@
 //! The `datastream` command: `dev` runs everything in one process, `simulate` plays a fleet of devices,
-//! `tail` follows streams on a terminal, `collect` stores them.
+//! `publish` sends events that you have, `tail` follows streams on a terminal, `collect` stores them, `check` asks whether
+//! there is one.
 
 mod args;
 mod backoff;
+pub mod check;
 mod client;
 pub mod collect;
 pub mod dev;
+mod event_line;
 pub mod logging;
 pub mod producer;
+pub mod publish;
 pub mod simulate;
 pub mod tail;
 mod yaml;
@@ -26,6 +30,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     match cli.command {
         Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
+        Command::Publish(args) => publish::run(args, stop).await,
+        Command::Check(args) => check::run(args, stop).await,
         Command::Tail(args) => tail::run(args, stop).await,
         Command::Collect(args) => collect::run(args, stop).await,
         Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),

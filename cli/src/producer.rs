@@ -70,6 +70,20 @@ impl Producer {
         Ok(())
     }
 
+    /// Sends twice if need be: a connection that died while nothing was sent shows only now. What the first attempt
+    /// left unconfirmed may then be stored twice, which is what 'at least once' means.
+    pub async fn send_twice(&mut self, records: &[Record]) -> Result<(), SendError> {
+        let Err(first) = self.send(records).await else {
+            return Ok(());
+        };
+        tracing::debug!(error = %first, "trying once more");
+        let again = self.send(&records[first.confirmed..]).await;
+        again.map_err(|second| SendError {
+            confirmed: first.confirmed + second.confirmed,
+            reason: second.reason,
+        })
+    }
+
     async fn send_chunk(&mut self, records: &[Record]) -> Result<(), String> {
         let FluvioTarget { address, topic } = &self.target;
         let open = match self.open.take() {

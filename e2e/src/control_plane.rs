@@ -8,10 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::pki;
+use crate::helm::Helm;
 use crate::process::{Launch, Server};
+use crate::servers::{self, Site};
+use crate::{built, pki};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// What operator and gateways need of the chart to run as processes.
+const WHAT_PROGRAMS_NEED: [&str; 6] = [
+    "--set=fluvio.address=localhost:9003",
+    "--show-only=templates/crds.yaml",
+    "--show-only=templates/operator/serviceaccount.yaml",
+    "--show-only=templates/operator/rbac.yaml",
+    "--show-only=templates/gateway/serviceaccount.yaml",
+    "--show-only=templates/gateway/rbac.yaml",
+];
 
 /// A running control plane, or the way to one that runs already.
 pub struct ControlPlane {
@@ -25,6 +36,7 @@ pub struct ControlPlane {
 /// The servers of a control plane of the test's own, in the order in which they are ended.
 struct Own {
     programs: PathBuf,
+    site: Site,
     port: u16,
     etcd_port: u16,
     controllers: Option<Server>,
@@ -32,7 +44,7 @@ struct Own {
     etcd: Server,
 }
 
-/// What kubectl said.
+/// What kubectl or Helm said.
 #[derive(Debug)]
 pub struct Output {
     /// Whether it ended with 0.
@@ -49,29 +61,35 @@ impl ControlPlane {
     /// # Errors
     /// A program that cannot be built, started or does not become ready in time; the message has the end of its log.
     pub fn start() -> anyhow::Result<Self> {
-        let programs = programs()?;
+        match std::env::var_os("KUBECONFIG") {
+            Some(kubeconfig) => Ok(Self {
+                kubectl: built("control-plane")?.join("kubectl"),
+                kubeconfig: kubeconfig.into(),
+                own: None,
+                dir: tempfile::tempdir()?,
+            }),
+            None => Self::start_own(Site::Alone),
+        }
+    }
+
+    /// Starts a control plane of the test's own.
+    pub(crate) fn start_own(site: Site) -> anyhow::Result<Self> {
+        let programs = built("control-plane")?;
         let kubectl = programs.join("kubectl");
         let temporary = tempfile::tempdir()?;
         let dir = temporary.path().to_owned();
-        if let Some(kubeconfig) = std::env::var_os("KUBECONFIG") {
-            return Ok(Self {
-                kubectl,
-                kubeconfig: kubeconfig.into(),
-                own: None,
-                dir: temporary,
-            });
-        }
-        pki::create(&dir)?;
+        pki::create(&dir, site.address())?;
         let [client, peer, api] = free_ports()?;
-        let etcd = Launch::new(programs.join("etcd"), etcd_args(&dir, client, peer))
+        let etcd = Launch::new(programs.join("etcd"), servers::etcd(&dir, client, peer))
             .start(&dir.join("etcd.log"))?;
         let kubeconfig = dir.join("admin.kubeconfig");
-        std::fs::write(&kubeconfig, admin_kubeconfig(&dir, api))?;
+        std::fs::write(&kubeconfig, servers::admin(&dir, &site, api))?;
         let mut this = Self {
             kubectl,
             kubeconfig,
             own: Some(Own {
                 programs,
+                site,
                 port: api,
                 etcd_port: client,
                 controllers: None,
@@ -97,9 +115,15 @@ impl ControlPlane {
         let dir = self.dir.path().to_owned();
         let own = self.own.as_mut().context("the cluster is not ours")?;
         let program = own.programs.join("kube-apiserver");
-        let args = apiserver_args(&dir, own.etcd_port, own.port);
+        let args = servers::apiserver(&dir, &own.site, own.etcd_port, own.port);
         own.apiserver = Some(Launch::new(program, args).start(&dir.join("apiserver.log"))?);
         self.wait_until_ready(&dir)
+    }
+
+    /// Whether the API server of the test's own has ended.
+    pub(crate) fn api_server_has_ended(&mut self) -> bool {
+        let own = self.own.as_mut().and_then(|own| own.apiserver.as_mut());
+        own.is_some_and(Server::has_ended)
     }
 
     /// Kills the API server and waits until its port is free.
@@ -110,7 +134,7 @@ impl ControlPlane {
         let own = self.own.as_mut().context("the cluster is not ours")?;
         own.apiserver = None;
         let deadline = Instant::now() + READY_WITHIN;
-        while TcpListener::bind(("127.0.0.1", own.port)).is_err() {
+        while TcpListener::bind((own.site.address(), own.port)).is_err() {
             anyhow::ensure!(Instant::now() < deadline, "port {} stays taken", own.port);
         }
         Ok(())
@@ -121,19 +145,32 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be started.
     pub fn start_garbage_collector(&mut self) -> anyhow::Result<()> {
+        let only = ["--controllers=garbage-collector-controller".to_owned()];
+        self.start_controllers(only)
+    }
+
+    /// Starts kube-controller-manager with more arguments; a cluster that is not ours has one.
+    pub(crate) fn start_controllers(
+        &mut self,
+        more: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<()> {
         if let Some(own) = &mut self.own {
-            let args = [
-                format!("--kubeconfig={}", self.kubeconfig.display()),
-                "--controllers=garbage-collector-controller".to_owned(),
-                "--leader-elect=false".to_owned(),
-                "--bind-address=127.0.0.1".to_owned(),
-                "--secure-port=0".to_owned(),
-            ];
+            let args = servers::client(&self.kubeconfig).into_iter().chain(more);
             let log = self.dir.path().join("controllers.log");
             let program = own.programs.join("kube-controller-manager");
             own.controllers = Some(Launch::new(program, args).start(&log)?);
         }
         Ok(())
+    }
+
+    /// The folder with keys, kubeconfig and logs.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     fn wait_until_ready(&mut self, dir: &Path) -> anyhow::Result<()> {
@@ -157,7 +194,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Makes the namespace of the gateways, and gives the programs their definitions and the rights that they ship with.
+    /// Makes the namespace of the gateways, and gives the programs the definition, the accounts and the rights that the chart has
+    /// for them.
     ///
     /// # Errors
     /// The API server refuses something.
@@ -168,15 +206,12 @@ impl ControlPlane {
             Ok(())
         };
         run(&["create", "namespace", namespace])?;
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        for file in [
-            "crds/generated/datastreamsubscriptions.yaml",
-            "gateway/rbac.yaml",
-            "operator/rbac.yaml",
-        ] {
-            let file = format!("{root}/{file}");
-            run(&["apply", "--server-side", "-f", &file])?;
-        }
+        let rendered = Helm::new(None)?.template(namespace, &WHAT_PROGRAMS_NEED)?;
+        anyhow::ensure!(rendered.success, "helm: {}", rendered.stderr);
+        let file = self.dir.path().join("chart.yaml");
+        std::fs::write(&file, rendered.stdout)?;
+        let file = file.display().to_string();
+        run(&["apply", "--server-side", "-f", &file])?;
         let crd = "crd/datastreamsubscriptions.datastream.dev";
         run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
     }
@@ -234,24 +269,19 @@ impl ControlPlane {
             .args(args)
             .output()
             .with_context(|| format!("cannot run {}", self.kubectl.display()))?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output {
-            success: output.status.success(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        })
+        Ok(Output::of(&output))
     }
 }
 
-/// The folder of etcd, kube-apiserver and kubectl.
-fn programs() -> anyhow::Result<PathBuf> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/build.sh");
-    let output = Command::new(script)
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .context(script)?;
-    anyhow::ensure!(output.status.success(), "{script} failed");
-    Ok(String::from_utf8(output.stdout)?.trim().into())
+impl Output {
+    pub(crate) fn of(output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            success: output.status.success(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
 }
 
 /// Ports that were free a moment ago: the servers must be told theirs.
@@ -266,57 +296,4 @@ fn free_ports() -> anyhow::Result<[u16; 3]> {
         *port = listener.local_addr()?.port();
     }
     Ok(ports)
-}
-
-fn etcd_args(dir: &Path, client: u16, peer: u16) -> Vec<String> {
-    let (client, peer) = (
-        format!("http://127.0.0.1:{client}"),
-        format!("http://127.0.0.1:{peer}"),
-    );
-    vec![
-        "--name=default".to_owned(),
-        format!("--data-dir={}", dir.join("etcd").display()),
-        "--unsafe-no-fsync".to_owned(),
-        format!("--listen-client-urls={client}"),
-        format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=default={peer}"),
-        "--log-level=warn".to_owned(),
-    ]
-}
-
-fn apiserver_args(dir: &Path, etcd: u16, port: u16) -> Vec<String> {
-    let file = |name: &str| dir.join(name).display().to_string();
-    vec![
-        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
-        format!("--secure-port={port}"),
-        "--endpoint-reconciler-type=none".to_owned(),
-        format!("--cert-dir={}", dir.display()),
-        format!("--tls-cert-file={}", file("apiserver.crt")),
-        format!("--tls-private-key-file={}", file("apiserver.key")),
-        format!("--client-ca-file={}", file("ca.crt")),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={}", file("sa.pub")),
-        format!("--service-account-signing-key-file={}", file("sa.key")),
-        "--authorization-mode=Node,RBAC".to_owned(),
-        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-        "--shutdown-delay-duration=0s".to_owned(),
-        "--profiling=false".to_owned(),
-    ]
-}
-
-fn admin_kubeconfig(dir: &Path, port: u16) -> String {
-    let dir = dir.display();
-    format!(
-        "apiVersion: v1
-kind: Config
-current-context: test
-contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]
-clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: {dir}/ca.crt}}}}]
-users: [{{name: admin, user: {{client-certificate: {dir}/admin.crt, client-key: {dir}/admin.key}}}}]
-"
-    )
 }

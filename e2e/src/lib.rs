@@ -1,11 +1,18 @@
 //! A real Kubernetes control plane for tests: etcd and kube-apiserver on loopback, with RBAC, built by
-//! `e2e/cluster/build.sh`; or the cluster that `KUBECONFIG` names. And the project's programs as processes.
+//! `e2e/cluster/build.sh`; or the cluster that `KUBECONFIG` names. A [`node`] beside it that runs pods. And the project's
+//! programs as processes.
 
+mod built;
 mod control_plane;
+mod helm;
+pub mod node;
 mod pki;
 mod process;
 mod program;
+mod servers;
 
+pub use built::built;
 pub use control_plane::{ControlPlane, Output};
+pub use helm::{CHART, Helm};
 pub use process::{Launch, Server, own_program};
 pub use program::{Program, get};

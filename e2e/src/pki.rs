@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-/// Writes `ca`, `apiserver`, `admin` (`.crt`, `.key`) and `sa.key`, `sa.pub` into `dir`.
-pub(crate) fn create(dir: &Path) -> anyhow::Result<()> {
+/// Writes `ca`, `apiserver`, `admin` (`.crt`, `.key`) and `sa.key`, `sa.pub` into `dir`. The API server is at `address`.
+pub(crate) fn create(dir: &Path, address: &str) -> anyhow::Result<()> {
     let key = [
         "ecparam",
         "-name",
@@ -34,9 +34,11 @@ pub(crate) fn create(dir: &Path) -> anyhow::Result<()> {
     )?;
     openssl(dir, &["genrsa", "-out", "sa.key", "2048"])?;
     openssl(dir, &["rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub"])?;
-    let names = "subjectAltName=DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1";
+    let names = format!(
+        "subjectAltName=DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1,IP:{address}"
+    );
     for (name, subject, extension) in [
-        ("apiserver", "/CN=kube-apiserver", names),
+        ("apiserver", "/CN=kube-apiserver", names.as_str()),
         (
             "admin",
             "/O=system:masters/CN=admin",

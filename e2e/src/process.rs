@@ -153,11 +153,16 @@ impl Server {
 
     /// Only the program, not the `timeout` above it, which must be able to end it.
     fn signal_program(&self, signal: &str) {
-        let pid = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            kill(signal, child);
+        if let Some(pid) = self.pid() {
+            kill(signal, &pid.to_string());
         }
+    }
+
+    /// The process of the program itself, unless it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
     }
 
     /// Whether it has ended.

@@ -170,6 +170,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use datastream_service::metrics::unknown_names;
+
     use super::*;
 
     /// Series by label appear with their first use.
@@ -188,17 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_on_metrics_that_exist() {
-        let rules = include_str!("../../docs/alerts.yaml");
+    fn alerts_and_panels_are_on_metrics_that_exist() {
         let exists = everything();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let named: Vec<_> = rules
-            .split(|c| !is_name(c))
-            .filter(|word| word.starts_with("datastream_gateway_"))
-            .collect();
-        assert!(named.len() > 10);
-        for name in named {
-            assert!(exists.contains(&format!("\n{name}")), "{name}");
+        for text in [
+            include_str!("../../charts/datastream/files/alerts.yaml"),
+            include_str!("../../charts/datastream/files/dashboard.json"),
+        ] {
+            let prefix = "datastream_gateway_";
+            assert!(text.matches(prefix).count() > 10);
+            let unknown = unknown_names(text, prefix, &exists);
+            assert!(unknown.is_empty(), "{unknown:?}");
         }
     }
 }

@@ -119,24 +119,21 @@ impl Probes for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use datastream_service::metrics::unknown_names;
+
     use super::*;
 
     #[test]
-    fn alerts_are_on_metrics_that_exist() {
-        let rules = include_str!("../../docs/alerts.yaml");
-        let exists = Metrics::new(["default"])
-            .unwrap()
-            .registry
-            .render()
-            .unwrap();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let named: Vec<_> = rules
-            .split(|c| !is_name(c))
-            .filter(|word| word.starts_with("datastream_operator_"))
-            .collect();
-        assert!(named.len() > 4);
-        for name in named {
-            assert!(exists.contains(&format!("\n{name}")), "{name}");
+    fn alerts_and_panels_are_on_metrics_that_exist() {
+        let exists = Metrics::new(["default"]).unwrap().metrics().unwrap();
+        for text in [
+            include_str!("../../charts/datastream/files/alerts.yaml"),
+            include_str!("../../charts/datastream/files/dashboard.json"),
+        ] {
+            let prefix = "datastream_operator_";
+            assert!(text.matches(prefix).count() > 4);
+            let unknown = unknown_names(text, prefix, &exists);
+            assert!(unknown.is_empty(), "{unknown:?}");
         }
     }
 }

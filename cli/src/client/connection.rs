@@ -5,6 +5,9 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::{CONNECTION, UPGRADE};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -94,36 +97,58 @@ impl Failure {
 
 /// An open stream.
 pub(crate) struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     silence: Duration,
     /// Whether the silence that is endured follows the interval of the heartbeats.
     adaptive: bool,
     heartbeat: Instant,
 }
 
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn handshake(request: impl IntoClientRequest + Unpin) -> Result<Socket, Failure> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(MAX_FRAME))
+        .max_frame_size(Some(MAX_FRAME));
+    let attempt = Box::pin(connect_async_with_config(request, Some(config), true));
+    match timeout(CONNECT_TIMEOUT, attempt).await {
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(Error::Http(response))) => Err(Failure::Refused(Refusal::of(&response))),
+        Ok(Err(error @ (Error::Url(_) | Error::HttpFormat(_)))) => {
+            Err(Failure::BadUrl(error.to_string()))
+        }
+        Ok(Err(error)) => Err(Failure::Lost(format!("cannot connect: {error}"))),
+        Err(_) => {
+            let seconds = CONNECT_TIMEOUT.as_secs();
+            Err(Failure::Lost(format!("no answer within {seconds} s")))
+        }
+    }
+}
+
+/// Asks whether the target has a stream, without opening it: its one stream may be somebody else's, and opening it can move
+/// what is committed.
+pub(crate) async fn inquire(target: &Target) -> Result<(), Failure> {
+    let bad_url = |e: Error| Failure::BadUrl(e.to_string());
+    let mut request = target.url().into_client_request().map_err(bad_url)?;
+    // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
+    let headers = request.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(UPGRADE, HeaderValue::from_static("none"));
+    match handshake(request).await {
+        Err(Failure::Refused(answer)) if answer.status == 200 => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(_) => Err(Failure::Lost(
+            "opened a stream that nobody asked for".to_owned(),
+        )),
+    }
+}
+
 impl Connection {
     /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
     /// its heartbeats.
     pub(crate) async fn open(target: &Target, silence: Option<Duration>) -> Result<Self, Failure> {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .max_message_size(Some(MAX_FRAME))
-            .max_frame_size(Some(MAX_FRAME));
-        let attempt = Box::pin(connect_async_with_config(target.url(), Some(config), true));
-        let socket = match timeout(CONNECT_TIMEOUT, attempt).await {
-            Ok(Ok((socket, _))) => socket,
-            Ok(Err(Error::Http(response))) => {
-                return Err(Failure::Refused(Refusal::of(&response)));
-            }
-            Ok(Err(error @ (Error::Url(_) | Error::HttpFormat(_)))) => {
-                return Err(Failure::BadUrl(error.to_string()));
-            }
-            Ok(Err(error)) => return Err(Failure::Lost(format!("cannot connect: {error}"))),
-            Err(_) => {
-                let seconds = CONNECT_TIMEOUT.as_secs();
-                return Err(Failure::Lost(format!("no answer within {seconds} s")));
-            }
-        };
+        let socket = handshake(target.url()).await?;
         Ok(Self {
             socket,
             silence: silence.unwrap_or(FIRST_SILENCE),

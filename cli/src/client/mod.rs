@@ -6,7 +6,7 @@ mod refusal;
 mod seq;
 mod target;
 
-pub(crate) use connection::{Body, Connection, Failure, Incoming};
+pub(crate) use connection::{Body, Connection, Failure, Incoming, inquire};
 #[cfg(test)]
 pub(crate) use refusal::Refusal;
 pub(crate) use seq::after;

@@ -19,6 +19,7 @@ pub use render::Output;
 use render::{Renderer, Style};
 use stream::{Follow, Report};
 
+use crate::args::secret;
 use crate::client::{self, Target};
 
 /// What `datastream tail` can be told.
@@ -40,11 +41,6 @@ pub struct TailArgs {
     /// Silence after which a connection counts as dead (unset: three times the interval of its heartbeats).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub silence: Option<u64>,
-}
-
-#[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
-fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }
 
 fn decimal(text: &str) -> Result<String, String> {

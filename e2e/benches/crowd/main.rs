@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod crowd;
-#[path = "../fanout/process.rs"]
+#[path = "../shared/process.rs"]
 mod process;
 mod slow;
 

@@ -6,6 +6,7 @@
 
 mod bare;
 mod clients;
+#[path = "../shared/process.rs"]
 mod process;
 
 use std::io::{BufRead as _, BufReader, Write as _};

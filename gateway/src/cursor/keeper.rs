@@ -15,7 +15,7 @@ use crate::config::ConfigStore;
 use crate::metrics::Metrics;
 use crate::pipeline::LogLimit;
 use crate::position::Position;
-use crate::source::{Batch, EventSource, SourceError, SourceStatus, Tail, first_bounds, monitor};
+use crate::source::{Batch, SourceError, SourceStatus, Tail, first_bounds, monitor};
 
 /// What moves within this time is written together.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -190,13 +190,13 @@ impl Keeper {
     /// A part of it that ended.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         self.ensure().await;
-        let source: Arc<dyn EventSource> = self.log.clone();
+        let source = self.log.source();
         let status = Arc::new(SourceStatus::default());
         let bounds = first_bounds(&source, &status).await;
         anyhow::ensure!(
             bounds.len() == 1,
             "{} has {} partitions, but cursors need exactly one: delete it, or name another with --cursors-topic",
-            self.log.describe(),
+            source.describe(),
             bounds.len()
         );
         let (out, batches) = mpsc::channel(BATCHES);

@@ -11,6 +11,8 @@ mod table;
 pub(crate) use acks::Acks;
 pub(crate) use keeper::{Cursors, CursorsUnavailable, Keeper};
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datastream_routing::{Route, SubscriptionId};
 use futures_util::future::BoxFuture;
@@ -23,7 +25,10 @@ pub fn cursors_topic(topic: &str) -> String {
 }
 
 /// The topic that holds the cursors: a log of one partition that can be appended to.
-pub trait CursorLog: EventSource {
+pub trait CursorLog: Send + Sync + 'static {
+    /// Reads it.
+    fn source(&self) -> Arc<dyn EventSource>;
+
     /// Makes the topic if it is missing. Done if somebody else was faster.
     fn ensure(&self) -> BoxFuture<'_, Result<(), SourceError>>;
 

@@ -211,6 +211,10 @@ impl EventSource for Topic {
 }
 
 impl CursorLog for Topic {
+    fn source(&self) -> Arc<dyn EventSource> {
+        Arc::new(self.clone())
+    }
+
     fn ensure(&self) -> BoxFuture<'_, Result<(), SourceError>> {
         async { self.bounds_now().map(|_| ()) }.boxed()
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{FluvioSource, in_time, unreachable};
 use crate::cursor::CursorLog;
-use crate::source::{Bounds, EventSource, RecordStream, SourceError};
+use crate::source::{EventSource, SourceError};
 
 /// What the topic keeps when the gateway makes it. Bounded by size and not by time: an outage of all gateways, however
 /// long, must not delete a cursor.
@@ -25,7 +25,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// The cursors topic of a Fluvio cluster.
 #[derive(Debug)]
 pub struct FluvioCursorLog {
-    source: FluvioSource,
+    source: Arc<FluvioSource>,
     producer: ArcSwapOption<Producer>,
 }
 
@@ -45,7 +45,7 @@ impl FluvioCursorLog {
     /// The topic at a cluster's SC address, `HOST:PORT`. Connects when first used.
     pub fn new(address: impl Into<String>, topic: impl Into<String>) -> Self {
         Self {
-            source: FluvioSource::new(address, topic),
+            source: Arc::new(FluvioSource::new(address, topic)),
             producer: ArcSwapOption::empty(),
         }
     }
@@ -131,6 +131,10 @@ impl FluvioCursorLog {
 }
 
 impl CursorLog for FluvioCursorLog {
+    fn source(&self) -> Arc<dyn EventSource> {
+        self.source.clone()
+    }
+
     fn ensure(&self) -> BoxFuture<'_, Result<(), SourceError>> {
         self.make().boxed()
     }
@@ -141,33 +145,5 @@ impl CursorLog for FluvioCursorLog {
 
     fn kept_bytes(&self) -> u64 {
         KEPT_BYTES
-    }
-}
-
-impl EventSource for FluvioCursorLog {
-    fn describe(&self) -> String {
-        self.source.describe()
-    }
-
-    fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
-        self.source.bounds()
-    }
-
-    fn tail(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.source.tail(partition, from, max_bytes)
-    }
-
-    fn replay(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.source.replay(partition, from, max_bytes)
     }
 }

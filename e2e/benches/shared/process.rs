@@ -1,6 +1,7 @@
 //! What a process has used, from /proc.
 
 /// CPU time of all threads that live, in seconds (`schedstat`, in nanoseconds).
+#[allow(dead_code, reason = "not every bench asks")]
 pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nanoseconds: f64 = tasks
@@ -15,8 +16,18 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
 
 /// Resident memory, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> f64 {
+    bytes(pid, "VmRSS:")
+}
+
+/// The most resident memory that it ever had, in bytes.
+#[allow(dead_code, reason = "not every bench asks")]
+pub(crate) fn peak_bytes(pid: u32) -> f64 {
+    bytes(pid, "VmHWM:")
+}
+
+fn bytes(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|l| l.starts_with(field)).unwrap();
     let kibibytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kibibytes * 1024.0
 }

@@ -1,0 +1,53 @@
+{{/* The groups of gateways that are on, as YAML: {groups: [settings, with group and name beside them]}. */}}
+{{- define "datastream.groups" -}}
+{{- $groups := list -}}
+{{- range $group, $own := .Values.gateways -}}
+{{- $settings := mergeOverwrite (deepCopy $.Values.gateway) (deepCopy (default dict $own)) -}}
+{{- if $settings.enabled -}}
+{{- $name := printf "%s-gateway" (include "datastream.fullname" $) -}}
+{{- if ne $group "default" -}}
+{{- $name = printf "%s-%s" $name $group -}}
+{{- end -}}
+{{- $_ := set $settings "group" $group -}}
+{{- $_ := set $settings "name" $name -}}
+{{- $_ := set $settings "fluvio" (mergeOverwrite (deepCopy $.Values.fluvio) (default dict $settings.fluvio)) -}}
+{{- include "datastream.checkGroup" (dict "root" $ "settings" $settings) -}}
+{{- $groups = append $groups $settings -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "groups" $groups) }}
+{{- end }}
+
+{{/* Where the pods of the cluster reach a group. (dict "root" $ "settings" SETTINGS) */}}
+{{- define "datastream.insideUrl" -}}
+{{- printf "ws://%s.%s.svc:%d/stream" .settings.name .root.Release.Namespace (int64 .settings.service.port) }}
+{{- end }}
+
+{{/* Where the clients of a group connect. (As above.) */}}
+{{- define "datastream.streamUrl" -}}
+{{- with .settings -}}
+{{- if .streamUrl -}}
+{{- .streamUrl }}
+{{- else if .ingress.enabled -}}
+{{- printf "%s://%s/stream" (ternary "wss" "ws" .ingress.tls.enabled) .ingress.host }}
+{{- else if .httpRoute.enabled -}}
+{{- printf "%s://%s/stream" (ternary "wss" "ws" .httpRoute.tls) .httpRoute.host }}
+{{- else -}}
+{{- include "datastream.insideUrl" $ }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the certificate of a group's Ingress. (SETTINGS) */}}
+{{- define "datastream.tlsSecret" -}}
+{{- default (printf "%s-tls" .name) .ingress.tls.secretName }}
+{{- end }}
+
+{{/* Whether something has one pod only: a budget would nail it to its node. (SETTINGS) */}}
+{{- define "datastream.hasBudget" -}}
+{{- $autoscaling := default (dict "enabled" false) .autoscaling -}}
+{{- $pods := ternary $autoscaling.minReplicas .replicas $autoscaling.enabled -}}
+{{- if and .podDisruptionBudget.enabled (gt (int64 $pods) 1) -}}
+true
+{{- end }}
+{{- end }}

@@ -1,0 +1,117 @@
+{{/* What a schema cannot say of a group's settings. (dict "root" $ "settings" SETTINGS) */}}
+{{- define "datastream.checkGroup" -}}
+{{- with .settings -}}
+{{- $path := printf "gateways.%s" .group -}}
+{{- if not .fluvio.address -}}
+{{- fail "fluvio.address: say where Fluvio is, as in --set fluvio.address=fluvio-sc.fluvio.svc:9003" -}}
+{{- end -}}
+{{- if gt (len .name) 63 -}}
+{{- fail (printf "%s: objects would be called %s, longer than 63 characters: set a shorter fullnameOverride" $path .name) -}}
+{{- end -}}
+{{- if and .ingress.enabled (not .ingress.host) -}}
+{{- fail (printf "%s.ingress.host: an Ingress needs the host that clients connect to" $path) -}}
+{{- end -}}
+{{- if and .httpRoute.enabled (not .httpRoute.host) -}}
+{{- fail (printf "%s.httpRoute.host: an HTTPRoute needs the host that clients connect to" $path) -}}
+{{- end -}}
+{{- if and .httpRoute.enabled (not .httpRoute.parentRefs) -}}
+{{- fail (printf "%s.httpRoute.parentRefs: an HTTPRoute needs the Gateways that serve it" $path) -}}
+{{- end -}}
+{{- if .certificate.enabled -}}
+{{- if not (and .ingress.enabled .ingress.tls.enabled) -}}
+{{- fail (printf "%s.certificate: a certificate is for an Ingress with TLS: enable ingress and ingress.tls, or leave it to the Gateway" $path) -}}
+{{- end -}}
+{{- if not .certificate.issuerRef.name -}}
+{{- fail (printf "%s.certificate.issuerRef.name: say who issues the certificate" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- with .autoscaling -}}
+{{- if .enabled -}}
+{{- if gt (int64 .minReplicas) (int64 .maxReplicas) -}}
+{{- fail (printf "%s.autoscaling: minReplicas is greater than maxReplicas" $path) -}}
+{{- end -}}
+{{- if not (or .targetStreams .targetCPUPercent) -}}
+{{- fail (printf "%s.autoscaling: set targetStreams or targetCPUPercent, or there is nothing to scale by" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* What a schema cannot say of the values as a whole, and of the cluster. */}}
+{{- define "datastream.check" -}}
+{{- $groups := (include "datastream.groups" . | fromYaml).groups -}}
+{{- if and .Values.operator.enabled (not $groups) -}}
+{{- fail "gateways: the operator needs at least one group of gateways; where the gateways are another release's, operator.enabled=false" -}}
+{{- end -}}
+{{- $hosts := dict -}}
+{{- range $settings := $groups -}}
+{{- range $part := list "ingress" "httpRoute" -}}
+{{- $publishes := index $settings $part -}}
+{{- if $publishes.enabled -}}
+{{- $key := printf "%s %s" $part $publishes.host -}}
+{{- with get $hosts $key -}}
+{{- fail (printf "gateways.%s.%s.host: %s is the host of group %s, too: each group needs one of its own" $settings.group $part $publishes.host .) -}}
+{{- end -}}
+{{- $_ := set $hosts $key $settings.group -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring: podMonitor and serviceMonitor would scrape every pod twice: enable one of them" -}}
+{{- end -}}
+{{- if and .Values.collector.enabled (not .Values.collector.config.streams) -}}
+{{- fail "collector.config.streams: say what to collect (docs/collector.md)" -}}
+{{- end -}}
+{{- include "datastream.checkDefinition" . -}}
+{{- range $part, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "prometheusRule" "PrometheusRule" -}}
+{{- if (index $.Values.monitoring $part).enabled -}}
+{{- include "datastream.checkServed" (dict "root" $ "path" (printf "monitoring.%s" $part) "api" (printf "monitoring.coreos.com/v1/%s" $kind)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $settings := $groups -}}
+{{- range $part, $api := dict "certificate" "cert-manager.io/v1/Certificate" "httpRoute" "gateway.networking.k8s.io/v1/HTTPRoute" -}}
+{{- if (index $settings $part).enabled -}}
+{{- include "datastream.checkServed" (dict "root" $ "path" (printf "gateways.%s.%s" $settings.group $part) "api" $api) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+Whether a cluster is asked: `helm template` and a dry run on the client ask none. They are told apart by a group that Helm takes for
+granted and no supported cluster serves. (root)
+*/}}
+{{- define "datastream.asksCluster" -}}
+{{- if not (.Capabilities.APIVersions.Has "extensions/v1beta1") -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* Whether the cluster serves an API of another project. (dict "root" $ "path" VALUE "api" GROUP/VERSION/KIND) */}}
+{{- define "datastream.checkServed" -}}
+{{- if and (include "datastream.asksCluster" .root) (not (.root.Capabilities.APIVersions.Has .api)) -}}
+{{- fail (printf "%s: the cluster does not serve %s: install what brings it, or leave this off" .path .api) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What the cluster serves of DatastreamSubscription. */}}
+{{- define "datastream.checkDefinition" -}}
+{{- $name := "datastreamsubscriptions.datastream.dev" -}}
+{{- if .Values.crds.enabled -}}
+{{- $own := .Files.Get "files/datastreamsubscriptions.yaml" | fromYaml -}}
+{{- $known := list -}}
+{{- range $own.spec.versions }}{{ $known = append $known .name }}{{ end -}}
+{{- with lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
+{{- range .spec.versions -}}
+{{- if not (has .name $known) -}}
+{{- fail (printf "the cluster has DatastreamSubscription in version %s, which chart %s does not know (it has %s): install the release that the definition is from, or a newer one" .name $.Chart.Version (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- else if .Values.operator.enabled -}}
+{{- if and (include "datastream.asksCluster" .) (not (.Capabilities.APIVersions.Has "datastream.dev/v1alpha1/DatastreamSubscription")) -}}
+{{- fail "the cluster does not serve DatastreamSubscription of datastream.dev/v1alpha1: set crds.enabled=true, or install the definition first" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

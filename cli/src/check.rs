@@ -1,0 +1,88 @@
+//! `datastream check`: asks gateways once whether they serve, and whether a stream key is good. For probes, scripts and `helm test`:
+//! the answer is one line and the exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::secret;
+use crate::client::{Failure, Target, inquire};
+
+/// The status for a key that no subscription has.
+const UNAUTHORIZED: u16 = 401;
+/// Between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What `datastream check` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Where the stream is. With a stream key in it, the key must be good, too; the stream is not opened.
+    // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
+    #[arg(value_name = "URL", value_parser = secret)]
+    pub url: SecretString,
+    /// Ask again for so long while nobody answers, or the gateway says that it does not serve yet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub wait: u64,
+}
+
+/// Whether the gateway serves.
+enum Answer {
+    Good(String),
+    /// A later question may be answered otherwise.
+    NotNow(String),
+    Bad(String),
+}
+
+/// Asks, and prints what the answer means. Fails if the gateway does not serve or the key is not good.
+///
+/// # Errors
+/// A URL that is none.
+pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let target = Target::locate(args.url.expose_secret()).context("the command line")?;
+    let deadline = Instant::now() + Duration::from_secs(args.wait);
+    loop {
+        let asked = stop.run_until_cancelled(ask(&target)).await;
+        let (line, code) = match asked {
+            Some(Answer::Good(line)) => (line, ExitCode::SUCCESS),
+            Some(Answer::NotNow(_)) if Instant::now() < deadline => {
+                stop.run_until_cancelled(sleep(PAUSE)).await;
+                continue;
+            }
+            Some(Answer::NotNow(line) | Answer::Bad(line)) => (line, ExitCode::FAILURE),
+            None => (
+                "stopped before an answer came".to_owned(),
+                ExitCode::FAILURE,
+            ),
+        };
+        say(&format!(
+            "{}: {line}",
+            target.to_string().trim_end_matches('?')
+        ));
+        return Ok(code);
+    }
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+async fn ask(target: &Target) -> Answer {
+    match (inquire(target).await, target.key()) {
+        (Ok(()), _) => Answer::Good("the gateway serves, and the key is good".to_owned()),
+        // A gateway says so only when it knows every route.
+        (Err(Failure::Refused(refusal)), None) if refusal.status == UNAUTHORIZED => {
+            Answer::Good("the gateway serves, and wants a key".to_owned())
+        }
+        (Err(Failure::Refused(refusal)), _) if refusal.passes() => {
+            Answer::NotNow(refusal.to_string())
+        }
+        (Err(Failure::Lost(reason)), _) => Answer::NotNow(reason),
+        (Err(failure), _) => Answer::Bad(failure.to_string()),
+    }
+}

@@ -1,0 +1,158 @@
+//! `datastream publish`: events from files or standard input, into any Fluvio.
+
+mod input;
+mod lines;
+
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::FluvioTarget;
+use crate::event_line::{self, MAX_LINE};
+use crate::producer::{Producer, Record};
+use input::Chunk;
+use lines::{Line, Lines};
+
+/// What a line may have beside an event of the largest size: white space around it.
+const MARGIN: usize = 4 << 10;
+/// How many chunks of what was read become one batch at most.
+const BATCH: usize = 16;
+
+/// What `datastream publish` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct PublishArgs {
+    /// Where the events go.
+    #[command(flatten)]
+    pub target: FluvioTarget,
+    /// Files of JSON lines, an event each; - or none: standard input.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Publishes every event until the inputs end or `stop` is cancelled: what has been read by then is sent. Fails at the
+/// end if a line was no event, if an input could not be read to its end, or if there was no event at all.
+///
+/// # Errors
+/// A file that cannot be opened, or a Fluvio that does not take the events, with how many are stored for certain.
+pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let (names, chunks) = input::read(input::open(&args.files)?);
+    let publisher = Publisher {
+        producer: Producer::new(args.target.clone()),
+        names: names.into(),
+        lines: Lines::new(MAX_LINE + MARGIN),
+        sent: 0,
+        refused: 0,
+    };
+    publisher.run(&args.target, chunks, stop).await
+}
+
+struct Publisher {
+    producer: Producer,
+    /// The inputs that have not ended; the first is the one that is read.
+    names: VecDeque<String>,
+    lines: Lines,
+    sent: usize,
+    /// Lines that are no events, and inputs that broke off.
+    refused: usize,
+}
+
+impl Publisher {
+    async fn run(
+        mut self,
+        target: &FluvioTarget,
+        mut chunks: mpsc::Receiver<Chunk>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<ExitCode> {
+        let mut batch = Vec::with_capacity(BATCH);
+        // What comes slowly is sent at once; what piles up while Fluvio stores the last batch becomes the next.
+        while let Some(1..) = stop
+            .run_until_cancelled(chunks.recv_many(&mut batch, BATCH))
+            .await
+        {
+            let mut records = Vec::new();
+            for chunk in batch.drain(..) {
+                self.take(chunk, &mut records);
+            }
+            self.send(&records).await?;
+        }
+        let stopped = !self.names.is_empty();
+        if self.sent + self.refused == 0 && !stopped {
+            anyhow::bail!("there was no event to publish: give one JSON object per line");
+        }
+        self.tell(target, stopped)?;
+        Ok(if self.refused == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn take(&mut self, chunk: Chunk, records: &mut Vec<Record>) {
+        match chunk {
+            Chunk::Bytes(bytes) => {
+                for line in self.lines.read(&bytes) {
+                    records.extend(self.check(&line));
+                }
+            }
+            Chunk::End(result) => {
+                let lines = std::mem::replace(&mut self.lines, Lines::new(MAX_LINE + MARGIN));
+                if let Err(error) = result {
+                    // What has come of the last line is not known to be all of it.
+                    self.refused += 1;
+                    tracing::error!("{}: cannot read on: {error}", self.name());
+                } else if let Some(line) = lines.end() {
+                    records.extend(self.check(&line));
+                }
+                self.names.pop_front();
+            }
+        }
+    }
+
+    /// The record of a line; a line that is none is told.
+    fn check(&mut self, line: &Line) -> Option<Record> {
+        let checked = match &line.text {
+            Ok(text) => event_line::record(text),
+            Err(bytes) => Err(event_line::too_large(*bytes)),
+        };
+        checked.unwrap_or_else(|reason| {
+            self.refused += 1;
+            tracing::error!("{}, line {}: {reason}", self.name(), line.number);
+            None
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.names.front().map_or("", String::as_str)
+    }
+
+    async fn send(&mut self, records: &[Record]) -> anyhow::Result<()> {
+        if let Err(error) = self.producer.send_twice(records).await {
+            let stored = self.sent + error.confirmed;
+            anyhow::bail!("{error}; {stored} events are stored for certain");
+        }
+        self.sent += records.len();
+        Ok(())
+    }
+
+    /// One line on stdout.
+    fn tell(&self, target: &FluvioTarget, stopped: bool) -> anyhow::Result<()> {
+        let FluvioTarget { address, topic } = target;
+        let stopped = if stopped { ", stopped" } else { "" };
+        let refused = match self.refused {
+            0 => String::new(),
+            refused => format!(", {refused} refused"),
+        };
+        writeln!(
+            io::stdout(),
+            "{} events sent to topic {topic} of Fluvio at {address}{refused}{stopped}",
+            self.sent
+        )
+        .context("cannot write to stdout")
+    }
+}

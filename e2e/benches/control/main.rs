@@ -1,0 +1,147 @@
+//! The control plane's speed: from an applied subscription to its open stream, from an edit to its effect in every gateway, ten thousand
+//! subscriptions at once, a restart of the operator among them, and what it takes when nothing happens.
+//!
+//! Everything is a process of its own on a real API server: etcd, kube-apiserver, the operator and two gateways share the cores.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../shared/process.rs"]
+mod process;
+
+mod api;
+mod client;
+mod report;
+mod world;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use client::Stream;
+use report::Report;
+use tokio::time::sleep;
+use world::World;
+
+/// Subscriptions that are there while applies and edits are timed.
+const PRESENT: usize = 1_000;
+const TIMED: usize = 300;
+const MANY: usize = 10_000;
+/// Streams that are open while the operator restarts.
+const OPEN: usize = 100;
+const IDLE: Duration = Duration::from_secs(30);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut report = Report::default();
+    println!("{PRESENT} subscriptions are there, 2 gateways");
+    let world = World::start().await;
+    world.create(0..PRESENT).await;
+    world.all_programmed(PRESENT).await;
+    applies(&world, &mut report).await;
+    edits(&world, &mut report).await;
+    drop(world);
+
+    println!("{MANY} subscriptions, 2 gateways");
+    let mut world = World::start().await;
+    many(&world, &mut report).await;
+    restart(&mut world, &mut report).await;
+    report.exit_code()
+}
+
+/// From the request that applies a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
+async fn applies(world: &World, report: &mut Report) {
+    let mut took = vec![];
+    for number in PRESENT..PRESENT + TIMED {
+        let begun = Instant::now();
+        world.create(number..number + 1).await;
+        let key = world.key(number).await;
+        let stream = Stream::open(&world.addresses[number % 2], &key).await;
+        took.push(begun.elapsed());
+        drop(stream);
+    }
+    report.percentile(
+        "apply to open stream",
+        &mut took,
+        Duration::from_millis(500),
+    );
+}
+
+/// From the request that changes a filter until every gateway has said that it serves it.
+async fn edits(world: &World, report: &mut Report) {
+    let mut took = vec![];
+    for number in 0..TIMED {
+        let begun = Instant::now();
+        let generation = world.edit(number).await;
+        world.programmed(number, generation).await;
+        took.push(begun.elapsed());
+    }
+    report.percentile(
+        "edit to effect in every gateway",
+        &mut took,
+        Duration::from_millis(500),
+    );
+}
+
+async fn many(world: &World, report: &mut Report) {
+    let begun = Instant::now();
+    world.create(0..MANY).await;
+    let created = begun.elapsed();
+    world.all_programmed(MANY).await;
+    report.at_most(
+        &format!(
+            "s from the first of {MANY} applied (the last after {:.1} s) to all Programmed",
+            created.as_secs_f64()
+        ),
+        begun.elapsed().as_secs_f64(),
+        60.0,
+    );
+    // What the last of them left to do.
+    sleep(Duration::from_secs(10)).await;
+    let before = world.writes().await;
+    sleep(IDLE).await;
+    let writes = world.writes().await - before;
+    report.at_most(
+        &format!("writes in {} s of idleness", IDLE.as_secs()),
+        writes,
+        0.0,
+    );
+    report.memory("MiB of the operator", world.operator_pid(), 100.0);
+}
+
+async fn restart(world: &mut World, report: &mut Report) {
+    let mut streams = vec![];
+    for number in 0..OPEN {
+        let key = world.key(number).await;
+        streams.push(Stream::open(&world.addresses[number % 2], &key).await);
+    }
+    // Their connections are written into the statuses.
+    sleep(Duration::from_secs(10)).await;
+    let before = world.writes().await;
+    let begun = Instant::now();
+    world.restart_operator().await;
+    world.reconciled(MANY).await;
+    let took = begun.elapsed();
+    // What it would write late.
+    sleep(Duration::from_secs(10)).await;
+    let writes = world.writes().await - before;
+    report.at_most(
+        &format!(
+            "writes by a restart of the operator ({:.1} s to look at all)",
+            took.as_secs_f64()
+        ),
+        writes,
+        0.0,
+    );
+    let mut dropped = 0;
+    for stream in streams {
+        dropped += usize::from(!stream.stays_open().await);
+    }
+    report.at_most(
+        &format!("streams of {OPEN} dropped by it"),
+        dropped as f64,
+        0.0,
+    );
+    report.memory(
+        "MiB of the operator, restarted",
+        world.operator_pid(),
+        100.0,
+    );
+}

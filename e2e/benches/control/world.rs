@@ -1,0 +1,229 @@
+//! Everything that runs: a control plane, a broker, the operator and two gateways.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_e2e::{ControlPlane, Launch, Program, own_program};
+use futures_util::StreamExt as _;
+use hyper::Request;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::api;
+
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+const NAMESPACE: &str = "datastream-system";
+const TOPIC: &str = "device-events";
+/// Requests that the bench has under way at once.
+const CONCURRENCY: usize = 32;
+
+pub(crate) struct World {
+    operator: Option<Program>,
+    gateways: Vec<Program>,
+    /// Where the gateways take streams.
+    pub(crate) addresses: Vec<String>,
+    client: Client,
+    subscriptions: Api<DynamicObject>,
+    secrets: Api<Secret>,
+    cluster: ControlPlane,
+    broker: Broker,
+    dir: TempDir,
+    started: usize,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let _ = datastream_service::process::install_tls_provider();
+        let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+        broker.create_topic(TOPIC, 1).unwrap();
+        let cluster = ControlPlane::start().unwrap();
+        cluster.install(NAMESPACE).unwrap();
+        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let client = Client::try_from(config.unwrap()).unwrap();
+        let gvk = GroupVersionKind::gvk("datastream.dev", "v1alpha1", "DatastreamSubscription");
+        let resource = ApiResource::from_gvk(&gvk);
+        let mut world = Self {
+            operator: None,
+            gateways: vec![],
+            addresses: vec![],
+            subscriptions: Api::namespaced_with(client.clone(), "default", &resource),
+            secrets: Api::namespaced(client.clone(), "default"),
+            client,
+            cluster,
+            broker,
+            dir: tempfile::tempdir().unwrap(),
+            started: 0,
+        };
+        for pod in ["gateway-0", "gateway-1"] {
+            let args = [
+                "--listen=127.0.0.1:0".to_owned(),
+                "--admin=127.0.0.1:0".to_owned(),
+                format!("--fluvio={}", world.broker.address()),
+                format!("--topic={TOPIC}"),
+                format!("--routes-namespace={NAMESPACE}"),
+                format!("--pod={pod}"),
+            ];
+            let gateway = world.run("datastream-gateway", &args);
+            world
+                .addresses
+                .push(gateway.address("stream").unwrap().to_owned());
+            world.gateways.push(gateway);
+        }
+        world.start_operator();
+        world
+    }
+
+    fn run(&mut self, program: &str, args: &[String]) -> Program {
+        self.started += 1;
+        let kubeconfig: PathBuf = self.cluster.service_account(NAMESPACE, program).unwrap();
+        let log = self.dir.path().join(format!("{}.log", self.started));
+        let launch = Launch::new(own_program(program).unwrap(), args.iter().cloned())
+            .env("KUBECONFIG", kubeconfig);
+        Program::start(&launch, log).unwrap()
+    }
+
+    fn start_operator(&mut self) {
+        let args = [
+            "run".to_owned(),
+            format!("--routes-namespace={NAMESPACE}"),
+            "--groups=default=ws://datastream.test/stream".to_owned(),
+            "--listen=127.0.0.1:0".to_owned(),
+        ];
+        self.operator = Some(self.run("datastream-operator", &args));
+    }
+
+    pub(crate) fn operator_pid(&self) -> u32 {
+        self.operator.as_ref().unwrap().server.pid().unwrap()
+    }
+
+    /// Ends the operator as Kubernetes does, and starts another.
+    pub(crate) async fn restart_operator(&mut self) {
+        let mut operator = self.operator.take().unwrap();
+        operator.server.terminate();
+        while !operator.server.has_ended() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.start_operator();
+    }
+
+    /// Waits until the operator has looked at this many subscriptions since its start.
+    pub(crate) async fn reconciled(&self, count: usize) {
+        let operator = self.operator.as_ref().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let name = "datastream_operator_reconciles_total";
+        while operator.metric("listen", name).unwrap() < count as f64 {
+            assert!(Instant::now() < deadline, "{}", operator.log());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Applies subscriptions, many at once.
+    pub(crate) async fn create(&self, numbers: Range<usize>) {
+        let apply = |number: usize| {
+            let subscription = json!({
+                "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+                "metadata": {"name": name(number)},
+                "spec": {
+                    "eventTypes": ["datapoint", "connectivity"],
+                    "filters": [{"oemModels": [format!("model-{}", number % 100)], "propertyNames": ["Blue_LED"]}],
+                },
+            });
+            async move {
+                let params = PatchParams::apply("bench");
+                let patch = Patch::Apply(&subscription);
+                let name = name(number);
+                let applied = self.subscriptions.patch(&name, &params, &patch);
+                applied.await.unwrap();
+            }
+        };
+        let applies = futures_util::stream::iter(numbers.map(apply));
+        applies
+            .buffer_unordered(CONCURRENCY)
+            .for_each(async |()| ())
+            .await;
+    }
+
+    /// Changes a subscription's filter; tells the generation that it makes.
+    pub(crate) async fn edit(&self, number: usize) -> i64 {
+        let patch = json!({"spec": {"filters": [{"dsns": [format!("AC000W{number:09}")]}]}});
+        let patch = Patch::Merge(&patch);
+        let params = PatchParams::default();
+        let name = name(number);
+        let edited = self.subscriptions.patch(&name, &params, &patch);
+        edited.await.unwrap().metadata.generation.unwrap()
+    }
+
+    /// Waits until every gateway serves this generation.
+    pub(crate) async fn programmed(&self, number: usize, generation: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.subscriptions.get(&name(number)).await.unwrap();
+            if generation_programmed(&found) == Some(generation) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{:?}", found.data["status"]);
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until all subscriptions, this many, are served by every gateway.
+    pub(crate) async fn all_programmed(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // From the cache of the API server: cheap.
+            let params = ListParams::default().match_any();
+            let listed = self.subscriptions.list(&params).await.unwrap();
+            let done = listed
+                .iter()
+                .filter(|s| generation_programmed(s) == s.metadata.generation);
+            let done = done.count();
+            if done == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{done} of {count}");
+            sleep(Duration::from_millis(if count > 1000 { 1000 } else { 100 })).await;
+        }
+    }
+
+    /// The key of a subscription, once it has one.
+    pub(crate) async fn key(&self, number: usize) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let secret = format!("{}-stream-key", name(number));
+        loop {
+            if let Some(found) = self.secrets.get_opt(&secret).await.unwrap() {
+                let key = found.data.unwrap().remove("stream_key").unwrap();
+                return String::from_utf8(key.0).unwrap();
+            }
+            assert!(Instant::now() < deadline, "no Secret");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Requests so far that changed something.
+    pub(crate) async fn writes(&self) -> f64 {
+        let request = Request::get("/metrics").body(vec![]).unwrap();
+        api::writes(&self.client.request_text(request).await.unwrap())
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("s{number:05}")
+}
+
+/// The generation that every gateway serves.
+fn generation_programmed(subscription: &DynamicObject) -> Option<i64> {
+    let conditions = subscription.data["status"]["conditions"].as_array()?;
+    let programmed = conditions.iter().find(|c| c["type"] == "Programmed")?;
+    (programmed["status"] == "True")
+        .then(|| programmed["observedGeneration"].as_i64())
+        .flatten()
+}

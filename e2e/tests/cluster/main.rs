@@ -1,0 +1,52 @@
+//! The chart and the images on a cluster that runs pods, as its users go about it: the one that `KUBECONFIG` names, with the images
+//! loaded. `make e2e` makes one, and loads them.
+//!
+//! The scenarios build on each other, so they run in this order and end at the first that fails. `--list` names them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod access;
+mod client;
+mod events;
+mod ingress;
+mod kubectl;
+mod load;
+mod scenarios;
+mod settings;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use world::World;
+
+fn main() -> ExitCode {
+    if std::env::args().any(|arg| arg == "--list") {
+        for (name, _) in scenarios::ALL {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut world = World::start().await;
+        for (name, scenario) in scenarios::ALL {
+            let begun = Instant::now();
+            let result = scenario(&mut world).await;
+            let took = begun.elapsed().as_secs_f64();
+            match result {
+                Ok(()) => println!("test {name} ... ok ({took:.1} s)"),
+                Err(error) => {
+                    println!("test {name} ... FAILED after {took:.1} s: {error:?}");
+                    world.describe();
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,85 @@
+//! Changes that an operator of the platform makes on purpose.
+
+use crate::load::Load;
+use crate::settings::{SYSTEM, tags};
+use crate::world::World;
+
+pub(super) async fn scale(world: &mut World) -> anyhow::Result<()> {
+    let [tag, _] = tags();
+    let gateways = |count: usize| format!("gateway.replicas={count}");
+    world.install(&tag, &["--set", &gateways(1)])?;
+    let mut load = Load::start(world, "scaled").await?;
+    let mut seen = 50;
+    for (count, more) in [
+        (3, "gateway.shedPerSecond=20"),
+        (2, "gateway.shedPerSecond=20"),
+    ] {
+        world.install(&tag, &["--set", &gateways(count), "--set", more])?;
+        let ready = [
+            "get",
+            "deployment",
+            "-n",
+            SYSTEM,
+            "datastream-gateway",
+            "-o",
+            "jsonpath={.status.readyReplicas}",
+        ];
+        world
+            .kubectl
+            .wait_for(&ready, |n| n == count.to_string())
+            .await?;
+        seen += 150;
+        load.flows(seen).await?;
+    }
+    let connections = load.finish().await?;
+    anyhow::ensure!(connections > 1, "nobody had to move");
+    Ok(())
+}
+
+pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
+    let [tag, next] = tags();
+    world.install(&tag, &["--set", "gateway.replicas=3"])?;
+    let keys = world.kubectl.run(&[
+        "get",
+        "secrets",
+        "-A",
+        "-l",
+        "datastream.dev/component=stream-key",
+        "-o",
+        "jsonpath={.items[*].data.stream_key}",
+    ])?;
+    let load = Load::start(world, "rolled").await?;
+    world.install(&next, &["--set", "gateway.replicas=3"])?;
+    let connections = load.finish().await?;
+    anyhow::ensure!(connections > 1, "nobody had to move");
+    let image = [
+        "get",
+        "pods",
+        "-n",
+        SYSTEM,
+        "-l",
+        "app.kubernetes.io/component=gateway",
+        "-o",
+        "jsonpath={.items[*].spec.containers[*].image}",
+    ];
+    world
+        .kubectl
+        .wait_for(&image, |images| {
+            images.split(' ').all(|i| i.ends_with(&next))
+        })
+        .await?;
+    let after = world.kubectl.run(&[
+        "get",
+        "secrets",
+        "-A",
+        "-l",
+        "datastream.dev/component=stream-key",
+        "-o",
+        "jsonpath={.items[*].data.stream_key}",
+    ])?;
+    anyhow::ensure!(
+        keys.split(' ').all(|key| after.contains(key)),
+        "an upgrade changed a stream key"
+    );
+    Ok(())
+}

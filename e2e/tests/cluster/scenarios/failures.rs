@@ -1,0 +1,129 @@
+//! What happens to a cluster.
+
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::events::datapoint;
+use crate::load::Load;
+use crate::settings::{PATIENCE, SYSTEM};
+use crate::world::World;
+
+const GATEWAYS: [&str; 4] = ["-n", SYSTEM, "-l", "app.kubernetes.io/component=gateway"];
+const OPERATORS: [&str; 4] = ["-n", SYSTEM, "-l", "app.kubernetes.io/component=operator"];
+const AT_ONCE: [&str; 2] = ["--grace-period=0", "--force"];
+
+/// All replicas at once; then changes take effect again.
+pub(super) async fn operator(world: &mut World) -> anyhow::Result<()> {
+    let load = Load::start(world, "unled").await?;
+    world
+        .kubectl
+        .run(&[&["delete", "pods"], &OPERATORS[..], &AT_ONCE].concat())?;
+    let connections = load.finish().await?;
+    anyhow::ensure!(
+        connections == 1,
+        "a stream was dropped by the end of the operator"
+    );
+    world.kubectl.rolled_out(SYSTEM, "datastream-operator")?;
+    world.subscribe("team-a", "after", &json!({"eventTypes": ["location"]}))
+}
+
+pub(super) async fn gateway(world: &mut World) -> anyhow::Result<()> {
+    let load = Load::start(world, "killed").await?;
+    let pods = world.kubectl.get(&[&["pods"], &GATEWAYS[..]].concat())?;
+    let pod = pods["items"][0]["metadata"]["name"]
+        .as_str()
+        .context("a gateway")?;
+    world
+        .kubectl
+        .run(&[&["delete", "pod", "-n", SYSTEM, pod], &AT_ONCE[..]].concat())?;
+    world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
+    load.finish().await?;
+    Ok(())
+}
+
+/// With one node, the pods that are evicted have nowhere to go: after the first, the disruption budget holds the drain up.
+pub(super) async fn drain(world: &mut World) -> anyhow::Result<()> {
+    if !world.own {
+        println!("  this cluster's nodes are not drained");
+        return Ok(());
+    }
+    let load = Load::start(world, "drained").await?;
+    let nodes = world.kubectl.get(&["nodes"])?;
+    let node = nodes["items"][0]["metadata"]["name"]
+        .as_str()
+        .context("a node")?;
+    let drain = [
+        "drain",
+        node,
+        "--pod-selector=app.kubernetes.io/component=gateway",
+        "--timeout=15s",
+    ];
+    let said = world
+        .kubectl
+        .refused(&[&drain[..], &["--request-timeout=0"]].concat())?;
+    anyhow::ensure!(
+        said.contains("violate the pod's disruption budget"),
+        "{said}"
+    );
+    let ready = [
+        "get",
+        "deployment",
+        "-n",
+        SYSTEM,
+        "datastream-gateway",
+        "-o",
+        "jsonpath={.status.readyReplicas}/{.spec.replicas}",
+    ];
+    let ready_now = world.kubectl.run(&ready)?;
+    let (left, wanted) = ready_now.split_once('/').context("replicas")?;
+    anyhow::ensure!(
+        left.parse::<u32>()? + 1 == wanted.parse::<u32>()?,
+        "{ready_now} are left"
+    );
+    world.kubectl.run(&["uncordon", node])?;
+    world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
+    load.finish().await?;
+    Ok(())
+}
+
+/// Streams go on, and clients may come and go, while there is none.
+pub(super) async fn api_server(world: &mut World) -> anyhow::Result<()> {
+    if !world.own {
+        println!("  this cluster's API server is not stopped");
+        return Ok(());
+    }
+    let load = Load::start(world, "unserved").await?;
+    world.subscribe(
+        "team-b",
+        "visitor",
+        &json!({"eventTypes": ["datapoint"], "filters": [{"oemModels": ["visited"]}]}),
+    )?;
+    let key = world.key("team-b", "visitor")?;
+    let killed = Command::new("pkill")
+        .args(["-KILL", "-x", "kube-apiserver"])
+        .status()?;
+    anyhow::ensure!(killed.success(), "there is no API server to stop");
+    let mut visitor = world
+        .door
+        .open_patiently(&format!("stream_key={key}&seq_start=1"))
+        .await?;
+    let mut publisher = world.publisher()?;
+    publisher.send(&datapoint("visited", 7))?;
+    publisher.finish()?;
+    anyhow::ensure!(visitor.numbers(1).await? == [7]);
+    let begun = std::time::Instant::now();
+    while world.kubectl.run(&["get", "--raw", "/readyz"]).is_err() {
+        anyhow::ensure!(
+            begun.elapsed() < PATIENCE,
+            "the API server does not come back"
+        );
+    }
+    let connections = load.finish().await?;
+    anyhow::ensure!(
+        connections == 1,
+        "a stream was dropped by the end of the API server"
+    );
+    world.subscribe("team-b", "after", &json!({"eventTypes": ["location"]}))
+}

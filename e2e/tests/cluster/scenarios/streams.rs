@@ -1,0 +1,151 @@
+//! Subscriptions and their streams, as two teams have them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::access;
+use crate::events::datapoint;
+use crate::settings::{HOST, PATIENCE, SYSTEM};
+use crate::world::{TENANTS, World};
+
+/// Each gets what it asked for and nothing else, at the URL in its Secret.
+pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
+    let [a, b] = TENANTS;
+    let of_model =
+        |model: &str| json!({"eventTypes": ["datapoint"], "filters": [{"oemModels": [model]}]});
+    world.subscribe(a, "leds", &of_model("lamp"))?;
+    world.subscribe(b, "leds", &of_model("kettle"))?;
+    let keys = [world.key(a, "leds")?, world.key(b, "leds")?];
+    anyhow::ensure!(keys[0] != keys[1], "two subscriptions have one key");
+    let url = world.secret(a, "leds", "url")?;
+    anyhow::ensure!(
+        url == format!("wss://{HOST}/stream?stream_key={}", keys[0]),
+        "{url}"
+    );
+
+    let mut lamps = world
+        .door
+        .open_patiently(&format!("stream_key={}", keys[0]))
+        .await?;
+    let mut kettles = world
+        .door
+        .open_patiently(&format!("stream_key={}", keys[1]))
+        .await?;
+    let mut publisher = world.publisher()?;
+    for number in 1..=100 {
+        let model = ["lamp", "kettle", "door"][number as usize % 3];
+        publisher.send(&datapoint(model, number))?;
+    }
+    publisher.finish()?;
+    let of = |rest: u64| (1..=100).filter(|n| n % 3 == rest).collect::<Vec<u64>>();
+    anyhow::ensure!(
+        lamps.numbers(of(0).len()).await? == of(0),
+        "the lamps' events"
+    );
+    anyhow::ensure!(
+        kettles.numbers(of(1).len()).await? == of(1),
+        "the kettles' events"
+    );
+
+    // Someone who is not of this world.
+    anyhow::ensure!(
+        world
+            .door
+            .open("stream_key=0123456789abcdef0123456789abcdef")
+            .await
+            .err()
+            == Some(401)
+    );
+    // A second client while the first is there, wherever the ingress sends it.
+    for _ in 0..4 {
+        let second = world.door.open(&format!("stream_key={}", keys[0])).await;
+        anyhow::ensure!(second.err() == Some(409), "a second client is let in");
+    }
+    let connection = [
+        "get",
+        "dss",
+        "leds",
+        "-n",
+        a,
+        "-o",
+        "jsonpath={.status.connection.state}",
+    ];
+    world
+        .kubectl
+        .wait_for(&connection, |state| state == "Online")
+        .await?;
+
+    // A team's role reaches its own Secrets only.
+    world.kubectl.run(&[
+        "create",
+        "rolebinding",
+        "team",
+        "-n",
+        a,
+        "--clusterrole=edit",
+        "--user=anna",
+    ])?;
+    let may = ["auth", "can-i", "get", "secrets", "--as=anna"];
+    world.kubectl.run(&[&may[..], &["-n", a]].concat())?;
+    world.kubectl.refused(&[&may[..], &["-n", b]].concat())?;
+
+    world.kubectl.run(&["delete", "dss", "leds", "-n", a])?;
+    anyhow::ensure!(
+        lamps.next().await.is_none(),
+        "the stream of a deleted subscription goes on"
+    );
+    Ok(())
+}
+
+pub(super) async fn helm_test(world: &mut World) -> anyhow::Result<()> {
+    world
+        .kubectl
+        .helm(&["test", "datastream", "--timeout", "2m"])?;
+    let notes = world.kubectl.helm(&["get", "notes", "datastream"])?;
+    anyhow::ensure!(notes.contains(&format!("wss://{HOST}/stream")), "{notes}");
+    anyhow::ensure!(
+        notes.contains("kubectl apply") && notes.contains("kubectl -n default wait"),
+        "{notes}"
+    );
+    // Restricted Pod Security is enforced in the namespace of the release, and nothing was refused.
+    let pods = world.kubectl.get(&["pods", "-n", SYSTEM])?;
+    let count = pods["items"].as_array().map_or(0, Vec::len);
+    anyhow::ensure!(count >= 4, "{count} pods");
+    Ok(())
+}
+
+/// Last, because it looks at all that the programs did before.
+pub(super) async fn access(world: &mut World) -> anyhow::Result<()> {
+    let Some(log) = access::log() else {
+        println!(
+            "  the audit log of this cluster is not at hand: what the programs asked for is not compared with what they are granted"
+        );
+        return Ok(());
+    };
+    let deadline = Instant::now() + PATIENCE;
+    for part in ["operator", "gateway"] {
+        let account = format!("datastream-{part}");
+        let granted = access::granted(&world.kubectl, &account)?;
+        loop {
+            let used = access::used(&std::fs::read_to_string(&log)?, &account);
+            let too_much: Vec<_> = granted.difference(&used).collect();
+            let refused: Vec<_> = used.difference(&granted).collect();
+            anyhow::ensure!(
+                refused.is_empty(),
+                "the {part} asks for {refused:?}, which it is not granted"
+            );
+            if too_much.is_empty() {
+                break;
+            }
+            // The operator clears claims away a minute after their gateway was killed.
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "the {part} is granted {too_much:?} and never asks for it"
+            );
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+    Ok(())
+}

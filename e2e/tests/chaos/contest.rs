@@ -155,7 +155,7 @@ impl Contender {
             });
             served.len() - 1
         };
-        let stays = Duration::from_millis(self.rng.random_range(200..5000));
+        let stays = Duration::from_millis(self.rng.random_range(100..2500));
         let stay = async {
             loop {
                 match client.next(stays).await {

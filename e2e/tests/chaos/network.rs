@@ -174,8 +174,9 @@ impl Network {
     /// Cuts one way or mends it. Two that cut the same way tell each other apart by `number`.
     ///
     /// # Errors
-    /// The router does not take it.
+    /// The router does not take it, or there is none.
     pub(crate) fn cut(self, (number, way): (usize, Way), on: bool) -> anyhow::Result<()> {
+        anyhow::ensure!(self.inside, "loopback cannot be cut");
         let place =
             |(node, side): (Node, Side)| 2 * usize::from(node.0) + usize::from(side == Side::Other);
         let ways = 100 * place(way.from) + place(way.to);
@@ -189,8 +190,9 @@ impl Network {
     /// Takes the link between a node and the router down, or up again.
     ///
     /// # Errors
-    /// The router does not take it.
+    /// The router does not take it, or there is none.
     pub(crate) fn link(self, node: Node, up: bool) -> anyhow::Result<()> {
+        anyhow::ensure!(self.inside, "loopback has no links");
         let state = if up { "up" } else { "down" };
         ip(&["-n", ROUTER, "link", "set", &node.name(), state])
     }

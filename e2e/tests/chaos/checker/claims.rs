@@ -62,7 +62,10 @@ pub(crate) struct Overlap {
 }
 
 /// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
-pub(crate) fn check_claims(served: &[Served], troubled: &[Troubled]) -> Result<usize, Overlap> {
+pub(crate) fn check_claims(
+    served: &[Served],
+    troubled: &[Troubled],
+) -> Result<usize, Box<Overlap>> {
     let mut sorted: Vec<_> = served.iter().collect();
     sorted.sort_by_key(|s| s.opened);
     let mut explained = 0;
@@ -78,11 +81,13 @@ pub(crate) fn check_claims(served: &[Served], troubled: &[Troubled]) -> Result<u
                 let all = troubled.iter().filter(|t| gateways.contains(&t.gateway));
                 all.filter(meets).cloned().collect()
             };
-            let fail = |why| Overlap {
-                one: (*one).clone(),
-                other: (*other).clone(),
-                around: around(),
-                why,
+            let fail = |why| {
+                Box::new(Overlap {
+                    one: (*one).clone(),
+                    other: (*other).clone(),
+                    around: around(),
+                    why,
+                })
             };
             if !may_begin(one, other, troubled) {
                 return Err(fail("the gateway of the first could be asked"));
@@ -115,17 +120,32 @@ fn blind_since(other: &Served, troubled: &[Troubled]) -> Option<Instant> {
 }
 
 fn may_begin(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
-    let blind_since = blind_since(other, troubled);
-    troubled.iter().any(|t| match t.trouble {
-        Trouble::Ended if t.gateway == one.gateway => {
-            blind_since.is_some_and(|since| t.until.is_some_and(|until| until >= since))
-        }
-        Trouble::Unreachable if t.gateway == one.gateway => t.meets(other.asked, other.opened),
-        // What it asks the others does not arrive.
-        Trouble::Unreachable if t.gateway == other.gateway => t.meets(other.asked, other.opened),
-        Trouble::Deaf => t.gateway == one.gateway && t.meets(one.opened, one.last),
-        _ => false,
-    })
+    let of = |served: &Served| served.gateway;
+    let meets = |trouble: Trouble, gateway: usize, from: Instant, until: Instant| {
+        let mut same = troubled
+            .iter()
+            .filter(|t| (t.gateway, t.trouble) == (gateway, trouble));
+        same.any(|t| t.meets(from, until))
+    };
+    // `asker` could not ask the gateway of `asked`, or did not know of it.
+    let unasked = |asker: &Served, asked: &Served| {
+        let reached = |gateway| !meets(Trouble::Unreachable, gateway, asker.asked, asker.opened);
+        let blind_since = blind_since(asker, troubled);
+        let unknown = |t: &Troubled| {
+            (t.gateway, t.trouble) == (of(asked), Trouble::Ended)
+                && t.from <= asker.opened
+                && blind_since.is_some_and(|since| t.until.is_none_or(|until| until >= since))
+        };
+        !reached(of(asked)) || !reached(of(asker)) || troubled.iter().any(unknown)
+    };
+    // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
+    let untold = || {
+        let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
+        meets(Trouble::NoApi, of(one), one.asked, one.opened)
+            && meets(Trouble::NoApi, of(one), written_by, other.opened)
+            && unasked(one, other)
+    };
+    unasked(other, one) || untold() || meets(Trouble::Deaf, of(one), one.opened, one.last)
 }
 
 fn may_last(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
@@ -250,6 +270,16 @@ mod tests {
         assert!(!explains(0, Trouble::NoApi, 14.0, 16.0));
         assert!(!explains(1, Trouble::Deaf, 12.0, 16.0));
         assert!(!explains(2, Trouble::Unreachable, 14.0, 16.0));
+        assert!(!explains(1, Trouble::Unreachable, 9.0, 11.0));
+        for (without, found) in [
+            ((9.0, 16.0), true),
+            ((9.0, 9.5), false),
+            ((11.0, 16.0), false),
+        ] {
+            let unasked = clock.troubled(1, Trouble::Unreachable, 9.0, 11.0);
+            let without = clock.troubled(0, Trouble::NoApi, without.0, without.1);
+            assert_eq!(check_claims(&both, &[unasked, without]).is_ok(), found);
+        }
     }
 
     #[test]

@@ -63,8 +63,7 @@ pub(crate) fn check_stored(
                     Begin::Earliest => true,
                     Begin::Before(number) => offset >= begun || record.number >= number,
                 };
-            let excused =
-                |gap: &(Vec<u64>, Vec<u64>)| (gap.0[partition]..gap.1[partition]).contains(&offset);
+            let excused = |gap: &Gap| (gap.from[partition]..gap.to[partition]).contains(&offset);
             if !wanted || offsets.binary_search(&offset).is_ok() || gaps.iter().any(excused) {
                 continue;
             }
@@ -80,8 +79,14 @@ pub(crate) fn check_stored(
     Ok(pending)
 }
 
-/// The recorded gaps as offsets, from and to. Each must be of what had expired.
-fn gaps(log: &Log, stored: &Stored) -> Result<Vec<(Vec<u64>, Vec<u64>)>, String> {
+/// A recorded gap: the first offset of every partition that was asked for, and that was left.
+struct Gap {
+    from: Vec<u64>,
+    to: Vec<u64>,
+}
+
+/// The recorded gaps. Each must be of what had expired.
+fn gaps(log: &Log, stored: &Stored) -> Result<Vec<Gap>, String> {
     let partitions = log.partitions.len();
     let read = |digits: &str| match digits {
         "" | "0" => Some(vec![0; partitions]),
@@ -99,7 +104,7 @@ fn gaps(log: &Log, stored: &Stored) -> Result<Vec<(Vec<u64>, Vec<u64>)>, String>
                 ));
             }
         }
-        gaps.push((from, to));
+        gaps.push(Gap { from, to });
     }
     Ok(gaps)
 }

@@ -118,7 +118,7 @@ async fn a_bad_line_is_named_and_the_others_go_on() {
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
     let [one, two, three] = [1, 2, 3].map(|n| event("AC1", n));
     std::fs::write(&first, format!("{one}\n\n{{\"a\":\n{large}\n{two}")).unwrap();
-    std::fs::write(&second, format!("[1]\r\n")).unwrap();
+    std::fs::write(&second, "[1]\r\n").unwrap();
     let mut child = publish(&address, &[&first, Path::new("-"), &second]);
     child
         .stdin
@@ -192,7 +192,7 @@ async fn a_stop_ends_it_while_standard_input_is_open() {
     let (code, stdout, _) = end(child).await;
     assert_eq!(code, 0);
     assert!(
-        stdout.starts_with("1 events sent") && stdout.ends_with(", stopped\n"),
+        stdout.starts_with("1 event sent") && stdout.ends_with(", stopped\n"),
         "{stdout}"
     );
     drop(stdin);

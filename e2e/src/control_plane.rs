@@ -8,11 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::helm::Helm;
 use crate::process::{Launch, Server};
 use crate::servers::{self, Site};
 use crate::{built, pki};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// What operator and gateways need of the chart to run as processes.
+const WHAT_PROGRAMS_NEED: [&str; 6] = [
+    "--set=fluvio.address=localhost:9003",
+    "--show-only=templates/crds.yaml",
+    "--show-only=templates/operator/serviceaccount.yaml",
+    "--show-only=templates/operator/rbac.yaml",
+    "--show-only=templates/gateway/serviceaccount.yaml",
+    "--show-only=templates/gateway/rbac.yaml",
+];
 
 /// A running control plane, or the way to one that runs already.
 pub struct ControlPlane {
@@ -34,7 +44,7 @@ struct Own {
     etcd: Server,
 }
 
-/// What kubectl said.
+/// What kubectl or Helm said.
 #[derive(Debug)]
 pub struct Output {
     /// Whether it ended with 0.
@@ -184,7 +194,8 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Makes the namespace of the gateways, and gives the programs their definitions and the rights that they ship with.
+    /// Makes the namespace of the gateways, and gives the programs the definition, the accounts and the rights that the chart has
+    /// for them.
     ///
     /// # Errors
     /// The API server refuses something.
@@ -195,15 +206,12 @@ impl ControlPlane {
             Ok(())
         };
         run(&["create", "namespace", namespace])?;
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        for file in [
-            "crds/generated/datastreamsubscriptions.yaml",
-            "gateway/rbac.yaml",
-            "operator/rbac.yaml",
-        ] {
-            let file = format!("{root}/{file}");
-            run(&["apply", "--server-side", "-f", &file])?;
-        }
+        let rendered = Helm::new(None)?.template(namespace, &WHAT_PROGRAMS_NEED)?;
+        anyhow::ensure!(rendered.success, "helm: {}", rendered.stderr);
+        let file = self.dir.path().join("chart.yaml");
+        std::fs::write(&file, rendered.stdout)?;
+        let file = file.display().to_string();
+        run(&["apply", "--server-side", "-f", &file])?;
         let crd = "crd/datastreamsubscriptions.datastream.dev";
         run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
     }
@@ -261,12 +269,18 @@ impl ControlPlane {
             .args(args)
             .output()
             .with_context(|| format!("cannot run {}", self.kubectl.display()))?;
+        Ok(Output::of(&output))
+    }
+}
+
+impl Output {
+    pub(crate) fn of(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output {
+        Self {
             success: output.status.success(),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
-        })
+        }
     }
 }
 

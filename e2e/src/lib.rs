@@ -4,6 +4,7 @@
 
 mod built;
 mod control_plane;
+mod helm;
 pub mod node;
 mod pki;
 mod process;
@@ -12,5 +13,6 @@ mod servers;
 
 pub use built::built;
 pub use control_plane::{ControlPlane, Output};
+pub use helm::{CHART, Helm};
 pub use process::{Launch, Server, own_program};
 pub use program::{Program, get};

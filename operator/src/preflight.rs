@@ -9,7 +9,7 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, Resource as _};
 
 /// API group, resource, subresource, verbs, and whether it is about the gateways' namespace only. The same list, with a
-/// reason for each, is in `operator/rbac.yaml`.
+/// reason for each, is in `charts/datastream/templates/operator/rbac.yaml`.
 const RIGHTS: [(&str, &str, &str, &[&str], bool); 5] = [
     (
         "datastream.dev",

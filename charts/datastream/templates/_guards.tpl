@@ -64,12 +64,38 @@
 {{- fail "collector.config.streams: say what to collect (docs/collector.md)" -}}
 {{- end -}}
 {{- include "datastream.checkDefinition" . -}}
+{{- range $part, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "prometheusRule" "PrometheusRule" -}}
+{{- if (index $.Values.monitoring $part).enabled -}}
+{{- include "datastream.checkServed" (dict "root" $ "path" (printf "monitoring.%s" $part) "api" (printf "monitoring.coreos.com/v1/%s" $kind)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $settings := $groups -}}
+{{- range $part, $api := dict "certificate" "cert-manager.io/v1/Certificate" "httpRoute" "gateway.networking.k8s.io/v1/HTTPRoute" -}}
+{{- if (index $settings $part).enabled -}}
+{{- include "datastream.checkServed" (dict "root" $ "path" (printf "gateways.%s.%s" $settings.group $part) "api" $api) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/*
-What the cluster serves of DatastreamSubscription. `helm template` and a dry run on the client ask no cluster; they are told apart by a
-group that Helm takes for granted and no supported cluster serves.
+Whether a cluster is asked: `helm template` and a dry run on the client ask none. They are told apart by a group that Helm takes for
+granted and no supported cluster serves. (root)
 */}}
+{{- define "datastream.asksCluster" -}}
+{{- if not (.Capabilities.APIVersions.Has "extensions/v1beta1") -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* Whether the cluster serves an API of another project. (dict "root" $ "path" VALUE "api" GROUP/VERSION/KIND) */}}
+{{- define "datastream.checkServed" -}}
+{{- if and (include "datastream.asksCluster" .root) (not (.root.Capabilities.APIVersions.Has .api)) -}}
+{{- fail (printf "%s: the cluster does not serve %s: install what brings it, or leave this off" .path .api) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What the cluster serves of DatastreamSubscription. */}}
 {{- define "datastream.checkDefinition" -}}
 {{- $name := "datastreamsubscriptions.datastream.dev" -}}
 {{- if .Values.crds.enabled -}}
@@ -84,8 +110,7 @@ group that Helm takes for granted and no supported cluster serves.
 {{- end -}}
 {{- end -}}
 {{- else if .Values.operator.enabled -}}
-{{- $isReal := not (.Capabilities.APIVersions.Has "extensions/v1beta1") -}}
-{{- if and $isReal (not (.Capabilities.APIVersions.Has "datastream.dev/v1alpha1/DatastreamSubscription")) -}}
+{{- if and (include "datastream.asksCluster" .) (not (.Capabilities.APIVersions.Has "datastream.dev/v1alpha1/DatastreamSubscription")) -}}
 {{- fail "the cluster does not serve DatastreamSubscription of datastream.dev/v1alpha1: set crds.enabled=true, or install the definition first" -}}
 {{- end -}}
 {{- end -}}

@@ -10,9 +10,6 @@ nginx.ingress.kubernetes.io/proxy-read-timeout: {{ $seconds | quote }}
 nginx.ingress.kubernetes.io/proxy-send-timeout: {{ $seconds | quote }}
 nginx.ingress.kubernetes.io/proxy-buffering: "off"
 nginx.ingress.kubernetes.io/proxy-request-buffering: "off"
-# A gateway that refuses says why: another one would say the same.
-nginx.ingress.kubernetes.io/proxy-next-upstream: "error timeout"
-nginx.ingress.kubernetes.io/proxy-next-upstream-tries: "3"
 {{- else if eq .ingress.controller "traefik" -}}
 # Traefik has no timeout on WebSockets; streams only need the right entry point.
 traefik.ingress.kubernetes.io/router.entrypoints: {{ ternary "websecure" "web" .ingress.tls.enabled }}

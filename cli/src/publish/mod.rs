@@ -144,13 +144,14 @@ impl Publisher {
     fn tell(&self, target: &FluvioTarget, stopped: bool) -> anyhow::Result<()> {
         let FluvioTarget { address, topic } = target;
         let stopped = if stopped { ", stopped" } else { "" };
+        let events = if self.sent == 1 { "event" } else { "events" };
         let refused = match self.refused {
             0 => String::new(),
             refused => format!(", {refused} refused"),
         };
         writeln!(
             io::stdout(),
-            "{} events sent to topic {topic} of Fluvio at {address}{refused}{stopped}",
+            "{} {events} sent to topic {topic} of Fluvio at {address}{refused}{stopped}",
             self.sent
         )
         .context("cannot write to stdout")

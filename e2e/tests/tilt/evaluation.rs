@@ -27,25 +27,14 @@ pub(crate) struct Evaluation {
     pub(crate) objects: Vec<Value>,
 }
 
-/// One of the programs that are built once.
-fn program(folder: &Result<PathBuf, String>, name: &str) -> anyhow::Result<Command> {
-    match folder {
-        Ok(folder) => Ok(Command::new(folder.join(name))),
-        Err(error) => anyhow::bail!("{error}"),
-    }
-}
-
-/// Helm, as the tests build it.
-pub(crate) fn helm() -> anyhow::Result<Command> {
-    static FOLDER: LazyLock<Result<PathBuf, String>> =
-        LazyLock::new(|| built("helm").map_err(|e| format!("{e:#}")));
-    program(&FOLDER, "helm")
-}
-
+/// The interpreter, built once.
 fn tiltfile() -> anyhow::Result<Command> {
     static FOLDER: LazyLock<Result<PathBuf, String>> =
         LazyLock::new(|| built("tilt").map_err(|e| format!("{e:#}")));
-    program(&FOLDER, "tiltfile")
+    match &*FOLDER {
+        Ok(folder) => Ok(Command::new(folder.join("tiltfile"))),
+        Err(error) => anyhow::bail!("{error}"),
+    }
 }
 
 fn run(command: &mut Command) -> anyhow::Result<Value> {
@@ -73,7 +62,7 @@ impl Evaluation {
         let mut command = tiltfile()?;
         command.arg("-root").arg(root());
         command.args(["-subcommand", subcommand, "-kube-version", KUBE_VERSION]);
-        command.arg("-helm").arg(helm()?.get_program());
+        command.arg("-helm").arg(built("helm")?.join("helm"));
         command.arg("-local");
         command.arg(root().join("e2e/tests/tilt/fluvio.yaml"));
         let result = run(command.arg(file).args(settings))?;

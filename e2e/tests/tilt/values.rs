@@ -1,8 +1,11 @@
 //! Values of the chart.
 
+use std::path::Path;
+
+use datastream_e2e::Helm;
 use serde_json::Value;
 
-use crate::evaluation::{Call, Evaluation, KUBE_VERSION, helm, yaml};
+use crate::evaluation::{Call, Evaluation, KUBE_VERSION, yaml};
 use crate::root;
 
 pub(crate) fn problems(evaluation: &Evaluation) -> Vec<String> {
@@ -13,19 +16,27 @@ pub(crate) fn problems(evaluation: &Evaluation) -> Vec<String> {
 fn of_chart(chart: &Call) -> Vec<String> {
     let folder = root().join(chart.arguments["paths"].as_str().unwrap());
     let known = yaml(&folder.join("values.yaml")).unwrap().remove(0);
-    let mut lint = helm().unwrap();
-    lint.arg("lint").arg(&folder);
-    lint.args(["--strict", "--quiet", "--kube-version", KUBE_VERSION]);
+    let text = |path: &Path| path.display().to_string();
+    let mut lint = [
+        "lint",
+        "--strict",
+        "--quiet",
+        "--kube-version",
+        KUBE_VERSION,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    lint.push(text(&folder));
     let mut unknown = Vec::new();
     for file in chart.strings("values") {
         let file = root().join(file);
-        lint.arg("--values").arg(&file);
+        lint.extend(["--values".to_owned(), text(&file)]);
         for values in yaml(&file).unwrap() {
             find_unknown(&values, &known, "", &mut unknown);
         }
     }
     for pair in chart.strings("set") {
-        lint.args(["--set", pair]);
+        lint.extend(["--set".to_owned(), pair.to_owned()]);
         let path = pair.split('=').next().unwrap();
         let pointer = format!("/{}", path.replace('.', "/"));
         if known.pointer(&pointer).is_none() {
@@ -36,10 +47,9 @@ fn of_chart(chart: &Call) -> Vec<String> {
         .iter()
         .map(|path| chart.problem(format!("the chart has no value {path}")))
         .collect();
-    let output = lint.output().unwrap();
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        problems.push(chart.problem(said));
+    let output = Helm::new(None).and_then(|helm| helm.run(&lint)).unwrap();
+    if !output.success {
+        problems.push(chart.problem(output.stdout + &output.stderr));
     }
     problems
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::bucket::Bucket;
 use crate::filter::EventFields;
 use crate::id::SubscriptionId;
 use crate::index::{FilterIndex, Scratch};
@@ -34,14 +33,9 @@ impl Matches {
 }
 
 impl RouteTable {
-    /// The table of these buckets.
-    pub fn new<'a>(buckets: impl IntoIterator<Item = &'a Bucket>) -> Self {
-        Self::from_routes(buckets.into_iter().flat_map(|b| b.routes.iter().cloned()))
-    }
-
-    /// The table of these routes.
-    pub fn from_routes(routes: impl IntoIterator<Item = Route>) -> Self {
-        let mut routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
+    /// The table of these routes. Those that are shared already are not copied.
+    pub fn from_routes<R: Into<Arc<Route>>>(routes: impl IntoIterator<Item = R>) -> Self {
+        let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Into::into).collect();
         routes.sort_by(|a, b| a.id.cmp(&b.id));
         let by_key = routes
             .iter()

@@ -1,6 +1,7 @@
 //! Routing objects as Secrets, watched through the API server.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use datastream_routing::object;
 use datastream_service::watch::{Change, Listing, Reconnect};
@@ -10,12 +11,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
 /// Events that are applied together if they are there: the operator writes many buckets at once.
 const TOGETHER: usize = 256;
+/// After a new table was made, which takes longer the more routes there are, others wait for so many times as long: so changes
+/// by the hundred are taken together, and take a fifth of a core at most.
+const REST: u32 = 4;
 
 /// The routing Secrets of one group of gateways.
 pub struct KubeSource {
@@ -80,7 +85,12 @@ impl ConfigSource for KubeSource {
                     }
                 }
                 if !updates.is_empty() {
+                    let begun = Instant::now();
                     store.apply(updates);
+                    tokio::select! {
+                        () = sleep(begun.elapsed() * REST) => (),
+                        () = cancel.cancelled() => return Ok(()),
+                    }
                 }
             }
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use datastream_routing::{Bucket, BucketHash, BucketId, RouteTable};
+use datastream_routing::{Bucket, BucketHash, BucketId, Route, RouteTable};
 use tokio::sync::watch;
 
 /// One change that a [`ConfigSource`](super::ConfigSource) saw.
@@ -53,7 +53,9 @@ pub struct ConfigStore {
 
 #[derive(Debug)]
 struct Object {
-    bucket: Bucket,
+    bucket: BucketId,
+    /// Shared with the tables that they are in.
+    routes: Vec<Arc<Route>>,
     hash: BucketHash,
 }
 
@@ -116,7 +118,16 @@ impl ConfigStore {
                         Ok(bucket) => {
                             state.refused.remove(&object);
                             state.held.insert(bucket.id, hash);
-                            objects.insert(object, Object { bucket, hash });
+                            let routes = bucket.routes.into_iter().map(Arc::new).collect();
+                            let bucket = bucket.id;
+                            objects.insert(
+                                object,
+                                Object {
+                                    bucket,
+                                    routes,
+                                    hash,
+                                },
+                            );
                             changed = true;
                         }
                         Err(reason) => {
@@ -147,9 +158,8 @@ impl ConfigStore {
             }
         }
         if changed {
-            self.table.store(Arc::new(RouteTable::new(
-                objects.values().map(|o| &o.bucket),
-            )));
+            let routes = objects.values().flat_map(|o| o.routes.iter().cloned());
+            self.table.store(Arc::new(RouteTable::from_routes(routes)));
         }
         state.incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
         drop(objects);
@@ -166,7 +176,7 @@ fn decode(
     // Two objects for one bucket would make the table depend on which came last.
     match objects
         .iter()
-        .find(|(name, o)| o.bucket.id == bucket.id && *name != object)
+        .find(|(name, o)| o.bucket == bucket.id && *name != object)
     {
         Some((other, _)) => Err(format!("bucket {} is already held by {other}", bucket.id)),
         None => Ok(bucket),

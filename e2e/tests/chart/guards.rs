@@ -1,0 +1,83 @@
+//! Clusters on which the chart cannot be installed: each is told so in one line.
+
+use datastream_e2e::{CHART, ControlPlane, Helm, Output};
+
+use super::{chart_file, helm_on, refused, succeeded};
+
+const NAMESPACE: &str = "chart-guards";
+const DEFINITION: &str = "crd/datastreamsubscriptions.datastream.dev";
+
+fn install(helm: &Helm, values: &str) -> Output {
+    let args = [
+        "install",
+        "datastream",
+        CHART,
+        "--namespace",
+        NAMESPACE,
+        "--set",
+        "fluvio.address=h:9003",
+        "--set",
+        values,
+    ];
+    helm.run(&args).unwrap()
+}
+
+#[test]
+fn a_cluster_without_the_definition_or_rights_or_with_a_newer_one_is_refused_in_one_line() {
+    let cluster = ControlPlane::start().unwrap();
+    let helm = helm_on(&cluster);
+    let kubectl = |args: &[&str]| succeeded(cluster.kubectl(args).unwrap());
+    kubectl(&["create", "namespace", NAMESPACE]);
+
+    // On a foreign cluster the definition may be there, and stays.
+    if cluster.is_own() {
+        let line = refused(&install(&helm, "crds.enabled=false"));
+        assert!(line.contains("does not serve DatastreamSubscription of datastream.dev/v1alpha1: set crds.enabled=true"), "{line}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("newer.yaml");
+        let newer =
+            chart_file("files/datastreamsubscriptions.yaml").replace("name: v1alpha1", "name: v2");
+        std::fs::write(&file, newer).unwrap();
+        kubectl(&["create", "-f", file.to_str().unwrap()]);
+        kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            DEFINITION,
+            "--timeout=30s",
+        ]);
+        let line = refused(&install(&helm, "crds.enabled=true"));
+        assert!(line.contains("has DatastreamSubscription in version v2, which chart 0.1.0 does not know (it has v1alpha1)"), "{line}");
+        kubectl(&["delete", DEFINITION]);
+
+        for (values, expected) in [
+            (
+                "monitoring.podMonitor.enabled=true",
+                "monitoring.podMonitor: the cluster does not serve monitoring.coreos.com/v1/PodMonitor",
+            ),
+            (
+                "gateway.httpRoute.enabled=true,gateway.httpRoute.host=h,gateway.httpRoute.parentRefs[0].name=g",
+                "gateways.default.httpRoute: the cluster does not serve gateway.networking.k8s.io/v1/HTTPRoute",
+            ),
+        ] {
+            let line = refused(&install(&helm, values));
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+
+    kubectl(&["create", "serviceaccount", "nobody", "-n", NAMESPACE]);
+    let nobody = Helm::new(Some(&cluster.service_account(NAMESPACE, "nobody").unwrap())).unwrap();
+    let line = refused(&install(&nobody, "crds.enabled=true"));
+    assert!(line.contains("forbidden"), "{line}");
+
+    let made = kubectl(&[
+        "get",
+        "deployments,secrets,leases",
+        "-n",
+        NAMESPACE,
+        "-o",
+        "name",
+    ]);
+    assert_eq!(made, "", "a refused installation leaves nothing behind");
+    kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]);
+}

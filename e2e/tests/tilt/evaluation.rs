@@ -40,7 +40,7 @@ fn tiltfile() -> anyhow::Result<Command> {
 fn run(command: &mut Command) -> anyhow::Result<Value> {
     let output = command
         .output()
-        .with_context(|| format!("{:?}", command.get_program()))?;
+        .with_context(|| format!("{}", command.get_program().display()))?;
     let error = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{error}");
     serde_json::from_slice(&output.stdout).context("it prints JSON")
@@ -58,7 +58,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// The Tiltfile's own, with their lines.
-    pub(crate) fn of(tiltfile: &Path, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn of(file: &Path, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
         let mut command = tiltfile()?;
         command.arg("-root").arg(root());
         command.args(["-subcommand", subcommand, "-kube-version", KUBE_VERSION]);

@@ -1,6 +1,6 @@
 //! A test of the test: wrong names, planted in copies of the Tiltfile, are found.
 
-use crate::{problems, tiltfile};
+use crate::{STARTS, problems, tiltfile};
 
 /// (what is replaced, by what, what a problem has to say)
 const WRONG: [(&str, &str, &str); 21] = [
@@ -115,7 +115,7 @@ fn wrong_names_are_found() {
     for (right, wrong, problem) in WRONG {
         assert!(text.contains(right), "{right} is not in the Tiltfile");
         std::fs::write(&copy, text.replace(right, wrong)).unwrap();
-        let found = problems(&copy);
+        let found = problems(&copy, &STARTS[..2]);
         assert!(
             found.iter().any(|found| found.contains(problem)),
             "{wrong}: {}",
@@ -133,7 +133,7 @@ fn a_wrong_value_in_the_file_of_values_is_found() {
     let copy = folder.path().join("Tiltfile");
     let wrong = text.replace("'tilt/values.yaml'", &format!("'{}'", values.display()));
     std::fs::write(&copy, wrong).unwrap();
-    let found = problems(&copy);
+    let found = problems(&copy, &STARTS[..2]);
     assert!(
         found.iter().any(|found| found.contains("replica")),
         "{found:?}"

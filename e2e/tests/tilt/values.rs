@@ -10,7 +10,7 @@ use crate::root;
 
 pub(crate) fn problems(evaluation: &Evaluation) -> Vec<String> {
     let charts = evaluation.calls("helm");
-    charts.flat_map(|chart| of_chart(chart)).collect()
+    charts.flat_map(of_chart).collect()
 }
 
 fn of_chart(chart: &Call) -> Vec<String> {

@@ -23,7 +23,7 @@ need buildah buildah # images without a Docker engine
 # A node that runs pods, and what its pods are made of.
 need containerd containerd
 need runc runc
-need ip iproute2
+need ip iproute2 # also makes the networks that tests cut
 need nft nftables
 need catatonit catatonit
 need nginx nginx-light

@@ -45,8 +45,8 @@ impl Launch {
 
     /// Runs it under a command that executes its arguments in its own place, such as `ip netns exec NAME`.
     #[must_use]
-    pub fn within(mut self, command: &[&str]) -> Self {
-        self.within = command.iter().map(|&word| word.to_owned()).collect();
+    pub fn within(mut self, command: Vec<String>) -> Self {
+        self.within = command;
         self
     }
 

@@ -176,6 +176,7 @@ impl Gateway {
             source: events.clone(),
             status: status.clone(),
             registry: registry.clone(),
+            fleet: fleet.clone(),
             metrics: metrics.clone(),
             draining: draining.clone(),
             ready: ready.subscribe(),

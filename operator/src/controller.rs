@@ -33,7 +33,7 @@ use crate::run::Settings;
 use crate::watch::changes;
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
-const CONCURRENCY: u16 = 16;
+const CONCURRENCY: u16 = 32;
 /// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 

@@ -196,11 +196,14 @@ impl Broker {
             .store(on, Ordering::Relaxed);
     }
 
-    /// Drops whole batches below `offset`, as retention does. Does nothing if the partition is not there.
-    pub fn evict(&self, topic: &str, partition: u32, offset: u64) {
-        if let Some(partition) = self.store.partition(topic, partition) {
-            partition.evict(offset as i64);
-        }
+    /// Drops whole batches below `offset`, as retention does, for good. Returns the first offset that is left, or nothing
+    /// if the partition is not there.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn evict(&self, topic: &str, partition: u32, offset: u64) -> io::Result<Option<u64>> {
+        let start = self.store.evict(topic, partition, offset as i64)?;
+        Ok(start.map(|start| start as u64))
     }
 }
 

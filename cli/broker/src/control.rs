@@ -10,7 +10,7 @@ use crate::broker::{Broker, Role};
 const HELP: &str = "drop|down|up controller|unit; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
     hold-hw on|off; reset on|off; evict TOPIC PARTITION OFFSET";
 
-/// Takes one command a line and answers `ok` or `error: …`. One connection at a time.
+/// Takes one command a line and answers `ok` (`ok START` to `evict`, with the first offset that is left) or `error: …`. One connection at a time.
 ///
 /// # Errors
 /// The listener's.
@@ -21,7 +21,8 @@ pub async fn serve_control(listener: TcpListener, broker: &mut Broker) -> std::i
         let mut lines = BufReader::new(read).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             let answer = match command(broker, &line).await {
-                Ok(()) => "ok\n".to_owned(),
+                Ok(None) => "ok\n".to_owned(),
+                Ok(Some(start)) => format!("ok {start}\n"),
                 Err(reason) => format!("error: {reason}\n"),
             };
             if write.write_all(answer.as_bytes()).await.is_err() {
@@ -31,7 +32,7 @@ pub async fn serve_control(listener: TcpListener, broker: &mut Broker) -> std::i
     }
 }
 
-async fn command(broker: &mut Broker, line: &str) -> Result<(), String> {
+async fn command(broker: &mut Broker, line: &str) -> Result<Option<u64>, String> {
     match line.split_whitespace().collect::<Vec<_>>()[..] {
         ["drop", port] => broker.drop_connections(role(port)?),
         ["down", port] => broker.down(role(port)?).await,
@@ -44,11 +45,12 @@ async fn command(broker: &mut Broker, line: &str) -> Result<(), String> {
         ["hold-hw", state] => broker.hold_high_watermark(switch(state)?),
         ["reset", state] => broker.set_reset(switch(state)?),
         ["evict", topic, partition, offset] => {
-            broker.evict(topic, number(partition)? as u32, number(offset)?);
+            let evicted = broker.evict(topic, number(partition)? as u32, number(offset)?);
+            return evicted.map_err(|e| e.to_string());
         }
         _ => return Err(HELP.to_owned()),
     }
-    Ok(())
+    Ok(None)
 }
 
 fn role(word: &str) -> Result<Role, String> {

@@ -29,6 +29,9 @@ struct Args {
     /// Keep everything in this file, so that a restart has the same data
     #[arg(long)]
     journal: Option<PathBuf>,
+    /// Read the journal as if nothing had been evicted: for tests that look at what was
+    #[arg(long, hide = true)]
+    forget_evictions: bool,
     /// Drop the oldest records of a partition that holds more than this many bytes
     #[arg(long)]
     retention_bytes: Option<u64>,
@@ -49,6 +52,7 @@ async fn main() -> anyhow::Result<()> {
         unit_listen: args.unit_listen,
         advertise: args.advertise,
         journal: args.journal,
+        forget_evictions: args.forget_evictions,
         retention_bytes: args.retention_bytes,
         ..BrokerOptions::default()
     };

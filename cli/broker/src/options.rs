@@ -17,6 +17,8 @@ pub struct BrokerOptions {
     pub advertise: Option<String>,
     /// Keeps everything in this file too, so that a new process starts with the same data. Default: memory only.
     pub journal: Option<PathBuf>,
+    /// Reads the journal as if nothing had been evicted, for tests that look at what was. Default: no.
+    pub forget_evictions: bool,
     /// Drops the oldest batches of a partition that holds more than this many bytes. Default: keeps all.
     pub retention_bytes: Option<u64>,
     /// Answers fetches with whole batches only. The real server cuts them at `max_bytes`; so does this one by default.
@@ -35,6 +37,7 @@ impl Default for BrokerOptions {
             unit_listen: any,
             advertise: None,
             journal: None,
+            forget_evictions: false,
             retention_bytes: None,
             whole_batches: false,
             status_every: Duration::from_millis(100),

@@ -183,7 +183,7 @@ async fn readers_out_of_range_are_told() {
     assert!(
         matches!(next(&mut past).await, Err(ErrorCode::Other(reason)) if reason.contains("greater than leo: 30"))
     );
-    broker.evict("t", 0, 10);
+    broker.evict("t", 0, 10).unwrap();
     let mut evicted = open(&client, "t", 0, 0, 1 << 20).await;
     match next(&mut evicted).await {
         Err(ErrorCode::OffsetEvicted { next_available, .. }) => {
@@ -301,6 +301,31 @@ async fn data_outlives_ports_and_processes() {
     fill(&client, "t", 1).await;
     let mut records = open(&client, "t", 0, 0, 1 << 20).await;
     assert_eq!(next(&mut records).await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn what_was_evicted_stays_evicted_unless_it_is_to_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = BrokerOptions {
+        journal: Some(dir.path().join("journal")),
+        ..BrokerOptions::default()
+    };
+    let (broker, client) = start(options.clone()).await;
+    broker.create_topic("t", 1).unwrap();
+    for _ in 0..3 {
+        fill(&client, "t", 10).await;
+    }
+    let evicted = broker.evict("t", 0, 25).unwrap().unwrap();
+    assert!((1..=25).contains(&evicted));
+    assert_eq!(broker.evict("none", 0, 25).unwrap(), None);
+    drop(broker);
+    for (forget, first) in [(false, evicted), (true, 0)] {
+        options.forget_evictions = forget;
+        let (broker, client) = start(options.clone()).await;
+        assert_eq!(broker.evict("t", 0, 0).unwrap(), Some(first));
+        let mut records = open(&client, "t", 0, first as i64, 1 << 20).await;
+        assert_eq!(next(&mut records).await.unwrap().0, first as i64);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `kill -9` at any moment, again and again, with traffic flowing: every event is stored, and none twice.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use tokio::time::sleep;
 use super::collector::{Collector, eventually, folder};
 use super::database::Database;
 use super::place::Place;
-use super::traffic::{gateway, post};
+use super::traffic::{gateway_that_resumes, post};
 
 /// How often the collector is killed, unless `DATASTREAM_KILLS` says more.
 const ROUNDS: usize = 12;
@@ -23,16 +25,28 @@ fn rounds() -> usize {
     more.map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
+/// Who knows where the stream is before anything is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// The place, as soon as the gateway has told.
+    Place,
+    /// The gateway, from the first connection on (`start: committed`, `resume: Committed`).
+    Gateway,
+}
+
 /// Kills collectors of this place until all rounds are over, then lets one catch up, and counts.
-async fn survives(place: Place, partitions: u32, seed: u64) {
-    let (dev, url) = gateway(partitions).await;
+async fn survives(place: Place, partitions: u32, begin: Begin, seed: u64) {
+    let (resume, start) = match begin {
+        Begin::Place => ("Latest", ""),
+        Begin::Gateway => ("Committed", "    start: committed"),
+    };
+    let (dev, url) = gateway_that_resumes(partitions, resume).await;
     let dev = Arc::new(dev);
     let folder = folder();
-    let config = place.stream(&url, "");
-    // From now on: the place knows where that is, once it says so.
+    let config = place.stream(&url, start);
     let collector = Collector::start(folder.path(), &config);
     collector.reaches("connected", "all", 1).await;
-    while !place.has_begun().await {
+    while begin == Begin::Place && !place.has_begun().await {
         tokio::task::yield_now().await;
     }
 
@@ -96,18 +110,80 @@ async fn survives(place: Place, partitions: u32, seed: u64) {
 #[tokio::test]
 async fn json_lines_survive() {
     let folder = folder();
-    survives(Place::Jsonl(folder.path().join("lines")), 3, 1).await;
+    let place = Place::Jsonl(folder.path().join("lines"));
+    survives(place, 3, Begin::Place, 1).await;
 }
 
 #[tokio::test]
 async fn sqlite_survives() {
     let folder = folder();
-    survives(Place::Sqlite(folder.path().join("events.db")), 1, 2).await;
+    let place = Place::Sqlite(folder.path().join("events.db"));
+    survives(place, 1, Begin::Place, 2).await;
+}
+
+#[tokio::test]
+async fn json_lines_survive_where_the_gateway_knows_the_start() {
+    let folder = folder();
+    let place = Place::Jsonl(folder.path().join("lines"));
+    survives(place, 3, Begin::Gateway, 4).await;
+}
+
+#[tokio::test]
+async fn sqlite_survives_where_the_gateway_knows_the_start() {
+    let folder = folder();
+    let place = Place::Sqlite(folder.path().join("events.db"));
+    survives(place, 3, Begin::Gateway, 5).await;
 }
 
 #[tokio::test]
 async fn postgresql_survives() {
     let server = Database::start().await;
     let place = Place::Postgres(server.connect().await, "kills".to_owned());
-    survives(place, 3, 3).await;
+    survives(place, 3, Begin::Place, 3).await;
+}
+
+/// Where the store is lost as well, the gateway goes on behind what was acknowledged, and that was stored.
+#[tokio::test]
+async fn what_no_store_has_was_not_acknowledged() {
+    const PART: u64 = 200;
+    const LOST_STORES: u64 = 6;
+    let (dev, url) = gateway_that_resumes(3, "Committed").await;
+    let mut random = StdRng::seed_from_u64(6);
+    let mut stored = BTreeSet::new();
+    let start = async |folder: &Path| {
+        let place = Place::Sqlite(folder.join("events.db"));
+        let collector = Collector::start(folder, &place.stream(&url, "    start: committed"));
+        collector.reaches("connected", "all", 1).await;
+        (place, collector)
+    };
+    for round in 0..LOST_STORES {
+        let folder = folder();
+        let (place, collector) = start(folder.path()).await;
+        post(&dev, round * PART..(round + 1) * PART).await;
+        // Whoever wants the stream, too, makes the gateway ask for a sign of life, which acknowledges.
+        for _ in 0..random.random_range(1..6) {
+            let taken = tokio_tungstenite::connect_async(&url).await;
+            assert!(taken.is_err(), "a second stream of the subscription");
+        }
+        collector.kill().await;
+        stored.extend(place.numbers().await);
+    }
+    let folder = folder();
+    let (place, collector) = start(folder.path()).await;
+    let all = LOST_STORES * PART;
+    post(&dev, all..all + 1).await;
+    let mut last = vec![];
+    let rest = async {
+        while last.last() != Some(&all) {
+            sleep(Duration::from_millis(20)).await;
+            last = place.numbers().await;
+        }
+    };
+    let rest = tokio::time::timeout(super::support::PATIENCE, rest).await;
+    assert!(rest.is_ok(), "{}", collector.log());
+    // Or nothing was acknowledged, and the test has shown nothing.
+    assert!((last.len() as u64) < all, "everything came again");
+    collector.stop().await;
+    stored.extend(place.numbers().await);
+    assert!(stored.into_iter().eq(0..=all));
 }

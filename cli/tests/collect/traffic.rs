@@ -4,9 +4,16 @@ use super::support::dev::Dev;
 
 /// A gateway whose topic has this many partitions, and the URL of its stream of everything.
 pub(crate) async fn gateway(partitions: u32) -> (Dev, String) {
+    gateway_that_resumes(partitions, "Latest").await
+}
+
+/// The same, with this `resume`.
+pub(crate) async fn gateway_that_resumes(partitions: u32, resume: &str) -> (Dev, String) {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = "apiVersion: datastream.dev/v1alpha1\nkind: DatastreamSubscription\nmetadata:\n  name: all\n\
-                    spec:\n  eventTypes: [datapoint]\n  heartbeat: {intervalSeconds: 5}\n";
+    let manifest = format!(
+        "apiVersion: datastream.dev/v1alpha1\nkind: DatastreamSubscription\nmetadata:\n  name: all\n\
+         spec:\n  eventTypes: [datapoint]\n  heartbeat: {{intervalSeconds: 5}}\n  resume: {resume}\n"
+    );
     std::fs::write(folder.path().join("all.yaml"), manifest).unwrap();
     let partitions = partitions.to_string();
     let mut dev = Dev::start_in(folder, &["--partitions", &partitions]).await;

@@ -36,6 +36,10 @@ pub(crate) enum Mode {
     Stall,
     /// Connections are cut, and none are made.
     Cut,
+    /// What writes is refused with 409, as if somebody else had written.
+    Conflict,
+    /// What writes is done, but the answer gets lost.
+    LoseAnswers,
     /// Every request takes this many milliseconds more.
     Delay(u64),
 }
@@ -50,10 +54,14 @@ pub(crate) struct Proxy {
 type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 impl Proxy {
-    /// Listens, and writes a copy of `kubeconfig` that leads here to `path`.
-    pub(crate) async fn start(kubeconfig: &Path, path: PathBuf) -> anyhow::Result<Self> {
+    /// Listens on `listen`, and writes a copy of `kubeconfig` that leads here to `path`.
+    pub(crate) async fn start(
+        kubeconfig: &Path,
+        path: PathBuf,
+        listen: &str,
+    ) -> anyhow::Result<Self> {
         let upstream = upstream(kubeconfig).await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(listen).await?;
         redirect(kubeconfig, &path, listener.local_addr()?)?;
         let mode = watch::Sender::new(Mode::Clear);
         tokio::spawn(serve(listener, upstream, mode.subscribe()));
@@ -116,8 +124,10 @@ async fn answer(
         .uri()
         .query()
         .is_some_and(|q| q.contains("watch=true"));
+    let writes = request.method() != hyper::Method::GET;
     let now = *mode.borrow();
     match now {
+        Mode::Conflict if writes => return Ok(refusal(409)),
         Mode::Status(status) if rand::random_bool(0.7) => return Ok(refusal(status)),
         Mode::Gone if is_watch && rand::random_bool(0.5) => return Ok(refusal(410)),
         Mode::Gone if is_watch => {
@@ -133,6 +143,9 @@ async fn answer(
     let body = body.collect().await?.to_bytes();
     let request = Request::from_parts(parts, Body::from(body));
     let (mut parts, body) = upstream.send(request).await?.into_parts();
+    if now == Mode::LoseAnswers && writes {
+        return Ok(refusal(504));
+    }
     // The body is passed on in pieces of its own.
     parts.headers.remove(header::TRANSFER_ENCODING);
     let pieces = stream::unfold((body, mode), move |(mut body, mut mode)| async move {
@@ -151,7 +164,11 @@ async fn answer(
 fn status_object(status: u16) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": status,
-        "reason": if status == 410 { "Expired" } else { "InternalError" },
+        "reason": match status {
+            409 => "Conflict",
+            410 => "Expired",
+            _ => "InternalError",
+        },
         "message": format!("{status} by the test"),
     })
 }

@@ -1,18 +1,21 @@
 //! Gateway processes and what is done to them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datastream_cli::FluvioTarget;
 use datastream_e2e::{Launch, Program, own_program};
 
 use crate::clock::Clock;
 use crate::door::Door;
+use crate::network::{Network, Node, Side};
 use crate::process::Process;
 
 /// A gateway, and its door for clients.
 pub(crate) struct Gateway {
     pub process: Process,
     pub door: Arc<Door>,
+    pub node: Node,
     clock: Option<Clock>,
 }
 
@@ -29,34 +32,40 @@ pub(crate) enum GatewayFault {
     Clock(i64),
 }
 
-/// The arguments that every gateway of a run has.
-pub(crate) fn args(fluvio: &str, topic: &str, more: &[String]) -> Vec<String> {
-    let mut args = vec![
-        "--listen=127.0.0.1:0".to_owned(),
-        "--admin=127.0.0.1:0".to_owned(),
+/// The arguments that every gateway of a run has. `listen` is HOST:0.
+fn args(listen: &str, fluvio: &str, topic: &str) -> Vec<String> {
+    vec![
+        format!("--listen={listen}"),
+        format!("--admin={listen}"),
         format!("--fluvio={fluvio}"),
         format!("--topic={topic}"),
         "--drain-seconds=2".to_owned(),
         // So small that whoever is behind for some seconds has to read the topic.
         "--ring-mib=1".to_owned(),
-    ];
-    args.extend_from_slice(more);
-    args
+    ]
 }
 
 impl Gateway {
-    /// A gateway that does not run yet.
-    pub(crate) fn new(name: &str, args: Vec<String>, dir: &Path) -> anyhow::Result<Self> {
-        let launch = Launch::new(own_program("datastream-gateway")?, args);
-        Self::of(name, launch, dir)
-    }
-
-    /// The same, started in a way of the caller's own.
-    pub(crate) fn of(name: &str, launch: Launch, dir: &Path) -> anyhow::Result<Self> {
+    /// A gateway on a node that does not run yet. `more` are arguments and environment of its own.
+    pub(crate) fn new(
+        name: &str,
+        (network, node): (Network, Node),
+        FluvioTarget { address, topic }: &FluvioTarget,
+        (more, env): (&[String], &[(&str, PathBuf)]),
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut args = args(&network.any_port(node, Side::Main), address, topic);
+        args.extend_from_slice(more);
+        let mut launch = Launch::new(own_program("datastream-gateway")?, args);
+        for (name, value) in env {
+            launch = launch.env(*name, value);
+        }
+        let launch = launch.within(network.within(node));
         let (clock, launch) = Clock::new(dir.join(format!("{name}.clock")), launch)?;
         Ok(Self {
             process: Process::new(name, launch, dir),
             door: Arc::default(),
+            node,
             clock,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
 use datastream_cli::FluvioTarget;
 use rand::RngExt as _;
@@ -16,7 +16,7 @@ use crate::client::{Client, Heard, Refusal};
 use crate::door::{Door, Excuse};
 use crate::phase::Phase;
 use crate::temper::{Plan, Temper};
-use crate::traffic::{Traffic, read_event};
+use crate::traffic::{self, Traffic, read_event};
 
 /// A client that hears nothing for this long, no heartbeat either, tries another gateway.
 const QUIET: Duration = Duration::from_secs(8);
@@ -72,12 +72,22 @@ impl Recorder {
                 Ok(client) => {
                     let outcome = self.session(door, disturbances, plan, client).await;
                     let broken = matches!(outcome, Outcome::Garbled { .. });
-                    self.last(|session| session.outcome = outcome);
+                    self.end(outcome);
                     if broken {
                         return;
                     }
                 }
                 Err(Refusal::Unreachable) => self.refused(0).await,
+                Err(Refusal::Status(410, body)) => {
+                    let earliest = earliest(&body, self.fleet.partitions);
+                    self.open(door, plan);
+                    let Some(earliest) = earliest else {
+                        self.end(Outcome::Garbled { frame: body });
+                        return;
+                    };
+                    self.end(Outcome::Gone { earliest });
+                    self.refused(410).await;
+                }
                 Err(Refusal::Status(status, body)) => {
                     let explained = match status {
                         409 | 503 => true,
@@ -86,7 +96,7 @@ impl Recorder {
                     };
                     if !explained {
                         self.open(door, plan);
-                        self.last(|session| session.outcome = Outcome::Refused { status, body });
+                        self.end(Outcome::Refused { status, body });
                         return;
                     }
                     self.refused(status).await;
@@ -127,11 +137,24 @@ impl Recorder {
             gateway: door,
             start,
             end: plan.end,
+            on_gap: plan.on_gap,
+            markers: plan.markers,
+            opened: Moment::now(),
+            ended: None,
+            gap: None,
+            live: None,
             events: vec![],
             heartbeats: vec![],
             outcome: Outcome::Open,
         };
         self.history.lock().unwrap().sessions.push(session);
+    }
+
+    fn end(&self, outcome: Outcome) {
+        self.last(|session| {
+            session.outcome = outcome;
+            session.ended = Some(Moment::now());
+        });
     }
 
     fn last<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
@@ -188,11 +211,25 @@ impl Recorder {
                     client.answer().await;
                 }
                 Heard::Frame(frame) => {
-                    let Some(event) = read(&frame, self.fleet.partitions) else {
+                    let told = read(&frame, self.fleet.partitions);
+                    let understood = self.last(|session| match told {
+                        Some(Told::Event(event)) => {
+                            session.events.push(event);
+                            true
+                        }
+                        Some(Told::Gap(seq)) if session.events.is_empty() => {
+                            session.markers && session.gap.replace(seq).is_none()
+                        }
+                        Some(Told::Live(seq)) => {
+                            let live = (session.events.len(), seq);
+                            session.markers && session.live.replace(live).is_none()
+                        }
+                        _ => false,
+                    });
+                    if !understood {
                         let frame = frame.as_str().to_owned();
                         return Outcome::Garbled { frame };
-                    };
-                    self.last(|session| session.events.push(event));
+                    }
                 }
                 Heard::Closed { code, reason } => return Outcome::Closed { code, reason },
                 Heard::Nothing => return Outcome::Lost,
@@ -226,20 +263,57 @@ fn query(key: &str, plan: &Plan) -> String {
         query.push_str("&seq_end=");
         query.push_str(&end.digits());
     }
+    if plan.on_gap {
+        query.push_str("&on_gap=earliest");
+    }
+    if plan.markers {
+        query.push_str("&markers=1");
+    }
     query
 }
 
-/// The event in a frame `LEN|BODY`.
-fn read(frame: &str, partitions: usize) -> Option<Received> {
+/// What a frame says.
+enum Told {
+    Event(Received),
+    Gap(Seq),
+    Live(Seq),
+}
+
+/// What a frame `LEN|BODY` says; absent if it is not exactly as it must be.
+fn read(frame: &str, partitions: usize) -> Option<Told> {
     let (length, body) = frame.split_once('|')?;
     if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {
         return None;
     }
+    let content: Value = serde_json::from_str(body).ok()?;
+    if let Some(control) = content["control"].as_str() {
+        let seq = Seq::parse(content["seq_start"].as_str()?, partitions)?;
+        return match control {
+            "gap" => Some(Told::Gap(seq)),
+            "live" => Some(Told::Live(seq)),
+            _ => None,
+        };
+    }
+    read_body(body, partitions).map(Told::Event)
+}
+
+/// An event, if it is what was sent, to the byte.
+pub(crate) fn read_body(body: &str, partitions: usize) -> Option<Received> {
     let event: Value = serde_json::from_str(body).ok()?;
     let (number, device) = read_event(&event)?;
+    let seq = event["seq"].as_str()?;
+    (body == traffic::body(number, seq)).then_some(())?;
     Some(Received {
-        seq: Seq::parse(event["seq"].as_str()?, partitions)?,
+        seq: Seq::parse(seq, partitions)?,
         number,
         device,
     })
+}
+
+/// The earliest number that can be had, as a refusal names it.
+fn earliest(body: &str, partitions: usize) -> Option<Seq> {
+    let refusal: Value = serde_json::from_str(body).ok()?;
+    let (_, named) = refusal["message"].as_str()?.split_once("replayed is ")?;
+    let digits: String = named.chars().take_while(char::is_ascii_digit).collect();
+    Seq::parse(&digits, partitions)
 }

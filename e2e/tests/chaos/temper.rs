@@ -6,7 +6,7 @@ use datastream_routing::Resume;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::checker::{Contract, History, Seq, Start};
+use crate::checker::{Contract, History, Outcome, Seq, Start};
 
 /// The kinds of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub(crate) const KINDS: [Temper; 8] = [
 pub(crate) struct Plan {
     pub start: Start,
     pub end: Option<Seq>,
+    /// It takes what is left where the first events have expired (`on_gap=earliest`).
+    pub on_gap: bool,
+    /// It wants control frames (`markers=1`).
+    pub markers: bool,
     /// How many events it stays for.
     pub stays: Option<usize>,
     /// It goes without a goodbye.
@@ -91,6 +95,8 @@ impl Temper {
         let mut plan = Plan {
             start: resume(history),
             end: None,
+            on_gap: rng.random_bool(0.3),
+            markers: rng.random_bool(0.4),
             stays: None,
             abrupt: rng.random_bool(0.5),
         };
@@ -106,7 +112,8 @@ impl Temper {
                 let seen = [any_seen(history, rng), any_seen(history, rng)];
                 plan.start = Start::Seq("0".to_owned());
                 plan.stays = Some(rng.random_range(1..800));
-                if let [Some(one), Some(other)] = seen {
+                // What it has seen may all have expired.
+                if let ([Some(one), Some(other)], true) = (seen, rng.random_bool(0.8)) {
                     let in_order = one.next.iter().zip(&other.next).all(|(a, b)| a <= b);
                     plan.start = Start::Seq(one.digits());
                     if self == Self::Bounded && in_order && !last {
@@ -123,11 +130,21 @@ impl Temper {
     }
 }
 
-/// After the last event that came, or from the beginning.
+/// Where the last connection was that was told where it is, or from the beginning.
 fn resume(history: &History) -> Start {
     let mut sessions = history.sessions.iter().rev();
-    let last = sessions.find_map(|s| s.events.last());
-    Start::Seq(last.map_or_else(|| "0".to_owned(), |e| e.seq.plus_one()))
+    let digits = sessions.find_map(|session| {
+        if let Outcome::Gone { earliest } = &session.outcome {
+            return Some(earliest.digits());
+        }
+        let live = session.live.iter();
+        let mut live = live.filter(|(events, _)| *events == session.events.len());
+        let live = live.next().map(|(_, seq)| seq.digits());
+        let last = || session.events.last().map(|e| e.seq.plus_one());
+        let gap = || session.gap.as_ref().map(Seq::digits);
+        live.or_else(last).or_else(gap)
+    });
+    Start::Seq(digits.unwrap_or_else(|| "0".to_owned()))
 }
 
 /// The number of some event that came.

@@ -19,7 +19,7 @@ use crate::phase::Phase;
 pub(crate) const DEVICES: u8 = 8;
 /// Every so many records are no events: gateways must skip them, and their offsets.
 const JUNK_EVERY: u64 = 97;
-const MAX_PADDING: usize = 1200;
+const MAX_PADDING: u64 = 1200;
 
 /// The events of one topic.
 #[derive(Debug, Default)]
@@ -33,8 +33,11 @@ pub(crate) struct Traffic {
 
 /// The device of an event.
 pub(crate) fn device(number: u64) -> Option<u8> {
-    let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    (number % JUNK_EVERY != JUNK_EVERY - 1).then_some((mixed % u64::from(DEVICES)) as u8)
+    (number % JUNK_EVERY != JUNK_EVERY - 1).then_some((mixed(number) % u64::from(DEVICES)) as u8)
+}
+
+fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
 
 /// What a device is called.
@@ -42,18 +45,29 @@ pub(crate) fn dsn(device: u8) -> String {
     format!("chaos-{device}")
 }
 
-fn event(number: u64, padding: usize) -> Vec<u8> {
+/// A record, the same for the same number: what arrives can be compared to the byte.
+fn record(number: u64) -> String {
     let Some(device) = device(number) else {
-        return format!("no event, but record {number}").into_bytes();
+        return format!("no event, but record {number}");
     };
+    // Every few have what is escaped on the wire.
+    let odd = if number.is_multiple_of(5) { "|é" } else { "" };
+    let padding = "x".repeat((mixed(number) / 7 % MAX_PADDING) as usize);
     let event = json!({
         "metadata": {
             "event_type": "datapoint", "dsn": dsn(device), "oem_id": "0dfc7900", "oem_model": "ledevb",
             "property_name": "n", "resource_tags": [],
         },
-        "datapoint": {"value": number, "note": "x".repeat(padding)},
+        "datapoint": {"value": number, "note": format!("{odd}{padding}")},
     });
-    event.to_string().into_bytes()
+    event.to_string()
+}
+
+/// What a client gets of an event, with this `seq`.
+pub(crate) fn body(number: u64, seq: &str) -> String {
+    let sent = record(number);
+    let escaped = sent.replace('|', "\\u007c").replace('é', "\\u00e9");
+    format!("{{\"seq\":\"{seq}\",{}", &escaped[1..])
 }
 
 /// The number and the device in an event.
@@ -64,6 +78,11 @@ pub(crate) fn read_event(event: &Value) -> Option<(u64, u8)> {
 
 /// What a record of the topic is.
 pub(crate) fn read_record(bytes: &[u8]) -> Option<Record> {
+    let found = parse_record(bytes)?;
+    (record(found.number).as_bytes() == bytes).then_some(found)
+}
+
+fn parse_record(bytes: &[u8]) -> Option<Record> {
     if let Ok(event) = serde_json::from_slice(bytes) {
         let (number, device) = read_event(&event)?;
         return Some(Record {
@@ -96,18 +115,18 @@ impl Traffic {
         let mut producer = Producer::new(target);
         while *phase.borrow() == Phase::Faults {
             let count = rng.random_range(1..=most);
-            self.send(&mut producer, count, &mut rng).await;
+            self.send(&mut producer, count).await;
             sleep(Duration::from_millis(rng.random_range(10..70))).await;
         }
     }
 
     /// Sends this many events, once: what was not acknowledged may be there or not.
-    pub(crate) async fn send(&self, producer: &mut Producer, count: u64, rng: &mut StdRng) {
+    pub(crate) async fn send(&self, producer: &mut Producer, count: u64) {
         let first = self.next.fetch_add(count, Ordering::SeqCst);
         let records: Vec<_> = (first..first + count)
             .map(|number| producer::Record {
                 key: device(number).map(dsn).unwrap_or_default(),
-                value: event(number, rng.random_range(0..MAX_PADDING)),
+                value: record(number).into_bytes(),
             })
             .collect();
         let confirmed = match producer.send(&records).await {

@@ -1,11 +1,9 @@
 //! kubectl and helm, as a user runs them.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use datastream_e2e::{ControlPlane, built};
+use datastream_e2e::{ControlPlane, Helm};
 use serde_json::Value;
 
 use crate::settings::{PATIENCE, SYSTEM};
@@ -13,15 +11,14 @@ use crate::settings::{PATIENCE, SYSTEM};
 /// The cluster, from outside.
 pub(crate) struct Kubectl {
     cluster: ControlPlane,
-    helm: PathBuf,
+    helm: Helm,
 }
 
 impl Kubectl {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            cluster: ControlPlane::start()?,
-            helm: built("helm")?.join("helm"),
-        })
+        let cluster = ControlPlane::start()?;
+        let helm = Helm::new(Some(cluster.kubeconfig()))?;
+        Ok(Self { cluster, helm })
     }
 
     /// Runs kubectl; what it prints.
@@ -80,20 +77,10 @@ impl Kubectl {
 
     /// Runs helm in the release's namespace; what it prints.
     pub(crate) fn helm(&self, args: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(&self.helm)
-            .args(["--namespace", SYSTEM])
-            .args(args)
-            .env("KUBECONFIG", self.cluster.kubeconfig())
-            .output()
-            .context("helm")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        anyhow::ensure!(
-            output.status.success(),
-            "helm {args:?}: {}{}",
-            text(&output.stderr),
-            text(&output.stdout)
-        );
-        Ok(text(&output.stdout))
+        let output = self.helm.run(&[&["--namespace", SYSTEM], args].concat())?;
+        let (stdout, stderr) = (output.stdout, output.stderr);
+        anyhow::ensure!(output.success, "helm {args:?}: {stderr}{stdout}");
+        Ok(stdout)
     }
 
     /// The path of the kubeconfig.

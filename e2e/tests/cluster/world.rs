@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use datastream_e2e::CHART;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,7 +13,6 @@ use crate::ingress::{self, Certificate};
 use crate::kubectl::Kubectl;
 use crate::settings::{HOST, SYSTEM, TOPIC, image, registry, tags};
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/datastream");
 pub(crate) const TENANTS: [&str; 2] = ["team-a", "team-b"];
 
 pub(crate) struct World {

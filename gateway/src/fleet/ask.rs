@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Where a gateway's admin listener is asked; the subscription is in the query, `subscription=NAMESPACE/NAME`.
+/// Where a gateway's admin listener is asked; the subscription is in the query, `subscription=NAMESPACE/NAME`, and who will take
+/// the stream without a claim if it is not held, `taker=HOLDER`.
 pub(crate) const PROBE_PATH: &str = "/streams/probe";
 /// How long another gateway may take to accept the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,19 +41,29 @@ pub(crate) struct ProbeReport {
     pub client: Probed,
 }
 
-/// Asks the gateway whose admin listener is at `address`.
+/// Asks the gateway whose admin listener is at `address`. A `taker` takes the stream without a claim if it is not held.
 ///
 /// # Errors
 /// It cannot be reached, or says something else.
-pub(super) async fn ask(address: &str, id: &SubscriptionId) -> anyhow::Result<Probed> {
+pub(super) async fn ask(
+    address: &str,
+    id: &SubscriptionId,
+    taker: Option<&str>,
+) -> anyhow::Result<Probed> {
     let socket = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
-    timeout(ANSWER_TIMEOUT, request(socket, address, id)).await?
+    timeout(ANSWER_TIMEOUT, request(socket, address, id, taker)).await?
 }
 
-async fn request(socket: TcpStream, address: &str, id: &SubscriptionId) -> anyhow::Result<Probed> {
+async fn request(
+    socket: TcpStream,
+    address: &str,
+    id: &SubscriptionId,
+    taker: Option<&str>,
+) -> anyhow::Result<Probed> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("subscription", &id.to_string())
+        .extend_pairs(taker.map(|taker| ("taker", taker)))
         .finish();
     let request = Request::builder()
         .method(Method::POST)

@@ -98,6 +98,11 @@ pub(crate) fn progress(version: &str, progress: &Progress) -> Value {
     }})
 }
 
+/// The pod of a holder.
+pub(crate) fn pod_of(holder: &str) -> &str {
+    holder.rsplit_once('_').map_or(holder, |(pod, _)| pod)
+}
+
 /// Who holds a claim; nobody if it does not say.
 pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()

@@ -13,9 +13,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::ask::{Probed, ask};
-use super::claim::{Claimant, Progress, holder, pod};
+use super::claim::{Claimant, Progress, holder, pod, pod_of};
 use super::lease::LeaseKeeper;
-use super::peers::{Peers, read};
+use super::peers::{Peer, Peers, read};
 use super::{in_time, release, report, shed};
 use crate::pipeline::Ring;
 use crate::stream::Registry;
@@ -50,6 +50,8 @@ pub(crate) enum Taken {
     },
     /// Too many claim it at once.
     Contended,
+    /// It cannot be claimed, and who else may have it is not known yet.
+    Unknown,
 }
 
 /// The claims of one gateway, and what it knows of the others.
@@ -76,6 +78,10 @@ struct State {
     taken: HashMap<SubscriptionId, (Taken, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
+    /// Those of them that another gateway may have taken over meanwhile.
+    doubtful: HashMap<SubscriptionId, String>,
+    /// Who said that it takes a stream without a claim: its claim may not be written yet.
+    takers: HashMap<SubscriptionId, String>,
 }
 
 /// A claim that this gateway holds.
@@ -185,6 +191,10 @@ impl KubeFleet {
         uid: &str,
     ) -> Result<Held, Taken> {
         if let Some(taken) = self.known(id) {
+            return Err(taken);
+        }
+        if let Err(taken) = self.ask_taker(id).await {
+            self.remember(id, &taken);
             return Err(taken);
         }
         if let Some(version) = self.take_up(id) {
@@ -307,33 +317,42 @@ impl KubeFleet {
                 .filter(|peer| peer.holder == name),
         };
         let Some(peer) = peer else { return Ok(()) };
-        let asked = match &peer.address {
-            Some(address) => ask(address, id).await,
-            None => Err(anyhow::anyhow!("it does not say where it can be asked")),
+        ask_holder(&peer, pod, id).await.map_err(Failed::Taken)
+    }
+
+    /// Whoever took the stream without a claim has it for as long as its client answers.
+    async fn ask_taker(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        let Some(taker) = self.lock().takers.get(id).cloned() else {
+            return Ok(());
         };
-        match asked {
-            Ok(Probed::Answers) => Err(Failed::Taken(Taken::Elsewhere { pod })),
-            Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
-            Err(error) => {
-                let left = peer
-                    .freshness
-                    .expires
-                    .saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Ok(());
-                }
-                tracing::info!(subscription = %id, pod, %error, "the holder of the stream cannot be asked");
-                let seconds = u32::try_from(left.as_secs())
-                    .unwrap_or(u32::MAX)
-                    .saturating_add(1);
-                Err(Failed::Taken(Taken::Unreachable { pod, seconds }))
-            }
+        if let Some(peer) = self.peers.by_holder(&taker) {
+            ask_holder(&peer, pod_of(&taker).to_owned(), id).await?;
+        }
+        let mut state = self.lock();
+        if state.takers.get(id) == Some(&taker) {
+            state.takers.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Another gateway has asked for a stream and was told that no client of ours has it: it may take it over, and without a
+    /// claim if it says who it is.
+    pub(crate) fn yield_to(&self, id: &SubscriptionId, taker: Option<String>) {
+        let mut state = self.lock();
+        if let Some(version) = state.released.remove(id) {
+            state.doubtful.insert(id.clone(), version);
+        }
+        if let Some(taker) = taker {
+            state.takers.insert(id.clone(), taker);
         }
     }
 
     /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
     /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
     async fn ask_all(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        if !self.peers.are_complete() {
+            return Err(Taken::Unknown);
+        }
         let others = self
             .peers
             .all()
@@ -341,12 +360,8 @@ impl KubeFleet {
             .filter(|p| p.holder != self.me.holder);
         let asked = others.filter_map(|peer| {
             let address = peer.address?;
-            let pod = peer
-                .holder
-                .rsplit_once('_')
-                .map_or(peer.holder.as_str(), |(pod, _)| pod)
-                .to_owned();
-            Some(async move { (pod, ask(&address, id).await) })
+            let pod = pod_of(&peer.holder).to_owned();
+            Some(async move { (pod, ask(&address, id, Some(&self.me.holder)).await) })
         });
         for (pod, answer) in futures_util::future::join_all(asked).await {
             if matches!(answer, Ok(Probed::Answers)) {
@@ -375,19 +390,46 @@ impl KubeFleet {
 
     /// Everything that is to be released, handed over.
     pub(super) fn take_released(&self) -> HashMap<SubscriptionId, String> {
-        std::mem::take(&mut self.lock().released)
+        let mut state = self.lock();
+        let mut all = std::mem::take(&mut state.doubtful);
+        all.extend(std::mem::take(&mut state.released));
+        all
     }
 
     /// A claim that could not be released.
     pub(super) fn put_back(&self, id: SubscriptionId, version: String) {
         let mut state = self.lock();
-        if !state.held.contains_key(&id) {
-            state.released.entry(id).or_insert(version);
+        if !state.held.contains_key(&id) && !state.released.contains_key(&id) {
+            state.doubtful.entry(id).or_insert(version);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a stream may be taken over from the gateway that has it: its client does not answer, or the gateway is dead.
+async fn ask_holder(peer: &Peer, pod: String, id: &SubscriptionId) -> Result<(), Taken> {
+    let asked = match &peer.address {
+        Some(address) => ask(address, id, None).await,
+        None => Err(anyhow::anyhow!("it does not say where it can be asked")),
+    };
+    match asked {
+        Ok(Probed::Answers) => Err(Taken::Elsewhere { pod }),
+        Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
+        Err(error) => {
+            let expires = peer.freshness.expires;
+            let left = expires.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            tracing::info!(subscription = %id, pod, %error, "the holder of the stream cannot be asked");
+            let seconds = u32::try_from(left.as_secs())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1);
+            Err(Taken::Unreachable { pod, seconds })
+        }
     }
 }
 
@@ -403,3 +445,6 @@ impl From<kube::Error> for Failed {
         Self::Api(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,9 +31,17 @@ pub(crate) struct Peer {
     pub freshness: Freshness,
 }
 
-/// What is known of all gateways of the group, this one included. By the name of the Lease.
+/// What is known of all gateways of the group, this one included.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Peers(Arc<Mutex<BTreeMap<String, Peer>>>);
+pub(crate) struct Peers(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By the name of the Lease.
+    peers: BTreeMap<String, Peer>,
+    /// Whether all were told of once.
+    complete: bool,
+}
 
 impl Peers {
     /// Follows the Leases for as long as the process lives.
@@ -59,7 +67,7 @@ impl Peers {
     }
 
     fn take(&self, change: Change<Lease>) {
-        let mut peers = self.lock();
+        let Known { peers, complete } = &mut *self.lock();
         match change {
             Change::Set(lease) => {
                 let before = peers.get(&lease.name_any()).map(|p| &p.freshness);
@@ -68,21 +76,34 @@ impl Peers {
                 }
             }
             Change::Gone(_, name) => drop(peers.remove(&name)),
-            Change::Synced => (),
+            Change::Synced => *complete = true,
         }
+    }
+
+    /// Knows of one more, and that this is all.
+    #[cfg(test)]
+    pub(super) fn know(&self, lease: Lease) {
+        self.take(Change::Set(lease));
+        self.take(Change::Synced);
     }
 
     /// The process that claims name like this, if it is known.
     pub(super) fn by_holder(&self, holder: &str) -> Option<Peer> {
-        self.lock().values().find(|p| p.holder == holder).cloned()
+        let known = self.lock();
+        known.peers.values().find(|p| p.holder == holder).cloned()
     }
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<Peer> {
-        self.lock().values().cloned().collect()
+        self.lock().peers.values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Peer>> {
+    /// Whether these are all, as far as the API server has ever told.
+    pub(super) fn are_complete(&self) -> bool {
+        self.lock().complete
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,7 @@ use super::connection::Handler;
 use super::respond::{Answer, json, method_not_allowed, not_found, problem, respond};
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
-use crate::fleet::{PROBE_PATH, ProbeReport};
+use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Probed};
 use crate::metrics::Metrics;
 use crate::source::{EventSource, SourceStatus};
 use crate::stream::Registry;
@@ -37,6 +37,8 @@ pub(crate) struct Admin {
     pub status: Arc<SourceStatus>,
     pub cursors: Arc<Cursors>,
     pub registry: Arc<Registry>,
+    /// The other gateways, if there are any.
+    pub fleet: Option<Arc<KubeFleet>>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
     pub ready: watch::Receiver<bool>,
@@ -224,14 +226,26 @@ impl Admin {
     /// Another gateway has a client that wants a stream of ours: is ours still there?
     async fn probe(&self, request: &Request<Incoming>) -> Answer {
         let query = request.uri().query().unwrap_or_default();
-        let subscription = form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == "subscription")
-            .and_then(|(_, text)| decode_subscription(&text));
-        let Some(id) = subscription else {
+        let field = |wanted: &str| {
+            let mut fields = form_urlencoded::parse(query.as_bytes());
+            fields
+                .find(|(name, _)| name == wanted)
+                .map(|(_, text)| text)
+        };
+        let Some(id) = field("subscription").and_then(|text| decode_subscription(&text)) else {
             let message = "the query must be subscription=NAMESPACE/NAME";
             return problem(StatusCode::BAD_REQUEST, "bad_request", message);
         };
         let client = self.registry.probe(&id).await;
+        // Subscriptions that are unknown here have no clients here.
+        let known = self.config.table().position(&id).is_some();
+        if let Some(fleet) = self
+            .fleet
+            .as_ref()
+            .filter(|_| known && client != Probed::Answers)
+        {
+            fleet.yield_to(&id, field("taker").map(Into::into));
+        }
         json(StatusCode::OK, &ProbeReport { client })
     }
 

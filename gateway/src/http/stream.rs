@@ -291,6 +291,9 @@ fn taken(taken: Taken) -> Refusal {
         Taken::Elsewhere { pod } => Refusal::InUse { pod: Some(pod) },
         Taken::Unreachable { pod, seconds } => Refusal::HolderUnreachable { pod, seconds },
         Taken::Contended => Refusal::busy("several clients want this stream at once"),
+        Taken::Unknown => Refusal::Unavailable(
+            "this gateway can neither claim the stream nor ask the others, which it does not know yet: try again shortly",
+        ),
     }
 }
 

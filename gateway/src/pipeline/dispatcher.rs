@@ -239,9 +239,7 @@ impl Dispatcher {
         self.refresh();
         let records = batch.records.len() as u64;
         if batch.first > self.head.next(batch.partition) {
-            // Nobody can be served what the topic no longer has; whoever is live is told and not left in the dark.
-            let streams = self.live.iter_mut().filter_map(Option::take);
-            streams.for_each(|live| live.mailbox.close(CloseCause::Expired));
+            self.skip_expired(batch.partition, batch.first);
         }
         let chunk = Arc::new(self.decode(batch));
         for event in &chunk.events {
@@ -258,6 +256,17 @@ impl Dispatcher {
                 live.mailbox.wake();
             }
         }
+    }
+
+    /// Nobody can be served what the topic no longer has: whoever was to get it is told and not left in the dark.
+    fn skip_expired(&mut self, partition: u32, first: u64) {
+        self.ring.skip(partition, first);
+        let needs = |live: &mut Live| {
+            let ahead = live.ahead.as_ref();
+            ahead.is_none_or(|position| position.next(partition) < first)
+        };
+        let streams = self.live.iter_mut().filter_map(|slot| slot.take_if(needs));
+        streams.for_each(|live| live.mailbox.close(CloseCause::Expired));
     }
 
     fn decode(&mut self, batch: Batch) -> Chunk {

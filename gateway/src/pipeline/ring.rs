@@ -85,6 +85,16 @@ impl Ring {
         weight
     }
 
+    /// Records of a partition before `first` have expired and never come. What is held goes: a reader that still needs
+    /// some of them must not be led past them.
+    pub(crate) fn skip(&self, partition: u32, first: u64) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.chunks.clear();
+        inner.weight = 0;
+        inner.start = self.head();
+        inner.start.advance(partition, first);
+    }
+
     /// How much of the topic is between `position` and the head, in bytes: records, at their mean size so far.
     pub(crate) fn bytes_behind(&self, position: &Position) -> u64 {
         let (records, bytes) = self

@@ -27,6 +27,12 @@ pub(crate) enum Entry {
         consumer: String,
         offset: i64,
     },
+    /// The batches before this offset were evicted.
+    Evict {
+        topic: String,
+        partition: u32,
+        offset: i64,
+    },
 }
 
 /// The open journal.
@@ -39,6 +45,7 @@ const KIND_CREATE: u8 = 0;
 const KIND_DELETE: u8 = 1;
 const KIND_APPEND: u8 = 2;
 const KIND_COMMIT: u8 = 3;
+const KIND_EVICT: u8 = 4;
 
 impl Journal {
     /// Opens a journal and reads what is in it. A torn tail is cut off and reported.
@@ -75,7 +82,7 @@ impl Journal {
 
 /// Kind, topic (u16 length), number, payload (u32 length).
 fn encode(entry: &Entry) -> Bytes {
-    let commit;
+    let (commit, evict);
     let (kind, topic, number, payload): (_, _, _, &[u8]) = match entry {
         Entry::Create { topic, partitions } => (KIND_CREATE, topic, *partitions, &[]),
         Entry::Delete { topic } => (KIND_DELETE, topic, 0, &[]),
@@ -92,6 +99,14 @@ fn encode(entry: &Entry) -> Bytes {
         } => {
             commit = [&offset.to_be_bytes(), consumer.as_bytes()].concat();
             (KIND_COMMIT, topic, *partition, &commit)
+        }
+        Entry::Evict {
+            topic,
+            partition,
+            offset,
+        } => {
+            evict = offset.to_be_bytes();
+            (KIND_EVICT, topic, *partition, &evict)
         }
     };
     let mut bytes = BytesMut::with_capacity(payload.len() + topic.len() + 11);
@@ -141,6 +156,11 @@ fn decode(mut bytes: Bytes) -> io::Result<Option<(Entry, Bytes)>> {
                 offset,
             }
         }
+        KIND_EVICT if payload.remaining() == 8 => Entry::Evict {
+            topic,
+            partition: number,
+            offset: payload.get_i64(),
+        },
         _ => return Err(crate::wire::invalid("not a journal of this broker")),
     };
     Ok(Some((entry, bytes)))
@@ -170,6 +190,13 @@ mod tests {
                     batch: batch.into(),
                 }
             ),
+            (topic(), any::<u32>(), any::<i64>()).prop_map(|(topic, partition, offset)| {
+                Entry::Evict {
+                    topic,
+                    partition,
+                    offset,
+                }
+            }),
             (topic(), any::<u32>(), ".{0,20}", any::<i64>()).prop_map(
                 |(topic, partition, consumer, offset)| {
                     Entry::Commit {

@@ -167,12 +167,13 @@ impl Partition {
         }
     }
 
-    /// Drops whole batches below `offset`, as retention does.
-    pub(crate) fn evict(&self, offset: i64) {
+    /// Drops whole batches below `offset`, as retention does. Returns the first offset that is left.
+    pub(crate) fn evict(&self, offset: i64) -> i64 {
         let mut log = self.write_log();
         while log.batches.front().is_some_and(|b| b.next <= offset) {
             log.drop_oldest();
         }
+        log.ends.start
     }
 
     /// Ends every reader with 'topic deleted'.

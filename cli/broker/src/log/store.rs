@@ -104,6 +104,16 @@ impl Store {
             } => {
                 self.commit((topic, partition, consumer), offset)?;
             }
+            Entry::Evict {
+                topic,
+                partition,
+                offset,
+            } => {
+                let evicted = self.partition(&topic, partition);
+                if let Some(partition) = evicted.filter(|_| !self.options.forget_evictions) {
+                    partition.evict(offset);
+                }
+            }
         }
         Ok(())
     }
@@ -174,6 +184,25 @@ impl Store {
             })
         };
         log.append(records, hold, keep).map_err(other)
+    }
+
+    /// Drops whole batches below `offset`; returns the first offset that is left, or nothing if the partition is not
+    /// there.
+    pub(crate) fn evict(
+        &self,
+        topic: &str,
+        partition: u32,
+        offset: i64,
+    ) -> io::Result<Option<i64>> {
+        let Some(log) = self.partition(topic, partition) else {
+            return Ok(None);
+        };
+        self.write(|| Entry::Evict {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+        })?;
+        Ok(Some(log.evict(offset)))
     }
 
     /// Whether there is a topic of this name.

@@ -1,5 +1,7 @@
 //! What is known of a run: what the topic holds, and what every client was told.
 
+use std::time::Instant;
+
 use super::seq::Seq;
 
 /// One record of the topic.
@@ -15,6 +17,17 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     pub partitions: Vec<Vec<Record>>,
+    pub evictions: Vec<Eviction>,
+}
+
+/// The beginning of a partition that the broker dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Eviction {
+    pub partition: usize,
+    /// Just before it was dropped.
+    pub at: Instant,
+    /// The first offset that was left.
+    pub start: u64,
 }
 
 /// Which devices' events a client gets, as bits.
@@ -55,6 +68,8 @@ pub(crate) enum Start {
 pub(crate) enum Outcome {
     /// It has not.
     Open,
+    /// There was none: what was asked for has expired, and this is where the topic begins.
+    Gone { earliest: Seq },
     /// With a close frame.
     Closed { code: u16, reason: String },
     /// Without one, and something was done to the gateway or by the client that explains it.
@@ -85,6 +100,18 @@ pub(crate) struct Session {
     pub start: Start,
     /// `seq_end`.
     pub end: Option<Seq>,
+    /// `on_gap=earliest`
+    pub on_gap: bool,
+    /// `markers=1`
+    pub markers: bool,
+    /// Just after it was opened or refused.
+    pub opened: Instant,
+    /// Just after its end, if it has ended.
+    pub ended: Option<Instant>,
+    /// Where the gap marker said that the stream begins.
+    pub gap: Option<Seq>,
+    /// How many events had come when the live marker came, and where it said that the stream is.
+    pub live: Option<(usize, Seq)>,
     pub events: Vec<Received>,
     /// How many events had come when each heartbeat came.
     pub heartbeats: Vec<usize>,
@@ -105,7 +132,15 @@ impl Log {
     pub(crate) fn new(partitions: usize) -> Self {
         Self {
             partitions: vec![vec![]; partitions],
+            evictions: vec![],
         }
+    }
+
+    /// The first offset of a partition that may have been left at this time.
+    pub(crate) fn earliest(&self, partition: usize, at: Instant) -> u64 {
+        let evictions = self.evictions.iter();
+        let known = evictions.filter(|e| e.partition == partition && e.at <= at);
+        known.map(|e| e.start).max().unwrap_or_default()
     }
 
     pub(crate) fn get(&self, partition: usize, offset: u64) -> Option<&Record> {

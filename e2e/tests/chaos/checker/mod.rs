@@ -2,20 +2,25 @@
 //!
 //! from its position a stream sees every matching event, in order within a partition, without gaps, and duplicates only
 //! after a reconnect and only from the resume position on; or it gets a close frame with a reason. Sequence numbers
-//! grow along a stream, and each says truly what a stream that goes on from it has behind it.
+//! grow along a stream, and each says truly what a stream that goes on from it has behind it. What is missing is what the
+//! broker had dropped by then, and the client was told, or had said that it need not be.
 
+mod claims;
 mod cursor;
 mod history;
 mod seq;
+mod stored;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod violation;
 
+pub(crate) use claims::{Served, Trouble, Troubled, check_claims};
 pub(crate) use history::{
-    Contract, History, Interest, Log, Outcome, Received, Record, Session, Start,
+    Contract, Eviction, History, Interest, Log, Outcome, Received, Record, Session, Start,
 };
 pub(crate) use seq::Seq;
+pub(crate) use stored::{Begin, Stored, check_stored};
 pub(crate) use violation::{Violation, What};
 
 use cursor::Cursor;
@@ -48,6 +53,7 @@ pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation>
         let mut stream = Stream::new(log, history.interest, session, start);
         let settles = session.heartbeats.iter().nth_back(SETTLED);
         for (number, event) in session.events.iter().enumerate() {
+            stream.pass_marker().map_err(|what| fail(number, what))?;
             if settles == Some(&number) {
                 settled = stream.covered();
             }
@@ -57,6 +63,7 @@ pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation>
             settled = stream.covered();
         }
         let events = session.events.len();
+        stream.pass_marker().map_err(|what| fail(events, what))?;
         stream.ended().map_err(|what| fail(events, what))?;
         standing.events += events;
         standing.sessions += 1;
@@ -70,6 +77,8 @@ pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation>
         for (all, one) in chain.iter_mut().zip(stream.cursors()) {
             if one.is_past(all) {
                 *all = one.clone();
+            } else {
+                all.excuse(one);
             }
         }
         standing.pending = pending(log, history.interest, chain);
@@ -86,12 +95,22 @@ fn starts(
     settled: &[u64],
 ) -> Result<Vec<Cursor>, What> {
     let partitions = log.partitions.len();
+    let expiring = |cursors: Vec<Cursor>| -> Vec<Cursor> {
+        let earliest = |partition| log.earliest(partition, session.opened);
+        let cursors = cursors.into_iter().enumerate();
+        cursors.map(|(p, c)| c.or_from(earliest(p))).collect()
+    };
     let live = |from: u64| vec![Cursor::live(from); partitions];
     let digits = match (&session.start, chain) {
         (Start::Live { from }, _) | (Start::Committed { from }, None) => return Ok(live(*from)),
         (Start::Committed { .. }, Some(chain)) => {
             let again = chain.iter().zip(settled);
-            return Ok(again.map(|(c, settled)| c.again_from(*settled)).collect());
+            let again: Vec<_> = again.map(|(c, s)| c.again_from(*s)).collect();
+            return match (&session.gap, session.markers) {
+                (Some(gap), _) => after_gap(gap, &expiring(again)),
+                (None, true) => Ok(again),
+                (None, false) => Ok(expiring(again)),
+            };
         }
         (Start::Seq(digits), _) => digits,
     };
@@ -109,7 +128,24 @@ fn starts(
             }
         }
     }
-    Ok(start.into_iter().map(Cursor::exact).collect())
+    let exactly: Vec<_> = start.iter().copied().map(Cursor::exact).collect();
+    let consents = digits == "0" || (session.on_gap && !session.markers);
+    match &session.gap {
+        None if consents => Ok(expiring(exactly)),
+        None => Ok(exactly),
+        Some(gap) if session.on_gap && gap.start() != start => after_gap(gap, &expiring(exactly)),
+        Some(gap) => Err(What::WrongGap(gap.digits())),
+    }
+}
+
+/// A stream that was told that it begins here.
+fn after_gap(gap: &Seq, may: &[Cursor]) -> Result<Vec<Cursor>, What> {
+    let begins = gap.start();
+    if begins.iter().zip(may).all(|(b, may)| may.allows(*b)) {
+        Ok(begins.into_iter().map(Cursor::exact).collect())
+    } else {
+        Err(What::WrongGap(gap.digits()))
+    }
 }
 
 /// The first event that has not come.

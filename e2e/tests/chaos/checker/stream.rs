@@ -8,6 +8,7 @@ use super::violation::What;
 const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
 const DONE: u16 = 1000;
+const EXPIRED: u16 = 1011;
 
 /// What a connection has brought so far.
 pub(super) struct Stream<'a> {
@@ -99,9 +100,24 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
+    /// The live marker, if it came just here: nothing may be missing before the place that it names.
+    pub(super) fn pass_marker(&mut self) -> Result<(), What> {
+        match &self.session.live {
+            Some((events, live)) if *events == self.taken => {
+                let start = live.start();
+                self.complete(&start)?;
+                self.advance(&start);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The end of the connection.
-    pub(super) fn ended(&self) -> Result<(), What> {
+    pub(super) fn ended(&mut self) -> Result<(), What> {
         match &self.session.outcome {
+            Outcome::Gone { earliest } => self.gone(earliest),
+            Outcome::Closed { code: EXPIRED, .. } => self.expired(),
             Outcome::Open | Outcome::Lost | Outcome::Left => Ok(()),
             Outcome::Closed { code: DONE, .. } => match &self.session.end {
                 Some(end) => self.complete(&end.next),
@@ -114,6 +130,35 @@ impl<'a> Stream<'a> {
             Outcome::Dropped { .. } | Outcome::Refused { .. } | Outcome::Garbled { .. } => {
                 Err(What::WrongClose)
             }
+        }
+    }
+
+    /// Refused because what was asked for has expired: that must be so, and no more may be given up than has.
+    fn gone(&mut self, earliest: &super::Seq) -> Result<(), What> {
+        let begins = earliest.start();
+        let left = |(partition, begins): (usize, &u64)| {
+            *begins <= self.log.earliest(partition, self.session.opened)
+        };
+        let justified = begins.iter().zip(&self.cursors).any(|(b, c)| c.at < *b);
+        let asked = matches!(&self.session.start, super::Start::Seq(digits) if digits != "0");
+        if self.session.on_gap || !asked || !justified || !begins.iter().enumerate().all(left) {
+            return Err(What::WrongGap(earliest.digits()));
+        }
+        self.advance(&begins);
+        Ok(())
+    }
+
+    /// Closed because something had expired that was still to be sent.
+    fn expired(&self) -> Result<(), What> {
+        let at = self.session.ended.ok_or(What::WrongClose)?;
+        let cursors = self.cursors.iter().enumerate();
+        let mut cursors = cursors.filter(|(p, cursor)| cursor.at < self.log.earliest(*p, at));
+        cursors.next().map(|_| ()).ok_or(What::WrongClose)
+    }
+
+    fn advance(&mut self, to: &[u64]) {
+        for (cursor, next) in self.cursors.iter_mut().zip(to) {
+            cursor.advance(*next);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The checker finds every planted fault, and none where there is none.
 
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -63,6 +65,12 @@ impl Model {
             gateway: 0,
             start,
             end: None,
+            on_gap: false,
+            markers: false,
+            opened: Instant::now(),
+            ended: Some(Instant::now()),
+            gap: None,
+            live: None,
             events,
             heartbeats: vec![],
             outcome,
@@ -314,4 +322,154 @@ fn numbers_are_read_as_decision_2_says() {
     assert_eq!(Seq::parse("8", 1).unwrap().start(), [7]);
     assert_eq!(Seq::parse("8", 1).unwrap().plus_one(), "9");
     assert_eq!(Seq::parse("8", 2), None);
+}
+
+/// What a stream from the beginning of a partition sees whose first events have expired.
+fn expired(model: &mut Model, until: u64) -> Vec<Received> {
+    model.log.evictions.push(Eviction {
+        partition: 0,
+        at: Instant::now(),
+        start: until,
+    });
+    let mut start = vec![0; model.log.partitions.len()];
+    start[0] = until;
+    model.events(&start, None)
+}
+
+/// The number to start with at this position.
+fn digits(next: &[u64]) -> String {
+    let seq = Seq {
+        next: next.into(),
+        own: 0,
+        after: true,
+    };
+    seq.digits()
+}
+
+proptest! {
+    #[test]
+    fn what_has_expired_may_be_missing_if_it_is_announced(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let length = model.log.partitions[0].len() as u64;
+        prop_assume!(length > 2);
+        let until = model.rng.random_range(1..length);
+        let zero = vec![0; partitions];
+        let first = digits(&zero);
+        let before = model.events(&zero, None);
+        let events = expired(&mut model, until);
+        let lost = before.len() > events.len() && !events.is_empty();
+        let one = |start: &str, change: &dyn Fn(&mut Session)| {
+            let mut session = Model::session(Start::Seq(start.to_owned()), events.clone(), Outcome::Left);
+            change(&mut session);
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        let mut begins = zero.clone();
+        begins[0] = until;
+        let marker = Seq::parse(&digits(&begins), partitions);
+        // Where nobody said so, it is lost.
+        prop_assert_eq!(is_lost(&one(&first, &|_| ())), lost);
+        prop_assert!(one("0", &|_| ()).is_ok());
+        prop_assert!(one(&first, &|s| s.on_gap = true).is_ok());
+        let told = |s: &mut Session| (s.on_gap, s.markers) = (true, true);
+        prop_assert_eq!(is_lost(&one(&first, &told)), lost);
+        let told_where = |s: &mut Session| { told(s); s.gap.clone_from(&marker); };
+        prop_assert!(one(&first, &told_where).is_ok());
+        // Not before it has expired, not without being asked, not more than has.
+        let early = |s: &mut Session| {
+            told(s);
+            s.gap.clone_from(&marker);
+            s.opened = model.log.evictions[0].at.checked_sub(Duration::from_secs(1)).unwrap();
+        };
+        prop_assert!(matches!(one(&first, &early), Err(What::WrongGap(_))));
+        let unasked = |s: &mut Session| s.gap.clone_from(&marker);
+        prop_assert!(matches!(one(&first, &unasked), Err(What::WrongGap(_))));
+        begins[0] = until + 1;
+        let more = Seq::parse(&digits(&begins), partitions);
+        let more = |s: &mut Session| { told(s); s.gap.clone_from(&more); };
+        prop_assert!(matches!(one(&first, &more), Err(What::WrongGap(_))));
+    }
+
+    #[test]
+    fn a_refusal_or_a_close_for_what_has_expired_must_be_true(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let length = model.log.partitions[0].len() as u64;
+        prop_assume!(length > 2);
+        let until = model.rng.random_range(1..length);
+        let mut begins = vec![0; partitions];
+        let first = digits(&begins);
+        let events = expired(&mut model, until);
+        begins[0] = until;
+        let left = digits(&begins);
+        let earliest = Seq::parse(&left, partitions).unwrap();
+        let gone = |start: &str, earliest: &Seq| {
+            let outcome = Outcome::Gone { earliest: earliest.clone() };
+            let refused = Model::session(Start::Seq(start.to_owned()), vec![], outcome);
+            let again = Model::session(Start::Seq(left.clone()), events.clone(), Outcome::Open);
+            check(&model.log, &model.history(Contract::Resume, vec![refused, again])).map_err(|v| v.what)
+        };
+        prop_assert_eq!(gone(&first, &earliest).map(|s| s.pending), Ok(None));
+        prop_assert!(matches!(gone(&left, &earliest), Err(What::WrongGap(_))));
+        begins[0] += 1;
+        let more = Seq::parse(&digits(&begins), partitions).unwrap();
+        prop_assert!(matches!(gone(&first, &more), Err(What::WrongGap(_))));
+        let closed = |start: &str| {
+            let outcome = Outcome::Closed { code: 1011, reason: "expired".to_owned() };
+            let session = Model::session(Start::Seq(start.to_owned()), vec![], outcome);
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        prop_assert!(closed(&first).is_ok());
+        prop_assert_eq!(closed(&left), Err(What::WrongClose));
+    }
+
+    #[test]
+    fn nothing_may_be_missing_before_the_live_marker(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let all = model.events(&vec![0; partitions], None);
+        prop_assume!(all.len() > 2);
+        let at = model.rng.random_range(1..all.len());
+        let one = |live: usize| {
+            let live = Some((at, all[live].seq.clone())).map(|(n, seq)| (n, Seq { after: true, ..seq }));
+            let session = Session {
+                live,
+                ..Model::session(Start::Seq("0".to_owned()), all[..at].to_vec(), Outcome::Lost)
+            };
+            check(&model.log, &model.history(Contract::Apart, vec![session])).map_err(|v| v.what)
+        };
+        prop_assert!(one(at - 1).is_ok());
+        prop_assert!(is_lost(&one(at)));
+    }
+
+    #[test]
+    fn a_store_has_everything_once_and_in_order(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let mut stored = Stored {
+            interest: model.interest,
+            begin: Begin::Earliest,
+            events: model.events(&vec![0; partitions], None),
+            gaps: vec![],
+        };
+        prop_assume!(stored.events.len() > 3);
+        prop_assert_eq!(check_stored(&model.log, &stored), Ok(None));
+        let at = model.rng.random_range(0..stored.events.len());
+        let event = stored.events.remove(at);
+        let (own, offset) = (event.seq.own, event.seq.offset());
+        let mut passed = stored.events.iter().filter(|e| e.seq.own == own).map(|e| e.seq.offset());
+        let passed = passed.any(|o| o > offset) || stored.events[0].seq.start()[own] > offset;
+        let found = check_stored(&model.log, &stored);
+        if passed {
+            prop_assert!(found.is_err());
+        } else {
+            prop_assert_eq!(found, Ok(Some((own, offset, event.number))));
+        }
+        // It is excused by a gap that is recorded and true.
+        let mut before = vec![0; partitions];
+        before[own] = offset + 1;
+        stored.gaps.push((String::new(), digits(&before)));
+        prop_assert!(check_stored(&model.log, &stored).is_err());
+        let eviction = Eviction { partition: own, at: Instant::now(), start: offset + 1 };
+        model.log.evictions.push(eviction);
+        prop_assert_eq!(check_stored(&model.log, &stored), Ok(None));
+        stored.events.push(stored.events[0].clone());
+        prop_assert!(check_stored(&model.log, &stored).is_err());
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) enum What {
     BadSeq(String),
     /// It ended as it must not.
     WrongClose,
+    /// It was told of events that have expired, and they have not, or were not asked for.
+    WrongGap(String),
 }
 
 impl What {
@@ -80,6 +82,16 @@ impl Violation {
         if let Some(end) = &found.end {
             let _ = writeln!(around, "seq_end {}", end.digits());
         }
+        if found.on_gap || found.markers {
+            let _ = writeln!(
+                around,
+                "on_gap=earliest: {}, markers: {}, gap {:?}, live {:?}",
+                found.on_gap, found.markers, found.gap, found.live
+            );
+        }
+        let partitions = 0..log.partitions.len();
+        let earliest: Vec<_> = partitions.map(|p| log.earliest(p, found.opened)).collect();
+        let _ = writeln!(around, "the topic began at {earliest:?} when it was opened");
         let from = event.saturating_sub(AROUND);
         for (index, e) in found.events.iter().enumerate().skip(from).take(2 * AROUND) {
             let _ = writeln!(

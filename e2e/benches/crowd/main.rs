@@ -1,0 +1,288 @@
+//! What one slow client costs 9,999 others on the same gateway: CPU per delivery, latency, and the gateway's memory, with and
+//! without it, in turns in one run.
+//!
+//! Gateway and clients are processes of their own; broker, producer and the slow client are in this one. In every turn all
+//! streams get a few events, and the slow client's subscription alone gets far more than it takes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod crowd;
+#[path = "../shared/process.rs"]
+mod process;
+mod slow;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_cli::FluvioTarget;
+use datastream_cli::producer::{Producer, Record};
+use datastream_e2e::own_program;
+use datastream_operator::publish::render;
+use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use slow::{Pace, Slow};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+const STREAMS: usize = 10_000;
+const EVENTS_PER_TURN: u64 = 12;
+const ROUNDS: usize = 4;
+const FRAME_BYTES: usize = 450;
+/// What only the slow client's subscription gets, a second.
+const FLOOD_EVENTS: u64 = 64;
+const FLOOD_BYTES: usize = 8 << 10;
+/// Files that a process with all streams has open.
+const FILES: usize = STREAMS + 1000;
+const TOPIC: &str = "device-events";
+/// The device of events for everybody, and that of those for the slow client alone.
+const DEVICES: [&str; 2] = ["all", "flood"];
+
+/// Microseconds, on the clock that all processes have.
+fn clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_micros() as u64
+}
+
+fn key(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+/// The slow client's subscription is the first, and gets everything; the others get what is for everybody.
+fn write_routes(dir: &std::path::Path) {
+    let routes = (0..STREAMS).map(|number| Route {
+        key_sha256: KeyHash::of(&key(number)),
+        id: SubscriptionId::new("bench", format!("s{number}")),
+        uid: "1".to_owned(),
+        generation: 1,
+        suspended: false,
+        event_types: EventType::ALL.into_iter().collect(),
+        filters: vec![Filter {
+            dsns: DEVICES[..if number == 0 { 2 } else { 1 }]
+                .iter()
+                .map(|dsn| (*dsn).into())
+                .collect(),
+            ..Filter::default()
+        }],
+        heartbeat: Heartbeat::default(),
+        resume: Resume::Latest,
+    });
+    for (id, bucket) in render(routes) {
+        std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
+    }
+}
+
+fn record(device: &str, bytes: usize) -> Record {
+    let head = format!(
+        r#"{{"metadata":{{"oem_id":"0dfc7900","oem_model":"ledevb","dsn":"{device}","property_name":"n","event_type":"datapoint","resource_tags":[]}},"datapoint":{{{}{},"note":""#,
+        crowd::SENT,
+        clock()
+    );
+    let padding = "x".repeat(bytes.saturating_sub(head.len() + 18));
+    Record {
+        key: device.to_owned(),
+        value: format!("{head}{padding}\"}}}}").into_bytes(),
+    }
+}
+
+/// A process that dies with the bench, its limit of open files raised, and what it says line by line.
+struct Server {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(program: &std::path::Path, args: &[String]) -> Self {
+        let mut child = Command::new("prlimit")
+            .arg(format!("--nofile={FILES}:"))
+            .arg(program)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take().unwrap(),
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        assert!(
+            !line.is_empty(),
+            "it ended (may {FILES} files be open? see ulimit -Hn)"
+        );
+        line.trim().to_owned()
+    }
+
+    fn ask(&mut self, question: &str) -> Vec<u64> {
+        writeln!(self.stdin, "{question}").unwrap();
+        let line = self.line();
+        line.split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect()
+    }
+}
+
+/// What turns of one kind took.
+#[derive(Default)]
+struct Usage {
+    cpu: f64,
+    deliveries: u64,
+    /// Of each turn, in microseconds.
+    p50: Vec<u64>,
+    p99: Vec<u64>,
+    /// The most that the gateway had, in bytes.
+    memory: f64,
+}
+
+impl Usage {
+    fn per_million(&self) -> f64 {
+        self.cpu / self.deliveries as f64 * 1e6
+    }
+}
+
+fn median_ms(of_turns: &[u64]) -> f64 {
+    let mut sorted = of_turns.to_vec();
+    sorted.sort_unstable();
+    let middle = sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2];
+    middle as f64 / 2000.0
+}
+
+/// One turn: what it took the gateway to bring the others their events.
+async fn turn(gateway: u32, crowd: &mut Server, producer: &mut Producer, usage: &mut Usage) {
+    let before = crowd.ask("received")[0];
+    let cpu = process::cpu_seconds(gateway);
+    let mut ticks = interval(Duration::from_millis(1000 / FLOOD_EVENTS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0..EVENTS_PER_TURN * FLOOD_EVENTS {
+        ticks.tick().await;
+        let mut records = vec![record(DEVICES[1], FLOOD_BYTES)];
+        if tick % FLOOD_EVENTS == 0 {
+            records.insert(0, record(DEVICES[0], FRAME_BYTES));
+            usage.memory = usage.memory.max(process::resident_bytes(gateway));
+        }
+        producer.send(&records).await.unwrap();
+    }
+    let deliveries = EVENTS_PER_TURN * (STREAMS as u64 - 1);
+    for _ in 0..3000 {
+        if crowd.ask("received")[0] >= before + deliveries {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(crowd.ask("received")[0], before + deliveries);
+    usage.cpu += process::cpu_seconds(gateway) - cpu;
+    usage.deliveries += deliveries;
+    let ages = crowd.ask("ages");
+    usage.p50.push(ages[0]);
+    usage.p99.push(ages[1]);
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().collect();
+    if let [_, role, url] = &args[..]
+        && role == "crowd"
+    {
+        crowd::run(url).await;
+        return ExitCode::SUCCESS;
+    }
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    let mut producer = Producer::new(FluvioTarget {
+        address: broker.address().to_string(),
+        topic: TOPIC.to_owned(),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    write_routes(dir.path());
+    let args = [
+        "--listen=127.0.0.1:0".to_owned(),
+        "--admin=127.0.0.1:0".to_owned(),
+        format!("--fluvio={}", broker.address()),
+        format!("--topic={TOPIC}"),
+        format!("--routes-dir={}", dir.path().display()),
+        "--handshakes-per-second=100000".to_owned(),
+        "--ring-mib=16".to_owned(),
+    ];
+    let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args);
+    let bound: serde_json::Value = serde_json::from_str(&gateway.line()).unwrap();
+    let url = bound["stream"]
+        .as_str()
+        .unwrap()
+        .replace("http://", "ws://");
+    let url = format!("{url}/stream?stream_key=");
+    sleep(Duration::from_secs(3)).await;
+    let me = std::env::current_exe().unwrap();
+    let mut crowd = Server::start(&me, &["crowd".to_owned(), url.clone()]);
+    crowd.line();
+    let pid = gateway.child.id();
+
+    let kinds = [None, Some(Pace::ReadsNothing), Some(Pace::ReadsSlowly)];
+    let mut usages = [const { None::<Usage> }; 3].map(|_| Usage::default());
+    // Once for nothing: the ring fills, connections and memory settle.
+    turn(pid, &mut crowd, &mut producer, &mut Usage::default()).await;
+    for _ in 0..ROUNDS {
+        for (kind, usage) in kinds.iter().zip(&mut usages) {
+            let slow = match kind {
+                Some(pace) => Some(Slow::connect(&format!("{url}{}", key(0)), *pace).await),
+                None => None,
+            };
+            turn(pid, &mut crowd, &mut producer, usage).await;
+            if let Some(slow) = slow {
+                slow.leave().await;
+            }
+        }
+    }
+    report(&usages)
+}
+
+fn report([without, nothing, slowly]: &[Usage; 3]) -> ExitCode {
+    println!(
+        "{STREAMS} streams, an event a second to each, {FRAME_BYTES}-byte frames; one client of a subscription with"
+    );
+    println!(
+        "{FLOOD_EVENTS} more a second, {FLOOD_BYTES} bytes each, is not there, reads nothing, reads slowly"
+    );
+    println!("                                not there      nothing       slowly");
+    let mut good = true;
+    let mut row = |name: &str, value: &dyn Fn(&Usage) -> f64, bar: Option<f64>| {
+        let [a, b, c] = [without, nothing, slowly].map(value);
+        print!("  {name:<28} {a:>10.2}   {b:>10.2}   {c:>10.2}");
+        match bar {
+            Some(bar) => {
+                let ratio = (b / a).max(c / a);
+                let verdict = if ratio <= bar { "PASS" } else { "MISS" };
+                good &= ratio <= bar;
+                println!("   ratio {ratio:.2} (bar: at most {bar})  {verdict}");
+            }
+            None => println!(),
+        }
+    };
+    row(
+        "CPU s per million deliveries",
+        &Usage::per_million,
+        Some(1.05),
+    );
+    row("p50 from sending, ms", &|u| median_ms(&u.p50), Some(1.25));
+    row("p99 from sending, ms", &|u| median_ms(&u.p99), Some(1.25));
+    row(
+        "gateway's memory, MiB",
+        &|u| u.memory / 1024.0 / 1024.0,
+        None,
+    );
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

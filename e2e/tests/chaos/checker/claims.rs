@@ -1,0 +1,297 @@
+//! One stream per subscription among all gateways, as `docs/decisions/0006` promises it: two gateways serve one at the same time
+//! only if one of them could not be asked when the other began, and not for long after all is well.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What passes between a gateway's last word and a client's note of it.
+const SLACK: Duration = Duration::from_millis(700);
+/// How long it may take, once nothing is done to two gateways any more, until one of them has found out that the stream is the
+/// other's: it renews its own Lease, looks every second, and a request to the API server takes 5 s at most.
+const FOUND_OUT: Duration = Duration::from_secs(12);
+
+/// A stream that a client had, as far as what it got proves it.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub subscription: usize,
+    pub gateway: usize,
+    /// When the client asked for it.
+    pub asked: Instant,
+    pub opened: Instant,
+    /// When the last frame came.
+    pub last: Instant,
+}
+
+/// What can be wrong with a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Other gateways cannot ask it.
+    Unreachable,
+    /// Its clients cannot answer it, or what it has sent comes late.
+    Deaf,
+    /// It cannot read or write claims, or not all of them, nor hear of other gateways.
+    NoApi,
+    /// It has ended. Whoever cannot hear of other gateways does not know of the next one in its place.
+    Ended,
+}
+
+/// A time in which a gateway was in trouble.
+#[derive(Clone, Debug)]
+pub(crate) struct Troubled {
+    pub gateway: usize,
+    pub trouble: Trouble,
+    pub from: Instant,
+    /// Absent while it is.
+    pub until: Option<Instant>,
+    /// For people.
+    pub what: String,
+}
+
+impl Troubled {
+    fn meets(&self, from: Instant, until: Instant) -> bool {
+        self.from <= until && self.until.is_none_or(|end| end >= from)
+    }
+}
+
+/// Two streams of one subscription at the same time that nothing explains.
+pub(crate) struct Overlap {
+    one: Served,
+    other: Served,
+    around: Vec<Troubled>,
+    why: &'static str,
+}
+
+/// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
+pub(crate) fn check_claims(
+    served: &[Served],
+    troubled: &[Troubled],
+) -> Result<usize, Box<Overlap>> {
+    let mut sorted: Vec<_> = served.iter().collect();
+    sorted.sort_by_key(|s| s.opened);
+    let mut explained = 0;
+    for (index, other) in sorted.iter().enumerate() {
+        let before = sorted[..index].iter();
+        let overlapping = before.filter(|one| {
+            one.subscription == other.subscription && one.last > other.opened + SLACK
+        });
+        for one in overlapping {
+            let around = || {
+                let meets = |t: &&Troubled| t.meets(one.opened, one.last.max(other.last));
+                let gateways = [one.gateway, other.gateway];
+                let all = troubled.iter().filter(|t| gateways.contains(&t.gateway));
+                all.filter(meets).cloned().collect()
+            };
+            let fail = |why| {
+                Box::new(Overlap {
+                    one: (*one).clone(),
+                    other: (*other).clone(),
+                    around: around(),
+                    why,
+                })
+            };
+            if !may_begin(one, other, troubled) {
+                return Err(fail("the gateway of the first could be asked"));
+            }
+            if !may_last(one, other, troubled) {
+                return Err(fail("nothing was wrong any more"));
+            }
+            explained += 1;
+        }
+    }
+    Ok(explained)
+}
+
+/// Two times without the API server so close to each other are one: what was missed was not made up for in between.
+const CATCHES_UP: Duration = Duration::from_secs(3);
+
+/// Since when a gateway that took a stream had heard nothing of others, if it had not.
+fn blind_since(other: &Served, troubled: &[Troubled]) -> Option<Instant> {
+    let none = |t: &&Troubled| t.gateway == other.gateway && t.trouble == Trouble::NoApi;
+    let outages = || troubled.iter().filter(none);
+    let now = outages().filter(|t| t.meets(other.asked, other.opened));
+    let mut since = now.map(|t| t.from).min()?;
+    let joins = |t: &&Troubled, since: Instant| {
+        t.from < since && t.until.is_some_and(|until| until + CATCHES_UP >= since)
+    };
+    while let Some(before) = outages().find(|t| joins(t, since)) {
+        since = before.from;
+    }
+    Some(since)
+}
+
+fn may_begin(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
+    let of = |served: &Served| served.gateway;
+    let meets = |trouble: Trouble, gateway: usize, from: Instant, until: Instant| {
+        let mut same = troubled
+            .iter()
+            .filter(|t| (t.gateway, t.trouble) == (gateway, trouble));
+        same.any(|t| t.meets(from, until))
+    };
+    // `asker` could not ask the gateway of `asked`, or did not know of it.
+    let unasked = |asker: &Served, asked: &Served| {
+        let reached = |gateway| !meets(Trouble::Unreachable, gateway, asker.asked, asker.opened);
+        let blind_since = blind_since(asker, troubled);
+        let unknown = |t: &Troubled| {
+            (t.gateway, t.trouble) == (of(asked), Trouble::Ended)
+                && t.from <= asker.opened
+                && blind_since.is_some_and(|since| t.until.is_none_or(|until| until >= since))
+        };
+        !reached(of(asked)) || !reached(of(asker)) || troubled.iter().any(unknown)
+    };
+    // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
+    let untold = || {
+        let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
+        meets(Trouble::NoApi, of(one), one.asked, one.opened)
+            && meets(Trouble::NoApi, of(one), written_by, other.opened)
+            && unasked(one, other)
+    };
+    unasked(other, one) || untold() || meets(Trouble::Deaf, of(one), one.opened, one.last)
+}
+
+fn may_last(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
+    let both_until = one.last.min(other.last);
+    let Some(since) = both_until.checked_sub(FOUND_OUT) else {
+        return true;
+    };
+    other.opened >= since
+        || troubled.iter().any(|t| {
+            [one.gateway, other.gateway].contains(&t.gateway) && t.meets(since, both_until)
+        })
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.one.asked;
+        let at = |t: Instant| {
+            let ahead = t.saturating_duration_since(origin).as_secs_f64();
+            ahead - origin.saturating_duration_since(t).as_secs_f64()
+        };
+        writeln!(
+            f,
+            "subscription {} was served twice at the same time, although {}; seconds since the first was asked for:",
+            self.one.subscription, self.why
+        )?;
+        for served in [&self.one, &self.other] {
+            let Served {
+                gateway,
+                asked,
+                opened,
+                last,
+                ..
+            } = served;
+            let [asked, opened, last] = [asked, opened, last].map(|t| at(*t));
+            writeln!(
+                f,
+                "  gateway {gateway}: asked {asked:.2}, opened {opened:.2}, last frame {last:.2}"
+            )?;
+        }
+        for trouble in &self.around {
+            let (from, until) = (at(trouble.from), trouble.until.map(at));
+            writeln!(
+                f,
+                "  gateway {} {:?} from {from:.2} to {until:.2?}: {}",
+                trouble.gateway, trouble.trouble, trouble.what
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Clock(Instant);
+
+    impl Clock {
+        fn at(&self, seconds: f64) -> Instant {
+            self.0 + Duration::from_secs_f64(seconds)
+        }
+
+        fn served(&self, gateway: usize, opened: f64, last: f64) -> Served {
+            Served {
+                subscription: 0,
+                gateway,
+                asked: self.at(opened - 0.1),
+                opened: self.at(opened),
+                last: self.at(last),
+            }
+        }
+
+        fn troubled(&self, gateway: usize, trouble: Trouble, from: f64, until: f64) -> Troubled {
+            Troubled {
+                gateway,
+                trouble,
+                from: self.at(from),
+                until: Some(self.at(until)),
+                what: String::new(),
+            }
+        }
+    }
+
+    #[test]
+    fn two_at_once_are_found_unless_one_could_not_be_asked() {
+        let clock = Clock(Instant::now() + Duration::from_secs(100));
+        let both = [clock.served(0, 10.0, 20.0), clock.served(1, 15.0, 30.0)];
+        assert!(check_claims(&both, &[]).is_err());
+        let one_after_the_other = [clock.served(0, 10.0, 20.0), clock.served(1, 20.0, 30.0)];
+        assert_eq!(check_claims(&one_after_the_other, &[]).unwrap(), 0);
+        let of_two = [
+            both[0].clone(),
+            Served {
+                subscription: 1,
+                ..both[1].clone()
+            },
+        ];
+        assert_eq!(check_claims(&of_two, &[]).unwrap(), 0);
+        let explains = |gateway, trouble, from, until| {
+            let troubled = clock.troubled(gateway, trouble, from, until);
+            check_claims(&both, &[troubled]).is_ok()
+        };
+        assert!(explains(0, Trouble::Unreachable, 14.0, 16.0));
+        assert!(explains(0, Trouble::Deaf, 12.0, 13.0));
+        assert!(!explains(0, Trouble::Ended, 6.0, 7.0));
+        for (blind, found) in [
+            ((6.5, 15.0), true),
+            ((8.0, 15.0), false),
+            ((6.5, 11.0), false),
+        ] {
+            let ended = clock.troubled(0, Trouble::Ended, 6.0, 7.0);
+            let blind = clock.troubled(1, Trouble::NoApi, blind.0, blind.1);
+            assert_eq!(check_claims(&both, &[ended, blind]).is_ok(), found);
+        }
+        assert!(!explains(0, Trouble::Unreachable, 12.0, 13.0));
+        assert!(!explains(0, Trouble::NoApi, 14.0, 16.0));
+        assert!(!explains(1, Trouble::Deaf, 12.0, 16.0));
+        assert!(!explains(2, Trouble::Unreachable, 14.0, 16.0));
+        assert!(!explains(1, Trouble::Unreachable, 9.0, 11.0));
+        for (without, found) in [
+            ((9.0, 16.0), true),
+            ((9.0, 9.5), false),
+            ((11.0, 16.0), false),
+        ] {
+            let unasked = clock.troubled(1, Trouble::Unreachable, 9.0, 11.0);
+            let without = clock.troubled(0, Trouble::NoApi, without.0, without.1);
+            assert_eq!(check_claims(&both, &[unasked, without]).is_ok(), found);
+        }
+    }
+
+    #[test]
+    fn two_at_once_do_not_last() {
+        let clock = Clock(Instant::now() + Duration::from_secs(100));
+        let both = [clock.served(0, 10.0, 40.0), clock.served(1, 15.0, 45.0)];
+        let began = clock.troubled(0, Trouble::Unreachable, 14.0, 16.0);
+        assert!(check_claims(&both, std::slice::from_ref(&began)).is_err());
+        for (gateway, until, found) in [(0, 30.0, true), (1, 30.0, true), (0, 20.0, false)] {
+            let lasts = clock.troubled(gateway, Trouble::NoApi, 14.0, until);
+            let all = [began.clone(), lasts];
+            assert_eq!(check_claims(&both, &all).is_ok(), found);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a collector has stored of one stream: every event once, in order within a partition; what is missing must have
+//! been dropped by the broker, and be recorded as missing.
+
+use std::time::Instant;
+
+use super::history::{Interest, Log, Received};
+use super::seq::Seq;
+
+/// Where a collector began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// At the beginning of the topic.
+    Earliest,
+    /// Where it was told, at the latest with the event of this number.
+    Before(u64),
+}
+
+/// The store of one stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub interest: Interest,
+    pub begin: Begin,
+    /// In the order in which they were stored.
+    pub events: Vec<Received>,
+    /// The gaps that it recorded: the number that was asked for, and that which was left.
+    pub gaps: Vec<(String, String)>,
+}
+
+/// Checks a store. Tells the first event (partition, offset, number) that may still come.
+pub(crate) fn check_stored(
+    log: &Log,
+    stored: &Stored,
+) -> Result<Option<(usize, u64, u64)>, String> {
+    let partitions = log.partitions.len();
+    let mut offsets: Vec<Vec<u64>> = vec![vec![]; partitions];
+    for event in &stored.events {
+        let (own, offset) = (event.seq.own, event.seq.offset());
+        let told = || format!("event {} at {own}/{offset}", event.number);
+        let found = log.get(own, offset).filter(|r| {
+            (r.number, r.device) == (event.number, Some(event.device)) && stored.interest.may(r)
+        });
+        found.ok_or_else(|| format!("{} is not what the topic has there, or foreign", told()))?;
+        match offsets[own].last() {
+            Some(last) if *last >= offset => {
+                let twice = offsets[own].binary_search(&offset).is_ok();
+                let what = if twice { "twice" } else { "too late" };
+                return Err(format!("{} is there {what}", told()));
+            }
+            _ => offsets[own].push(offset),
+        }
+    }
+    let gaps = gaps(log, stored)?;
+    // The first event says where the stream was then in every partition.
+    let first = stored.events.first().map(|e| e.seq.start());
+    let mut pending = None;
+    for (partition, offsets) in offsets.iter().enumerate() {
+        let begun = first.as_ref().map_or(u64::MAX, |first| first[partition]);
+        let passed = offsets.last().copied().unwrap_or_default();
+        let passed = passed.max(first.as_ref().map_or(0, |first| first[partition]));
+        for (record, offset) in log.partitions[partition].iter().zip(0_u64..) {
+            let wanted = stored.interest.must(record)
+                && match stored.begin {
+                    Begin::Earliest => true,
+                    Begin::Before(number) => offset >= begun || record.number >= number,
+                };
+            let excused = |gap: &Gap| (gap.from[partition]..gap.to[partition]).contains(&offset);
+            if !wanted || offsets.binary_search(&offset).is_ok() || gaps.iter().any(excused) {
+                continue;
+            }
+            if offset < passed {
+                return Err(format!(
+                    "event {} at {partition}/{offset} is missing; gaps: {:?}",
+                    record.number, stored.gaps
+                ));
+            }
+            pending = pending.or(Some((partition, offset, record.number)));
+        }
+    }
+    Ok(pending)
+}
+
+/// A recorded gap: the first offset of every partition that was asked for, and that was left.
+struct Gap {
+    from: Vec<u64>,
+    to: Vec<u64>,
+}
+
+/// The recorded gaps. Each must be of what had expired.
+fn gaps(log: &Log, stored: &Stored) -> Result<Vec<Gap>, String> {
+    let partitions = log.partitions.len();
+    let read = |digits: &str| match digits {
+        "" | "0" => Some(vec![0; partitions]),
+        digits => Seq::parse(digits, partitions).map(|seq| seq.start()),
+    };
+    let mut gaps = vec![];
+    for (from, to) in &stored.gaps {
+        let both = read(from).zip(read(to));
+        let (from, to) = both.ok_or_else(|| format!("a gap from {from} to {to}"))?;
+        for (partition, (from, to)) in from.iter().zip(&to).enumerate() {
+            let earliest = log.earliest(partition, Instant::now());
+            if *to > earliest.max(*from) {
+                return Err(format!(
+                    "a gap up to {partition}/{to}, but the topic begins at {earliest}"
+                ));
+            }
+        }
+        gaps.push(Gap { from, to });
+    }
+    Ok(gaps)
+}

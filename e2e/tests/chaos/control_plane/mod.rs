@@ -1,0 +1,235 @@
+//! The control plane: a real API server, operators and gateways that reach it through a proxy each, subscriptions that
+//! come, change and go all the time, clients that contend for streams. In the end everything must be as the subscriptions say.
+
+mod schedule;
+mod troubles;
+mod world;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use datastream_cli::producer::Producer;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::{Instant, sleep};
+
+use self::schedule::schedule;
+use self::world::{TOPIC, World};
+use crate::checker::{History, Interest};
+use crate::client::{Client, Heard, Refusal};
+use crate::contest::{CONTENDED, Contest};
+use crate::gateways::Gateway;
+use crate::network::Network;
+use crate::recorder::Recorder;
+use crate::report::Report;
+use crate::settings::Round;
+use crate::settle::{Clients, nothing_left};
+use crate::subscriptions::Wanted;
+use crate::temper::Temper;
+use crate::topic;
+use crate::traffic;
+
+const OPERATORS: usize = 2;
+const GATEWAYS: usize = 3;
+const BATCH: u64 = 6;
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Clients of subscriptions that stay as they are.
+const STABLE: [(Temper, u8); 5] = [
+    (Temper::Steady, 0xff),
+    (Temper::Steady, 0x11),
+    (Temper::Flapping, 0xff),
+    (Temper::Replaying, 0x0f),
+    (Temper::Slow, 0x33),
+];
+/// The client of one whose filter is widened and narrowed all the time: devices that it always has, and at most.
+const EDITED: (&str, u8, u8) = ("edited", 0x0f, 0x7f);
+/// Subscriptions that come and go.
+const CHURN: usize = 6;
+
+fn recorder(
+    world: &World,
+    clients: &Clients,
+    rng: &mut StdRng,
+    (name, temper): (&str, Temper),
+    interest: Interest,
+) -> anyhow::Result<Recorder> {
+    let history = History {
+        client: name.to_owned(),
+        contract: temper.contract(),
+        interest,
+        sessions: vec![],
+    };
+    Ok(Recorder {
+        fleet: world.fleet.clone(),
+        key: world.subscriptions.key(name)?,
+        temper,
+        roams: true,
+        home: 0,
+        history: Arc::new(Mutex::new(history)),
+        refusals: clients.refusals(),
+        rng: StdRng::seed_from_u64(rng.random()),
+        phase: clients.phase(),
+    })
+}
+
+/// The subscriptions whose clients record.
+fn recorded() -> Vec<(String, Temper, Interest)> {
+    let stable = STABLE
+        .iter()
+        .enumerate()
+        .map(|(number, (temper, devices))| {
+            let interest = Interest::exactly(*devices);
+            (format!("stable-{number}"), *temper, interest)
+        });
+    let (name, must, may) = EDITED;
+    let edited = (name.to_owned(), Temper::Steady, Interest { must, may });
+    stable.chain([edited]).collect()
+}
+
+/// One round.
+pub(crate) async fn run(round: Round) {
+    let report = Report::new(round.clone());
+    let mut rng = StdRng::seed_from_u64(round.seed);
+    let mut world = report.expect("start", World::start(report.dir()).await);
+    let length = round.faults();
+    let clocks = world.gateways.iter().all(Gateway::has_clock);
+    let cuts = report.expect("the network", Network::get()).is_own();
+    let steps = schedule(&mut rng, length, (clocks, cuts));
+    let faults = steps.iter().filter(|s| s.begins).count();
+    for (name, _, interest) in recorded() {
+        let wanted = Wanted {
+            devices: interest.must,
+            suspended: false,
+        };
+        report.expect(&name, world.subscriptions.want(&name, Some(wanted)));
+    }
+    let mut clients = Clients::new();
+    for (name, temper, interest) in recorded() {
+        report.expect(&name, world.subscriptions.wait_ready(&name));
+        let recorder = recorder(&world, &clients, &mut rng, (&name, temper), interest);
+        clients.spawn(0, report.expect(&name, recorder));
+    }
+    let mut keys = vec![];
+    for number in 0..CONTENDED {
+        let name = format!("contended-{number}");
+        let wanted = Wanted {
+            devices: 0xff,
+            suspended: false,
+        };
+        report.expect(&name, world.subscriptions.want(&name, Some(wanted)));
+        report.expect(&name, world.subscriptions.wait_ready(&name));
+        keys.push(report.expect(&name, world.subscriptions.key(&name)));
+    }
+    let contest = Contest::start(&keys, &world.fleet.doors, &mut rng);
+    report.say("everything runs");
+    let producing = tokio::spawn({
+        let (traffic, topic) = (world.fleet.traffic.clone(), world.fleet.topic.clone());
+        let rng = StdRng::seed_from_u64(rng.random());
+        traffic.run(topic, BATCH, rng, clients.phase())
+    });
+    report
+        .carry_out(steps, length, |step| world.apply(step))
+        .await;
+    report.expect("healing", world.heal());
+    report.say("all is healed; waiting for what is left");
+    let contested = contest.settle(&report, &world.troubles.all).await;
+    report.say(contested);
+    clients.recover();
+    report.expect("the producer", producing.await.context("it panicked"));
+    let log = topic::read(&world.fleet.topic.address, TOPIC).await;
+    let log = report.expect("reading the topic", log);
+    match world.fleet.traffic.check(&log) {
+        Ok(figures) => report.say(figures),
+        Err(violation) => report.fail(violation),
+    }
+    let figures = clients.settle(&report, &[log]).await;
+    let converged = converge(&mut world).await;
+    report.expect("convergence", converged);
+    nothing_left(&report, &world.gateways).await;
+    report.expect("the programs", world.watch());
+    report.say(format!(
+        "{faults} faults and changes, operators ended by themselves {} times; {figures}",
+        world.ended
+    ));
+}
+
+/// Every subscription is ready, and served by every gateway as it is now; deleted ones are served by none.
+async fn converge(world: &mut World) -> anyhow::Result<()> {
+    let wanted = world.subscriptions.wanted.clone();
+    for (name, wanted) in wanted {
+        let Some(wanted) = wanted else { continue };
+        let deadline = Instant::now() + PATIENCE;
+        // An operator that has just ended is started again.
+        while let Err(error) = world.subscriptions.wait_ready(&name) {
+            world.watch()?;
+            anyhow::ensure!(Instant::now() < deadline, error);
+        }
+        let key = world.subscriptions.key(&name)?;
+        for gateway in &world.gateways {
+            let door = gateway.door.address().context("an address")?;
+            if wanted.suspended {
+                refused(&door, &key, 403).await?;
+            } else {
+                let exactly = exactly(world, &door, &key, wanted.devices).await;
+                exactly.with_context(|| format!("{name} on {}", gateway.process.name))?;
+            }
+        }
+    }
+    for key in &world.subscriptions.revoked {
+        for gateway in &world.gateways {
+            refused(&gateway.door.address().context("an address")?, key, 401).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A client is refused with this status.
+async fn refused(door: &str, key: &str, expected: u16) -> anyhow::Result<()> {
+    match Client::connect(door, &format!("stream_key={key}"), false).await {
+        Err(Refusal::Status(status, _)) if status == expected => Ok(()),
+        other => anyhow::bail!("{:?} instead of {expected}", other.err()),
+    }
+}
+
+/// A new stream gets exactly the events of these devices.
+async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut client = loop {
+        match Client::connect(door, &format!("stream_key={key}&markers=1"), false).await {
+            Ok(client) => break client,
+            // The stream before may not have gone yet.
+            Err(Refusal::Status(409 | 503, _) | Refusal::Unreachable) => (),
+            Err(other) => anyhow::bail!("{other:?}"),
+        }
+        anyhow::ensure!(Instant::now() < deadline, "no stream");
+        sleep(Duration::from_millis(50)).await;
+    };
+    let traffic = &world.fleet.traffic;
+    let first = traffic.next();
+    let mut producer = Producer::new(world.fleet.topic.clone());
+    traffic.send(&mut producer, 40).await;
+    let wants = |n: &u64| traffic::device(*n).is_some_and(|d| devices & (1 << d) != 0);
+    let expected: Vec<_> = (first..traffic.next()).filter(wants).collect();
+    let mut got = vec![];
+    while got.len() < expected.len() && Instant::now() < deadline {
+        match client.next(Duration::from_secs(10)).await {
+            Heard::Heartbeat => client.answer().await,
+            Heard::Frame(frame) => {
+                let (_, body) = frame.split_once('|').context("a frame")?;
+                let event = serde_json::from_str(body)?;
+                // What was produced before it was live is not asked for, and a marker is no event.
+                got.extend(
+                    traffic::read_event(&event)
+                        .map(|e| e.0)
+                        .filter(|n| *n >= first),
+                );
+            }
+            other => anyhow::bail!("{other:?} after {got:?} of {expected:?}"),
+        }
+    }
+    client.leave().await;
+    anyhow::ensure!(got == expected, "got {got:?} instead of {expected:?}");
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Everything that runs in the control plane's round, and what is done to it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datastream_cli::FluvioTarget;
+use datastream_e2e::{ControlPlane, Launch, own_program};
+
+use super::schedule::{Fault, Other};
+use super::troubles::Troubles;
+use super::{EDITED, GATEWAYS, OPERATORS};
+use crate::api_proxy::{Mode, Proxy};
+use crate::broker::Broker;
+use crate::door::Excuse;
+use crate::gateways::Gateway;
+use crate::nemesis::Step;
+use crate::network::{CLIENTS, Cut, Network, Node, Side};
+use crate::process::Process;
+use crate::recorder::Fleet;
+use crate::subscriptions::{Subscriptions, Wanted};
+use crate::traffic::Traffic;
+
+const NAMESPACE: &str = "datastream-system";
+pub(super) const TOPIC: &str = "device-events";
+const BROKER: u8 = 1;
+/// The node of the first gateway; the others follow.
+const FIRST_GATEWAY: u8 = 2;
+
+pub(super) struct World {
+    pub subscriptions: Subscriptions,
+    network: Network,
+    pub broker: Broker,
+    broker_node: Node,
+    pub operators: Vec<Process>,
+    pub gateways: Vec<Gateway>,
+    /// One for each operator, then one for each gateway.
+    proxies: Vec<Proxy>,
+    pub fleet: Arc<Fleet>,
+    /// How often an operator ended as it should: it lost its Lease, or found no API server at its start.
+    pub ended: usize,
+    pub troubles: Troubles,
+}
+
+impl World {
+    pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
+        // May be there from another test of this process.
+        let _ = datastream_service::process::install_tls_provider();
+        let network = Network::get()?;
+        let broker_node = network.node(BROKER)?;
+        let broker = Broker::start(dir, (network, broker_node), &[&format!("{TOPIC}:1")])?;
+        let topic = FluvioTarget {
+            address: broker.address.clone(),
+            topic: TOPIC.to_owned(),
+        };
+        let mut cluster = ControlPlane::start()?;
+        cluster.install(NAMESPACE)?;
+        // Deletes the Secrets of subscriptions that are deleted.
+        cluster.start_garbage_collector()?;
+        let (mut operators, mut gateways, mut proxies) = (vec![], vec![], vec![]);
+        for number in 0..OPERATORS {
+            let name = format!("operator-{number}");
+            let proxy = proxy(&cluster, "datastream-operator", &name, dir).await?;
+            let args = [
+                "run".to_owned(),
+                format!("--routes-namespace={NAMESPACE}"),
+                "--groups=default=ws://datastream.test/stream".to_owned(),
+                "--listen=127.0.0.1:0".to_owned(),
+                format!("--identity={name}"),
+            ];
+            let launch = Launch::new(own_program("datastream-operator")?, args);
+            let launch = launch.env("KUBECONFIG", &proxy.kubeconfig);
+            let mut operator = Process::new(name, launch, dir);
+            operator.start()?;
+            operators.push(operator);
+            proxies.push(proxy);
+        }
+        for number in 0..GATEWAYS {
+            let name = format!("gateway-{number}");
+            let proxy = proxy(&cluster, "datastream-gateway", &name, dir).await?;
+            let more = [
+                format!("--routes-namespace={NAMESPACE}"),
+                format!("--pod={name}"),
+            ];
+            let node = network.node(FIRST_GATEWAY + number as u8)?;
+            let env = [("KUBECONFIG", proxy.kubeconfig.clone())];
+            let more = (&more[..], &env[..]);
+            let mut gateway = Gateway::new(&name, (network, node), &topic, more, dir)?;
+            gateway.start()?;
+            gateways.push(gateway);
+            proxies.push(proxy);
+        }
+        let fleet = Fleet {
+            topic,
+            partitions: 1,
+            doors: gateways.iter().map(|g| g.door.clone()).collect(),
+            traffic: Arc::new(Traffic::default()),
+            excuse: Excuse::default(),
+        };
+        Ok(Self {
+            subscriptions: Subscriptions::new(cluster, dir.to_owned()),
+            network,
+            broker,
+            broker_node,
+            operators,
+            gateways,
+            proxies,
+            fleet: Arc::new(fleet),
+            ended: 0,
+            troubles: Troubles::default(),
+        })
+    }
+
+    pub(super) fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
+        let begins = step.begins;
+        self.troubles.note(step);
+        match step.fault {
+            Fault::Api(program, mode) => {
+                self.proxies[program].set(if begins { mode } else { Mode::Clear });
+            }
+            Fault::KillOperator(number) if begins => self.operators[number].kill(),
+            Fault::KillOperator(number) => self.operators[number].launch()?,
+            Fault::PauseOperator(number) => self.operators[number].pause(begins),
+            Fault::Gateway(number, fault) => self.gateways[number].apply(fault, begins)?,
+            Fault::Cut(gateway, other, cut) => self.cut(gateway, other, cut, begins)?,
+            Fault::Link(gateway) => {
+                let gateway = &self.gateways[gateway];
+                gateway.door.disturb();
+                self.network.link(gateway.node, !begins)?;
+            }
+            Fault::RestartApiServer if self.subscriptions.cluster.is_own() => {
+                let cluster = &mut self.subscriptions.cluster;
+                if begins {
+                    cluster.stop_api_server()?;
+                } else {
+                    cluster.start_api_server()?;
+                }
+            }
+            Fault::Change(number, devices, suspended) if begins => {
+                let wanted = Wanted { devices, suspended };
+                self.subscriptions.want(&churn(number), Some(wanted))?;
+            }
+            Fault::Delete(number) if begins => self.subscriptions.want(&churn(number), None)?,
+            Fault::Edit(devices) if begins => {
+                let wanted = Wanted {
+                    devices,
+                    suspended: false,
+                };
+                self.subscriptions.want(EDITED.0, Some(wanted))?;
+            }
+            _ => (),
+        }
+        self.watch()?;
+        if !begins {
+            self.troubles.end(step);
+        }
+        Ok(())
+    }
+
+    fn cut(&self, gateway: usize, other: Other, cut: Cut, begins: bool) -> anyhow::Result<()> {
+        let one = &self.gateways[gateway];
+        one.door.disturb();
+        let other = match other {
+            Other::Api => (CLIENTS, Side::Other),
+            Other::Clients => (CLIENTS, Side::Main),
+            Other::Broker => (self.broker_node, Side::Main),
+            Other::Gateway(other) => (self.gateways[other].node, Side::Main),
+        };
+        for way in cut.between((one.node, Side::Main), other) {
+            // Two gateways may be cut from each other by two faults at once.
+            self.network.cut((gateway, way), begins)?;
+        }
+        Ok(())
+    }
+
+    /// An operator ends by itself when it loses its Lease or finds no API server; Kubernetes starts it again.
+    pub(super) fn watch(&mut self) -> anyhow::Result<()> {
+        for number in 0..self.operators.len() {
+            if let Some(log) = self.operators[number].crash() {
+                anyhow::ensure!(!log.contains("panicked"), "{log}");
+                self.ended += 1;
+                self.operators[number].launch()?;
+            }
+        }
+        let processes = self.gateways.iter_mut().map(|g| &mut g.process);
+        let crash = processes
+            .chain([&mut self.broker.process])
+            .find_map(Process::crash);
+        crash.map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
+    }
+
+    pub(super) fn heal(&mut self) -> anyhow::Result<()> {
+        for proxy in &self.proxies {
+            proxy.set(Mode::Clear);
+        }
+        self.watch()?;
+        self.subscriptions.insist()
+    }
+}
+
+async fn proxy(
+    cluster: &ControlPlane,
+    account: &str,
+    name: &str,
+    dir: &Path,
+) -> anyhow::Result<Proxy> {
+    let kubeconfig = cluster.service_account(NAMESPACE, account)?;
+    // At an address of its own, so that a gateway can be cut from it and not from clients.
+    let listen = Network::get()?.any_port(CLIENTS, Side::Other);
+    Proxy::start(&kubeconfig, dir.join(format!("{name}.kubeconfig")), &listen).await
+}
+
+fn churn(number: usize) -> String {
+    format!("churn-{number}")
+}

@@ -1,0 +1,107 @@
+//! Where a collector stores events, read back as anybody else can.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+/// The store of all streams of a collector.
+pub(crate) enum Shelf {
+    /// A folder of JSON lines.
+    Jsonl(PathBuf),
+    /// A database file.
+    Sqlite(PathBuf),
+}
+
+impl Shelf {
+    /// The `store` of the configuration.
+    pub(crate) fn config(&self) -> Value {
+        match self {
+            // So small that files are finished all the time.
+            Self::Jsonl(dir) => json!({"jsonl": {"dir": dir, "rotateBytes": "256Ki"}}),
+            Self::Sqlite(path) => json!({"sqlite": {"path": path}}),
+        }
+    }
+
+    /// Whether it knows where a stream begins.
+    pub(crate) fn has_begun(&self, stream: &str) -> anyhow::Result<bool> {
+        Ok(match self {
+            Self::Jsonl(dir) => dir.join(format!("{stream}.position.json")).exists(),
+            Self::Sqlite(path) => {
+                let query = "SELECT seq_start FROM events_streams WHERE stream = ?1";
+                path.exists() && !rows(path, query, stream)?.is_empty()
+            }
+        })
+    }
+
+    /// The events of a stream, in the order in which they were stored.
+    pub(crate) fn events(&self, stream: &str) -> anyhow::Result<Vec<String>> {
+        match self {
+            Self::Jsonl(dir) => lines(dir, stream),
+            Self::Sqlite(path) => rows(
+                path,
+                "SELECT event FROM events WHERE stream = ?1 ORDER BY received_at, event_partition, event_offset",
+                stream,
+            ),
+        }
+    }
+
+    /// The gaps that were recorded: what was asked for, and what was left.
+    pub(crate) fn gaps(&self, stream: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let gaps = match self {
+            Self::Jsonl(dir) => {
+                let text = fs::read_to_string(dir.join(format!("{stream}.gaps.jsonl")));
+                text.unwrap_or_default()
+                    .lines()
+                    .map(str::to_owned)
+                    .collect()
+            }
+            Self::Sqlite(path) => rows(
+                path,
+                "SELECT json_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM events_gaps WHERE stream = ?1",
+                stream,
+            )?,
+        };
+        let gap = |line: &String| {
+            let gap: Value = serde_json::from_str(line)?;
+            let field = |name: &str| gap[name].as_str().map(str::to_owned);
+            let both = field("asked_for").zip(field("went_on_at"));
+            both.with_context(|| format!("{stream}: a gap {line}"))
+        };
+        gaps.iter().map(gap).collect()
+    }
+}
+
+/// The whole lines of all files: what was not written to its end is cut off by the next collector.
+fn lines(dir: &Path, stream: &str) -> anyhow::Result<Vec<String>> {
+    let mut files = vec![];
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!("{stream}-")) {
+            files.push(path.clone());
+        }
+    }
+    files.sort();
+    let mut all = vec![];
+    for file in files {
+        let text = fs::read_to_string(file)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        all.extend(text[..whole].lines().map(str::to_owned));
+    }
+    Ok(all)
+}
+
+/// The first column of a query about a stream; nothing while there is no table.
+fn rows(path: &Path, query: &str, stream: &str) -> anyhow::Result<Vec<String>> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    let Ok(mut statement) = connection.prepare(query) else {
+        return Ok(vec![]);
+    };
+    let rows = statement.query_map([stream], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,141 @@
+//! Who has a stream while claims cannot be written.
+
+use std::convert::Infallible;
+
+use datastream_routing::object::PEER;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tower_test::mock::Handle;
+
+use super::*;
+
+type Api = Handle<Request<Body>, Response<Body>>;
+
+fn fleet() -> (Arc<KubeFleet>, Api) {
+    let (service, api) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "ds");
+    (KubeFleet::new(client, "ds", "default", "gw-0", 0), api)
+}
+
+/// Another gateway that answers every question like this, and the questions.
+async fn other(fleet: &KubeFleet, client: Probed) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(vec![]));
+    let questions = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = service_fn(|request: Request<Incoming>| {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                questions.lock().unwrap().push(query);
+                let answer = serde_json::to_vec(&super::super::ProbeReport { client }).unwrap();
+                async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer)))) }
+            });
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+        }
+    });
+    let holder = "gw-1_0123456789abcdef".to_owned();
+    let lease: Lease = serde_json::from_value(json!({
+        "metadata": {"name": "datastream-gateway-gw-1", "annotations": {PEER: address}},
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": 15,
+            "renewTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+        },
+    }))
+    .unwrap();
+    fleet.peers.know(lease);
+    (holder, asked)
+}
+
+fn id() -> SubscriptionId {
+    SubscriptionId::new("default", "a")
+}
+
+#[tokio::test]
+async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
+    let (fleet, _api) = fleet();
+    let (taker, asked) = other(&fleet, Probed::Answers).await;
+    fleet.yield_to(&id(), Some(taker));
+    let taken = fleet.claim(&id(), "1").await.err();
+    let pod = "gw-1".to_owned();
+    assert_eq!(taken, Some(Taken::Elsewhere { pod }));
+    assert_eq!(*asked.lock().unwrap(), ["subscription=default%2Fa"]);
+}
+
+#[tokio::test]
+async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
+    let (fleet, mut api) = fleet();
+    fleet.renewed.send_replace(Some(Instant::now()));
+    let (taker, asked) = other(&fleet, Probed::NotHeld).await;
+    fleet.yield_to(&id(), Some(taker));
+    let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}}).to_string();
+    let answering = tokio::spawn(async move {
+        while let Some((_, respond)) = api.next_request().await {
+            respond.send_response(Response::new(Body::from(made.clone().into_bytes())));
+        }
+    });
+    for _ in 0..2 {
+        drop(fleet.claim(&id(), "1").await.unwrap());
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    answering.abort();
+}
+
+#[tokio::test]
+async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
+    let (fleet, mut api) = fleet();
+    fleet.renewed.send_replace(Some(Instant::now()));
+    let (_, asked) = other(&fleet, Probed::NotHeld).await;
+    let failing = tokio::spawn(async move {
+        while let Some((_, respond)) = api.next_request().await {
+            respond.send_error(std::io::Error::other("away"));
+        }
+    });
+    let held = fleet.claim(&id(), "1").await.unwrap();
+    assert_eq!(fleet.held()[0].1.version, None);
+    let question = format!("subscription=default%2Fa&taker={}", fleet.me.holder);
+    assert_eq!(*asked.lock().unwrap(), [question]);
+    drop(held);
+    failing.abort();
+}
+
+#[tokio::test]
+async fn without_the_api_server_nothing_is_taken_before_the_others_are_known() {
+    let (fleet, mut api) = fleet();
+    fleet.renewed.send_replace(Some(Instant::now()));
+    let failing = tokio::spawn(async move {
+        while let Some((_, respond)) = api.next_request().await {
+            respond.send_error(std::io::Error::other("away"));
+        }
+    });
+    let taken = fleet.claim(&id(), "1").await.err();
+    assert_eq!(taken, Some(Taken::Unknown));
+    failing.abort();
+}
+
+#[tokio::test]
+async fn a_claim_that_another_gateway_may_have_taken_over_is_not_taken_up_again() {
+    let (fleet, _api) = fleet();
+    fleet.renewed.send_replace(Some(Instant::now()));
+    let hold = || drop(fleet.hold(&id(), "1", Some("7".to_owned())));
+    hold();
+    assert_eq!(fleet.take_up(&id()), Some("7".to_owned()));
+    hold();
+    fleet.yield_to(&id(), None);
+    assert_eq!(fleet.take_up(&id()), None);
+    // It is still to be deleted, if it is as it was.
+    assert_eq!(fleet.take_released().remove(&id()), Some("7".to_owned()));
+    fleet.put_back(id(), "7".to_owned());
+    assert_eq!(fleet.take_up(&id()), None);
+    assert_eq!(fleet.take_released().len(), 1);
+}

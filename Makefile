@@ -21,6 +21,7 @@ demo: ## Run everything in one process on made-up devices, and print stream URLs
 
 test: install ## Run every test, from units to a real Kubernetes control plane
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
+	@e2e/cluster/build.sh helm >/dev/null && e2e/cluster/apis.sh >/dev/null
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 

@@ -192,14 +192,16 @@ mod tests {
     #[test]
     fn alerts_and_panels_are_on_metrics_that_exist() {
         let exists = everything();
-        for text in [
-            include_str!("../../charts/datastream/files/alerts.yaml"),
-            include_str!("../../charts/datastream/files/dashboard.json"),
-        ] {
+        let rules = include_str!("../../charts/datastream/files/alerts.yaml");
+        let dashboard = include_str!("../../charts/datastream/files/dashboard.json");
+        for text in [rules, dashboard] {
             let prefix = "datastream_gateway_";
             assert!(text.matches(prefix).count() > 10);
             let unknown = unknown_names(text, prefix, &exists);
             assert!(unknown.is_empty(), "{unknown:?}");
         }
+        // Those that every program has.
+        let unknown = unknown_names(dashboard, "process_", &exists);
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 }

@@ -167,7 +167,26 @@ impl Probes for Report {
 
 #[cfg(test)]
 mod tests {
+    use datastream_service::metrics::unknown_names;
+
     use super::*;
+
+    #[test]
+    fn alerts_and_panels_are_on_metrics_that_exist() {
+        let metrics = Metrics::new().unwrap();
+        let streams = vec![Arc::new(metrics.stream("a"))];
+        streams[0].update(|d| d.last_stored = Some(Timestamp::now()));
+        let exists = Report { metrics, streams }.metrics().unwrap();
+        for text in [
+            include_str!("../../../charts/datastream/files/alerts.yaml"),
+            include_str!("../../../charts/datastream/files/dashboard.json"),
+        ] {
+            let prefix = "datastream_collector_";
+            assert!(text.matches(prefix).count() > 3);
+            let unknown = unknown_names(text, prefix, &exists);
+            assert!(unknown.is_empty(), "{unknown:?}");
+        }
+    }
 
     #[test]
     fn a_collector_is_ready_when_all_its_stores_are() {

@@ -11,10 +11,10 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak bench bench-control lint fmt build images install clean
+.PHONY: help demo test e2e soak bench bench-control lint fmt build images tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
 
 demo: ## Run everything in one process on made-up devices, and print stream URLs to open
 	cargo run --locked -p datastream-cli -- dev --manifests crds/examples --simulate
@@ -57,6 +57,19 @@ build: ## Build the programs for release
 
 images: install build ## Build the images as OCI archives, without a Docker engine
 	images/build.sh
+
+tilt: ## Develop on a kind cluster, with everything replaced as you save; FLUVIO=chart for Fluvio itself
+	ctlptl apply -f tilt/cluster.yaml && tilt up $(if $(FLUVIO),-- --fluvio=$(FLUVIO))
+
+tilt-ci: ## Bring the same up once, run the end-to-end tests, and end
+	ctlptl apply -f tilt/cluster.yaml && tilt ci $(if $(FLUVIO),-- --fluvio=$(FLUVIO))
+
+tilt-programs: # for the Tiltfile
+	cargo build --locked --workspace --bins
+	tilt/programs.sh
+
+tilt-e2e: images # for the Tiltfile
+	tilt/e2e.sh
 
 install: ## Install what the tests need and the machine lacks
 	@scripts/install.sh

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# build.sh [control-plane|node|helm]: build pinned programs of Kubernetes from Go modules into a cache outside the
+# build.sh [control-plane|node|helm|tilt]: build pinned programs of Kubernetes from Go modules into a cache outside the
 # checkout, and print the directory that holds them (the only line on stdout).
 #
 #   control-plane  etcd, kube-apiserver, kube-controller-manager, kubectl (the default)
 #   node           kube-scheduler, kubelet, kube-proxy: with the control plane and containerd, a cluster that runs pods
 #   helm           helm
+#   tilt           tiltfile, which evaluates a Tiltfile without Tilt
 #
 # KUBEBUILDER_ASSETS, where set and complete, wins over building the control plane. DATASTREAM_CACHE moves the cache
-# (default: $XDG_CACHE_HOME/datastream or ~/.cache/datastream). The cache is keyed by go.sum, so a
+# (default: $XDG_CACHE_HOME/datastream or ~/.cache/datastream). The cache is keyed by go.sum and our own code, so a
 # version bump builds anew and the old directory can be deleted at any time.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,7 +26,11 @@ case ${1:-control-plane} in
     module=helm folder=helm minutes=2
     programs=(helm)
     packages=(helm.sh/helm/v3/cmd/helm) ;;
-  *) echo "build.sh: unknown set of programs: $1 (control-plane, node or helm)" >&2; exit 1 ;;
+  tilt)
+    module=tilt folder=tiltfile minutes=1
+    programs=(tiltfile)
+    packages=(.) ;;
+  *) echo "build.sh: unknown set of programs: $1 (control-plane, node, helm or tilt)" >&2; exit 1 ;;
 esac
 
 complete() { local p; for p in "${programs[@]}"; do [ -x "$1/$p" ] || return 1; done; }
@@ -37,7 +42,7 @@ fi
 
 cache=${DATASTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/datastream}
 # Of the content only: clones in other folders share the cache.
-key=$(cat "$here/$module/go.sum" "$here/build.sh" | sha256sum | cut -c1-16)
+key=$(cat "$here/$module"/{go.sum,*.go} "$here/build.sh" | sha256sum | cut -c1-16)
 dir=$cache/$folder-$key
 if complete "$dir"; then
   echo "$dir"

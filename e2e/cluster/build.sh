@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# build.sh [control-plane|node|helm|tilt]: build pinned programs of Kubernetes from Go modules into a cache outside the
+# build.sh [control-plane|node|dns|helm|tilt]: build pinned programs of Kubernetes from Go modules into a cache outside the
 # checkout, and print the directory that holds them (the only line on stdout).
 #
 #   control-plane  etcd, kube-apiserver, kube-controller-manager, kubectl (the default)
 #   node           kube-scheduler, kubelet, kube-proxy: with the control plane and containerd, a cluster that runs pods
+#   dns            coredns
 #   helm           helm
 #   tilt           tiltfile, which evaluates a Tiltfile without Tilt
 #
@@ -22,6 +23,10 @@ case ${1:-control-plane} in
     module=controlplane folder=kubernetes-node minutes=1
     programs=(kube-scheduler kubelet kube-proxy)
     packages=("$kubernetes/kube-scheduler" "$kubernetes/kubelet" "$kubernetes/kube-proxy") ;;
+  dns)
+    module=dns folder=coredns minutes=2
+    programs=(coredns)
+    packages=(github.com/coredns/coredns) ;;
   helm)
     module=helm folder=helm minutes=2
     programs=(helm)
@@ -30,7 +35,7 @@ case ${1:-control-plane} in
     module=tilt folder=tiltfile minutes=1
     programs=(tiltfile)
     packages=(.) ;;
-  *) echo "build.sh: unknown set of programs: $1 (control-plane, node, helm or tilt)" >&2; exit 1 ;;
+  *) echo "build.sh: unknown set of programs: $1 (control-plane, node, dns, helm or tilt)" >&2; exit 1 ;;
 esac
 
 complete() { local p; for p in "${programs[@]}"; do [ -x "$1/$p" ] || return 1; done; }
@@ -65,7 +70,14 @@ if [ -n "$version" ]; then
   stamp="-X $component.gitVersion=$version -X $component.gitMajor=$major -X $component.gitMinor=$minor"
 fi
 helm=$(sed -n 's/^\thelm.sh\/helm\/v3 \(v[0-9.]*\).*/\1/p' go.mod)
-[ -z "$helm" ] || stamp="-X helm.sh/helm/v3/internal/version.version=$helm"
+if [ -n "$helm" ]; then
+  minor=$(sed -n 's/^\tk8s.io\/client-go v0\.\([0-9]*\).*/\1/p' go.mod)
+  stamp="-X helm.sh/helm/v3/internal/version.version=$helm"
+  # What it takes the cluster for when it has none to ask: otherwise 1.20, which charts refuse.
+  for package in chartutil lint/rules; do
+    stamp="$stamp -X helm.sh/helm/v3/pkg/$package.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$package.k8sVersionMinor=$minor"
+  done
+fi
 echo "build.sh: building ${programs[*]} ${version:+of Kubernetes $version }into $dir (about $minutes minutes on 2 cores, once)" >&2
 export CGO_ENABLED=0 GOGC=400
 go build -trimpath -gcflags=all=-dwarf=false -ldflags "-s -w $stamp" -o "$dir/" "${packages[@]}" >&2

@@ -39,7 +39,7 @@ fn decide() -> anyhow::Result<ExitCode> {
                 anyhow::bail!("no cluster can run here: {reason}");
             }
             // Nothing can be downloaded in there.
-            for set in ["control-plane", "node"] {
+            for set in ["control-plane", "node", "dns"] {
                 built(set)?;
             }
             // Out here, so that it can be removed when nothing is mounted there any more.

@@ -30,6 +30,7 @@ pub(super) fn start(
         "failCgroupV1": false,
         "failSwapOn": false,
         "containerRuntimeEndpoint": format!("unix://{}", runtime.display()),
+        "clusterDNS": [ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": "",
         "healthzBindAddress": "127.0.0.1",

@@ -1,7 +1,8 @@
 //! A single-node Kubernetes cluster that runs pods, in namespaces of the kernel that nothing gets out of: a control plane, containerd,
-//! kubelet and kube-proxy. Whatever happens to the tests, it ends with the process that made it.
+//! kubelet, kube-proxy and CoreDNS. Whatever happens to the tests, it ends with the process that made it.
 
 mod container_runtime;
+mod dns;
 mod kubelet;
 mod network;
 mod proxy;
@@ -26,6 +27,7 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A running cluster. Its parts are ended in this order.
 pub struct Node {
     _proxy: Server,
+    _dns: Server,
     kubelet: Server,
     _scheduler: Server,
     runtime: ContainerRuntime,
@@ -87,8 +89,10 @@ impl Node {
         let runtime = ContainerRuntime::start(&dir)?;
         let kubelet = kubelet::start(&programs, &dir, cluster.kubeconfig(), runtime.socket())?;
         let proxy = proxy::start(&programs, &dir, cluster.kubeconfig())?;
+        let dns = dns::start(&built("dns")?, &dir, cluster.kubeconfig())?;
         let mut this = Self {
             _proxy: proxy,
+            _dns: dns,
             kubelet,
             _scheduler: scheduler,
             runtime,

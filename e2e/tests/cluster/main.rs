@@ -1,7 +1,8 @@
 //! The chart and the images on a cluster that runs pods, as its users go about it: the one that `KUBECONFIG` names, with the images
 //! loaded. `make e2e` makes one, and loads them.
 //!
-//! The scenarios build on each other, so they run in this order and end at the first that fails. `--list` names them.
+//! The scenarios run in this order and end at the first that fails. `--list` names them; those whose names contain one of the
+//! arguments run alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -31,17 +32,22 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    let wanted: Vec<_> = std::env::args().skip(1).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| name.contains(w));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut world = World::start().await;
         for (name, scenario) in scenarios::ALL {
+            if !is_wanted(name) {
+                continue;
+            }
             let begun = Instant::now();
             let result = scenario(&mut world).await;
             let took = begun.elapsed().as_secs_f64();
             match result {
                 Ok(()) => println!("test {name} ... ok ({took:.1} s)"),
                 Err(error) => {
-                    println!("test {name} ... FAILED after {took:.1} s: {error:?}");
+                    println!("test {name} ... FAILED after {took:.1} s: {error:#}");
                     world.describe();
                     return ExitCode::FAILURE;
                 }

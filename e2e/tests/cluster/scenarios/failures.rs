@@ -10,7 +10,6 @@ use crate::load::Load;
 use crate::settings::{PATIENCE, SYSTEM};
 use crate::world::World;
 
-const GATEWAYS: [&str; 4] = ["-n", SYSTEM, "-l", "app.kubernetes.io/component=gateway"];
 const OPERATORS: [&str; 4] = ["-n", SYSTEM, "-l", "app.kubernetes.io/component=operator"];
 const AT_ONCE: [&str; 2] = ["--grace-period=0", "--force"];
 
@@ -29,15 +28,29 @@ pub(super) async fn operator(world: &mut World) -> anyhow::Result<()> {
     world.subscribe("team-a", "after", &json!({"eventTypes": ["location"]}))
 }
 
+/// The gateway of a client that does not come back: its claim is cleared away.
 pub(super) async fn gateway(world: &mut World) -> anyhow::Result<()> {
+    world.subscribe("team-b", "leaver", &json!({"eventTypes": ["location"]}))?;
+    let key = world.key("team-b", "leaver")?;
+    let _leaver = world
+        .door
+        .open_patiently(&format!("stream_key={key}"))
+        .await?;
+    let pod = [
+        "get",
+        "dss",
+        "leaver",
+        "-n",
+        "team-b",
+        "-o",
+        "jsonpath={.status.connection.pod}",
+    ];
+    world.kubectl.wait_for(&pod, |pod| !pod.is_empty()).await?;
+    let pod = world.kubectl.run(&pod)?;
     let load = Load::start(world, "killed").await?;
-    let pods = world.kubectl.get(&[&["pods"], &GATEWAYS[..]].concat())?;
-    let pod = pods["items"][0]["metadata"]["name"]
-        .as_str()
-        .context("a gateway")?;
     world
         .kubectl
-        .run(&[&["delete", "pod", "-n", SYSTEM, pod], &AT_ONCE[..]].concat())?;
+        .run(&[&["delete", "pod", "-n", SYSTEM, &pod], &AT_ONCE[..]].concat())?;
     world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
     load.finish().await?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::access;
 use crate::events::datapoint;
@@ -58,6 +58,8 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
             .err()
             == Some(401)
     );
+    // From here on it only answers heartbeats, until its stream ends.
+    let lamps = tokio::spawn(async move { lamps.next().await });
     // A second client while the first is there, wherever the ingress sends it.
     for _ in 0..4 {
         let second = world.door.open(&format!("stream_key={}", keys[0])).await;
@@ -93,7 +95,7 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
 
     world.kubectl.run(&["delete", "dss", "leds", "-n", a])?;
     anyhow::ensure!(
-        lamps.next().await.is_none(),
+        timeout(PATIENCE, lamps).await??.is_none(),
         "the stream of a deleted subscription goes on"
     );
     Ok(())
@@ -124,6 +126,14 @@ pub(super) async fn access(world: &mut World) -> anyhow::Result<()> {
         );
         return Ok(());
     };
+    // The same news again and again: its Event is counted up instead of made anew.
+    for suspended in [true, false, true, false] {
+        world.subscribe(
+            "team-b",
+            "leds",
+            &json!({"eventTypes": ["datapoint"], "suspended": suspended}),
+        )?;
+    }
     let deadline = Instant::now() + PATIENCE;
     for part in ["operator", "gateway"] {
         let account = format!("datastream-{part}");

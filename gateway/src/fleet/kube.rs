@@ -1,6 +1,6 @@
 //! Claims of streams as Leases in Kubernetes: written when a client connects and when it has gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ struct State {
     released: HashMap<SubscriptionId, String>,
     /// Those of them that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
-    /// Who said that it takes a stream without a claim: its claim may not be written yet.
-    takers: HashMap<SubscriptionId, String>,
+    /// All who said that they take a stream without a claim: it may not be written yet.
+    takers: HashMap<SubscriptionId, BTreeSet<String>>,
 }
 
 /// A claim that this gateway holds.
@@ -193,7 +193,7 @@ impl KubeFleet {
         if let Some(taken) = self.known(id) {
             return Err(taken);
         }
-        if let Err(taken) = self.ask_taker(id).await {
+        if let Err(taken) = self.ask_takers(id).await {
             self.remember(id, &taken);
             return Err(taken);
         }
@@ -321,16 +321,19 @@ impl KubeFleet {
     }
 
     /// Whoever took the stream without a claim has it for as long as its client answers.
-    async fn ask_taker(&self, id: &SubscriptionId) -> Result<(), Taken> {
-        let Some(taker) = self.lock().takers.get(id).cloned() else {
-            return Ok(());
-        };
-        if let Some(peer) = self.peers.by_holder(&taker) {
-            ask_holder(&peer, pod_of(&taker).to_owned(), id).await?;
-        }
-        let mut state = self.lock();
-        if state.takers.get(id) == Some(&taker) {
-            state.takers.remove(id);
+    async fn ask_takers(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        let takers = self.lock().takers.get(id).cloned().unwrap_or_default();
+        for taker in takers {
+            if let Some(peer) = self.peers.by_holder(&taker) {
+                ask_holder(&peer, pod_of(&taker).to_owned(), id).await?;
+            }
+            let takers = &mut self.lock().takers;
+            if let Some(left) = takers.get_mut(id) {
+                left.remove(&taker);
+                if left.is_empty() {
+                    takers.remove(id);
+                }
+            }
         }
         Ok(())
     }
@@ -343,7 +346,7 @@ impl KubeFleet {
             state.doubtful.insert(id.clone(), version);
         }
         if let Some(taker) = taker {
-            state.takers.insert(id.clone(), taker);
+            state.takers.entry(id.clone()).or_default().insert(taker);
         }
     }
 

@@ -66,6 +66,8 @@ async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
     let (fleet, _api) = fleet();
     let (taker, asked) = other(&fleet, Probed::Answers).await;
     fleet.yield_to(&id(), Some(taker));
+    // Another one asks as well, and is told by the first that it has it.
+    fleet.yield_to(&id(), Some("gw-0a_fedcba9876543210".to_owned()));
     let taken = fleet.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
     assert_eq!(taken, Some(Taken::Elsewhere { pod }));

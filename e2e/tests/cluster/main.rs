@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let mut world = World::start().await;
+        let mut passed = 0;
         for (name, scenario) in scenarios::ALL {
             if !is_wanted(name) {
                 continue;
@@ -45,14 +46,19 @@ fn main() -> ExitCode {
             let result = scenario(&mut world).await;
             let took = begun.elapsed().as_secs_f64();
             match result {
-                Ok(()) => println!("test {name} ... ok ({took:.1} s)"),
+                Ok(()) => {
+                    passed += 1;
+                    println!("test {name} ... ok ({took:.1} s)");
+                }
                 Err(error) => {
                     println!("test {name} ... FAILED after {took:.1} s: {error:#}");
                     world.describe();
+                    println!("test result: FAILED. {passed} passed; 1 failed");
                     return ExitCode::FAILURE;
                 }
             }
         }
+        println!("test result: ok. {passed} passed; 0 failed");
         ExitCode::SUCCESS
     })
 }

@@ -48,9 +48,12 @@ pub(super) async fn gateway(world: &mut World) -> anyhow::Result<()> {
     world.kubectl.wait_for(&pod, |pod| !pod.is_empty()).await?;
     let pod = world.kubectl.run(&pod)?;
     let load = Load::start(world, "killed").await?;
-    world
-        .kubectl
-        .run(&[&["delete", "pod", "-n", SYSTEM, &pod], &AT_ONCE[..]].concat())?;
+    if world.own {
+        kill(&pod)?;
+    } else {
+        let delete = ["delete", "pod", "-n", SYSTEM, &pod];
+        world.kubectl.run(&[&delete[..], &AT_ONCE].concat())?;
+    }
     world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
     load.finish().await?;
     Ok(())
@@ -139,4 +142,24 @@ pub(super) async fn api_server(world: &mut World) -> anyhow::Result<()> {
         "a stream was dropped by the end of the API server"
     );
     world.subscribe("team-b", "after", &json!({"eventTypes": ["location"]}))
+}
+
+/// SIGKILL for a pod's program: Kubernetes itself would ask it to end first.
+fn kill(pod: &str) -> anyhow::Result<()> {
+    let name = format!("DATASTREAM_POD={pod}");
+    for process in std::fs::read_dir("/proc")? {
+        let process = process?;
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment.split(|b| *b == 0).any(|v| v == name.as_bytes()) {
+            let pid = process.file_name().display().to_string();
+            anyhow::ensure!(
+                Command::new("kill")
+                    .args(["-KILL", &pid])
+                    .status()?
+                    .success()
+            );
+            return Ok(());
+        }
+    }
+    anyhow::bail!("there is no process of {pod}")
 }

@@ -23,7 +23,9 @@ impl Container {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program.sh");
         std::fs::write(&path, program).unwrap();
-        let mut child = Command::new("sh")
+        // A shell cannot catch what was ignored when it began, and whoever runs the tests may ignore SIGHUP.
+        let mut child = Command::new("env")
+            .args(["--default-signal=HUP", "sh"])
             .arg(root().join("tilt/restart.sh"))
             .arg(path)
             .arg("two words")

@@ -1,17 +1,18 @@
 //! The producer, against the embedded broker and its faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions, Role};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record, SendError};
-use fluvio::consumer::ConsumerConfigExtBuilder;
-use fluvio::{Fluvio, FluvioClusterConfig, Offset};
 use futures_util::StreamExt as _;
+use support::topic::{self, TOPIC};
 use tokio::time::timeout;
 
-const TOPIC: &str = "device-events";
 const DEADLINE: Duration = Duration::from_mins(1);
 
 async fn start() -> (Broker, Producer) {
@@ -39,19 +40,8 @@ fn records(count: usize, bytes: usize) -> Vec<Record> {
 
 /// Every value in the topic, from its start on.
 async fn stored(broker: &Broker, count: usize) -> Vec<Vec<u8>> {
-    let address = broker.address().to_string();
-    let client = Fluvio::connect_with_config(&FluvioClusterConfig::new(address))
-        .await
-        .unwrap();
-    let config = ConsumerConfigExtBuilder::default()
-        .topic(TOPIC)
-        .partition(0)
-        .offset_start(Offset::beginning())
-        .max_bytes(64 << 20)
-        .build()
-        .unwrap();
-    let stream = client.consumer_with_config(config).await.unwrap();
-    let values = stream.take(count).map(|r| r.unwrap().value().to_vec());
+    let stream = topic::stored(&broker.address().to_string()).await;
+    let values = stream.take(count).map(|r| r.value().to_vec());
     timeout(DEADLINE, values.collect()).await.unwrap()
 }
 

@@ -8,15 +8,12 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use datastream_broker::{Broker, BrokerOptions};
-use fluvio::consumer::ConsumerConfigExtBuilder;
-use fluvio::{Fluvio, FluvioClusterConfig, Offset};
 use futures_util::{Stream, StreamExt as _};
 use support::PATIENCE;
+use support::topic::{self, TOPIC};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-
-const TOPIC: &str = "device-events";
 
 async fn start() -> (Broker, String) {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
@@ -52,25 +49,13 @@ async fn end(child: Child) -> (i32, String, String) {
 
 /// The keys and values in the topic, from its start on.
 async fn stored(address: &str) -> impl Stream<Item = (String, String)> + Unpin + use<> {
-    let config = FluvioClusterConfig::new(address.to_owned());
-    let client = Fluvio::connect_with_config(&config).await.unwrap();
-    let config = ConsumerConfigExtBuilder::default()
-        .topic(TOPIC)
-        .partition(0)
-        .offset_start(Offset::beginning())
-        .max_bytes(64 << 20)
-        .build()
-        .unwrap();
-    let stream = client.consumer_with_config(config).await.unwrap();
-    Box::pin(stream.map(move |record| {
-        let _alive = &client;
-        let record = record.unwrap();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    topic::stored(address).await.map(move |record| {
         (
             record.key().map(text).unwrap_or_default(),
             text(record.value()),
         )
-    }))
+    })
 }
 
 async fn take(

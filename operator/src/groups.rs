@@ -115,7 +115,7 @@ impl Groups {
     /// A subscription as it is now: in its group, and no longer in the others. If it names none that exists, it keeps what
     /// route it has, like one that became invalid in any other way.
     pub(crate) fn set_subscription(&self, subscription: &DatastreamSubscription) {
-        let exists = self.of(subscription).is_ok();
+        let exists = self.0.contains_key(&subscription.spec.gateway_group);
         for (name, group) in self.iter() {
             let mut board = group.board.lock();
             if *name == subscription.spec.gateway_group {

@@ -4,6 +4,7 @@
 pub(crate) mod dev;
 pub(crate) mod group;
 pub(crate) mod script;
+pub(crate) mod topic;
 
 use std::time::Duration;
 

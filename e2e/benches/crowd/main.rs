@@ -8,6 +8,8 @@
 mod crowd;
 #[path = "../shared/process.rs"]
 mod process;
+#[path = "../shared/routes.rs"]
+mod routes;
 mod slow;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,8 +20,8 @@ use datastream_broker::{Broker, BrokerOptions};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::own_program;
-use datastream_operator::publish::render;
-use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_routing::Filter;
+use routes::key;
 use slow::{Pace, Slow};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -42,32 +44,13 @@ fn clock() -> u64 {
     since.as_micros() as u64
 }
 
-fn key(number: usize) -> String {
-    format!("{number:032x}")
-}
-
 /// The slow client's subscription is the first, and gets everything; the others get what is for everybody.
-fn write_routes(dir: &std::path::Path) {
-    let routes = (0..STREAMS).map(|number| Route {
-        key_sha256: KeyHash::of(&key(number)),
-        id: SubscriptionId::new("bench", format!("s{number}")),
-        uid: "1".to_owned(),
-        generation: 1,
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![Filter {
-            dsns: DEVICES[..if number == 0 { 2 } else { 1 }]
-                .iter()
-                .map(|dsn| (*dsn).into())
-                .collect(),
-            ..Filter::default()
-        }],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
-    });
-    for (id, bucket) in render(routes) {
-        std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
-    }
+fn filters(number: usize) -> Vec<Filter> {
+    let devices = &DEVICES[..if number == 0 { 2 } else { 1 }];
+    vec![Filter {
+        dsns: devices.iter().map(|dsn| (*dsn).into()).collect(),
+        ..Filter::default()
+    }]
 }
 
 fn record(device: &str, bytes: usize) -> Record {
@@ -205,7 +188,7 @@ async fn main() -> ExitCode {
         topic: TOPIC.to_owned(),
     });
     let dir = tempfile::tempdir().unwrap();
-    write_routes(dir.path());
+    routes::write(dir.path(), STREAMS, filters);
     let args = [
         "--listen=127.0.0.1:0".to_owned(),
         "--admin=127.0.0.1:0".to_owned(),

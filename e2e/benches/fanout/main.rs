@@ -8,6 +8,8 @@ mod bare;
 mod clients;
 #[path = "../shared/process.rs"]
 mod process;
+#[path = "../shared/routes.rs"]
+mod routes;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -19,8 +21,7 @@ use datastream_broker::{Broker, BrokerOptions};
 use datastream_cli::FluvioTarget;
 use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::own_program;
-use datastream_operator::publish::render;
-use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use routes::key;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const STREAMS: usize = 1_000;
@@ -59,28 +60,6 @@ impl Server {
 
     fn pid(&self) -> u32 {
         self.0.id()
-    }
-}
-
-fn key(number: usize) -> String {
-    format!("{number:032x}")
-}
-
-/// A folder of routing objects: subscriptions to everything.
-fn write_routes(dir: &std::path::Path) {
-    let routes = (0..STREAMS).map(|number| Route {
-        key_sha256: KeyHash::of(&key(number)),
-        id: SubscriptionId::new("bench", format!("s{number}")),
-        uid: "1".to_owned(),
-        generation: 1,
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
-    });
-    for (id, bucket) in render(routes) {
-        std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
     }
 }
 
@@ -149,7 +128,7 @@ async fn main() -> ExitCode {
     };
     let mut producer = Producer::new(target);
     let dir = tempfile::tempdir().unwrap();
-    write_routes(dir.path());
+    routes::write(dir.path(), STREAMS, |_| vec![]);
 
     let gateway = own_program("datastream-gateway").unwrap();
     let (gateway, bound) = Server::start(Command::new(gateway).args([

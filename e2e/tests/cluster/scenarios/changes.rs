@@ -39,15 +39,7 @@ pub(super) async fn scale(world: &mut World) -> anyhow::Result<()> {
 pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
     let [tag, next] = tags();
     world.install(&tag, &["--set", "gateway.replicas=3"])?;
-    let keys = world.kubectl.run(&[
-        "get",
-        "secrets",
-        "-A",
-        "-l",
-        "datastream.dev/component=stream-key",
-        "-o",
-        "jsonpath={.items[*].data.stream_key}",
-    ])?;
+    let keys = stream_keys(world)?;
     let load = Load::start(world, "rolled").await?;
     world.install(&next, &["--set", "gateway.replicas=3"])?;
     let connections = load.finish().await?;
@@ -68,7 +60,17 @@ pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
             images.split(' ').all(|i| i.ends_with(&next))
         })
         .await?;
-    let after = world.kubectl.run(&[
+    let after = stream_keys(world)?;
+    anyhow::ensure!(
+        keys.split(' ').all(|key| after.contains(key)),
+        "an upgrade changed a stream key"
+    );
+    Ok(())
+}
+
+/// All stream keys of the cluster, as they are in their Secrets.
+fn stream_keys(world: &World) -> anyhow::Result<String> {
+    world.kubectl.run(&[
         "get",
         "secrets",
         "-A",
@@ -76,10 +78,5 @@ pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
         "datastream.dev/component=stream-key",
         "-o",
         "jsonpath={.items[*].data.stream_key}",
-    ])?;
-    anyhow::ensure!(
-        keys.split(' ').all(|key| after.contains(key)),
-        "an upgrade changed a stream key"
-    );
-    Ok(())
+    ])
 }

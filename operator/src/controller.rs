@@ -1,7 +1,7 @@
 //! The leader's work: watches feed the boards of the groups and the queue, reconciles and the publishers empty them.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
@@ -24,12 +24,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
+use crate::events;
 use crate::gather::{Ownership, key_in, ownership, subscription_of};
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
 use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
+use crate::troubles::Troubles;
 use crate::watch::changes;
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
@@ -43,6 +45,7 @@ struct Feed {
     groups: Groups,
     connections: SharedConnections,
     queue: mpsc::Sender<SubscriptionId>,
+    troubles: Troubles,
     complete: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
@@ -66,6 +69,7 @@ pub(crate) async fn run(
         groups: groups.clone(),
         connections: SharedConnections::default(),
         queue: queue.clone(),
+        troubles: Troubles::default(),
         complete: watch::Sender::new(false),
         metrics: metrics.clone(),
     };
@@ -75,14 +79,16 @@ pub(crate) async fn run(
         controller: "datastream-operator".to_owned(),
         instance: Some(settings.identity.clone()),
     };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let (events, teller) = events::channel(recorder, metrics.events_left_out.clone());
     let context = Arc::new(Context {
         client: client.clone(),
         secrets,
         groups: groups.clone(),
         complete: feed.complete.subscribe(),
-        recorder: Recorder::new(client.clone(), reporter),
+        events,
         metrics: metrics.clone(),
-        failures: Mutex::default(),
+        troubles: feed.troubles.clone(),
     });
     let writer = Writer {
         client: client.clone(),
@@ -131,6 +137,7 @@ pub(crate) async fn run(
         tasks.spawn(publisher.run());
     }
     tasks.spawn(writer.run());
+    tasks.spawn(teller.run());
     tasks.spawn(reconciles(context, subscriptions, queued));
     let ended = tasks.join_next().await.context("nothing runs")?;
     ended.context("a part of the operator ended")??;
@@ -178,8 +185,9 @@ impl Feed {
                     self.queue.send(id_of(&subscription)).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    self.groups
-                        .remove_subscription(&SubscriptionId::new(namespace, name));
+                    let id = SubscriptionId::new(namespace, name);
+                    self.groups.remove_subscription(&id);
+                    self.troubles.over(&id);
                 }
                 Change::Synced => self.synced(Synced::Subscriptions),
             }

@@ -1,11 +1,12 @@
 //! Kubernetes Events for what people want to read in `kubectl describe`: transitions, not states.
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
-use kube::runtime::events::{Event, EventType};
-
-use crate::context::Context;
+use kube::runtime::events::{Event, EventType, Recorder};
+use prometheus::IntCounter;
+use tokio::sync::mpsc;
 
 /// The API server's limit on the length of a note is 1 KiB.
 const MAX_NOTE: usize = 1000;
@@ -68,16 +69,51 @@ fn event(type_: EventType, reason: &str, mut note: String) -> Event {
     }
 }
 
-/// Publishes them. They are for people: a failure is logged, and nothing depends on it.
-pub(crate) async fn publish(
-    context: &Context,
-    subscription: &DatastreamSubscription,
-    events: &[Event],
-) {
-    let regarding = subscription.object_ref(&());
-    for event in events {
-        if let Err(error) = context.recorder.publish(event, &regarding).await {
-            tracing::warn!(reason = event.reason, %error, "cannot publish an Event");
+/// Events that may wait. They are for people: what is beyond is left out and counted, as all of Kubernetes does it.
+const WAITING: usize = 8192;
+
+/// Where reconciles leave Events. They are told one after the other, so that ten thousand of them do not keep the API server
+/// from what matters more.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    queue: mpsc::Sender<(Event, ObjectReference)>,
+    left_out: IntCounter,
+}
+
+/// Tells the API server of Events.
+pub(crate) struct Teller {
+    waiting: mpsc::Receiver<(Event, ObjectReference)>,
+    recorder: Recorder,
+}
+
+/// A queue and the task at its end; `left_out` counts what did not fit.
+pub(crate) fn channel(recorder: Recorder, left_out: IntCounter) -> (Events, Teller) {
+    let (queue, waiting) = mpsc::channel(WAITING);
+    (Events { queue, left_out }, Teller { waiting, recorder })
+}
+
+impl Events {
+    /// Leaves Events about a subscription.
+    pub(crate) fn publish(&self, subscription: &DatastreamSubscription, events: Vec<Event>) {
+        for event in events {
+            let regarding = subscription.object_ref(&());
+            if let Err(error) = self.queue.try_send((event, regarding)) {
+                let (event, _) = error.into_inner();
+                tracing::debug!(reason = event.reason, "left out an Event: too many wait");
+                self.left_out.inc();
+            }
         }
+    }
+}
+
+impl Teller {
+    /// Runs until every queue is dropped. A failure is logged, and nothing depends on it.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
+        while let Some((event, regarding)) = self.waiting.recv().await {
+            if let Err(error) = self.recorder.publish(&event, &regarding).await {
+                tracing::warn!(reason = event.reason, %error, "cannot publish an Event");
+            }
+        }
+        anyhow::bail!("nobody reconciles")
     }
 }

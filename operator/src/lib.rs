@@ -19,6 +19,7 @@ pub mod publish;
 mod reconcile;
 pub mod run;
 mod status;
+mod troubles;
 pub mod validate;
 mod watch;
 

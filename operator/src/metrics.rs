@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) keys_issued: IntCounter,
     /// Statuses written.
     pub(crate) statuses_written: IntCounter,
+    /// Events that were left out because too many waited.
+    pub(crate) events_left_out: IntCounter,
     /// Routing objects written.
     pub(crate) objects_written: IntCounter,
     /// Writes of routing objects that failed.
@@ -63,6 +65,10 @@ impl Metrics {
             )?,
             keys_issued: registry.counter("keys_issued_total", "Stream keys made.")?,
             statuses_written: registry.counter("statuses_written_total", "Statuses written.")?,
+            events_left_out: registry.counter(
+                "events_left_out_total",
+                "Events that were left out because too many waited.",
+            )?,
             objects_written: registry
                 .counter("routing_objects_written_total", "Routing objects written.")?,
             object_errors: registry.counter(

@@ -23,6 +23,9 @@ use crate::validate::validate;
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
 /// When to look again at a route on its way, to tell how far it has come.
 const PENDING_AGAIN: Duration = Duration::from_secs(3);
+/// That a new generation is on its way is told only if it takes longer than this: usually it takes milliseconds, and when
+/// subscriptions change by the thousand, a write that is spared for each of them is time for the others.
+const WORTH_TELLING: Duration = Duration::from_secs(3);
 
 /// Makes of a subscription what it asks for, as far as it takes to know its status.
 pub(crate) async fn reconcile(
@@ -32,7 +35,7 @@ pub(crate) async fn reconcile(
     context.completed().await;
     let id = id_of(&subscription);
     if subscription.metadata.deletion_timestamp.is_some() {
-        context.succeeded(&id);
+        context.troubles.over(&id);
         return Ok(Action::await_change());
     }
     let timer = context.metrics.reconcile_seconds.start_timer();
@@ -73,22 +76,43 @@ pub(crate) async fn reconcile(
         },
     };
     let status = status::status(&subscription, &outcome, endpoint, Timestamp::now());
-    let updated = status::update(&context, &subscription, &status).await?;
+    let pending = is_pending(&outcome).then(|| {
+        let generation = subscription.metadata.generation.unwrap_or_default();
+        context.troubles.pending(&id, generation)
+    });
+    if pending.is_none() {
+        context.troubles.over(&id);
+    }
+    let is_news = subscription
+        .status
+        .as_ref()
+        .is_none_or(|s| s.observed_generation != subscription.metadata.generation);
+    let untold = pending.and_then(|since| WORTH_TELLING.checked_sub(since));
+    let untold = untold.filter(|rest| is_news && !rest.is_zero());
+    let updated = untold.is_none() && status::update(&context, &subscription, &status).await?;
     if updated || issued {
         let events = events::transitions(subscription.status.as_ref(), &status, issued);
-        events::publish(&context, &subscription, &events).await;
+        context.events.publish(&subscription, events);
     }
     timer.observe_duration();
     context.metrics.reconciles.with_label_values(&["ok"]).inc();
-    context.succeeded(&id);
-    Ok(match outcome {
-        Outcome::SecretConflict { .. } => Action::requeue(CONFLICT_AGAIN),
+    Ok(match (outcome, untold, pending) {
+        (Outcome::SecretConflict { .. }, ..) => Action::requeue(CONFLICT_AGAIN),
+        (_, Some(rest), _) => Action::requeue(rest),
+        (_, None, Some(_)) => Action::requeue(PENDING_AGAIN),
+        (_, None, None) => Action::await_change(),
+    })
+}
+
+/// Whether its route is on its way to the gateways.
+fn is_pending(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
         Outcome::Accepted {
             programmed: Programmed::Waiting { .. } | Programmed::NotPublished,
             ..
-        } => Action::requeue(PENDING_AGAIN),
-        _ => Action::await_change(),
-    })
+        }
+    )
 }
 
 /// What to do after a failed reconcile: try again, later each time.
@@ -97,7 +121,7 @@ pub(crate) fn retry(
     error: &Error,
     context: Arc<Context>,
 ) -> Action {
-    let wait = context.failed(id_of(&subscription));
+    let wait = context.troubles.failed(id_of(&subscription));
     // The subscription was deleted, or someone wrote at the same time: no fault of anything.
     let harmless = matches!(error, Error::Kube(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() || s.is_already_exists());
     if harmless {

@@ -2,6 +2,7 @@
 //! subscriptions at once, a restart of the operator among them, and what it takes when nothing happens.
 //!
 //! Everything is a process of its own on a real API server: etcd, kube-apiserver, the operator and two gateways share the cores.
+//! An argument, `present` or `many`, runs that part alone.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../shared/process.rs"]
@@ -20,7 +21,7 @@ use report::Report;
 use tokio::time::sleep;
 use world::World;
 
-/// Subscriptions that are there while applies and edits are timed.
+/// Subscriptions that are there while creations and edits are timed.
 const PRESENT: usize = 1_000;
 const TIMED: usize = 300;
 const MANY: usize = 10_000;
@@ -30,24 +31,28 @@ const IDLE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let part = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let is_wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut report = Report::default();
-    println!("{PRESENT} subscriptions are there, 2 gateways");
-    let world = World::start().await;
-    world.create(0..PRESENT).await;
-    world.all_programmed(PRESENT).await;
-    applies(&world, &mut report).await;
-    edits(&world, &mut report).await;
-    drop(world);
-
-    println!("{MANY} subscriptions, 2 gateways");
-    let mut world = World::start().await;
-    many(&world, &mut report).await;
-    restart(&mut world, &mut report).await;
+    if is_wanted("present") {
+        println!("{PRESENT} subscriptions are there, 2 gateways");
+        let world = World::start().await;
+        world.create(0..PRESENT).await;
+        world.all_programmed(PRESENT).await;
+        creations(&world, &mut report).await;
+        edits(&world, &mut report).await;
+    }
+    if is_wanted("many") {
+        println!("{MANY} subscriptions, 2 gateways");
+        let mut world = World::start().await;
+        many(&world, &mut report).await;
+        restart(&mut world, &mut report).await;
+    }
     report.exit_code()
 }
 
-/// From the request that applies a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
-async fn applies(world: &World, report: &mut Report) {
+/// From the request that makes a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
+async fn creations(world: &World, report: &mut Report) {
     let mut took = vec![];
     for number in PRESENT..PRESENT + TIMED {
         let begun = Instant::now();
@@ -58,7 +63,7 @@ async fn applies(world: &World, report: &mut Report) {
         drop(stream);
     }
     report.percentile(
-        "apply to open stream",
+        "creation to open stream",
         &mut took,
         Duration::from_millis(500),
     );
@@ -87,7 +92,7 @@ async fn many(world: &World, report: &mut Report) {
     world.all_programmed(MANY).await;
     report.at_most(
         &format!(
-            "s from the first of {MANY} applied (the last after {:.1} s) to all Programmed",
+            "s from the first of {MANY} created (the last after {:.1} s) to all Programmed",
             created.as_secs_f64()
         ),
         begun.elapsed().as_secs_f64(),

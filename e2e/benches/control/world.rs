@@ -12,7 +12,8 @@ use futures_util::StreamExt as _;
 use hyper::Request;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{
-    ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, WatchEvent, WatchParams,
+    ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, WatchEvent,
+    WatchParams,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -130,9 +131,9 @@ impl World {
         }
     }
 
-    /// Applies subscriptions, many at once.
+    /// Creates subscriptions, many at once.
     pub(crate) async fn create(&self, numbers: Range<usize>) {
-        let apply = |number: usize| {
+        let create = |number: usize| {
             let subscription = json!({
                 "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
                 "metadata": {"name": name(number)},
@@ -141,16 +142,15 @@ impl World {
                     "filters": [{"oemModels": [format!("model-{}", number % 100)], "propertyNames": ["Blue_LED"]}],
                 },
             });
+            let subscription = serde_json::from_value(subscription).unwrap();
             async move {
-                let params = PatchParams::apply("bench");
-                let patch = Patch::Apply(&subscription);
-                let name = name(number);
-                let applied = self.subscriptions.patch(&name, &params, &patch);
-                applied.await.unwrap();
+                let params = PostParams::default();
+                let created = self.subscriptions.create(&params, &subscription);
+                created.await.unwrap();
             }
         };
-        let applies = futures_util::stream::iter(numbers.map(apply));
-        applies
+        let creations = futures_util::stream::iter(numbers.map(create));
+        creations
             .buffer_unordered(CONCURRENCY)
             .for_each(async |()| ())
             .await;

@@ -65,8 +65,6 @@ pub struct Write {
     pub bucket: BucketId,
     /// What goes into it.
     pub bytes: Vec<u8>,
-    hash: BucketHash,
-    routes: Vec<Route>,
 }
 
 /// What to write now, and when to look again.
@@ -161,8 +159,9 @@ impl Board {
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
+                    let routes = found.routes.into_iter().map(|r| (r.id.clone(), r));
                     self.history
-                        .record(bucket, hash, resource_version, found.routes);
+                        .found(bucket, hash, resource_version, routes.collect());
                 }
                 result => {
                     let error = result
@@ -283,22 +282,15 @@ impl Board {
                 };
                 (bytes, wanted) = (smaller, fitting);
             }
-            let hash = BucketHash::of(&bytes);
-            self.history.begin(bucket, hash);
-            plan.writes.push(Write {
-                bucket,
-                bytes,
-                hash,
-                routes: wanted.into_values().collect(),
-            });
+            self.history.begin(bucket, BucketHash::of(&bytes), wanted);
+            plan.writes.push(Write { bucket, bytes });
         }
         plan
     }
 
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
-    pub fn wrote(&mut self, write: Write, resource_version: u64) -> Vec<SubscriptionId> {
-        self.history
-            .record(write.bucket, write.hash, resource_version, write.routes)
+    pub fn wrote(&mut self, bucket: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
+        self.history.wrote(bucket, resource_version)
     }
 
     /// A routing object could not be written: it is planned again.
@@ -355,7 +347,14 @@ impl Board {
             Affected::None => vec![],
             Affected::Buckets(buckets) => buckets
                 .iter()
-                .flat_map(|b| self.desired.ids(*b).cloned())
+                .flat_map(|a| {
+                    let holds = |hash: Option<BucketHash>, id: &_| {
+                        hash.is_some_and(|hash| self.history.holds(hash, id))
+                    };
+                    let ids = self.desired.ids(a.bucket);
+                    ids.filter(move |id| holds(a.before, id) != holds(a.now, id))
+                })
+                .cloned()
                 .collect(),
             Affected::All => self
                 .desired
@@ -443,8 +442,8 @@ mod tests {
     /// Writes everything that is planned and returns it.
     fn publish(board: &mut Board, resource_version: u64) -> Vec<Write> {
         let plan = board.plan(Instant::now());
-        for write in plan.writes.clone() {
-            board.wrote(write, resource_version);
+        for write in &plan.writes {
+            board.wrote(write.bucket, resource_version);
         }
         plan.writes
     }
@@ -492,6 +491,56 @@ mod tests {
             Programmed::Waiting { holding: 0, .. }
         ));
         assert!(publish(&mut board, 3).is_empty(), "written once");
+    }
+
+    #[test]
+    fn an_acknowledgement_that_comes_before_the_answer_to_the_write_takes_nobody_back() {
+        let mut board = Board::new(Duration::ZERO);
+        let [a, b] = two_of_a_bucket();
+        put(&mut board, &a, 1);
+        sync(&mut board);
+        let first = publish(&mut board, 1);
+        acknowledge(&mut board, "g", &first);
+        let programmed =
+            |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
+        let everywhere = Programmed::Everywhere { gateways: 1 };
+        assert_eq!(programmed(&board, &a), everywhere);
+        put(&mut board, &b, 1);
+        let second = board.plan(Instant::now()).writes;
+        let affected = acknowledge(&mut board, "g", &second);
+        assert_eq!(
+            board.affected(&affected),
+            [],
+            "nothing is different for {a}"
+        );
+        assert_eq!(programmed(&board, &a), everywhere);
+        assert_eq!(programmed(&board, &b), Programmed::NotPublished);
+        assert_eq!(board.wrote(second[0].bucket, 2), [id(&b)]);
+        assert_eq!(programmed(&board, &b), everywhere);
+    }
+
+    #[test]
+    fn an_acknowledgement_is_news_for_those_whose_routes_are_new_in_it() {
+        let mut board = Board::new(Duration::ZERO);
+        let [a, b] = two_of_a_bucket();
+        put(&mut board, &a, 1);
+        sync(&mut board);
+        let first = publish(&mut board, 1);
+        acknowledge(&mut board, "g", &first);
+        put(&mut board, &b, 1);
+        let second = publish(&mut board, 2);
+        let affected = acknowledge(&mut board, "g", &second);
+        assert_eq!(board.affected(&affected), [id(&b)]);
+        let back = acknowledge(&mut board, "g", &first);
+        assert_eq!(board.affected(&back), [id(&b)]);
+    }
+
+    /// Two names whose routes are in one bucket.
+    fn two_of_a_bucket() -> [String; 2] {
+        let name = |n: usize| format!("s{n}");
+        let bucket = id(&name(0)).bucket();
+        let other = (1..).map(name).find(|n| id(n).bucket() == bucket);
+        [name(0), other.unwrap()]
     }
 
     #[test]
@@ -563,7 +612,7 @@ mod tests {
         let plan = board.plan(now);
         let until = plan.held_until.unwrap();
         for write in plan.writes {
-            board.wrote(write, 2);
+            board.wrote(write.bucket, 2);
         }
         assert_eq!(board.totals().1, 31);
         assert_eq!(
@@ -572,7 +621,7 @@ mod tests {
         );
         let plan = board.plan(until);
         for write in plan.writes {
-            board.wrote(write, 3);
+            board.wrote(write.bucket, 3);
         }
         assert_eq!((board.totals().0, board.totals().1), (11, 11));
     }

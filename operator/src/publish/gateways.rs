@@ -1,6 +1,6 @@
 //! Which gateways live and what they hold, from their Leases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use datastream_routing::object::{HELD, READY, decode_held};
 use datastream_routing::{BucketHash, BucketId};
@@ -15,10 +15,21 @@ use tokio::time::Instant;
 pub enum Affected {
     /// Nobody's.
     None,
-    /// The subscriptions of these buckets.
-    Buckets(BTreeSet<BucketId>),
+    /// Subscriptions of buckets of which a gateway holds another version than before.
+    Buckets(Vec<Acknowledged>),
     /// Everybody's: a gateway came or went.
     All,
+}
+
+/// What a gateway says of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Which one.
+    pub bucket: BucketId,
+    /// The version that it held before, if any.
+    pub before: Option<BucketHash>,
+    /// The version that it holds now, if any.
+    pub now: Option<BucketHash>,
 }
 
 /// One gateway.
@@ -59,10 +70,16 @@ impl Gateways {
             Affected::None
         } else {
             let before = before.map(|b| b.buckets).unwrap_or_default();
-            let all = before.keys().chain(gateway.buckets.keys());
-            let changed: BTreeSet<_> = all
-                .filter(|id| before.get(id) != gateway.buckets.get(id))
-                .copied()
+            let new = gateway.buckets.keys().filter(|b| !before.contains_key(b));
+            let changed: Vec<_> = before
+                .keys()
+                .chain(new)
+                .map(|bucket| Acknowledged {
+                    bucket: *bucket,
+                    before: before.get(bucket).copied(),
+                    now: gateway.buckets.get(bucket).copied(),
+                })
+                .filter(|a| a.before != a.now)
                 .collect();
             if changed.is_empty() {
                 Affected::None
@@ -152,7 +169,11 @@ mod tests {
             Affected::All
         );
         let hash = BucketHash::of(b"x");
-        let one = Affected::Buckets([BucketId(7)].into());
+        let one = Affected::Buckets(vec![Acknowledged {
+            bucket: BucketId(7),
+            before: None,
+            now: Some(hash),
+        }]);
         assert_eq!(
             gateways.set(&lease("a", true, clock, Some(hash)), now, clock),
             one

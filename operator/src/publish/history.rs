@@ -24,45 +24,32 @@ struct Published {
     resource_version: u64,
     /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
     drifted: Option<u64>,
-    /// What is being written right now.
-    writing: Option<BucketHash>,
+    /// What is being written right now: gateways may hold it before the API server's answer is here.
+    writing: Option<(BucketHash, BTreeMap<SubscriptionId, Route>)>,
 }
 
 impl History {
-    /// A bucket was written or found to hold exactly these routes.
-    ///
-    /// Returns the identities of routes that are new or changed.
-    pub(super) fn record(
+    /// A bucket was found to hold exactly these routes.
+    pub(super) fn found(
         &mut self,
         id: BucketId,
         hash: BucketHash,
         resource_version: u64,
-        routes: impl IntoIterator<Item = Route>,
-    ) -> Vec<SubscriptionId> {
+        routes: BTreeMap<SubscriptionId, Route>,
+    ) {
         let bucket = self.buckets.entry(id).or_default();
-        bucket.newest += 1;
-        let version = bucket.newest;
-        bucket.versions.push_back((hash, version));
-        if bucket.versions.len() > VERSIONS {
-            bucket.versions.pop_front();
+        bucket.record(hash, resource_version, routes);
+    }
+
+    /// What [began](History::begin) is written.
+    ///
+    /// Returns the identities of routes that are new or changed.
+    pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
+        let bucket = self.buckets.entry(id).or_default();
+        match bucket.writing.take() {
+            Some((hash, routes)) => bucket.record(hash, resource_version, routes),
+            None => vec![],
         }
-        let mut changed = vec![];
-        let mut before = std::mem::take(&mut bucket.routes);
-        for route in routes {
-            let since = match before.remove(&route.id) {
-                Some((old, since)) if old == route => since,
-                _ => {
-                    changed.push(route.id.clone());
-                    version
-                }
-            };
-            bucket.routes.insert(route.id.clone(), (route, since));
-        }
-        bucket.resource_version = bucket.resource_version.max(resource_version);
-        bucket.writing = None;
-        // What someone did after this write has to be undone all the same.
-        bucket.drifted = bucket.drifted.filter(|version| *version > resource_version);
-        changed
     }
 
     /// Someone sees the object in this state.
@@ -73,7 +60,10 @@ impl History {
             let newest = bucket.versions.back().map(|v| v.0);
             resource_version > bucket.resource_version
                 && newest != Some(hash)
-                && bucket.writing != Some(hash)
+                && bucket
+                    .writing
+                    .as_ref()
+                    .is_none_or(|(writing, _)| *writing != hash)
         })
     }
 
@@ -83,9 +73,14 @@ impl History {
     }
 
     /// The bucket is being written: its sight is no news, and what was wrong with it is dealt with.
-    pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash) {
+    pub(super) fn begin(
+        &mut self,
+        id: BucketId,
+        hash: BucketHash,
+        routes: BTreeMap<SubscriptionId, Route>,
+    ) {
         let bucket = self.buckets.entry(id).or_default();
-        bucket.writing = Some(hash);
+        bucket.writing = Some((hash, routes));
         bucket.drifted = None;
     }
 
@@ -129,12 +124,50 @@ impl History {
         let Some(bucket) = self.buckets.get(&id.bucket()) else {
             return false;
         };
-        let Some((_, since)) = bucket.routes.get(id) else {
+        let Some((route, since)) = bucket.routes.get(id) else {
             return false;
         };
+        if let Some((writing, routes)) = &bucket.writing
+            && *writing == hash
+        {
+            return routes.get(id) == Some(route);
+        }
         // The same bytes may have been published more than once: the newest time counts.
         let version = bucket.versions.iter().rev().find(|v| v.0 == hash);
         version.is_some_and(|(_, version)| version >= since)
+    }
+}
+
+impl Published {
+    /// The object holds exactly these routes now. Returns the identities of routes that are new or changed.
+    fn record(
+        &mut self,
+        hash: BucketHash,
+        resource_version: u64,
+        routes: BTreeMap<SubscriptionId, Route>,
+    ) -> Vec<SubscriptionId> {
+        self.newest += 1;
+        let version = self.newest;
+        self.versions.push_back((hash, version));
+        if self.versions.len() > VERSIONS {
+            self.versions.pop_front();
+        }
+        let mut changed = vec![];
+        let mut before = std::mem::take(&mut self.routes);
+        for (id, route) in routes {
+            let since = match before.remove(&id) {
+                Some((old, since)) if old == route => since,
+                _ => {
+                    changed.push(id.clone());
+                    version
+                }
+            };
+            self.routes.insert(id, (route, since));
+        }
+        self.resource_version = self.resource_version.max(resource_version);
+        // What someone did after this write has to be undone all the same.
+        self.drifted = self.drifted.filter(|version| *version > resource_version);
+        changed
     }
 }
 
@@ -159,6 +192,13 @@ mod tests {
         }
     }
 
+    fn routes(of: &[(&str, i64)]) -> BTreeMap<SubscriptionId, Route> {
+        of.iter()
+            .map(|(name, generation)| route(name, *generation))
+            .map(|r| (r.id.clone(), r))
+            .collect()
+    }
+
     proptest! {
         /// Contents that come, go and come back: an acknowledged hash holds a route exactly if the content with that
         /// hash has it as it is published now.
@@ -166,20 +206,26 @@ mod tests {
         fn a_hash_holds_exactly_the_routes_of_its_content(
             contents in prop::collection::vec((0..3_i64, 0..3_i64), 1..20),
         ) {
-            let (a, b) = (SubscriptionId::new("team", "a"), SubscriptionId::new("team", "b"));
+            let a = SubscriptionId::new("team", "a");
             let id = a.bucket();
             let mut history = History::default();
             // Both routes are filed under one bucket; which one is of no concern to the history of `a`.
             let bytes = |(one, two): (i64, i64)| {
                 BucketHash::of(&Bucket::new(id, vec![route("a", one), route("b", two)]).encode().unwrap())
             };
-            let _ = b;
+            let mut published = None;
             for content in &contents {
-                history.record(id, bytes(*content), 0, [route("a", content.0), route("b", content.1)]);
-                let now = content.0;
+                history.begin(id, bytes(*content), routes(&[("a", content.0), ("b", content.1)]));
                 for acknowledged in &contents {
-                    let published = contents.iter().any(|c| c == acknowledged);
-                    prop_assert!(published);
+                    if history.holds(bytes(*acknowledged), &a) {
+                        prop_assert_eq!(Some(acknowledged.0), published);
+                    }
+                }
+                prop_assert_eq!(history.holds(bytes(*content), &a), published == Some(content.0));
+                history.wrote(id, 0);
+                let now = content.0;
+                published = Some(now);
+                for acknowledged in &contents {
                     if history.holds(bytes(*acknowledged), &a) {
                         prop_assert_eq!(acknowledged.0, now);
                     }
@@ -194,15 +240,15 @@ mod tests {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut history = History::default();
-        history.record(id, hash(1), 1, []);
-        history.begin(id, hash(2));
+        history.found(id, hash(1), 1, routes(&[]));
+        history.begin(id, hash(2), routes(&[]));
         assert!(!history.is_news(id, hash(2), 2));
         assert!(history.is_news(id, hash(3), 3));
         history.drifted(id, 3);
-        history.record(id, hash(2), 2, []);
+        history.wrote(id, 2);
         assert!(history.has_drifted(id), "someone wrote after us");
-        history.begin(id, hash(2));
-        history.record(id, hash(2), 4, []);
+        history.begin(id, hash(2), routes(&[]));
+        history.wrote(id, 4);
         assert!(!history.has_drifted(id));
     }
 
@@ -211,14 +257,10 @@ mod tests {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut history = History::default();
-        assert_eq!(
-            history.record(id, hash(1), 5, [route("a", 1), route("b", 1)]),
-            [route("a", 1).id, route("b", 1).id]
-        );
-        assert_eq!(
-            history.record(id, hash(2), 6, [route("a", 1), route("b", 2)]),
-            [route("b", 2).id]
-        );
+        history.begin(id, hash(1), routes(&[("a", 1), ("b", 1)]));
+        assert_eq!(history.wrote(id, 5), [route("a", 1).id, route("b", 1).id]);
+        history.begin(id, hash(2), routes(&[("a", 1), ("b", 2)]));
+        assert_eq!(history.wrote(id, 6), [route("b", 2).id]);
         assert!(history.holds(hash(1), &route("a", 1).id));
         assert!(!history.holds(hash(9), &route("a", 1).id));
         assert!(!history.is_news(id, hash(1), 5), "an echo of the first");

@@ -21,6 +21,9 @@ use crate::metrics::Metrics;
 
 /// Changes within this time are written together.
 const SETTLE: Duration = Duration::from_millis(50);
+/// After a round of writes, the next one waits for so long for each object that was written: a single edit is on its way at once,
+/// and while subscriptions change by the thousand, each object is written once for many of them.
+const PACE: Duration = Duration::from_millis(10);
 /// After a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 /// Routing objects that are written at once.
@@ -66,7 +69,10 @@ impl Publisher {
                 .shrink_held
                 .with_label_values(&[&self.group])
                 .set(i64::from(held_until.is_some()));
-            if !self.write(plan.writes).await? {
+            let objects = plan.writes.len() as u32;
+            if self.write(plan.writes).await? {
+                sleep(PACE * objects).await;
+            } else {
                 sleep(RETRY).await;
                 self.changed.notify_one();
             }
@@ -83,7 +89,7 @@ impl Publisher {
             match result {
                 Ok(resource_version) => {
                     self.metrics.objects_written.inc();
-                    let changed = self.board.lock().wrote(write, resource_version);
+                    let changed = self.board.lock().wrote(write.bucket, resource_version);
                     for id in changed {
                         self.published.send(id).await?;
                     }

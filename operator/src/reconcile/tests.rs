@@ -1,6 +1,5 @@
 //! What a reconcile asks of the API server, scenario by scenario.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
+use crate::troubles::Troubles;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -26,6 +26,8 @@ struct Server {
     status: Arc<Mutex<Option<Value>>>,
     requests: Arc<Mutex<Vec<String>>>,
     down: Arc<Mutex<bool>>,
+    /// What the operator remembers.
+    troubles: Troubles,
 }
 
 impl Server {
@@ -82,20 +84,25 @@ impl Server {
     /// Reconciles, and tells what was asked of the API server.
     async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
         let client = self.client();
+        let metrics = Metrics::new([]).unwrap();
+        let recorder = Recorder::new(client.clone(), Reporter::from("test"));
+        let (events, teller) = events::channel(recorder, metrics.events_left_out.clone());
         let context = Arc::new(Context {
-            client: client.clone(),
+            client,
             secrets: reflector::store().0,
             groups: Groups::new(
                 &["default=wss://host/stream".parse().unwrap()],
                 Duration::ZERO,
             ),
             complete: watch::channel(true).1,
-            recorder: Recorder::new(client, Reporter::from("test")),
-            metrics: Arc::new(Metrics::new([]).unwrap()),
-            failures: Mutex::new(HashMap::new()),
+            events,
+            metrics: Arc::new(metrics),
+            troubles: self.troubles.clone(),
         });
         let subscription = Arc::new(serde_json::from_value(subscription).unwrap());
         let result = super::reconcile(subscription, context).await;
+        // It ends when everything is told, now that nobody can leave more.
+        teller.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
 
@@ -148,21 +155,26 @@ fn base64_of(text: &str) -> Value {
     json!(k8s_openapi::ByteString(text.as_bytes().to_vec()))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let server = Server::default();
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert!(result.is_ok());
+    assert_eq!(result.unwrap(), Action::requeue(WORTH_TELLING));
+    assert_eq!(asked, ["GET secrets", "POST secrets", "POST events"]);
+    let key = server.held_key();
+
+    // Usually it is everywhere before it is worth a word that it is on its way.
+    tokio::time::advance(WORTH_TELLING - Duration::from_secs(1)).await;
+    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+    assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
+    assert_eq!(asked, ["GET secrets"]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+    assert_eq!(result.unwrap(), Action::requeue(PENDING_AGAIN));
     assert_eq!(
         asked,
-        [
-            "GET secrets",
-            "POST secrets",
-            "PATCH datastreamsubscriptions/status",
-            "POST events"
-        ]
+        ["GET secrets", "PATCH datastreamsubscriptions/status"]
     );
-    let key = server.held_key();
     assert_eq!(
         server.condition("Accepted"),
         ("True".into(), "Accepted".into())
@@ -185,14 +197,7 @@ async fn a_key_of_its_own_is_kept_and_a_changed_url_mended() {
     held["data"]["url"] = base64_of("ws://elsewhere");
     *server.secret.lock().unwrap() = Some(held);
     let (_, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(
-        asked,
-        [
-            "GET secrets",
-            "PATCH secrets",
-            "PATCH datastreamsubscriptions/status"
-        ]
-    );
+    assert_eq!(asked, ["GET secrets", "PATCH secrets"]);
     assert_eq!(server.held_key(), KEY);
     let written = server.secret.lock().unwrap().clone().unwrap();
     assert_eq!(

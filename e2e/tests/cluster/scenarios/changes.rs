@@ -1,5 +1,7 @@
 //! Changes that an operator of the platform makes on purpose.
 
+use std::collections::BTreeMap;
+
 use crate::load::Load;
 use crate::settings::{SYSTEM, tags};
 use crate::world::World;
@@ -61,22 +63,26 @@ pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
         })
         .await?;
     let after = stream_keys(world)?;
-    anyhow::ensure!(
-        keys.split(' ').all(|key| after.contains(key)),
-        "an upgrade changed a stream key"
-    );
+    for (subscription, key) in keys {
+        anyhow::ensure!(
+            after.get(&subscription) == Some(&key),
+            "an upgrade changed the stream key of {subscription}"
+        );
+    }
     Ok(())
 }
 
-/// All stream keys of the cluster, as they are in their Secrets.
-fn stream_keys(world: &World) -> anyhow::Result<String> {
-    world.kubectl.run(&[
-        "get",
-        "secrets",
-        "-A",
-        "-l",
-        "datastream.dev/component=stream-key",
-        "-o",
-        "jsonpath={.items[*].data.stream_key}",
-    ])
+/// The stream key of every subscription, as it is in its Secret; not those of deleted subscriptions, whose Secrets go when the
+/// garbage collector gets to them.
+fn stream_keys(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
+    let template =
+        "go-template={{range .items}}{{.metadata.namespace}} {{.metadata.name}}\n{{end}}";
+    let subscriptions = world.kubectl.run(&["get", "dss", "-A", "-o", template])?;
+    let subscriptions = subscriptions.lines().filter_map(|l| l.split_once(' '));
+    subscriptions
+        .map(|(namespace, name)| {
+            let key = world.key(namespace, name)?;
+            Ok((format!("{namespace}/{name}"), key))
+        })
+        .collect()
 }

@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 
 #[test]
 fn the_committed_definition_is_what_the_types_say() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/generated/datastreamsubscriptions.yaml"
-    );
+    let path = "generated/datastreamsubscriptions.yaml";
     let generated = definitions().unwrap();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, &generated).unwrap();
@@ -22,7 +19,6 @@ fn the_committed_definition_is_what_the_types_say() {
 }
 
 fn manifests(folder: &str) -> Vec<(String, String)> {
-    let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
     let mut manifests: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -6,11 +6,9 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::built;
 use crate::control_plane::Output;
+use crate::{built, chart};
 
-/// The chart.
-pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/datastream");
 /// The version of Kubernetes that is rendered for where no cluster is asked.
 const KUBERNETES: &str = "1.33.0";
 
@@ -60,7 +58,7 @@ impl Helm {
         let own = [
             "template",
             "datastream",
-            CHART,
+            chart(),
             "--namespace",
             namespace,
             "--kube-version",

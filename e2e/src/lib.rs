@@ -3,6 +3,7 @@
 //! programs as processes.
 
 mod built;
+mod checkout;
 mod control_plane;
 mod helm;
 pub mod node;
@@ -12,7 +13,8 @@ mod program;
 mod servers;
 
 pub use built::built;
+pub use checkout::{chart, checkout};
 pub use control_plane::{ControlPlane, Output};
-pub use helm::{CHART, Helm};
+pub use helm::Helm;
 pub use process::{Launch, Server, own_program};
 pub use program::{Program, get};

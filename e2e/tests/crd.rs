@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use datastream_e2e::ControlPlane;
+use datastream_e2e::{ControlPlane, checkout};
 
 fn manifests(folder: &str) -> Vec<PathBuf> {
-    let folder = format!("{}/../crds/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let folder = checkout(&format!("crds/{folder}"));
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -18,12 +18,9 @@ fn manifests(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn the_api_server_takes_the_examples_and_refuses_the_rest_readably() {
     let cluster = ControlPlane::start().unwrap();
-    let crd = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../crds/generated/datastreamsubscriptions.yaml"
-    );
+    let crd = checkout("crds/generated/datastreamsubscriptions.yaml");
     let applied = cluster
-        .kubectl(&["apply", "--server-side", "-f", crd])
+        .kubectl(&["apply", "--server-side", "-f", &crd])
         .unwrap();
     assert!(applied.success, "{}", applied.stderr);
     assert_eq!(

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datastream_e2e::checkout;
 use serde_json::Value;
 
 const IMAGES: [(&str, &str); 4] = [
@@ -69,7 +70,7 @@ fn images_are_small_labelled_and_not_root() {
 #[test]
 fn a_second_build_is_the_same() {
     let again = tempfile::tempdir().unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../images/build.sh");
+    let script = checkout("images/build.sh");
     let built = Command::new(script).env("IMAGE_OUT", again.path()).output();
     let built = built.expect("images/build.sh");
     assert!(

@@ -14,7 +14,7 @@ use support::group::Group;
 
 /// Starts `datastream dev`, and returns the URL of the stream of all events.
 fn start() -> (Group, String) {
-    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples");
+    let manifests = "../crds/examples";
     let args = [
         "dev",
         "--simulate",

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datastream_e2e::{ControlPlane, Output};
+use datastream_e2e::{ControlPlane, Output, checkout};
 
 use super::{helm, sets, succeeded};
 
@@ -12,9 +12,9 @@ const NAMESPACE: &str = "chart-conformance";
 
 /// The definitions of other projects' APIs that the chart makes objects of.
 fn definitions() -> Vec<PathBuf> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/apis.sh");
+    let script = checkout("e2e/cluster/apis.sh");
     let output = Command::new("timeout")
-        .args(["300", script])
+        .args(["300", &script])
         .output()
         .unwrap();
     assert!(

@@ -1,6 +1,6 @@
 //! Clusters on which the chart cannot be installed: each is told so in one line.
 
-use datastream_e2e::{CHART, ControlPlane, Helm, Output};
+use datastream_e2e::{ControlPlane, Helm, Output, chart};
 
 use super::{chart_file, helm_on, refused, succeeded};
 
@@ -11,7 +11,7 @@ fn install(helm: &Helm, values: &str) -> Output {
     let args = [
         "install",
         "datastream",
-        CHART,
+        chart(),
         "--namespace",
         NAMESPACE,
         "--set",

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use datastream_e2e::{CHART, ControlPlane, Helm, Launch, Program, own_program};
+use datastream_e2e::{ControlPlane, Helm, Launch, Program, chart, own_program};
 use serde_json::Value;
 
 use super::{helm_on, succeeded};
@@ -42,7 +42,7 @@ impl Release {
         let dir = self.dir.path().to_str().unwrap();
         let args = [
             "package",
-            CHART,
+            chart(),
             "--version",
             version,
             "--app-version",
@@ -274,7 +274,10 @@ fn the_package_has_everything_but_the_tests_of_the_chart() {
     let helm = Helm::new(None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().to_str().unwrap();
-    succeeded(helm.run(&["package", CHART, "--destination", to]).unwrap());
+    succeeded(
+        helm.run(&["package", chart(), "--destination", to])
+            .unwrap(),
+    );
     let package = dir.path().join("datastream-0.1.0.tgz");
     assert!(Path::new(&package).exists());
     let listed = std::process::Command::new("tar")

@@ -12,19 +12,19 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-use datastream_e2e::{CHART, ControlPlane, Helm, Output};
+use datastream_e2e::{ControlPlane, Helm, Output, chart};
 
 const NAMESPACE: &str = "datastream-system";
 
 /// A file of the chart.
 fn chart_file(path: &str) -> String {
-    let path = Path::new(CHART).join(path);
+    let path = Path::new(chart()).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The sets of values that the chart is tested with: name and path.
 fn sets() -> Vec<(String, PathBuf)> {
-    let folder = std::fs::read_dir(Path::new(CHART).join("ci")).unwrap();
+    let folder = std::fs::read_dir(Path::new(chart()).join("ci")).unwrap();
     let mut sets: Vec<_> = folder
         .map(|entry| entry.unwrap().path())
         .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))

@@ -1,6 +1,6 @@
 //! Wrong values are refused, and the message says where.
 
-use datastream_e2e::CHART;
+use datastream_e2e::chart;
 
 use super::{NAMESPACE, helm, refused};
 
@@ -160,7 +160,7 @@ fn a_cluster_that_is_too_old_is_refused() {
     let args = [
         "template",
         "datastream",
-        CHART,
+        chart(),
         "--kube-version",
         "1.28.0",
         "--set",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datastream_e2e::CHART;
+use datastream_e2e::{chart, checkout};
 
 use super::{NAMESPACE, assert_golden, chart_file, helm, sets, succeeded};
 
@@ -12,10 +12,7 @@ fn every_set_of_values_renders_as_expected() {
     for (name, values) in sets() {
         let values = values.to_str().unwrap();
         let rendered = succeeded(helm.template(NAMESPACE, &["--values", values]).unwrap());
-        let golden = format!(
-            "{}/tests/chart/golden/{name}.yaml",
-            env!("CARGO_MANIFEST_DIR")
-        );
+        let golden = checkout(&format!("e2e/tests/chart/golden/{name}.yaml"));
         assert_golden(Path::new(&golden), &rendered);
     }
 }
@@ -27,7 +24,7 @@ fn every_set_of_values_passes_lint() {
         let values = values.to_str().unwrap();
         let args = [
             "lint",
-            CHART,
+            chart(),
             "--strict",
             "--kube-version",
             "1.33.0",
@@ -41,12 +38,9 @@ fn every_set_of_values_passes_lint() {
 
 #[test]
 fn the_chart_is_in_step_with_the_programs() {
-    let generated = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../crds/generated/datastreamsubscriptions.yaml"
-    );
+    let generated = checkout("crds/generated/datastreamsubscriptions.yaml");
     let definition = std::fs::read_to_string(generated).unwrap();
-    let copy = Path::new(CHART).join("files/datastreamsubscriptions.yaml");
+    let copy = Path::new(chart()).join("files/datastreamsubscriptions.yaml");
     assert_golden(&copy, &definition);
     let version = format!("appVersion: \"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(chart_file("Chart.yaml").contains(&version), "{version}");
@@ -55,7 +49,7 @@ fn the_chart_is_in_step_with_the_programs() {
 /// Every alert has a section in the runbook, and every section of an alert an alert.
 #[test]
 fn every_alert_has_its_section_in_the_runbook() {
-    let runbook = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let runbook = checkout("docs/operations.md");
     let runbook = std::fs::read_to_string(runbook).unwrap();
     let rules = chart_file("files/alerts.yaml");
     let after = |text: &str, mark: &str| -> Vec<String> {
@@ -74,7 +68,7 @@ fn every_alert_has_its_section_in_the_runbook() {
     sections.sort();
     assert_eq!(alerts, sections);
 
-    let values = Path::new(CHART).join("ci/everything.yaml");
+    let values = Path::new(chart()).join("ci/everything.yaml");
     let args = ["--values", values.to_str().unwrap()];
     let rendered = succeeded(helm().template(NAMESPACE, &args).unwrap());
     let links = after(&rendered, "runbook_url:");

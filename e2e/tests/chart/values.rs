@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use datastream_e2e::CHART;
+use datastream_e2e::chart;
 use serde_json::Value;
 
 use super::{assert_golden, chart_file};
@@ -121,5 +121,5 @@ fn the_readme_lists_every_value() {
         .split_once("\n## ")
         .map(|(_, after)| format!("\n## {after}"));
     let expected = format!("{before}## Values\n\n{table}{}", after.unwrap_or_default());
-    assert_golden(&Path::new(CHART).join("README.md"), &expected);
+    assert_golden(&Path::new(chart()).join("README.md"), &expected);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_e2e::CHART;
+use datastream_e2e::chart;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -171,7 +171,7 @@ fn install(kubectl: &Kubectl, fluvio: &str, tag: &str, more: &[&str]) -> anyhow:
         "upgrade",
         "--install",
         "datastream",
-        CHART,
+        chart(),
         "--values",
         &file,
     ];

@@ -11,7 +11,7 @@ mod stack;
 use std::time::Instant;
 
 use client::{Client, Told};
-use datastream_e2e::Program;
+use datastream_e2e::{Program, checkout};
 use serde_json::{Value, json};
 use stack::{NAMESPACE, PATIENCE, Stack};
 
@@ -113,7 +113,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     assert_eq!(stream.value().await, 5);
 
     // A refused edit changes nothing.
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/tests/invalid");
+    let file = checkout("crds/tests/invalid");
     let refused = std::fs::read_dir(file)
         .unwrap()
         .next()
@@ -329,10 +329,7 @@ async fn what_keeps_an_operator_from_starting_is_one_line() {
         log.contains("datastream-operator crd | kubectl apply"),
         "{log}"
     );
-    let definition = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../crds/generated/datastreamsubscriptions.yaml"
-    );
+    let definition = checkout("crds/generated/datastreamsubscriptions.yaml");
     let newer = std::fs::read_to_string(definition).unwrap();
     stack.apply_text(&newer.replace("name: v1alpha1", "name: v2"));
     stack.kubectl(&["wait", "--for=condition=Established", crd, "--timeout=30s"]);

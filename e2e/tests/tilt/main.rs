@@ -13,6 +13,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+use datastream_e2e::checkout;
 use evaluation::Evaluation;
 
 /// What is started, with which settings.
@@ -27,7 +28,7 @@ const STARTS: [Start; 5] = [
 
 /// The root of the checkout.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    PathBuf::from(checkout(""))
 }
 
 fn tiltfile() -> PathBuf {

@@ -164,7 +164,7 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let key = server.held_key();
 
     // Usually it is everywhere before it is worth a word that it is on its way.
-    tokio::time::advance(WORTH_TELLING - Duration::from_secs(1)).await;
+    tokio::time::advance(WORTH_TELLING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
     assert_eq!(asked, ["GET secrets"]);

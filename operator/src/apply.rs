@@ -13,7 +13,8 @@ use secrecy::ExposeSecret as _;
 use crate::FIELD_MANAGER;
 use crate::build::{StreamKey, new_stream_key, stream_url};
 use crate::context::Context;
-use crate::gather::{KeySecret, Ownership, STREAM_KEY, URL, key_in, ownership};
+use crate::gather::{Ownership, STREAM_KEY, URL, gather, key_in, ownership, secret_name};
+use crate::metrics::Metrics;
 
 /// What became of the Secret.
 #[derive(Debug)]
@@ -44,75 +45,108 @@ pub(crate) enum Error {
 pub(crate) async fn apply(
     context: &Context,
     subscription: &DatastreamSubscription,
-    gathered: &KeySecret,
     endpoint: &str,
 ) -> Result<Applied, Error> {
-    let owned = gathered.found.as_deref().map(|secret| {
-        let uid = subscription.uid();
-        ownership(secret, &subscription.name_any(), uid.as_deref())
-    });
-    let kept = match owned {
-        Some(Ownership::Foreign) => return Ok(Applied::Conflict),
-        Some(Ownership::Ours(_)) => gathered.found.as_deref().and_then(key_in),
-        // A key that was given to a subscription of the past is not given to its successor.
-        Some(Ownership::Leftover) | None => None,
-    };
-    let issued = kept.is_none();
-    let key = kept.map_or_else(|| new_stream_key().map_err(Error::Random), Ok)?;
-    let wanted = secret(subscription, &gathered.name, &key, endpoint);
     let namespace = subscription.namespace().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-    match gathered.found.as_deref() {
-        Some(found) if is_as_wanted(found, &wanted) => return Ok(Applied::Key { key, issued }),
-        Some(found) => {
-            // With the version that was read: what someone else has written since is looked at first.
-            let mut wanted = wanted;
-            wanted.metadata.resource_version = found.resource_version();
-            let apply = PatchParams::apply(FIELD_MANAGER);
-            // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
-            let (params, patch) = match owned {
-                Some(Ownership::Leftover) => (apply, Patch::Merge(&wanted)),
-                _ => (apply.force(), Patch::Apply(&wanted)),
-            };
-            secrets.patch(&gathered.name, &params, &patch).await?;
-        }
-        None => {
-            let params = PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PostParams::default()
-            };
-            secrets.create(&params, &wanted).await?;
-        }
+    let this = Apply {
+        metrics: &context.metrics,
+        subscription,
+        endpoint,
+        secrets,
+    };
+    if let Some(found) = gather(context, subscription) {
+        return this.keep(&found).await;
     }
-    context.metrics.secrets_written.inc();
-    if issued {
-        context.metrics.keys_issued.inc();
+    match this.make().await {
+        // It is not one of those that are watched, or not yet.
+        Err(Error::Kube(kube::Error::Api(status))) if status.is_already_exists() => {
+            let found = this.secrets.get(&this.name()).await?;
+            this.keep(&found).await
+        }
+        made => made,
     }
-    Ok(Applied::Key { key, issued })
 }
 
-fn secret(
-    subscription: &DatastreamSubscription,
-    name: &str,
-    key: &StreamKey,
-    endpoint: &str,
-) -> Secret {
-    let mut secret = Secret::default();
-    secret.metadata.name = Some(name.to_owned());
-    secret.metadata.namespace = subscription.namespace();
-    secret.metadata.labels = Some(BTreeMap::from([(
-        COMPONENT.to_owned(),
-        "stream-key".to_owned(),
-    )]));
-    secret.metadata.owner_references = subscription.controller_owner_ref(&()).map(|o| vec![o]);
-    secret.type_ = Some("Opaque".to_owned());
-    let url = stream_url(endpoint, key);
-    let text = |t: &str| ByteString(t.as_bytes().to_vec());
-    secret.data = Some(BTreeMap::from([
-        (STREAM_KEY.to_owned(), text(key.expose())),
-        (URL.to_owned(), text(url.expose_secret())),
-    ]));
-    secret
+/// One subscription's Secret, about to be written.
+struct Apply<'a> {
+    metrics: &'a Metrics,
+    subscription: &'a DatastreamSubscription,
+    endpoint: &'a str,
+    secrets: Api<Secret>,
+}
+
+impl Apply<'_> {
+    /// There is none.
+    async fn make(&self) -> Result<Applied, Error> {
+        let key = new_stream_key().map_err(Error::Random)?;
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        self.secrets.create(&params, &self.wanted(&key)).await?;
+        Ok(self.written(key, true))
+    }
+
+    /// There is this one.
+    async fn keep(&self, found: &Secret) -> Result<Applied, Error> {
+        let uid = self.subscription.uid();
+        let owned = ownership(found, &self.subscription.name_any(), uid.as_deref());
+        let kept = match owned {
+            Ownership::Foreign => return Ok(Applied::Conflict),
+            Ownership::Ours(_) => key_in(found),
+            // A key that was given to a subscription of the past is not given to its successor.
+            Ownership::Leftover => None,
+        };
+        let issued = kept.is_none();
+        let key = kept.map_or_else(|| new_stream_key().map_err(Error::Random), Ok)?;
+        let mut wanted = self.wanted(&key);
+        if is_as_wanted(found, &wanted) {
+            return Ok(Applied::Key { key, issued });
+        }
+        // With the version that was read: what someone else has written since is looked at first.
+        wanted.metadata.resource_version = found.resource_version();
+        let apply = PatchParams::apply(FIELD_MANAGER);
+        // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
+        let (params, patch) = match owned {
+            Ownership::Leftover => (apply, Patch::Merge(&wanted)),
+            _ => (apply.force(), Patch::Apply(&wanted)),
+        };
+        self.secrets.patch(&self.name(), &params, &patch).await?;
+        Ok(self.written(key, issued))
+    }
+
+    fn written(&self, key: StreamKey, issued: bool) -> Applied {
+        self.metrics.secrets_written.inc();
+        if issued {
+            self.metrics.keys_issued.inc();
+        }
+        Applied::Key { key, issued }
+    }
+
+    fn name(&self) -> String {
+        secret_name(&self.subscription.name_any())
+    }
+
+    fn wanted(&self, key: &StreamKey) -> Secret {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(self.name());
+        secret.metadata.namespace = self.subscription.namespace();
+        secret.metadata.labels = Some(BTreeMap::from([(
+            COMPONENT.to_owned(),
+            "stream-key".to_owned(),
+        )]));
+        let owner = self.subscription.controller_owner_ref(&());
+        secret.metadata.owner_references = owner.map(|o| vec![o]);
+        secret.type_ = Some("Opaque".to_owned());
+        let url = stream_url(self.endpoint, key);
+        let text = |t: &str| ByteString(t.as_bytes().to_vec());
+        secret.data = Some(BTreeMap::from([
+            (STREAM_KEY.to_owned(), text(key.expose())),
+            (URL.to_owned(), text(url.expose_secret())),
+        ]));
+        secret
+    }
 }
 
 /// Whether everything that is wanted is there; what others added is theirs.

@@ -1,11 +1,11 @@
-//! Reads what a reconcile needs: the subscription's Secret as it is now.
+//! What a reconcile needs: the subscription's Secret, and whose it is.
 
 use std::sync::Arc;
 
 use datastream_crds::DatastreamSubscription;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Resource as _, ResourceExt as _};
 
 use crate::build::StreamKey;
 use crate::context::Context;
@@ -17,39 +17,22 @@ pub(crate) const URL: &str = "url";
 /// The end of the name of a subscription's Secret.
 const SUFFIX: &str = "-stream-key";
 
-/// The Secret that is to hold a subscription's key.
-#[derive(Clone, Debug)]
-pub(crate) struct KeySecret {
-    /// Its name.
-    pub name: String,
-    /// As it is now; absent if it is not there.
-    pub found: Option<Arc<Secret>>,
-}
-
 /// The name of the Secret of the subscription with this name.
 pub(crate) fn secret_name(subscription: &str) -> String {
     format!("{subscription}{SUFFIX}")
 }
 
-/// Reads the Secret: from the watch if it has it, otherwise from the API server, because one without the label may be in
-/// the way and the watch may not have brought a new one yet.
-pub(crate) async fn gather(
+/// The Secret that is to hold a subscription's key, as far as the watch has brought it. One without the label may be in the way
+/// all the same, and a new one may be on its way.
+pub(crate) fn gather(
     context: &Context,
     subscription: &DatastreamSubscription,
-) -> Result<KeySecret, kube::Error> {
+) -> Option<Arc<Secret>> {
     let namespace = subscription.namespace().unwrap_or_default();
     let name = secret_name(&subscription.name_any());
-    let watched = context
+    context
         .secrets
-        .get(&ObjectRef::new(&name).within(&namespace));
-    let found = match watched {
-        Some(secret) => Some(secret),
-        None => Api::<Secret>::namespaced(context.client.clone(), &namespace)
-            .get_opt(&name)
-            .await?
-            .map(Arc::new),
-    };
-    Ok(KeySecret { name, found })
+        .get(&ObjectRef::new(&name).within(&namespace))
 }
 
 /// Whose a Secret is.

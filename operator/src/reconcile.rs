@@ -1,4 +1,4 @@
-//! One reconcile of one subscription: gather → validate → build → apply → status.
+//! One reconcile of one subscription: validate → gather → build → apply → status.
 //!
 //! What is built for the gateways, the route, goes to them by way of the [`publish`](crate::publish) side, which builds
 //! it from the same two things: the valid spec and the key in the Secret.
@@ -14,7 +14,7 @@ use kube::runtime::controller::Action;
 use crate::apply::{Applied, Error, apply};
 use crate::context::Context;
 use crate::events;
-use crate::gather::gather;
+use crate::gather::secret_name;
 use crate::publish::{Programmed, id_of};
 use crate::status::{self, Outcome};
 use crate::validate::validate;
@@ -25,7 +25,7 @@ const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
 const PENDING_AGAIN: Duration = Duration::from_secs(3);
 /// That a new generation is on its way is told only if it takes longer than this: usually it takes milliseconds, and when
 /// subscriptions change by the thousand, a write that is spared for each of them is time for the others.
-const WORTH_TELLING: Duration = Duration::from_secs(3);
+const WORTH_TELLING: Duration = Duration::from_secs(10);
 
 /// Makes of a subscription what it asks for, as far as it takes to know its status.
 pub(crate) async fn reconcile(
@@ -39,7 +39,6 @@ pub(crate) async fn reconcile(
         return Ok(Action::await_change());
     }
     let timer = context.metrics.reconcile_seconds.start_timer();
-    let secret = gather(&context, &subscription).await?;
     let group = context.groups.of(&subscription);
     let endpoint = group.as_ref().ok().map(|g| g.endpoint.as_str());
     let checked = validate(&subscription).and_then(|valid| Ok((valid, group.clone()?)));
@@ -48,11 +47,10 @@ pub(crate) async fn reconcile(
             let served = context.groups.published_generation(&id);
             (Outcome::Invalid { invalid, served }, false)
         }
-        Ok((valid, group)) => match apply(&context, &subscription, &secret, &group.endpoint).await?
-        {
+        Ok((valid, group)) => match apply(&context, &subscription, &group.endpoint).await? {
             Applied::Conflict => (
                 Outcome::SecretConflict {
-                    secret: secret.name,
+                    secret: secret_name(&id.name),
                 },
                 false,
             ),
@@ -63,10 +61,9 @@ pub(crate) async fn reconcile(
                         .lock()
                         .programmed(&id, &valid.uid, valid.generation, key.hash());
                 let suspended = valid.suspended;
-                let secret = secret.name;
                 (
                     Outcome::Accepted {
-                        secret,
+                        secret: secret_name(&id.name),
                         programmed,
                         suspended,
                     },

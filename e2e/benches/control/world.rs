@@ -185,16 +185,22 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         let mut done = HashSet::new();
         let params = WatchParams::default().timeout(290);
-        let mut events = pin!(self.subscriptions.watch(&params, "0").await.unwrap());
         while done.len() < count {
-            let event = timeout_at(deadline.into(), events.next()).await;
-            let Ok(event) = event else {
-                panic!("{} of {count}", done.len());
-            };
-            if let WatchEvent::Added(found) | WatchEvent::Modified(found) = event.unwrap().unwrap()
-                && generation_programmed(&found) == found.metadata.generation
-            {
-                done.insert(found.metadata.name);
+            // The API server ends watches that are behind.
+            let mut events = pin!(self.subscriptions.watch(&params, "0").await.unwrap());
+            while done.len() < count {
+                let event = timeout_at(deadline.into(), events.next()).await;
+                let Ok(event) = event else {
+                    panic!("{} of {count}", done.len());
+                };
+                let Some(Ok(event)) = event else {
+                    break;
+                };
+                if let WatchEvent::Added(found) | WatchEvent::Modified(found) = event
+                    && generation_programmed(&found) == found.metadata.generation
+                {
+                    done.insert(found.metadata.name);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
+use datastream_routing::{BucketHash, BucketId};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -24,6 +25,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 pub(super) const LEASE_SECONDS: i32 = 15;
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);
+/// After an acknowledgement, the next one waits for so long for each bucket that was new in it: one is told at once, and while
+/// all of them change, they are told together.
+const PACE: Duration = Duration::from_millis(4);
 const RETRY: Duration = Duration::from_millis(500);
 const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 const FIELD_MANAGER: &str = "datastream-gateway";
@@ -36,6 +40,15 @@ pub struct LeaseKeeper {
     peer: Option<String>,
     /// Told when the Lease was last written.
     renewed: watch::Sender<Option<Instant>>,
+}
+
+/// How many buckets are other ones than what was told.
+fn news(told: Option<&ConfigState>, state: &ConfigState) -> u32 {
+    let is_told = |(bucket, hash): &(&BucketId, &BucketHash)| {
+        told.is_some_and(|told| told.held.get(bucket) == Some(hash))
+    };
+    let news = state.held.iter().filter(|held| !is_told(held)).count();
+    u32::try_from(news).unwrap_or(u32::MAX)
 }
 
 /// The name of the Lease of the gateway in this pod.
@@ -77,8 +90,10 @@ impl LeaseKeeper {
             () = cancel.cancelled() => return,
         }
         let mut failing = false;
+        let mut told: Option<Arc<ConfigState>> = None;
         loop {
             let state = changes.borrow_and_update().clone();
+            let news = news(told.as_deref(), &state);
             let is_ready = *ready.borrow_and_update();
             let written = self.write(&state, is_ready, load.streams()).await;
             let pause = if written.is_ok() { RENEW_EVERY } else { RETRY };
@@ -93,10 +108,17 @@ impl LeaseKeeper {
                     self.renewed.send_replace(Some(Instant::now()));
                 }
             }
+            told = Some(state);
             let next = Instant::now() + pause;
+            let again = Instant::now() + PACE * news;
+            let changed = async {
+                let changed = changes.changed().await;
+                sleep_until(again.max(Instant::now() + SETTLE)).await;
+                changed
+            };
             tokio::select! {
                 () = sleep_until(next) => (),
-                Ok(()) = changes.changed() => tokio::time::sleep(SETTLE).await,
+                Ok(()) = changed => (),
                 Ok(()) = ready.changed() => (),
                 () = cancel.cancelled() => break,
             }

@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::board::{SharedBoard, Write};
 use crate::FIELD_MANAGER;
@@ -21,9 +21,11 @@ use crate::metrics::Metrics;
 
 /// Changes within this time are written together.
 const SETTLE: Duration = Duration::from_millis(50);
-/// After a round of writes, the next one waits for so long for each object that was written: a single edit is on its way at once,
-/// and while subscriptions change by the thousand, each object is written once for many of them.
-const PACE: Duration = Duration::from_millis(10);
+/// After a round of writes, the next one waits for so long for each object that was written, as long as changes keep coming: a
+/// single edit is on its way at once, and while subscriptions change by the thousand, each object is written once for many.
+const PACE: Duration = Duration::from_millis(20);
+/// Changes that have not come for so long do not keep coming.
+const QUIET: Duration = Duration::from_millis(250);
 /// After a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 /// Routing objects that are written at once.
@@ -69,13 +71,28 @@ impl Publisher {
                 .shrink_held
                 .with_label_values(&[&self.group])
                 .set(i64::from(held_until.is_some()));
-            let objects = plan.writes.len() as u32;
+            let objects = u32::try_from(plan.writes.len())?;
             if self.write(plan.writes).await? {
-                sleep(PACE * objects).await;
+                self.rest(Instant::now() + PACE * objects).await;
             } else {
                 sleep(RETRY).await;
                 self.changed.notify_one();
             }
+        }
+    }
+
+    /// Waits until then, or until nothing changes any more.
+    async fn rest(&self, until: Instant) {
+        let mut changed = false;
+        while Instant::now() < until {
+            let quiet = until.min(Instant::now() + QUIET);
+            if timeout_at(quiet, self.changed.notified()).await.is_err() {
+                break;
+            }
+            changed = true;
+        }
+        if changed {
+            self.changed.notify_one();
         }
     }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response, StatusCode};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::client::Body;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector;
+use kube::runtime::reflector::Store;
+use kube::runtime::{reflector, watcher};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -52,6 +54,10 @@ impl Server {
                     json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}),
                 ),
             },
+            ("POST", Some("secrets")) if self.secret.lock().unwrap().is_some() => (
+                StatusCode::CONFLICT,
+                json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "AlreadyExists"}),
+            ),
             (_, Some("secrets")) => {
                 *self.secret.lock().unwrap() = Some(body.clone());
                 (StatusCode::OK, body)
@@ -81,15 +87,34 @@ impl Server {
         Client::new(service, "default")
     }
 
-    /// Reconciles, and tells what was asked of the API server.
+    /// Reconciles before the watch has brought the Secret, and tells what was asked of the API server.
     async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
+        self.reconcile_with(reflector::store().0, subscription)
+            .await
+    }
+
+    /// Reconciles when the watch has brought the Secret.
+    async fn reconcile_watched(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
+        let (secrets, mut writer) = reflector::store();
+        let secret = self.secret.lock().unwrap().clone().unwrap();
+        let mut secret: Secret = serde_json::from_value(secret).unwrap();
+        secret.metadata.namespace = Some("team".to_owned());
+        writer.apply_watcher_event(&watcher::Event::Apply(secret));
+        self.reconcile_with(secrets, subscription).await
+    }
+
+    async fn reconcile_with(
+        &self,
+        secrets: Store<Secret>,
+        subscription: Value,
+    ) -> (Result<Action, Error>, Vec<String>) {
         let client = self.client();
         let metrics = Metrics::new([]).unwrap();
         let recorder = Recorder::new(client.clone(), Reporter::from("test"));
         let (events, teller) = events::channel(recorder, metrics.events_left_out.clone());
         let context = Arc::new(Context {
             client,
-            secrets: reflector::store().0,
+            secrets,
             groups: Groups::new(
                 &["default=wss://host/stream".parse().unwrap()],
                 Duration::ZERO,
@@ -108,7 +133,7 @@ impl Server {
 
     fn held_key(&self) -> String {
         let secret = self.secret.lock().unwrap().clone().unwrap();
-        let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(secret).unwrap();
+        let secret: Secret = serde_json::from_value(secret).unwrap();
         crate::gather::key_in(&secret).unwrap().expose().to_owned()
     }
 
@@ -160,21 +185,24 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let server = Server::default();
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(WORTH_TELLING));
-    assert_eq!(asked, ["GET secrets", "POST secrets", "POST events"]);
+    assert_eq!(asked, ["POST secrets", "POST events"]);
     let key = server.held_key();
 
     // Usually it is everywhere before it is worth a word that it is on its way.
     tokio::time::advance(WORTH_TELLING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
-    assert_eq!(asked, ["GET secrets"]);
-    tokio::time::advance(Duration::from_secs(1)).await;
-    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(PENDING_AGAIN));
     assert_eq!(
         asked,
-        ["GET secrets", "PATCH datastreamsubscriptions/status"]
+        ["POST secrets", "GET secrets"],
+        "the watch has not brought it yet"
     );
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let (result, asked) = server
+        .reconcile_watched(subscription(json!({}), None))
+        .await;
+    assert_eq!(result.unwrap(), Action::requeue(PENDING_AGAIN));
+    assert_eq!(asked, ["PATCH datastreamsubscriptions/status"]);
     assert_eq!(
         server.condition("Accepted"),
         ("True".into(), "Accepted".into())
@@ -184,9 +212,11 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
         ("False".into(), "Pending".into())
     );
     let status = server.status.lock().unwrap().clone();
-    let (result, asked) = server.reconcile(subscription(json!({}), status)).await;
+    let (result, asked) = server
+        .reconcile_watched(subscription(json!({}), status))
+        .await;
     assert!(result.is_ok());
-    assert_eq!(asked, ["GET secrets"]);
+    assert_eq!(asked, [""; 0]);
     assert_eq!(server.held_key(), key);
 }
 
@@ -197,7 +227,7 @@ async fn a_key_of_its_own_is_kept_and_a_changed_url_mended() {
     held["data"]["url"] = base64_of("ws://elsewhere");
     *server.secret.lock().unwrap() = Some(held);
     let (_, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(asked, ["GET secrets", "PATCH secrets"]);
+    assert_eq!(asked, ["POST secrets", "GET secrets", "PATCH secrets"]);
     assert_eq!(server.held_key(), KEY);
     let written = server.secret.lock().unwrap().clone().unwrap();
     assert_eq!(
@@ -211,8 +241,10 @@ async fn a_malformed_key_and_one_of_a_deleted_subscription_are_replaced() {
     for held in [secret(Some("u1"), "short"), secret(Some("u0"), KEY)] {
         let server = Server::default();
         *server.secret.lock().unwrap() = Some(held);
-        let (_, asked) = server.reconcile(subscription(json!({}), None)).await;
-        assert_eq!(asked[1], "PATCH secrets");
+        let (_, asked) = server
+            .reconcile_watched(subscription(json!({}), None))
+            .await;
+        assert_eq!(asked[0], "PATCH secrets");
         assert_ne!(server.held_key(), KEY);
     }
 }
@@ -226,6 +258,7 @@ async fn a_secret_of_someone_else_is_not_touched() {
     assert_eq!(
         asked,
         [
+            "POST secrets",
             "GET secrets",
             "PATCH datastreamsubscriptions/status",
             "POST events"
@@ -247,11 +280,7 @@ async fn an_invalid_spec_is_told_and_nothing_else_is_done() {
         .await;
     assert_eq!(
         asked,
-        [
-            "GET secrets",
-            "PATCH datastreamsubscriptions/status",
-            "POST events"
-        ]
+        ["PATCH datastreamsubscriptions/status", "POST events"]
     );
     assert_eq!(
         server.condition("Ready"),

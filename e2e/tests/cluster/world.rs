@@ -87,12 +87,17 @@ impl World {
         install(&self.kubectl, &self.fluvio, tag, more)
     }
 
-    /// Applies a subscription and waits until it is ready.
-    pub(crate) fn subscribe(&self, tenant: &str, name: &str, spec: &Value) -> anyhow::Result<()> {
+    /// Applies a subscription.
+    pub(crate) fn apply(&self, tenant: &str, name: &str, spec: &Value) -> anyhow::Result<()> {
         self.kubectl.apply(&json!({
             "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
             "metadata": {"name": name, "namespace": tenant}, "spec": spec,
-        }))?;
+        }))
+    }
+
+    /// Applies a subscription and waits until it is ready.
+    pub(crate) fn subscribe(&self, tenant: &str, name: &str, spec: &Value) -> anyhow::Result<()> {
+        self.apply(tenant, name, spec)?;
         let subscription = format!("dss/{name}");
         let wait = ["wait", "--for=condition=Ready", &subscription, "-n", tenant];
         self.kubectl

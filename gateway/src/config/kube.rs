@@ -1,8 +1,9 @@
 //! Routing objects as Secrets, watched through the API server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
+use anyhow::Context as _;
 use datastream_routing::object;
 use datastream_service::watch::{Change, Listing, Reconnect};
 use futures_util::StreamExt;
@@ -11,15 +12,15 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
-/// Events that are applied together if they are there: the operator writes many buckets at once.
-const TOGETHER: usize = 256;
-/// After a new table was made, which takes longer the more routes there are, others wait for so many times as long: so changes
-/// by the hundred are taken together, and take a fifth of a core at most.
+/// Events that are applied together at most: the operator writes many buckets at once.
+const TOGETHER: usize = 1024;
+/// After a new table was made, which takes longer the more routes there are, changes are gathered for so many times as long: so
+/// hundreds of them make one table, and tables take a fifth of a core at most.
 const REST: u32 = 4;
 
 /// The routing Secrets of one group of gateways.
@@ -58,42 +59,63 @@ impl ConfigSource for KubeSource {
             let selector = object::selector("routes", &self.group);
             let events =
                 watcher::watcher(self.secrets, watcher::Config::default().labels(&selector));
-            let mut chunks = events
-                .backoff(Reconnect::default())
-                .boxed()
-                .ready_chunks(TOGETHER);
+            let mut events = events.backoff(Reconnect::default()).boxed();
             let mut listing = Listing::default();
+            let mut waiting = Waiting::default();
+            let mut due = Instant::now();
             loop {
-                let chunk = tokio::select! {
-                    chunk = chunks.next() => chunk.unwrap_or_default(),
+                let event = tokio::select! {
+                    // What is there is taken first, so that one table is made of it.
+                    biased;
                     () = cancel.cancelled() => return Ok(()),
+                    event = events.next(), if waiting.taken < TOGETHER => Some(event.context("the watch of the routing Secrets ended")?),
+                    () = sleep_until(due), if waiting.taken > 0 => None,
                 };
-                if chunk.is_empty() {
-                    anyhow::bail!("the watch of the routing Secrets ended");
-                }
-                let mut updates = vec![];
-                for event in chunk {
-                    match event {
-                        Ok(event) => {
-                            store.set_source_error(None);
-                            updates.extend(listing.take(event).into_iter().map(update));
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "cannot watch the routing Secrets; trying again");
-                            store.set_source_error(Some(error.to_string()));
+                match event {
+                    Some(Ok(event)) => {
+                        store.set_source_error(None);
+                        for change in listing.take(event) {
+                            waiting.add(update(change));
                         }
                     }
-                }
-                if !updates.is_empty() {
-                    let begun = Instant::now();
-                    store.apply(updates);
-                    tokio::select! {
-                        () = sleep(begun.elapsed() * REST) => (),
-                        () = cancel.cancelled() => return Ok(()),
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "cannot watch the routing Secrets; trying again");
+                        store.set_source_error(Some(error.to_string()));
+                    }
+                    None => {
+                        let begun = Instant::now();
+                        store.apply(std::mem::take(&mut waiting).updates());
+                        due = Instant::now() + begun.elapsed() * REST;
                     }
                 }
             }
         })
+    }
+}
+
+/// Updates that wait for the next table: of each object the newest.
+#[derive(Default)]
+struct Waiting {
+    objects: BTreeMap<String, ConfigUpdate>,
+    synced: bool,
+    /// How many updates there were.
+    taken: usize,
+}
+
+impl Waiting {
+    fn add(&mut self, update: ConfigUpdate) {
+        self.taken += 1;
+        match &update {
+            ConfigUpdate::Set { object, .. } | ConfigUpdate::Remove { object } => {
+                self.objects.insert(object.clone(), update);
+            }
+            ConfigUpdate::Synced => self.synced = true,
+        }
+    }
+
+    fn updates(self) -> Vec<ConfigUpdate> {
+        let synced = self.synced.then_some(ConfigUpdate::Synced);
+        self.objects.into_values().chain(synced).collect()
     }
 }
 
@@ -115,5 +137,41 @@ fn set(mut secret: Secret) -> ConfigUpdate {
     ConfigUpdate::Set {
         object: secret.name_any(),
         bytes: bytes.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_object_the_newest_waits_and_the_end_of_the_list_comes_last() {
+        let set = |object: &str, content: &str| ConfigUpdate::Set {
+            object: object.to_owned(),
+            bytes: content.into(),
+        };
+        let remove = |object: &str| ConfigUpdate::Remove {
+            object: object.to_owned(),
+        };
+        let mut waiting = Waiting::default();
+        for update in [
+            set("a", "1"),
+            ConfigUpdate::Synced,
+            set("b", "1"),
+            set("a", "2"),
+            remove("b"),
+            remove("c"),
+            set("c", "1"),
+        ] {
+            waiting.add(update);
+        }
+        assert_eq!(waiting.taken, 7);
+        let expected = [
+            set("a", "2"),
+            remove("b"),
+            set("c", "1"),
+            ConfigUpdate::Synced,
+        ];
+        assert_eq!(waiting.updates(), expected);
     }
 }

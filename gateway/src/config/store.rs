@@ -8,7 +8,7 @@ use datastream_routing::{Bucket, BucketHash, BucketId, Route, RouteTable};
 use tokio::sync::watch;
 
 /// One change that a [`ConfigSource`](super::ConfigSource) saw.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigUpdate {
     /// A routing object is there or has changed.
     Set {

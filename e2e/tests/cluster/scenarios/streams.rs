@@ -79,6 +79,24 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
         .wait_for(&connection, |state| state == "Online")
         .await?;
 
+    // A Secret of the team's own that is in the way is left alone, and named.
+    let secret = ["create", "secret", "generic", "doors-stream-key", "-n", a];
+    world.kubectl.run(&secret)?;
+    world.apply(a, "doors", &of_model("door"))?;
+    let conflict = [
+        "wait",
+        "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=SecretConflict",
+        "dss/doors",
+        "-n",
+        a,
+        "--timeout=60s",
+        "--request-timeout=0",
+    ];
+    world.kubectl.run(&conflict)?;
+    world
+        .kubectl
+        .run(&["delete", "dss/doors", "secret/doors-stream-key", "-n", a])?;
+
     // A team's role reaches its own Secrets only.
     world.kubectl.run(&[
         "create",

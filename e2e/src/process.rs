@@ -137,6 +137,11 @@ impl Server {
         self.signal("-TERM");
     }
 
+    /// Asks the program to end without saying goodbye to anybody, if it takes SIGQUIT for that.
+    pub(crate) fn quit(&self) {
+        self.signal_program("-QUIT");
+    }
+
     /// Stops it in mid-air (SIGSTOP), until [`Server::resume`].
     pub fn pause(&self) {
         self.signal_program("-STOP");

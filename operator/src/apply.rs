@@ -13,8 +13,9 @@ use secrecy::ExposeSecret as _;
 use crate::FIELD_MANAGER;
 use crate::build::{StreamKey, new_stream_key, stream_url};
 use crate::context::Context;
-use crate::gather::{Ownership, STREAM_KEY, URL, gather, key_in, ownership, secret_name};
+use crate::gather::{Found, LABEL, Ownership, STREAM_KEY, URL, secret_name};
 use crate::metrics::Metrics;
+use crate::publish::id_of;
 
 /// What became of the Secret.
 #[derive(Debug)]
@@ -55,13 +56,14 @@ pub(crate) async fn apply(
         endpoint,
         secrets,
     };
-    if let Some(found) = gather(context, subscription) {
+    if let Some(found) = context.secrets.get(&id_of(subscription)) {
         return this.keep(&found).await;
     }
     match this.make().await {
         // It is not one of those that are watched, or not yet.
         Err(Error::Kube(kube::Error::Api(status))) if status.is_already_exists() => {
-            let found = this.secrets.get(&this.name()).await?;
+            let secret = this.secrets.get(&this.name()).await?;
+            let found = Found::in_secret(&secret, &subscription.name_any());
             this.keep(&found).await
         }
         made => made,
@@ -89,23 +91,25 @@ impl Apply<'_> {
     }
 
     /// There is this one.
-    async fn keep(&self, found: &Secret) -> Result<Applied, Error> {
-        let uid = self.subscription.uid();
-        let owned = ownership(found, &self.subscription.name_any(), uid.as_deref());
+    async fn keep(&self, found: &Found) -> Result<Applied, Error> {
+        let owned = found.ownership(&self.subscription.uid().unwrap_or_default());
         let kept = match owned {
             Ownership::Foreign => return Ok(Applied::Conflict),
-            Ownership::Ours(_) => key_in(found),
+            Ownership::Ours => found.key.clone(),
             // A key that was given to a subscription of the past is not given to its successor.
             Ownership::Leftover => None,
         };
+        if let Some(key) = &kept
+            && self.is_as_wanted(found, key)
+        {
+            let key = key.clone();
+            return Ok(Applied::Key { key, issued: false });
+        }
         let issued = kept.is_none();
         let key = kept.map_or_else(|| new_stream_key().map_err(Error::Random), Ok)?;
         let mut wanted = self.wanted(&key);
-        if is_as_wanted(found, &wanted) {
-            return Ok(Applied::Key { key, issued });
-        }
         // With the version that was read: what someone else has written since is looked at first.
-        wanted.metadata.resource_version = found.resource_version();
+        wanted.metadata.resource_version = found.resource_version.as_deref().map(str::to_owned);
         let apply = PatchParams::apply(FIELD_MANAGER);
         // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
         let (params, patch) = match owned {
@@ -114,6 +118,17 @@ impl Apply<'_> {
         };
         self.secrets.patch(&self.name(), &params, &patch).await?;
         Ok(self.written(key, issued))
+    }
+
+    /// Whether everything that is wanted is there; what others added is theirs.
+    fn is_as_wanted(&self, found: &Found, key: &StreamKey) -> bool {
+        let url = stream_url(self.endpoint, key);
+        found.is_labelled
+            && found.owner.as_ref().is_some_and(|o| o.is_as_written)
+            && found
+                .url
+                .as_ref()
+                .is_some_and(|u| u.expose_secret() == url.expose_secret())
     }
 
     fn written(&self, key: StreamKey, issued: bool) -> Applied {
@@ -132,10 +147,7 @@ impl Apply<'_> {
         let mut secret = Secret::default();
         secret.metadata.name = Some(self.name());
         secret.metadata.namespace = self.subscription.namespace();
-        secret.metadata.labels = Some(BTreeMap::from([(
-            COMPONENT.to_owned(),
-            "stream-key".to_owned(),
-        )]));
+        secret.metadata.labels = Some(BTreeMap::from([(COMPONENT.to_owned(), LABEL.to_owned())]));
         let owner = self.subscription.controller_owner_ref(&());
         secret.metadata.owner_references = owner.map(|o| vec![o]);
         secret.type_ = Some("Opaque".to_owned());
@@ -147,18 +159,4 @@ impl Apply<'_> {
         ]));
         secret
     }
-}
-
-/// Whether everything that is wanted is there; what others added is theirs.
-fn is_as_wanted(found: &Secret, wanted: &Secret) -> bool {
-    let label = |s: &Secret| s.labels().get(COMPONENT).cloned();
-    let data = |s: &Secret, key: &str| s.data.as_ref().and_then(|d| d.get(key)).cloned();
-    label(found) == label(wanted)
-        && wanted
-            .owner_references()
-            .iter()
-            .all(|o| found.owner_references().contains(o))
-        && [STREAM_KEY, URL]
-            .iter()
-            .all(|key| data(found, key) == data(wanted, key))
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::runtime::reflector::Store;
 use tokio::sync::watch;
 
 use crate::events::Events;
+use crate::gather::Secrets;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::troubles::Troubles;
@@ -15,8 +14,7 @@ use crate::troubles::Troubles;
 /// Shared by all reconciles.
 pub(crate) struct Context {
     pub client: Client,
-    /// The Secrets with stream keys, as far as the watch has brought them.
-    pub secrets: Store<Secret>,
+    pub secrets: Secrets,
     pub groups: Groups,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,

@@ -13,7 +13,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::{Config, applier};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
@@ -25,14 +25,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::events;
-use crate::gather::{Ownership, key_in, ownership, subscription_of};
+use crate::gather::{Found, LABEL, Secrets, subscription_of};
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
 use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
 use crate::troubles::Troubles;
-use crate::watch::changes;
+use crate::watch::{changes, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 32;
@@ -44,6 +44,7 @@ const QUEUE: usize = 1024;
 struct Feed {
     groups: Groups,
     connections: SharedConnections,
+    secrets: Secrets,
     queue: mpsc::Sender<SubscriptionId>,
     troubles: Troubles,
     complete: watch::Sender<bool>,
@@ -68,22 +69,22 @@ pub(crate) async fn run(
     let feed = Feed {
         groups: groups.clone(),
         connections: SharedConnections::default(),
+        secrets: Secrets::default(),
         queue: queue.clone(),
         troubles: Troubles::default(),
         complete: watch::Sender::new(false),
         metrics: metrics.clone(),
     };
     let (subscriptions, subscriptions_writer) = reflector::store();
-    let (secrets, secrets_writer) = reflector::store();
     let reporter = Reporter {
         controller: "datastream-operator".to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
-    let (events, teller) = events::channel(recorder, metrics.events_left_out.clone());
+    let (events, teller) =
+        events::channel(client.clone(), reporter, metrics.events_left_out.clone());
     let context = Arc::new(Context {
         client: client.clone(),
-        secrets,
+        secrets: feed.secrets.clone(),
         groups: groups.clone(),
         complete: feed.complete.subscribe(),
         events,
@@ -108,8 +109,7 @@ pub(crate) async fn run(
     ));
     tasks.spawn(feed.clone().keys(
         Api::all(client.clone()),
-        watcher::Config::default().labels(&format!("{COMPONENT}=stream-key")),
-        secrets_writer,
+        watcher::Config::default().labels(&format!("{COMPONENT}={LABEL}")),
     ));
     for (name, group) in groups.iter() {
         let of_group = |component| watcher::Config::default().labels(&selector(component, name));
@@ -175,7 +175,7 @@ impl Feed {
     ) -> anyhow::Result<()> {
         let events = watcher(api, config)
             .backoff(Reconnect::default())
-            .modify(|s| s.managed_fields_mut().clear())
+            .modify(lean)
             .reflect(writer);
         let mut changes = std::pin::pin!(changes("subscriptions", events));
         while let Some(change) = changes.next().await {
@@ -196,16 +196,8 @@ impl Feed {
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    async fn keys(
-        self,
-        api: Api<Secret>,
-        config: watcher::Config,
-        writer: reflector::store::Writer<Secret>,
-    ) -> anyhow::Result<()> {
-        let events = watcher(api, config)
-            .backoff(Reconnect::default())
-            .modify(|s| s.managed_fields_mut().clear())
-            .reflect(writer);
+    async fn keys(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
+        let events = watcher(api, config).backoff(Reconnect::default());
         let mut changes = std::pin::pin!(changes("Secrets with stream keys", events));
         while let Some(change) = changes.next().await {
             match change {
@@ -232,11 +224,14 @@ impl Feed {
         let Some(subscription) = subscription_of(name) else {
             return Ok(());
         };
-        let key = secret.and_then(|secret| match ownership(secret, subscription, None) {
-            Ownership::Ours(uid) => key_in(secret).map(|key| (uid, key.hash())),
-            _ => None,
-        });
+        let found = secret.map(|secret| Found::in_secret(secret, subscription));
+        let owned = |found: &Found| {
+            let uid = found.owner.as_ref()?.uid.clone();
+            Some((uid, found.key.as_ref()?.hash()))
+        };
+        let key = found.as_ref().and_then(owned);
         let id = SubscriptionId::new(namespace, subscription);
+        self.secrets.set(id.clone(), found);
         self.groups.set_key(&id, key.as_ref());
         self.queue.send(id).await?;
         Ok(())

@@ -3,8 +3,8 @@
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource as _;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource as _};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
@@ -71,6 +71,9 @@ fn event(type_: EventType, reason: &str, mut note: String) -> Event {
 
 /// Events that may wait. They are for people: what is beyond is left out and counted, as all of Kubernetes does it.
 const WAITING: usize = 8192;
+/// A recorder remembers what it has told for minutes, to count it up when it repeats. So many, and there is a new recorder: what
+/// repeats does so soon, and ten thousand subscriptions are not to be remembered twice.
+const REMEMBERED: usize = 512;
 
 /// Where reconciles leave Events. They are told one after the other, so that ten thousand of them do not keep the API server
 /// from what matters more.
@@ -83,13 +86,23 @@ pub(crate) struct Events {
 /// Tells the API server of Events.
 pub(crate) struct Teller {
     waiting: mpsc::Receiver<(Event, ObjectReference)>,
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 /// A queue and the task at its end; `left_out` counts what did not fit.
-pub(crate) fn channel(recorder: Recorder, left_out: IntCounter) -> (Events, Teller) {
+pub(crate) fn channel(
+    client: Client,
+    reporter: Reporter,
+    left_out: IntCounter,
+) -> (Events, Teller) {
     let (queue, waiting) = mpsc::channel(WAITING);
-    (Events { queue, left_out }, Teller { waiting, recorder })
+    let teller = Teller {
+        waiting,
+        client,
+        reporter,
+    };
+    (Events { queue, left_out }, teller)
 }
 
 impl Events {
@@ -109,8 +122,14 @@ impl Events {
 impl Teller {
     /// Runs until every queue is dropped. A failure is logged, and nothing depends on it.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        let (mut recorder, mut told) = (new(), 0);
         while let Some((event, regarding)) = self.waiting.recv().await {
-            if let Err(error) = self.recorder.publish(&event, &regarding).await {
+            if told == REMEMBERED {
+                (recorder, told) = (new(), 0);
+            }
+            told += 1;
+            if let Err(error) = recorder.publish(&event, &regarding).await {
                 tracing::warn!(reason = event.reason, %error, "cannot publish an Event");
             }
         }

@@ -1,6 +1,6 @@
 //! The control plane of datastream: turns subscriptions into routing objects and stream keys.
 //!
-//! A [`reconcile`] is gather (reads only) → validate → build (both pure) → apply → status, one module each. The
+//! A [`reconcile`] is validate → gather (reads only) → build (pure) → apply → status, one module each. The
 //! [`publish`]er renders routing objects from all subscriptions, so a deleted one needs no finalizer. [`run`] ties both
 //! together, in the one replica that leads.
 

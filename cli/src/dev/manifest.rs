@@ -172,7 +172,7 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
     if !faults.is_empty() {
         return Err(faults);
     }
-    manifest["metadata"]["namespace"] = id.namespace.as_str().into();
+    manifest["metadata"]["namespace"] = (*id.namespace).into();
     let mut subscription: DatastreamSubscription = serde_json::from_value(manifest)
         .map_err(|error| vec![Fault::new("spec", error.to_string())])?;
     // These are given, not chosen.

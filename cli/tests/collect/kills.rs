@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use datastream_e2e::Database;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::sleep;
 
 use super::collector::{Collector, eventually, folder};
-use super::database::Database;
+use super::database::Postgres;
 use super::place::Place;
 use super::traffic::{gateway_that_resumes, post};
 
@@ -137,8 +138,8 @@ async fn sqlite_survives_where_the_gateway_knows_the_start() {
 
 #[tokio::test]
 async fn postgresql_survives() {
-    let server = Database::start().await;
-    let place = Place::Postgres(server.connect().await, "kills".to_owned());
+    let server = Database::start().unwrap();
+    let place = Place::Postgres(Postgres::connect(&server).await, "kills".to_owned());
     survives(place, 3, Begin::Place, 3).await;
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use datastream_e2e::Database;
 use tokio::time::{sleep, timeout};
 
 use super::collector::{Collector, folder, run};
-use super::database::Database;
+use super::database::Postgres;
 use super::place::Place;
 use super::support::PATIENCE;
 use super::traffic::{gateway, post};
@@ -13,9 +14,9 @@ use super::traffic::{gateway, post};
 #[tokio::test]
 async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
     let (dev, url) = gateway(3).await;
-    let mut server = Database::start().await;
+    let mut server = Database::start().unwrap();
     let folder = folder();
-    let place = Place::Postgres(server.connect().await, "app.events".to_owned());
+    let place = Place::Postgres(Postgres::connect(&server).await, "app.events".to_owned());
     let Place::Postgres(client, _) = &place else {
         unreachable!()
     };
@@ -28,10 +29,10 @@ async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
     let mut posted = 0;
     for _ in 0..3 {
         post(&dev, posted..posted + 300).await;
-        server.halt();
+        server.crash();
         post(&dev, posted + 300..posted + 600).await;
         posted += 600;
-        server.resume().await;
+        server.resume().unwrap();
         collector
             .reaches("events_stored_total", "all", posted)
             .await;
@@ -42,16 +43,16 @@ async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
         status.success() && log.contains("the store works again"),
         "{log}"
     );
-    let place = Place::Postgres(server.connect().await, "app.events".to_owned());
+    let place = Place::Postgres(Postgres::connect(&server).await, "app.events".to_owned());
     assert_eq!(place.numbers().await, (0..posted).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_not() {
     let (dev, url) = gateway(1).await;
-    let mut server = Database::start().await;
+    let mut server = Database::start().unwrap();
     let folder = folder();
-    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
     let config = place.stream(&url, "    start: earliest");
     let wrong = config.replace("/postgres'", "/nowhere'");
     let (success, text) = run(folder.path(), "wrong.yaml", &wrong).await;
@@ -62,13 +63,13 @@ async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_no
         "{text}"
     );
 
-    server.halt();
+    server.crash();
     post(&dev, 0..10).await;
     let collector = Collector::start(folder.path(), &config);
     collector.says("trying again until it works").await;
     assert_eq!(collector.get("/readyz").await.0, 503);
     assert_eq!(collector.get("/livez").await.0, 200);
-    server.resume().await;
+    server.resume().unwrap();
     collector.reaches("events_stored_total", "all", 10).await;
     assert_eq!(collector.get("/readyz").await.0, 200);
 }
@@ -76,9 +77,9 @@ async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_no
 #[tokio::test]
 async fn certificates_are_checked() {
     let (dev, url) = gateway(1).await;
-    let server = Database::start_with_tls().await;
+    let server = Database::start_with_tls().unwrap();
     let folder = folder();
-    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
     post(&dev, 0..10).await;
     let config = place
         .stream(&url, "    start: earliest")
@@ -104,7 +105,7 @@ async fn certificates_are_checked() {
 #[tokio::test]
 async fn of_two_collectors_of_one_stream_the_second_is_refused() {
     let (_dev, url) = gateway(1).await;
-    let server = Database::start().await;
+    let server = Database::start().unwrap();
     let folder = folder();
     for place in Place::all(folder.path(), &server).await {
         let config = place.stream(&url, "");
@@ -121,9 +122,9 @@ async fn of_two_collectors_of_one_stream_the_second_is_refused() {
 #[tokio::test]
 async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
     let (dev, url) = gateway(1).await;
-    let server = Database::start().await;
+    let server = Database::start().unwrap();
     let folder = folder();
-    let place = Place::Postgres(server.connect().await, "events".to_owned());
+    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
     let config = place.stream(&url, "    start: earliest");
     let collector = Collector::start(folder.path(), &config);
     collector.reaches("connected", "all", 1).await;
@@ -134,7 +135,7 @@ async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
     client.client.batch_execute(lock).await.unwrap();
     post(&dev, 0..5).await;
     let waiting = "SELECT wait_event_type FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    let other = server.connect().await;
+    let other = Postgres::connect(&server).await;
     timeout(PATIENCE, async {
         while other.texts(waiting).await.is_empty() {
             sleep(Duration::from_millis(20)).await;

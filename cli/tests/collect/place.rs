@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use datastream_e2e::Database;
 use serde_json::Value;
 
-use super::database::{Database, Postgres};
+use super::database::Postgres;
 
 /// Where events go.
 pub(crate) enum Place {
@@ -23,7 +24,7 @@ impl Place {
         [
             Self::Jsonl(folder.join("lines")),
             Self::Sqlite(folder.join("events.db")),
-            Self::Postgres(server.connect().await, "events".to_owned()),
+            Self::Postgres(Postgres::connect(server).await, "events".to_owned()),
         ]
     }
 

@@ -1,14 +1,15 @@
 //! Streams from the real gateway into every kind of store.
 
+use datastream_e2e::Database;
+
 use super::collector::{Collector, folder};
-use super::database::Database;
 use super::place::{Place, sqlite};
 use super::traffic::{gateway, post};
 
 #[tokio::test]
 async fn every_store_has_every_event_and_a_new_collector_goes_on() {
     let (dev, url) = gateway(1).await;
-    let server = Database::start().await;
+    let server = Database::start().unwrap();
     let folder = folder();
     for (place, begin) in Place::all(folder.path(), &server)
         .await
@@ -53,7 +54,7 @@ async fn every_store_has_every_event_and_a_new_collector_goes_on() {
 #[tokio::test]
 async fn the_json_is_kept_to_the_byte_in_every_store() {
     let (dev, url) = gateway(1).await;
-    let server = Database::start().await;
+    let server = Database::start().unwrap();
     let folder = folder();
     let store = |place: &Place| format!("{{{}}}", place.config());
     let places = Place::all(folder.path(), &server).await;

@@ -20,7 +20,7 @@ use crate::process::Process;
 use crate::recorder::read_body;
 use crate::report::Report;
 use crate::routes::key;
-use crate::shelf::Shelf;
+use crate::shelf::{SharedDatabase, Shelf};
 
 /// The subscriptions that each collector of a topic stores: devices, and whether the gateway says where it starts.
 const STREAMS: [(u8, Resume); 3] = [
@@ -28,8 +28,8 @@ const STREAMS: [(u8, Resume); 3] = [
     (0x2d, Resume::Latest),
     (0xf0, Resume::Committed),
 ];
-/// Collectors of one topic: JSON lines and SQLite.
-pub(crate) const COLLECTORS: usize = 2;
+/// Collectors of one topic: JSON lines, SQLite and PostgreSQL.
+pub(crate) const COLLECTORS: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A collector, running or not.
@@ -81,13 +81,14 @@ impl Collector {
         topic: usize,
         number: usize,
         doors: Vec<Arc<Door>>,
+        database: &SharedDatabase,
     ) -> anyhow::Result<Self> {
         let dir = dir.join(format!("collector-{topic}-{number}"));
         std::fs::create_dir(&dir)?;
-        let shelf = if number == 0 {
-            Shelf::Jsonl(dir.join("lines"))
-        } else {
-            Shelf::Sqlite(dir.join("events.db"))
+        let shelf = match number {
+            0 => Shelf::Jsonl(dir.join("lines")),
+            1 => Shelf::Sqlite(dir.join("events.db")),
+            _ => Shelf::Postgres(database.clone(), format!("topic_{topic}")),
         };
         let streams: Vec<_> = (0..STREAMS.len())
             .map(|stream| name(number, stream))

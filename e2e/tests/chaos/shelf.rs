@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use datastream_e2e::Database;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
@@ -14,7 +16,12 @@ pub(crate) enum Shelf {
     Jsonl(PathBuf),
     /// A database file.
     Sqlite(PathBuf),
+    /// A table of this name in a server.
+    Postgres(SharedDatabase, String),
 }
+
+/// The server of all collectors that store events in one, which crashes now and then.
+pub(crate) type SharedDatabase = Arc<Mutex<Database>>;
 
 impl Shelf {
     /// The `store` of the configuration.
@@ -23,6 +30,10 @@ impl Shelf {
             // So small that files are finished all the time.
             Self::Jsonl(dir) => json!({"jsonl": {"dir": dir, "rotateBytes": "256Ki"}}),
             Self::Sqlite(path) => json!({"sqlite": {"path": path}}),
+            Self::Postgres(server, table) => {
+                let server = server.lock().unwrap_or_else(PoisonError::into_inner);
+                json!({"postgres": {"url": server.url(), "table": table}})
+            }
         }
     }
 
@@ -33,6 +44,11 @@ impl Shelf {
             Self::Sqlite(path) => {
                 let query = "SELECT seq_start FROM events_streams WHERE stream = ?1";
                 path.exists() && !rows(path, query, stream)?.is_empty()
+            }
+            Self::Postgres(server, table) => {
+                let query =
+                    format!("SELECT seq_start FROM {table}_streams WHERE stream = '{stream}'");
+                !asked(server, &query)?.is_empty()
             }
         })
     }
@@ -45,6 +61,12 @@ impl Shelf {
                 path,
                 "SELECT event FROM events WHERE stream = ?1 ORDER BY received_at, event_partition, event_offset",
                 stream,
+            ),
+            Self::Postgres(server, table) => asked(
+                server,
+                &format!(
+                    "SELECT event FROM {table} WHERE stream = '{stream}' ORDER BY received_at, event_partition, event_offset"
+                ),
             ),
         }
     }
@@ -63,6 +85,12 @@ impl Shelf {
                 path,
                 "SELECT json_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM events_gaps WHERE stream = ?1",
                 stream,
+            )?,
+            Self::Postgres(server, table) => asked(
+                server,
+                &format!(
+                    "SELECT json_build_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM {table}_gaps WHERE stream = '{stream}'"
+                ),
             )?,
         };
         let gap = |line: &String| {
@@ -104,4 +132,9 @@ fn rows(path: &Path, query: &str, stream: &str) -> anyhow::Result<Vec<String>> {
     };
     let rows = statement.query_map([stream], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn asked(server: &SharedDatabase, query: &str) -> anyhow::Result<Vec<String>> {
+    let server = server.lock().unwrap_or_else(PoisonError::into_inner);
+    server.query(query)
 }

@@ -1,23 +1,25 @@
 //! The identity of a subscription across operator, gateway and command line.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::{BUCKETS, BucketId};
 
-/// Namespace and name of a `DatastreamSubscription`, ordered by namespace, then name.
+/// Namespace and name of a `DatastreamSubscription`, ordered by namespace, then name. Many tables have it as their key: a clone
+/// shares the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubscriptionId {
     /// The namespace of the object.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The name of the object.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl SubscriptionId {
     /// The identity of `namespace/name`.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self {
             namespace: namespace.into(),
             name: name.into(),

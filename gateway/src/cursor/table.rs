@@ -142,9 +142,11 @@ mod tests {
         table.apply(vec![(key("a"), Position::new([1]))], 10, 1000);
         table.apply(vec![(key("b"), Position::new([2]))], 10, 5000);
         let due = |bytes, ms| {
-            let mut due = table.due(MaxAge { bytes, ms }, 6000, |k| k.id.name != "gone");
+            let mut due = table.due(MaxAge { bytes, ms }, 6000, |k| *k.id.name != *"gone");
             due.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-            due.into_iter().map(|(k, _)| k.id.name).collect::<Vec<_>>()
+            due.into_iter()
+                .map(|(k, _)| k.id.name.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(due(100, 10_000), Vec::<String>::new());
         assert_eq!(due(5, 10_000), ["a"]);

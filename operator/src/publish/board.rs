@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
+use super::Routes;
 use super::desired::Desired;
 use super::fit::{MAX_BUCKET_BYTES, fit};
 use super::gateways::{Affected, Gateways};
@@ -143,7 +144,7 @@ impl Board {
     }
 
     /// The key in a subscription's Secret, and the uid of the subscription that owns it; absent if there is none.
-    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
+    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(Box<str>, KeyHash)>) {
         self.desired.set_key(id, key);
     }
 
@@ -159,7 +160,10 @@ impl Board {
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
-                    let routes = found.routes.into_iter().map(|r| (r.id.clone(), r));
+                    let routes = found
+                        .routes
+                        .into_iter()
+                        .map(|r| (r.id.clone(), Arc::new(r)));
                     self.history
                         .found(bucket, hash, resource_version, routes.collect());
                 }
@@ -213,6 +217,7 @@ impl Board {
                 for route in self.history.routes(bucket) {
                     self.desired.seed(route);
                 }
+                self.history.share(bucket, |id| self.desired.route(id));
                 self.desired.mark(bucket);
             }
         }
@@ -245,7 +250,7 @@ impl Board {
             .hold
             .until(self.history.total(), self.desired.total(), now);
         for bucket in self.desired.take_dirty() {
-            let published: BTreeMap<_, _> = self
+            let published: Routes = self
                 .history
                 .routes(bucket)
                 .map(|r| (r.id.clone(), r.clone()))
@@ -311,7 +316,7 @@ impl Board {
             return Programmed::BucketFull;
         }
         let current =
-            |r: &&Route| r.uid == uid && r.generation == generation && r.key_sha256 == key;
+            |r: &&Arc<Route>| r.uid == uid && r.generation == generation && r.key_sha256 == key;
         let desired = self.desired.route(id).filter(current);
         if desired.is_none() || desired != self.history.route(id) {
             return Programmed::NotPublished;
@@ -375,8 +380,12 @@ impl Board {
 }
 
 /// The bytes of a routing object with these routes.
-fn encode(bucket: BucketId, routes: &BTreeMap<SubscriptionId, Route>) -> Option<Vec<u8>> {
-    let encoded = Bucket::new(bucket, routes.values().cloned().collect()).encode();
+fn encode(bucket: BucketId, routes: &Routes) -> Option<Vec<u8>> {
+    let encoded = Bucket::new(
+        bucket,
+        routes.values().map(|route| Route::clone(route)).collect(),
+    )
+    .encode();
     encoded
         .inspect_err(|error| tracing::error!(%bucket, %error, "cannot encode the routing object"))
         .ok()
@@ -428,7 +437,7 @@ mod tests {
 
     fn put(board: &mut Board, name: &str, generation: i64) {
         board.set_subscription(&subscription(name, name, generation));
-        board.set_key(&id(name), Some((name.to_owned(), key(name))));
+        board.set_key(&id(name), Some((name.into(), key(name))));
     }
 
     fn lease(name: &str, buckets: &BTreeMap<String, String>) -> Lease {

@@ -1,9 +1,11 @@
 //! The routes that should be in force, from subscriptions and the keys in their Secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId};
 
+use super::Routes;
 use crate::build;
 use crate::validate::ValidSubscription;
 
@@ -11,14 +13,24 @@ use crate::validate::ValidSubscription;
 #[derive(Clone, Debug)]
 struct Known {
     uid: String,
-    /// Absent while its spec is invalid.
-    valid: Option<ValidSubscription>,
+    spec: Spec,
+}
+
+/// What is known of a subscription's spec.
+#[derive(Clone, Debug)]
+enum Spec {
+    /// It is invalid.
+    Invalid,
+    /// It is valid, and there is no key to build a route with.
+    Keyless(Box<ValidSubscription>),
+    /// The route says it all.
+    Routed,
 }
 
 /// A stream key, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OwnedKey {
-    owner_uid: String,
+    owner_uid: Box<str>,
     hash: KeyHash,
 }
 
@@ -30,7 +42,7 @@ struct OwnedKey {
 pub(super) struct Desired {
     subscriptions: BTreeMap<SubscriptionId, Known>,
     keys: BTreeMap<SubscriptionId, OwnedKey>,
-    routes: BTreeMap<BucketId, BTreeMap<SubscriptionId, Route>>,
+    routes: BTreeMap<BucketId, Routes>,
     total: usize,
     dirty: BTreeSet<BucketId>,
 }
@@ -43,7 +55,8 @@ impl Desired {
         uid: String,
         valid: Option<ValidSubscription>,
     ) {
-        self.subscriptions.insert(id.clone(), Known { uid, valid });
+        let spec = valid.map_or(Spec::Invalid, |valid| Spec::Keyless(Box::new(valid)));
+        self.subscriptions.insert(id.clone(), Known { uid, spec });
         self.refresh(id);
     }
 
@@ -54,7 +67,7 @@ impl Desired {
     }
 
     /// The key that the subscription with this uid has now; absent if its Secret is gone or malformed.
-    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
+    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<(Box<str>, KeyHash)>) {
         match key {
             Some((owner_uid, hash)) => {
                 self.keys.insert(id.clone(), OwnedKey { owner_uid, hash });
@@ -67,7 +80,7 @@ impl Desired {
     }
 
     /// Takes over a route that was published before this process began, for a subscription that cannot be routed now.
-    pub(super) fn seed(&mut self, route: &Route) {
+    pub(super) fn seed(&mut self, route: &Arc<Route>) {
         let known = self.subscriptions.get(&route.id);
         if known.is_some_and(|k| k.uid == route.uid) && self.route(&route.id).is_none() {
             self.put(route.clone());
@@ -75,19 +88,29 @@ impl Desired {
     }
 
     fn refresh(&mut self, id: &SubscriptionId) {
-        let Some(known) = self.subscriptions.get(id) else {
+        let Some(known) = self.subscriptions.get_mut(id) else {
             self.take(id);
             return;
         };
-        let key = self.keys.get(id).filter(|k| k.owner_uid == known.uid);
-        if let (Some(valid), Some(key)) = (&known.valid, key) {
-            self.put(build::route(valid, key.hash));
-        } else if self.route(id).is_some_and(|r| r.uid != known.uid) {
+        let routed = self.routes.get(&id.bucket()).and_then(|r| r.get(id));
+        let key = self.keys.get(id).filter(|k| *k.owner_uid == *known.uid);
+        let route = match (&known.spec, key) {
+            (Spec::Keyless(valid), Some(key)) => Some(build::route(valid, key.hash)),
+            (Spec::Routed, Some(key)) => routed.map(|route| Route {
+                key_sha256: key.hash,
+                ..Route::clone(route)
+            }),
+            _ => None,
+        };
+        if let Some(route) = route {
+            known.spec = Spec::Routed;
+            self.put(Arc::new(route));
+        } else if routed.is_some_and(|r| r.uid != known.uid) {
             self.take(id);
         }
     }
 
-    fn put(&mut self, route: Route) {
+    fn put(&mut self, route: Arc<Route>) {
         let bucket = route.id.bucket();
         let routes = self.routes.entry(bucket).or_default();
         if routes.get(&route.id) == Some(&route) {
@@ -107,12 +130,12 @@ impl Desired {
     }
 
     /// The route of a subscription.
-    pub(super) fn route(&self, id: &SubscriptionId) -> Option<&Route> {
+    pub(super) fn route(&self, id: &SubscriptionId) -> Option<&Arc<Route>> {
         self.routes.get(&id.bucket())?.get(id)
     }
 
     /// The routes of a bucket.
-    pub(super) fn bucket(&self, id: BucketId) -> BTreeMap<SubscriptionId, Route> {
+    pub(super) fn bucket(&self, id: BucketId) -> Routes {
         self.routes.get(&id).cloned().unwrap_or_default()
     }
 
@@ -172,6 +195,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Set(u8, u8, i64),
+        Invalid(u8, u8),
         Remove(u8),
         Key(u8, u8, u8),
         KeyGone(u8),
@@ -180,6 +204,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0..4_u8, 0..2_u8, 0..3_i64).prop_map(|(n, u, g)| Step::Set(n, u, g)),
+            (0..4_u8, 0..2_u8).prop_map(|(n, u)| Step::Invalid(n, u)),
             (0..4_u8).prop_map(Step::Remove),
             (0..4_u8, 0..2_u8, 0..3_u8).prop_map(|(n, u, k)| Step::Key(n, u, k)),
             (0..4_u8).prop_map(Step::KeyGone),
@@ -197,7 +222,14 @@ mod tests {
                     Step::Set(n, u, g) => {
                         let valid = valid(&n.to_string(), &u.to_string(), g);
                         desired.set_subscription(&valid.id, valid.uid.clone(), Some(valid.clone()));
-                        subscriptions.insert(valid.id.clone(), valid);
+                        subscriptions.insert(valid.id.clone(), (valid.uid.clone(), Some(valid)));
+                    }
+                    Step::Invalid(n, u) => {
+                        let id = SubscriptionId::new("team", n.to_string());
+                        let before = desired.route(&id).cloned().filter(|r| r.uid == u.to_string());
+                        desired.set_subscription(&id, u.to_string(), None);
+                        prop_assert_eq!(desired.route(&id), before.as_ref());
+                        subscriptions.insert(id, (u.to_string(), None));
                     }
                     Step::Remove(n) => {
                         let id = SubscriptionId::new("team", n.to_string());
@@ -206,7 +238,7 @@ mod tests {
                     }
                     Step::Key(n, u, k) => {
                         let id = SubscriptionId::new("team", n.to_string());
-                        let key = (u.to_string(), KeyHash::of(&k.to_string()));
+                        let key = (Box::from(u.to_string()), KeyHash::of(&k.to_string()));
                         desired.set_key(&id, Some(key.clone()));
                         keys.insert(id, key);
                     }
@@ -216,11 +248,12 @@ mod tests {
                         keys.remove(&id);
                     }
                 }
-                for (id, valid) in &subscriptions {
-                    if let Some((owner, hash)) = keys.get(id) && *owner == valid.uid {
-                        prop_assert_eq!(desired.route(id), Some(&build::route(valid, *hash)));
+                for (id, (uid, valid)) in &subscriptions {
+                    let key = keys.get(id).filter(|(owner, _)| **owner == **uid);
+                    if let (Some(valid), Some((_, hash))) = (valid, key) {
+                        prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&build::route(valid, *hash)));
                     } else if let Some(route) = desired.route(id) {
-                        prop_assert_eq!(&route.uid, &valid.uid);
+                        prop_assert_eq!(&route.uid, uid);
                     }
                 }
                 let listed: usize = desired.buckets().map(|b| desired.ids(b).count()).sum();
@@ -236,7 +269,7 @@ mod tests {
         let mut desired = Desired::default();
         let first = valid("a", "u", 1);
         desired.set_subscription(&first.id, "u".to_owned(), Some(first.clone()));
-        desired.set_key(&first.id, Some(("u".to_owned(), KeyHash::of("k"))));
+        desired.set_key(&first.id, Some(("u".into(), KeyHash::of("k"))));
         let route = desired.route(&first.id).cloned();
         assert!(route.is_some());
         desired.set_subscription(&first.id, "u".to_owned(), None);

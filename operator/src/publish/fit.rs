@@ -1,8 +1,8 @@
 //! What goes into a bucket that would become too large.
 
-use std::collections::BTreeMap;
+use datastream_routing::Route;
 
-use datastream_routing::{Route, SubscriptionId};
+use super::Routes;
 
 /// Encoded routes of one bucket, in bytes. A Secret holds 1 MiB; the rest is for the envelope and for gateways that
 /// mount it beside others.
@@ -10,17 +10,13 @@ pub(super) const MAX_BUCKET_BYTES: usize = 900_000;
 
 /// The routes to publish of those that do not fit into the limit together: what is published stays, as it is if its new form does not fit, and new
 /// routes are taken in while there is room.
-pub(super) fn fit(
-    published: &BTreeMap<SubscriptionId, Route>,
-    wanted: BTreeMap<SubscriptionId, Route>,
-    limit: usize,
-) -> BTreeMap<SubscriptionId, Route> {
-    let mut taken: BTreeMap<_, _> = published
+pub(super) fn fit(published: &Routes, wanted: Routes, limit: usize) -> Routes {
+    let mut taken: Routes = published
         .iter()
         .filter(|(id, _)| wanted.contains_key(id))
         .map(|(id, route)| (id.clone(), route.clone()))
         .collect();
-    let mut size: usize = taken.values().map(bytes).sum();
+    let mut size: usize = taken.values().map(|route| bytes(route)).sum();
     // Those that shrink make room for the others.
     let mut changes: Vec<_> = wanted
         .into_iter()
@@ -49,11 +45,14 @@ fn bytes(route: &Route) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
 
     use super::*;
 
-    fn route(name: &str, devices: usize) -> (SubscriptionId, Route) {
+    fn route(name: &str, devices: usize) -> (SubscriptionId, Arc<Route>) {
         let id = SubscriptionId::new("team", name);
         let filter = Filter {
             oem_ids: vec![],
@@ -74,7 +73,7 @@ mod tests {
             heartbeat: Heartbeat::default(),
             resume: Resume::Latest,
         };
-        (id, route)
+        (id, Arc::new(route))
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The last versions of every routing object, so that an acknowledged hash says which routes it stands for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use datastream_routing::{BucketHash, BucketId, Route, SubscriptionId};
+
+use super::Routes;
 
 /// How many versions of a bucket are remembered. A gateway that is further behind counts as holding none of it.
 const VERSIONS: usize = 32;
@@ -17,7 +20,7 @@ pub(super) struct History {
 #[derive(Debug, Default)]
 struct Published {
     /// The routes of the newest version, each with the version since which it has been exactly this.
-    routes: BTreeMap<SubscriptionId, (Route, u64)>,
+    routes: BTreeMap<SubscriptionId, (Arc<Route>, u64)>,
     versions: VecDeque<(BucketHash, u64)>,
     newest: u64,
     /// Of the last write or sight; what is older is an echo.
@@ -25,7 +28,7 @@ struct Published {
     /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
     drifted: Option<u64>,
     /// What is being written right now: gateways may hold it before the API server's answer is here.
-    writing: Option<(BucketHash, BTreeMap<SubscriptionId, Route>)>,
+    writing: Option<(BucketHash, Routes)>,
 }
 
 impl History {
@@ -35,7 +38,7 @@ impl History {
         id: BucketId,
         hash: BucketHash,
         resource_version: u64,
-        routes: BTreeMap<SubscriptionId, Route>,
+        routes: Routes,
     ) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.record(hash, resource_version, routes);
@@ -73,12 +76,7 @@ impl History {
     }
 
     /// The bucket is being written: its sight is no news, and what was wrong with it is dealt with.
-    pub(super) fn begin(
-        &mut self,
-        id: BucketId,
-        hash: BucketHash,
-        routes: BTreeMap<SubscriptionId, Route>,
-    ) {
+    pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash, routes: Routes) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = Some((hash, routes));
         bucket.drifted = None;
@@ -97,16 +95,32 @@ impl History {
     }
 
     /// A published route.
-    pub(super) fn route(&self, id: &SubscriptionId) -> Option<&Route> {
+    pub(super) fn route(&self, id: &SubscriptionId) -> Option<&Arc<Route>> {
         self.buckets.get(&id.bucket())?.routes.get(id).map(|r| &r.0)
     }
 
     /// Every published route of a bucket.
-    pub(super) fn routes(&self, id: BucketId) -> impl Iterator<Item = &Route> {
+    pub(super) fn routes(&self, id: BucketId) -> impl Iterator<Item = &Arc<Route>> {
         self.buckets
             .get(&id)
             .into_iter()
             .flat_map(|b| b.routes.values().map(|r| &r.0))
+    }
+
+    /// Takes over the routes of others that are the same, so that each is held once.
+    pub(super) fn share<'a>(
+        &mut self,
+        id: BucketId,
+        others: impl Fn(&SubscriptionId) -> Option<&'a Arc<Route>>,
+    ) {
+        let Some(bucket) = self.buckets.get_mut(&id) else {
+            return;
+        };
+        for (id, (route, _)) in &mut bucket.routes {
+            if let Some(same) = others(id).filter(|other| *other == route) {
+                *route = same.clone();
+            }
+        }
     }
 
     /// The buckets that were ever published.
@@ -144,7 +158,7 @@ impl Published {
         &mut self,
         hash: BucketHash,
         resource_version: u64,
-        routes: BTreeMap<SubscriptionId, Route>,
+        routes: Routes,
     ) -> Vec<SubscriptionId> {
         self.newest += 1;
         let version = self.newest;
@@ -192,10 +206,10 @@ mod tests {
         }
     }
 
-    fn routes(of: &[(&str, i64)]) -> BTreeMap<SubscriptionId, Route> {
+    fn routes(of: &[(&str, i64)]) -> Routes {
         of.iter()
             .map(|(name, generation)| route(name, *generation))
-            .map(|r| (r.id.clone(), r))
+            .map(|r| (r.id.clone(), Arc::new(r)))
             .collect()
     }
 

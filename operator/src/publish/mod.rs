@@ -3,6 +3,11 @@
 //! The [`Board`] knows what should be published (from subscriptions and stream keys), what is (from the routing
 //! objects) and what the gateways hold (from their Leases). It is plain data: [`Publisher`] does the writing.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datastream_routing::{Route, SubscriptionId};
+
 mod board;
 mod desired;
 mod fit;
@@ -17,3 +22,6 @@ pub use board::{Board, Programmed, SharedBoard, Synced, Write};
 pub use gateways::Affected;
 pub use publisher::{Publisher, decode_object};
 pub use render::render;
+
+/// The routes of one bucket. What should be published and what is share each route that is the same in both.
+type Routes = BTreeMap<SubscriptionId, Arc<Route>>;

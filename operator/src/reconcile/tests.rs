@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use datastream_routing::SubscriptionId;
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::client::Body;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::Store;
-use kube::runtime::{reflector, watcher};
+use kube::runtime::events::Reporter;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
+use crate::gather::{Found, Secrets};
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::troubles::Troubles;
@@ -89,29 +89,26 @@ impl Server {
 
     /// Reconciles before the watch has brought the Secret, and tells what was asked of the API server.
     async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
-        self.reconcile_with(reflector::store().0, subscription)
-            .await
+        self.reconcile_with(Secrets::default(), subscription).await
     }
 
     /// Reconciles when the watch has brought the Secret.
     async fn reconcile_watched(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
-        let (secrets, mut writer) = reflector::store();
-        let secret = self.secret.lock().unwrap().clone().unwrap();
-        let mut secret: Secret = serde_json::from_value(secret).unwrap();
-        secret.metadata.namespace = Some("team".to_owned());
-        writer.apply_watcher_event(&watcher::Event::Apply(secret));
+        let secrets = Secrets::default();
+        secrets.set(SubscriptionId::new("team", "leds"), Some(self.held()));
         self.reconcile_with(secrets, subscription).await
     }
 
     async fn reconcile_with(
         &self,
-        secrets: Store<Secret>,
+        secrets: Secrets,
         subscription: Value,
     ) -> (Result<Action, Error>, Vec<String>) {
         let client = self.client();
         let metrics = Metrics::new([]).unwrap();
-        let recorder = Recorder::new(client.clone(), Reporter::from("test"));
-        let (events, teller) = events::channel(recorder, metrics.events_left_out.clone());
+        let reporter = Reporter::from("test");
+        let (events, teller) =
+            events::channel(client.clone(), reporter, metrics.events_left_out.clone());
         let context = Arc::new(Context {
             client,
             secrets,
@@ -131,10 +128,14 @@ impl Server {
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
 
-    fn held_key(&self) -> String {
+    fn held(&self) -> Found {
         let secret = self.secret.lock().unwrap().clone().unwrap();
         let secret: Secret = serde_json::from_value(secret).unwrap();
-        crate::gather::key_in(&secret).unwrap().expose().to_owned()
+        Found::in_secret(&secret, "leds")
+    }
+
+    fn held_key(&self) -> String {
+        self.held().key.unwrap().expose().to_owned()
     }
 
     fn condition(&self, type_: &str) -> (String, String) {

@@ -25,6 +25,8 @@ pub(super) enum Fault {
     /// The broker drops the beginning of a partition (topic, partition), and keeps about this many events.
     Evict(usize, usize, u64),
     Collector(usize, CollectorFault),
+    /// The server in which collectors store events crashes, and recovers at the end.
+    Database,
     Routes(usize, RoutesFault),
     /// This many clients at once.
     Storm(usize, usize),
@@ -79,6 +81,9 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec
             (Fault::Collector(collector, fault), lasts)
         }));
     }
+    lines.push(timeline(rng, length, 3.0..9.0, |_| {
+        (Fault::Database, 0.2..3.0)
+    }));
     for topic in 0..TOPICS.len() {
         lines.push(timeline(rng, length, 1.0..5.0, |rng| {
             let number = rng.random_range(0..1000);

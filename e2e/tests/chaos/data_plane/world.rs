@@ -1,10 +1,11 @@
 //! Everything that runs in the data plane's round, and what is done to it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datastream_cli::FluvioTarget;
+use datastream_e2e::Database;
 use datastream_routing::Resume;
 
 use super::schedule::{Fault, Other, RoutesFault};
@@ -22,6 +23,7 @@ use crate::recorder::Fleet;
 use crate::report::Report;
 use crate::routes::{Routes, key, route};
 use crate::settings::Round;
+use crate::shelf::SharedDatabase;
 use crate::temper::KINDS;
 use crate::topic;
 use crate::traffic::Traffic;
@@ -39,6 +41,7 @@ pub(super) struct World {
     routes: Vec<Routes>,
     pub fleets: Vec<Arc<Fleet>>,
     pub collectors: Vec<Collector>,
+    database: SharedDatabase,
     /// By topic.
     evictions: Vec<Vec<Eviction>>,
 }
@@ -72,6 +75,7 @@ impl World {
             routes: vec![],
             fleets: vec![],
             collectors: vec![],
+            database: Arc::new(Mutex::new(Database::start()?)),
             evictions: vec![vec![]; TOPICS.len()],
         };
         for (topic, (name, partitions)) in names.iter().enumerate() {
@@ -108,7 +112,8 @@ impl World {
                 world.gateways.push(gateway);
             }
             for number in 0..COLLECTORS {
-                let collector = Collector::start(dir, topic, number, doors.clone())?;
+                let collector =
+                    Collector::start(dir, topic, number, doors.clone(), &world.database)?;
                 world.collectors.push(collector);
             }
             world.routes.push(routes);
@@ -131,6 +136,14 @@ impl World {
             Fault::Storm(..) => (),
             Fault::Routes(topic, fault) => self.change_routes(*topic, *fault, step)?,
             Fault::Collector(number, fault) => self.collectors[*number].apply(*fault, begins)?,
+            Fault::Database => {
+                let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+                if begins {
+                    database.crash();
+                } else {
+                    database.resume()?;
+                }
+            }
             Fault::Evict(topic, partition, kept) if begins => {
                 self.evict(*topic, *partition, *kept)?;
             }

@@ -126,20 +126,15 @@ impl Database {
                 let log = std::fs::read_to_string(log).unwrap_or_default();
                 return Err(error.context(format!("PostgreSQL does not start: {log}")));
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
     /// Ends the server at once: its clients lose their connections, and what is not committed is gone.
     pub fn crash(&mut self) {
-        let Some(mut server) = self.server.take() else {
-            return;
-        };
-        server.quit();
-        let deadline = Instant::now() + PATIENCE;
-        while !server.has_ended() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+        if let Some(mut server) = self.server.take() {
+            server.quit();
+            server.wait();
         }
     }
 

@@ -170,6 +170,11 @@ impl Server {
         children.split_whitespace().next()?.parse().ok()
     }
 
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) {
+        let _ = self.child.wait();
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

@@ -17,17 +17,17 @@ use kube::api::{
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout_at};
 
 use crate::api;
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
-const NAMESPACE: &str = "datastream-system";
+pub(crate) const NAMESPACE: &str = "datastream-system";
 const TOPIC: &str = "device-events";
 /// Requests that the bench has under way at once.
-const CONCURRENCY: usize = 32;
+pub(crate) const CONCURRENCY: usize = 32;
 
 pub(crate) struct World {
     operator: Option<Program>,
@@ -50,17 +50,12 @@ impl World {
         broker.create_topic(TOPIC, 1).unwrap();
         let cluster = ControlPlane::start().unwrap();
         cluster.install(NAMESPACE).unwrap();
-        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let client = Client::try_from(config.unwrap()).unwrap();
-        let gvk = GroupVersionKind::gvk("datastream.dev", "v1alpha1", "DatastreamSubscription");
-        let resource = ApiResource::from_gvk(&gvk);
+        let client = connect(&cluster).await;
         let mut world = Self {
             operator: None,
             gateways: vec![],
             addresses: vec![],
-            subscriptions: Api::namespaced_with(client.clone(), "default", &resource),
+            subscriptions: subscriptions(&client),
             secrets: Api::namespaced(client.clone(), "default"),
             client,
             cluster,
@@ -134,15 +129,7 @@ impl World {
     /// Creates subscriptions, many at once.
     pub(crate) async fn create(&self, numbers: Range<usize>) {
         let create = |number: usize| {
-            let subscription = json!({
-                "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
-                "metadata": {"name": name(number)},
-                "spec": {
-                    "eventTypes": ["datapoint", "connectivity"],
-                    "filters": [{"oemModels": [format!("model-{}", number % 100)], "propertyNames": ["Blue_LED"]}],
-                },
-            });
-            let subscription = serde_json::from_value(subscription).unwrap();
+            let subscription = serde_json::from_value(manifest(number)).unwrap();
             async move {
                 let params = PostParams::default();
                 let created = self.subscriptions.create(&params, &subscription);
@@ -219,11 +206,51 @@ impl World {
         }
     }
 
+    /// Waits until nobody has written anything for some seconds.
+    pub(crate) async fn quiet(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = -1.0;
+        loop {
+            let writes = self.writes().await;
+            if writes <= before {
+                return;
+            }
+            before = writes;
+            assert!(Instant::now() < deadline, "it never rests");
+            sleep(Duration::from_secs(5)).await;
+        }
+    }
+
     /// Requests so far that changed something.
     pub(crate) async fn writes(&self) -> f64 {
         let request = Request::get("/metrics").body(vec![]).unwrap();
         api::writes(&self.client.request_text(request).await.unwrap())
     }
+}
+
+/// A client of the administrator.
+pub(crate) async fn connect(cluster: &ControlPlane) -> Client {
+    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    Client::try_from(config.unwrap()).unwrap()
+}
+
+pub(crate) fn subscriptions(client: &Client) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk("datastream.dev", "v1alpha1", "DatastreamSubscription");
+    Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&gvk))
+}
+
+/// The subscription of this number.
+pub(crate) fn manifest(number: usize) -> Value {
+    json!({
+        "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
+        "metadata": {"name": name(number)},
+        "spec": {
+            "eventTypes": ["datapoint", "connectivity"],
+            "filters": [{"oemModels": [format!("model-{}", number % 100)], "propertyNames": ["Blue_LED"]}],
+        },
+    })
 }
 
 fn name(number: usize) -> String {

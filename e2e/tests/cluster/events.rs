@@ -1,7 +1,9 @@
 //! Events that are told apart by a number.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use datastream_e2e::own_program;
@@ -30,21 +32,34 @@ pub(crate) fn number(event: &Value) -> Option<u64> {
 pub(crate) struct Publisher {
     process: Child,
     lines: Option<ChildStdin>,
+    pod: Option<Pod>,
+}
+
+/// Where it runs in the cluster.
+struct Pod {
+    kubeconfig: PathBuf,
+    name: String,
 }
 
 impl Publisher {
     pub(crate) fn start(kubectl: &Kubectl, fluvio: &str, beside: bool) -> anyhow::Result<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
         let publish = ["publish", "--fluvio", fluvio, "--topic", TOPIC];
+        let mut pod = None;
         let mut command = if beside {
             let mut command = Command::new(own_program("datastream")?);
             command.args(publish);
             command
         } else {
+            let number = STARTED.fetch_add(1, Ordering::Relaxed);
+            let pod = pod.insert(Pod {
+                kubeconfig: kubectl.kubeconfig().to_owned(),
+                name: format!("publisher-{}-{number}", std::process::id()),
+            });
             let mut command = Command::new("kubectl");
-            let name = format!("publisher-{}", std::process::id());
             command.env("KUBECONFIG", kubectl.kubeconfig()).args([
                 "run",
-                &name,
+                &pod.name,
                 "-n",
                 "fluvio",
                 "-i",
@@ -63,7 +78,11 @@ impl Publisher {
             .spawn()
             .context("datastream publish")?;
         let lines = process.stdin.take();
-        Ok(Self { process, lines })
+        Ok(Self {
+            process,
+            lines,
+            pod,
+        })
     }
 
     /// Sends an event.
@@ -77,6 +96,7 @@ impl Publisher {
         self.lines = None;
         let status = self.process.wait()?;
         anyhow::ensure!(status.success(), "datastream publish: {status}");
+        self.pod = None;
         Ok(())
     }
 }
@@ -85,5 +105,12 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if let Some(Pod { kubeconfig, name }) = &self.pod {
+            let _ = Command::new("kubectl")
+                .env("KUBECONFIG", kubeconfig)
+                .args(["delete", "pod", name, "-n", "fluvio", "--wait=false"])
+                .stdout(Stdio::null())
+                .status();
+        }
     }
 }

@@ -5,59 +5,12 @@ mod common;
 
 use std::sync::Arc;
 
+use common::stopped::Stopped;
 use common::topic::{Topic, event};
 use common::{TestGateway, route};
-use datastream_gateway::source::{Bounds, EventSource, RecordStream, SourceError};
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::watch;
-
-/// A topic whose live reader can be stopped, as that of a gateway that hangs.
-struct Stopped {
-    topic: Topic,
-    reads: watch::Sender<bool>,
-}
-
-impl EventSource for Stopped {
-    fn describe(&self) -> String {
-        self.topic.describe()
-    }
-
-    fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
-        self.topic.bounds()
-    }
-
-    fn tail(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        let mut reads = self.reads.subscribe();
-        async move {
-            reads.wait_for(|reads| *reads).await.unwrap();
-            let stream = self.topic.tail(partition, from, max_bytes).await?;
-            let stopped = async move { drop(reads.wait_for(|reads| !*reads).await.unwrap()) };
-            Ok(stream.take_until(Box::pin(stopped)).boxed())
-        }
-        .boxed()
-    }
-
-    fn replay(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.topic.replay(partition, from, max_bytes)
-    }
-}
 
 async fn start(subscriptions: &[&str]) -> (TestGateway, Arc<Stopped>) {
-    let source = Arc::new(Stopped {
-        topic: Topic::new(1),
-        reads: watch::Sender::new(true),
-    });
+    let source = Arc::new(Stopped::new(Topic::new(1)));
     let routes = subscriptions.iter().map(|name| route(name)).collect();
     (TestGateway::start_on(source.clone(), routes).await, source)
 }

@@ -1,17 +1,12 @@
 //! Where a stream begins and ends, from what its client asks for and what the topic still holds.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
 
 use crate::pipeline::CatchUpContext;
 use crate::position::{Position, Seq, SeqError};
-use crate::source::{Bounds, SourceError, seek};
+use crate::source::{Bounds, SourceError, exists, seek};
 use crate::stream::{Refusal, StreamRequest};
 
-/// The broker's word on where the log ends lags a little behind what clients may have seen on another gateway.
-const END_LAG: Duration = Duration::from_secs(1);
 /// How far a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
@@ -93,9 +88,12 @@ pub(crate) async fn resolve(
         );
         return Err(bad("seq_end", reason));
     }
-    let bounds = bounds_that_reach(context, &start, &head).await?;
+    let bounds = bounds(context).await?;
     for (held, partition) in bounds.iter().zip(0..) {
-        if start.next(partition) > held.end.max(head.next(partition)) {
+        let next = start.next(partition);
+        if next > held.end.max(head.next(partition))
+            && !is_there(context, partition, next - 1).await?
+        {
             let next = Seq::starting_at(&newest(&bounds, &head));
             let reason = format!("no event has this number yet; the next one will have {next}");
             return Err(bad(wanted.parameter, reason));
@@ -158,24 +156,18 @@ pub(crate) fn newest(bounds: &[Bounds], head: &Position) -> Position {
     newest
 }
 
-/// What the log holds; asked again for a moment if the start seems to be in the future.
-async fn bounds_that_reach(
-    context: &CatchUpContext,
-    start: &Position,
-    head: &Position,
-) -> Result<Vec<Bounds>, Refusal> {
-    let since = Instant::now();
-    loop {
-        let bounds = bounds(context).await?;
-        let reached = bounds
-            .iter()
-            .zip(0..)
-            .all(|(b, p)| start.next(p) <= b.end.max(head.next(p)));
-        if reached || since.elapsed() > END_LAG {
-            return Ok(bounds);
-        }
-        sleep(END_LAG / 5).await;
-    }
+/// Whether there is, or was, an event at this offset, which is beyond what is known of the log: clients may have seen it on
+/// another gateway.
+async fn is_there(context: &CatchUpContext, partition: u32, offset: u64) -> Result<bool, Refusal> {
+    let _turn = turn(context).await?;
+    let there = exists(context.source.as_ref(), partition, offset).await;
+    there.map_err(unreachable)
+}
+
+/// A turn at reading the topic.
+async fn turn(context: &CatchUpContext) -> Result<impl Drop + '_, Refusal> {
+    let turn = context.turns.acquire().await;
+    turn.map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))
 }
 
 /// The position of the first events that the broker took at `text` or later. Where that may be among those that have
@@ -193,11 +185,7 @@ async fn at_time(context: &CatchUpContext, text: &str) -> Result<Position, Refus
         return Err(bad("time_start", format!("{text:?} is in the future")));
     }
     let bounds = bounds(context).await?;
-    let _turn = context
-        .turns
-        .acquire()
-        .await
-        .map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))?;
+    let _turn = turn(context).await?;
     let mut next = Vec::with_capacity(bounds.len());
     for (held, partition) in bounds.iter().zip(0..) {
         let found = seek(context.source.as_ref(), partition, *held, time_ms)

@@ -7,7 +7,7 @@ mod status;
 mod tail;
 
 pub(crate) use monitor::{first_bounds, monitor};
-pub(crate) use seek::seek;
+pub(crate) use seek::{exists, seek};
 pub use status::{PartitionStatus, SourceStatus};
 pub(crate) use tail::{Batch, STALL, STALL_MAX, Tail, contiguous};
 
@@ -57,6 +57,12 @@ pub enum SourceError {
         /// The first one that is there.
         available: u64,
     },
+    /// The log does not reach that far.
+    #[error("offset {wanted} is beyond the end of the log")]
+    Beyond {
+        /// The offset asked for.
+        wanted: u64,
+    },
     /// The answer broke off, was out of order or could not be read.
     #[error("reading at offset {at}: {reason}")]
     Broken {
@@ -75,7 +81,7 @@ pub trait EventSource: Send + Sync + 'static {
     /// What this is and where, for logs and `/readyz`.
     fn describe(&self) -> String;
 
-    /// What each partition holds, partition 0 first. One element per partition.
+    /// What each partition holds, partition 0 first. One element per partition. The ends may be old: a log may reach further.
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>>;
 
     /// Opens a stream for the live path that starts at `from` and never ends by itself. Must be polled all the time.

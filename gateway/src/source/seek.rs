@@ -1,4 +1,5 @@
-//! Where in a partition a point in time is. The log has no index by time, so this is a binary search.
+//! Where in a partition a point in time is, and whether there is a certain record. The log has no index by time, so the former
+//! is a binary search.
 
 use std::time::Duration;
 
@@ -40,6 +41,42 @@ pub(crate) async fn seek(
         }
     }
     Ok(low)
+}
+
+/// Whether there is, or was, a record at this offset, by the word of whoever keeps the partition: what is known elsewhere of its
+/// end is old for a moment, and for as long as a server is away that ended without a word.
+///
+/// # Errors
+/// Nobody who keeps the partition answers.
+pub(crate) async fn exists(
+    source: &dyn EventSource,
+    partition: u32,
+    offset: u64,
+) -> Result<bool, SourceError> {
+    for max_bytes in [FETCH_BYTES, MAX_FETCH_BYTES] {
+        let mut stream = match source.replay(partition, offset, max_bytes).await {
+            Ok(stream) => stream,
+            Err(error) => return judge(error),
+        };
+        match timeout(PATIENCE, stream.next()).await {
+            Ok(Some(Ok(records))) if !contiguous(offset, records.clone()).0.is_empty() => {
+                return Ok(true);
+            }
+            Ok(Some(Err(SourceError::Broken { .. }) | Ok(_)) | None) => (),
+            Ok(Some(Err(error))) => return judge(error),
+            // Whoever opened the stream is there, and has nothing to send.
+            Err(_) => (),
+        }
+    }
+    Ok(false)
+}
+
+fn judge(error: SourceError) -> Result<bool, SourceError> {
+    match error {
+        SourceError::Expired { .. } => Ok(true),
+        SourceError::Beyond { .. } => Ok(false),
+        error => Err(error),
+    }
 }
 
 /// Some records from `offset` on, at least one.

@@ -9,6 +9,7 @@
 )]
 
 pub mod client;
+pub mod stopped;
 pub mod topic;
 
 use std::collections::BTreeMap;

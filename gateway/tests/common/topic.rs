@@ -157,6 +157,9 @@ impl Reader {
                 available: log.start,
             });
         }
+        if self.next > log.values.len() as u64 {
+            return Err(SourceError::Beyond { wanted: self.next });
+        }
         let mut records = vec![];
         while (self.next as usize) < log.values.len() && records.len() < 100 {
             let left_out = self

@@ -241,6 +241,11 @@ fn translate(from: u64, error: ErrorCode) -> SourceError {
             wanted: offset.max(0) as u64,
             available: next_available.max(0) as u64,
         },
+        ErrorCode::OffsetOutOfRange => SourceError::Beyond { wanted: from },
+        // What a server of version 0.18 says instead.
+        ErrorCode::Other(reason) if reason.contains("is greater than leo") => {
+            SourceError::Beyond { wanted: from }
+        }
         other => SourceError::Broken {
             at: from,
             reason: other.to_string(),

@@ -1,0 +1,74 @@
+//! A topic that a gateway sees only in part: its live reader stops, what it is told of the ends is old, the server is away.
+
+use std::sync::Mutex;
+
+use datastream_gateway::source::{Bounds, EventSource, RecordStream, SourceError};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
+
+use super::topic::Topic;
+
+pub struct Stopped {
+    pub topic: Topic,
+    /// Whether the live reader reads.
+    pub reads: watch::Sender<bool>,
+    /// What is told of the partitions, if it is not what is so.
+    pub told: Mutex<Option<Vec<Bounds>>>,
+    /// Whether nobody can read anything but live.
+    pub away: watch::Sender<bool>,
+}
+
+impl Stopped {
+    pub fn new(topic: Topic) -> Self {
+        Self {
+            topic,
+            reads: watch::Sender::new(true),
+            told: Mutex::default(),
+            away: watch::Sender::new(false),
+        }
+    }
+}
+
+impl EventSource for Stopped {
+    fn describe(&self) -> String {
+        self.topic.describe()
+    }
+
+    fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
+        match self.told.lock().unwrap().clone() {
+            Some(told) => async { Ok(told) }.boxed(),
+            None => self.topic.bounds(),
+        }
+    }
+
+    fn tail(
+        &self,
+        partition: u32,
+        from: u64,
+        max_bytes: u32,
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        let mut reads = self.reads.subscribe();
+        async move {
+            reads.wait_for(|reads| *reads).await.unwrap();
+            let stream = self.topic.tail(partition, from, max_bytes).await?;
+            let stopped = async move { drop(reads.wait_for(|reads| !*reads).await.unwrap()) };
+            Ok(stream.take_until(Box::pin(stopped)).boxed())
+        }
+        .boxed()
+    }
+
+    fn replay(
+        &self,
+        partition: u32,
+        from: u64,
+        max_bytes: u32,
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        if *self.away.borrow() {
+            let what = "the test";
+            let reason = "its server is away".to_owned();
+            return async move { Err(SourceError::Unreachable { what, reason }) }.boxed();
+        }
+        self.topic.replay(partition, from, max_bytes)
+    }
+}

@@ -1,0 +1,67 @@
+//! Numbers beyond what a gateway knows of the topic's end. Another gateway may know more: after a server of Fluvio was killed, nobody
+//! else is told of its last records before it is back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::stopped::Stopped;
+use common::topic::{Topic, event};
+use common::{TestGateway, key, route};
+use datastream_gateway::source::EventSource as _;
+
+/// A gateway that has read five of ten events and was told of no others.
+async fn start_gateway() -> (TestGateway, Arc<Stopped>) {
+    let source = Arc::new(Stopped::new(Topic::new(1)));
+    let gateway = TestGateway::start_on(source.clone(), vec![route("all")]).await;
+    append(&source, 0..5);
+    gateway.metric_reaches("records_total", 5.0).await;
+    source.reads.send_replace(false);
+    let told = source.bounds().await;
+    *source.told.lock().unwrap() = Some(told.unwrap());
+    append(&source, 5..10);
+    (gateway, source)
+}
+
+fn append(source: &Stopped, numbers: std::ops::Range<usize>) {
+    source.topic.append_all(0, numbers.map(|n| event("d", n)));
+}
+
+#[tokio::test]
+async fn a_number_that_the_log_has_is_good_although_nobody_has_told_of_it_yet() {
+    for (start, first) in [(8, 7), (11, 10)] {
+        let (gateway, source) = start_gateway().await;
+        let mut client = gateway.connect("all", &format!("&seq_start={start}")).await;
+        source.reads.send_replace(true);
+        append(&source, 10..12);
+        let wanted: Vec<_> = (first..12).collect();
+        assert_eq!(client.numbers(wanted.len()).await, wanted);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_the_log_does_not_have_is_refused() {
+    let (gateway, _source) = start_gateway().await;
+    for start in [12, 1000] {
+        let refusal = gateway
+            .refused(&format!("stream_key={}&seq_start={start}", key("all")))
+            .await;
+        assert_eq!(refusal.0, 400, "{refusal:?}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_refused_for_good_while_it_cannot_be_known() {
+    let (gateway, source) = start_gateway().await;
+    source.away.send_replace(true);
+    for start in [8, 12] {
+        let refusal = gateway
+            .refused(&format!("stream_key={}&seq_start={start}", key("all")))
+            .await;
+        assert_eq!(refusal.0, 503, "{refusal:?}");
+    }
+    gateway.stop().await;
+}

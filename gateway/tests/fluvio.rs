@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::topic::event;
-use common::{PATIENCE, TestGateway, route_of};
+use common::{PATIENCE, TestGateway, key, route_of};
 use datastream_broker::{Broker, BrokerOptions, Role};
 use datastream_gateway::cursors_topic;
 use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
@@ -130,6 +130,35 @@ async fn an_outage_of_the_broker_loses_nothing() {
             numbers.step_by(10).collect::<Vec<_>>()
         );
     }
+    gateway.stop().await;
+}
+
+/// As after a unit was killed: the controller hears nothing of it, it leads nothing yet, and it holds back its last records,
+/// which readers have seen before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_number_is_not_refused_for_good_after_a_unit_was_killed() {
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let address = broker.address().to_string();
+    let source = Arc::new(FluvioSource::new(&address, "t"));
+    let gateway = TestGateway::start_on(source, vec![route_of("a", &["A", "B"])]).await;
+    produce(&address, "t", 0..5).await;
+    gateway.metric_reaches("records_total", 5.0).await;
+    broker.hold_reports(true);
+    broker.hold_high_watermark(true);
+    produce(&address, "t", 5..10).await;
+
+    let from = |number: usize| format!("stream_key={}&seq_start={number}", key("a"));
+    assert_eq!(gateway.refused(&from(12)).await.0, 400);
+    broker.disown(true);
+    broker.drop_connections(Role::Unit);
+    for number in [8, 12] {
+        assert_eq!(gateway.refused(&from(number)).await.0, 503);
+    }
+    broker.disown(false);
+    let mut client = gateway.connect("a", "&seq_start=8").await;
+    broker.hold_high_watermark(false);
+    assert_eq!(client.numbers(3).await, [7, 8, 9]);
     gateway.stop().await;
 }
 

@@ -196,6 +196,16 @@ impl Broker {
             .store(on, Ordering::Relaxed);
     }
 
+    /// The controller tells where the logs ended when this was switched on, until switched off.
+    pub fn hold_reports(&self, on: bool) {
+        self.store.faults.hold_reports.store(on, Ordering::Relaxed);
+    }
+
+    /// The unit says of every partition that it does not lead it, until switched off.
+    pub fn disown(&self, on: bool) {
+        self.store.faults.disown.store(on, Ordering::Relaxed);
+    }
+
     /// Drops whole batches below `offset`, as retention does, for good. Returns the first offset that is left, or nothing
     /// if the partition is not there.
     ///

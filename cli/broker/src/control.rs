@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::broker::{Broker, Role};
 
 const HELP: &str = "drop|down|up controller|unit; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
-    hold-hw on|off; reset on|off; evict TOPIC PARTITION OFFSET";
+    hold-hw on|off; hold-reports on|off; disown on|off; reset on|off; evict TOPIC PARTITION OFFSET";
 
 /// Takes one command a line and answers `ok` (`ok START` to `evict`, with the first offset that is left) or `error: …`. One connection at a time.
 ///
@@ -43,6 +43,8 @@ async fn command(broker: &mut Broker, line: &str) -> Result<Option<u64>, String>
         ["refuse", count] => broker.refuse_produce(number(count)?),
         ["lose-acks", count] => broker.lose_acks(number(count)?),
         ["hold-hw", state] => broker.hold_high_watermark(switch(state)?),
+        ["hold-reports", state] => broker.hold_reports(switch(state)?),
+        ["disown", state] => broker.disown(switch(state)?),
         ["reset", state] => broker.set_reset(switch(state)?),
         ["evict", topic, partition, offset] => {
             let evicted = broker.evict(topic, number(partition)? as u32, number(offset)?);

@@ -101,4 +101,13 @@ pub trait EventSource: Send + Sync + 'static {
         from: u64,
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>>;
+
+    /// Opens a stream as [`EventSource::replay`] does, in which there is also what readers may not see yet: a server that was killed
+    /// holds back its last records when it is there again, although readers have seen them, until it gets the next one.
+    fn peek(
+        &self,
+        partition: u32,
+        from: u64,
+        max_bytes: u32,
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>>;
 }

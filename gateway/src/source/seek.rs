@@ -53,22 +53,22 @@ pub(crate) async fn exists(
     partition: u32,
     offset: u64,
 ) -> Result<bool, SourceError> {
+    let mut answer = Ok(false);
+    // An answer that is cut before its first record ends is an error, or looks like none.
     for max_bytes in [FETCH_BYTES, MAX_FETCH_BYTES] {
-        let mut stream = match source.replay(partition, offset, max_bytes).await {
+        let mut stream = match source.peek(partition, offset, max_bytes).await {
             Ok(stream) => stream,
             Err(error) => return judge(error),
         };
-        match timeout(PATIENCE, stream.next()).await {
-            Ok(Some(Ok(records))) if !contiguous(offset, records.clone()).0.is_empty() => {
-                return Ok(true);
-            }
-            Ok(Some(Err(SourceError::Broken { .. }) | Ok(_)) | None) => (),
+        answer = match timeout(PATIENCE, stream.next()).await {
+            Ok(Some(Ok(_))) => return Ok(true),
+            Ok(Some(Err(error @ SourceError::Broken { .. }))) => Err(error),
             Ok(Some(Err(error))) => return judge(error),
             // Whoever opened the stream is there, and has nothing to send.
-            Err(_) => (),
-        }
+            Ok(None) | Err(_) => Ok(false),
+        };
     }
-    Ok(false)
+    answer
 }
 
 fn judge(error: SourceError) -> Result<bool, SourceError> {

@@ -173,7 +173,7 @@ impl Store {
         records: RecordSet<RawRecords>,
     ) -> Result<i64, ErrorCode> {
         let log = self
-            .partition(topic, partition)
+            .led(topic, partition)
             .ok_or(ErrorCode::NotLeaderForPartition)?;
         let hold = self.faults.hold_high_watermark.load(Ordering::Relaxed);
         let keep = |batch: &Bytes| {
@@ -219,6 +219,12 @@ impl Store {
             .cloned()
     }
 
+    /// A partition that the unit leads.
+    pub(crate) fn led(&self, topic: &str, number: u32) -> Option<Arc<Partition>> {
+        let disowned = self.faults.disown.load(Ordering::Relaxed);
+        (!disowned).then(|| self.partition(topic, number))?
+    }
+
     /// Something of each topic, in the order of their names.
     pub(crate) fn topics<T>(&self, each: impl FnMut((&String, &Topic)) -> T) -> Vec<T> {
         lock(&self.topics).iter().map(each).collect()
@@ -248,8 +254,11 @@ impl Store {
         let ends: BTreeMap<_, _> = ends.into_iter().flatten().collect();
         let changed = {
             let mut reported = lock(&self.reported);
-            let changed = *reported != ends;
-            *reported = ends;
+            let held = self.faults.hold_reports.load(Ordering::Relaxed);
+            let changed = *reported != ends && !held;
+            if changed {
+                *reported = ends;
+            }
             changed
         };
         if changed {

@@ -29,7 +29,7 @@ pub(super) fn fetch(store: &Store, request: FetchOffsetsRequest) -> FetchOffsets
                 ..Default::default()
             };
             match store
-                .partition(&topic.name, asked.partition_index)
+                .led(&topic.name, asked.partition_index)
                 .map(|p| p.ends())
             {
                 Some(ends) => {

@@ -31,10 +31,7 @@ pub(super) struct Stream {
 impl Stream {
     /// Sends until an error (which the client is told, and which ends the stream) or the end of the connection.
     pub(super) async fn run(self, mut acks: watch::Receiver<i64>) -> io::Result<()> {
-        let Some(partition) = self
-            .store
-            .partition(&self.request.topic, self.request.partition)
-        else {
+        let Some(partition) = self.store.led(&self.request.topic, self.request.partition) else {
             return self.fail(0, ErrorCode::NotLeaderForPartition).await;
         };
         let mut ends = partition.watch();

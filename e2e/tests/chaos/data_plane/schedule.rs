@@ -153,7 +153,7 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
     };
     let few = rng.random_range(1..6);
     let switch = |on: String, off| Fault::Broker(on, off);
-    match rng.random_range(0..12) {
+    match rng.random_range(0..14) {
         0 | 1 => (Fault::KillBroker, 0.1..3.0),
         2 => (Fault::PauseBroker, 0.2..4.0),
         3 | 4 => (switch(format!("drop {role}"), ""), 0.0..0.1),
@@ -170,6 +170,11 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
         8 => (switch(format!("tear {few}"), "tear 0"), 0.5..3.0),
         9 => (switch(format!("refuse {few}"), "refuse 0"), 0.2..1.0),
         10 => (switch(format!("lose-acks {few}"), "lose-acks 0"), 0.2..1.0),
+        11 => (
+            switch("hold-reports on".to_owned(), "hold-reports off"),
+            0.5..5.0,
+        ),
+        12 => (switch("disown on".to_owned(), "disown off"), 0.2..2.0),
         _ => (switch("hold-hw on".to_owned(), "hold-hw off"), 0.2..4.0),
     }
 }

@@ -92,6 +92,7 @@ impl FluvioSource {
         partition: u32,
         from: u64,
         max_bytes: u32,
+        isolation: Isolation,
     ) -> Result<RecordStream, SourceError> {
         let client = connection.get(&self.address).await?;
         let broken = |reason: String| SourceError::Broken { at: from, reason };
@@ -101,7 +102,7 @@ impl FluvioSource {
             .partition(partition)
             .offset_start(offset)
             .max_bytes(max_bytes as i32)
-            .isolation(Isolation::ReadCommitted)
+            .isolation(isolation)
             .retry_mode(RetryMode::Disabled)
             .build()
             .map_err(|e| broken(e.to_string()))?;
@@ -136,7 +137,9 @@ impl EventSource for FluvioSource {
         from: u64,
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.open(&self.live, partition, from, max_bytes).boxed()
+        let isolation = Isolation::ReadCommitted;
+        self.open(&self.live, partition, from, max_bytes, isolation)
+            .boxed()
     }
 
     fn replay(
@@ -145,7 +148,20 @@ impl EventSource for FluvioSource {
         from: u64,
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.open(&self.replay, partition, from, max_bytes).boxed()
+        let isolation = Isolation::ReadCommitted;
+        self.open(&self.replay, partition, from, max_bytes, isolation)
+            .boxed()
+    }
+
+    fn peek(
+        &self,
+        partition: u32,
+        from: u64,
+        max_bytes: u32,
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        let isolation = Isolation::ReadUncommitted;
+        self.open(&self.replay, partition, from, max_bytes, isolation)
+            .boxed()
     }
 }
 

@@ -1,5 +1,6 @@
 //! An ingress: nginx, told what the chart's Ingress asks ingress-nginx for, with TLS.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +16,7 @@ const PORT: u16 = 8443;
 /// The certificate authority of the ingress, and what it signed, as PEM.
 pub(crate) struct Certificate {
     pub(crate) authority: Vec<u8>,
-    certificate: Vec<u8>,
+    chain: Vec<u8>,
     key: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ impl Certificate {
         let read = |name: &str| std::fs::read(dir.join(name));
         Ok(Self {
             authority: read("ca.crt")?,
-            certificate: read("tls.crt")?,
+            chain: read("tls.crt")?,
             key: read("tls.key")?,
         })
     }
@@ -62,7 +63,7 @@ pub(crate) fn start(kubectl: &Kubectl, certificate: &Certificate) -> anyhow::Res
         {
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls", "namespace": NAMESPACE},
             "type": "kubernetes.io/tls",
-            "stringData": {"tls.crt": text(&certificate.certificate), "tls.key": text(&certificate.key)},
+            "stringData": {"tls.crt": text(&certificate.chain), "tls.key": text(&certificate.key)},
         },
         {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nginx", "namespace": NAMESPACE},
@@ -123,7 +124,7 @@ fn configuration(ingress: &Value, service: &Value) -> anyhow::Result<String> {
                 anyhow::bail!("the Ingress asks for {other}, which this ingress does not know")
             }
         };
-        location.push_str(&format!("      {directive};\n"));
+        writeln!(location, "      {directive};")?;
     }
     let rule = &ingress["spec"]["rules"][0];
     anyhow::ensure!(rule["host"] == HOST, "the host of the Ingress: {rule}");

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::client::Follower;
-use crate::events::{Publisher, datapoint};
+use crate::events::datapoint;
 use crate::world::World;
 
 const CLIENTS: usize = 12;

@@ -240,12 +240,17 @@ impl Forward {
             .spawn()
             .context("kubectl port-forward")?;
         let stdout = process.stdout.take().context("its output is piped")?;
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            let read = std::io::BufReader::new(stdout).read_line(&mut line);
-            read.map(|_| line)
+        let (said, hears) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut lines = std::io::BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok);
+            let _ = said.send(lines.next());
+            // It says a word of each connection, and dies if nobody listens.
+            lines.for_each(drop);
         });
-        let line = tokio::time::timeout(Duration::from_secs(30), line).await???;
+        let line = tokio::time::timeout(Duration::from_secs(30), hears).await??;
+        let line = line.context("kubectl port-forward says where")?;
         // Forwarding from 127.0.0.1:40001 -> 8443
         let address = line
             .split_whitespace()

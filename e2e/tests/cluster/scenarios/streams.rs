@@ -119,7 +119,7 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn helm_test(world: &mut World) -> anyhow::Result<()> {
+pub(super) fn helm_test(world: &World) -> anyhow::Result<()> {
     world
         .kubectl
         .helm(&["test", "datastream", "--timeout", "2m"])?;

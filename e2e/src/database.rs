@@ -118,10 +118,11 @@ impl Database {
             args.extend(["-c".to_owned(), setting.clone()]);
         }
         let log = folder.join("log");
+        let url = self.url();
         let launch = Launch::new(program("postgres")?, args).within(user()?);
         let server = self.server.insert(launch.start(&log)?);
         let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = query(self.port, "SELECT 1") {
+        while let Err(error) = query(&url, "SELECT 1") {
             if server.has_ended() || Instant::now() > deadline {
                 let log = std::fs::read_to_string(log).unwrap_or_default();
                 return Err(error.context(format!("PostgreSQL does not start: {log}")));
@@ -148,7 +149,7 @@ impl Database {
     /// # Errors
     /// The server does not answer, or not with rows.
     pub fn query(&self, sql: &str) -> anyhow::Result<Vec<String>> {
-        match query(self.port, sql) {
+        match query(&self.url(), sql) {
             Err(error) if error.to_string().contains("does not exist") => Ok(vec![]),
             result => result,
         }
@@ -162,10 +163,9 @@ impl Drop for Database {
     }
 }
 
-fn query(port: u16, sql: &str) -> anyhow::Result<Vec<String>> {
-    let url = format!("postgres://collector@127.0.0.1:{port}/postgres");
+fn query(url: &str, sql: &str) -> anyhow::Result<Vec<String>> {
     let mut command = Command::new(program("psql")?);
-    let rows = run(command.args([&url, "--no-psqlrc", "-At", "-c", sql]))?;
+    let rows = run(command.args([url, "--no-psqlrc", "-At", "-c", sql]))?;
     Ok(rows.lines().map(str::to_owned).collect())
 }
 

@@ -44,12 +44,7 @@ async fn a_number_that_the_log_has_is_good_although_nobody_has_told_of_it_yet() 
 #[tokio::test]
 async fn a_number_that_the_log_does_not_have_is_refused() {
     let (gateway, _source) = start_gateway().await;
-    for start in [12, 1000] {
-        let refusal = gateway
-            .refused(&format!("stream_key={}&seq_start={start}", key("all")))
-            .await;
-        assert_eq!(refusal.0, 400, "{refusal:?}");
-    }
+    are_refused(&gateway, [12, 1000], 400).await;
     gateway.stop().await;
 }
 
@@ -57,11 +52,14 @@ async fn a_number_that_the_log_does_not_have_is_refused() {
 async fn nobody_is_refused_for_good_while_it_cannot_be_known() {
     let (gateway, source) = start_gateway().await;
     source.away.send_replace(true);
-    for start in [8, 12] {
-        let refusal = gateway
-            .refused(&format!("stream_key={}&seq_start={start}", key("all")))
-            .await;
-        assert_eq!(refusal.0, 503, "{refusal:?}");
-    }
+    are_refused(&gateway, [8, 12], 503).await;
     gateway.stop().await;
+}
+
+async fn are_refused(gateway: &TestGateway, starts: [u64; 2], status: u16) {
+    for start in starts {
+        let query = format!("stream_key={}&seq_start={start}", key("all"));
+        let refusal = gateway.refused(&query).await;
+        assert_eq!(refusal.0, status, "{refusal:?}");
+    }
 }

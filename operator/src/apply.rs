@@ -99,17 +99,16 @@ impl Apply<'_> {
             // A key that was given to a subscription of the past is not given to its successor.
             Ownership::Leftover => None,
         };
-        if let Some(key) = &kept
-            && self.is_as_wanted(found, key)
-        {
-            let key = key.clone();
-            return Ok(Applied::Key { key, issued: false });
-        }
-        let issued = kept.is_none();
-        let key = kept.map_or_else(|| new_stream_key().map_err(Error::Random), Ok)?;
+        let (key, issued) = match kept {
+            Some(key) if self.is_as_wanted(found, &key) => {
+                return Ok(Applied::Key { key, issued: false });
+            }
+            Some(key) => (key, false),
+            None => (new_stream_key().map_err(Error::Random)?, true),
+        };
         let mut wanted = self.wanted(&key);
         // With the version that was read: what someone else has written since is looked at first.
-        wanted.metadata.resource_version = found.resource_version.as_deref().map(str::to_owned);
+        wanted.metadata.resource_version = found.resource_version.clone();
         let apply = PatchParams::apply(FIELD_MANAGER);
         // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
         let (params, patch) = match owned {

@@ -35,7 +35,7 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
 /// memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    pub resource_version: Option<Box<str>>,
+    pub resource_version: Option<String>,
     pub is_labelled: bool,
     /// The subscription that controls it.
     pub owner: Option<Owner>,
@@ -47,7 +47,7 @@ pub(crate) struct Found {
 /// The owner of a Secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
-    pub uid: Box<str>,
+    pub uid: String,
     /// Whether the reference to it is what is written here.
     pub is_as_written: bool,
 }
@@ -71,7 +71,7 @@ impl Found {
             std::str::from_utf8(&bytes.0).ok()
         };
         Self {
-            resource_version: secret.resource_version().map(String::into_boxed_str),
+            resource_version: secret.resource_version(),
             is_labelled: secret.labels().get(COMPONENT).is_some_and(|l| l == LABEL),
             owner: owner(secret, subscription),
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
@@ -83,7 +83,7 @@ impl Found {
     pub(crate) fn ownership(&self, uid: &str) -> Ownership {
         match &self.owner {
             None => Ownership::Foreign,
-            Some(owner) if *owner.uid == *uid => Ownership::Ours,
+            Some(owner) if owner.uid == uid => Ownership::Ours,
             Some(_) => Ownership::Leftover,
         }
     }
@@ -97,7 +97,7 @@ fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {
             && o.name == subscription
     })?;
     Some(Owner {
-        uid: owner.uid.as_str().into(),
+        uid: owner.uid.clone(),
         is_as_written: owner.api_version == DatastreamSubscription::api_version(&()),
     })
 }

@@ -136,7 +136,7 @@ impl Groups {
     }
 
     /// The key in a subscription's Secret, as [`Board::set_key`] takes it.
-    pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&(Box<str>, KeyHash)>) {
+    pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&(String, KeyHash)>) {
         for (_, group) in self.iter() {
             group.board.lock().set_key(id, key.cloned());
         }
@@ -216,7 +216,7 @@ mod tests {
     fn a_subscription_is_routed_by_the_group_that_it_names() {
         let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
         let groups = Groups::new(&settings, Duration::ZERO);
-        let key = ("u1".into(), KeyHash::of("k"));
+        let key = ("u1".to_owned(), KeyHash::of("k"));
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
         groups.set_subscription(&subscription("eu"));
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);

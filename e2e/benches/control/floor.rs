@@ -14,7 +14,6 @@ use crate::world::{CONCURRENCY, NAMESPACE, connect, manifest, subscriptions};
 
 /// Of each: the subscription, its Secret, its status once.
 pub(crate) async fn measure(count: usize) -> Duration {
-    let _ = datastream_service::process::install_tls_provider();
     let cluster = ControlPlane::start().unwrap();
     cluster.install(NAMESPACE).unwrap();
     let client = connect(&cluster).await;

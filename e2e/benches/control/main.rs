@@ -32,6 +32,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    datastream_service::process::install_tls_provider().unwrap();
     let part = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
     let is_wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let mut report = Report::default();

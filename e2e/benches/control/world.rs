@@ -45,7 +45,6 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        let _ = datastream_service::process::install_tls_provider();
         let broker = Broker::start(BrokerOptions::default()).await.unwrap();
         broker.create_topic(TOPIC, 1).unwrap();
         let cluster = ControlPlane::start().unwrap();

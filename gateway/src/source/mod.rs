@@ -103,11 +103,14 @@ pub trait EventSource: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>>;
 
     /// Opens a stream as [`EventSource::replay`] does, in which there is also what readers may not see yet: a server that was killed
-    /// holds back its last records when it is there again, although readers have seen them, until it gets the next one.
+    /// holds back its last records when it is there again, although readers have seen them, until it gets the next one. A source
+    /// that never holds anything back need not do anything about it.
     fn peek(
         &self,
         partition: u32,
         from: u64,
         max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>>;
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        self.replay(partition, from, max_bytes)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{Bounds, EventSource, Record, STALL, SourceError, contiguous};
+use super::{Bounds, EventSource, Record, RecordStream, STALL, SourceError, contiguous};
 
 const FETCH_BYTES: u32 = 64 << 10;
 const MAX_FETCH_BYTES: u32 = 64 << 20;
@@ -56,27 +56,16 @@ pub(crate) async fn exists(
     let mut answer = Ok(false);
     // An answer that is cut before its first record ends is an error, or looks like none.
     for max_bytes in [FETCH_BYTES, MAX_FETCH_BYTES] {
-        let mut stream = match source.peek(partition, offset, max_bytes).await {
-            Ok(stream) => stream,
-            Err(error) => return judge(error),
-        };
-        answer = match timeout(PATIENCE, stream.next()).await {
-            Ok(Some(Ok(_))) => return Ok(true),
-            Ok(Some(Err(error @ SourceError::Broken { .. }))) => Err(error),
-            Ok(Some(Err(error))) => return judge(error),
+        answer = match first(source.peek(partition, offset, max_bytes).await).await {
             // Whoever opened the stream is there, and has nothing to send.
-            Ok(None) | Err(_) => Ok(false),
+            Ok(records) if records.is_empty() => Ok(false),
+            Ok(_) | Err(SourceError::Expired { .. }) => return Ok(true),
+            Err(SourceError::Beyond { .. }) => return Ok(false),
+            Err(error @ SourceError::Broken { .. }) => Err(error),
+            Err(error) => return Err(error),
         };
     }
     answer
-}
-
-fn judge(error: SourceError) -> Result<bool, SourceError> {
-    match error {
-        SourceError::Expired { .. } => Ok(true),
-        SourceError::Beyond { .. } => Ok(false),
-        error => Err(error),
-    }
 }
 
 /// Some records from `offset` on, at least one.
@@ -87,12 +76,8 @@ async fn read(
 ) -> Result<Vec<Record>, SourceError> {
     let mut max_bytes = FETCH_BYTES;
     loop {
-        let mut stream = source.replay(partition, offset, max_bytes).await?;
-        let answer = timeout(PATIENCE, stream.next()).await;
-        let records = match answer {
-            Ok(Some(records)) => contiguous(offset, records?).0,
-            Ok(None) | Err(_) => vec![],
-        };
+        let records = first(source.replay(partition, offset, max_bytes).await).await?;
+        let records = contiguous(offset, records).0;
         if !records.is_empty() {
             return Ok(records);
         }
@@ -104,5 +89,13 @@ async fn read(
         }
         // An answer that is cut before its first record ends looks like none.
         max_bytes *= 4;
+    }
+}
+
+/// The first records of a stream; none if it ends or does not send any in time.
+async fn first(stream: Result<RecordStream, SourceError>) -> Result<Vec<Record>, SourceError> {
+    match timeout(PATIENCE, stream?.next()).await {
+        Ok(Some(records)) => records,
+        Ok(None) | Err(_) => Ok(vec![]),
     }
 }

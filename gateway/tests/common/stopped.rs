@@ -71,13 +71,4 @@ impl EventSource for Stopped {
         }
         self.topic.replay(partition, from, max_bytes)
     }
-
-    fn peek(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.replay(partition, from, max_bytes)
-    }
 }

@@ -211,15 +211,6 @@ impl EventSource for Topic {
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
         async move { Ok(self.open(partition, from)) }.boxed()
     }
-
-    fn peek(
-        &self,
-        partition: u32,
-        from: u64,
-        max_bytes: u32,
-    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        self.replay(partition, from, max_bytes)
-    }
 }
 
 impl CursorLog for Topic {

@@ -144,7 +144,7 @@ impl Board {
     }
 
     /// The key in a subscription's Secret, and the uid of the subscription that owns it; absent if there is none.
-    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(Box<str>, KeyHash)>) {
+    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
         self.desired.set_key(id, key);
     }
 
@@ -437,7 +437,7 @@ mod tests {
 
     fn put(board: &mut Board, name: &str, generation: i64) {
         board.set_subscription(&subscription(name, name, generation));
-        board.set_key(&id(name), Some((name.into(), key(name))));
+        board.set_key(&id(name), Some((name.to_owned(), key(name))));
     }
 
     fn lease(name: &str, buckets: &BTreeMap<String, String>) -> Lease {

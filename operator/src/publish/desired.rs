@@ -30,7 +30,7 @@ enum Spec {
 /// A stream key, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OwnedKey {
-    owner_uid: Box<str>,
+    owner_uid: String,
     hash: KeyHash,
 }
 
@@ -67,7 +67,7 @@ impl Desired {
     }
 
     /// The key that the subscription with this uid has now; absent if its Secret is gone or malformed.
-    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<(Box<str>, KeyHash)>) {
+    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
         match key {
             Some((owner_uid, hash)) => {
                 self.keys.insert(id.clone(), OwnedKey { owner_uid, hash });
@@ -93,7 +93,7 @@ impl Desired {
             return;
         };
         let routed = self.routes.get(&id.bucket()).and_then(|r| r.get(id));
-        let key = self.keys.get(id).filter(|k| *k.owner_uid == *known.uid);
+        let key = self.keys.get(id).filter(|k| k.owner_uid == known.uid);
         let route = match (&known.spec, key) {
             (Spec::Keyless(valid), Some(key)) => Some(build::route(valid, key.hash)),
             (Spec::Routed, Some(key)) => routed.map(|route| Route {
@@ -238,7 +238,7 @@ mod tests {
                     }
                     Step::Key(n, u, k) => {
                         let id = SubscriptionId::new("team", n.to_string());
-                        let key = (Box::from(u.to_string()), KeyHash::of(&k.to_string()));
+                        let key = (u.to_string(), KeyHash::of(&k.to_string()));
                         desired.set_key(&id, Some(key.clone()));
                         keys.insert(id, key);
                     }
@@ -249,7 +249,7 @@ mod tests {
                     }
                 }
                 for (id, (uid, valid)) in &subscriptions {
-                    let key = keys.get(id).filter(|(owner, _)| **owner == **uid);
+                    let key = keys.get(id).filter(|(owner, _)| owner == uid);
                     if let (Some(valid), Some((_, hash))) = (valid, key) {
                         prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&build::route(valid, *hash)));
                     } else if let Some(route) = desired.route(id) {
@@ -269,7 +269,7 @@ mod tests {
         let mut desired = Desired::default();
         let first = valid("a", "u", 1);
         desired.set_subscription(&first.id, "u".to_owned(), Some(first.clone()));
-        desired.set_key(&first.id, Some(("u".into(), KeyHash::of("k"))));
+        desired.set_key(&first.id, Some(("u".to_owned(), KeyHash::of("k"))));
         let route = desired.route(&first.id).cloned();
         assert!(route.is_some());
         desired.set_subscription(&first.id, "u".to_owned(), None);

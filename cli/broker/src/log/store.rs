@@ -221,8 +221,10 @@ impl Store {
 
     /// A partition that the unit leads.
     pub(crate) fn led(&self, topic: &str, number: u32) -> Option<Arc<Partition>> {
-        let disowned = self.faults.disown.load(Ordering::Relaxed);
-        (!disowned).then(|| self.partition(topic, number))?
+        if self.faults.disown.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.partition(topic, number)
     }
 
     /// Something of each topic, in the order of their names.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
-use datastream_gateway::{LagLimit, Settings, cursors_topic};
+use datastream_gateway::{LARGEST_FRAME, LagLimit, Settings, cursors_topic};
 use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
@@ -66,6 +66,12 @@ pub(crate) struct Args {
     /// Close a stream that was live and is behind by more than this many MiB of the topic (default: no limit)
     #[arg(long, env = "DATASTREAM_MAX_LAG_MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub max_lag_mib: Option<u64>,
+    /// The largest frame that a client is sent, in KiB: events that need a larger one, with their escapes, are skipped and counted
+    #[arg(long, env = "DATASTREAM_MAX_FRAME_KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=(LARGEST_FRAME >> 10) as i64))]
+    pub max_frame_kib: u32,
+    /// Memory for what waits to be sent to all clients together, in MiB; each has 16 KiB beside it
+    #[arg(long, env = "DATASTREAM_SEND_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub send_memory_mib: u32,
     /// How to write the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -94,6 +100,8 @@ impl Args {
             drain: Duration::from_secs(self.drain_seconds),
             max_streams: self.max_streams as usize,
             handshakes_per_second: self.handshakes_per_second,
+            largest_frame: (self.max_frame_kib as usize) << 10,
+            send_memory: (self.send_memory_mib as usize) << 20,
             max_lag: LagLimit {
                 age: self.max_lag_seconds.map(Duration::from_secs),
                 bytes: self.max_lag_mib.map(|mib| mib << 20),

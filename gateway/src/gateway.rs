@@ -15,10 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::{CursorLog, Cursors, Keeper};
+use crate::descriptors::Descriptors;
+use crate::event::largest_content;
 use crate::fleet::KubeFleet;
-use crate::http::{Admin, AdminExtension, Admission, Front, serve};
+use crate::http::{Admin, AdminExtension, Admission, Connections, Front, serve};
 use crate::metrics::Metrics;
-use crate::pipeline::{CatchUpContext, Dispatcher, Ring};
+use crate::pipeline::{CatchUpContext, Dispatcher, Ring, SendMemory};
 use crate::position::{MAX_PARTITIONS, Position};
 use crate::settings::Settings;
 use crate::source::{Bounds, EventSource, SourceStatus, Tail, first_bounds, monitor};
@@ -26,8 +28,8 @@ use crate::stream::{Load, Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
-/// What the kernel may hold for a client that does not read, in bytes.
-const SEND_BUFFER: u32 = 256 << 10;
+/// What the kernel may hold of an answer for a client that does not read, in bytes; a stream has buffers of its own.
+const SEND_BUFFER: u32 = 16 << 10;
 const BACKLOG: u32 = 4096;
 
 /// Where a gateway's events and routes come from.
@@ -89,6 +91,7 @@ impl Gateway {
     /// # Errors
     /// An address that cannot be had.
     pub async fn bind(settings: Settings, parts: Parts) -> anyhow::Result<Self> {
+        settings.check()?;
         let front = listen(settings.listen)
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let admin = TcpListener::bind(settings.admin)
@@ -159,6 +162,8 @@ impl Gateway {
             admin_extension,
         } = parts;
         let metrics = Arc::new(Metrics::new()?);
+        let descriptors = Descriptors::divide(settings.max_streams);
+        let send_memory = Arc::new(SendMemory::new(settings.send_memory));
         let status = Arc::new(SourceStatus::default());
         let draining = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
@@ -178,13 +183,20 @@ impl Gateway {
             registry: registry.clone(),
             fleet: fleet.clone(),
             metrics: metrics.clone(),
+            memory: send_memory.clone(),
             draining: draining.clone(),
             ready: ready.subscribe(),
             extension: admin_extension,
         });
         tasks.spawn(
             "the admin listener",
-            ok(serve(admin, handler, connections.clone(), stop.clone())),
+            ok(serve(
+                admin,
+                handler,
+                Arc::new(Connections::new(descriptors.admin)),
+                connections.clone(),
+                stop.clone(),
+            )),
         );
         tasks.spawn(
             "the source of routes",
@@ -202,7 +214,13 @@ impl Gateway {
         };
         let head = position(&bounds)?;
         let ring = Arc::new(Ring::new(head.clone(), settings.ring_bytes));
-        let (dispatcher, pipeline) = Dispatcher::new(store.clone(), ring.clone(), metrics.clone());
+        let largest_content = largest_content(settings.largest_frame, head.partitions());
+        let (dispatcher, pipeline) = Dispatcher::new(
+            store.clone(),
+            ring.clone(),
+            metrics.clone(),
+            largest_content,
+        );
         let (batches, received) = mpsc::channel(BATCHES);
         for (partition, next) in (0..).zip(head.offsets()) {
             let (source, status, out) = (events.clone(), status.clone(), batches.clone());
@@ -231,6 +249,8 @@ impl Gateway {
             ring,
             pipeline,
             source: events,
+            memory: send_memory,
+            largest_content,
             turns: Semaphore::new(settings.replays),
         });
         let handler = Arc::new(Front {
@@ -241,12 +261,13 @@ impl Gateway {
             fleet: fleet.clone(),
             metrics,
             draining: draining.clone(),
-            admission: Admission::new(settings.handshakes_per_second),
-            max_streams: settings.max_streams,
+            admission: Arc::new(Admission::new(settings.handshakes_per_second)),
+            max_streams: descriptors.streams,
             max_lag: settings.max_lag,
             streams: streams.clone(),
         });
-        let accept = serve(front, handler, connections, stop_accepting.clone());
+        let http = Arc::new(Connections::new(descriptors.http));
+        let accept = serve(front, handler, http, connections, stop_accepting.clone());
         let accept = async move {
             accept.await;
             // Told to stop: not an end that anybody needs to hear of.

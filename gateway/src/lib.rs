@@ -6,6 +6,7 @@
 
 pub mod config;
 mod cursor;
+mod descriptors;
 pub mod event;
 pub mod fleet;
 mod gateway;
@@ -20,5 +21,5 @@ mod stream;
 pub use cursor::{CursorLog, cursors_topic};
 pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
-pub use settings::{LagLimit, Settings};
+pub use settings::{LARGEST_FRAME, LagLimit, Settings};
 pub use stream::Load;

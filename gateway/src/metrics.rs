@@ -57,6 +57,8 @@ pub(crate) struct Metrics {
     pub config_connected: IntGauge,
     /// Bytes held by the ring of recent events.
     pub ring_bytes: IntGauge,
+    /// Bytes that streams have borrowed for what waits to be sent.
+    pub send_memory: IntGauge,
     /// Subscriptions with a committed position.
     pub cursors: IntGauge,
     /// Committed positions written.
@@ -140,6 +142,10 @@ impl Metrics {
                 "Whether the source of routes can be reached.",
             )?,
             ring_bytes: registry.gauge("ring_bytes", "Bytes held by the ring of recent events.")?,
+            send_memory: registry.gauge(
+                "send_memory_bytes",
+                "Bytes of the common memory held by what waits to be sent.",
+            )?,
             cursors: registry.gauge("cursors", "Subscriptions with a committed position.")?,
             cursors_written: registry
                 .counter("cursors_written_total", "Committed positions written.")?,

@@ -22,6 +22,34 @@ pub struct Settings {
     pub handshakes_per_second: u32,
     /// How far a stream may fall behind.
     pub max_lag: LagLimit,
+    /// The most bytes that a frame may have, `LEN|` included; events that need more are skipped. At most [`LARGEST_FRAME`].
+    pub largest_frame: usize,
+    /// Bytes that all streams together may hold for their clients, beyond 16 KiB that each has.
+    pub send_memory: usize,
+}
+
+/// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.
+pub const LARGEST_FRAME: usize = 16 << 20;
+
+impl Settings {
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// What does not fit, and what to change.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            (1..=LARGEST_FRAME).contains(&self.largest_frame),
+            "the largest frame may have 1 to {LARGEST_FRAME} bytes, not {}",
+            self.largest_frame
+        );
+        anyhow::ensure!(
+            self.send_memory >= 2 * self.largest_frame,
+            "the memory for sending, {} bytes, must hold at least two of the largest frames, of {} bytes each: raise --send-memory-mib or lower --max-frame-kib",
+            self.send_memory,
+            self.largest_frame
+        );
+        Ok(())
+    }
 }
 
 impl Default for Settings {
@@ -35,6 +63,8 @@ impl Default for Settings {
             max_streams: 20_000,
             handshakes_per_second: 1_000,
             max_lag: LagLimit::default(),
+            largest_frame: 1 << 20,
+            send_memory: 256 << 20,
         }
     }
 }

@@ -127,6 +127,22 @@ async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
 }
 
 #[tokio::test]
+async fn a_client_without_markers_is_told_once_by_a_close_frame_what_expired_and_then_goes_on() {
+    let (topic, cursors) = (Topic::new(1), Topic::new(1));
+    let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
+    drop(gateway.connect("a", "").await);
+    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    topic.expire(0, 7);
+    gateway.metric_reaches("streams_closed_total", 1.0).await;
+    let (code, reason) = gateway.connect("a", "").await.closed().await;
+    assert_eq!(code, 1011);
+    assert!(reason.contains("events before 8 have expired"), "{reason}");
+    let mut client = gateway.connect("a", "").await;
+    assert_eq!(client.numbers(3).await, [7, 8, 9]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn without_the_cursors_topic_only_committed_streams_are_refused() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a"), route("latest")];

@@ -13,7 +13,7 @@ fn every_type_of_event_has_samples_that_the_gateway_takes() {
         let lines = std::fs::read_to_string(&path).unwrap();
         assert!(!lines.is_empty(), "{event_type}");
         for line in lines.lines() {
-            let event = Event::decode(0, 0, line.to_owned().into());
+            let event = Event::decode(0, 0, line.to_owned().into(), usize::MAX);
             assert!(event.is_ok(), "{event_type}: {line}: {:?}", event.err());
             let json: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(

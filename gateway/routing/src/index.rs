@@ -2,8 +2,8 @@
 //!
 //! Every filter entry is filed once per event type, under the items of *one* of its lists: the list whose items the
 //! fewest other entries share, so that a table of 10,000 subscriptions with one DSN each costs one hash look-up.
-//! An exact item is filed under itself, a pattern under the literal text before its first or after its last `*`.
-//! What the look-ups find are candidates; each is then checked against all of its lists.
+//! An exact item is filed under itself, a pattern under its number in the [`PatternSet`] of its field, which finds all patterns
+//! that match a value at once. What the look-ups find are candidates; each is then checked against its other lists.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::event_type::EventType;
 use crate::filter::{EventFields, Filter};
 use crate::pattern::Pattern;
+use crate::pattern_set::{Found, PatternSet, PatternSetBuilder};
 use crate::route::Route;
 
 /// The fields that filters have lists for, the usually most selective one first.
@@ -21,6 +22,7 @@ const FIELDS: usize = 4;
 pub struct FilterIndex {
     entries: Vec<Entry>,
     types: [TypeIndex; EventType::ALL.len()],
+    patterns: [PatternSet; FIELDS],
 }
 
 /// Working memory of a look-up, reused from event to event.
@@ -30,6 +32,17 @@ pub(crate) struct Scratch {
     /// `seen[route] == round`: this route has been found in this round.
     seen: Vec<u32>,
     round: u32,
+    patterns: [FieldScratch; FIELDS],
+}
+
+/// The patterns of a field that match the event's value.
+#[derive(Debug, Default)]
+struct FieldScratch {
+    found: Found,
+    /// `matching[pattern] == round`: it matches the value of this round.
+    matching: Vec<u32>,
+    /// The round that was looked up last.
+    looked_up: u32,
 }
 
 #[derive(Debug)]
@@ -38,18 +51,18 @@ struct Entry {
     lists: [List; FIELDS],
 }
 
-/// A filter list with its exact items sorted, so that a long one is searched and not scanned.
+/// A filter list with its exact items sorted, so that a long one is searched and not scanned; and the numbers of its patterns.
 #[derive(Debug, Default)]
 struct List {
     exact: Box<[Box<str>]>,
-    patterns: Box<[Pattern]>,
+    patterns: Box<[u32]>,
 }
 
 #[derive(Debug, Default)]
 struct TypeIndex {
     /// Routes without filters: they want every event of this type.
     always: Vec<u32>,
-    /// Entries of which no item has any literal text to file under.
+    /// Entries whose every list takes any value.
     scan: Vec<u32>,
     fields: [FieldIndex; FIELDS],
 }
@@ -57,37 +70,8 @@ struct TypeIndex {
 #[derive(Debug, Default)]
 struct FieldIndex {
     exact: HashMap<Box<str>, Vec<u32>>,
-    prefixes: Affixes,
-    suffixes: Affixes,
-}
-
-#[derive(Debug, Default)]
-struct Affixes {
-    /// The lengths in bytes that occur, ascending.
-    lengths: Vec<usize>,
-    entries: HashMap<Box<str>, Vec<u32>>,
-}
-
-/// The literal text that an item is filed under.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Anchor<'a> {
-    Exact(&'a str),
-    Prefix(&'a str),
-    Suffix(&'a str),
-    None,
-}
-
-impl<'a> Anchor<'a> {
-    fn of(pattern: &'a Pattern) -> Self {
-        if pattern.is_exact() {
-            return Self::Exact(pattern.as_str());
-        }
-        match (pattern.prefix(), pattern.suffix()) {
-            ("", "") => Self::None,
-            ("", suffix) => Self::Suffix(suffix),
-            (prefix, _) => Self::Prefix(prefix),
-        }
-    }
+    /// By the numbers of patterns.
+    patterns: HashMap<u32, Vec<u32>>,
 }
 
 impl Scratch {
@@ -102,6 +86,10 @@ impl Scratch {
             self.seen.clear();
             self.seen.resize(routes, 0);
             self.round = 1;
+            for field in &mut self.patterns {
+                field.matching.clear();
+                field.looked_up = 0;
+            }
         }
     }
 
@@ -118,10 +106,25 @@ impl Scratch {
     }
 }
 
+impl FieldScratch {
+    /// Looks the value up, unless this has been done in this round.
+    fn look_up(&mut self, set: &PatternSet, value: &str, round: u32) {
+        if std::mem::replace(&mut self.looked_up, round) == round {
+            return;
+        }
+        set.find(value, &mut self.found);
+        self.matching.resize(set.len(), 0);
+        for pattern in &self.found.matching {
+            self.matching[*pattern as usize] = round;
+        }
+    }
+}
+
 impl FilterIndex {
     pub(crate) fn new<'a>(routes: impl IntoIterator<Item = &'a Route> + Clone) -> Self {
-        let shared = count_anchors(routes.clone());
+        let shared = count_items(routes.clone());
         let mut index = Self::default();
+        let mut patterns: [PatternSetBuilder; FIELDS] = Default::default();
         for (route, number) in routes.into_iter().zip(0..) {
             if route.filters.is_empty() {
                 for t in route.event_types.iter() {
@@ -130,20 +133,20 @@ impl FilterIndex {
             }
             for filter in &route.filters {
                 let entry = index.entries.len() as u32;
-                index.entries.push(Entry {
-                    route: number,
-                    lists: lists(filter).map(List::new),
-                });
+                let lists = lists(filter);
+                let entry_lists: [List; FIELDS] =
+                    std::array::from_fn(|field| List::new(lists[field], &mut patterns[field]));
                 let field = most_selective(filter, &shared);
                 for t in route.event_types.iter() {
-                    index.types[t as usize].file(entry, filter, field);
+                    index.types[t as usize].file(entry, &entry_lists, field);
                 }
+                index.entries.push(Entry {
+                    route: number,
+                    lists: entry_lists,
+                });
             }
         }
-        for field in index.types.iter_mut().flat_map(|t| &mut t.fields) {
-            field.prefixes.finish();
-            field.suffixes.finish();
-        }
+        index.patterns = patterns.map(PatternSetBuilder::build);
         index
     }
 
@@ -159,112 +162,109 @@ impl FilterIndex {
             scratch.add(*route);
         }
         let values = values(event);
-        self.check(&index.scan, &values, scratch);
-        for (field, value) in index.fields.iter().zip(values) {
+        self.check(&index.scan, None, &values, scratch);
+        for (number, (field, value)) in index.fields.iter().zip(values).enumerate() {
             let Some(value) = value else { continue };
             if let Some(entries) = field.exact.get(value) {
-                self.check(entries, &values, scratch);
+                self.check(entries, Some(number), &values, scratch);
             }
-            for length in field
-                .prefixes
-                .lengths
-                .iter()
-                .take_while(|l| **l <= value.len())
-            {
-                if let Some(entries) = value
-                    .get(..*length)
-                    .and_then(|p| field.prefixes.entries.get(p))
-                {
-                    self.check(entries, &values, scratch);
+            if field.patterns.is_empty() {
+                continue;
+            }
+            let round = scratch.round;
+            scratch.patterns[number].look_up(&self.patterns[number], value, round);
+            let matching = std::mem::take(&mut scratch.patterns[number].found.matching);
+            for pattern in &matching {
+                if let Some(entries) = field.patterns.get(pattern) {
+                    self.check(entries, Some(number), &values, scratch);
                 }
             }
-            for length in field
-                .suffixes
-                .lengths
-                .iter()
-                .take_while(|l| **l <= value.len())
-            {
-                if let Some(entries) = value
-                    .get(value.len() - length..)
-                    .and_then(|s| field.suffixes.entries.get(s))
-                {
-                    self.check(entries, &values, scratch);
-                }
-            }
+            scratch.patterns[number].found.matching = matching;
         }
     }
 
-    fn check(&self, candidates: &[u32], values: &[Option<&str>; FIELDS], scratch: &mut Scratch) {
+    /// Checks candidates, of which the list for the field `matched` is known to match.
+    fn check(
+        &self,
+        candidates: &[u32],
+        matched: Option<usize>,
+        values: &[Option<&str>; FIELDS],
+        scratch: &mut Scratch,
+    ) {
         for candidate in candidates {
             let entry = &self.entries[*candidate as usize];
-            if !scratch.has(entry.route) && entry.matches(values) {
+            if !scratch.has(entry.route) && self.wants(entry, matched, values, scratch) {
                 scratch.add(entry.route);
             }
         }
     }
-}
 
-impl Entry {
-    fn matches(&self, values: &[Option<&str>; FIELDS]) -> bool {
-        self.lists
-            .iter()
-            .zip(values)
-            .all(|(list, value)| list.matches(*value))
+    fn wants(
+        &self,
+        entry: &Entry,
+        matched: Option<usize>,
+        values: &[Option<&str>; FIELDS],
+        scratch: &mut Scratch,
+    ) -> bool {
+        let round = scratch.round;
+        (0..FIELDS)
+            .filter(|field| Some(*field) != matched)
+            .all(|field| {
+                let list = &entry.lists[field];
+                if list.exact.is_empty() && list.patterns.is_empty() {
+                    return true;
+                }
+                let Some(value) = values[field] else {
+                    return false;
+                };
+                if list
+                    .exact
+                    .binary_search_by(|item| item.as_ref().cmp(value))
+                    .is_ok()
+                {
+                    return true;
+                }
+                if list.patterns.is_empty() {
+                    return false;
+                }
+                let patterns = &mut scratch.patterns[field];
+                patterns.look_up(&self.patterns[field], value, round);
+                list.patterns
+                    .iter()
+                    .any(|pattern| patterns.matching[*pattern as usize] == round)
+            })
     }
 }
 
 impl List {
-    fn new(items: &[Pattern]) -> Self {
+    fn new(items: &[Pattern], set: &mut PatternSetBuilder) -> Self {
         let (exact, patterns): (Vec<_>, Vec<_>) = items.iter().partition(|p| p.is_exact());
         let mut exact: Vec<Box<str>> = exact.into_iter().map(|p| p.as_str().into()).collect();
         exact.sort_unstable();
+        exact.dedup();
+        let mut patterns: Vec<u32> = patterns.into_iter().map(|p| set.add(p)).collect();
+        patterns.sort_unstable();
+        patterns.dedup();
         Self {
             exact: exact.into(),
-            patterns: patterns.into_iter().cloned().collect(),
+            patterns: patterns.into(),
         }
-    }
-
-    fn matches(&self, value: Option<&str>) -> bool {
-        if self.exact.is_empty() && self.patterns.is_empty() {
-            return true;
-        }
-        value.is_some_and(|value| {
-            self.exact
-                .binary_search_by(|item| item.as_ref().cmp(value))
-                .is_ok()
-                || self.patterns.iter().any(|p| p.matches(value))
-        })
     }
 }
 
 impl TypeIndex {
-    fn file(&mut self, entry: u32, filter: &Filter, field: Option<usize>) {
+    fn file(&mut self, entry: u32, lists: &[List; FIELDS], field: Option<usize>) {
         let Some(field) = field else {
             self.scan.push(entry);
             return;
         };
         let index = &mut self.fields[field];
-        for item in lists(filter)[field] {
-            let (map, text) = match Anchor::of(item) {
-                Anchor::Exact(text) => (&mut index.exact, text),
-                Anchor::Prefix(text) => (&mut index.prefixes.entries, text),
-                Anchor::Suffix(text) => (&mut index.suffixes.entries, text),
-                Anchor::None => continue,
-            };
-            let entries = map.entry(text.into()).or_default();
-            // An item written twice, or two patterns with one prefix, file the entry once.
-            if entries.last() != Some(&entry) {
-                entries.push(entry);
-            }
+        for item in &lists[field].exact {
+            index.exact.entry(item.clone()).or_default().push(entry);
         }
-    }
-}
-
-impl Affixes {
-    fn finish(&mut self) {
-        self.lengths = self.entries.keys().map(|k| k.len()).collect();
-        self.lengths.sort_unstable();
-        self.lengths.dedup();
+        for pattern in &lists[field].patterns {
+            index.patterns.entry(*pattern).or_default().push(entry);
+        }
     }
 }
 
@@ -287,27 +287,37 @@ fn values<'a>(event: &EventFields<'a>) -> [Option<&'a str>; FIELDS] {
 }
 
 /// How many entries of all routes share each item, per field.
-fn count_anchors<'a>(
+fn count_items<'a>(
     routes: impl IntoIterator<Item = &'a Route>,
-) -> HashMap<(usize, Anchor<'a>), u64> {
+) -> HashMap<(usize, &'a Pattern), u64> {
     let mut shared = HashMap::new();
     for filter in routes.into_iter().flat_map(|r| &r.filters) {
         for (field, list) in lists(filter).into_iter().enumerate() {
             for item in list {
-                *shared.entry((field, Anchor::of(item))).or_default() += 1;
+                *shared.entry((field, item)).or_default() += 1;
             }
         }
     }
     shared
 }
 
-/// The field whose items the fewest entries share; none if every given list has an item without literal text.
-fn most_selective(filter: &Filter, shared: &HashMap<(usize, Anchor<'_>), u64>) -> Option<usize> {
+/// Literal bytes of a pattern below which it is taken to match a good part of all values.
+const TELLING: usize = 3;
+/// How many entries such a pattern counts for.
+const COMMON: u64 = 1_000;
+
+/// The field whose items the fewest entries share; none if every given list takes any value.
+fn most_selective(filter: &Filter, shared: &HashMap<(usize, &Pattern), u64>) -> Option<usize> {
     let cost = |field: usize, list: &[Pattern]| {
         list.iter()
-            .map(|item| match Anchor::of(item) {
-                Anchor::None => None,
-                anchor => Some(shared.get(&(field, anchor)).copied().unwrap_or_default()),
+            .map(|item| {
+                let literal = item.as_str().bytes().filter(|b| *b != b'*').count();
+                let entries = shared.get(&(field, item)).copied().unwrap_or_default();
+                match (item.is_exact(), literal) {
+                    (true, _) | (false, TELLING..) => Some(entries),
+                    (false, 0) => None,
+                    (false, _) => Some(entries + COMMON),
+                }
             })
             // The mean: a list of 500 DSNs that nobody else has is as selective as a list of one.
             .sum::<Option<u64>>()

@@ -12,6 +12,7 @@ mod index;
 mod key;
 pub mod object;
 mod pattern;
+mod pattern_set;
 mod route;
 mod table;
 

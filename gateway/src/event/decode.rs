@@ -20,6 +20,8 @@ pub enum SkipReason {
     NotJson,
     /// Larger than [`MAX_RECORD_BYTES`].
     TooLarge,
+    /// Its frame, escapes included, is larger than the gateway sends.
+    FrameTooLarge,
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
     /// No `metadata`.
@@ -34,9 +36,10 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotJson,
         Self::TooLarge,
+        Self::FrameTooLarge,
         Self::TooDeep,
         Self::NoMetadata,
         Self::UnknownEventType,
@@ -49,6 +52,7 @@ impl SkipReason {
         match self {
             Self::NotJson => "not_json",
             Self::TooLarge => "too_large",
+            Self::FrameTooLarge => "frame_too_large",
             Self::TooDeep => "too_deep",
             Self::NoMetadata => "no_metadata",
             Self::UnknownEventType => "unknown_event_type",

@@ -29,6 +29,47 @@ pub fn marker(marker: Marker, seq_start: &Seq) -> Utf8Bytes {
     with_length(&body)
 }
 
+/// Bytes of an event's frame apart from its sequence number: the most that an event may have where frames of
+/// `largest_frame` bytes are sent and the topic has so many partitions.
+pub(crate) fn largest_content(largest_frame: usize, partitions: u32) -> usize {
+    largest_frame.saturating_sub(Seq::max_digits(partitions))
+}
+
+/// Bytes of the frame that [`render`] makes, apart from the digits of the sequence number: the same on every gateway and for
+/// every stream, so that all agree on which events are too large.
+pub(super) fn content(value: &[u8], decoded: &Decoded) -> usize {
+    let members = &decoded.members;
+    let cut = decoded
+        .foreign_seq
+        .clone()
+        .unwrap_or(members.start..members.start);
+    let mut body = br#"{"seq":"",}"#.len();
+    body += escaped_length(&value[members.start..cut.start]);
+    body += escaped_length(&value[cut.end..members.end]);
+    if let Some((key, place)) = &decoded.repeat_body {
+        body += br#","":"#.len() + key.len() + escaped_length(&value[place.clone()]);
+    }
+    LENGTH_PREFIX + body
+}
+
+/// The most bytes of `LEN|`, for bodies of less than 100 MB.
+const LENGTH_PREFIX: usize = 9;
+
+/// Bytes that [`escape`] makes of this.
+fn escaped_length(json: &[u8]) -> usize {
+    let bars = memchr::memchr_iter(b'|', json).count();
+    let plain = json.len() + 5 * bars;
+    if json.is_ascii() {
+        return plain;
+    }
+    let text = std::str::from_utf8(json).unwrap_or_default();
+    let foreign = text.chars().filter(|c| !c.is_ascii());
+    plain
+        + foreign
+            .map(|c| 6 * c.len_utf16() - c.len_utf8())
+            .sum::<usize>()
+}
+
 /// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
 /// clients of DSS cannot take: `|` becomes `\u007c`, and what is not ASCII becomes `\uXXXX`.
 pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
@@ -150,6 +191,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_frame_is_longer_than_was_said(value in "[a|é😀\u{0}]{0,40}", partitions in 1_u32..20, offset in 0..u64::MAX >> 15) {
+            for kind in ["datapoint", "datapointack"] {
+                let event = json!({"metadata": {"event_type": kind}, "seq": 1, kind: {"value": value}});
+                let text = event.to_string();
+                let decoded = Decoded::new(text.as_bytes()).unwrap();
+                let position = Position::new(vec![offset; partitions as usize]);
+                let frame = render(text.as_bytes(), &decoded, &Seq::of(&position, 0));
+                let content = content(text.as_bytes(), &decoded);
+                let digits = Seq::of(&position, 0).as_str().len();
+                prop_assert!(digits <= Seq::max_digits(partitions));
+                let said = content + digits;
+                prop_assert!(frame.len() <= said && said <= frame.len() + LENGTH_PREFIX, "{} {said}", frame.len());
+            }
+        }
+
         #[test]
         fn what_a_client_parses_is_what_the_producer_wrote(value in any::<String>(), key in any::<String>()) {
             prop_assume!(!["seq", "metadata", "datapoint", "datapointack"].contains(&key.as_str()));

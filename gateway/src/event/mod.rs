@@ -6,6 +6,7 @@ mod scan;
 mod time;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
+pub(crate) use frame::largest_content;
 pub use frame::{HEARTBEAT, Marker, marker};
 pub use time::Times;
 
@@ -26,23 +27,43 @@ pub struct Event {
     pub timestamp_ms: i64,
     value: Bytes,
     decoded: Decoded,
+    frame_bytes: u32,
     frame: OnceLock<Utf8Bytes>,
     /// Read only if somebody wants the event.
     happened_ms: OnceLock<i64>,
 }
 
 impl Event {
-    /// Decodes a record's value.
-    pub fn decode(offset: u64, timestamp_ms: i64, value: Bytes) -> Result<Self, SkipReason> {
+    /// Decodes a record's value, unless its frame would have more than `largest_content` bytes apart from the sequence number
+    /// ([`largest_content`]).
+    ///
+    /// # Errors
+    /// Why the record is no event that can be sent.
+    pub fn decode(
+        offset: u64,
+        timestamp_ms: i64,
+        value: Bytes,
+        largest_content: usize,
+    ) -> Result<Self, SkipReason> {
         let decoded = Decoded::new(&value)?;
+        let frame_bytes = frame::content(&value, &decoded);
+        if frame_bytes > largest_content {
+            return Err(SkipReason::FrameTooLarge);
+        }
         Ok(Self {
             offset,
             timestamp_ms,
             value,
             decoded,
+            frame_bytes: frame_bytes as u32,
             frame: OnceLock::new(),
             happened_ms: OnceLock::new(),
         })
+    }
+
+    /// Bytes of memory that the record and its frame take together, once rendered.
+    pub(crate) fn weight(&self) -> usize {
+        self.value.len() + self.frame_bytes as usize
     }
 
     /// The fields that filters read.

@@ -15,11 +15,14 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::connection::Handler;
-use super::respond::{Answer, json, method_not_allowed, not_found, problem, respond};
+use super::respond::{
+    Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
+};
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
 use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Probed};
 use crate::metrics::Metrics;
+use crate::pipeline::SendMemory;
 use crate::source::{EventSource, SourceStatus};
 use crate::stream::Registry;
 
@@ -40,6 +43,7 @@ pub(crate) struct Admin {
     /// The other gateways, if there are any.
     pub fleet: Option<Arc<KubeFleet>>,
     pub metrics: Arc<Metrics>,
+    pub memory: Arc<SendMemory>,
     pub draining: Arc<AtomicBool>,
     pub ready: watch::Receiver<bool>,
     pub extension: Option<Arc<dyn AdminExtension>>,
@@ -113,14 +117,17 @@ struct Routing<'a> {
 
 impl Handler for Admin {
     async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
-        let get = request.method() == Method::GET;
+        let get = reads(request.method());
         match request.uri().path() {
             "/livez" if get => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             "/readyz" if get => self.readyz(),
             "/metrics" if get => self.metrics(),
             "/routing" if get => self.routing(),
             PROBE_PATH if request.method() == Method::POST => self.probe(&request).await,
-            "/livez" | "/readyz" | "/metrics" | "/routing" | PROBE_PATH => method_not_allowed(),
+            "/livez" | "/readyz" | "/metrics" | "/routing" => {
+                method_not_allowed(request.method(), READ_ONLY)
+            }
+            PROBE_PATH => method_not_allowed(request.method(), "POST, OPTIONS"),
             path => {
                 let path = path.to_owned();
                 let extended = match &self.extension {
@@ -205,6 +212,7 @@ impl Admin {
         self.metrics
             .routes
             .set(self.config.table().routes().len() as i64);
+        self.metrics.send_memory.set(self.memory.borrowed() as i64);
         self.metrics.objects_refused.set(state.refused.len() as i64);
         self.metrics
             .config_connected

@@ -1,42 +1,190 @@
-//! How many handshakes a second are let in, so that a storm of reconnects cannot starve the streams that are open.
+//! How many requests are let in, so that a storm of reconnects cannot starve the streams that are open, and one key or namespace
+//! cannot use up what is there for all.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use datastream_routing::{KeyHash, Route};
 use tokio::time::Instant;
 
 use crate::stream::Refusal;
 
-/// A token bucket that holds one second's worth.
-#[derive(Debug)]
-pub(crate) struct Admission {
+/// Requests with one key that may be under way at once: one that opens the stream, and one that contends with it.
+const UNDER_WAY: u32 = 2;
+/// The part of the common rate that one key has. A client that loses its stream comes back once, not a hundred times a second.
+const KEY_SHARE: f64 = 1.0 / 100.0;
+/// What a key may use at once, in seconds of its rate.
+const KEY_BURST: f64 = 5.0;
+/// The least rate of a key, however small the common one is, a second.
+const KEY_LEAST: f64 = 2.0;
+/// The part of the common rate that one namespace has while others want some, too.
+const NAMESPACE_SHARE: f64 = 0.5;
+/// Keys and namespaces that are remembered before those that have not been used for a while are forgotten.
+const REMEMBERED: usize = 1 << 12;
+
+/// Tokens that come back at a rate.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
     per_second: f64,
-    /// Tokens, and when they were counted. Held for arithmetic only.
-    bucket: Mutex<(f64, Instant)>,
+    capacity: f64,
+    tokens: f64,
+    counted: Instant,
 }
 
-impl Admission {
-    /// Lets this many in a second, at most this many at once.
-    pub(crate) fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second.max(1));
+impl Bucket {
+    fn new(per_second: f64, capacity: f64, now: Instant) -> Self {
         Self {
             per_second,
-            bucket: Mutex::new((per_second, Instant::now())),
+            capacity,
+            tokens: capacity,
+            counted: now,
         }
     }
 
-    /// Lets one in, or says when to come back.
-    pub(crate) fn admit(&self) -> Result<(), Refusal> {
+    /// Tokens that are there now.
+    fn tokens(&mut self, now: Instant) -> f64 {
+        let grown = self.tokens + (now - self.counted).as_secs_f64() * self.per_second;
+        (self.tokens, self.counted) = (grown.min(self.capacity), now);
+        self.tokens
+    }
+
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.tokens(now) >= self.capacity
+    }
+}
+
+#[derive(Debug)]
+struct Key {
+    bucket: Bucket,
+    under_way: u32,
+}
+
+#[derive(Debug)]
+struct State {
+    all: Bucket,
+    /// Requests that open no stream.
+    reports: Bucket,
+    keys: HashMap<KeyHash, Key>,
+    namespaces: HashMap<String, Bucket>,
+}
+
+/// The budgets of a gateway.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    per_second: f64,
+    /// Held for arithmetic only.
+    state: Mutex<State>,
+}
+
+/// A request that has been let in; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    admission: Arc<Admission>,
+    key: KeyHash,
+}
+
+/// The kind of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It opens a stream.
+    Stream,
+    /// It asks what is known of a key.
+    Report,
+}
+
+impl Admission {
+    /// Lets this many handshakes in a second, at most this many at once; and as many reports beside them.
+    pub(crate) fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
         let now = Instant::now();
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, counted) = *bucket;
-        let grown = tokens + (now - counted).as_secs_f64() * self.per_second;
-        let tokens = grown.min(self.per_second);
-        let admitted = tokens >= 1.0;
-        *bucket = (if admitted { tokens - 1.0 } else { tokens }, now);
-        if admitted {
-            Ok(())
-        } else {
-            Err(Refusal::busy("too many clients connect at once"))
+        let bucket = Bucket::new(per_second, per_second, now);
+        Self {
+            per_second,
+            state: Mutex::new(State {
+                all: bucket,
+                reports: bucket,
+                keys: HashMap::new(),
+                namespaces: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Lets a request with the key of this route in, or says when to come back. The key's own budget comes before that of its
+    /// namespace, and both before the common one: what is refused takes nothing from those who are let in.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        route: &Route,
+        purpose: Purpose,
+    ) -> Result<Admitted, Refusal> {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State {
+            all,
+            reports,
+            keys,
+            namespaces,
+        } = &mut *state;
+        forget(keys, |key| key.under_way == 0 && key.bucket.is_full(now));
+        forget(namespaces, |bucket| bucket.is_full(now));
+        let rate = (self.per_second * KEY_SHARE).max(KEY_LEAST);
+        let key = keys.entry(route.key_sha256).or_insert_with(|| Key {
+            bucket: Bucket::new(rate, rate * KEY_BURST, now),
+            under_way: 0,
+        });
+        if key.under_way >= UNDER_WAY {
+            return Err(Refusal::busy(
+                "requests with this key are under way already",
+            ));
+        }
+        if key.bucket.tokens(now) < 1.0 {
+            return Err(Refusal::busy("too many requests with this key"));
+        }
+        let common = match purpose {
+            Purpose::Stream => all,
+            Purpose::Report => reports,
+        };
+        if common.tokens(now) < 1.0 {
+            return Err(Refusal::busy("too many clients connect at once"));
+        }
+        // As long as there is enough for everybody, nobody's share matters.
+        let is_scarce = common.tokens < common.capacity / 2.0;
+        let rate = self.per_second * NAMESPACE_SHARE;
+        let namespace = namespaces
+            .entry(route.id.namespace.to_string())
+            .or_insert_with(|| Bucket::new(rate, rate, now));
+        if is_scarce && namespace.tokens(now) < 1.0 {
+            return Err(Refusal::busy(
+                "too many clients of this namespace connect at once",
+            ));
+        }
+        key.bucket.tokens -= 1.0;
+        common.tokens -= 1.0;
+        namespace.tokens = (namespace.tokens(now) - 1.0).max(0.0);
+        key.under_way += 1;
+        Ok(Admitted {
+            admission: self.clone(),
+            key: route.key_sha256,
+        })
+    }
+}
+
+/// Makes room once a map has grown.
+fn forget<K: Eq + Hash, V>(map: &mut HashMap<K, V>, mut is_idle: impl FnMut(&mut V) -> bool) {
+    if map.len() >= REMEMBERED && map.len().is_power_of_two() {
+        map.retain(|_, value| !is_idle(value));
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self
+            .admission
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = state.keys.get_mut(&self.key) {
+            key.under_way = key.under_way.saturating_sub(1);
         }
     }
 }
@@ -45,20 +193,111 @@ impl Admission {
 mod tests {
     use std::time::Duration;
 
+    use datastream_routing::{EventType, Heartbeat, Resume, SubscriptionId};
+
     use super::*;
+
+    fn route(namespace: &str, name: usize) -> Route {
+        Route {
+            id: SubscriptionId::new(namespace, format!("s{name}")),
+            uid: String::new(),
+            generation: 1,
+            key_sha256: KeyHash::of(&format!("{namespace}/{name}")),
+            suspended: false,
+            event_types: EventType::ALL.into_iter().collect(),
+            filters: vec![],
+            heartbeat: Heartbeat::default(),
+            resume: Resume::Latest,
+        }
+    }
+
+    /// How many of these requests are let in, each over at once.
+    fn admitted(
+        admission: &Arc<Admission>,
+        routes: impl IntoIterator<Item = Route>,
+        purpose: Purpose,
+    ) -> usize {
+        let admit = |route: Route| admission.admit(&route, purpose).is_ok();
+        routes
+            .into_iter()
+            .filter(|route| admit(route.clone()))
+            .count()
+    }
+
+    fn clients(namespace: &str, count: usize) -> Vec<Route> {
+        (0..count).map(|n| route(namespace, n)).collect()
+    }
+
+    fn tenants(count: usize) -> Vec<Route> {
+        (0..count).map(|n| route(&format!("n{n}"), 0)).collect()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_let_in_up_to_the_rate_and_the_rest_later() {
-        let admission = Admission::new(100);
-        let admitted = |n: usize| (0..n).filter(|_| admission.admit().is_ok()).count();
-        assert_eq!(admitted(1000), 100);
+        let admission = Arc::new(Admission::new(100));
+        let one_each = || admitted(&admission, tenants(1000), Purpose::Stream);
+        assert_eq!(one_each(), 100);
         tokio::time::advance(Duration::from_millis(500)).await;
-        assert_eq!(admitted(1000), 50);
+        assert_eq!(one_each(), 50);
         tokio::time::advance(Duration::from_hours(1)).await;
-        assert_eq!(admitted(1000), 100);
-        let Err(Refusal::Busy { retry_seconds, .. }) = admission.admit() else {
+        assert_eq!(one_each(), 100);
+        let Err(Refusal::Busy { retry_seconds, .. }) =
+            admission.admit(&route("x", 0), Purpose::Stream)
+        else {
             panic!("admitted")
         };
         assert!((1..=10).contains(&retry_seconds));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_key_uses_up_its_own_budget_and_nobody_elses() {
+        let admission = Arc::new(Admission::new(1_000));
+        let greedy = || std::iter::repeat_n(route("a", 0), 5_000);
+        assert_eq!(admitted(&admission, greedy(), Purpose::Stream), 50);
+        assert_eq!(admitted(&admission, greedy(), Purpose::Report), 0);
+        assert_eq!(admitted(&admission, tenants(900), Purpose::Stream), 900);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reports_take_nothing_from_streams() {
+        let admission = Arc::new(Admission::new(100));
+        assert_eq!(admitted(&admission, tenants(100), Purpose::Report), 100);
+        let others = (100..200).map(|n| route(&format!("n{n}"), 0));
+        assert_eq!(admitted(&admission, others, Purpose::Stream), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_has_all_that_nobody_else_wants_and_leaves_half_to_the_others() {
+        let admission = Arc::new(Admission::new(100));
+        assert_eq!(
+            admitted(&admission, clients("a", 1000), Purpose::Stream),
+            51
+        );
+        assert_eq!(
+            admitted(&admission, clients("b", 1000), Purpose::Stream),
+            49
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_key_has_few_requests_under_way() {
+        let admission = Arc::new(Admission::new(1_000));
+        let admit = || admission.admit(&route("a", 0), Purpose::Stream);
+        let under_way: Vec<_> = (0..10).filter_map(|_| admit().ok()).collect();
+        assert_eq!(under_way.len(), UNDER_WAY as usize);
+        drop(under_way);
+        assert!(admit().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_have_not_come_for_a_while_are_forgotten() {
+        let admission = Arc::new(Admission::new(1_000_000));
+        for n in 0..3 * REMEMBERED {
+            let _ = admission.admit(&route(&format!("n{n}"), n), Purpose::Stream);
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        let state = admission.state.lock().unwrap();
+        assert!(state.keys.len() <= REMEMBERED + 1, "{}", state.keys.len());
+        assert!(state.namespaces.len() <= REMEMBERED + 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -15,10 +15,17 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::{Connections, Place};
 use super::respond::Answer;
+use super::write_limit::WriteLimit;
+use crate::pipeline::LogLimit;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that cannot be accepted is logged once in this time.
+const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
 
@@ -32,9 +39,11 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) async fn serve<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
+    connections: Arc<Connections>,
     tasks: TaskTracker,
     cancel: CancellationToken,
 ) {
+    let mut log = LogLimit::new(1, LOG_EVERY);
     loop {
         let socket = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -42,18 +51,33 @@ pub(crate) async fn serve<H: Handler>(
         };
         match socket {
             Ok((socket, _)) => {
-                tasks.spawn(connection(socket, handler.clone(), cancel.clone()));
+                tasks.spawn(connection(
+                    socket,
+                    handler.clone(),
+                    connections.enter(),
+                    cancel.clone(),
+                ));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others will close theirs.
-                tracing::warn!(%error, "cannot accept a connection; trying again");
+                if let Some(held_back) = log.admit(Instant::now()) {
+                    tracing::warn!(%error, held_back, "cannot accept a connection; trying again");
+                }
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn connection<H: Handler>(socket: TcpStream, handler: Arc<H>, cancel: CancellationToken) {
+/// A socket as HTTP is spoken on it.
+pub(crate) type HttpSocket = TokioIo<WriteLimit<TcpStream>>;
+
+async fn connection<H: Handler>(
+    socket: TcpStream,
+    handler: Arc<H>,
+    place: Place,
+    cancel: CancellationToken,
+) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
@@ -64,11 +88,15 @@ async fn connection<H: Handler>(socket: TcpStream, handler: Arc<H>, cancel: Canc
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(
+            TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT)),
+            service,
+        )
         .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
+        () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
         () = cancel.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -1,6 +1,9 @@
 //! Where a stream begins and ends, from what its client asks for and what the topic still holds.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use crate::pipeline::CatchUpContext;
 use crate::position::{Position, Seq, SeqError};
@@ -9,6 +12,9 @@ use crate::stream::{Refusal, StreamRequest};
 
 /// How far a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;
+
+/// How long a request may wait for its turn at reading the topic.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a stream begins and, perhaps, ends.
 #[derive(Debug)]
@@ -166,7 +172,9 @@ async fn is_there(context: &CatchUpContext, partition: u32, offset: u64) -> Resu
 
 /// A turn at reading the topic.
 async fn turn(context: &CatchUpContext) -> Result<impl Drop + '_, Refusal> {
-    let turn = context.turns.acquire().await;
+    let Ok(turn) = timeout(TURN_PATIENCE, context.turns.acquire()).await else {
+        return Err(Refusal::busy("many clients ask for old events at once"));
+    };
     turn.map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))
 }
 

@@ -2,9 +2,17 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+
+/// The methods of what can only be looked at, as `Allow` lists them. hyper leaves out the body of an answer to HEAD.
+pub(crate) const READ_ONLY: &str = "GET, HEAD, OPTIONS";
+
+/// Returns whether a method asks to look at something.
+pub(crate) fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
 
 /// What every handler answers with.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -57,11 +65,22 @@ pub(crate) fn not_found(path: &str, known: &str) -> Answer {
     )
 }
 
-/// For methods that a path does not take.
-pub(crate) fn method_not_allowed() -> Answer {
-    problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "use GET",
-    )
+/// For a method that a path does not take, where `allowed` are those that it does. `OPTIONS` asks for them.
+pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Answer {
+    let mut answer = if method == Method::OPTIONS {
+        let mut empty = Response::new(Full::default());
+        *empty.status_mut() = StatusCode::NO_CONTENT;
+        empty
+    } else {
+        let message = format!("{method} is not taken here: use {allowed}");
+        problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            &message,
+        )
+    };
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
 }

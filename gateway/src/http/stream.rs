@@ -4,29 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use datastream_routing::{Resume, Route, RouteTable};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode};
 use serde::Serialize;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Admission;
-use super::connection::Handler;
+use super::admission::{Admission, Purpose};
+use super::connection::{Handler, HttpSocket};
+use super::handshake::{Handshake, VERSION, asks_for_upgrade, check_host};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
-use super::respond::{Answer, json, method_not_allowed, not_found, problem};
+use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fleet::{KubeFleet, Probed, Taken};
@@ -34,8 +29,16 @@ use crate::metrics::Metrics;
 use crate::pipeline::CatchUpContext;
 use crate::position::Seq;
 use crate::settings::LagLimit;
-use crate::stream::{Claim, Refusal, Registry, Session, StreamRequest, websocket_config};
+use crate::stream::{
+    Claim, CloseCause, Refusal, Registry, Session, Shared, StreamRequest, websocket_config,
+};
 
+/// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
+const SEND_BUFFER: usize = 256 << 10;
+/// Bytes that the kernel may hold for a stream and has not sent.
+const UNSENT: u32 = 16 << 10;
+/// How long what was sent may stay unacknowledged before the connection is given up.
+const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
 /// How long a stream may take to close whose client did not answer.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,7 @@ pub(crate) struct Front {
     pub fleet: Option<Arc<KubeFleet>>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     /// How many streams may be open at once.
     pub max_streams: usize,
     pub max_lag: LagLimit,
@@ -79,8 +82,11 @@ struct ReplayRange {
 
 impl Handler for Front {
     async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
-        if request.method() != Method::GET {
-            return method_not_allowed();
+        if !reads(request.method()) {
+            return method_not_allowed(request.method(), READ_ONLY);
+        }
+        if let Err(refusal) = check_host(&request) {
+            return self.refuse(&refusal);
         }
         match request.uri().path() {
             "/stream" => match self.stream(&mut request).await {
@@ -95,15 +101,17 @@ impl Handler for Front {
 
 impl Front {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
-        let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default());
+        let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
         let table = self.config.table();
-        let route = self.admit(&wanted, &table)?.clone();
-        self.admission.admit()?;
-        let mut range = resolve(&self.context, &wanted).await?;
+        let route = self.authorize(&wanted, &table)?.clone();
         if !asks_for_upgrade(request.headers()) {
+            let _admitted = self.admission.admit(&route, Purpose::Report)?;
+            resolve(&self.context, &wanted).await?;
             return self.report(&route).await;
         }
-        let accept = websocket_accept(request.headers())?;
+        let handshake = Handshake::of(request)?;
+        let _admitted = self.admission.admit(&route, Purpose::Stream)?;
+        let mut range = resolve(&self.context, &wanted).await?;
         let claim = self.claim(&route, wanted.markers).await?;
         claim.check(&self.config.table());
         // After the claim: no other stream of the subscription moves its cursor any more.
@@ -115,19 +123,28 @@ impl Front {
         if claim.mailbox().aborted().is_some() {
             return Err(Refusal::InUse { pod: None });
         }
-        tracing::info!(stream = %claim.id(), from = %Seq::starting_at(&range.start), "stream opened");
+        let seq_start = Seq::starting_at(&range.start);
+        if let Some(held_back) = claim.log_admits() {
+            tracing::info!(stream = %claim.id(), from = %seq_start, held_back, "stream opened");
+        }
+        // A client that is not told by a marker, and has not said that it takes what is left, is told by a close frame.
+        let is_told = wanted.markers || range.chosen || wanted.on_gap.is_some();
+        let refused = (range.gap && !is_told).then(|| CloseCause::CommittedGap {
+            seq_start: seq_start.as_str().into(),
+        });
         self.spawn(
             hyper::upgrade::on(request),
             claim,
             range,
             wanted.markers,
             acks,
+            refused,
         );
-        Ok(switching_protocols(accept))
+        Ok(handshake.answer())
     }
 
-    /// Whether this key may have a stream at all.
-    fn admit<'a>(
+    /// The route that this key opens, if it may have a stream at all.
+    fn authorize<'a>(
         &self,
         wanted: &StreamRequest,
         table: &'a RouteTable,
@@ -161,8 +178,9 @@ impl Front {
     async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Claim, Refusal> {
         let claim = || {
             let pipeline = &self.context.pipeline;
+            let memory = &self.context.memory;
             self.registry
-                .claim(route, pipeline, markers, self.max_streams)
+                .claim(route, pipeline, markers, self.max_streams, memory)
         };
         let mut claimed = claim();
         if matches!(claimed, Err(Refusal::InUse { .. }))
@@ -203,7 +221,14 @@ impl Front {
             Some(_) if range.chosen => (),
             Some(committed) => {
                 *range = after(&self.context, committed).await?;
-                self.metrics.committed_gaps.inc_by(u64::from(range.gap));
+                if range.gap {
+                    self.metrics.committed_gaps.inc();
+                    // What has expired never comes: the client hears of it once, and goes on behind it.
+                    self.cursors
+                        .start(&key, &range.start)
+                        .await
+                        .map_err(unavailable)?;
+                }
             }
         }
         Ok(Acks::new(self.cursors.clone(), key))
@@ -234,20 +259,21 @@ impl Front {
         range: Range,
         markers: bool,
         acks: Option<Acks>,
+        refused: Option<CloseCause>,
     ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
             let socket = match upgrade.await.map(take_socket) {
                 Ok(Some(Parts { io, read_buf, .. })) => {
+                    let tcp = io.into_inner().into_inner();
+                    if let Err(error) = set_buffers(&tcp) {
+                        tracing::debug!(%error, "the socket keeps the buffers that it has");
+                    }
                     let config = Some(websocket_config());
-                    WebSocketStream::from_partially_read(
-                        io.into_inner(),
-                        read_buf.to_vec(),
-                        Role::Server,
-                        config,
-                    )
-                    .await
+                    let read = read_buf.to_vec();
+                    let shared = Shared::new(tcp);
+                    WebSocketStream::from_partially_read(shared, read, Role::Server, config).await
                 }
                 Ok(None) => return tracing::error!("the upgraded connection is no TCP socket"),
                 Err(error) => return tracing::debug!(%error, "client left during the handshake"),
@@ -263,6 +289,7 @@ impl Front {
                 replays: range.chosen,
                 max_lag,
                 acks,
+                refused,
             }
             .run()
             .await;
@@ -277,10 +304,13 @@ impl Front {
             .with_label_values(&[status.as_str()])
             .inc();
         let mut answer = problem(status, refusal.name(), &refusal.to_string());
+        let headers = answer.headers_mut();
         if let Some(seconds) = refusal.retry_after() {
-            answer
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(refusal, Refusal::BadHandshake(_)) {
+            // RFC 6455, section 4.4: what the client may try instead.
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
         }
         answer
     }
@@ -298,48 +328,15 @@ fn taken(taken: Taken) -> Refusal {
 }
 
 /// The bare socket: hyper's own buffers go, which an idle stream has no use for.
-fn take_socket(upgraded: Upgraded) -> Option<Parts<TokioIo<TcpStream>>> {
+fn take_socket(upgraded: Upgraded) -> Option<Parts<HttpSocket>> {
     upgraded.downcast().ok()
 }
 
-fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    has_token(headers, &UPGRADE, "websocket")
-}
-
-/// Checks the opening handshake (RFC 6455, section 4.2.1) and gives the `Sec-WebSocket-Accept` for it.
-fn websocket_accept(headers: &HeaderMap) -> Result<String, Refusal> {
-    if !has_token(headers, &CONNECTION, "upgrade") {
-        return Err(Refusal::BadHandshake(
-            "Connection: Upgrade is missing (a proxy may have removed it)",
-        ));
-    }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|v| v != "13") {
-        return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
-    }
-    let key = headers
-        .get(SEC_WEBSOCKET_KEY)
-        .ok_or(Refusal::BadHandshake("Sec-WebSocket-Key is missing"))?;
-    Ok(derive_accept_key(key.as_bytes()))
-}
-
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|v| v.to_str().ok());
-    values
-        .flat_map(|v| v.split(','))
-        .any(|t| t.trim().eq_ignore_ascii_case(token))
-}
-
-fn switching_protocols(accept: String) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Ok(accept) = HeaderValue::try_from(accept) {
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    response
+/// What the kernel may hold of a stream: little that has not been sent, as much as the network has room for of what has been.
+/// So a client that does not read costs little, and one that is far away is not slowed down.
+fn set_buffers(tcp: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(tcp);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }

@@ -13,6 +13,7 @@ use super::chunk::Chunk;
 use super::dispatcher::{Joined, Pipeline};
 use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
+use super::send_memory::SendMemory;
 use crate::event::Event;
 use crate::position::{Position, Seq};
 use crate::source::{EventSource, Record, STALL, STALL_MAX, SourceError, contiguous};
@@ -30,6 +31,10 @@ pub(crate) struct CatchUpContext {
     pub ring: Arc<Ring>,
     pub pipeline: Pipeline,
     pub source: Arc<dyn EventSource>,
+    /// What the mailboxes of all streams share.
+    pub memory: Arc<SendMemory>,
+    /// Events whose frame has more bytes, apart from the sequence number, are skipped.
+    pub largest_content: usize,
     /// Bounds how many streams read the topic at once; the others wait in turn.
     pub turns: Semaphore,
 }
@@ -211,7 +216,12 @@ impl CatchUp {
         for record in records.into_iter().take_while(|r| r.offset < until) {
             self.position.advance(partition, record.offset + 1);
             // What cannot be decoded is counted and logged on the live path.
-            let Ok(event) = Event::decode(record.offset, record.timestamp_ms, record.value) else {
+            let Ok(event) = Event::decode(
+                record.offset,
+                record.timestamp_ms,
+                record.value,
+                self.context.largest_content,
+            ) else {
                 continue;
             };
             if route.matches(&event.fields()) {

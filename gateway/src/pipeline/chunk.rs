@@ -15,6 +15,8 @@ pub(crate) struct Chunk {
     pub events: Vec<Event>,
     /// Bytes of the records that the events came from.
     pub bytes: usize,
+    /// Bytes of these records and of their frames.
+    pub held: usize,
 }
 
 impl Chunk {
@@ -54,7 +56,7 @@ impl Chunk {
 
     /// Bytes of memory held, as an upper bound.
     pub(crate) fn weight(&self) -> usize {
-        // A record and its frame are of about the same length; 200 covers an event's struct and its allocation.
-        128 + 2 * self.bytes + 200 * self.events.len()
+        // 200 covers an event's struct and its allocations.
+        128 + self.held + 200 * self.events.len()
     }
 }

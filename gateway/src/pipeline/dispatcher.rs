@@ -102,6 +102,8 @@ pub(crate) struct Dispatcher {
     matches: Matches,
     touched: Vec<u32>,
     log: LogLimit,
+    /// Events whose frame has more bytes, apart from the sequence number, are skipped.
+    largest_content: usize,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -111,6 +113,7 @@ impl Dispatcher {
         config: Arc<ConfigStore>,
         ring: Arc<Ring>,
         metrics: Arc<Metrics>,
+        largest_content: usize,
     ) -> (Self, Pipeline) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let dispatcher = Self {
@@ -123,6 +126,7 @@ impl Dispatcher {
             matches: Matches::default(),
             touched: Vec::new(),
             log: LogLimit::default(),
+            largest_content,
             commands,
         };
         (dispatcher, Pipeline { commands: sender })
@@ -273,12 +277,18 @@ impl Dispatcher {
         let mut after = self.head.clone();
         after.advance(batch.partition, batch.first + batch.records.len() as u64);
         let mut events = Vec::with_capacity(batch.records.len());
-        let mut bytes = 0;
+        let (mut bytes, mut held) = (0, 0);
         for record in batch.records {
             let size = record.value.len();
-            match Event::decode(record.offset, record.timestamp_ms, record.value) {
+            match Event::decode(
+                record.offset,
+                record.timestamp_ms,
+                record.value,
+                self.largest_content,
+            ) {
                 Ok(event) => {
                     bytes += size;
+                    held += event.weight();
                     events.push(event);
                 }
                 Err(reason) => {
@@ -303,6 +313,7 @@ impl Dispatcher {
             after,
             events,
             bytes,
+            held,
         }
     }
 

@@ -7,6 +7,7 @@ use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::send_memory::SendMemory;
 use crate::event::{Event, Marker, Times, marker};
 use crate::position::{Position, Seq};
 use crate::stream::CloseCause;
@@ -17,6 +18,10 @@ const MAX_LETTERS: usize = 1024;
 const MAX_PROBES: usize = 8;
 /// Bytes that may wait in one mailbox; a single larger frame is let in when it is alone.
 const MAX_BYTES: usize = 256 << 10;
+/// Bytes of frames that each stream may have waiting and on their way to the socket without borrowing.
+pub(crate) const OWN_BYTES: usize = 16 << 10;
+/// What is borrowed is a multiple of this, so that most frames need no look at what all streams share.
+const STEP: usize = 16 << 10;
 
 /// One frame on its way.
 #[derive(Clone, Debug)]
@@ -66,12 +71,21 @@ pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
     mail: Notify,
     space: Notify,
+    memory: Arc<SendMemory>,
 }
 
 #[derive(Debug)]
 struct Inner {
     mail: Mail,
     bytes: usize,
+    /// Bytes that were taken out last and may still be on their way to the socket.
+    in_flight: usize,
+    /// Bytes borrowed for both.
+    borrowed: usize,
+    /// The last frame was not let in because nothing could be borrowed for it.
+    starved: bool,
+    /// The stream has ended: nothing is let in any more.
+    ended: bool,
     route: Arc<Route>,
     /// The client wants to be told when it is live, and has not been yet.
     live_marker: bool,
@@ -88,10 +102,14 @@ struct Inner {
 
 impl Mailbox {
     /// An empty mailbox; with `markers`, a marker is put in when the stream first becomes live.
-    pub(crate) fn new(route: Arc<Route>, markers: bool) -> Self {
+    pub(crate) fn new(route: Arc<Route>, markers: bool, memory: Arc<SendMemory>) -> Self {
         let inner = Inner {
             mail: Mail::default(),
             bytes: 0,
+            in_flight: 0,
+            borrowed: 0,
+            starved: false,
+            ended: false,
             route,
             live_marker: markers,
             live: false,
@@ -104,6 +122,7 @@ impl Mailbox {
             inner: Mutex::new(inner),
             mail: Notify::new(),
             space: Notify::new(),
+            memory,
         }
     }
 
@@ -112,7 +131,11 @@ impl Mailbox {
         let mut inner = self.lock();
         let length = letter.frame.len();
         let letters = inner.mail.letters.len();
-        if letters >= MAX_LETTERS || (letters > 0 && inner.bytes + length > MAX_BYTES) {
+        if inner.ended
+            || letters >= MAX_LETTERS
+            || (letters > 0 && inner.bytes + length > MAX_BYTES)
+            || !inner.borrow_for(length, &self.memory)
+        {
             return Err(letter);
         }
         inner.bytes += length;
@@ -122,14 +145,24 @@ impl Mailbox {
 
     /// Puts a frame in as soon as there is space.
     pub(crate) async fn push_when_space(&self, mut letter: Letter) {
+        let mut waited_for_memory = false;
         loop {
             let space = self.space.notified();
             match self.push(letter) {
+                Ok(()) if waited_for_memory => return self.memory.pass_on(),
                 Ok(()) => return,
                 Err(back) => letter = back,
             }
             self.wake();
-            space.await;
+            waited_for_memory = if self.lock().starved {
+                tokio::select! {
+                    () = space => false,
+                    () = self.memory.freed() => true,
+                }
+            } else {
+                space.await;
+                false
+            };
         }
     }
 
@@ -175,6 +208,10 @@ impl Mailbox {
     pub(crate) fn probe(&self) -> Option<oneshot::Receiver<()>> {
         let (probe, answer) = oneshot::channel();
         let mut inner = self.lock();
+        if inner.ended {
+            // The sender is dropped: the answer is that there is none.
+            return Some(answer);
+        }
         inner.probes.retain(|probe| !probe.is_closed());
         if inner.probes.len() >= MAX_PROBES {
             return None;
@@ -236,18 +273,191 @@ impl Mailbox {
         self.mail.notified().await;
     }
 
-    /// Empties the mailbox.
+    /// Empties the mailbox. What was taken out before is with the socket by now.
     pub(crate) fn take(&self) -> Mail {
-        let mail = {
+        let (mail, excess) = {
             let mut inner = self.lock();
-            inner.bytes = 0;
-            std::mem::take(&mut inner.mail)
+            inner.in_flight = std::mem::take(&mut inner.bytes);
+            (std::mem::take(&mut inner.mail), inner.excess())
         };
+        self.memory.give_back(excess);
         self.space.notify_one();
         mail
     }
 
+    /// Whether more than the stream's own share of memory is on its way to the socket, while others wait for some.
+    pub(crate) fn is_in_the_way(&self) -> bool {
+        self.memory.is_short() && self.lock().in_flight > OWN_BYTES
+    }
+
+    /// Ends the stream: what waits is dropped, nothing is let in any more, and those who ask for its client learn that it is gone.
+    pub(crate) fn end(&self) {
+        let (mail, probes, excess) = {
+            let mut inner = self.lock();
+            inner.ended = true;
+            (inner.bytes, inner.in_flight) = (0, 0);
+            (
+                std::mem::take(&mut inner.mail),
+                std::mem::take(&mut inner.probes),
+                inner.excess(),
+            )
+        };
+        drop((mail, probes));
+        self.memory.give_back(excess);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Makes room for a frame of this length, with borrowed memory where the stream's own share is used up.
+    fn borrow_for(&mut self, length: usize, memory: &SendMemory) -> bool {
+        let wanted = self.bytes + self.in_flight + length;
+        let missing = wanted
+            .saturating_sub(OWN_BYTES)
+            .saturating_sub(self.borrowed)
+            .next_multiple_of(STEP);
+        self.starved = missing > 0 && !memory.borrow(missing);
+        if !self.starved {
+            self.borrowed += missing;
+        }
+        !self.starved
+    }
+
+    /// Takes off what is borrowed and no longer needed.
+    fn excess(&mut self) -> usize {
+        let needed = (self.bytes + self.in_flight)
+            .saturating_sub(OWN_BYTES)
+            .next_multiple_of(STEP);
+        let excess = self.borrowed.saturating_sub(needed);
+        self.borrowed -= excess;
+        excess
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, SubscriptionId};
+    use proptest::prelude::*;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn route() -> Arc<Route> {
+        Arc::new(Route {
+            id: SubscriptionId::new("default", "a"),
+            uid: String::new(),
+            generation: 1,
+            key_sha256: KeyHash::of("a"),
+            suspended: false,
+            event_types: EventType::ALL.into_iter().collect(),
+            filters: vec![],
+            heartbeat: Heartbeat::default(),
+            resume: Resume::Latest,
+        })
+    }
+
+    fn letter(bytes: usize) -> Letter {
+        Letter::control("x".repeat(bytes).into())
+    }
+
+    fn mailbox(memory: &Arc<SendMemory>) -> Mailbox {
+        Mailbox::new(route(), false, memory.clone())
+    }
+
+    #[test]
+    fn small_frames_borrow_nothing_and_large_ones_what_they_need_until_they_are_sent() {
+        let memory = Arc::new(SendMemory::new(1 << 20));
+        let mailbox = mailbox(&memory);
+        mailbox.push(letter(OWN_BYTES)).unwrap();
+        assert_eq!(memory.borrowed(), 0);
+        mailbox.push(letter(1)).unwrap();
+        assert_eq!(memory.borrowed(), STEP);
+        mailbox.take();
+        assert_eq!(memory.borrowed(), STEP, "it is on its way");
+        mailbox.take();
+        assert_eq!(memory.borrowed(), 0);
+    }
+
+    #[test]
+    fn without_memory_a_stream_has_its_own_share_and_no_more() {
+        let memory = Arc::new(SendMemory::new(0));
+        let mailbox = mailbox(&memory);
+        mailbox.push(letter(OWN_BYTES)).unwrap();
+        assert!(mailbox.push(letter(1)).is_err());
+        mailbox.take();
+        assert!(mailbox.push(letter(1)).is_err(), "on its way");
+        mailbox.take();
+        mailbox.push(letter(1)).unwrap();
+    }
+
+    #[test]
+    fn a_stream_that_ends_gives_back_what_it_borrowed_and_takes_nothing_more() {
+        let memory = Arc::new(SendMemory::new(1 << 20));
+        let mailbox = mailbox(&memory);
+        mailbox.push(letter(100 << 10)).unwrap();
+        assert!(memory.borrowed() > 0);
+        mailbox.end();
+        assert_eq!(memory.borrowed(), 0);
+        assert!(mailbox.push(letter(1)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_for_a_client_that_is_gone_learn_it_at_once() {
+        let mailbox = mailbox(&Arc::new(SendMemory::new(0)));
+        let before = mailbox.probe().unwrap();
+        mailbox.end();
+        let after = mailbox.probe().unwrap();
+        for answer in [before, after] {
+            let answer = timeout(Duration::from_millis(1), answer).await.unwrap();
+            assert!(answer.is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_memory_gets_it_when_another_stream_is_done() {
+        let memory = Arc::new(SendMemory::new(64 << 10));
+        let (greedy, waiting) = (mailbox(&memory), mailbox(&memory));
+        greedy.push(letter(70 << 10)).unwrap();
+        let push = waiting.push_when_space(letter(70 << 10));
+        tokio::pin!(push);
+        assert!(timeout(Duration::from_hours(1), &mut push).await.is_err());
+        greedy.take();
+        greedy.take();
+        timeout(Duration::from_millis(1), push).await.unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn all_streams_together_never_hold_more_than_their_shares_and_the_common_memory(
+            steps in proptest::collection::vec((0..4_usize, 0..3_u8, 0..200_000_usize), 0..200),
+        ) {
+            let limit = 300 << 10;
+            let memory = Arc::new(SendMemory::new(limit));
+            let mut mailboxes: Vec<_> = (0..4).map(|_| mailbox(&memory)).collect();
+            for (at, step, bytes) in steps {
+                match step {
+                    0 => { let _ = mailboxes[at].push(letter(bytes)); }
+                    1 => { mailboxes[at].take(); }
+                    _ => mailboxes[at] = mailbox(&memory),
+                }
+                let held: usize = mailboxes.iter().map(|m| { let i = m.lock(); i.bytes + i.in_flight }).sum();
+                prop_assert!(held <= limit + 4 * OWN_BYTES);
+                let borrowed: usize = mailboxes.iter().map(|m| m.lock().borrowed).sum();
+                prop_assert_eq!(borrowed, memory.borrowed());
+            }
+            drop(mailboxes);
+            prop_assert_eq!(memory.borrowed(), 0);
+        }
     }
 }

@@ -69,6 +69,14 @@ impl Seq {
         Self(digits.into())
     }
 
+    /// The most digits that a number of a topic with so many partitions has.
+    pub(crate) const fn max_digits(partitions: u32) -> usize {
+        match partitions {
+            0 | 1 => 20,
+            several => 1 + several as usize * OFFSET_DIGITS + OWN_DIGITS,
+        }
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -44,11 +44,20 @@ pub(crate) enum CloseCause {
     NotUtf8,
     /// Not the WebSocket protocol.
     Protocol,
+    /// The client took nothing while others waited for the memory that it held.
+    Stalled,
+    /// The client sends far more messages than it has anything to say.
+    Flooded,
+    /// Events behind the committed position have expired, and the client has not asked for markers.
+    CommittedGap {
+        /// The number that the stream goes on with.
+        seq_start: Box<str>,
+    },
 }
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub(crate) const NAMES: [&'static str; 16] = [
+    pub(crate) const NAMES: [&'static str; 19] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -65,6 +74,9 @@ impl CloseCause {
         "too_far_behind",
         "taken_over",
         "shed",
+        "stalled",
+        "flooded",
+        "committed_gap",
     ];
 
     /// The name in metrics and logs.
@@ -86,6 +98,9 @@ impl CloseCause {
             Self::TooFarBehind { .. } => 13,
             Self::TakenOver => 14,
             Self::Shed => 15,
+            Self::Stalled => 16,
+            Self::Flooded => 17,
+            Self::CommittedGap { .. } => 18,
         }]
     }
 
@@ -134,6 +149,16 @@ impl CloseCause {
             Self::TooLarge => (CloseCode::Size, "message too large".to_owned()),
             Self::NotUtf8 => (CloseCode::Invalid, "text is not UTF-8".to_owned()),
             Self::Protocol => (CloseCode::Protocol, "not the WebSocket protocol".to_owned()),
+            Self::Stalled => (
+                CloseCode::Again,
+                "nothing was read while memory is short: connect again with the last seq + 1"
+                    .to_owned(),
+            ),
+            Self::Flooded => (
+                CloseCode::Policy,
+                "too many messages: the only one to send is Z, in answer to 1|Z".to_owned(),
+            ),
+            Self::CommittedGap { seq_start } => (CloseCode::Error, expired_before(seq_start)),
         };
         Some(CloseFrame {
             code,
@@ -150,6 +175,16 @@ fn behind(seq_start: &str) -> String {
         "the last seq + 1"
     };
     format!("too far behind: connect again with seq_start={number}")
+}
+
+/// The same bound, for a stream whose committed position has expired.
+fn expired_before(seq_start: &str) -> String {
+    let number = if seq_start.len() <= 64 {
+        seq_start
+    } else {
+        "the earliest that is left"
+    };
+    format!("events before {number} have expired: connect again to go on there")
 }
 
 #[cfg(test)]
@@ -173,6 +208,14 @@ mod tests {
             CloseCause::TooFarBehind {
                 seq_start: "1".repeat(65).into(),
             },
+            CloseCause::CommittedGap {
+                seq_start: "1".repeat(64).into(),
+            },
+            CloseCause::CommittedGap {
+                seq_start: "1".repeat(65).into(),
+            },
+            CloseCause::Stalled,
+            CloseCause::Flooded,
         ];
         for cause in causes {
             let frame = cause.frame().unwrap();

@@ -2,6 +2,7 @@
 
 mod close;
 mod drain;
+mod outgoing;
 mod probe;
 mod registry;
 mod request;
@@ -9,6 +10,7 @@ mod session;
 
 pub(crate) use close::CloseCause;
 pub(crate) use drain::drain;
+pub(crate) use outgoing::Shared;
 pub use registry::Load;
 pub(crate) use registry::{Claim, Registry};
 pub(crate) use request::{Refusal, StreamRequest};

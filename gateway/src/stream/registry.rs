@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use datastream_routing::{Route, RouteTable, SubscriptionId};
 
@@ -9,13 +10,27 @@ use super::close::CloseCause;
 use super::probe::probe;
 use super::request::Refusal;
 use crate::fleet::{Held, Probed, Progress};
-use crate::pipeline::{Mailbox, Pipeline, Ring};
+use crate::pipeline::{LogLimit, Mailbox, Pipeline, Ring, SendMemory};
 use crate::position::Seq;
 
 /// The open streams of this gateway.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     streams: Mutex<HashMap<SubscriptionId, Arc<Mailbox>>>,
+    /// Bounds the log of streams that come and go.
+    log: Mutex<LogLimit>,
+}
+
+/// Lines a second in which streams that come and go are logged.
+const LOG_LINES: u32 = 50;
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            streams: Mutex::default(),
+            log: Mutex::new(LogLimit::new(LOG_LINES, Duration::from_secs(1))),
+        }
+    }
 }
 
 /// The right to the one stream of a subscription; dropping it gives it back and leaves the live fan-out.
@@ -48,6 +63,7 @@ impl Registry {
         pipeline: &Pipeline,
         markers: bool,
         limit: usize,
+        memory: &Arc<SendMemory>,
     ) -> Result<Claim, Refusal> {
         let mut streams = self.lock();
         if streams.contains_key(&route.id) {
@@ -56,7 +72,7 @@ impl Registry {
         if streams.len() >= limit {
             return Err(Refusal::busy("this gateway has as many streams as it may"));
         }
-        let mailbox = Arc::new(Mailbox::new(route.clone(), markers));
+        let mailbox = Arc::new(Mailbox::new(route.clone(), markers, memory.clone()));
         streams.insert(route.id.clone(), mailbox.clone());
         Ok(Claim {
             registry: self.clone(),
@@ -121,6 +137,12 @@ impl Registry {
         self.lock().contains_key(id)
     }
 
+    /// Whether to log that a stream comes or goes and, if so, how many such lines were held back before.
+    pub(crate) fn log_admits(&self) -> Option<u64> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.admit(Instant::now())
+    }
+
     /// How many streams are open.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -142,6 +164,11 @@ impl Claim {
         self.held.is_some()
     }
 
+    /// Whether to log that this stream comes or goes ([`Registry::log_admits`]).
+    pub(crate) fn log_admits(&self) -> Option<u64> {
+        self.registry.log_admits()
+    }
+
     /// Whose stream it is.
     pub(crate) fn id(&self) -> &SubscriptionId {
         &self.id
@@ -161,6 +188,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.id);
+        self.mailbox.end();
         self.pipeline.leave(self.id.clone(), self.mailbox.clone());
     }
 }

@@ -60,6 +60,8 @@ pub(crate) enum Refusal {
     Unavailable(&'static str),
     #[error("{0}")]
     BadHandshake(&'static str),
+    #[error("{0}")]
+    BadRequest(&'static str),
 }
 
 fn on_pod(pod: Option<&str>) -> String {
@@ -81,7 +83,7 @@ impl Refusal {
             Self::Unauthorized => 401,
             Self::Suspended => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
-            Self::BadPosition { .. } | Self::BadHandshake(_) => 400,
+            Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
             Self::Gone { .. } => 410,
             Self::Unavailable(_) | Self::Busy { .. } => 503,
         }
@@ -108,13 +110,17 @@ impl Refusal {
             Self::Unavailable(_) => "unavailable",
             Self::Busy { .. } => "busy",
             Self::BadHandshake(_) => "bad_handshake",
+            Self::BadRequest(_) => "bad_request",
         }
     }
 }
 
 impl StreamRequest {
-    /// Reads the query of the request's URL. The last of several equal parameters counts; blank ones do not.
-    pub(crate) fn parse(query: &str) -> Self {
+    /// Reads the query of the request's URL. Blank parameters do not count.
+    ///
+    /// # Errors
+    /// A parameter that is given twice: a proxy on the way may have looked at the other one.
+    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
         let mut request = Self {
             key: None,
             start: None,
@@ -123,20 +129,45 @@ impl StreamRequest {
             on_gap: None,
             markers: false,
         };
+        let mut seen = 0_u8;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
             let given = (!value.is_empty()).then(|| value.to_owned());
-            match name.as_ref() {
-                "stream_key" => request.key = is_key(value).then(|| KeyHash::of(value)),
-                "seq_start" => request.start = given,
-                "seq_end" => request.end = given,
-                "time_start" => request.time = given,
-                "on_gap" => request.on_gap = given,
-                "markers" => request.markers = given.as_deref() == Some("1"),
-                _ => (),
+            let bit = match name.as_ref() {
+                "stream_key" => {
+                    request.key = is_key(value).then(|| KeyHash::of(value));
+                    1
+                }
+                "seq_start" => {
+                    request.start = given;
+                    2
+                }
+                "seq_end" => {
+                    request.end = given;
+                    4
+                }
+                "time_start" => {
+                    request.time = given;
+                    8
+                }
+                "on_gap" => {
+                    request.on_gap = given;
+                    16
+                }
+                "markers" => {
+                    request.markers = given.as_deref() == Some("1");
+                    32
+                }
+                _ => continue,
+            };
+            if seen & bit != 0 {
+                return Err(Refusal::BadRequest(
+                    "a parameter is there twice in the query: give each of stream_key, seq_start, seq_end, time_start, on_gap and markers once",
+                ));
             }
+            seen |= bit;
         }
-        request
+        Ok(request)
     }
 }
 
@@ -156,7 +187,8 @@ mod tests {
 
     #[test]
     fn blank_positions_are_as_good_as_none() {
-        let request = StreamRequest::parse(&format!("stream_key={KEY}&seq_start=&seq_end=%20"));
+        let request =
+            StreamRequest::parse(&format!("stream_key={KEY}&seq_start=&seq_end=%20")).unwrap();
         assert_eq!(request.key, Some(KeyHash::of(KEY)));
         assert_eq!((request.start, request.end), (None, None));
     }
@@ -164,7 +196,8 @@ mod tests {
     #[test]
     fn positions_are_taken_as_written() {
         let request =
-            StreamRequest::parse(&format!("seq_start=7&stream_key={KEY}&seq_end=9&other=1"));
+            StreamRequest::parse(&format!("seq_start=7&stream_key={KEY}&seq_end=9&other=1"))
+                .unwrap();
         assert_eq!(
             (request.start.as_deref(), request.end.as_deref()),
             (Some("7"), Some("9"))
@@ -175,10 +208,23 @@ mod tests {
     fn malformed_keys_are_no_keys() {
         for key in ["", "x", &KEY.to_uppercase(), &KEY[1..], &format!("{KEY}0")] {
             assert_eq!(
-                StreamRequest::parse(&format!("stream_key={key}")).key,
+                StreamRequest::parse(&format!("stream_key={key}"))
+                    .unwrap()
+                    .key,
                 None,
                 "{key}"
             );
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_there_twice_is_refused() {
+        for query in [
+            format!("stream_key={KEY}&stream_key=x"),
+            format!("stream_key={KEY}&seq_start=&seq_start=2"),
+        ] {
+            let refused = StreamRequest::parse(&query).err().unwrap();
+            assert_eq!(refused.status(), 400, "{query}");
         }
     }
 }

@@ -9,27 +9,36 @@ use std::time::Duration;
 
 use futures_util::{Sink, Stream};
 use jiff::Timestamp;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::close::CloseCause;
+use super::outgoing::{Outgoing, Shared};
 use super::registry::Claim;
 use crate::cursor::Acks;
 use crate::event::{HEARTBEAT, Marker, marker};
 use crate::metrics::Metrics;
-use crate::pipeline::{CatchUp, CatchUpContext, Letter, Mail};
+use crate::pipeline::{CatchUp, CatchUpContext, Letter, Mail, OWN_BYTES};
 use crate::position::{Position, Seq};
 use crate::settings::LagLimit;
 
 /// The largest message a client may send: it has nothing to say but `Z`.
 const MAX_INCOMING: usize = 4 << 10;
-/// Frames are gathered up to this many bytes into one write to the socket.
-const WRITE_BUFFER: usize = 8 << 10;
+/// What the WebSocket library may hold of pongs and of a close frame, two of the largest: of pings that come faster than pongs
+/// can be sent, the last one is answered (RFC 6455, section 5.5.3).
+const CONTROL_BUFFER: usize = 256;
+/// The most messages that a client may send in [`FLOOD_WINDOW`]: it has no more to say than an answer to each heartbeat.
+const MAX_MESSAGES: u32 = 1_000;
+const FLOOD_WINDOW: Duration = Duration::from_secs(10);
+/// How long a client may take nothing while others wait for the memory that it holds.
+const STALLED: Duration = Duration::from_secs(10);
+/// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
+const MAX_DRAINED: u64 = 1 << 20;
 /// How often the lag of a stream that fell behind is looked at.
 const LAG_CHECK: Duration = Duration::from_secs(1);
 /// How long a client may take to answer a close frame.
@@ -39,14 +48,15 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) fn websocket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(1 << 10)
-        .write_buffer_size(WRITE_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_BUFFER)
         .max_message_size(Some(MAX_INCOMING))
         .max_frame_size(Some(MAX_INCOMING))
 }
 
 /// One stream.
 pub(crate) struct Session<S> {
-    pub socket: WebSocketStream<S>,
+    pub socket: WebSocketStream<Shared<S>>,
     pub claim: Claim,
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
@@ -60,14 +70,8 @@ pub(crate) struct Session<S> {
     pub max_lag: LagLimit,
     /// For a subscription with committed resume.
     pub acks: Option<Acks>,
-}
-
-/// What is on its way to the socket.
-#[derive(Default)]
-struct Outgoing {
-    letters: VecDeque<Letter>,
-    /// Something has been handed to the WebSocket and not yet to the socket.
-    unflushed: bool,
+    /// The stream is opened only to say why it cannot go on.
+    pub refused: Option<CloseCause>,
 }
 
 enum Happened {
@@ -93,33 +97,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Serves the stream to its end.
     pub(crate) async fn run(mut self) {
         self.metrics.opened.inc();
-        let cause = self.serve().await;
-        tracing::info!(stream = %self.claim.id(), cause = cause.name(), "stream closed");
+        let mut outgoing = Outgoing::default();
+        let cause = match self.refused.take() {
+            Some(cause) => cause,
+            None => self.serve(&mut outgoing).await,
+        };
+        if let Some(held_back) = self.claim.log_admits() {
+            tracing::info!(stream = %self.claim.id(), cause = cause.name(), held_back, "stream closed");
+        }
         self.metrics.closed.with_label_values(&[cause.name()]).inc();
-        let Self {
-            mut socket, claim, ..
-        } = self;
+        let Self { socket, claim, .. } = self;
         // The next client need not wait for this one's goodbye.
         drop(claim);
         if cause != CloseCause::ConnectionLost {
-            let goodbye = async {
-                match cause.frame() {
-                    Some(frame) => socket.close(Some(frame)).await?,
-                    None => poll_fn(|cx| Pin::new(&mut socket).poll_flush(cx)).await?,
-                }
-                while poll_fn(|cx| Pin::new(&mut socket).poll_next(cx))
-                    .await
-                    .is_some_and(|m| m.is_ok())
-                {}
-                Ok::<_, Error>(())
-            };
+            let goodbye = goodbye(socket, &mut outgoing, cause.frame());
             let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
         }
     }
 
-    async fn serve(&mut self) -> CloseCause {
+    async fn serve(&mut self, outgoing: &mut Outgoing) -> CloseCause {
         let mailbox = self.claim.mailbox().clone();
-        let mut outgoing = Outgoing::default();
         // Held for its drop: it stops the catching up when the stream ends.
         let mut _catching_up = self.catch_up(self.position.clone());
         if self.gap_marker {
@@ -144,6 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut events = 0;
         // Whether there was something to send when the client was last probed.
         let mut blocked = false;
+        let mut heartbeats = Heartbeats::default();
+        let mut flood = Flood::new();
+        let mut stall: Option<Stall> = None;
         loop {
             if outgoing.is_empty() {
                 if let Some(cause) = closing {
@@ -168,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 closing = mail.close;
                 outgoing.letters = mail.letters;
+                stall = Stall::of(outgoing);
                 let route = mailbox.route();
                 if route.heartbeat != heartbeat {
                     heartbeat = route.heartbeat;
@@ -184,21 +185,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if mailbox.take_probe() {
                 // If it is waiting for space, that it gets some will be a sign of life, too.
                 blocked = !outgoing.is_empty();
-                self.heartbeat(&mut outgoing, events);
+                self.heartbeat(outgoing, events);
+                heartbeats.queued += 1;
             }
             let happened = tokio::select! {
                 biased;
                 _ = ticks.tick() => {
                     // One that is still on its way cannot have been answered; but the client takes what comes before it.
                     let before = std::mem::replace(&mut waiting, outgoing.letters.len());
-                    if outgoing.has_heartbeat() && waiting < before {
+                    if outgoing.heartbeats() > 0 && waiting < before {
                         continue;
                     }
                     if unanswered >= heartbeat.missed_limit {
                         return CloseCause::HeartbeatsMissed { missed: unanswered };
                     }
                     unanswered += 1;
-                    self.heartbeat(&mut outgoing, events);
+                    self.heartbeat(outgoing, events);
+                    heartbeats.queued += 1;
                     waiting = outgoing.letters.len();
                     continue;
                 }
@@ -208,7 +211,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                     continue;
                 }
-                happened = poll_fn(|cx| outgoing.poll(&mut self.socket, cx)) => happened,
+                () = next_stall(&mut stall) => {
+                    if stall.as_mut().is_some_and(|stall| stall.is_over(outgoing)) && mailbox.is_in_the_way() {
+                        return CloseCause::Stalled;
+                    }
+                    continue;
+                }
+                happened = poll_fn(|cx| poll(outgoing, &mut self.socket, cx)) => happened,
                 () = mailbox.woken() => continue,
             };
             match happened {
@@ -216,7 +225,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     blocked = false;
                     mailbox.alive();
                 }
-                Happened::Received(_) => mailbox.alive(),
+                Happened::Received(_) => {
+                    mailbox.alive();
+                    if flood.is_reached() {
+                        return CloseCause::Flooded;
+                    }
+                }
                 _ => (),
             }
             match happened {
@@ -225,18 +239,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if !is_answer(&text) {
                         return CloseCause::UnexpectedText;
                     }
-                    unanswered = 0;
-                    if let Some(acks) = &mut self.acks {
-                        acks.answered();
+                    // A client that has not been sent a heartbeat cannot answer it.
+                    if heartbeats.answer(outgoing) {
+                        unanswered = 0;
+                        if let Some(acks) = &mut self.acks {
+                            acks.answered();
+                        }
+                        self.metrics.heartbeats_answered.inc();
                     }
-                    self.metrics.heartbeats_answered.inc();
                 }
                 Happened::Received(Message::Binary(_)) => return CloseCause::UnexpectedBinary,
                 Happened::Received(Message::Close(_)) | Happened::Ended => {
                     return CloseCause::ClientLeft;
                 }
-                Happened::Received(Message::Ping(_)) => outgoing.unflushed = true,
-                Happened::Received(Message::Pong(_) | Message::Frame(_)) => (),
+                // The next poll sends the pong.
+                Happened::Received(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => (),
                 Happened::Failed(error) => return cause_of(&error),
             }
         }
@@ -325,56 +342,131 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.letters.is_empty() && !self.unflushed
+/// Moves frames to the socket, and listens meanwhile: a client that is slow to read can still speak.
+fn poll<S>(
+    outgoing: &mut Outgoing,
+    socket: &mut WebSocketStream<Shared<S>>,
+    cx: &mut Context<'_>,
+) -> Poll<Happened>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match outgoing.poll_send(socket, cx) {
+        Poll::Ready(Ok(true)) => return Poll::Ready(Happened::Sent),
+        Poll::Ready(Err(error)) => return Poll::Ready(Happened::Failed(error)),
+        Poll::Ready(Ok(false)) | Poll::Pending => (),
     }
+    Poll::Ready(match ready!(Pin::new(socket).poll_next(cx)) {
+        Some(Ok(message)) => Happened::Received(message),
+        Some(Err(error)) => Happened::Failed(error),
+        None => Happened::Ended,
+    })
+}
 
-    /// Whether a heartbeat waits behind events.
-    fn has_heartbeat(&self) -> bool {
-        self.letters.iter().any(|letter| letter.frame == HEARTBEAT)
+/// Says why the stream ends, and waits for the client to have read it.
+async fn goodbye<S>(
+    mut socket: WebSocketStream<Shared<S>>,
+    outgoing: &mut Outgoing,
+    frame: Option<CloseFrame>,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|cx| outgoing.poll_finish(&mut socket, cx)).await?;
+    // Pongs first: behind them there may be no room for the close frame.
+    poll_fn(|cx| Pin::new(&mut socket).poll_flush(cx)).await?;
+    if let Some(frame) = frame {
+        socket.close(Some(frame)).await?;
     }
-
-    /// Moves letters to the socket, and listens meanwhile: a client that is slow to read can still speak.
-    fn poll<S>(&mut self, socket: &mut WebSocketStream<S>, cx: &mut Context<'_>) -> Poll<Happened>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        match self.poll_send(socket, cx) {
-            Poll::Ready(Ok(true)) => return Poll::Ready(Happened::Sent),
-            Poll::Ready(Err(error)) => return Poll::Ready(Happened::Failed(error)),
-            Poll::Ready(Ok(false)) | Poll::Pending => (),
+    loop {
+        match poll_fn(|cx| Pin::new(&mut socket).poll_next(cx)).await {
+            Some(Ok(_)) => (),
+            // Both have said goodbye.
+            None => return Ok(()),
+            Some(Err(_)) => break,
         }
-        Poll::Ready(match ready!(Pin::new(socket).poll_next(cx)) {
-            Some(Ok(message)) => Happened::Received(message),
-            Some(Err(error)) => Happened::Failed(error),
-            None => Happened::Ended,
+    }
+    // The kernel resets a connection that is closed with bytes unread, and the client may lose the close frame by that.
+    let mut io = socket.into_inner().into_inner();
+    io.shutdown().await?;
+    tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// How many heartbeats were queued for the client, and answered.
+#[derive(Default)]
+struct Heartbeats {
+    queued: u64,
+    answered: u64,
+}
+
+impl Heartbeats {
+    /// Counts an answer, if the client has been sent a heartbeat that it has not answered.
+    fn answer(&mut self, outgoing: &Outgoing) -> bool {
+        let sent = self.queued - outgoing.heartbeats();
+        let is_one = self.answered < sent;
+        self.answered += u64::from(is_one);
+        is_one
+    }
+}
+
+/// How many messages came in the current window.
+struct Flood {
+    since: Instant,
+    messages: u32,
+}
+
+impl Flood {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            messages: 0,
+        }
+    }
+
+    /// Counts a message; true if there were too many.
+    fn is_reached(&mut self) -> bool {
+        if self.since.elapsed() >= FLOOD_WINDOW {
+            *self = Self::new();
+        }
+        self.messages += 1;
+        self.messages > MAX_MESSAGES
+    }
+}
+
+/// Watches whether the client takes anything, while it has more to take than its share of memory.
+struct Stall {
+    ticks: Interval,
+    /// Bytes that it had taken when it last took any, and when that was seen.
+    taken: (u64, Instant),
+}
+
+impl Stall {
+    fn of(outgoing: &Outgoing) -> Option<Self> {
+        let bytes: usize = outgoing
+            .letters
+            .iter()
+            .map(|letter| letter.frame.len())
+            .sum();
+        (bytes > OWN_BYTES).then(|| Self {
+            ticks: ticks(1),
+            taken: (outgoing.written, Instant::now()),
         })
     }
 
-    /// Ready with true: all is with the socket now; with false: there was nothing to send.
-    fn poll_send<S>(
-        &mut self,
-        socket: &mut WebSocketStream<S>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, Error>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        while !self.letters.is_empty() {
-            ready!(Pin::new(&mut *socket).poll_ready(cx))?;
-            if let Some(letter) = self.letters.pop_front() {
-                self.unflushed = true;
-                Pin::new(&mut *socket).start_send(Message::Text(letter.frame))?;
-            }
+    fn is_over(&mut self, outgoing: &Outgoing) -> bool {
+        if self.taken.0 != outgoing.written {
+            self.taken = (outgoing.written, Instant::now());
         }
-        if !self.unflushed {
-            return Poll::Ready(Ok(false));
-        }
-        ready!(Pin::new(socket).poll_flush(cx))?;
-        // An emptied queue keeps its memory: give it back, most streams are idle.
-        *self = Self::default();
-        Poll::Ready(Ok(true))
+        self.taken.1.elapsed() >= STALLED
+    }
+}
+
+/// The next look at whether the client takes anything, or never.
+async fn next_stall(stall: &mut Option<Stall>) {
+    match stall {
+        Some(stall) => drop(stall.ticks.tick().await),
+        None => pending().await,
     }
 }
 

@@ -1,0 +1,115 @@
+//! The opening handshake of a WebSocket, checked as RFC 6455, section 4.2.1, and RFC 9112 ask.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Request, Response, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::respond::Answer;
+use crate::stream::Refusal;
+
+/// The version of the protocol that is spoken.
+pub(super) const VERSION: &str = "13";
+/// The name of the frames as a subprotocol: a browser that asks for one gives up where none is named in the answer.
+const SUBPROTOCOL: &str = "datastream.v1";
+/// Bytes of a `Sec-WebSocket-Key`, decoded.
+const KEY_BYTES: usize = 16;
+
+/// What the answer to a good handshake says.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    accept: String,
+    subprotocol: bool,
+}
+
+/// Checks that a request names one host.
+pub(super) fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match (hosts, request.version()) {
+        (1, _) | (0, Version::HTTP_10) => Ok(()),
+        (0, _) => Err(Refusal::BadRequest("the Host header is missing")),
+        _ => Err(Refusal::BadRequest(
+            "the Host header is there more than once",
+        )),
+    }
+}
+
+/// Returns whether a request asks for a WebSocket.
+pub(super) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &UPGRADE, "websocket")
+}
+
+impl Handshake {
+    /// Checks the handshake of a request.
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
+        let headers = request.headers();
+        if request.version() != Version::HTTP_11 {
+            return Err(Refusal::BadHandshake(
+                "HTTP/1.1 is needed for a WebSocket (for nginx: proxy_http_version 1.1)",
+            ));
+        }
+        if !has_token(headers, &CONNECTION, "upgrade") {
+            return Err(Refusal::BadHandshake(
+                "Connection: Upgrade is missing (a proxy may have removed it)",
+            ));
+        }
+        if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|v| v != VERSION) {
+            return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
+        }
+        let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadHandshake(
+            "Sec-WebSocket-Key must be there, once",
+        ))?;
+        let bytes = BASE64_STANDARD.decode(key.as_bytes());
+        if bytes.is_ok_and(|bytes| bytes.len() == KEY_BYTES) {
+            Ok(Self {
+                accept: derive_accept_key(key.as_bytes()),
+                subprotocol: has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL),
+            })
+        } else {
+            Err(Refusal::BadHandshake(
+                "Sec-WebSocket-Key must be 16 bytes in base64",
+            ))
+        }
+    }
+
+    /// The answer, after which the connection is a WebSocket.
+    pub(super) fn answer(self) -> Answer {
+        let mut response = Response::new(Full::new(Bytes::new()));
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::try_from(self.accept) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        if self.subprotocol {
+            headers.insert(
+                SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(SUBPROTOCOL),
+            );
+        }
+        response
+    }
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).into_iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|v| v.to_str().ok());
+    values
+        .flat_map(|v| v.split(','))
+        .any(|t| t.trim().eq_ignore_ascii_case(token))
+}

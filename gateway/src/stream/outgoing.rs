@@ -1,0 +1,315 @@
+//! Frames on their way to a stream's socket, written from where all streams share them.
+//!
+//! The WebSocket library reads, and writes pongs and close frames; its buffer for what it writes is small and bounded. Events
+//! do not go through it: that buffer would grow to the largest frame there ever was, and stay so.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Sink;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
+
+use crate::event::HEARTBEAT;
+use crate::pipeline::Letter;
+
+/// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
+const GATHER: usize = 8 << 10;
+/// The first byte of an unfragmented text frame (RFC 6455, section 5.2).
+const FINAL_TEXT: u8 = 0x81;
+/// The largest header of a frame that is not masked.
+const MAX_HEADER: usize = 10;
+
+/// The socket below the WebSocket library, which keeps its control frames out of the middle of ours, and ours out of its own.
+#[derive(Debug)]
+pub(crate) struct Shared<S> {
+    io: S,
+    /// One of our frames has been written in part.
+    ours_begun: bool,
+    /// The library has written a frame in part.
+    theirs_begun: bool,
+}
+
+impl<S> Shared<S> {
+    /// Shares a socket.
+    pub(crate) const fn new(io: S) -> Self {
+        Self {
+            io,
+            ours_begun: false,
+            theirs_begun: false,
+        }
+    }
+
+    /// The socket itself, for when the WebSocket has ended.
+    pub(crate) fn into_inner(self) -> S {
+        self.io
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Shared<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+/// What the library writes: always all that it has, so that what is taken whole ends with a frame.
+impl<S: AsyncWrite + Unpin> AsyncWrite for Shared<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.ours_begun {
+            // The task that writes ours tries again when it has.
+            return Poll::Pending;
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.theirs_begun = written < buf.len();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Frames that have been taken out of the mailbox and are not all with the socket.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    /// Those of which nothing has been written.
+    pub letters: VecDeque<Letter>,
+    writing: Writing,
+    /// Bytes handed to the socket so far.
+    pub written: u64,
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Writing {
+    /// Whole frames, or the header of one large frame.
+    gathered: Vec<u8>,
+    /// The payload of that large frame.
+    large: Utf8Bytes,
+    /// How many bytes of both have been written.
+    done: usize,
+    /// Heartbeats among the frames.
+    heartbeats: u64,
+}
+
+impl Outgoing {
+    /// Whether everything is with the socket.
+    pub(super) fn is_empty(&self) -> bool {
+        self.letters.is_empty() && self.writing.is_empty()
+    }
+
+    /// Heartbeats that have not reached the socket.
+    pub(super) fn heartbeats(&self) -> u64 {
+        let waiting = self
+            .letters
+            .iter()
+            .filter(|letter| letter.frame == HEARTBEAT);
+        self.writing.heartbeats + waiting.count() as u64
+    }
+
+    /// Moves letters to the socket. Ready with true: all are with it now; with false: there was nothing to send.
+    pub(super) fn poll_send<S>(
+        &mut self,
+        socket: &mut WebSocketStream<Shared<S>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.is_empty() {
+            return Poll::Ready(Ok(false));
+        }
+        loop {
+            ready!(self.poll_finish(socket, cx))?;
+            if self.letters.is_empty() {
+                // An emptied queue keeps its memory: give it back, most streams are idle.
+                self.letters = VecDeque::new();
+                return Poll::Ready(Ok(true));
+            }
+            if socket.get_ref().theirs_begun {
+                ready!(Pin::new(&mut *socket).poll_flush(cx))?;
+            }
+            self.writing = Writing::gather(&mut self.letters);
+        }
+    }
+
+    /// Writes what has been begun, so that a close frame does not stand in the middle of another frame.
+    pub(super) fn poll_finish<S>(
+        &mut self,
+        socket: &mut WebSocketStream<Shared<S>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let shared = socket.get_mut();
+        while !self.writing.is_empty() {
+            let slices = self.writing.slices();
+            let written = match Pin::new(&mut shared.io).poll_write_vectored(cx, &slices) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+                }
+                Poll::Ready(Ok(written)) => written,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            };
+            self.writing.done += written;
+            self.written += written as u64;
+            shared.ours_begun = !self.writing.is_done();
+            if !shared.ours_begun {
+                self.writing = Writing::default();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Writing {
+    fn is_empty(&self) -> bool {
+        self.gathered.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.done >= self.gathered.len() + self.large.len()
+    }
+
+    /// Takes letters for one write.
+    fn gather(letters: &mut VecDeque<Letter>) -> Self {
+        let mut writing = Self::default();
+        let bytes = |letter: &Letter| MAX_HEADER + letter.frame.len();
+        if letters.front().is_some_and(|first| bytes(first) > GATHER) {
+            if let Some(large) = letters.pop_front() {
+                writing.gathered = Vec::with_capacity(MAX_HEADER);
+                put_header(&mut writing.gathered, large.frame.len());
+                writing.large = large.frame;
+            }
+            return writing;
+        }
+        let mut total = 0;
+        let fits = |letter: &&Letter| {
+            total += bytes(letter);
+            total <= GATHER
+        };
+        let count = letters.iter().take_while(fits).count();
+        let taken = letters.drain(..count);
+        writing.gathered = Vec::with_capacity(total.min(GATHER));
+        for letter in taken {
+            writing.heartbeats += u64::from(letter.frame == HEARTBEAT);
+            put_header(&mut writing.gathered, letter.frame.len());
+            writing.gathered.extend_from_slice(letter.frame.as_bytes());
+        }
+        writing
+    }
+
+    fn slices(&self) -> [IoSlice<'_>; 2] {
+        let (first, second) = (self.gathered.as_slice(), self.large.as_bytes());
+        let done = self.done.min(first.len());
+        let large_done = self.done - done;
+        [
+            IoSlice::new(&first[done..]),
+            IoSlice::new(&second[large_done..]),
+        ]
+    }
+}
+
+/// Appends the header of a text frame with a payload of this length.
+fn put_header(out: &mut Vec<u8>, length: usize) {
+    out.push(FINAL_TEXT);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ 0..126), _) => out.push(short),
+        (_, Ok(medium)) => {
+            out.push(126);
+            out.extend_from_slice(&medium.to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::{SinkExt, StreamExt};
+    use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+    use super::*;
+    use crate::stream::session::websocket_config;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Frames of every size, pings in between, over a pipe that takes a few bytes at a time.
+        #[test]
+        fn a_client_reads_what_was_sent_whatever_is_between(
+            lengths in proptest::collection::vec(prop_oneof![0..300_usize, 120..130_usize, 8_100..8_200_usize, 65_530..65_540_usize], 1..20),
+            pings in proptest::collection::vec(0..126_usize, 0..10),
+            pipe in 1..5_000_usize,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (near, far) = tokio::io::duplex(pipe);
+                let mut server = WebSocketStream::from_raw_socket(Shared::new(near), Role::Server, Some(websocket_config())).await;
+                let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
+                let (mut speak, listen) = client.split();
+                let sent: Vec<String> = lengths.iter().map(|n| "x".repeat(*n)).collect();
+                let asked = pings.len();
+                let speaker = tokio::spawn(async move {
+                    for bytes in pings {
+                        speak.send(Message::Ping(vec![7; bytes].into())).await.unwrap();
+                    }
+                    speak
+                });
+                let listener = tokio::spawn(listen.take_while(|m| {
+                    let going_on = m.as_ref().is_ok_and(|m| !m.is_close());
+                    async move { going_on }
+                }).collect::<Vec<_>>());
+                let mut outgoing = Outgoing::default();
+                outgoing.letters = sent.iter().map(|text| Letter::control(text.as_str().into())).collect();
+                let mut heard = 0;
+                while !outgoing.is_empty() || heard < asked {
+                    poll_fn(|cx| {
+                        if outgoing.poll_send(&mut server, cx).map(|r| r.unwrap()) == Poll::Ready(true) {
+                            return Poll::Ready(());
+                        }
+                        while let Poll::Ready(Some(message)) = server.poll_next_unpin(cx) {
+                            message.unwrap();
+                            heard += 1;
+                            if heard == asked {
+                                return Poll::Ready(());
+                            }
+                        }
+                        Poll::Pending
+                    }).await;
+                }
+                server.flush().await.unwrap();
+                server.close(None).await.unwrap();
+                let got = listener.await.unwrap();
+                drop(speaker.await.unwrap());
+                let texts: Vec<String> = got.into_iter().filter_map(|m| match m.unwrap() {
+                    Message::Text(text) => Some(text.to_string()),
+                    _ => None,
+                }).collect();
+                assert!(texts == sent, "{} of {}", texts.len(), sent.len());
+            });
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! What a peer sends, or does not read, never becomes more than a stated amount of memory, time or places.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::client::{Client, get};
+use common::topic::{Topic, event};
+use common::{PATIENCE, TestGateway, key, route};
+use datastream_gateway::Settings;
+use datastream_routing::{Heartbeat, Route};
+use futures_util::SinkExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Sends the bytes of a request and returns the answer's head and what follows it, to the end.
+async fn exchange(gateway: &TestGateway, request: &str) -> String {
+    let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, tcp.read_to_end(&mut answer))
+        .await
+        .expect("an end in time")
+        .unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A handshake with these lines after the first one, which asks for HTTP of this version.
+fn handshake(version: &str, lines: &[&str]) -> String {
+    let key = key("a");
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!(
+        "GET /stream?stream_key={key} HTTP/{version}\r\n{lines}Connection: close, Upgrade\r\n\r\n"
+    )
+}
+
+const GOOD: [&str; 4] = [
+    "Host: x",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+];
+
+#[tokio::test]
+async fn handshakes_that_break_the_rules_are_refused_and_take_no_stream() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let without = |left_out: &str| {
+        GOOD.iter()
+            .copied()
+            .filter(|line| left_out.is_empty() || !line.starts_with(left_out))
+            .collect::<Vec<_>>()
+    };
+    let with = |left_out: &str, line: &'static str| {
+        let mut lines = without(left_out);
+        lines.push(line);
+        lines
+    };
+    let cases = [
+        ("1.0", GOOD.to_vec(), "proxy_http_version 1.1"),
+        ("1.1", without("Host"), "the Host header is missing"),
+        ("1.1", with("", "Host: y"), "more than once"),
+        ("1.1", without("Sec-WebSocket-Key"), "must be there, once"),
+        (
+            "1.1",
+            with("", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+            "must be there, once",
+        ),
+        (
+            "1.1",
+            with("Sec-WebSocket-Key", "Sec-WebSocket-Key: "),
+            "16 bytes",
+        ),
+        (
+            "1.1",
+            with("Sec-WebSocket-Key", "Sec-WebSocket-Key: abc"),
+            "16 bytes",
+        ),
+        (
+            "1.1",
+            with("Sec-WebSocket-Key", "Sec-WebSocket-Key: AAAAAAAAAAA="),
+            "16 bytes",
+        ),
+        (
+            "1.1",
+            with(
+                "Sec-WebSocket-Key",
+                "Sec-WebSocket-Key: not base64 at all!!!",
+            ),
+            "16 bytes",
+        ),
+        (
+            "1.1",
+            with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8"),
+            "must be 13",
+        ),
+    ];
+    for (version, lines, expected) in cases {
+        let answer = exchange(&gateway, &handshake(version, &lines)).await;
+        assert!(answer.contains(" 400 "), "{lines:?}: {answer}");
+        assert!(answer.contains(expected), "{lines:?}: {answer}");
+        if answer.contains("bad_handshake") {
+            assert!(
+                answer
+                    .to_lowercase()
+                    .contains("\r\nsec-websocket-version: 13\r\n"),
+                "{answer}"
+            );
+        }
+    }
+    assert!(gateway.metric("stream_requests_refused_total").await >= 10.0);
+    assert!((gateway.metric("streams_opened_total").await).abs() < f64::EPSILON);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_subprotocol_is_named_where_it_is_asked_for() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
+    let mut lines = GOOD.to_vec();
+    lines.push("Sec-WebSocket-Protocol: other, datastream.v1");
+    let request = handshake("1.1", &lines).replace("close, ", "");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut head = vec![0; 1024];
+    let read = timeout(PATIENCE, tcp.read(&mut head))
+        .await
+        .unwrap()
+        .unwrap();
+    let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 101")
+            && head.contains("sec-websocket-protocol: datastream.v1\r\n"),
+        "{head}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn head_is_answered_and_other_methods_are_told_what_is_allowed() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let ask = async |address, method: &str, path: &str| {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, tcp.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        answer.to_lowercase()
+    };
+    for (address, path) in [
+        (gateway.stream, "/"),
+        (gateway.admin, "/livez"),
+        (gateway.admin, "/readyz"),
+    ] {
+        let head = ask(address, "HEAD", path).await;
+        assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+        assert!(head.ends_with("\r\n\r\n"), "no body: {head}");
+        for (method, status) in [("POST", "405"), ("OPTIONS", "204")] {
+            let answer = ask(address, method, path).await;
+            assert!(
+                answer.starts_with(&format!("http/1.1 {status}")),
+                "{path}: {answer}"
+            );
+            assert!(
+                answer.contains("\r\nallow: get, head, options\r\n"),
+                "{path}: {answer}"
+            );
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn two_keys_in_a_query_are_refused() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a"), route("b")]).await;
+    let query = format!("stream_key={}&stream_key={}", key("a"), key("b"));
+    let (status, body) = gateway.refused(&query).await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (400, Some("bad_request")),
+        "{body}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_pings_and_reads_nothing_is_sent_away() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let mut client = gateway.connect("a", "").await;
+    let ping = Message::Ping(vec![b'p'; 125].into());
+    let flood = async {
+        loop {
+            client.socket.feed(ping.clone()).await?;
+            client.socket.flush().await?;
+        }
+    };
+    let ended: Result<(), tokio_tungstenite::tungstenite::Error> =
+        timeout(PATIENCE, flood).await.expect("an end in time");
+    assert!(ended.is_err());
+    gateway
+        .metric_reaches("streams_closed_total{cause=\"flooded\"}", 1.0)
+        .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn answers_to_heartbeats_that_were_never_sent_keep_no_stream() {
+    let topic = Topic::new(1);
+    let hasty = Route {
+        heartbeat: Heartbeat {
+            interval_seconds: 1,
+            missed_limit: 2,
+        },
+        ..route("a")
+    };
+    let gateway = TestGateway::start(topic.clone(), vec![hasty]).await;
+    let mut client = gateway.connect("a", "").await;
+    // More than the buffers between the two hold, so that heartbeats wait behind it.
+    let text = "x".repeat(900 << 10);
+    topic.append_all(0, (0..16).map(|_| {
+        format!(r#"{{"metadata":{{"event_type":"datapoint","dsn":"A"}},"datapoint":{{"value":"{text}"}}}}"#)
+    }));
+    let blind = async {
+        loop {
+            if client.socket.send(Message::text("Z")).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, blind).await.expect("an end in time");
+    gateway
+        .metric_reaches("streams_closed_total{cause=\"heartbeats_missed\"}", 1.0)
+        .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_whose_frame_is_too_large_is_left_out_and_the_next_one_comes() {
+    let topic = Topic::new(1);
+    let settings = Settings {
+        largest_frame: 10_000,
+        ..Settings::default()
+    };
+    let gateway =
+        TestGateway::start_with(topic.clone(), vec![route("a"), route("b")], settings).await;
+    let mut live = gateway.connect("a", "").await;
+    let bars = |count: usize| {
+        let value = "|".repeat(count);
+        format!(
+            r#"{{"metadata":{{"event_type":"datapointack","dsn":"A"}},"datapointack":{{"value":"{value}"}}}}"#
+        )
+    };
+    topic.append_all(
+        0,
+        [
+            event("A", 1),
+            bars(830),
+            event("A", 2),
+            bars(700),
+            event("A", 3),
+        ],
+    );
+    for client in [&mut live, &mut gateway.connect("b", "&seq_start=1").await] {
+        assert_eq!(client.numbers(2).await, [1, 2]);
+        let ack = client.event().await.unwrap();
+        assert_eq!(ack["datapointack"]["value"].as_str().unwrap().len(), 700);
+        assert_eq!(client.numbers(1).await, [3]);
+    }
+    let skipped = gateway
+        .metric("records_skipped_total{reason=\"frame_too_large\"}")
+        .await;
+    assert!((skipped - 1.0).abs() < f64::EPSILON, "{skipped}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn large_frames_for_clients_that_read_nothing_borrow_what_there_is_and_no_more() {
+    let topic = Topic::new(1);
+    let settings = Settings {
+        largest_frame: 1 << 20,
+        send_memory: 4 << 20,
+        ..Settings::default()
+    };
+    let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
+    let mut routes: Vec<Route> = names.iter().map(|name| route(name)).collect();
+    routes.push(route("honest"));
+    let gateway = TestGateway::start_with(topic.clone(), routes, settings).await;
+    let mut silent = Vec::new();
+    for name in &names {
+        silent.push(gateway.connect(name, "").await);
+    }
+    let mut honest = gateway.connect("honest", "").await;
+    let value = "x".repeat(900 << 10);
+    let large = format!(
+        r#"{{"metadata":{{"event_type":"datapoint","dsn":"A"}},"datapoint":{{"value":"{value}"}}}}"#
+    );
+    topic.append_all(0, std::iter::repeat_n(large, 40));
+    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    // Those in the way are closed once nothing has moved for 10 s; until then the honest one gets its turn as memory is freed.
+    for _ in 0..40 {
+        assert!(honest.event().await.is_ok());
+    }
+    assert_eq!(honest.numbers(10).await, (0..10).collect::<Vec<_>>());
+    let held = gateway.metric("send_memory_bytes").await;
+    assert!(held <= f64::from(4 << 20), "{held}");
+    drop(silent);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_read_nothing_make_way_for_those_that_do() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let mut held = Vec::new();
+    for _ in 0..1_200 {
+        let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
+        let request = "GET /console/console.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20);
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        held.push(tcp);
+    }
+    let (status, _) = timeout(PATIENCE, get(gateway.stream, "/"))
+        .await
+        .expect("an answer in time");
+    assert_eq!(status, 200);
+    let mut client = gateway.connect("a", "").await;
+    gateway.topic.append(0, event("A", 1));
+    assert_eq!(client.numbers(1).await, [1]);
+    drop(held);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn one_key_that_asks_without_end_keeps_nobody_else_out() {
+    let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+    let mut routes: Vec<Route> = names.iter().map(|name| route(name)).collect();
+    routes.push(route("greedy"));
+    let settings = Settings {
+        handshakes_per_second: 50,
+        ..Settings::default()
+    };
+    let gateway = TestGateway::start_with(Topic::new(1), routes, settings).await;
+    let path = format!("/stream?stream_key={}", key("greedy"));
+    let mut refused = 0;
+    for _ in 0..200 {
+        refused += usize::from(get(gateway.stream, &path).await.0 == 503);
+    }
+    assert!(refused > 100, "{refused}");
+    let mut streams = Vec::new();
+    for name in &names {
+        streams.push(gateway.connect(name, "").await);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_close_frame_arrives_though_bytes_are_left_unread() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let mut client: Client = gateway.connect("a", "").await;
+    // A message that is too large, and more behind it than the gateway reads before it says so.
+    let _ = client.socket.send(Message::text("x".repeat(200_000))).await;
+    assert_eq!(client.closed().await.0, 1009);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_at_once_is_let_in_at_once() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    for _ in 0..4 {
+        let client = gateway.connect("a", "").await;
+        drop(client);
+        let again = timeout(Duration::from_secs(4), gateway.connect("a", "")).await;
+        drop(again.expect("not the patience for a client that does not answer"));
+        // The budget of one key is not what is shown here.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    gateway.stop().await;
+}

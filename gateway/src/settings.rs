@@ -31,7 +31,25 @@ pub struct Settings {
 /// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.
 pub const LARGEST_FRAME: usize = 16 << 20;
 
+/// Memory of a gateway without streams and events, in bytes: code, route tables of ordinary size, clients of Fluvio and Kubernetes,
+/// connections that are not streams, and what the allocator keeps.
+const BASE_MEMORY: usize = 96 << 20;
+/// Memory of one stream, its kernel buffers included, that no other bound covers.
+const STREAM_MEMORY: usize = 32 << 10;
+/// Memory of one stream that reads the topic.
+const REPLAY_MEMORY: usize = 16 << 20;
+
 impl Settings {
+    /// Bytes of memory that the gateway needs at the most, whatever clients, producers and the broker do. The chart's limit for
+    /// the pods is this, and a quarter.
+    pub fn memory_bound(&self) -> usize {
+        BASE_MEMORY
+            + self.ring_bytes
+            + self.send_memory
+            + self.max_streams * STREAM_MEMORY
+            + self.replays * REPLAY_MEMORY
+    }
+
     /// Checks the settings against each other.
     ///
     /// # Errors

@@ -1,0 +1,262 @@
+//! A gateway under everything at once that clients and producers can do to its memory stays within its stated bound, and honest
+//! clients get every event.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream as BlockingStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_cli::FluvioTarget;
+use datastream_cli::producer::{Producer, Record};
+use datastream_e2e::{Launch, Program, get, own_program};
+use datastream_gateway::Settings;
+use datastream_operator::publish::render;
+use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+const TOPIC: &str = "device-events";
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Clients that read, that never read, and that flood with pings.
+const HONEST: usize = 20;
+const SILENT: usize = 100;
+const FLOODING: usize = 20;
+/// Large events, each between small ones.
+const LARGE: usize = 24;
+const SMALL: usize = 400;
+
+fn key(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+fn routes() -> Vec<Route> {
+    let route = |number: usize| Route {
+        key_sha256: KeyHash::of(&key(number)),
+        id: SubscriptionId::new("hostile", format!("s{number}")),
+        uid: "1".to_owned(),
+        generation: 1,
+        suspended: false,
+        event_types: EventType::ALL.into_iter().collect(),
+        filters: vec![],
+        heartbeat: Heartbeat::default(),
+        resume: Resume::Latest,
+    };
+    (0..HONEST + SILENT + FLOODING).map(route).collect()
+}
+
+fn settings() -> Settings {
+    Settings {
+        ring_bytes: 8 << 20,
+        replays: 2,
+        max_streams: 200,
+        largest_frame: 1 << 20,
+        send_memory: 16 << 20,
+        handshakes_per_second: 500,
+        ..Settings::default()
+    }
+}
+
+fn gateway(dir: &std::path::Path, broker: &str, settings: &Settings) -> Program {
+    let objects = dir.join("routes");
+    std::fs::create_dir(&objects).unwrap();
+    for (id, bucket) in render(routes()) {
+        std::fs::write(objects.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
+    }
+    let args = [
+        "--listen=127.0.0.1:0".to_owned(),
+        "--admin=127.0.0.1:0".to_owned(),
+        format!("--fluvio={broker}"),
+        format!("--topic={TOPIC}"),
+        format!("--routes-dir={}", objects.display()),
+        format!("--ring-mib={}", settings.ring_bytes >> 20),
+        format!("--replays={}", settings.replays),
+        format!("--max-streams={}", settings.max_streams),
+        format!("--max-frame-kib={}", settings.largest_frame >> 10),
+        format!("--send-memory-mib={}", settings.send_memory >> 20),
+        format!("--handshakes-per-second={}", settings.handshakes_per_second),
+    ];
+    let launch = Launch::new(own_program("datastream-gateway").unwrap(), args);
+    Program::start(&launch, dir.join("gateway.log")).unwrap()
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connect(address: &str, number: usize) -> Socket {
+    let url = format!("ws://{address}/stream?stream_key={}", key(number));
+    let config = WebSocketConfig::default().max_message_size(Some(16 << 20));
+    loop {
+        // 503: many connect at once.
+        match connect_async_with_config(&url, Some(config), true).await {
+            Ok((socket, _)) => return socket,
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn small(number: usize) -> Vec<u8> {
+    format!(r#"{{"metadata":{{"event_type":"datapoint","dsn":"small"}},"datapoint":{{"value":{number}}}}}"#).into()
+}
+
+/// A record whose frame is nearly as large as a frame may be: plain, or by its escapes.
+fn large(number: usize) -> Vec<u8> {
+    let value = if number.is_multiple_of(2) {
+        "x".repeat(1000 << 10)
+    } else {
+        "|".repeat(160 << 10)
+    };
+    format!(r#"{{"metadata":{{"event_type":"datapoint","dsn":"large"}},"datapoint":{{"value":"{value}"}}}}"#).into()
+}
+
+/// Reads until it has had every small event once, in order, and answers heartbeats.
+async fn honest(mut socket: Socket) -> usize {
+    let mut next = 0;
+    while next < SMALL {
+        let message = timeout(PATIENCE, socket.next())
+            .await
+            .expect("something in time");
+        match message {
+            Some(Ok(Message::Text(text))) if text.as_str() == "1|Z" => {
+                socket.send(Message::text("Z")).await.unwrap();
+            }
+            Some(Ok(Message::Text(text))) if text.contains(r#""dsn":"small""#) => {
+                assert!(
+                    text.contains(&format!(r#""value":{next}}}"#)),
+                    "{next}: {text}"
+                );
+                next += 1;
+            }
+            Some(Ok(_)) => (),
+            other => panic!("event {next}: {other:?}"),
+        }
+    }
+    next
+}
+
+/// Opens a connection, asks for much and reads nothing; all of them are held by who called.
+fn hold(address: &str, request: &str) -> Option<BlockingStream> {
+    let mut tcp = BlockingStream::connect(address).ok()?;
+    tcp.set_nonblocking(true).ok()?;
+    let _ = tcp.write(request.as_bytes());
+    Some(tcp)
+}
+
+/// Asks again and again, with a good key and with wrong ones.
+fn ask(address: &str, stop: &AtomicBool) {
+    let mut number = 0_usize;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let key = if number.is_multiple_of(2) {
+            key(0)
+        } else {
+            key(1_000_000 + number)
+        };
+        let Ok(mut tcp) = BlockingStream::connect(address) else {
+            continue;
+        };
+        let _ = tcp.set_read_timeout(Some(Duration::from_secs(1)));
+        let _ = write!(
+            tcp,
+            "GET /stream?stream_key={key} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        );
+        let _ = tcp.read(&mut [0; 512]);
+    }
+}
+
+fn peak_bytes(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        << 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_attacks_at_once_stay_within_the_stated_memory_and_honest_clients_get_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    let settings = settings();
+    let gateway = gateway(dir.path(), &broker.address().to_string(), &settings);
+    let address = gateway.address("stream").unwrap().to_owned();
+    let admin = gateway.address("admin").unwrap().to_owned();
+    let is_ready = || get(&admin, "/readyz").is_ok_and(|(status, _)| status == 200);
+    timeout(PATIENCE, async {
+        while !is_ready() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("ready in time");
+
+    let mut readers = Vec::new();
+    for number in 0..HONEST {
+        readers.push(tokio::spawn(honest(connect(&address, number).await)));
+    }
+    let mut silent = Vec::new();
+    for number in HONEST..HONEST + SILENT {
+        silent.push(connect(&address, number).await);
+    }
+    let mut floods = Vec::new();
+    for number in HONEST + SILENT..HONEST + SILENT + FLOODING {
+        let mut socket = connect(&address, number).await;
+        floods.push(tokio::spawn(async move {
+            let ping = Message::Ping(Bytes::from_static(&[b'p'; 125]));
+            for _ in 0..100_000 {
+                if socket.feed(ping.clone()).await.is_err() || socket.flush().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+    let pipelined = "GET /console/console.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    let held: Vec<_> = (0..1_500)
+        .filter_map(|_| hold(&address, &pipelined))
+        .chain((0..500).filter_map(|_| hold(&address, "GET /stream HTTP/1.1\r\nX-Slow: ")))
+        .collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let askers: Vec<_> = (0..2)
+        .map(|_| {
+            let (address, stop) = (address.clone(), stop.clone());
+            std::thread::spawn(move || ask(&address, &stop))
+        })
+        .collect();
+
+    let mut producer = Producer::new(FluvioTarget {
+        address: broker.address().to_string(),
+        topic: TOPIC.to_owned(),
+    });
+    let record = |value| Record {
+        key: "k".to_owned(),
+        value,
+    };
+    for number in 0..SMALL {
+        let mut records = vec![record(small(number))];
+        if number.is_multiple_of(SMALL / LARGE) {
+            records.push(record(large(number / (SMALL / LARGE))));
+        }
+        producer.send(&records).await.unwrap();
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), SMALL);
+    }
+    assert!(is_ready(), "probes are answered");
+    stop.store(true, Ordering::Relaxed);
+    for asker in askers {
+        asker.join().unwrap();
+    }
+    let peak = peak_bytes(gateway.server.pid().unwrap());
+    let bound = settings.memory_bound();
+    println!("peak {} MiB of {} MiB", peak >> 20, bound >> 20);
+    assert!(peak <= bound, "{} MiB of {} MiB", peak >> 20, bound >> 20);
+    drop((silent, held));
+}

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 
 use crate::check::CheckArgs;
 use crate::collect::CollectArgs;
+use crate::completions::CompletionsArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
 use crate::publish::PublishArgs;
@@ -19,9 +20,9 @@ use crate::tail::TailArgs;
     about = "Filtered event streams of a device fleet, over WebSockets"
 )]
 pub struct Cli {
-    /// How log lines on stderr look.
-    #[arg(long, global = true, value_enum, env = "LOG_FORMAT", default_value_t)]
-    pub log_format: LogFormat,
+    /// The format of log lines on stderr [default: text].
+    #[arg(long, global = true, value_enum, env = "DATASTREAM_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -42,6 +43,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Store the events of many streams, each exactly once: as JSON lines, in SQLite or in PostgreSQL.
     Collect(CollectArgs),
+    /// Print what a shell needs to complete this command line.
+    Completions(CompletionsArgs),
 }
 
 impl Command {
@@ -51,7 +54,7 @@ impl Command {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
-            Self::Tail(_) | Self::Check(_) => "warn",
+            Self::Tail(_) | Self::Check(_) | Self::Completions(_) => "warn",
             Self::Collect(_) => "info,tokio_postgres=warn",
         }
     }

@@ -12,14 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::secret;
 use crate::client::{Failure, Target, inquire};
+use crate::stdout;
 
 /// The status for a key that no subscription has.
 const UNAUTHORIZED: u16 = 401;
 /// Between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What `datastream check` can be told.
+const EXAMPLES: &str = "Examples:
+  datastream check wss://streams.example.com
+  datastream check --wait 30 'ws://127.0.0.1:8080/stream?stream_key=KEY'";
+
+/// Options of `datastream check`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
     /// Where the stream is. With a stream key in it, the key must be good, too; the stream is not opened.
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
@@ -59,17 +65,11 @@ pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<Exi
                 ExitCode::FAILURE,
             ),
         };
-        say(&format!(
-            "{}: {line}",
-            target.to_string().trim_end_matches('?')
-        ));
+        let shown = target.to_string();
+        let shown = shown.trim_end_matches('?');
+        stdout::write(format!("{shown}: {line}\n").as_bytes())?;
         return Ok(code);
     }
-}
-
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 async fn ask(target: &Target) -> Answer {

@@ -1,47 +1,83 @@
 //! A line of JSON that becomes a record.
 
-use serde::Deserialize;
+use datastream_gateway::DEFAULT_FRAME;
+use datastream_gateway::event::{Event, MAX_RECORD_BYTES, SkipReason, View};
 
 use crate::producer::Record;
 
 /// The largest line, in bytes without white space around it: gateways skip larger records.
-pub(crate) const MAX_LINE: usize = 1 << 20;
+pub(crate) const MAX_LINE: usize = MAX_RECORD_BYTES;
 
-#[derive(Deserialize)]
-struct Keyed {
-    metadata: Option<Dsn>,
+/// The mark that some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The check of a line before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Refuses what gateways would skip, by the gateways' own code.
+    AsGateways,
+    /// Sends whatever stands there, so that the handling of bad records can be tried out.
+    Off,
 }
 
-#[derive(Deserialize)]
-struct Dsn {
-    dsn: Option<String>,
-}
-
-/// The record of a line, keyed by its device and kept as it came; `None` if the line is blank. What an event has to
-/// have beyond being a JSON object is the gateway's to judge, so that its handling of bad records can be tried out.
+/// The record of a line, keyed by its device and kept as it came; `None` if the line is blank. A byte order mark is no part
+/// of it.
 ///
 /// # Errors
 /// What is wrong with the line.
-pub(crate) fn record(line: &[u8]) -> Result<Option<Record>, String> {
-    let text = line.trim_ascii();
+pub(crate) fn record(line: &[u8], check: Check) -> Result<Option<Record>, String> {
+    let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let text = text.trim_ascii();
     if text.is_empty() {
         return Ok(None);
     }
-    if text.len() > MAX_LINE {
-        return Err(too_large(text.len()));
+    if check == Check::AsGateways {
+        Event::decode(0, 0, text.to_vec().into(), DEFAULT_FRAME)
+            .map_err(|reason| explain(text, reason))?;
     }
-    if text[0] != b'{' {
-        return Err("not a JSON object".to_owned());
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(text).map_err(|e| format!("not JSON: {e}"))?;
-    let key = serde_json::from_slice::<Keyed>(text)
-        .ok()
-        .and_then(|k| k.metadata?.dsn)
-        .unwrap_or_default();
+    let view = std::str::from_utf8(text).ok().map(View::parse);
+    let key = view.and_then(|view| view.ok()?.metadata("dsn"));
     Ok(Some(Record {
-        key,
+        key: key.unwrap_or_default().into_owned(),
         value: text.to_vec(),
     }))
+}
+
+fn explain(text: &[u8], reason: SkipReason) -> String {
+    match reason {
+        SkipReason::TooLarge => too_large(text.len()),
+        SkipReason::NotJson => not_json(text),
+        SkipReason::UnknownEventType => {
+            let text = std::str::from_utf8(text).unwrap_or_default();
+            let view = View::parse(text).ok();
+            match view.and_then(|view| view.metadata("event_type")) {
+                Some(unknown) => format!("event type {unknown:?}: {}", reason.explain()),
+                None => reason.explain().to_owned(),
+            }
+        }
+        reason => reason.explain().to_owned(),
+    }
+}
+
+fn not_json(text: &[u8]) -> String {
+    if is_utf16(text) {
+        return "UTF-16, not UTF-8: convert it, as with iconv -f UTF-16 -t UTF-8".to_owned();
+    }
+    if text[0] != b'{' {
+        return "not a JSON object".to_owned();
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
+        Err(error) => format!("not JSON: {error}"),
+        Ok(_) => format!("not JSON: {}", SkipReason::NotJson.explain()),
+    }
+}
+
+/// Whether this is the beginning of a text in UTF-16: its mark, or every other byte of ASCII being zero.
+pub(crate) fn is_utf16(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{', ..] | [b'{', 0, ..]
+    )
 }
 
 /// Why a line of so many bytes is not accepted.
@@ -53,38 +89,104 @@ pub(crate) fn too_large(bytes: usize) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_is_a_record_keyed_by_its_device_and_kept_as_it_came() {
-        for (line, key, value) in [
-            (
-                "{\"metadata\":{\"dsn\":\"AC1\"},\"n\":1.00}\r",
-                "AC1",
-                r#"{"metadata":{"dsn":"AC1"},"n":1.00}"#,
-            ),
-            ("  {\"n\": 2}", "", r#"{"n": 2}"#),
-            ("{\"metadata\":7}", "", r#"{"metadata":7}"#),
-        ] {
-            let record = record(line.as_bytes()).unwrap().unwrap();
-            assert_eq!(record.key, key);
-            assert_eq!(std::str::from_utf8(&record.value).unwrap(), value);
-        }
-        assert_eq!(record(b" \r"), Ok(None));
+    fn checked(line: &str) -> Result<Option<Record>, String> {
+        record(line.as_bytes(), Check::AsGateways)
     }
 
     #[test]
-    fn what_is_no_object_of_fair_size_is_refused() {
+    fn a_line_is_a_record_keyed_by_its_device_and_kept_as_it_came() {
+        let event = |dsn: &str| {
+            format!(
+                r#"{{"metadata":{{"event_type":"datapoint"{dsn}}},"datapoint":{{"value":1.00}}}}"#
+            )
+        };
+        for (dsn, key) in [
+            (r#","dsn":"AC1""#, "AC1"),
+            (r#","d\u0073n":"A\u00431""#, "AC1"),
+            (r#","dsn":null"#, ""),
+            ("", ""),
+        ] {
+            let event = event(dsn);
+            for line in [&event, &format!("\u{feff}  {event} \r")] {
+                let record = checked(line).unwrap().unwrap();
+                assert_eq!(
+                    (record.key.as_str(), record.value),
+                    (key, event.clone().into())
+                );
+            }
+        }
+        for blank in ["", " \r", "\u{feff}"] {
+            assert_eq!(checked(blank), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_gateways_would_skip_is_refused_with_the_reason() {
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(
+                r#"{{"metadata":{{"event_type":"datapoint"}},"datapoint":{{"value":{open}{close}}}}}"#
+            )
+        };
+        assert!(checked(&nested(30)).is_ok());
         for (line, reason) in [
-            ("{\"a\":", "not JSON"),
-            ("{} {}", "not JSON"),
+            (nested(31).as_str(), "nested deeper than 32 levels"),
+            (r#"{"a":"#, "not JSON: EOF"),
+            ("{} {}", "not JSON: trailing"),
             ("[]", "not a JSON object"),
             ("7", "not a JSON object"),
+            ("{}", "no metadata"),
+            (
+                r#"{"metadata":{"event_type":"reboot"}}"#,
+                "event type \"reboot\": metadata.event_type is missing or unknown: use connectivity, datapoint",
+            ),
+            (r#"{"metadata":{}}"#, "metadata.event_type is missing"),
+            (
+                r#"{"metadata":{"event_type":"location"}}"#,
+                "location_event for location",
+            ),
+            (r#"{"metadata":[]}"#, "wrong type"),
         ] {
-            let refused = record(line.as_bytes()).unwrap_err();
-            assert!(refused.contains(reason), "{line}: {refused}");
+            let refused = checked(line).unwrap_err();
+            assert!(
+                refused.starts_with(reason) || refused.contains(reason),
+                "{line}: {refused}"
+            );
         }
-        let object = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
-        assert!(record(object(MAX_LINE).as_bytes()).is_ok());
-        let refused = record(object(MAX_LINE + 1).as_bytes()).unwrap_err();
+        let object = |bytes: usize| {
+            let event = r#"{"metadata":{"event_type":"location"},"location_event":{"a":""}}"#;
+            event.replace(r#""""#, &format!("\"{}\"", "x".repeat(bytes - event.len())))
+        };
+        assert!(checked(&object(MAX_LINE)).is_ok());
+        let refused = checked(&object(MAX_LINE + 1)).unwrap_err();
         assert!(refused.contains("at most 1048576"), "{refused}");
+    }
+
+    #[test]
+    fn without_the_check_a_line_is_sent_whatever_it_is() {
+        for (line, key) in [
+            (r#"{"metadata":{"dsn":"AC1","event_type":"reboot"}}"#, "AC1"),
+            ("{\"a\":", ""),
+            ("hello", ""),
+        ] {
+            let record = record(line.as_bytes(), Check::Off).unwrap().unwrap();
+            assert_eq!((record.key.as_str(), record.value), (key, line.into()));
+        }
+    }
+
+    #[test]
+    fn utf_16_is_named() {
+        let event = r#"{"metadata":{}}"#;
+        let little: Vec<_> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<_> = event.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [
+            [&[0xff, 0xfe], little.as_slice()].concat(),
+            [&[0xfe, 0xff], big.as_slice()].concat(),
+            little,
+            big,
+        ] {
+            let refused = record(&bytes, Check::AsGateways).unwrap_err();
+            assert!(refused.contains("UTF-16"), "{refused}");
+        }
     }
 }

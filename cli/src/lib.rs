@@ -7,12 +7,14 @@ mod backoff;
 pub mod check;
 mod client;
 pub mod collect;
+pub mod completions;
 pub mod dev;
 mod event_line;
 pub mod logging;
 pub mod producer;
 pub mod publish;
 pub mod simulate;
+mod stdout;
 pub mod tail;
 mod yaml;
 
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     match cli.command {
+        Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish::run(args, stop).await,
         Command::Check(args) => check::run(args, stop).await,

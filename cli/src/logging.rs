@@ -1,39 +1,44 @@
 //! Log lines go to stderr; stdout belongs to what a command was asked for.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::env;
+use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use clap::ValueEnum;
+use clap::ValueEnum as _;
+use datastream_service::log;
 use indicatif::MultiProgress;
-use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One readable line each.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
-}
+pub use log::LogFormat;
+
+/// The variable for the log format before it had the name that operator and gateway give it. Taken for one more release.
+const OLD_VARIABLE: &str = "LOG_FORMAT";
 
 /// Sets logging up: `RUST_LOG` or else `default_filter`. A second call changes nothing.
-pub fn init(format: LogFormat, default_filter: &str) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+pub fn init(format: Option<LogFormat>, default_filter: &str) {
+    let old = old_format(env::var(OLD_VARIABLE).ok().as_deref()).filter(|_| format.is_none());
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log::filter(default_filter))
         .with_writer(|| AboveLiveLines);
-    let result = match format {
-        LogFormat::Text => {
-            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colours).with_target(false).try_init()
-        }
+    let result = match format.or(old).unwrap_or_default() {
+        LogFormat::Text => builder
+            .with_ansi(log::colours(&io::stderr()))
+            .with_target(false)
+            .try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     if let Err(error) = result {
         tracing::debug!(%error, "logging was set up before");
     }
+    if old.is_some() {
+        tracing::warn!(
+            "{OLD_VARIABLE} is deprecated and will be ignored in the next release: set DATASTREAM_LOG_FORMAT"
+        );
+    }
+}
+
+/// What the old variable says. Others use its name, too: a value that is none of ours is not an error.
+fn old_format(value: Option<&str>) -> Option<LogFormat> {
+    LogFormat::from_str(value?, true).ok()
 }
 
 /// Lines at the bottom of the terminal on stderr, above which log lines pass. Hidden if there is no terminal.
@@ -52,5 +57,17 @@ impl Write for AboveLiveLines {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_variable_counts_if_it_names_a_format() {
+        assert_eq!(old_format(Some("json")), Some(LogFormat::Json));
+        assert_eq!(old_format(Some("pretty")), None);
+        assert_eq!(old_format(None), None);
     }
 }

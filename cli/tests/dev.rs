@@ -120,12 +120,21 @@ async fn posted_events_arrive_on_the_matching_stream_only() {
     );
     assert_eq!(a.event().await["seq"], "4");
     assert_eq!(b.event().await["metadata"]["dsn"], "B1");
-    let (status, body) = dev.post(&format!("{}\nnot json\n", event("A3"))).await;
-    assert_eq!(status, 400);
-    assert!(
-        body["message"].as_str().unwrap().contains("line 2"),
-        "{body}"
-    );
+    let unknown = event("A3").replace(r#":"location""#, r#":"reboot""#);
+    for (bad, reason) in [
+        (
+            "not json",
+            "line 2: not a JSON object; nothing was accepted",
+        ),
+        (&unknown, "line 2: event type \"reboot\""),
+    ] {
+        let (status, body) = dev.post(&format!("{}\n{bad}\n", event("A3"))).await;
+        assert_eq!(status, 400);
+        let message = body["message"].as_str().unwrap();
+        assert!(message.starts_with(reason), "{message}");
+    }
+    let (status, body) = dev.post_to("/events?force=1", &unknown).await;
+    assert_eq!((status, &body["accepted"]), (200, &1.into()));
 }
 
 #[tokio::test]
@@ -172,6 +181,47 @@ async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
         .unwrap();
     assert!(report.contains("a.yaml"), "{report}");
     post_until_seen(&dev, &mut a, "A1").await;
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_reported_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), manifest("a", "A*")).unwrap();
+    let mkfifo = |path: std::path::PathBuf| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.unwrap().success());
+    };
+    mkfifo(folder.path().join("fifo.yaml"));
+    let mut dev = Dev::start_in(folder, &[]).await;
+    let report = async |dev: &mut Dev| {
+        let line = timeout(PATIENCE, dev.stderr.next_line()).await;
+        line.expect("a report in time").unwrap().unwrap()
+    };
+    let first = report(&mut dev).await;
+    assert!(
+        first.contains("fifo.yaml: cannot be read: it is a FIFO, not a file"),
+        "{first}"
+    );
+    let url = dev.stream("a").await;
+    mkfifo(dev.path("later\u{1b}[2J.yaml"));
+    let later = report(&mut dev).await;
+    assert!(
+        later.contains(r"later\u{1b}[2J.yaml: cannot be read"),
+        "{later}"
+    );
+    std::fs::write(dev.path("a.yaml"), manifest("a", "X*")).unwrap();
+    let mut a = Stream::open(&url).await;
+    post_until_seen(&dev, &mut a, "X1").await;
+    let pid = dev.child.id().unwrap().to_string();
+    let killed = tokio::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status()
+        .await;
+    assert!(killed.unwrap().success());
+    let ended = timeout(PATIENCE, dev.child.wait())
+        .await
+        .expect("an end in time");
+    assert!(ended.unwrap().success());
 }
 
 #[tokio::test]

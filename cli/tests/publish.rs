@@ -68,7 +68,9 @@ async fn take(
 }
 
 fn event(dsn: &str, value: usize) -> String {
-    format!(r#"{{"metadata":{{"dsn":"{dsn}"}},"datapoint":{{"value":{value}}}}}"#)
+    format!(
+        r#"{{"metadata":{{"event_type":"datapoint","dsn":"{dsn}"}},"datapoint":{{"value":{value}}}}}"#
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +103,13 @@ async fn a_bad_line_is_named_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["first.jsonl", "second.jsonl"].map(|name| folder.path().join(name));
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+    let unknown = one_of_type("reboot");
     let [one, two, three] = [1, 2, 3].map(|n| event("AC1", n));
-    std::fs::write(&first, format!("{one}\n\n{{\"a\":\n{large}\n{two}")).unwrap();
+    std::fs::write(
+        &first,
+        format!("\u{feff}{one}\n\n{{\"a\":\n{large}\n{unknown}\n{two}"),
+    )
+    .unwrap();
     std::fs::write(&second, "[1]\r\n").unwrap();
     let mut child = publish(&address, &[&first, Path::new("-"), &second]);
     child
@@ -115,14 +122,15 @@ async fn a_bad_line_is_named_and_the_others_go_on() {
     let (code, stdout, stderr) = end(child).await;
     assert_eq!(code, 1);
     assert!(
-        stdout.starts_with("3 events sent to") && stdout.ends_with(", 3 refused\n"),
+        stdout.starts_with("3 events sent to") && stdout.ends_with(", 4 refused\n"),
         "{stdout}"
     );
     let lines: Vec<_> = stderr.lines().collect();
-    assert_eq!(lines.len(), 3, "{stderr}");
+    assert_eq!(lines.len(), 4, "{stderr}");
     for (line, problem) in lines.iter().zip([
         "first.jsonl, line 3: not JSON: ",
         "first.jsonl, line 4: 1048584 bytes, but an event may have at most 1048576",
+        "first.jsonl, line 5: event type \"reboot\": metadata.event_type is missing or unknown: use connectivity, datapoint",
         "second.jsonl, line 1: not a JSON object",
     ]) {
         assert!(line.contains(problem), "{line}");
@@ -133,6 +141,37 @@ async fn a_bad_line_is_named_and_the_others_go_on() {
         .map(|e| e.1)
         .collect();
     assert_eq!(values, [one, two, three]);
+}
+
+fn one_of_type(event_type: &str) -> String {
+    event("AC1", 0).replace(r#":"datapoint""#, &format!(":\"{event_type}\""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_lines_are_sent_if_that_is_wanted() {
+    let (_broker, address) = start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines = [one_of_type("reboot"), "hello".to_owned()];
+    std::fs::write(file.path(), lines.join("\n")).unwrap();
+    let (code, _, stderr) = end(publish(&address, &[Path::new("--force"), file.path()])).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let values = take(stored(&address).await, 2).await;
+    let values: Vec<_> = values.into_iter().map(|e| e.1).collect();
+    assert_eq!(values, lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_utf_16_is_refused_once() {
+    let (_broker, address) = start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = [event("AC1", 1), event("AC1", 2)].join("\n");
+    let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+    let bytes: Vec<_> = units.flat_map(u16::to_le_bytes).collect();
+    std::fs::write(file.path(), bytes).unwrap();
+    let (code, _, stderr) = end(publish(&address, &[file.path()])).await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("line 1: UTF-16, not UTF-8"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +236,7 @@ async fn what_keeps_it_from_publishing_is_named() {
         assert!(stderr.contains(problem), "{stderr}");
     }
     broker.down(datastream_broker::Role::Controller).await;
-    std::fs::write(file.path(), "{}\n").unwrap();
+    std::fs::write(file.path(), event("AC1", 1)).unwrap();
     let (code, stdout, stderr) = end(publish(&address, &[file.path()])).await;
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(

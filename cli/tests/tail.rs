@@ -7,7 +7,8 @@ use std::process::{Output, Stdio};
 
 use futures_util::StreamExt as _;
 use support::PATIENCE;
-use support::script::{KEY, accept, event, refuse, send, server};
+use support::script::{KEY, accept, event, frame, refuse, send, server};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -42,7 +43,7 @@ async fn several_streams_are_shown_and_heartbeats_answered() {
     let tail = tail(&[&first_url, &labelled, "--count", "3", "--seq-start", "7"]);
 
     let (mut socket, query) = accept(&first).await;
-    assert_eq!(query, format!("stream_key={KEY}&seq_start=7"));
+    assert_eq!(query, format!("stream_key={KEY}&seq_start=7&markers=1"));
     send(&mut socket, "1|Z".to_owned()).await;
     let answer = timeout(PATIENCE, socket.next()).await.unwrap();
     assert_eq!(answer.unwrap().unwrap(), Message::Text("Z".into()));
@@ -97,7 +98,10 @@ async fn after_a_loss_the_stream_goes_on_where_it_was() {
 
     let (mut socket, query) = accept(&listener).await;
     let next = format!("1{}", "0".repeat(last.len()));
-    assert_eq!(query, format!("stream_key={KEY}&seq_start={next}"));
+    assert_eq!(
+        query,
+        format!("stream_key={KEY}&seq_start={next}&markers=1")
+    );
     send(&mut socket, event(&next, 2)).await;
 
     let output = tail.await.unwrap();
@@ -107,6 +111,120 @@ async fn after_a_loss_the_stream_goes_on_where_it_was() {
         .map(|frame| frame.split_once('|').unwrap().1);
     let lines: Vec<_> = text(&output.stdout).lines().collect();
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn before_the_first_event_the_stream_goes_on_at_the_live_marker() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&url, "--count", "1"]);
+    let (mut socket, query) = accept(&listener).await;
+    assert_eq!(query, format!("stream_key={KEY}&markers=1"));
+    send(
+        &mut socket,
+        frame(r#"{"control":"live","seq_start":"689"}"#),
+    )
+    .await;
+    socket.close(None).await.unwrap();
+    drop(socket);
+    // A server that is not ready yet takes nothing from the position, and is no loss.
+    let query = refuse(&listener, 503, "", "{}").await;
+    let again = format!("stream_key={KEY}&markers=1&seq_start=689");
+    assert_eq!(query, again);
+    let (mut socket, query) = accept(&listener).await;
+    assert_eq!(query, again);
+    send(&mut socket, event("689", 1)).await;
+    let output = tail.await.unwrap();
+    let notes = text(&output.stderr);
+    assert!(
+        notes.contains("1 events, 0 heartbeats, 1 losses, 1 failed attempt to connect, 0 skipped"),
+        "{notes}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_unescaped_or_counted_is_shown_as_it_was_sent() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&url, "--count", "2"]);
+    let (mut socket, _) = accept(&listener).await;
+    for (seq, value) in [("1", "1e400"), ("2", r#""caf\u00e9 \ud83d""#)] {
+        let json = event(seq, 7)
+            .split_once('|')
+            .unwrap()
+            .1
+            .replace(":7}", &format!(":{value}}}"));
+        send(&mut socket, frame(&json)).await;
+    }
+    let output = tail.await.unwrap();
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "2018-09-24T10:25:14Z 0123… datapoint    AC1             Blue_LED = 1e400  #1",
+            r"2018-09-24T10:25:14Z 0123… datapoint    AC1             Blue_LED = caf\u00e9 \ud83d  #2",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_ends_it_silently() {
+    let (listener, url) = server().await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
+        .args(["tail", &url])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, event("1", 1)).await;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+    assert!(first.unwrap().ends_with("#1"));
+    drop(lines);
+    send(&mut socket, event("2", 1)).await;
+    let output = timeout(PATIENCE, child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(text(&output.stderr), "0123… open\n");
+    assert!(output.status.success());
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_shown() {
+    let (listener, url) = server().await;
+    let url = format!("{url}&seq_start=3");
+    let tail = tail(&[
+        &url,
+        "--count",
+        "1",
+        "--since",
+        "2026-11-24T08:00:00Z",
+        "--property",
+        "Blue_*",
+        "--dsn",
+        "AC2",
+    ]);
+    let (mut socket, query) = accept(&listener).await;
+    assert_eq!(
+        query,
+        format!("stream_key={KEY}&time_start=2026-11-24T08:00:00Z&markers=1")
+    );
+    send(&mut socket, event("1", 1)).await;
+    let wanted = event("2", 2)
+        .split_once('|')
+        .unwrap()
+        .1
+        .replace("AC1", "AC2");
+    send(&mut socket, frame(&wanted)).await;
+    let output = tail.await.unwrap();
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(lines.len(), 1);
+    assert!(
+        lines[0].ends_with("AC2             Blue_LED = 2  #2"),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,33 +1,35 @@
-// The frames of the stream protocol: `LEN|BODY`, where BODY is `Z` (heartbeat), `X` (keep-alive) or an event's JSON.
+// The frames of the stream protocol: `LEN|BODY`, where BODY is `Z` (heartbeat), `X` (keep-alive) or JSON.
+import { view } from "./event.js";
 
-/** Reads one frame: {kind: "heartbeat" | "keepalive" | "event" | "broken", event?, reason?}. */
+const FIRST_SEQ = /^\{"seq":"(\d+)"/;
+const LONGEST_CONTROL = 1000;
+
+/**
+ * Reads one frame: {kind: "heartbeat" | "keepalive" | "event" | "marker" | "broken", …}. An event has its `seq` and its
+ * `json`, a marker says where the stream stands (`control`, `next`), and what is broken has a `reason`.
+ */
 export function readFrame(text) {
   const bar = text.indexOf("|");
-  const body = text.slice(bar + 1);
-  if (bar < 1 || Number(text.slice(0, bar)) !== body.length) return { kind: "broken", reason: "length and body differ" };
-  if (body === "Z") return { kind: "heartbeat" };
-  if (body === "X") return { kind: "keepalive" };
+  const json = text.slice(bar + 1);
+  if (bar < 1 || Number(text.slice(0, bar)) !== json.length) return { kind: "broken", reason: "length and body differ" };
+  if (json === "Z") return { kind: "heartbeat" };
+  if (json === "X") return { kind: "keepalive" };
+  let parsed;
   try {
-    return { kind: "event", event: JSON.parse(body), body };
+    parsed = JSON.parse(json);
   } catch (error) {
     return { kind: "broken", reason: error.message };
   }
+  if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return { kind: "broken", reason: "not a JSON object" };
+  // The gateway writes it first; other servers may not.
+  const seq = FIRST_SEQ.exec(json)?.[1] ?? view(json).seq;
+  if (seq === undefined && json.length < LONGEST_CONTROL && parsed.control) {
+    return { kind: "marker", control: parsed.control, next: parsed.seq_start };
+  }
+  return { kind: "event", seq, json };
 }
 
-/** What a table shows of an event. */
-export function summary(event) {
-  const metadata = event.metadata ?? {};
-  const body = event[metadata.event_type] ?? event.datapoint ?? event.connection ?? event.location_event ?? event.registration_event ?? {};
-  const value = body.value ?? body.status ?? (body.lat && `${body.lat.trim()}, ${body.long}`) ?? registered(body) ?? "";
-  return {
-    type: metadata.event_type ?? "",
-    device: metadata.dsn ?? "",
-    property: metadata.property_name ?? "",
-    value: typeof value === "string" ? value : JSON.stringify(value),
-    seq: event.seq ?? "",
-  };
-}
-
-function registered(body) {
-  return body.registered === undefined ? undefined : body.registered ? "registered" : "unregistered";
+/** The number after `seq`, which may have more digits than a number of JavaScript holds. None if `seq` is no number. */
+export function after(seq) {
+  return /^\d+$/.test(seq ?? "") ? String(BigInt(seq) + 1n) : undefined;
 }

@@ -1,5 +1,8 @@
-// One event stream: its socket, its counters and, when it ends, why.
-import { readFrame } from "./frame.js";
+// One event stream: opens it, answers its heartbeats, counts, and comes back to where it was when the connection is lost.
+import { after, readFrame } from "./frame.js";
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 30_000;
 
 /** From what a person typed: a URL of any kind, or a bare key for the gateway that serves this page. */
 export function streamUrl(target, start, end) {
@@ -11,69 +14,155 @@ export function streamUrl(target, start, end) {
   return url;
 }
 
+/** The address of the same stream for a plain request. */
+function plain(address) {
+  const url = new URL(address);
+  url.protocol = url.protocol.replace("ws", "http");
+  return url;
+}
+
 export class Stream {
-  constructor(url, onEvent, onChange) {
-    Object.assign(this, { url, onEvent, onChange, events: 0, heartbeats: 0, seq: "", state: "closed", why: "" });
+  /** What is under way: anything that belongs to an earlier attempt is out of date. */
+  #attempt;
+  #timer;
+  #delay = FIRST_DELAY;
+
+  /** `spec` is what was asked for: {target, start, end}. */
+  constructor(spec, onEvent, onChange) {
+    const url = streamUrl(spec.target, spec.start, spec.end);
+    Object.assign(this, { spec, url, onEvent, onChange, events: 0, heartbeats: 0, seq: "", state: "closed", why: "", note: "" });
     const key = url.searchParams.get("stream_key") ?? "";
     // Enough to tell streams apart; the page may be shared on a screen.
     this.label = key ? `${key.slice(0, 4)}…${key.slice(-4)}` : "no key";
     this.open();
   }
 
+  /** Whether it is open, or tries to be. */
+  get active() {
+    return this.#attempt !== undefined;
+  }
+
+  /** Opens the stream where it was; one that was read to its end from its beginning. */
   open() {
     this.close();
-    Object.assign(this, { state: "connecting", why: "" });
-    const socket = (this.socket = new WebSocket(this.url));
-    socket.onopen = () => this.change("live", "");
-    socket.onmessage = ({ data }) => this.take(data);
-    socket.onclose = ({ code, reason }) => {
-      if (this.socket !== socket) return;
-      this.socket = undefined;
-      if (this.state === "connecting") return void this.explain();
-      this.change(code === 1000 ? "done" : "closed", reason ? `${reason} (${code})` : `connection lost (${code})`);
-    };
-    this.onChange();
+    if (this.finished) this.next = undefined;
+    Object.assign(this, { finished: false, note: "" });
+    this.#delay = FIRST_DELAY;
+    this.#connect();
   }
 
   close() {
-    const socket = this.socket;
-    this.socket = undefined;
-    socket?.close(1000);
-    if (socket) this.change("done", "closed here");
-  }
-
-  take(data) {
-    const frame = readFrame(data);
-    if (frame.kind === "heartbeat") {
-      this.socket?.send("Z");
-      this.heartbeats += 1;
-    } else if (frame.kind === "event") {
-      this.events += 1;
-      this.seq = frame.event.seq;
-      this.onEvent(this, frame.event, frame.body);
-    } else if (frame.kind === "broken") {
-      this.why = `a frame could not be read: ${frame.reason}`;
-    }
-    this.onChange();
-  }
-
-  // Browsers do not say why a handshake failed; a plain request to the same address does.
-  async explain() {
-    this.change("closed", "refused");
-    const url = new URL(this.url);
-    url.protocol = url.protocol.replace("ws", "http");
-    try {
-      const answer = await fetch(url);
-      const { message, connected } = await answer.json();
-      const why = connected ? "this stream is open already, here or elsewhere: close it there first (409)" : "the handshake failed: open it again";
-      this.change("closed", message ? `${message} (${answer.status})` : why);
-    } catch {
-      this.change("closed", `nobody answers at ${url.host}`);
-    }
+    clearTimeout(this.#timer);
+    this.#attempt?.socket.close(1000);
+    this.#attempt = undefined;
+    if (this.state !== "closed") this.change("done", "closed here");
   }
 
   change(state, why) {
     Object.assign(this, { state, why });
+    this.onChange();
+  }
+
+  #connect() {
+    this.change("connecting", "");
+    const socket = new WebSocket(this.#address());
+    const attempt = (this.#attempt = { socket });
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      this.change("live", "");
+      this.#name();
+    };
+    socket.onmessage = ({ data }) => this.#attempt === attempt && this.#take(data, socket);
+    socket.onclose = ({ code, reason }) => {
+      if (this.#attempt !== attempt) return;
+      const why = reason ? `${reason} (${code})` : `connection lost (${code})`;
+      if (!opened) return void this.#explain(attempt);
+      this.finished = code === 1000;
+      if (!this.finished) return this.#retry(why);
+      this.#attempt = undefined;
+      this.change("done", why);
+    };
+  }
+
+  /** Where to connect: with markers, so that it is known where the stream stands before its first event. */
+  #address() {
+    const url = new URL(this.url);
+    url.searchParams.set("markers", "1");
+    if (this.next !== undefined) {
+      url.searchParams.delete("time_start");
+      url.searchParams.set("seq_start", this.next);
+      // What has expired meanwhile is said by a marker, and the rest shown.
+      url.searchParams.set("on_gap", "earliest");
+    }
+    return url;
+  }
+
+  #take(data, socket) {
+    const frame = readFrame(data);
+    this.#delay = FIRST_DELAY;
+    if (frame.kind === "heartbeat") {
+      socket.send("Z");
+      this.heartbeats += 1;
+    } else if (frame.kind === "event") {
+      this.events += 1;
+      this.seq = frame.seq ?? "";
+      this.next = after(frame.seq) ?? this.next;
+      this.onEvent(this, frame.json);
+    } else if (frame.kind === "marker") {
+      if (after(frame.next)) this.next = frame.next;
+      if (frame.control === "gap") this.note = `events before ${frame.next} have expired`;
+    } else if (frame.kind === "broken") {
+      this.note = `a frame could not be read: ${frame.reason}`;
+    }
+    this.onChange();
+  }
+
+  #retry(why, atLeast = 0) {
+    const wait = Math.max(this.#delay * (0.5 + Math.random() / 2), atLeast || 0);
+    this.#delay = Math.min(this.#delay * 2, LONGEST_DELAY);
+    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.change("waiting", `${why}; trying again in ${(wait / 1000).toFixed(1)} s`);
+  }
+
+  // Browsers do not say why a handshake failed; a plain request to the same address does.
+  async #explain(attempt) {
+    let answer;
+    let body = {};
+    try {
+      answer = await fetch(plain(this.#address()), { signal: AbortSignal.timeout(10_000) });
+      body = await answer.json();
+    } catch {
+      // Without an answer, or with one that is none of a gateway's.
+    }
+    // Closed or opened by hand meanwhile.
+    if (this.#attempt !== attempt) return;
+    if (!answer) return this.#retry(`nobody answers at ${this.url.host}`);
+    const { status } = answer;
+    if (answer.ok) {
+      const busy = "this stream is open already, here or elsewhere (409)";
+      return this.#retry(body.connected ? busy : "the handshake failed");
+    }
+    const why = body.message ? `${body.message} (${status})` : `refused (${status})`;
+    const passes = [408, 409, 425, 429].includes(status) || status >= 500;
+    if (passes) return this.#retry(why, Number(answer.headers.get("retry-after")) * 1000);
+    // A position that the topic does not have will not come; opened again, the stream starts live.
+    if (status === 400) this.next = undefined;
+    this.#attempt = undefined;
+    this.change("closed", why);
+  }
+
+  // Whose key it is, if the gateway tells this page.
+  async #name() {
+    if (this.name) return;
+    const url = plain(this.url);
+    for (const position of ["seq_start", "seq_end", "time_start"]) url.searchParams.delete(position);
+    try {
+      const { namespace, name } = await (await fetch(url)).json();
+      if (namespace && name) this.name = `${namespace}/${name}`;
+    } catch {
+      // The first and last digits of the key have to do.
+    }
     this.onChange();
   }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser};
-use datastream_gateway::{LARGEST_FRAME, LagLimit, Settings, cursors_topic};
+use datastream_gateway::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings, cursors_topic};
 use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, env = "DATASTREAM_MAX_LAG_MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub max_lag_mib: Option<u64>,
     /// The largest frame that a client is sent, in KiB: events that need a larger one, with their escapes, are skipped and counted
-    #[arg(long, env = "DATASTREAM_MAX_FRAME_KIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=(LARGEST_FRAME >> 10) as i64))]
+    #[arg(long, env = "DATASTREAM_MAX_FRAME_KIB", default_value_t = (DEFAULT_FRAME >> 10) as u32, value_parser = clap::value_parser!(u32).range(1..=(LARGEST_FRAME >> 10) as i64))]
     pub max_frame_kib: u32,
     /// Memory for what waits to be sent to all clients together, in MiB; each has 16 KiB beside it
     #[arg(long, env = "DATASTREAM_SEND_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]

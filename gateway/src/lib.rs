@@ -21,5 +21,5 @@ mod stream;
 pub use cursor::{CursorLog, cursors_topic};
 pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
-pub use settings::{LARGEST_FRAME, LagLimit, Settings};
+pub use settings::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings};
 pub use stream::Load;

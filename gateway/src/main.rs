@@ -17,14 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use args::Args;
 
+/// What the Kubernetes client logs about a failed request is in the error that is logged here.
+const LOG: &str = "info,fluvio=error,fluvio_socket=error,kube_client=off,kube_runtime=off";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    log::start(args.log_format, "info,fluvio=error,fluvio_socket=error");
+    log::start(args.log_format, LOG);
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", log::one_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -39,7 +42,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         (None, Some(namespace)) => {
             let found = Client::try_default()
                 .await
-                .context("cannot reach a Kubernetes API server")?;
+                .context("cannot find a Kubernetes API server: set KUBECONFIG, or run in a pod")?;
             client = Some((found.clone(), namespace));
             Box::new(KubeSource::new(found, namespace, &args.group))
         }

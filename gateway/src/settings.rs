@@ -28,6 +28,9 @@ pub struct Settings {
     pub send_memory: usize,
 }
 
+/// The largest frame that a gateway sends unless it is told otherwise, in bytes: what many client libraries take by default.
+pub const DEFAULT_FRAME: usize = 1 << 20;
+
 /// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.
 pub const LARGEST_FRAME: usize = 16 << 20;
 
@@ -81,7 +84,7 @@ impl Default for Settings {
             max_streams: 20_000,
             handshakes_per_second: 1_000,
             max_lag: LagLimit::default(),
-            largest_frame: 1 << 20,
+            largest_frame: DEFAULT_FRAME,
             send_memory: 256 << 20,
         }
     }

@@ -70,6 +70,55 @@ async fn a_folder_is_followed() {
     run.await.unwrap().unwrap();
 }
 
+/// On a single worker, which anything that blocks would stop.
+#[tokio::test]
+async fn what_is_no_file_is_refused_by_name_and_all_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let mkfifo = |name: &str| {
+        let made = std::process::Command::new("mkfifo")
+            .arg(path(name))
+            .status();
+        assert!(made.unwrap().success());
+    };
+    write(dir.path(), "a.json", &bucket("a"));
+    std::fs::create_dir(path("folder.json")).unwrap();
+    mkfifo("fifo.json");
+    std::os::unix::fs::symlink("/dev/zero", path("zero.json")).unwrap();
+    std::os::unix::fs::symlink("loop.json", path("loop.json")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket.json")).unwrap();
+    std::fs::File::create(path("large.json"))
+        .unwrap()
+        .set_len(200 << 20)
+        .unwrap();
+    std::fs::write(path("a\n\u{1b}[2J.json"), "").unwrap();
+    let (store, cancel) = (Arc::new(ConfigStore::new()), CancellationToken::new());
+    let source = Box::new(DirectorySource::new(dir.path()));
+    let run = tokio::spawn(source.run(store.clone(), cancel.clone()));
+    until(&store, |state| state.synced).await;
+    let state = store.state();
+    for (name, reason) in [
+        ("folder.json", "it is a folder, not a file"),
+        ("fifo.json", "it is a FIFO, not a file"),
+        ("zero.json", "it is a device, not a file"),
+        ("loop.json", "symbolic links"),
+        ("socket.json", "it is a socket, not a file"),
+        ("large.json", "larger than the 1048576 bytes"),
+        (r"a\n\u{1b}[2J.json", ""),
+    ] {
+        assert!(state.refused[name].contains(reason), "{name}: {state:?}");
+    }
+    assert_eq!(state.held.len(), 1);
+
+    // Put in later, it keeps no change from being taken.
+    mkfifo("later.json");
+    write(dir.path(), "b.json", &bucket("b"));
+    until(&store, |state| state.held.len() == 2).await;
+    until(&store, |state| state.refused.contains_key("later.json")).await;
+    cancel.cancel();
+    run.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_an_error() {
     let source = Box::new(DirectorySource::new("/nowhere/at/all"));

@@ -2,8 +2,10 @@
 
 mod args;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use datastream_operator::run::run;
 use datastream_service::{log, process};
@@ -25,18 +27,18 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // On one line, whatever the API server put into its message.
-            let line = format!("{error:#}").replace('\n', " ");
-            tracing::error!("{line}");
+            tracing::error!("{}", log::one_line(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-#[allow(clippy::print_stdout)]
 fn crd() -> anyhow::Result<()> {
-    print!("{}", datastream_crds::definitions()?);
-    Ok(())
+    match io::stdout().write_all(datastream_crds::definitions()?.as_bytes()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }
 
 async fn serve(args: RunArgs) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
-//! What operator and gateway have in common as services on Kubernetes: log, TLS provider, stop signal, metrics and
-//! probes, how long a Lease counts, and the reading of watches.
+//! What the programs have in common as services: log, TLS provider, stop signal, metrics and probes, how long a Lease
+//! counts, the reading of watches and of files, and text for terminals.
 
+pub mod file;
 pub mod lease;
 pub mod log;
 pub mod metrics;
 pub mod probes;
 pub mod process;
+pub mod text;
 pub mod watch;

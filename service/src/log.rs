@@ -1,26 +1,112 @@
 //! The log goes to standard error; standard output has one line for whoever started the program.
 
+use std::error::Error;
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// A line of text per entry.
+    /// One readable line each.
+    #[default]
     Text,
-    /// A line of JSON per entry.
+    /// One JSON object per line.
     Json,
 }
 
 /// Starts the log, with the filter in `RUST_LOG` or else this one. To be called once.
 pub fn start(format: LogFormat, default_filter: &str) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter);
+        .with_writer(io::stderr)
+        .with_env_filter(filter(default_filter));
     match format {
-        LogFormat::Text => log.init(),
+        LogFormat::Text => log.with_ansi(colours(&io::stderr())).init(),
         LogFormat::Json => log.json().init(),
+    }
+}
+
+/// The filter in `RUST_LOG` or else this one.
+pub fn filter(default: &str) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+}
+
+/// Whether `output` takes colours: a terminal does, unless `NO_COLOR` is set (<https://no-color.org>).
+pub fn colours(output: &impl IsTerminal) -> bool {
+    output.is_terminal() && allows_colours(std::env::var_os("NO_COLOR").as_deref())
+}
+
+fn allows_colours(no_color: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty)
+}
+
+/// An error and its causes on one line, each said once: many libraries repeat the cause in their own words for it.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let error: &dyn Error = error.as_ref();
+    causes(error)
+}
+
+/// The same for an error of a library.
+pub fn causes(error: &dyn Error) -> String {
+    let mut line = String::new();
+    let mut before = 0;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let cause = error.to_string();
+        let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Some libraries quote a path that is quoted already.
+        let cause = cause.replace("'\"", "'").replace("\"'", "'");
+        let cause = cause.trim_end_matches(['.', ':']);
+        if line.contains(cause) {
+            continue;
+        }
+        if cause.contains(&line[before..]) {
+            line.truncate(before);
+        } else {
+            line.push_str(": ");
+            before = line.len();
+        }
+        line.push_str(cause);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn no_color_counts_unless_it_is_empty() {
+        assert!(allows_colours(None));
+        assert!(allows_colours(Some(OsStr::new(""))));
+        assert!(!allows_colours(Some(OsStr::new("1"))));
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        for (expected, causes) in [
+            ("cannot bind: in use", &["in use", "cannot bind"][..]),
+            (
+                "cannot bind: in use",
+                &["in use", "in use", "cannot bind: in use"],
+            ),
+            (
+                "cannot bind 1.2.3.4: in use (98)",
+                &["in use (98)", "in use", "cannot bind 1.2.3.4"],
+            ),
+            ("a: b c", &["b\n   c", "a"]),
+            ("no '/x': gone", &["gone", "no '\"/x\"'."]),
+        ] {
+            let mut error = anyhow!(causes[0]);
+            for cause in &causes[1..] {
+                error = error.context(*cause);
+            }
+            assert_eq!(one_line(&error), expected);
+        }
     }
 }

@@ -112,6 +112,11 @@ impl Target {
         }
     }
 
+    /// Takes a parameter out of the query.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.query.retain(|(n, _)| n != name);
+    }
+
     fn render(&self, value_of: impl Fn(&str, &str) -> String) -> String {
         let query: Vec<_> = self
             .query
@@ -156,6 +161,7 @@ mod tests {
         assert_eq!(target.label(), "0123…");
         assert_eq!(target.get("seq_start"), Some("7"));
         assert_eq!(target.get("seq_end"), None);
+        target.unset("x");
         target.set("seq_start", "10000000000000000000000");
         target.set("seq_end", "20000000000000000000000");
         assert_eq!(

@@ -1,11 +1,8 @@
 //! What stands in a frame: an event as it is stored, or a control frame.
 
-use std::fmt;
-
+use datastream_gateway::event::View;
 use datastream_gateway::position::{EventIdentity, Position, Seq};
 use jiff::Timestamp;
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::client::Body;
 
@@ -47,21 +44,19 @@ impl Content {
     /// # Errors
     /// Neither an event with a sequence number nor a control frame.
     pub(super) fn of(body: Body, received: Timestamp) -> Result<Self, String> {
-        let [seq, metadata, control, seq_start] =
-            members(body.as_str(), ["seq", "metadata", "control", "seq_start"])
-                .map_err(|e| format!("an event that is no JSON object: {e}"))?;
-        let Some(seq) = seq.map(string) else {
-            return match control {
-                Some(control) => marker(&string(control), seq_start),
+        let view = View::parse(body.as_str())
+            .map_err(|e| format!("an event that is no JSON object: {e}"))?;
+        let Some(seq) = view.text("seq") else {
+            return match view.text("control") {
+                Some(control) => marker(&control, &view.text("seq_start").unwrap_or_default()),
                 None => Err("an event without a seq".to_owned()),
             };
         };
         let (identity, position) =
             EventIdentity::of_seq(&seq).map_err(|e| format!("an event with seq {seq:?}: {e}"))?;
-        let [kind, dsn] = metadata
-            .and_then(|json| members(json, ["event_type", "dsn"]).ok())
-            .unwrap_or_default()
-            .map(|raw| raw.map(string).unwrap_or_default());
+        let seq = seq.into();
+        let [kind, dsn] =
+            ["event_type", "dsn"].map(|name| column(&view.metadata(name).unwrap_or_default()));
         Ok(Self::Event(Event {
             body,
             seq,
@@ -76,62 +71,25 @@ impl Content {
 
 /// Where a stream stands that has seen the event on this line.
 pub(super) fn position_of_line(line: &str) -> Option<Position> {
-    let [seq] = members(line, ["seq"]).ok()?;
-    let (_, position) = EventIdentity::of_seq(&string(seq?)).ok()?;
+    let seq = View::parse(line).ok()?.text("seq")?;
+    let (_, position) = EventIdentity::of_seq(&seq).ok()?;
     Some(position)
 }
 
-fn marker(control: &str, seq_start: Option<&str>) -> Result<Content, String> {
+fn marker(control: &str, seq_start: &str) -> Result<Content, String> {
     let content = match control {
         "live" => Content::Live,
         "gap" => Content::Gap,
         _ => return Ok(Content::Other),
     };
-    let seq_start = seq_start.map(string).unwrap_or_default();
-    let position = Seq::start_of(&seq_start)
+    let position = Seq::start_of(seq_start)
         .map_err(|e| format!("a control frame with seq_start {seq_start:?}: {e}"))?;
     Ok(content(position))
 }
 
-/// The text of a JSON string; whatever else stands there, as it stands. Without NUL, which PostgreSQL cannot store.
-fn string(raw: &str) -> Box<str> {
-    let text: String =
-        serde_json::from_str(raw).unwrap_or_else(|_| raw.trim_matches('"').to_owned());
+/// A column of text: without NUL, which PostgreSQL cannot store.
+fn column(text: &str) -> Box<str> {
     text.replace('\0', "\u{fffd}").into()
-}
-
-/// The first members of an object that have these names, as they stand there.
-///
-/// Devices choose what is in an event: repeated names, broken escapes and any depth must not make it unreadable.
-fn members<'a, const N: usize>(
-    json: &'a str,
-    names: [&str; N],
-) -> Result<[Option<&'a str>; N], serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let found = reader.deserialize_map(Members(names))?;
-    reader.end()?;
-    Ok(found)
-}
-
-struct Members<'n, const N: usize>([&'n str; N]);
-
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = [Option<&'de str>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = [None; N];
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            let name = key.get().trim_matches('"');
-            if let Some(slot) = self.0.iter().position(|n| *n == name) {
-                found[slot].get_or_insert(value.get());
-            }
-        }
-        Ok(found)
-    }
 }
 
 #[cfg(test)]
@@ -178,6 +136,24 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn columns_are_read_as_filters_read_them() {
+        for (metadata, columns) in [
+            (r#""event_type":"datapoint","dsn":null"#, ("datapoint", "")),
+            (r#""event_type":"datapoint""#, ("datapoint", "")),
+            (
+                r#""event\u005ftype":"datapoint","d\u0073n":"AC9""#,
+                ("datapoint", "AC9"),
+            ),
+            (r#""dsn":"A\u0043\/1""#, ("", "AC/1")),
+            (r#""dsn":"\ud83d""#, ("", r"\ud83d")),
+            (r#""dsn":"a\u0000b""#, ("", "a\u{fffd}b")),
+        ] {
+            let event = event(&format!(r#"{{"seq":"7","metadata":{{{metadata}}}}}"#));
+            assert_eq!((&*event.kind, &*event.dsn), columns, "{metadata}");
+        }
+    }
+
+    #[test]
     fn control_frames_are_told_apart() {
         let live = content(r#"{"control":"live","seq_start":"8"}"#).unwrap();
         assert!(matches!(live, Content::Live(position) if position == Position::new([7])));
@@ -196,7 +172,7 @@ pub(super) mod tests {
             ("[]", "no JSON object"),
             (r#"{"seq":"7""#, "no JSON object"),
             (r#"{"seq":"x"}"#, "seq \"x\""),
-            (r#"{"seq":null}"#, "seq \"null\""),
+            (r#"{"seq":null}"#, "without a seq"),
             (r#"{"control":"gap"}"#, "seq_start \"\""),
         ] {
             let error = content(json).unwrap_err();

@@ -32,8 +32,18 @@ use metrics::{Metrics, Report, Status};
 use store::{Databases, JsonlStore, OffThread, PostgresStore, SqliteStore, Store};
 use stream::{Collector, Outcome};
 
-/// What `datastream collect` can be told.
+const EXAMPLES: &str = "A configuration:
+  streams:
+    - name: blue-led
+      url: ws://127.0.0.1:8080/stream?stream_key=KEY
+      store: {jsonl: {dir: events, rotateEvery: 1h}}
+
+Example:
+  datastream collect --config streams.yaml --metrics 127.0.0.1:9100";
+
+/// Options of `datastream collect`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CollectArgs {
     /// What to collect and where to store it: streams.yaml, or the config.json of a DSS Collector.
     #[arg(long, value_name = "FILE", env = "DATASTREAM_COLLECT_CONFIG")]

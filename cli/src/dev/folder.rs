@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use datastream_routing::SubscriptionId;
+use datastream_service::text::printable;
 
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Problem {
-    /// The file, as the user named its folder.
+    /// The file, as the user named its folder; printable.
     pub file: String,
     /// Counted from 1; 0 if it is about the file as a whole.
     pub line: u64,
@@ -18,9 +19,11 @@ pub(super) struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names of fields and what stands in them are the file's.
+        let reason = printable(&self.reason);
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.reason),
-            line => write!(f, "{}:{line}: {}", self.file, self.reason),
+            0 => write!(f, "{}: {reason}", self.file),
+            line => write!(f, "{}:{line}: {reason}", self.file),
         }
     }
 }

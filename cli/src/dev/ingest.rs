@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::event_line;
+use crate::event_line::{self, Check};
 use crate::producer::{Producer, Record, SendError};
 
 /// The largest body that is accepted, in bytes.
@@ -62,7 +62,7 @@ impl Ingest {
         Self { queue }
     }
 
-    async fn post(&self, body: Incoming) -> Response<Full<Bytes>> {
+    async fn post(&self, body: Incoming, check: Check) -> Response<Full<Bytes>> {
         let body = match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -77,7 +77,7 @@ impl Ingest {
                 return problem(StatusCode::BAD_REQUEST, "bad_request", &message);
             }
         };
-        let records = match records(&body) {
+        let records = match records(&body, check) {
             Ok(records) => records,
             Err(bad) => {
                 let message = format!("{bad}; nothing was accepted");
@@ -130,16 +130,24 @@ impl AdminExtension for Ingest {
                 headers.insert(ALLOW, HeaderValue::from_static("POST"));
                 return Some(response);
             }
-            Some(self.post(request.into_body()).await)
+            let check = match request.uri().query() {
+                Some("force=1") => Check::Off,
+                None | Some("") => Check::AsGateways,
+                Some(other) => {
+                    let message = format!("{other:?} is unknown; the only parameter is force=1");
+                    return Some(problem(StatusCode::BAD_REQUEST, "bad_request", &message));
+                }
+            };
+            Some(self.post(request.into_body(), check).await)
         })
     }
 }
 
 /// One record per line that is not blank; all or nothing.
-fn records(body: &[u8]) -> Result<Vec<Record>, BadLine> {
+fn records(body: &[u8], check: Check) -> Result<Vec<Record>, BadLine> {
     let mut records = Vec::new();
     for (line, text) in (1..).zip(body.split(|b| *b == b'\n')) {
-        let record = event_line::record(text).map_err(|reason| BadLine { line, reason })?;
+        let record = event_line::record(text, check).map_err(|reason| BadLine { line, reason })?;
         records.extend(record);
     }
     if records.is_empty() {
@@ -167,27 +175,40 @@ fn problem(status: StatusCode, error: &str, message: &str) -> Response<Full<Byte
 mod tests {
     use super::*;
 
+    const EVENT: &str = r#"{"metadata":{"event_type":"location","dsn":"AC1"},"location_event":{}}"#;
+
     #[test]
     fn every_line_that_is_not_blank_is_a_record() {
-        let body = b"{\"metadata\":{\"dsn\":\"AC1\"}}\r\n\n  {\"n\": 2}\n";
-        let records = records(body).unwrap();
+        let other = EVENT.replace("AC1", "AC2");
+        let body = format!("\u{feff}{EVENT}\r\n\n  {other}\n");
+        let records = records(body.as_bytes(), Check::AsGateways).unwrap();
         let keys: Vec<_> = records.iter().map(|r| r.key.as_str()).collect();
-        assert_eq!(keys, ["AC1", ""]);
+        assert_eq!(keys, ["AC1", "AC2"]);
     }
 
     #[test]
     fn a_bad_line_is_named_and_nothing_accepted() {
         for (body, line, reason) in [
-            ("{}\n{\"a\":\n{}", 2, "not JSON"),
-            ("{}\n\n[]", 3, "not a JSON object"),
-            ("", 1, "no events"),
-            ("\n \n", 1, "no events"),
+            (format!("{EVENT}\n{{\"a\":\n{EVENT}"), 2, "not JSON"),
+            (format!("{EVENT}\n\n[]"), 3, "not a JSON object"),
+            (
+                format!("{EVENT}\n{}", EVENT.replace("location", "reboot")),
+                2,
+                "reboot",
+            ),
+            (String::new(), 1, "no events"),
+            ("\n \n".to_owned(), 1, "no events"),
         ] {
-            let bad = records(body.as_bytes()).unwrap_err();
+            let bad = records(body.as_bytes(), Check::AsGateways).unwrap_err();
             assert!(
                 bad.line == line && bad.reason.contains(reason),
                 "{body:?}: {bad}"
             );
         }
+    }
+
+    #[test]
+    fn without_the_check_any_line_is_a_record() {
+        assert_eq!(records(b"{}\nhello\n", Check::Off).unwrap().len(), 2);
     }
 }

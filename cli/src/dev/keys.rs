@@ -1,14 +1,15 @@
 //! What a subscription keeps as long as it exists: its stream key and its uid; in a file, if wanted.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use datastream_operator::build::{StreamKey, new_stream_key};
 use datastream_routing::SubscriptionId;
+use datastream_service::file::read_regular;
 use serde::{Deserialize, Serialize};
 
 /// What the API server (the uid) and the operator (the key) give a subscription once.
@@ -20,12 +21,33 @@ pub(super) struct Identity {
     pub key: StreamKey,
 }
 
+/// The largest file of keys that is read, in bytes: enough for a hundred thousand subscriptions.
+const MAX_FILE: u64 = 32 << 20;
+
 /// The identity of every subscription that exists.
 #[derive(Debug)]
 pub(super) struct Keys {
-    file: Option<PathBuf>,
+    file: Option<KeysFile>,
     issued: BTreeMap<SubscriptionId, Identity>,
     saved: bool,
+}
+
+/// The file that the identities are kept in. No other process keeps its own there meanwhile.
+#[derive(Debug)]
+struct KeysFile {
+    path: PathBuf,
+    /// The content as this process knows it.
+    known: Option<Known>,
+    _lock: File,
+}
+
+/// Bytes with keys in them, which Debug does not show.
+struct Known(Vec<u8>);
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// An entry of the file, under `NAMESPACE/NAME`.
@@ -40,22 +62,19 @@ impl Keys {
     /// Those of the file, if there is one.
     ///
     /// # Errors
-    /// The file is there, but cannot be read.
-    pub(super) fn load(file: Option<PathBuf>) -> anyhow::Result<Self> {
-        let issued = match &file {
-            Some(path) => read(path).with_context(|| {
-                format!(
-                    "cannot read the stream keys in {}: remove the file to get new keys",
-                    path.display()
-                )
-            })?,
-            None => BTreeMap::new(),
-        };
-        Ok(Self {
-            file,
-            issued,
+    /// The file is there, but cannot be read or is damaged; another process keeps its keys in it.
+    pub(super) fn load(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let mut keys = Self {
+            file: None,
+            issued: BTreeMap::new(),
             saved: true,
-        })
+        };
+        if let Some(path) = path {
+            let (file, issued) = KeysFile::open(path)?;
+            keys.file = Some(file);
+            keys.issued = issued;
+        }
+        Ok(keys)
     }
 
     /// The identity of a subscription: the one that it has, or else a new one.
@@ -86,21 +105,107 @@ impl Keys {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn save(&mut self) -> anyhow::Result<()> {
-        if let Some(path) = self.file.as_ref().filter(|_| !self.saved) {
-            write(path, &self.issued)
-                .with_context(|| format!("cannot keep the stream keys in {}", path.display()))?;
+        if let Some(file) = self.file.as_mut().filter(|_| !self.saved) {
+            let shown = file.path.display().to_string();
+            file.write(&self.issued)
+                .with_context(|| format!("cannot keep the stream keys in {shown}"))?;
             self.saved = true;
         }
         Ok(())
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<BTreeMap<SubscriptionId, Identity>> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        text => text?,
-    };
-    let entries: BTreeMap<String, Entry> = serde_json::from_str(&text)?;
+impl KeysFile {
+    fn open(path: PathBuf) -> anyhow::Result<(Self, BTreeMap<SubscriptionId, Identity>)> {
+        let shown = path.display().to_string();
+        let lock = lock(&path)?;
+        let known =
+            current(&path).with_context(|| format!("cannot read the stream keys in {shown}"))?;
+        let issued = match &known {
+            Some(bytes) => parse(bytes).with_context(|| {
+                format!(
+                    "the stream keys in {shown} are damaged: mend the file, or move it away (mv '{shown}' '{shown}.damaged') \
+                     and every stream gets a new key"
+                )
+            })?,
+            None => BTreeMap::new(),
+        };
+        let file = Self {
+            path,
+            known: known.map(Known),
+            _lock: lock,
+        };
+        Ok((file, issued))
+    }
+
+    fn write(&mut self, issued: &BTreeMap<SubscriptionId, Identity>) -> anyhow::Result<()> {
+        let bytes = encode(issued)?;
+        self.keep_foreign_content()?;
+        replace(&self.path, &bytes)?;
+        self.known = Some(Known(bytes));
+        Ok(())
+    }
+
+    /// What somebody else wrote into the file since is kept beside it.
+    fn keep_foreign_content(&self) -> anyhow::Result<()> {
+        // What cannot be read is not known to be ours, either.
+        let now = current(&self.path);
+        let ours = self.known.as_ref().map(|known| &known.0);
+        if matches!(&now, Ok(None)) || matches!(&now, Ok(Some(bytes)) if Some(bytes) == ours) {
+            return Ok(());
+        }
+        let kept = (1..1000)
+            .map(|n| beside(&self.path, &format!(".replaced-{n}")))
+            .find(|path| fs::symlink_metadata(path).is_err())
+            .context("there are a thousand of them already")?;
+        fs::rename(&self.path, &kept)?;
+        tracing::warn!(
+            "somebody else has written into {}: that is kept as {}",
+            self.path.display(),
+            kept.display()
+        );
+        Ok(())
+    }
+}
+
+/// Takes the lock beside the file, which is held as long as it lives; a process that is killed loses it.
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let lock = beside(path, ".lock");
+    let shown = path.display();
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&lock)
+        .with_context(|| format!("cannot keep the stream keys in {shown}: {}", lock.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another datastream dev keeps its stream keys in {shown} (it holds {}): stop it, or give this one a file of its own with --keys",
+            lock.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
+        }
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
+}
+
+/// The content of the file; none if there is no file.
+fn current(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match read_regular(path, MAX_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some),
+    }
+}
+
+fn parse(bytes: &[u8]) -> anyhow::Result<BTreeMap<SubscriptionId, Identity>> {
+    let entries: BTreeMap<String, Entry> = serde_json::from_slice(bytes)?;
     let identity = |(id, entry): (String, Entry)| {
         let (namespace, name) = id
             .split_once('/')
@@ -113,7 +218,7 @@ fn read(path: &Path) -> anyhow::Result<BTreeMap<SubscriptionId, Identity>> {
     entries.into_iter().map(identity).collect()
 }
 
-fn write(path: &Path, issued: &BTreeMap<SubscriptionId, Identity>) -> anyhow::Result<()> {
+fn encode(issued: &BTreeMap<SubscriptionId, Identity>) -> serde_json::Result<Vec<u8>> {
     let entry = |(id, identity): (&SubscriptionId, &Identity)| {
         let entry = Entry {
             uid: identity.uid.clone(),
@@ -122,8 +227,11 @@ fn write(path: &Path, issued: &BTreeMap<SubscriptionId, Identity>) -> anyhow::Re
         (id.to_string(), entry)
     };
     let entries: BTreeMap<_, _> = issued.iter().map(entry).collect();
-    let mut temporary = path.to_owned().into_os_string();
-    temporary.push(".new");
+    serde_json::to_vec_pretty(&entries)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = beside(path, ".new");
     // What a killed process left behind may be readable by others.
     let _ = fs::remove_file(&temporary);
     let mut file = fs::OpenOptions::new()
@@ -131,10 +239,9 @@ fn write(path: &Path, issued: &BTreeMap<SubscriptionId, Identity>) -> anyhow::Re
         .create_new(true)
         .mode(0o600)
         .open(&temporary)?;
-    file.write_all(serde_json::to_string_pretty(&entries)?.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    Ok(())
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
@@ -153,6 +260,8 @@ mod tests {
         assert_ne!(first.key.expose(), second.key.expose());
         assert_ne!(first.uid, second.uid);
         keys.save().unwrap();
+        assert!(!format!("{keys:?}").contains(first.key.expose()));
+        drop(keys);
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
 
@@ -179,8 +288,42 @@ mod tests {
         ] {
             fs::write(&file, text).unwrap();
             let error = Keys::load(Some(file.clone())).unwrap_err();
-            assert!(error.to_string().contains("keys.json"), "{text}");
+            let error = error.to_string();
+            assert!(
+                error.contains("keys.json are damaged: mend"),
+                "{text}: {error}"
+            );
             assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_second_process_with_the_same_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        let first = Keys::load(Some(file.clone())).unwrap();
+        let error = Keys::load(Some(file.clone())).unwrap_err().to_string();
+        assert!(
+            error.contains("another datastream dev") && error.contains("--keys"),
+            "{error}"
+        );
+        drop(first);
+        Keys::load(Some(file)).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_into_the_file_is_kept_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        let mut keys = Keys::load(Some(file.clone())).unwrap();
+        for (n, text) in ["{ damaged", ""].iter().enumerate() {
+            fs::write(&file, text).unwrap();
+            let id = SubscriptionId::new("default", format!("a{n}"));
+            let key = keys.of(&id).unwrap().key;
+            keys.save().unwrap();
+            assert!(fs::read_to_string(&file).unwrap().contains(key.expose()));
+            let kept = folder.path().join(format!("keys.json.replaced-{}", n + 1));
+            assert_eq!(fs::read_to_string(kept).unwrap(), *text);
         }
     }
 }

@@ -41,8 +41,15 @@ const RETENTION_BYTES: u64 = 256 << 20;
 /// Nobody waits for a rollout here: streams are closed at once, so that Ctrl-C is quick.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What `datastream dev` can be told.
+const EXAMPLES: &str = "Examples:
+  datastream dev --manifests crds/examples --simulate
+  datastream dev --manifests crds/examples --journal dev.journal   # events and stream keys outlive a restart
+  datastream dev --manifests crds/examples --keys dev.keys         # stream keys do, events do not
+  curl --data-binary @events.jsonl http://127.0.0.1:9090/events    # an event per line";
+
+/// Options of `datastream dev`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct DevArgs {
     /// The folder of manifests, watched: an edit, a new file and a deleted one take effect at once.
     #[arg(long, default_value = "crds/examples")]

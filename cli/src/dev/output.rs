@@ -80,7 +80,8 @@ impl Printer {
                 keys.join("&")
             ));
             say(format_args!(
-                "  or on a terminal:           datastream tail '{}'\n",
+                "  or on a terminal:           {} tail '{}'\n",
+                program(),
                 stream_url(&endpoint, &first.key).expose_secret()
             ));
         }
@@ -96,6 +97,13 @@ impl Printer {
 /// Prints a line. Whoever reads may have read enough (`| head -1`): that ends nothing here.
 fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The command that this process was started by, which need not be on the `PATH`.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "datastream".to_owned())
 }
 
 /// An address to connect to: one that stands for every address of the machine is no good in a URL.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datastream_gateway::config::is_change;
+use datastream_service::file::read_regular;
+use datastream_service::text::printable;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -80,15 +82,17 @@ fn scan(folder: &Path) -> io::Result<Scan> {
         let manifest = path
             .extension()
             .is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
-        if hidden || !manifest || path.is_dir() {
+        if hidden || !manifest {
             continue;
         }
         match read(&path) {
-            // Gone since the folder was listed.
+            // Gone since the folder was listed, or a link to what is not there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             content => {
                 let content = content.map_err(|e| format!("cannot be read: {e}"));
-                files.insert(path.display().to_string(), content);
+                // Shown as it is by every message about the file.
+                let name = printable(&path.to_string_lossy()).into_owned();
+                files.insert(name, content);
             }
         }
     }
@@ -96,13 +100,8 @@ fn scan(folder: &Path) -> io::Result<Scan> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let length = fs::metadata(path)?.len();
-    if length > MAX_FILE {
-        let reason =
-            format!("it has {length} bytes, but a manifest file may have at most {MAX_FILE}");
-        return Err(io::Error::other(reason));
-    }
-    fs::read_to_string(path)
+    let bytes = read_regular(path, MAX_FILE)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not in UTF-8"))
 }
 
 #[cfg(test)]
@@ -119,17 +118,25 @@ mod tests {
             fs::write(path(name), name).unwrap();
         }
         fs::create_dir(path("sub.yaml")).unwrap();
+        fs::create_dir(path("sub")).unwrap();
         fs::write(path("bad.yaml"), [0xff]).unwrap();
         fs::write(path("large.yaml"), "x".repeat(MAX_FILE as usize + 1)).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero.yaml")).unwrap();
+        std::os::unix::fs::symlink("loop.yaml", path("loop.yaml")).unwrap();
         let mut watch = FolderWatch::new(folder.path().to_owned());
         let mut files = watch.scan().await.unwrap();
-        for bad in ["bad.yaml", "large.yaml"] {
-            assert!(
-                files
-                    .remove(&path(bad).display().to_string())
-                    .unwrap()
-                    .is_err()
-            );
+        for (bad, reason) in [
+            ("bad.yaml", "not in UTF-8"),
+            ("large.yaml", "larger than the 1048576 bytes"),
+            ("sub.yaml", "it is a folder, not a file"),
+            ("socket.yaml", "it is a socket, not a file"),
+            ("zero.yaml", "it is a device, not a file"),
+            ("loop.yaml", "symbolic links"),
+        ] {
+            let content = files.remove(&path(bad).display().to_string()).unwrap();
+            let error = content.unwrap_err();
+            assert!(error.contains(reason), "{bad}: {error}");
         }
         let names: Vec<_> = files.into_values().map(Result::unwrap).collect();
         assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
@@ -152,6 +159,18 @@ mod tests {
                 .unwrap()
                 .contains_key(&path("g.yaml").display().to_string())
         );
+    }
+
+    #[tokio::test]
+    async fn names_cannot_drive_the_terminal() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a\n\u{1b}[2J.yaml"), "").unwrap();
+        let files = FolderWatch::new(folder.path().to_owned())
+            .scan()
+            .await
+            .unwrap();
+        let name = files.into_keys().next().unwrap();
+        assert!(name.ends_with(r"/a\n\u{1b}[2J.yaml"), "{name}");
     }
 
     #[tokio::test]

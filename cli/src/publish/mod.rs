@@ -4,18 +4,17 @@ mod input;
 mod lines;
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::FluvioTarget;
-use crate::event_line::{self, MAX_LINE};
+use crate::event_line::{self, Check, MAX_LINE};
 use crate::producer::{Producer, Record};
+use crate::stdout;
 use input::Chunk;
 use lines::{Line, Lines};
 
@@ -24,8 +23,16 @@ const MARGIN: usize = 4 << 10;
 /// How many chunks of what was read become one batch at most.
 const BATCH: usize = 16;
 
-/// What `datastream publish` can be told.
+const EXAMPLES: &str = "An event is one line:
+  {\"metadata\":{\"event_type\":\"datapoint\",\"dsn\":\"AC1\",\"property_name\":\"p\"},\"datapoint\":{\"value\":1}}
+
+Examples:
+  datastream publish --fluvio 127.0.0.1:9003 events.jsonl
+  my-producer | datastream publish --fluvio 127.0.0.1:9003 --topic device-events";
+
+/// Options of `datastream publish`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct PublishArgs {
     /// Where the events go.
     #[command(flatten)]
@@ -33,6 +40,9 @@ pub struct PublishArgs {
     /// Files of JSON lines, an event each; - or none: standard input.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Send every line as it is, also what gateways skip: no JSON, an unknown event type, nesting deeper than 32 levels.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Publishes every event until the inputs end or `stop` is cancelled: what has been read by then is sent. Fails at the
@@ -46,6 +56,12 @@ pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<E
         producer: Producer::new(args.target.clone()),
         names: names.into(),
         lines: Lines::new(MAX_LINE + MARGIN),
+        check: if args.force {
+            Check::Off
+        } else {
+            Check::AsGateways
+        },
+        unreadable: false,
         sent: 0,
         refused: 0,
     };
@@ -57,6 +73,9 @@ struct Publisher {
     /// The inputs that have not ended; the first is the one that is read.
     names: VecDeque<String>,
     lines: Lines,
+    check: Check,
+    /// The rest of the input that is read is not in UTF-8, which was said.
+    unreadable: bool,
     sent: usize,
     /// Lines that are no events, and inputs that broke off.
     refused: usize,
@@ -109,6 +128,7 @@ impl Publisher {
                 } else if let Some(line) = lines.end() {
                     records.extend(self.check(&line));
                 }
+                self.unreadable = false;
                 self.names.pop_front();
             }
         }
@@ -116,8 +136,15 @@ impl Publisher {
 
     /// The record of a line; a line that is none is told.
     fn check(&mut self, line: &Line) -> Option<Record> {
+        if self.unreadable {
+            return None;
+        }
         let checked = match &line.text {
-            Ok(text) => event_line::record(text),
+            Ok(text) => {
+                self.unreadable =
+                    self.check != Check::Off && line.number == 1 && event_line::is_utf16(text);
+                event_line::record(text, self.check)
+            }
             Err(bytes) => Err(event_line::too_large(*bytes)),
         };
         checked.unwrap_or_else(|reason| {
@@ -149,11 +176,12 @@ impl Publisher {
             0 => String::new(),
             refused => format!(", {refused} refused"),
         };
-        writeln!(
-            io::stdout(),
-            "{} {events} sent to topic {topic} of Fluvio at {address}{refused}{stopped}",
-            self.sent
+        let sent = self.sent;
+        stdout::write(
+            format!(
+                "{sent} {events} sent to topic {topic} of Fluvio at {address}{refused}{stopped}\n"
+            )
+            .as_bytes(),
         )
-        .context("cannot write to stdout")
     }
 }

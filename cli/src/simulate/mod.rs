@@ -21,8 +21,13 @@ use crate::FluvioTarget;
 use crate::backoff::Backoff;
 use crate::producer::{Producer, Record};
 
-/// What `datastream simulate` can be told.
+const EXAMPLES: &str = "Examples:
+  datastream simulate --fluvio 127.0.0.1:9003
+  datastream simulate --fluvio 127.0.0.1:9003 --devices 1000 --rate 200 --seed 1 --count 10000";
+
+/// Options of `datastream simulate`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct SimulateArgs {
     /// Where the events go.
     #[command(flatten)]

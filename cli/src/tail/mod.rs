@@ -1,20 +1,26 @@
 //! `datastream tail`: follows streams on a terminal.
 
 mod line;
+mod only;
 mod render;
+mod since;
 mod stream;
 
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use datastream_gateway::event::View;
+use datastream_service::log;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use only::Only;
 pub use render::Output;
 use render::{Renderer, Style};
 use stream::{Follow, Report};
@@ -22,8 +28,14 @@ use stream::{Follow, Report};
 use crate::args::secret;
 use crate::client::{self, Target};
 
-/// What `datastream tail` can be told.
+const EXAMPLES: &str = "Examples:
+  datastream tail 'ws://127.0.0.1:8080/stream?stream_key=KEY'
+  datastream tail --since 15m --type datapoint --dsn 'AC000W*' leds='wss://streams.example.com/stream?stream_key=KEY'
+  datastream tail --seq-start 1 --output json 'ws://127.0.0.1:8080/stream?stream_key=KEY' | head -3";
+
+/// Options of `datastream tail`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct TailArgs {
     /// The streams, each perhaps with a label in front.
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
@@ -38,6 +50,12 @@ pub struct TailArgs {
     /// Replay stored events from this sequence number on (unset: only new events).
     #[arg(long, value_parser = decimal, value_name = "SEQ")]
     pub seq_start: Option<String>,
+    /// Replay stored events from this time on: an RFC 3339 time, or how long ago, as in 15m, 2h or 1d.
+    #[arg(long, value_parser = since_now, value_name = "TIME", conflicts_with = "seq_start")]
+    pub since: Option<Timestamp>,
+    /// Which events are shown.
+    #[command(flatten)]
+    pub only: Only,
     /// Silence after which a connection counts as dead (unset: three times the interval of its heartbeats).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub silence: Option<u64>,
@@ -48,6 +66,10 @@ fn decimal(text: &str) -> Result<String, String> {
         || Err("a sequence number has decimal digits only".to_owned()),
         |_| Ok(text.to_owned()),
     )
+}
+
+fn since_now(text: &str) -> Result<Timestamp, String> {
+    since::since(text, Timestamp::now())
 }
 
 /// How many reports wait for the terminal before the sockets wait.
@@ -75,45 +97,67 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
     let mut streams = JoinSet::new();
     let style = Style {
         output: args.output,
-        colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        colours: log::colours(&io::stdout()),
         status_line: io::stdout().is_terminal() && io::stderr().is_terminal(),
         labels: targets.iter().map(Target::label).collect(),
     };
     for (number, mut target) in targets.into_iter().enumerate() {
         if let Some(seq) = &args.seq_start {
+            target.unset("time_start");
             target.set("seq_start", seq);
         }
+        if let Some(since) = args.since {
+            target.unset("seq_start");
+            target.set("time_start", &since.to_string());
+        }
+        // They say where a stream stands that has not got any event yet.
+        target.set("markers", "1");
         streams.spawn(follow.run(number, target, sender.clone()));
     }
     drop(sender);
 
     let mut renderer = Renderer::new(BufWriter::new(io::stdout()), io::stderr(), style);
-    let mut left = args.count.unwrap_or(u64::MAX);
-    while left > 0 {
-        let Some(Some((stream, report))) = stop.run_until_cancelled(reports.recv()).await else {
-            break;
-        };
-        if matches!(report, Report::Event(_)) {
-            left -= 1;
-        }
-        match renderer.show(stream, &report) {
-            // The reader of a pipe has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(ExitCode::SUCCESS);
-            }
-            shown => shown?,
-        }
-        if reports.is_empty() {
-            renderer.flush()?;
-        }
-    }
+    let shown = show(&mut renderer, &mut reports, &args, &stop).await;
     drop(reports);
     while streams.join_next().await.is_some() {}
-    renderer.summary()?;
+    match shown.and_then(|()| renderer.summary()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+        result => result.context("cannot write what is shown")?,
+    }
     let refused = renderer.counters.iter().all(|c| c.refused);
     Ok(if refused {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Shows reports until the streams have ended, as many events as are wanted have come, or `stop` is cancelled.
+async fn show<O: Write, N: Write>(
+    renderer: &mut Renderer<O, N>,
+    reports: &mut mpsc::Receiver<(usize, Report)>,
+    args: &TailArgs,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let Some(Some((stream, report))) = stop.run_until_cancelled(reports.recv()).await else {
+            break;
+        };
+        let wanted = match &report {
+            Report::Event(body) => {
+                View::parse(body.as_str()).is_ok_and(|view| args.only.admits(&view))
+            }
+            _ => true,
+        };
+        if wanted {
+            left -= u64::from(matches!(report, Report::Event(_)));
+            renderer.show(stream, &report)?;
+        }
+        if reports.is_empty() {
+            renderer.flush()?;
+        }
+    }
+    Ok(())
 }

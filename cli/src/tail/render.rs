@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use datastream_gateway::event::View;
+use datastream_service::text::printable;
+
 use super::line::Line;
 use super::stream::Report;
 
@@ -25,8 +28,10 @@ pub(super) struct Counters {
     pub events: u64,
     /// Heartbeats answered.
     pub heartbeats: u64,
-    /// Times that the connection was lost or could not be made.
+    /// Times that an open stream was lost.
     pub losses: u64,
+    /// Times that the stream could not be opened.
+    pub failures: u64,
     /// Frames that made no sense.
     pub junk: u64,
     /// Position of the last event.
@@ -101,10 +106,17 @@ impl<O: Write, N: Write> Renderer<O, N> {
                 self.note(stream, &format!("skipped {reason}"))
             }
             Report::Lost { reason, retry_in } => {
-                counters.open = false;
-                counters.losses += 1;
+                if std::mem::take(&mut counters.open) {
+                    counters.losses += 1;
+                } else {
+                    counters.failures += 1;
+                }
                 let seconds = retry_in.as_secs_f32();
                 self.note(stream, &format!("{reason}; trying again in {seconds:.1} s"))
+            }
+            Report::Marker => Ok(()),
+            Report::Expired { before } => {
+                self.note(stream, &format!("events before {before} have expired"))
             }
             Report::Ended => {
                 counters.open = false;
@@ -119,25 +131,26 @@ impl<O: Write, N: Write> Renderer<O, N> {
     }
 
     fn event(&mut self, stream: usize, json: &str) -> io::Result<()> {
-        let line = Line::of(json).unwrap_or_default();
+        let view = View::parse(json).map_err(io::Error::other)?;
+        let seq = view.text("seq").unwrap_or_default();
+        let seq = printable(&seq);
         if self.output == Output::Json {
-            self.counters[stream].last_seq = line.seq;
-            return writeln!(self.out, "{json}");
+            writeln!(self.out, "{json}")?;
+        } else {
+            self.clear_status()?;
+            let label = self.label(stream);
+            let Line {
+                time,
+                event_type,
+                dsn,
+                what,
+            } = Line::of(&view);
+            writeln!(
+                self.out,
+                "{time:<20} {label} {event_type:<12} {dsn:<15} {what}  #{seq}"
+            )?;
         }
-        self.clear_status()?;
-        let label = self.label(stream);
-        let Line {
-            time,
-            event_type,
-            dsn,
-            what,
-            seq,
-        } = line;
-        writeln!(
-            self.out,
-            "{time:<20} {label} {event_type:<12} {dsn:<15} {what}  #{seq}"
-        )?;
-        self.counters[stream].last_seq = seq;
+        self.counters[stream].last_seq = seq.into_owned();
         Ok(())
     }
 
@@ -195,9 +208,14 @@ impl<O: Write, N: Write> Renderer<O, N> {
             } else {
                 &c.last_seq
             };
+            let failures = match c.failures {
+                0 => String::new(),
+                1 => ", 1 failed attempt to connect".to_owned(),
+                failures => format!(", {failures} failed attempts to connect"),
+            };
             writeln!(
                 self.notes,
-                "{label} {} events, {} heartbeats, {} losses, {} skipped, last seq {last}",
+                "{label} {} events, {} heartbeats, {} losses{failures}, {} skipped, last seq {last}",
                 c.events, c.heartbeats, c.losses, c.junk
             )?;
         }
@@ -228,7 +246,22 @@ mod tests {
             reason: "gone".to_owned(),
             retry_in: Duration::from_millis(1500),
         };
-        for report in [Report::Connected, event, Report::Heartbeat, lost] {
+        let refused = Report::Lost {
+            reason: "nobody there".to_owned(),
+            retry_in: Duration::from_secs(3),
+        };
+        let expired = Report::Expired {
+            before: "9".to_owned(),
+        };
+        for report in [
+            Report::Connected,
+            Report::Marker,
+            expired,
+            event,
+            Report::Heartbeat,
+            lost,
+            refused,
+        ] {
             renderer.show(0, &report).unwrap();
         }
         renderer.summary().unwrap();
@@ -246,8 +279,10 @@ mod tests {
         assert_eq!(
             notes,
             "a    open\n\
+             a    events before 9 have expired\n\
              a    gone; trying again in 1.5 s\n\
-             a    1 events, 1 heartbeats, 1 losses, 0 skipped, last seq 12\n\
+             a    nobody there; trying again in 3.0 s\n\
+             a    1 events, 1 heartbeats, 1 losses, 1 failed attempt to connect, 0 skipped, last seq 12\n\
              leds 0 events, 0 heartbeats, 0 losses, 0 skipped, last seq none\n"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use datastream_gateway::event::View;
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
@@ -17,6 +17,13 @@ pub(super) enum Report {
     Event(Body),
     /// A heartbeat was answered.
     Heartbeat,
+    /// The server said where the stream stands.
+    Marker,
+    /// The server said that events have expired before they could be sent.
+    Expired {
+        /// The sequence number to start with to get what is left.
+        before: String,
+    },
     /// A frame that makes no sense was skipped.
     Junk(String),
     /// The connection is gone, or could not be made; the stream tries again after the delay.
@@ -58,11 +65,6 @@ impl From<Failure> for End {
 
 /// The close code of a stream whose `seq_end` was reached.
 const NORMAL: u16 = 1000;
-
-#[derive(Deserialize)]
-struct Position {
-    seq: Option<String>,
-}
 
 impl Follow {
     /// Follows the stream until it ends, is refused, or nobody takes its reports, which carry `number`.
@@ -146,15 +148,80 @@ impl Follow {
     }
 }
 
-/// Moves the target's `seq_start` behind an event.
+/// Moves the target's `seq_start` behind an event, or to where a control frame says that the stream goes on.
 fn follow(target: &mut Target, body: Body) -> Report {
-    match serde_json::from_str::<Position>(body.as_str()) {
-        Ok(Position { seq }) => {
-            if let Some(next) = seq.as_deref().and_then(client::after) {
-                target.set("seq_start", &next);
-            }
-            Report::Event(body)
+    let view = match View::parse(body.as_str()) {
+        Ok(view) => view,
+        Err(error) => return Report::Junk(format!("an event that is no JSON object: {error}")),
+    };
+    let (seq, control) = (view.text("seq"), view.text("control"));
+    if seq.is_none() && control.is_some() {
+        let next = view
+            .text("seq_start")
+            .filter(|n| client::after(n).is_some());
+        if let Some(next) = &next {
+            resume_at(target, next);
         }
-        Err(error) => Report::Junk(format!("an event that is no JSON: {error}")),
+        return match (control.as_deref(), next) {
+            (Some("gap"), Some(next)) => Report::Expired {
+                before: next.into_owned(),
+            },
+            _ => Report::Marker,
+        };
+    }
+    if let Some(next) = seq.as_deref().and_then(client::after) {
+        resume_at(target, &next);
+    }
+    Report::Event(body)
+}
+
+/// The next connection starts with this sequence number, whatever the first one was asked for.
+fn resume_at(target: &mut Target, seq_start: &str) {
+    target.unset("time_start");
+    target.set("seq_start", seq_start);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "ws://h/stream?stream_key=0123456789abcdef";
+
+    fn followed(url: &str, json: &str) -> (Report, Option<String>) {
+        let mut target: Target = url.parse().unwrap();
+        let report = follow(&mut target, Body::new(json.into(), 0));
+        assert!(target.get("time_start").is_none() || target.get("seq_start").is_none());
+        (report, target.get("seq_start").map(str::to_owned))
+    }
+
+    #[test]
+    fn a_stream_goes_on_behind_the_last_event_or_at_the_marker() {
+        let next = |json: &str| followed(&format!("{URL}&time_start=1970-01-01T00:00:00Z"), json).1;
+        assert_eq!(
+            next(r#"{"seq":"99","x":1e400,"y":"\ud800"}"#).as_deref(),
+            Some("100")
+        );
+        let live = r#"{"control":"live","seq_start":"8"}"#;
+        assert_eq!(next(live).as_deref(), Some("8"));
+        assert_eq!(next(r#"{"control":"live","seq_start":"x"}"#), None);
+        assert_eq!(next(r#"{"metadata":{}}"#), None);
+    }
+
+    #[test]
+    fn control_frames_are_no_events() {
+        let report = |json: &str| followed(URL, json).0;
+        assert!(matches!(
+            report(r#"{"control":"live","seq_start":"8"}"#),
+            Report::Marker
+        ));
+        assert!(matches!(report(r#"{"control":"new"}"#), Report::Marker));
+        assert!(
+            matches!(report(r#"{"control":"gap","seq_start":"8"}"#), Report::Expired { before } if before == "8")
+        );
+        assert!(matches!(
+            report(r#"{"control":"x","seq":"1"}"#),
+            Report::Event(_)
+        ));
+        assert!(matches!(report("[]"), Report::Junk(_)));
     }
 }

@@ -39,7 +39,8 @@ impl Browser {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": [
-                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000",
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
             ]},
         }}});
         let session = this.call("POST", "/session", &capabilities);
@@ -52,6 +53,14 @@ impl Browser {
 
     pub(crate) fn open(&self, url: &str) {
         self.command("POST", "url", &json!({"url": url}));
+    }
+
+    /// Makes the page as large as a device's screen.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+        self.command("POST", "goog/cdp/execute", &command);
     }
 
     /// Runs a function's body in the page.

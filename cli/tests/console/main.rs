@@ -6,6 +6,7 @@ mod browser;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 
 use browser::Browser;
 use k8s_openapi::ByteString;
@@ -13,17 +14,15 @@ use serde_json::{Value, json};
 use support::group::Group;
 
 /// Starts `datastream dev`, and returns the URL of the stream of all events.
-fn start() -> (Group, String) {
-    let manifests = "../crds/examples";
-    let args = [
+fn start(options: &[&str]) -> (Group, String) {
+    let mut args = vec![
         "dev",
         "--simulate",
-        "--listen=127.0.0.1:0",
         "--admin=127.0.0.1:0",
         "--output=json",
-        "--manifests",
-        manifests,
+        "--manifests=../crds/examples",
     ];
+    args.extend(options);
     let (dev, stdout) = Group::start(env!("CARGO_BIN_EXE_datastream"), &args);
     let mut lines = BufReader::new(stdout).lines();
     loop {
@@ -36,20 +35,50 @@ fn start() -> (Group, String) {
     }
 }
 
-#[test]
-fn the_console_shows_streams_events_and_refusals() {
-    let (_dev, url) = start();
+/// The page's address, and the key of the stream.
+fn page_and_key(url: &str) -> (String, &str) {
     let (endpoint, key) = url.split_once("?stream_key=").unwrap();
     let page = endpoint.replace("ws://", "http://").replace("/stream", "/");
+    (page, key)
+}
+
+fn row(n: u8) -> String {
+    format!("document.querySelectorAll('#streams tbody tr')[{n}]")
+}
+
+/// Waits until a stream is live and has got so many events.
+fn until_live(browser: &Browser, row: &str, events: u32) {
+    browser.until(&format!(
+        "return {row}?.dataset.state === 'live' && Number({row}.cells[2].textContent) > {events}"
+    ));
+}
+
+/// The sequence numbers of the events that are shown, newest first.
+fn shown(browser: &Browser) -> Vec<u64> {
+    let script = "return [...document.querySelectorAll('#events td.seq')].map((td) => Number(td.textContent))";
+    serde_json::from_value(browser.run(script)).unwrap()
+}
+
+fn assert_nothing_is_missing(shown: &[u64]) {
+    assert!(
+        shown.windows(2).all(|pair| pair[0] == pair[1] + 1),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn the_console_shows_streams_events_and_refusals() {
+    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let (page, key) = page_and_key(&url);
     let browser = Browser::start();
     // A good key, and one that nobody has.
     browser.open(&format!(
         "{page}#key={key}&key=0123456789abcdef0123456789abcdef"
     ));
-    let row = |n: u8| format!("document.querySelectorAll('#streams tbody tr')[{n}]");
     let (good, bad) = (row(0), row(1));
+    until_live(&browser, &good, 5);
     browser.until(&format!(
-        "return {good}?.dataset.state === 'live' && Number({good}.cells[2].textContent) > 5"
+        "return {good}.cells[0].textContent === 'default/all-events'"
     ));
     browser.until(&format!(
         "return {bad}?.dataset.state === 'closed' && {bad}.innerText.includes('401')"
@@ -60,7 +89,7 @@ fn the_console_shows_streams_events_and_refusals() {
     );
     browser.until("return document.querySelectorAll('#events tbody tr').length > 5");
 
-    // Held still, an event shows its details on a click.
+    // Held still, an event shows its details on a click, and what comes is counted.
     browser.click("#pause");
     browser.click("#events tbody tr");
     let details =
@@ -70,23 +99,49 @@ fn the_console_shows_streams_events_and_refusals() {
     let chosen = "return document.querySelector('#events tr.chosen td.seq')?.textContent";
     assert_eq!(details["seq"], browser.until(chosen));
     assert!(details["metadata"]["event_type"].is_string(), "{details}");
-    save(&browser.screenshot());
+    let newest = shown(&browser)[0];
+    browser.until(
+        "return /^Go on \\((\\d\\d) new\\)$/.test(document.querySelector('#pause').textContent)",
+    );
+    assert_eq!(shown(&browser)[0], newest);
+    save(&browser.screenshot(), "wide");
+    browser.click("#pause");
+    browser.until("return document.querySelector('#pause').textContent === 'Pause'");
+    assert_nothing_is_missing(&shown(&browser));
+    browser.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))");
+    browser.until("return document.querySelector('#details').hidden");
+    assert_eq!(
+        browser.until("return document.querySelectorAll('#events tr[tabindex=\"0\"]').length"),
+        1
+    );
+    let filter = |text: &str| {
+        browser.run(&format!(
+            "const filter = document.querySelector('#filter'); filter.value = {}; filter.oninput()",
+            json!(text)
+        ));
+    };
+    filter("no event has this");
+    browser.until(
+        "return document.querySelector('#no-events').innerText.includes('None of the last')",
+    );
+    filter("");
 
-    // By hand: the same stream again, from its first event, beside the one that is there, is refused with the reason.
+    // By hand: the same stream again, from its first event, waits for as long as the other one is open.
     let fill = format!(
         "document.querySelector('#target').value = {}; document.querySelector('#start').value = '1'; document.querySelector('#open').requestSubmit()",
         json!(url)
     );
     browser.run(&fill);
     let third = row(2);
-    browser.until(&format!("return {third}?.innerText.includes('409')"));
-    // Closed, the first gives way.
+    browser.until(&format!(
+        "return {third}?.dataset.state === 'waiting' && {third}.innerText.includes('409')"
+    ));
     browser.click("#streams tbody tr:nth-child(1) button");
     browser.until(&format!("return {good}.dataset.state === 'done'"));
-    browser.click("#streams tbody tr:nth-child(3) button");
-    browser.until(&format!(
-        "return {third}.dataset.state === 'live' && Number({third}.cells[2].textContent) > 5"
-    ));
+    until_live(&browser, &third, 5);
+    // It is there again when the page is.
+    browser.run("location.reload()");
+    browser.until(&format!("return {third}?.innerText.length > 0"));
 
     // Refused handshakes are all that the browser complains of.
     let errors = browser.errors();
@@ -101,10 +156,123 @@ fn the_console_shows_streams_events_and_refusals() {
     assert!(unexpected.is_empty(), "{unexpected:?}");
 }
 
-/// Writes the picture where `DATASTREAM_SCREENSHOT` says, for people to look at.
-fn save(picture: &str) {
-    if let Some(path) = std::env::var_os("DATASTREAM_SCREENSHOT") {
+#[test]
+fn after_a_restart_of_the_server_nothing_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = format!("--journal={}", folder.path().join("journal").display());
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let options = [journal, format!("--listen={port}")];
+    let options = options.each_ref().map(String::as_str);
+    let (dev, url) = start(&options);
+    let (page, key) = page_and_key(&url);
+    let browser = Browser::start();
+    browser.open(&format!("{page}#key={key}"));
+    let stream = row(0);
+    until_live(&browser, &stream, 5);
+    drop(dev);
+    browser.until(&format!("return {stream}.dataset.state === 'waiting'"));
+    let before = shown(&browser)[0];
+    let (_dev, again) = start(&options);
+    assert_eq!(again, url);
+    browser.until(&format!("return {stream}.dataset.state === 'live'"));
+    browser.until(&format!(
+        "return Number({stream}.cells[4].textContent) > {before} + 5"
+    ));
+    let shown = shown(&browser);
+    assert!(shown.contains(&before) && shown[0] > before, "{shown:?}");
+    assert_nothing_is_missing(&shown);
+}
+
+#[test]
+fn the_console_reads_events_as_the_gateway_does() {
+    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let browser = Browser::start();
+    browser.open(&page_and_key(&url).0);
+    let vectors = include_str!("../../../gateway/tests/vectors/events.json");
+    let wrong = browser.run(&format!(
+        r#"return (async () => {{
+        const {{ view }} = await import("/console/event.js");
+        const pick = ({{ seq, type, device, property, happened, what }}) => [seq, type, device, property, happened, what];
+        const vectors = {vectors};
+        if (vectors.length < 20) return ["too few"];
+        return vectors
+            .map((v) => [v.name, pick(view(v.event)).map((text) => text ?? null),
+                [v.seq, v.event_type, v.dsn, v.property_name, v.happened, v.what]])
+            .filter(([, found, expected]) => JSON.stringify(found) !== JSON.stringify(expected));
+        }})()"#
+    ));
+    assert_eq!(wrong, json!([]));
+}
+
+#[test]
+fn more_events_than_are_kept_in_a_pause_are_counted() {
+    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let browser = Browser::start();
+    browser.open(&page_and_key(&url).0);
+    let found = browser.run(
+        r#"return (async () => {
+        const { Kept } = await import("/console/kept.js");
+        const kept = new Kept(3, 100);
+        const add = (...names) => names.forEach((json) => kept.add({ json }));
+        const shown = () => kept.shown.entries.map(({ json }) => json).join(" ");
+        add("a", "b");
+        kept.pause();
+        add("c", "d", "e", "f");
+        const paused = [shown(), kept.news];
+        kept.goOn();
+        return [...paused, shown(), kept.lost];
+        })()"#,
+    );
+    assert_eq!(found, json!(["a b", 4, "d e f", 1]));
+}
+
+#[test]
+fn the_console_fits_a_phone() {
+    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let (page, key) = page_and_key(&url);
+    let browser = Browser::start();
+    browser.resize(390, 844);
+    browser.open(&format!(
+        "{page}#key={key}&key=0123456789abcdef0123456789abcdef"
+    ));
+    until_live(&browser, &row(0), 5);
+    let bad = row(1);
+    browser.until(&format!("return {bad}.innerText.includes('401')"));
+    assert_eq!(
+        browser.run("return document.documentElement.scrollWidth"),
+        390
+    );
+    let inside = |selector: &str| {
+        let script = format!(
+            "const box = document.querySelector('{selector}').getBoundingClientRect(); \
+             return box.left >= 0 && box.right <= innerWidth && box.width > 0"
+        );
+        assert_eq!(browser.run(&script), true, "{selector}");
+    };
+    for selector in ["#clear", "#pause", "#filter", "#target", "#open button"] {
+        inside(selector);
+    }
+    let height = browser.run(&format!("return {bad}.getBoundingClientRect().height"));
+    assert!(height.as_f64().unwrap() < 200.0, "{height}");
+    browser.click("#pause");
+    browser.click("#events tbody tr");
+    browser.until("return !document.querySelector('#details').hidden");
+    inside("#details pre");
+    let below = "return document.querySelector('#details').getBoundingClientRect().bottom <= innerHeight + 1";
+    assert_eq!(browser.run(below), true);
+    save(&browser.screenshot(), "phone");
+    browser.click("#close-details");
+    save(&browser.screenshot(), "phone-closed");
+}
+
+/// Writes the picture into the folder that `DATASTREAM_SCREENSHOTS` names, for people to look at.
+fn save(picture: &str, name: &str) {
+    if let Some(folder) = std::env::var_os("DATASTREAM_SCREENSHOTS") {
         let png: ByteString = serde_json::from_value(json!(picture)).unwrap();
+        let path = std::path::Path::new(&folder).join(format!("{name}.png"));
         std::fs::write(path, png.0).unwrap();
     }
 }

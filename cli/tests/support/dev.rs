@@ -93,10 +93,14 @@ impl Dev {
     }
 
     pub(crate) async fn post(&self, lines: &str) -> (u16, Value) {
+        self.post_to("/events", lines).await
+    }
+
+    pub(crate) async fn post_to(&self, target: &str, lines: &str) -> (u16, Value) {
         let mut tcp = TcpStream::connect(self.admin).await.unwrap();
         let length = lines.len();
         let head = format!(
-            "POST /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            "POST {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
         );
         tcp.write_all(format!("{head}{lines}").as_bytes())
             .await

@@ -18,6 +18,11 @@ pub(crate) fn event(seq: &str, value: u32) -> String {
     let json = format!(
         r#"{{"seq":"{seq}","metadata":{{"dsn":"AC1","property_name":"Blue_LED","event_type":"datapoint"}},"datapoint":{{"created_at":"2018-09-24T10:25:14Z","value":{value}}}}}"#
     );
+    frame(&json)
+}
+
+/// The frame of any JSON.
+pub(crate) fn frame(json: &str) -> String {
     format!("{}|{json}", json.len())
 }
 

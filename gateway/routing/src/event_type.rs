@@ -49,13 +49,15 @@ impl EventType {
         }
     }
 
-    /// The key of the event's body in its JSON object, as DSS documents it.
-    pub const fn body_key(self) -> &'static str {
+    /// The keys under which the event's body may stand in its JSON object, the one that DSS documents first. Bodies under other
+    /// keys are none of this event's.
+    pub const fn body_keys(self) -> &'static [&'static str] {
         match self {
-            Self::Connectivity => "connection",
-            Self::Datapoint | Self::Datapointack => "datapoint",
-            Self::Location => "location_event",
-            Self::Registration => "registration_event",
+            Self::Connectivity => &["connection"],
+            Self::Datapoint => &["datapoint"],
+            Self::Datapointack => &["datapoint", "datapointack"],
+            Self::Location => &["location_event"],
+            Self::Registration => &["registration_event"],
         }
     }
 }

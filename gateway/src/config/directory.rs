@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use datastream_service::file::read_regular;
+use datastream_service::text::printable;
 use futures_util::future::BoxFuture;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
@@ -19,6 +21,8 @@ use super::{ConfigSource, ConfigStore, ConfigUpdate};
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// Writers change several files at once; what follows within this time is read together.
 const SETTLE: Duration = Duration::from_millis(20);
+/// The largest file that is read, in bytes: a Secret, of which such a file is a copy, holds no more.
+const MAX_FILE: u64 = 1 << 20;
 
 /// A folder of routing objects.
 #[derive(Debug)]
@@ -53,9 +57,11 @@ impl ConfigSource for DirectorySource {
             })?;
             watcher
                 .watch(&self.path, RecursiveMode::NonRecursive)
+                .map_err(without_paths)
                 .with_context(|| format!("cannot watch {}", self.path.display()))?;
-            let mut seen =
-                read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+            let mut seen = read(&self.path)
+                .await
+                .with_context(|| format!("cannot read {}", self.path.display()))?;
             let mut updates: Vec<_> = seen.iter().map(set).collect();
             updates.push(ConfigUpdate::Synced);
             store.apply(updates);
@@ -65,7 +71,7 @@ impl ConfigSource for DirectorySource {
                     () = cancel.cancelled() => return Ok(()),
                 }
                 changes.mark_unchanged();
-                match read(&self.path) {
+                match read(&self.path).await {
                     Ok(now) => {
                         store.set_source_error(None);
                         let updates = difference(&seen, &now);
@@ -85,6 +91,12 @@ impl ConfigSource for DirectorySource {
     }
 }
 
+/// The path is in the context, for people.
+fn without_paths(mut error: notify::Error) -> notify::Error {
+    error.paths.clear();
+    error
+}
+
 /// Whether an event of a watched folder can be a change of it. That somebody reads it is none: whoever reads it on every
 /// event would never come to rest.
 pub fn is_change(event: &notify::Result<notify::Event>) -> bool {
@@ -94,32 +106,41 @@ pub fn is_change(event: &notify::Result<notify::Event>) -> bool {
         .map_or(true, |e| !e.kind.is_access() || e.kind == written)
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
+/// The content of every file, or why it cannot be read.
+type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 
-/// Every `*.json` in the folder. Links are followed: a mounted Secret is made of them.
-fn read(path: &Path) -> std::io::Result<Files> {
+/// Every `*.json` in the folder. Disks may be slow: no worker of the runtime waits for them.
+async fn read(path: &Path) -> std::io::Result<Files> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || read_folder(&path)).await?
+}
+
+/// Links are followed: a mounted Secret is made of them. One file that cannot be read keeps no other from being read.
+fn read_folder(path: &Path) -> std::io::Result<Files> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(path)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+        let file_name = entry?.file_name();
+        let name = file_name.to_string_lossy();
         if name.starts_with('.') || !name.ends_with(".json") {
             continue;
         }
-        match std::fs::read(path.join(&name)) {
-            Ok(bytes) => {
-                files.insert(name, bytes);
-            }
+        match read_regular(&path.join(&file_name), MAX_FILE) {
             // Gone since it was listed.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
-            Err(error) => return Err(error),
+            content => {
+                let content = content.map_err(|e| format!("cannot be read: {e}"));
+                files.insert(printable(&name).into_owned(), content);
+            }
         }
     }
     Ok(files)
 }
 
-fn set((name, bytes): (&String, &Vec<u8>)) -> ConfigUpdate {
-    ConfigUpdate::Set {
-        object: name.clone(),
-        bytes: bytes.clone(),
+fn set((name, content): (&String, &Result<Vec<u8>, String>)) -> ConfigUpdate {
+    let object = name.clone();
+    match content.clone() {
+        Ok(bytes) => ConfigUpdate::Set { object, bytes },
+        Err(reason) => ConfigUpdate::Unreadable { object, reason },
     }
 }
 

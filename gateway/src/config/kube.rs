@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_routing::object;
+use datastream_service::log::causes;
 use datastream_service::watch::{Change, Listing, Reconnect};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -79,8 +80,9 @@ impl ConfigSource for KubeSource {
                         }
                     }
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "cannot watch the routing Secrets; trying again");
-                        store.set_source_error(Some(error.to_string()));
+                        let error = causes(&error);
+                        tracing::warn!(error, "cannot watch the routing Secrets; trying again");
+                        store.set_source_error(Some(error));
                     }
                     None => {
                         let begun = Instant::now();
@@ -106,7 +108,9 @@ impl Waiting {
     fn add(&mut self, update: ConfigUpdate) {
         self.taken += 1;
         match &update {
-            ConfigUpdate::Set { object, .. } | ConfigUpdate::Remove { object } => {
+            ConfigUpdate::Set { object, .. }
+            | ConfigUpdate::Unreadable { object, .. }
+            | ConfigUpdate::Remove { object } => {
                 self.objects.insert(object.clone(), update);
             }
             ConfigUpdate::Synced => self.synced = true,

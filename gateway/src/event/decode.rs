@@ -6,6 +6,7 @@ use std::ops::Range;
 use datastream_routing::{EventFields, EventType};
 
 use super::scan::{Kind, Member, ScanError, Scanner};
+use super::view::unescape;
 
 /// The largest record that is served, in bytes.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
@@ -47,6 +48,26 @@ impl SkipReason {
         Self::NoBody,
     ];
 
+    /// What is wrong, for whoever sends such a record.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::NotJson => "not a JSON object in UTF-8",
+            Self::TooLarge => "larger than 1 MiB",
+            Self::FrameTooLarge => "its frame, escapes included, is larger than gateways send",
+            Self::TooDeep => "nested deeper than 32 levels",
+            Self::NoMetadata => "no metadata",
+            Self::UnknownEventType => {
+                "metadata.event_type is missing or unknown: use connectivity, datapoint, datapointack, location or registration"
+            }
+            Self::WrongType => {
+                "metadata, its event_type, dsn, property_name, oem_id or oem_model, or the event's body has a wrong type or is there twice"
+            }
+            Self::NoBody => {
+                "no body for its event type: connection for connectivity, datapoint for datapoint and datapointack, location_event for location, registration_event for registration"
+            }
+        }
+    }
+
     /// The name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,8 +104,19 @@ pub struct Decoded {
     pub(super) members: Range<usize>,
     /// A `seq` of the producer's own, with the comma that goes with it: the gateway gives the number.
     pub(super) foreign_seq: Option<Range<usize>>,
-    /// The body of a datapointack and the key that it must be repeated under.
-    pub(super) repeat_body: Option<(&'static str, Range<usize>)>,
+    /// The body that belongs to the event's type.
+    pub(super) body: Range<usize>,
+    /// Where the body of a datapointack must be repeated.
+    pub(super) repeat_body: Option<Repeat>,
+}
+
+/// A place for the second copy of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// A new member with this key.
+    Under(&'static str),
+    /// Instead of the `null` that stands there.
+    At(Range<usize>),
 }
 
 /// A string of the record: where its text is, or the text itself if it had to be unescaped.
@@ -111,14 +143,14 @@ impl Decoded {
         if value.len() > MAX_RECORD_BYTES {
             return Err(SkipReason::TooLarge);
         }
-        std::str::from_utf8(value).map_err(|_| SkipReason::NotJson)?;
+        let text = std::str::from_utf8(value).map_err(|_| SkipReason::NotJson)?;
         let mut top = TopLevel::default();
         let mut scanner = Scanner::new(value, 0, MAX_DEPTH);
         if scanner.peek_kind() != Some(Kind::Object) {
             return Err(SkipReason::NotJson);
         }
         let open = scanner.position();
-        scanner.object(|member| top.take(value, member))?;
+        scanner.object(|member| top.take(text, member))?;
         let close = scanner.position() - 1;
         if !scanner.at_end() {
             return Err(SkipReason::NotJson);
@@ -128,12 +160,12 @@ impl Decoded {
         }
         let metadata = top.metadata.ok_or(SkipReason::NoMetadata)?;
         let metadata = match metadata.kind {
-            Kind::Object => Metadata::read(value, &metadata.value)?,
+            Kind::Object => Metadata::read(text, &metadata.value)?,
             Kind::Null => return Err(SkipReason::NoMetadata),
             _ => return Err(SkipReason::WrongType),
         };
         let event_type = metadata.event_type.ok_or(SkipReason::UnknownEventType)?;
-        let repeat_body = top.bodies.check(event_type)?;
+        let (body, repeat_body) = top.bodies.check(event_type)?;
         Ok(Self {
             event_type,
             oem_id: metadata.oem_id,
@@ -142,6 +174,7 @@ impl Decoded {
             property_name: metadata.property_name,
             members: trim(value, open + 1..close),
             foreign_seq: top.seq.map(|member| with_comma(value, member)),
+            body,
             repeat_body,
         })
     }
@@ -170,16 +203,15 @@ struct TopLevel {
 }
 
 impl TopLevel {
-    fn take(&mut self, value: &[u8], member: Member) {
-        let slot = match key(value, &member).as_ref() {
+    fn take(&mut self, value: &str, member: Member) {
+        let key = key(value, &member);
+        let slot = match key.as_ref() {
             "metadata" => &mut self.metadata,
             "seq" => &mut self.seq,
-            "connection" => &mut self.bodies.connection,
-            "datapoint" => &mut self.bodies.datapoint,
-            "datapointack" => &mut self.bodies.datapointack,
-            "location_event" => &mut self.bodies.location,
-            "registration_event" => &mut self.bodies.registration,
-            _ => return,
+            key => match self.bodies.slot(key) {
+                Some(slot) => slot,
+                None => return,
+            },
         };
         self.repeated |= slot.replace(member).is_some();
     }
@@ -195,34 +227,42 @@ struct Bodies {
 }
 
 impl Bodies {
-    /// Whether the body that the type asks for is there and an object. A datapointack may have it under
-    /// `datapoint` (as DSS documents) or `datapointack` (as the DSS Browser reads it); what is missing is repeated.
+    fn slot(&mut self, key: &str) -> Option<&mut Option<Member>> {
+        Some(match key {
+            "connection" => &mut self.connection,
+            "datapoint" => &mut self.datapoint,
+            "datapointack" => &mut self.datapointack,
+            "location_event" => &mut self.location,
+            "registration_event" => &mut self.registration,
+            _ => return None,
+        })
+    }
+
+    /// The body that the type asks for, which must be there and an object; `null` counts as missing. A datapointack may have
+    /// it under `datapoint` (as DSS documents) or `datapointack` (as the DSS Browser reads it); what is missing is repeated.
     fn check(
-        self,
+        mut self,
         event_type: EventType,
-    ) -> Result<Option<(&'static str, Range<usize>)>, SkipReason> {
-        let is_object = |member: Member| match member.kind {
-            Kind::Object => Ok(member.value),
-            Kind::Null => Err(SkipReason::NoBody),
-            _ => Err(SkipReason::WrongType),
-        };
-        let body = match event_type {
-            EventType::Connectivity => self.connection,
-            EventType::Datapoint => self.datapoint,
-            EventType::Location => self.location,
-            EventType::Registration => self.registration,
-            EventType::Datapointack => {
-                return match (self.datapoint, self.datapointack) {
-                    (Some(body), None) => is_object(body).map(|b| Some(("datapointack", b))),
-                    (None, Some(body)) => is_object(body).map(|b| Some(("datapoint", b))),
-                    (Some(one), Some(other)) => is_object(one).and(is_object(other)).map(|_| None),
-                    (None, None) => Err(SkipReason::NoBody),
-                };
+    ) -> Result<(Range<usize>, Option<Repeat>), SkipReason> {
+        let (mut body, mut repeat) = (None, None);
+        for key in event_type.body_keys() {
+            let member = self.slot(key).and_then(Option::take);
+            match member {
+                Some(Member {
+                    kind: Kind::Object,
+                    value,
+                    ..
+                }) => body = body.or(Some(value)),
+                Some(Member {
+                    kind: Kind::Null,
+                    value,
+                    ..
+                }) => repeat = Some(Repeat::At(value)),
+                Some(_) => return Err(SkipReason::WrongType),
+                None => repeat = Some(Repeat::Under(key)),
             }
-        };
-        body.ok_or(SkipReason::NoBody)
-            .and_then(is_object)
-            .map(|_| None)
+        }
+        Ok((body.ok_or(SkipReason::NoBody)?, repeat))
     }
 }
 
@@ -237,13 +277,13 @@ struct Metadata {
 }
 
 impl Metadata {
-    fn read(value: &[u8], range: &Range<usize>) -> Result<Self, SkipReason> {
+    fn read(value: &str, range: &Range<usize>) -> Result<Self, SkipReason> {
         let mut metadata = Self::default();
         let mut event_type = None;
         let mut failure = None;
         let mut seen = 0_u8;
         // Already known to be well-formed: only the fields are of interest now.
-        Scanner::new(value, range.start, MAX_DEPTH).object(|member| {
+        Scanner::new(value.as_bytes(), range.start, MAX_DEPTH).object(|member| {
             let (bit, slot) = match key(value, &member).as_ref() {
                 "event_type" => (1, &mut event_type),
                 "oem_id" => (2, &mut metadata.oem_id),
@@ -263,40 +303,32 @@ impl Metadata {
         }
         let name = event_type
             .as_ref()
-            .and_then(|t: &Text| t.get(value))
+            .and_then(|t: &Text| t.get(value.as_bytes()))
             .ok_or(SkipReason::UnknownEventType)?;
         metadata.event_type = Some(name.parse().map_err(|_| SkipReason::UnknownEventType)?);
         Ok(metadata)
     }
 }
 
-/// A member's key, unescaped.
-fn key<'a>(value: &'a [u8], member: &Member) -> Cow<'a, str> {
-    let quoted = &value[member.key.clone()];
-    let inner = &quoted[1..quoted.len() - 1];
-    if memchr::memchr(b'\\', inner).is_some() {
-        // A key that cannot be unescaped (a lone surrogate) is none of ours.
-        return Cow::Owned(serde_json::from_slice(quoted).unwrap_or_default());
-    }
-    Cow::Borrowed(std::str::from_utf8(inner).unwrap_or_default())
+/// A member's key, unescaped. One that has no text (half a surrogate pair) is none of ours.
+fn key<'a>(value: &'a str, member: &Member) -> Cow<'a, str> {
+    unescape(&value[member.key.clone()]).unwrap_or_default()
 }
 
 /// A member's value as text; `null` counts as missing.
-fn text(value: &[u8], member: &Member) -> Result<Option<Text>, SkipReason> {
+fn text(value: &str, member: &Member) -> Result<Option<Text>, SkipReason> {
     match member.kind {
         Kind::Null => return Ok(None),
         Kind::String => (),
         _ => return Err(SkipReason::WrongType),
     }
-    let quoted = &value[member.value.clone()];
-    if memchr::memchr(b'\\', quoted).is_some() {
-        let unescaped: String =
-            serde_json::from_slice(quoted).map_err(|_| SkipReason::WrongType)?;
-        return Ok(Some(Text::Unescaped(unescaped.into())));
+    match unescape(&value[member.value.clone()]) {
+        Some(Cow::Borrowed(_)) => Ok(Some(Text::At(
+            member.value.start as u32 + 1..member.value.end as u32 - 1,
+        ))),
+        Some(Cow::Owned(text)) => Ok(Some(Text::Unescaped(text.into()))),
+        None => Err(SkipReason::WrongType),
     }
-    Ok(Some(Text::At(
-        member.value.start as u32 + 1..member.value.end as u32 - 1,
-    )))
 }
 
 fn trim(value: &[u8], range: Range<usize>) -> Range<usize> {
@@ -378,6 +410,14 @@ mod tests {
                 br#"{"metadata":{"event_type":"location"},"location_event":[]}"#,
                 SkipReason::WrongType,
             ),
+            (
+                br#"{"metadata":{"event_type":"datapointack"},"datapoint":null,"datapointack":null}"#,
+                SkipReason::NoBody,
+            ),
+            (
+                br#"{"metadata":{"event_type":"datapointack"},"datapoint":{},"datapointack":7}"#,
+                SkipReason::WrongType,
+            ),
         ];
         for (record, reason) in cases {
             let shown = String::from_utf8_lossy(&record[..record.len().min(80)]);
@@ -395,6 +435,15 @@ mod tests {
             (fields.oem_id, fields.dsn, fields.property_name),
             (None, Some("AC/1"), Some("t"))
         );
+    }
+
+    #[test]
+    fn the_limits_are_those_that_are_explained() {
+        assert_eq!(MAX_RECORD_BYTES, 1 << 20);
+        assert_eq!(MAX_DEPTH, 32);
+        let types = EventType::ALL.map(EventType::as_str);
+        let explained = SkipReason::UnknownEventType.explain();
+        assert!(types.iter().all(|t| explained.contains(t)), "{explained}");
     }
 
     proptest! {

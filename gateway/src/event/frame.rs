@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::decode::Decoded;
+use super::decode::{Decoded, Repeat};
 use crate::position::Seq;
 
 /// The heartbeat frame.
@@ -46,8 +46,11 @@ pub(super) fn content(value: &[u8], decoded: &Decoded) -> usize {
     let mut body = br#"{"seq":"",}"#.len();
     body += escaped_length(&value[members.start..cut.start]);
     body += escaped_length(&value[cut.end..members.end]);
-    if let Some((key, place)) = &decoded.repeat_body {
-        body += br#","":"#.len() + key.len() + escaped_length(&value[place.clone()]);
+    let repeated = escaped_length(&value[decoded.body.clone()]);
+    match &decoded.repeat_body {
+        Some(Repeat::Under(key)) => body += br#","":"#.len() + key.len() + repeated,
+        Some(Repeat::At(null)) => body = body + repeated - null.len(),
+        None => (),
     }
     LENGTH_PREFIX + body
 }
@@ -84,12 +87,25 @@ pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
         .unwrap_or(members.start..members.start);
     if members.len() > cut.len() {
         body.push(',');
-        escape(&value[members.start..cut.start], &mut body);
-        escape(&value[cut.end..members.end], &mut body);
+        if let Some(Repeat::At(null)) = &decoded.repeat_body {
+            let repeated = decoded.body.clone();
+            let mut edits = [(cut, 0..0), (null.clone(), repeated)];
+            edits.sort_unstable_by_key(|(place, _)| place.start);
+            let mut at = members.start;
+            for (place, instead) in edits {
+                escape(&value[at..place.start], &mut body);
+                escape(&value[instead], &mut body);
+                at = place.end;
+            }
+            escape(&value[at..members.end], &mut body);
+        } else {
+            escape(&value[members.start..cut.start], &mut body);
+            escape(&value[cut.end..members.end], &mut body);
+        }
     }
-    if let Some((key, place)) = &decoded.repeat_body {
+    if let Some(Repeat::Under(key)) = &decoded.repeat_body {
         let _ = write!(body, ",\"{key}\":");
-        escape(&value[place.clone()], &mut body);
+        escape(&value[decoded.body.clone()], &mut body);
     }
     body.push('}');
     with_length(&body)
@@ -187,6 +203,21 @@ mod tests {
             let event: Value = serde_json::from_str(body(&rendered(&text))).unwrap();
             assert_eq!(event[there], json!({"value": 1}));
             assert_eq!(event[missing], json!({"value": 1}));
+        }
+    }
+
+    #[test]
+    fn an_ack_with_null_for_one_body_carries_the_other_in_its_place() {
+        let rest = r#""metadata":{"event_type":"datapointack"}"#;
+        let expected =
+            format!(r#"{{"seq":"7",{rest},"datapoint":{{"v":1}},"datapointack":{{"v":1}}}}"#);
+        for text in [
+            format!(r#"{{{rest},"datapoint":null,"datapointack":{{"v":1}}}}"#),
+            format!(r#"{{{rest},"datapoint":{{"v":1}},"datapointack":null}}"#),
+            format!(r#"{{"seq":null,{rest},"datapoint":null,"datapointack":{{"v":1}}}}"#),
+            format!(r#"{{{rest},"datapoint":{{"v":1}},"datapointack":null,"seq":4}}"#),
+        ] {
+            assert_eq!(body(&rendered(&text)), expected, "{text}");
         }
     }
 

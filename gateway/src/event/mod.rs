@@ -4,11 +4,13 @@ mod decode;
 mod frame;
 mod scan;
 mod time;
+mod view;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
 pub(crate) use frame::largest_content;
 pub use frame::{HEARTBEAT, Marker, marker};
 pub use time::Times;
+pub use view::{Object, View};
 
 use std::sync::OnceLock;
 
@@ -77,7 +79,7 @@ impl Event {
             taken_ms: self.timestamp_ms,
             happened_ms: *self
                 .happened_ms
-                .get_or_init(|| time::happened_ms(&self.value)),
+                .get_or_init(|| time::happened_ms(&self.value[self.decoded.body.clone()])),
         }
     }
 

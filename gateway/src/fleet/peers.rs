@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
 use datastream_service::lease::Freshness;
+use datastream_service::log::causes;
 use datastream_service::watch::{Change, Listing, Reconnect};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -59,7 +60,8 @@ impl Peers {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");
+                    let error = causes(&error);
+                    tracing::warn!(error, "cannot watch the gateways' Leases; trying again");
                 }
             }
         }

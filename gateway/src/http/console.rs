@@ -19,8 +19,13 @@ const FILES: &[(&str, &str, &str)] = files! {
     "/" => "index.html", "text/html; charset=utf-8";
     "/console/console.css" => "console.css", "text/css; charset=utf-8";
     "/console/console.js" => "console.js", "text/javascript; charset=utf-8";
+    "/console/event.js" => "event.js", "text/javascript; charset=utf-8";
+    "/console/events.js" => "events.js", "text/javascript; charset=utf-8";
     "/console/frame.js" => "frame.js", "text/javascript; charset=utf-8";
+    "/console/kept.js" => "kept.js", "text/javascript; charset=utf-8";
+    "/console/page.js" => "page.js", "text/javascript; charset=utf-8";
     "/console/stream.js" => "stream.js", "text/javascript; charset=utf-8";
+    "/console/streams.js" => "streams.js", "text/javascript; charset=utf-8";
 };
 
 /// The file at `path`, if there is one.

@@ -1,0 +1,95 @@
+//! Files that somebody else puts into a folder.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Reads a regular file of at most `most` bytes. Links are followed.
+///
+/// Anything else under that name is an error at once: a FIFO would block whoever opens it for as long as nobody writes, and
+/// a device may have no end.
+///
+/// # Errors
+/// Not a regular file, a larger one, or one that cannot be read.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Before it is opened: opening alone has effects on some devices.
+    check(path.metadata()?.file_type())?;
+    // And what was opened: it may have been replaced meanwhile, and then opening must not wait.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    check(metadata.file_type())?;
+    read_up_to(&file, most, metadata.len())
+}
+
+fn read_up_to(file: &File, most: u64, expected: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(expected.min(most) as usize);
+    // What it says of its length and what it has may differ.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!(
+            "it is larger than the {most} bytes that are allowed"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn check(kind: FileType) -> io::Result<()> {
+    let name = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(io::Error::other(format!("it is {name}, not a file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn regular_files_are_read_and_anything_else_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "12345").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        for name in ["file", "link"] {
+            assert_eq!(read_regular(&path(name), 5).unwrap(), b"12345");
+        }
+        std::fs::create_dir(path("dir")).unwrap();
+        symlink("/dev/zero", path("zero")).unwrap();
+        symlink("loop", path("loop")).unwrap();
+        let made = Command::new("mkfifo").arg(path("fifo")).status().unwrap();
+        assert!(made.success());
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        for (name, reason) in [
+            ("dir", "a folder"),
+            ("zero", "a device"),
+            ("loop", "symbolic links"),
+            ("fifo", "a FIFO"),
+            ("socket", "a socket"),
+            ("missing", "No such file"),
+        ] {
+            let error = read_regular(&path(name), 5).unwrap_err();
+            assert!(error.to_string().contains(reason), "{name}: {error}");
+        }
+        let error = read_regular(&path("file"), 4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "it is larger than the 4 bytes that are allowed"
+        );
+    }
+}

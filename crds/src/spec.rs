@@ -41,6 +41,11 @@ use crate::status::DatastreamSubscriptionStatus;
         json_path = ".status.connection.state"
     ),
     printcolumn(
+        name = "Suspended",
+        type_ = "boolean",
+        json_path = ".spec.suspended"
+    ),
+    printcolumn(
         name = "Secret",
         type_ = "string",
         json_path = ".status.secretName",

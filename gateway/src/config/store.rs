@@ -17,6 +17,13 @@ pub enum ConfigUpdate {
         /// Its bytes, as [`Bucket::encode`] wrote them.
         bytes: Vec<u8>,
     },
+    /// A routing object is there that cannot be read: its last good content stays in force.
+    Unreadable {
+        /// Its name.
+        object: String,
+        /// The field, and what is wrong with it.
+        reason: String,
+    },
     /// A routing object is gone. Operators empty objects and never delete them, so this is a mistake:
     /// the last good content stays in force and the loss is reported.
     Remove {
@@ -130,15 +137,11 @@ impl ConfigStore {
                             );
                             changed = true;
                         }
-                        Err(reason) => {
-                            tracing::error!(
-                                object,
-                                reason,
-                                "routing object refused; the last good one stays in force"
-                            );
-                            state.refused.insert(object, reason);
-                        }
+                        Err(reason) => refuse(&mut state, object, reason),
                     }
+                }
+                ConfigUpdate::Unreadable { object, reason } => {
+                    refuse(&mut state, object, reason);
                 }
                 ConfigUpdate::Remove { object } => {
                     if objects.contains_key(&object) {
@@ -165,6 +168,15 @@ impl ConfigStore {
         drop(objects);
         self.state.send_replace(Arc::new(state));
     }
+}
+
+fn refuse(state: &mut ConfigState, object: String, reason: String) {
+    tracing::error!(
+        object,
+        reason,
+        "routing object refused; the last good one stays in force"
+    );
+    state.refused.insert(object, reason);
 }
 
 fn decode(

@@ -138,7 +138,11 @@ mod tests {
             assert_eq!(types, ["Ready"], "{time}");
             assert_eq!(status.secret_name.as_deref(), Some("leds-stream-key"));
             let connection = status.connection.unwrap();
-            assert_eq!((connection.since, connection.last_seq.as_deref()), (None, Some("7")), "{time}");
+            assert_eq!(
+                (connection.since, connection.last_seq.as_deref()),
+                (None, Some("7")),
+                "{time}"
+            );
         }
     }
 

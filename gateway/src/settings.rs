@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::StaleRoutes;
+
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,6 +24,8 @@ pub struct Settings {
     pub handshakes_per_second: u32,
     /// How far a stream may fall behind.
     pub max_lag: LagLimit,
+    /// What becomes of new streams while routes cannot be followed.
+    pub stale_routes: StaleRoutes,
 }
 
 impl Default for Settings {
@@ -35,6 +39,7 @@ impl Default for Settings {
             max_streams: 20_000,
             handshakes_per_second: 1_000,
             max_lag: LagLimit::default(),
+            stale_routes: StaleRoutes::default(),
         }
     }
 }

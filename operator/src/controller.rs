@@ -14,10 +14,10 @@ use datastream_service::watch::{Change, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
-use kube::api::ListParams;
 use kube::runtime::watcher::Event;
 use kube::runtime::{reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -44,8 +44,8 @@ use crate::watch::{follow, lean};
 const CONCURRENCY: u16 = 32;
 /// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
-/// A Secret that is gone revokes its key after this long, unless it is there again: one that has only lost its label looks the same,
-/// and is mended at once.
+/// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
+/// at once, and one that has only lost its label looks as if it were gone.
 const REVOKED_AFTER: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to find the groups that are published to.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -130,7 +130,10 @@ pub(crate) async fn run(
         let of_group = |component| watcher::Config::default().labels(&selector(component, name));
         let leases = || Api::namespaced(client.clone(), namespace);
         if group.endpoint.is_none() {
-            tracing::warn!(group = name, "routes are published to a group that is not in --groups: they stay until their subscriptions or keys go");
+            tracing::warn!(
+                group = name,
+                "routes are published to a group that is not in --groups: they stay until their subscriptions or keys go"
+            );
         }
         let feed = || GroupFeed {
             feed: feed.clone(),
@@ -224,7 +227,12 @@ impl Feed {
         // The store is what the changes make of it, and nobody looks at it before everything is listed.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
-        let changes = follow("subscriptions".to_owned(), api, config, self.metrics.clone());
+        let changes = follow(
+            "subscriptions".to_owned(),
+            api,
+            config,
+            self.metrics.clone(),
+        );
         let mut changes = std::pin::pin!(changes);
         while let Some(change) = changes.next().await {
             match change {
@@ -263,7 +271,7 @@ impl Feed {
     async fn keys(self, api: Api<Watched<Secret>>, config: watcher::Config) -> anyhow::Result<()> {
         let changes = follow("stream_keys".to_owned(), api, config, self.metrics.clone());
         let mut changes = std::pin::pin!(changes);
-        // Each Secret that went, first come first: never more than there were.
+        // Secrets without a key (any more), first come first.
         let mut gone: VecDeque<(Instant, SubscriptionId)> = VecDeque::new();
         loop {
             let due = gone.front().map(|(due, _)| *due);
@@ -277,7 +285,10 @@ impl Feed {
                     if let Some(name) = subscription_of(&secret.name_any()) {
                         let id = SubscriptionId::new(namespace, name);
                         let found = Found::in_secret(&secret, name);
-                        self.groups.set_key(&id, observed(&found).as_ref());
+                        match observed(&found) {
+                            Some(key) => self.groups.set_key(&id, Some(&key)),
+                            None => gone.push_back((Instant::now() + REVOKED_AFTER, id.clone())),
+                        }
                         self.secrets.set(id.clone(), Some(found));
                         self.queue.send(id).await?;
                     }
@@ -295,7 +306,10 @@ impl Feed {
                 Some(Change::Unreadable(_) | Change::Failed(_) | Change::Recovered) => (),
                 None => {
                     if let Some((_, id)) = gone.pop_front()
-                        && self.secrets.get(&id).is_none()
+                        && self
+                            .secrets
+                            .get(&id)
+                            .is_none_or(|found| found.key.is_none())
                     {
                         self.groups.set_key(&id, None);
                     }
@@ -349,7 +363,11 @@ impl Feed {
 }
 
 impl GroupFeed {
-    async fn objects(self, api: Api<Watched<Secret>>, config: watcher::Config) -> anyhow::Result<()> {
+    async fn objects(
+        self,
+        api: Api<Watched<Secret>>,
+        config: watcher::Config,
+    ) -> anyhow::Result<()> {
         let mut changes = std::pin::pin!(self.follow("routes", api, config));
         while let Some(change) = changes.next().await {
             match change {
@@ -379,7 +397,11 @@ impl GroupFeed {
         anyhow::bail!("the watch of the routing objects ended")
     }
 
-    async fn gateways(self, api: Api<Watched<Lease>>, config: watcher::Config) -> anyhow::Result<()> {
+    async fn gateways(
+        self,
+        api: Api<Watched<Lease>>,
+        config: watcher::Config,
+    ) -> anyhow::Result<()> {
         let mut changes = std::pin::pin!(self.follow("gateways", api, config));
         loop {
             let expiry = self.group.board.lock().next_expiry();
@@ -414,7 +436,9 @@ impl GroupFeed {
                     let (affected, expired) =
                         self.group.board.lock().expire_gateways(Instant::now());
                     let mut connections = self.feed.connections.lock();
-                    expired.iter().for_each(|lease| connections.remove_gateway(lease));
+                    expired
+                        .iter()
+                        .for_each(|lease| connections.remove_gateway(lease));
                     affected
                 }
             };
@@ -433,7 +457,10 @@ impl GroupFeed {
         let name = lease.name_any();
         let (affected, may_live) = {
             let mut board = self.group.board.lock();
-            (board.set_gateway(lease, Instant::now()), board.may_live(&name))
+            (
+                board.set_gateway(lease, Instant::now()),
+                board.may_live(&name),
+            )
         };
         let mut connections = self.feed.connections.lock();
         if may_live {
@@ -477,3 +504,6 @@ impl GroupFeed {
         self.feed.check_complete();
     }
 }
+
+#[cfg(test)]
+mod tests;

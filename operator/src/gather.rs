@@ -42,7 +42,7 @@ pub(crate) struct Found {
     pub is_labelled: bool,
     /// The subscription that controls it.
     pub owner: Option<Owner>,
-    /// Whether something else than a subscription of this name controls it.
+    /// True if something else than a subscription of this name controls it.
     pub is_others: bool,
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
@@ -83,7 +83,10 @@ impl Found {
             resource_version: secret.resource_version(),
             is_labelled: secret.labels().get(COMPONENT).is_some_and(|l| l == LABEL),
             is_others: owner.is_none()
-                && secret.owner_references().iter().any(|o| o.controller == Some(true)),
+                && secret
+                    .owner_references()
+                    .iter()
+                    .any(|o| o.controller == Some(true)),
             owner,
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
             url: text(URL).map(SecretString::from),
@@ -198,9 +201,8 @@ mod tests {
             secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), key)]));
             secret
         };
-        let ownership = |secret: &Secret, adopts| {
-            Found::in_secret(secret, "leds").ownership("u2", adopts)
-        };
+        let ownership =
+            |secret: &Secret, adopts| Found::in_secret(secret, "leds").ownership("u2", adopts);
         let leftover = with_key(secret(&owner(&json!({}))));
         let mut orphan = leftover.clone();
         orphan.metadata.owner_references = None;

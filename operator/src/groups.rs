@@ -63,7 +63,7 @@ impl FromStr for GroupSetting {
 /// Limits that hold for each group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// For how long a sudden loss of more than half of all routes is held back.
+    /// The time for which a sudden loss of more than half of all routes is held back.
     pub shrink_hold: Duration,
     /// The largest cost of filters.
     pub budget: Budget,
@@ -72,7 +72,7 @@ pub struct Limits {
 /// One group: what is published to it, and what its gateways say.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    /// Where its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
+    /// The URL at which its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
     /// routing objects are there.
     pub endpoint: Option<String>,
     pub board: SharedBoard,
@@ -269,10 +269,7 @@ mod tests {
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
         groups.set_subscription(&subscription("eu"));
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
-        assert_eq!(
-            groups.of(&subscription("eu")).unwrap().1,
-            "ws://b/stream"
-        );
+        assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
         groups.set_subscription(&subscription("default"));
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         // One that does not exist: the stream that there is goes on.
@@ -317,7 +314,10 @@ mod tests {
         }
         let groups = without_eu(true, true);
         let error = groups.of(&subscription("eu")).unwrap_err().to_string();
-        assert!(error.ends_with("there is no group eu: name one of default"), "{error}");
+        assert!(
+            error.ends_with("there is no group eu: name one of default"),
+            "{error}"
+        );
         assert_eq!(groups.published_generation(&id), Some(1));
         groups.set_key(&id, None);
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
@@ -336,7 +336,13 @@ mod tests {
         let mut other = subscription("eu");
         other.metadata.name = Some("lamps".to_owned());
         groups.set_subscription(&other);
-        groups.set_key(&id_of(&other), Some(&ObservedKey { hash: KeyHash::of("k2"), ..key() }));
+        groups.set_key(
+            &id_of(&other),
+            Some(&ObservedKey {
+                hash: KeyHash::of("k2"),
+                ..key()
+            }),
+        );
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
     }
 }

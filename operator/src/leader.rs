@@ -79,7 +79,7 @@ impl Candidate {
 /// The Lease as this replica holds it.
 struct Held {
     version: String,
-    /// When the last renewal that went through was sent.
+    /// The time at which the last renewal that went through was sent.
     renewed: Instant,
 }
 
@@ -202,7 +202,10 @@ impl Elector {
                 Err(_) => break,
             }
         }
-        tracing::warn!(lease = NAME, "could not renew the Lease for {RENEW_WITHIN:?}");
+        tracing::warn!(
+            lease = NAME,
+            "could not renew the Lease for {RENEW_WITHIN:?}"
+        );
     }
 
     /// Returns whether the Lease is still this replica's.
@@ -217,7 +220,9 @@ impl Elector {
                 let ours = found.filter(|lease| holder(lease) == Some(&self.identity));
                 let is_ours = ours.is_some();
                 // Someone else has written into it, or the answer to a renewal was lost: the next renewal counts.
-                held.version = ours.and_then(|lease| lease.resource_version()).unwrap_or_default();
+                held.version = ours
+                    .and_then(|lease| lease.resource_version())
+                    .unwrap_or_default();
                 Ok(is_ours)
             }
             Err(error) => Err(error),
@@ -269,26 +274,28 @@ impl Elector {
     }
 }
 
-/// Whoever holds the Lease. Nothing else of it is read, so that nothing else can be malformed.
+/// The holder of the Lease. Nothing else of it is read, so that nothing else can be malformed.
 fn holder(lease: &DynamicObject) -> Option<&str> {
     let holder = lease.data["spec"]["holderIdentity"].as_str();
     holder.filter(|holder| !holder.is_empty())
 }
 
-/// For how long the Lease counts after it has changed.
+/// The time for which the Lease counts after it has changed.
 fn duration(lease: &DynamicObject) -> Duration {
     let seconds = lease.data["spec"]["leaseDurationSeconds"].as_u64();
     seconds.map_or(DURATION, |s| Duration::from_secs(s).min(LONGEST_DURATION))
 }
 
-/// Whether the object is no longer as it was seen.
+/// Returns whether the object is no longer as it was seen.
 fn is_overtaken(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists() || s.is_not_found())
 }
 
 async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     let late = || kube::Error::Service("the API server did not answer in time".into());
-    timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| Err(late()))
+    timeout(REQUEST_TIMEOUT, request)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ pub struct Metrics {
     pub(crate) streams_online: IntGauge,
     /// Objects that cannot be read.
     pub(crate) unreadable_objects: IntGaugeVec,
-    /// Whether objects cannot be listed or watched.
+    /// 1 if objects cannot be listed or watched.
     pub(crate) watch_failing: IntGaugeVec,
-    /// Whether everything has been listed once.
+    /// 1 if everything has been listed once.
     pub(crate) listed: IntGauge,
     /// Whether this replica leads.
     pub(crate) leads: IntGauge,

@@ -50,8 +50,11 @@ pub(crate) async fn reconcile(
         endpoint,
     } = find_out(&context, &subscription).await?;
     let status = status::status(&subscription, &outcome, endpoint, Timestamp::now());
-    let pending =
-        is_pending(&outcome).then(|| context.troubles.pending(&id, generation.unwrap_or_default()));
+    let pending = is_pending(&outcome).then(|| {
+        context
+            .troubles
+            .pending(&id, generation.unwrap_or_default())
+    });
     let is_news = subscription
         .status
         .as_ref()
@@ -60,15 +63,18 @@ pub(crate) async fn reconcile(
     let untold = untold.filter(|rest| is_news && !rest.is_zero() && !is_failing(&outcome));
     // Whatever the status says of this generation may still be true.
     let is_known = !is_news && is_unknown(&outcome);
-    let updated = untold.is_none()
-        && !is_known
-        && status::update(&context, &subscription, &status).await?;
+    let updated =
+        untold.is_none() && !is_known && status::update(&context, &subscription, &status).await?;
     if updated || issued {
         let events = events::transitions(subscription.status.as_ref(), &status, issued);
         context.events.publish(&subscription, events);
     }
     if let Outcome::SecretNotWritten { secret, error, .. } = &outcome {
-        return Ok(failed(&context, &id, format_args!("Secret {secret}: {error}")));
+        return Ok(failed(
+            &context,
+            &id,
+            format_args!("Secret {secret}: {error}"),
+        ));
     }
     if pending.is_some() {
         context.troubles.succeeded(&id);
@@ -90,9 +96,9 @@ pub(crate) async fn reconcile(
 /// The findings of a reconcile.
 struct Findings<'a> {
     outcome: Outcome,
-    /// Whether the key is a new one.
+    /// True if the key is a new one.
     issued: bool,
-    /// Where clients connect.
+    /// The URL at which clients connect.
     endpoint: Option<&'a str>,
 }
 
@@ -167,7 +173,7 @@ async fn find_out<'a>(
     })
 }
 
-/// Whether an error is for the owner of the subscription to know: the API server has refused the write (a quota, a webhook, an
+/// Returns whether an error is for the owner of the subscription to know: the API server has refused the write (a quota, a webhook, an
 /// immutable object, missing rights), or it has failed for some time.
 fn is_refusal(error: &kube::Error, failures: u32) -> bool {
     let kube::Error::Api(status) = error else {
@@ -191,7 +197,7 @@ fn is_pending(outcome: &Outcome) -> bool {
     )
 }
 
-/// Whether its route cannot be written.
+/// Returns whether its route cannot be written.
 fn is_failing(outcome: &Outcome) -> bool {
     matches!(
         outcome,
@@ -202,7 +208,7 @@ fn is_failing(outcome: &Outcome) -> bool {
     )
 }
 
-/// Whether it has yet to be seen if gateways live.
+/// Returns whether it has yet to be seen if gateways live.
 fn is_unknown(outcome: &Outcome) -> bool {
     matches!(
         outcome,

@@ -33,7 +33,7 @@ pub struct Settings {
 /// Runs until `cancel` is cancelled. `bound` is told where probes and metrics are.
 ///
 /// # Errors
-/// What keeps it from starting, or a part of it that has ended.
+/// Something keeps it from starting, or a part of it has ended.
 pub async fn run(
     settings: Settings,
     bound: impl FnOnce(SocketAddr),

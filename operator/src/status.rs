@@ -105,8 +105,7 @@ pub(crate) fn status(
         condition(type_, verdict, generation, old, now)
     });
     let secret_name = match outcome {
-        Outcome::Accepted { secret, .. } => Some(secret.clone()),
-        Outcome::Denied { secret, .. } => Some(secret.clone()),
+        Outcome::Accepted { secret, .. } | Outcome::Denied { secret, .. } => Some(secret.clone()),
         // Whatever key there was is still good.
         Outcome::Unreadable { .. } | Outcome::Invalid { .. } | Outcome::SecretNotWritten { .. } => {
             before.secret_name
@@ -140,7 +139,11 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
         }
         Outcome::Invalid { invalid, served } => {
             let message = format!("{invalid}{}", goes_on(*served));
-            refused("Invalid", message, "an invalid subscription is not published")
+            refused(
+                "Invalid",
+                message,
+                "an invalid subscription is not published",
+            )
         }
         Outcome::Denied {
             secret,
@@ -159,7 +162,13 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
         } => {
             let message = format!("Secret {secret} cannot be written: {error}");
             let (done, reason, text) = programmed.as_ref().map_or_else(
-                || (false, "SecretNotWritten", "without a stream key it is not published".to_owned()),
+                || {
+                    (
+                        false,
+                        "SecretNotWritten",
+                        "without a stream key it is not published".to_owned(),
+                    )
+                },
                 programming,
             );
             (
@@ -207,11 +216,7 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
 }
 
 /// The verdicts on a subscription that is not accepted.
-fn refused(
-    reason: &'static str,
-    message: String,
-    programmed: &str,
-) -> (Verdict, Verdict, Verdict) {
+fn refused(reason: &'static str, message: String, programmed: &str) -> (Verdict, Verdict, Verdict) {
     (
         verdict(false, reason, message.clone()),
         verdict(false, reason, programmed),
@@ -241,7 +246,9 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
             ("KeyInUse", message)
         }
         Denied::TooCostly { cost, limit } => {
-            let message = format!("spec.filters cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}");
+            let message = format!(
+                "spec.filters cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
+            );
             ("TooCostly", message)
         }
         Denied::NamespaceTooCostly {

@@ -22,7 +22,7 @@ impl SetAside {
         self.lock().remove(id);
     }
 
-    /// Why a subscription cannot be read, if so.
+    /// Returns why a subscription cannot be read, if so.
     pub(crate) fn get(&self, id: &SubscriptionId) -> Option<Arc<str>> {
         self.lock().get(id).cloned()
     }
@@ -32,7 +32,7 @@ impl SetAside {
     }
 }
 
-/// What can be known of a subscription that cannot be read: its metadata, and of its status what is well-formed. Its spec is
+/// Returns what can be known of a subscription that cannot be read: its metadata, and of its status what is well-formed. Its spec is
 /// empty, and not to be looked at.
 pub(crate) fn stand_in(object: Unreadable) -> DatastreamSubscription {
     let mut subscription = nameless();

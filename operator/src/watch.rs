@@ -25,9 +25,17 @@ where
 {
     metrics.watch_failing.with_label_values(&[&what]).set(0);
     changes(api, config).map(move |(change, unreadable)| {
-        let set = |is_failing| metrics.watch_failing.with_label_values(&[&what]).set(is_failing);
+        let set = |is_failing| {
+            metrics
+                .watch_failing
+                .with_label_values(&[&what])
+                .set(is_failing)
+        };
         let unreadable = i64::try_from(unreadable).unwrap_or(i64::MAX);
-        metrics.unreadable_objects.with_label_values(&[&what]).set(unreadable);
+        metrics
+            .unreadable_objects
+            .with_label_values(&[&what])
+            .set(unreadable);
         match &change {
             Change::Failed(error) => {
                 set(1);
@@ -58,7 +66,10 @@ pub(crate) fn lean(subscription: &mut DatastreamSubscription) {
     let metadata = &mut subscription.metadata;
     metadata.managed_fields = None;
     metadata.labels = None;
-    let adopt = metadata.annotations.take().and_then(|mut a| a.remove_entry(ADOPT));
+    let adopt = metadata
+        .annotations
+        .take()
+        .and_then(|mut a| a.remove_entry(ADOPT));
     metadata.annotations = adopt.map(|entry| [entry].into());
     subscription.spec.description = None;
     subscription.spec.event_types.shrink_to_fit();

@@ -18,7 +18,7 @@ const DEFAULT_SECONDS: i32 = 15;
 #[derive(Clone, Debug)]
 pub struct Freshness {
     renewed: Option<MicroTime>,
-    /// For how long it counts after a renewal.
+    /// The time for which it counts after a renewal.
     pub duration: Duration,
     /// When its holder is taken for dead unless it is renewed.
     pub expires: Instant,

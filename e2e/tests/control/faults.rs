@@ -23,9 +23,8 @@ fn metric(program: &Program, name: &str, expected: u32) {
 }
 
 fn message(stack: &Stack, name: &str, type_: &str, part: &str) {
-    let path = format!(
-        "jsonpath={{range .status.conditions[?(@.type==\"{type_}\")]}}{{.message}}{{end}}"
-    );
+    let path =
+        format!("jsonpath={{range .status.conditions[?(@.type==\"{type_}\")]}}{{.message}}{{end}}");
     stack.eventually(&["get", "dss", name, "-o", &path], |found| {
         found.contains(part)
     });
@@ -42,7 +41,10 @@ fn apply_definition(stack: &Stack, is_later: bool) {
     if is_later {
         let enumeration = "                  enum:\n                  - connectivity";
         assert!(text.contains(enumeration));
-        text = text.replace(enumeration, &enumeration.replace("enum:\n", "enum:\n                  - alarm\n"));
+        text = text.replace(
+            enumeration,
+            &enumeration.replace("enum:\n", "enum:\n                  - alarm\n"),
+        );
     }
     let args = ["apply", "--server-side", "--force-conflicts", "-f"];
     stack.apply_with(&args, &text);
@@ -65,10 +67,31 @@ async fn a_subscription_of_a_later_version_and_a_malformed_status_do_not_stop_th
     // Edited with a later release, which is then rolled back.
     apply_definition(&stack, true);
     let later = json!({"spec": {"eventTypes": ["location", "alarm"]}});
-    let edit = |patch: &Value| stack.kubectl(&["patch", "dss", "later", "--type=merge", "-p", &patch.to_string()]);
+    let edit = |patch: &Value| {
+        stack.kubectl(&[
+            "patch",
+            "dss",
+            "later",
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ])
+    };
     let deadline = Instant::now() + PATIENCE;
     // The API server takes a moment to follow the definition.
-    while !stack.cluster.kubectl(&["patch", "dss", "later", "--type=merge", "-p", &later.to_string()]).unwrap().success {
+    while !stack
+        .cluster
+        .kubectl(&[
+            "patch",
+            "dss",
+            "later",
+            "--type=merge",
+            "-p",
+            &later.to_string(),
+        ])
+        .unwrap()
+        .success
+    {
         assert!(Instant::now() < deadline);
     }
     edit(&later);
@@ -78,16 +101,33 @@ async fn a_subscription_of_a_later_version_and_a_malformed_status_do_not_stop_th
         "connection": {"state": "Offline", "since": "2026-11-24T06:14:44+99:99"},
         "conditions": [{"type": "Theirs", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "9999-12-31T23:59:59-23:59"}],
     }});
-    stack.kubectl(&["patch", "dss", "rekeyed", "--subresource=status", "--type=merge", "-p", &status.to_string()]);
+    stack.kubectl(&[
+        "patch",
+        "dss",
+        "rekeyed",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status.to_string(),
+    ]);
     drop(operator);
     let operator = stack.operator("operator-0");
     metric(&operator, "datastream_operator_listed", 1);
     metric(&operator, "datastream_operator_unreadable_objects", 1);
     condition(&stack, "later", "Accepted", "False Unreadable");
-    message(&stack, "later", "Ready", "spec.eventTypes[1]: unknown variant `alarm`");
+    message(
+        &stack,
+        "later",
+        "Ready",
+        "spec.eventTypes[1]: unknown variant `alarm`",
+    );
 
     // The one that cannot be read keeps its stream; keys of the others end; new ones come.
-    assert!(Client::connect_until(address, &keys[0], 101).await.is_some());
+    assert!(
+        Client::connect_until(address, &keys[0], 101)
+            .await
+            .is_some()
+    );
     stack.kubectl(&["delete", "dss", "deleted"]);
     stack.kubectl(&["delete", "secret", "rekeyed-stream-key"]);
     for key in &keys[1..] {
@@ -100,7 +140,11 @@ async fn a_subscription_of_a_later_version_and_a_malformed_status_do_not_stop_th
 
     // Its own key ends with it.
     stack.kubectl(&["delete", "dss", "later"]);
-    assert!(Client::connect_until(address, &keys[0], 401).await.is_none());
+    assert!(
+        Client::connect_until(address, &keys[0], 401)
+            .await
+            .is_none()
+    );
     metric(&operator, "datastream_operator_unreadable_objects", 0);
 }
 
@@ -110,7 +154,28 @@ async fn writes_that_are_refused_are_told_and_done_when_they_can_be() {
     let _operator = stack.operator("operator-0");
     let _gateway = stack.gateway("gateway-0");
     let quota = |namespace: &str| {
-        stack.kubectl(&["create", "quota", "none", "--hard=count/secrets=0", "-n", namespace]);
+        stack.kubectl(&[
+            "create",
+            "quota",
+            "none",
+            "--hard=count/secrets=0",
+            "-n",
+            namespace,
+        ]);
+        let probe = [
+            "create",
+            "secret",
+            "generic",
+            "probe",
+            "--dry-run=server",
+            "-n",
+            namespace,
+        ];
+        let deadline = Instant::now() + PATIENCE;
+        // The API server takes a moment to know of it.
+        while stack.cluster.kubectl(&probe).unwrap().success {
+            assert!(Instant::now() < deadline);
+        }
     };
     let lift = |namespace: &str| {
         stack.kubectl(&["delete", "quota", "none", "-n", namespace]);
@@ -149,8 +214,16 @@ async fn keys_of_a_removed_group_end_and_a_copied_key_takes_nobodys_stream() {
     stack.kubectl(&["patch", "secret", "eu2-stream-key", "-p", &copied]);
     condition(&stack, "eu2", "Accepted", "False KeyInUse");
     message(&stack, "eu2", "Ready", "is that of subscription eu3");
-    assert!(Client::connect_until(address, &keys[1], 401).await.is_none());
-    assert!(Client::connect_until(address, &keys[2], 101).await.is_some());
+    assert!(
+        Client::connect_until(address, &keys[1], 401)
+            .await
+            .is_none()
+    );
+    assert!(
+        Client::connect_until(address, &keys[2], 101)
+            .await
+            .is_some()
+    );
     condition(&stack, "eu3", "Ready", "True Ready");
     stack.kubectl(&["delete", "secret", "eu2-stream-key"]);
     stack.wait_ready("eu2");
@@ -165,7 +238,11 @@ async fn keys_of_a_removed_group_end_and_a_copied_key_takes_nobodys_stream() {
     for key in [&keys[0], &second] {
         assert!(Client::connect_until(address, key, 401).await.is_none());
     }
-    assert!(Client::connect_until(address, &keys[2], 101).await.is_some());
+    assert!(
+        Client::connect_until(address, &keys[2], 101)
+            .await
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +255,13 @@ async fn an_api_server_that_was_away_changes_no_status() {
     let _gateway = stack.gateway("gateway-0");
     stack.apply(&leds("A"));
     stack.wait_ready("leds");
-    let version = ["get", "dss", "leds", "-o", "jsonpath={.metadata.resourceVersion}"];
+    let version = [
+        "get",
+        "dss",
+        "leds",
+        "-o",
+        "jsonpath={.metadata.resourceVersion}",
+    ];
     let before = stack.kubectl(&version);
     // For longer than Leases last: the operator stops leading meanwhile.
     stack.cluster.stop_api_server().unwrap();
@@ -207,11 +290,23 @@ async fn a_key_survives_a_restore_if_the_subscription_says_so() {
     // As a backup has it: the Secret without its owner, the subscription with a new uid.
     stack.kubectl(&["delete", "dss", "leds", "--cascade=orphan"]);
     let orphan = json!({"metadata": {"ownerReferences": null}}).to_string();
-    stack.kubectl(&["patch", "secret", "leds-stream-key", "--type=merge", "-p", &orphan]);
+    stack.kubectl(&[
+        "patch",
+        "secret",
+        "leds-stream-key",
+        "--type=merge",
+        "-p",
+        &orphan,
+    ]);
     stack.apply(&leds("A"));
     condition(&stack, "leds", "Accepted", "False SecretConflict");
     message(&stack, "leds", "Ready", "datastream.dev/adopt-secret=true");
-    stack.kubectl(&["annotate", "dss", "leds", "datastream.dev/adopt-secret=true"]);
+    stack.kubectl(&[
+        "annotate",
+        "dss",
+        "leds",
+        "datastream.dev/adopt-secret=true",
+    ]);
     stack.wait_ready("leds");
     assert_eq!(stack.key("leds"), key);
 }

@@ -71,7 +71,11 @@ impl Peers {
             // What was known of it counts for as long as its Lease did.
             Change::Unreadable(object) => {
                 let name = object.metadata.name.unwrap_or_default();
-                tracing::warn!(lease = name, error = object.error, "cannot read the Lease of a gateway");
+                tracing::warn!(
+                    lease = name,
+                    error = object.error,
+                    "cannot read the Lease of a gateway"
+                );
             }
             Change::Failed(error) => {
                 tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");

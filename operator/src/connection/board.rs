@@ -437,6 +437,9 @@ mod tests {
         };
         let mended = written(verdict(&board, Some(&said), Instant::now()));
         assert!(mended.since.is_some() && mended.last_seq == said.last_seq);
-        assert_eq!(verdict(&board, Some(&mended), Instant::now()), Verdict::Same);
+        assert_eq!(
+            verdict(&board, Some(&mended), Instant::now()),
+            Verdict::Same
+        );
     }
 }

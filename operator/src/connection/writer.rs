@@ -87,14 +87,16 @@ impl Writer {
                 for id in connections.take_dirty() {
                     queue.push(id);
                 }
-                self.metrics
-                    .streams_online
-                    .set(connections.online() as i64);
+                self.metrics.streams_online.set(connections.online() as i64);
                 abandoned
             };
             if Instant::now() >= clear_at {
                 let cleared = self.clear(abandoned).await;
-                pause = if cleared { EVERY } else { (pause * 2).min(LAST_PAUSE) };
+                pause = if cleared {
+                    EVERY
+                } else {
+                    (pause * 2).min(LAST_PAUSE)
+                };
                 clear_at = Instant::now() + pause;
             }
             self.round(&mut queue).await;

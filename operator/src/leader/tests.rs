@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-/// How long it takes until the candidate is elected, in virtual time.
+/// Waits until the candidate is elected. Returns the virtual time that it takes, too.
 async fn elected(candidate: &mut Candidate) -> (Term, Duration) {
     let started = Instant::now();
     let term = candidate.elected().await.unwrap();
@@ -118,12 +118,16 @@ async fn a_leader_whose_clock_is_off_stays_while_it_renews() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_gone_is_replaced_after_the_duration_of_its_lease_whatever_its_clock_said() {
+async fn a_leader_that_is_gone_is_replaced_after_the_duration_of_its_lease_whatever_its_clock_said()
+{
     for seconds in [-3600, -60, 0, 60, 3600] {
         let server = Server::default();
         server.write("ghost", seconds, 15);
         let (_, waited) = elected(&mut server.candidate("standby")).await;
-        assert!(waited >= DURATION && waited <= DURATION + SOON, "{seconds} s off: {waited:?}");
+        assert!(
+            waited >= DURATION && waited <= DURATION + SOON,
+            "{seconds} s off: {waited:?}"
+        );
         assert_eq!(server.holder().as_deref(), Some("standby"));
     }
 }
@@ -139,7 +143,10 @@ async fn a_killed_leader_is_replaced_after_the_duration_of_its_lease() {
     assert_eq!(server.holder().as_deref(), Some("first"));
     first.task.abort();
     let (_, waited) = elected(&mut second).await;
-    assert!(waited >= DURATION - EVERY && waited <= DURATION + SOON, "{waited:?}");
+    assert!(
+        waited >= DURATION - EVERY && waited <= DURATION + SOON,
+        "{waited:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// When removals that are held back are due.
     pub held_until: Option<Instant>,
-    /// When objects that could not be written are due.
+    /// The time at which objects that could not be written are due.
     pub retry_at: Option<Instant>,
 }
 
@@ -759,8 +759,12 @@ mod tests {
         }
         assert!((20..40).contains(&tried), "{tried}");
         let error = Some("quota".to_owned());
-        let programmed = |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
-        assert_eq!(programmed(&board, &names[0]), Programmed::NotPublished { error });
+        let programmed =
+            |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
+        assert_eq!(
+            programmed(&board, &names[0]),
+            Programmed::NotPublished { error }
+        );
         put(&mut board, &names[1], 1);
         let before = now - Duration::from_millis(1);
         let plan = board.plan(before);

@@ -65,7 +65,7 @@ struct Denial {
 #[derive(Debug, Default)]
 pub(super) struct Desired {
     budget: Budget,
-    /// Whether everything is known that routes depend on. Before, there are none.
+    /// True once everything is known that routes depend on. Before, there are none.
     settled: bool,
     subscriptions: BTreeMap<SubscriptionId, Known>,
     keys: BTreeMap<SubscriptionId, ObservedKey>,
@@ -179,8 +179,9 @@ impl Desired {
             (Spec::Unrouted(valid), Some(key)) => Some(build::route(valid, key.hash)),
             (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key.hash),
             // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
-            (_, None) => observed
-                .and_then(|key| with_key(key.hash).filter(|r| routed.as_deref() == Some(r))),
+            (_, None) => {
+                observed.and_then(|key| with_key(key.hash).filter(|r| routed.as_deref() == Some(r)))
+            }
         };
         let Some(wanted) = wanted else {
             self.take(id);

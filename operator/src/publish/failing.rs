@@ -38,7 +38,7 @@ impl Failing {
         self.0.remove(&bucket);
     }
 
-    /// When an object may be written again, if that is not yet.
+    /// Returns when an object may be written again, if that is not yet.
     pub(super) fn due(&self, bucket: BucketId, now: Instant) -> Option<Instant> {
         let due = self.0.get(&bucket)?.due;
         (due > now).then_some(due)

@@ -58,7 +58,7 @@ impl Gateway {
         self.ready && self.state == State::Alive
     }
 
-    /// When its state changes if nothing is heard of it.
+    /// Returns when its state changes if nothing is heard of it.
     fn expires(&self) -> Option<Instant> {
         match self.state {
             State::Alive => Some(self.freshness.expires),
@@ -308,7 +308,10 @@ mod tests {
         assert!(gateways.are_in_doubt() && gateways.may_live("a"));
         let expiry = now + Duration::from_secs(15);
         assert_eq!(gateways.next_expiry(), Some(expiry));
-        assert_eq!(gateways.expire(expiry), (Affected::All, vec!["a".to_owned()]));
+        assert_eq!(
+            gateways.expire(expiry),
+            (Affected::All, vec!["a".to_owned()])
+        );
         assert!(!gateways.are_in_doubt() && !gateways.may_live("a"));
     }
 

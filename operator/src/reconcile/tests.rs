@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::gather::{Found, Secrets};
-use crate::publish::Denied;
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
+use crate::publish::Denied;
 use crate::troubles::Troubles;
 use crate::unreadable::SetAside;
 
@@ -30,7 +30,7 @@ struct Server {
     status: Arc<Mutex<Option<Value>>>,
     requests: Arc<Mutex<Vec<String>>>,
     down: Arc<Mutex<bool>>,
-    /// What writes of this kind are refused with: the code and the message.
+    /// A kind whose writes are refused, with this code and message.
     refuses: Arc<Mutex<Option<(&'static str, u16, &'static str)>>>,
     unreadable: SetAside,
     /// What the operator remembers.
@@ -363,7 +363,11 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_millis(500)));
     assert_eq!(
         asked,
-        ["POST secrets", "PATCH datastreamsubscriptions/status", "POST events"]
+        [
+            "POST secrets",
+            "PATCH datastreamsubscriptions/status",
+            "POST events"
+        ]
     );
     for type_ in ["Accepted", "Ready"] {
         let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
@@ -372,8 +376,13 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
     }
     let status = server.status.lock().unwrap().clone();
     for seconds in [1, 2, 4] {
-        let (result, asked) = server.reconcile(subscription(json!({}), status.clone())).await;
-        assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(seconds)));
+        let (result, asked) = server
+            .reconcile(subscription(json!({}), status.clone()))
+            .await;
+        assert_eq!(
+            result.unwrap(),
+            Action::requeue(Duration::from_secs(seconds))
+        );
         assert_eq!(asked, ["POST secrets"], "it is told once");
     }
 }
@@ -384,7 +393,11 @@ async fn a_new_generation_is_not_ready_while_its_secret_cannot_be_written() {
     let mut held = secret(Some("u1"), KEY);
     held["data"]["url"] = base64_of("wss://elsewhere");
     *server.secret.lock().unwrap() = Some(held);
-    server.refuse("secrets", 422, "data: Forbidden: field is immutable when `immutable` is set");
+    server.refuse(
+        "secrets",
+        422,
+        "data: Forbidden: field is immutable when `immutable` is set",
+    );
     let ready = json!({"observedGeneration": 1, "secretName": "leds-stream-key", "endpoint": "wss://elsewhere", "conditions": [
         {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-11-24T06:14:44Z"},
     ]});
@@ -393,7 +406,10 @@ async fn a_new_generation_is_not_ready_while_its_secret_cannot_be_written() {
     server.reconcile_watched(edited).await.0.unwrap();
     let status = server.status.lock().unwrap().clone().unwrap();
     assert_eq!(status["observedGeneration"], 2);
-    assert_eq!(status["endpoint"], "wss://elsewhere", "where the Secret says");
+    assert_eq!(
+        status["endpoint"], "wss://elsewhere",
+        "where the Secret says"
+    );
     let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
     assert_eq!(server.condition("Ready"), expected);
     assert!(server.message("Ready").contains("field is immutable"));
@@ -409,8 +425,16 @@ async fn an_error_of_the_api_server_is_told_only_if_it_stays() {
         assert_eq!(asked, ["POST secrets"]);
         server.troubles.failed(SubscriptionId::new("team", "leds"));
     }
-    server.reconcile(subscription(json!({}), None)).await.0.unwrap();
-    assert!(server.message("Accepted").ends_with("failed calling webhook"));
+    server
+        .reconcile(subscription(json!({}), None))
+        .await
+        .0
+        .unwrap();
+    assert!(
+        server
+            .message("Accepted")
+            .ends_with("failed calling webhook")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -433,10 +457,15 @@ async fn a_status_that_cannot_be_written_is_tried_later_each_time() {
 async fn a_subscription_that_cannot_be_read_is_told_with_the_field_and_nothing_else_is_done() {
     let server = Server::default();
     let error = "spec.eventTypes[1]: unknown variant `alarm`";
-    server.unreadable.insert(SubscriptionId::new("team", "leds"), error);
+    server
+        .unreadable
+        .insert(SubscriptionId::new("team", "leds"), error);
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::await_change());
-    assert_eq!(asked, ["PATCH datastreamsubscriptions/status", "POST events"]);
+    assert_eq!(
+        asked,
+        ["PATCH datastreamsubscriptions/status", "POST events"]
+    );
     let expected = ("False".to_owned(), "Unreadable".to_owned());
     assert_eq!(server.condition("Accepted"), expected);
     assert!(server.message("Ready").contains(error));
@@ -467,7 +496,10 @@ fn a_suspended_subscription_is_not_ready() {
     };
     let subscription = serde_json::from_value(subscription(json!({}), None)).unwrap();
     let status = status::status(&subscription, &outcome, None, Timestamp::now());
-    let found = status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()));
+    let found = status
+        .conditions
+        .iter()
+        .map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()));
     let expected = [
         ("Accepted", "True", "Accepted"),
         ("Programmed", "True", "Programmed"),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Backoff {
     errors: u32,
-    /// When the last pause ended.
+    /// The end of the last pause.
     resumed: Option<Instant>,
 }
 
@@ -46,7 +46,7 @@ impl Backoff {
     }
 }
 
-/// Whether the API server answered, though not with what was asked for.
+/// Returns whether the API server answered, though not with what was asked for.
 fn was_answered(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(error)

@@ -20,7 +20,10 @@ pub struct Listing {
 
 impl Listing {
     /// Takes an event of the watch and returns the changes that it stands for.
-    pub fn take<K: Resource<DynamicType = ()>>(&mut self, event: Event<Watched<K>>) -> Vec<Change<K>> {
+    pub fn take<K: Resource<DynamicType = ()>>(
+        &mut self,
+        event: Event<Watched<K>>,
+    ) -> Vec<Change<K>> {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -94,7 +97,10 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": name}, "data": "none"})).unwrap()
     }
 
-    fn told(listing: &mut Listing, events: impl IntoIterator<Item = Event<Watched<Secret>>>) -> String {
+    fn told(
+        listing: &mut Listing,
+        events: impl IntoIterator<Item = Event<Watched<Secret>>>,
+    ) -> String {
         let changes = events.into_iter().flat_map(|event| listing.take(event));
         let told = changes.map(|change| match change {
             Change::Set(secret) => format!("+{}", secret.name_any()),
@@ -119,7 +125,10 @@ mod tests {
             Event::InitApply(secret("c")),
             Event::InitDone,
         ];
-        assert_eq!(told(&mut Listing::default(), events), "+a +b = +c -a +c -b =");
+        assert_eq!(
+            told(&mut Listing::default(), events),
+            "+a +b = +c -a +c -b ="
+        );
     }
 
     #[test]

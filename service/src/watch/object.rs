@@ -23,7 +23,7 @@ pub enum Watched<K> {
 /// An object that cannot be read, such as one from a later version.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// Who it is. What cannot be read of the metadata either is missing.
+    /// Its identity. What cannot be read of the metadata either is missing.
     pub metadata: ObjectMeta,
     /// Its status as it is; null if it has none.
     pub status: Value,
@@ -147,6 +147,9 @@ mod tests {
         assert_eq!(metadata.name.as_deref(), Some("bad"));
         assert_eq!(metadata.namespace.as_deref(), Some("team"));
         assert_eq!(metadata.resource_version.as_deref(), Some("7"));
-        assert_eq!((metadata.uid.as_deref(), metadata.generation), (Some("u"), Some(3)));
+        assert_eq!(
+            (metadata.uid.as_deref(), metadata.generation),
+            (Some("u"), Some(3))
+        );
     }
 }

@@ -21,7 +21,7 @@ struct Watch<K> {
     events: BoxStream<'static, watcher::Result<Event<Watched<K>>>>,
     listing: Listing,
     backoff: Backoff,
-    /// When to go on after an error.
+    /// The time at which to go on after an error.
     pause: Option<Instant>,
     failing: bool,
     ready: VecDeque<Change<K>>,

@@ -202,7 +202,10 @@ fn a_key_whose_secret_is_gone_is_revoked_and_a_new_one_routes_the_subscription_a
         key_sha256: KeyHash::of("new"),
         ..Route::clone(&route)
     };
-    assert_eq!(desired.route(&id("valid")).map(Arc::as_ref), Some(&expected));
+    assert_eq!(
+        desired.route(&id("valid")).map(Arc::as_ref),
+        Some(&expected)
+    );
     assert_eq!(routed(&desired), ["valid"]);
 }
 
@@ -211,7 +214,12 @@ fn a_secret_that_loses_its_owner_keeps_the_route_while_it_has_the_same_key() {
     let mut desired = settled();
     set(&mut desired, "a", 0, vec![]);
     desired.set_key(&id("a"), key("a", "k"));
-    let orphan = |key| Some(ObservedKey { owner_uid: None, hash: KeyHash::of(key) });
+    let orphan = |key| {
+        Some(ObservedKey {
+            owner_uid: None,
+            hash: KeyHash::of(key),
+        })
+    };
     desired.set_key(&id("a"), orphan("k"));
     assert_eq!(routed(&desired), ["a"]);
     desired.set_key(&id("a"), orphan("other"));
@@ -276,10 +284,17 @@ fn filters_above_the_budget_are_denied_and_the_last_good_ones_stay() {
     set(&mut desired, "a", 0, costing(8));
     set(&mut desired, "b", 1, costing(8));
     set(&mut desired, "a", 0, costing(11));
-    let denied = Denied::TooCostly { cost: 11, limit: 10 };
+    let denied = Denied::TooCostly {
+        cost: 11,
+        limit: 10,
+    };
     assert_eq!(desired.denied(&id("a")), Some(&denied));
     set(&mut desired, "c", 2, costing(5));
-    let denied = Denied::NamespaceTooCostly { cost: 5, others: 16, limit: 20 };
+    let denied = Denied::NamespaceTooCostly {
+        cost: 5,
+        others: 16,
+        limit: 20,
+    };
     assert_eq!(desired.denied(&id("c")), Some(&denied));
     assert_eq!(routed(&desired), ["a", "b"]);
     // The one that waits is taken in when another one makes room.
@@ -301,7 +316,10 @@ fn filters_that_are_in_force_are_not_taken_back_when_the_budget_shrinks() {
     desired.settle([&published].into_iter());
     assert_eq!(desired.denied(&id("a")), None);
     set(&mut desired, "a", 0, costing(31));
-    let denied = Denied::TooCostly { cost: 31, limit: 10 };
+    let denied = Denied::TooCostly {
+        cost: 31,
+        limit: 10,
+    };
     assert_eq!(desired.denied(&id("a")), Some(&denied));
     assert_eq!(routed(&desired), ["a"]);
 }

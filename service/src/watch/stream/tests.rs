@@ -36,7 +36,10 @@ fn failure(code: u16) -> Value {
 }
 
 fn list(items: &[&str]) -> Value {
-    let items: Vec<_> = items.iter().map(|i| json!({"metadata": {"name": i, "resourceVersion": "1"}})).collect();
+    let items: Vec<_> = items
+        .iter()
+        .map(|i| json!({"metadata": {"name": i, "resourceVersion": "1"}}))
+        .collect();
     json!({"kind": "SecretList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
@@ -45,9 +48,15 @@ async fn asked_within_ten_minutes(
     answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
 ) -> Vec<Duration> {
     let (client, asked) = server(answer);
-    let mut changes = std::pin::pin!(changes::<Secret>(Api::all(client), watcher::Config::default()));
+    let mut changes = std::pin::pin!(changes::<Secret>(
+        Api::all(client),
+        watcher::Config::default()
+    ));
     let deadline = Instant::now() + Duration::from_mins(10);
-    while tokio::time::timeout_at(deadline, changes.next()).await.is_ok() {}
+    while tokio::time::timeout_at(deadline, changes.next())
+        .await
+        .is_ok()
+    {}
     let asked = asked.lock().unwrap();
     asked.iter().map(|at| *at - asked[0]).collect()
 }
@@ -81,7 +90,10 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
     let (client, _) = server(|number, is_watch| match (number, is_watch) {
         (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
         (_, false) => (StatusCode::OK, list(&["a"])),
-        (_, true) => (StatusCode::OK, json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}})),
+        (_, true) => (
+            StatusCode::OK,
+            json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}}),
+        ),
     });
     let changes = changes::<Secret>(Api::all(client), watcher::Config::default());
     let told = changes.take(6).map(|(change, unreadable)| match change {
@@ -94,5 +106,9 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
     });
     let told: Vec<_> = told.collect().await;
     assert_eq!(told[..5], ["failed", "failed", "recovered", "+a 0", "="]);
-    assert!(told[5].starts_with("?data: ") && told[5].ends_with(" 1"), "{}", told[5]);
+    assert!(
+        told[5].starts_with("?data: ") && told[5].ends_with(" 1"),
+        "{}",
+        told[5]
+    );
 }

@@ -40,6 +40,7 @@ use crate::status::DatastreamSubscriptionStatus;
         type_ = "string",
         json_path = ".status.connection.state"
     ),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspended"),
     printcolumn(
         name = "Secret",
         type_ = "string",

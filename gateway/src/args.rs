@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, ValueEnum};
+use datastream_gateway::config::StaleRoutes;
 use datastream_gateway::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings, cursors_topic};
 use datastream_service::log::LogFormat;
 
@@ -33,6 +34,12 @@ pub(crate) struct Args {
     /// Take the routes from Secrets in this namespace
     #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE", group = "routes")]
     pub routes_namespace: Option<String>,
+    /// What to do with new streams while routes cannot be followed: serve them by the routes that are known, or refuse them
+    #[arg(long, env = "DATASTREAM_STALE_ROUTES", value_enum, default_value_t = StaleRoutesArg::Serve)]
+    pub stale_routes: StaleRoutesArg,
+    /// Seconds for which routes could not be followed before new streams are refused, with --stale-routes=refuse
+    #[arg(long, env = "DATASTREAM_STALE_ROUTES_AFTER", default_value_t = 300)]
+    pub stale_routes_after: u64,
     /// The group of gateways that this one belongs to
     #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
     pub group: String,
@@ -77,6 +84,15 @@ pub(crate) struct Args {
     pub log_format: LogFormat,
 }
 
+/// The answer to new streams while routes cannot be followed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StaleRoutesArg {
+    /// They are served by the routes that are known.
+    Serve,
+    /// They are refused (503).
+    Refuse,
+}
+
 impl Args {
     /// The topic that holds committed positions.
     pub(crate) fn cursors_topic(&self) -> String {
@@ -105,6 +121,12 @@ impl Args {
             max_lag: LagLimit {
                 age: self.max_lag_seconds.map(Duration::from_secs),
                 bytes: self.max_lag_mib.map(|mib| mib << 20),
+            },
+            stale_routes: match self.stale_routes {
+                StaleRoutesArg::Serve => StaleRoutes::Serve,
+                StaleRoutesArg::Refuse => {
+                    StaleRoutes::RefuseAfter(Duration::from_secs(self.stale_routes_after))
+                }
             },
         }
     }

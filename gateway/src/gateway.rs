@@ -97,7 +97,7 @@ impl Gateway {
         let admin = TcpListener::bind(settings.admin)
             .await
             .with_context(|| format!("cannot listen on {}", settings.admin))?;
-        let store = Arc::new(ConfigStore::new());
+        let store = Arc::new(ConfigStore::new().with_stale_routes(settings.stale_routes));
         Ok(Self {
             settings,
             parts,

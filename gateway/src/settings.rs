@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::StaleRoutes;
+
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,6 +24,8 @@ pub struct Settings {
     pub handshakes_per_second: u32,
     /// How far a stream may fall behind.
     pub max_lag: LagLimit,
+    /// What becomes of new streams while routes cannot be followed.
+    pub stale_routes: StaleRoutes,
     /// The most bytes that a frame may have, `LEN|` included; events that need more are skipped. At most [`LARGEST_FRAME`].
     pub largest_frame: usize,
     /// Bytes that all streams together may hold for their clients, beyond 16 KiB that each has.
@@ -86,6 +90,7 @@ impl Default for Settings {
             max_lag: LagLimit::default(),
             largest_frame: DEFAULT_FRAME,
             send_memory: 256 << 20,
+            stale_routes: StaleRoutes::default(),
         }
     }
 }

@@ -13,11 +13,11 @@ use secrecy::ExposeSecret as _;
 use crate::FIELD_MANAGER;
 use crate::build::{StreamKey, new_stream_key, stream_url};
 use crate::context::Context;
-use crate::gather::{Found, LABEL, Ownership, STREAM_KEY, URL, secret_name};
+use crate::gather::{ADOPT, Found, LABEL, Ownership, STREAM_KEY, URL, secret_name};
 use crate::metrics::Metrics;
 use crate::publish::id_of;
 
-/// What became of the Secret.
+/// The state of the Secret.
 #[derive(Debug)]
 pub(crate) enum Applied {
     /// It holds this key.
@@ -92,15 +92,17 @@ impl Apply<'_> {
 
     /// There is this one.
     async fn keep(&self, found: &Found) -> Result<Applied, Error> {
-        let owned = found.ownership(&self.subscription.uid().unwrap_or_default());
+        let adopts = self.subscription.annotations().get(ADOPT);
+        let adopts = adopts.is_some_and(|adopts| adopts == "true");
+        let owned = found.ownership(&self.subscription.uid().unwrap_or_default(), adopts);
         let kept = match owned {
             Ownership::Foreign => return Ok(Applied::Conflict),
-            Ownership::Ours => found.key.clone(),
+            Ownership::Ours | Ownership::Adopted => found.key.clone(),
             // A key that was given to a subscription of the past is not given to its successor.
             Ownership::Leftover => None,
         };
         let (key, issued) = match kept {
-            Some(key) if self.is_as_wanted(found, &key) => {
+            Some(key) if owned == Ownership::Ours && self.is_as_wanted(found, &key) => {
                 return Ok(Applied::Key { key, issued: false });
             }
             Some(key) => (key, false),
@@ -112,7 +114,7 @@ impl Apply<'_> {
         let apply = PatchParams::apply(FIELD_MANAGER);
         // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
         let (params, patch) = match owned {
-            Ownership::Leftover => (apply, Patch::Merge(&wanted)),
+            Ownership::Leftover | Ownership::Adopted => (apply, Patch::Merge(&wanted)),
             _ => (apply.force(), Patch::Apply(&wanted)),
         };
         self.secrets.patch(&self.name(), &params, &patch).await?;

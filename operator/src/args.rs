@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use datastream_operator::groups::GroupSetting;
+use datastream_operator::groups::{GroupSetting, Limits};
+use datastream_operator::publish::Budget;
 use datastream_operator::run::Settings;
 use datastream_service::log::LogFormat;
 
@@ -48,6 +49,12 @@ pub(crate) struct RunArgs {
     /// Seconds for which a sudden loss of more than half of all routes (20 or more) is held back; 0 never holds
     #[arg(long, env = "DATASTREAM_SHRINK_HOLD_SECONDS", default_value_t = 60)]
     shrink_hold_seconds: u64,
+    /// The largest cost of one subscription's filters: bytes of literal text in patterns with a * elsewhere than at the end
+    #[arg(long, env = "DATASTREAM_MAX_FILTER_COST", default_value_t = Budget::default().subscription)]
+    max_filter_cost: u64,
+    /// The largest cost of the filters of all subscriptions of a namespace in one group of gateways
+    #[arg(long, env = "DATASTREAM_MAX_NAMESPACE_FILTER_COST", default_value_t = Budget::default().namespace)]
+    max_namespace_filter_cost: u64,
     /// How to write the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -71,7 +78,13 @@ impl RunArgs {
             groups: self.groups,
             listen: self.listen,
             identity,
-            shrink_hold: Duration::from_secs(self.shrink_hold_seconds),
+            limits: Limits {
+                shrink_hold: Duration::from_secs(self.shrink_hold_seconds),
+                budget: Budget {
+                    subscription: self.max_filter_cost,
+                    namespace: self.max_namespace_filter_cost,
+                },
+            },
         })
     }
 }

@@ -64,6 +64,20 @@ pub fn route(subscription: &ValidSubscription, key_sha256: KeyHash) -> Route {
     }
 }
 
+/// The subscription that a route was made of.
+pub(crate) fn subscription(route: &Route) -> ValidSubscription {
+    ValidSubscription {
+        id: route.id.clone(),
+        uid: route.uid.clone(),
+        generation: route.generation,
+        suspended: route.suspended,
+        event_types: route.event_types,
+        filters: route.filters.clone(),
+        heartbeat: route.heartbeat,
+        resume: route.resume,
+    }
+}
+
 /// The URL that a client opens: the endpoint with the key.
 pub fn stream_url(endpoint: &str, key: &StreamKey) -> SecretString {
     format!("{endpoint}?stream_key={}", key.expose()).into()

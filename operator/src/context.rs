@@ -1,4 +1,4 @@
-//! What every reconcile may use.
+//! Things that every reconcile may use.
 
 use std::sync::Arc;
 
@@ -10,12 +10,14 @@ use crate::gather::Secrets;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::troubles::Troubles;
+use crate::unreadable::SetAside;
 
 /// Shared by all reconciles.
 pub(crate) struct Context {
     pub client: Client,
     pub secrets: Secrets,
     pub groups: Groups,
+    pub unreadable: SetAside,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
     pub events: Events,

@@ -1,26 +1,31 @@
 //! The leader's work: watches feed the boards of the groups and the queue, reconciles and the publishers empty them.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::{COMPONENT, routes_bucket, selector};
-use datastream_service::watch::{Change, Reconnect};
-use futures_util::{StreamExt as _, stream};
+use datastream_routing::object::{COMPONENT, GROUP, routes_bucket, routes_name, selector};
+use datastream_service::watch::{Change, Watched};
+use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{WatchStreamExt as _, reflector, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::runtime::watcher::Event;
+use kube::runtime::{reflector, watcher};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use prometheus::IntGaugeVec;
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
@@ -28,16 +33,22 @@ use crate::events;
 use crate::gather::{Found, LABEL, Secrets, subscription_of};
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
-use crate::publish::{Affected, Board, Publisher, Synced, decode_object, id_of};
+use crate::publish::{Affected, Board, ObservedKey, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
 use crate::troubles::Troubles;
-use crate::watch::{changes, lean};
+use crate::unreadable::{SetAside, named, stand_in};
+use crate::watch::{follow, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 32;
 /// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
+/// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
+/// at once, and one that has only lost its label looks as if it were gone.
+const REVOKED_AFTER: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts to find the groups that are published to.
+const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Feeds the boards of the groups and the queue.
 #[derive(Clone)]
@@ -45,6 +56,7 @@ struct Feed {
     groups: Groups,
     connections: SharedConnections,
     secrets: Secrets,
+    unreadable: SetAside,
     queue: mpsc::Sender<SubscriptionId>,
     troubles: Troubles,
     complete: watch::Sender<bool>,
@@ -64,12 +76,15 @@ pub(crate) async fn run(
     settings: Settings,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<()> {
-    let groups = Groups::new(&settings.groups, settings.shrink_hold);
+    let namespace = &settings.routes_namespace;
+    let published = published_groups(Api::namespaced(client.clone(), namespace)).await;
+    let groups = Groups::new(&settings.groups, published, settings.limits);
     let (queue, queued) = mpsc::channel(QUEUE);
     let feed = Feed {
         groups: groups.clone(),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
+        unreadable: SetAside::default(),
         queue: queue.clone(),
         troubles: Troubles::default(),
         complete: watch::Sender::new(false),
@@ -86,6 +101,7 @@ pub(crate) async fn run(
         client: client.clone(),
         secrets: feed.secrets.clone(),
         groups: groups.clone(),
+        unreadable: feed.unreadable.clone(),
         complete: feed.complete.subscribe(),
         events,
         metrics: metrics.clone(),
@@ -99,7 +115,6 @@ pub(crate) async fn run(
         complete: feed.complete.subscribe(),
         metrics: metrics.clone(),
     };
-    let namespace = &settings.routes_namespace;
 
     let mut tasks = JoinSet::new();
     tasks.spawn(feed.clone().subscriptions(
@@ -113,21 +128,24 @@ pub(crate) async fn run(
     ));
     for (name, group) in groups.iter() {
         let of_group = |component| watcher::Config::default().labels(&selector(component, name));
-        let (secrets, leases) = (
-            Api::namespaced(client.clone(), namespace),
-            Api::namespaced(client.clone(), namespace),
-        );
-        let (objects, claims) = (secrets.clone(), leases.clone());
+        let leases = || Api::namespaced(client.clone(), namespace);
+        if group.endpoint.is_none() {
+            tracing::warn!(
+                group = name,
+                "routes are published to a group that is not in --groups: they stay until their subscriptions or keys go"
+            );
+        }
         let feed = || GroupFeed {
             feed: feed.clone(),
             name: name.clone(),
             group: group.clone(),
         };
+        let objects = Api::namespaced(client.clone(), namespace);
         tasks.spawn(feed().objects(objects, of_group("routes")));
-        tasks.spawn(feed().gateways(leases, of_group("gateway")));
-        tasks.spawn(feed().claims(claims, of_group("stream")));
+        tasks.spawn(feed().gateways(leases(), of_group("gateway")));
+        tasks.spawn(feed().claims(leases(), of_group("stream")));
         let publisher = Publisher {
-            secrets,
+            secrets: Api::namespaced(client.clone(), namespace),
             group: name.clone(),
             board: group.board.clone(),
             changed: group.publish.clone(),
@@ -142,6 +160,31 @@ pub(crate) async fn run(
     let ended = tasks.join_next().await.context("nothing runs")?;
     ended.context("a part of the operator ended")??;
     anyhow::bail!("a part of the operator ended")
+}
+
+/// The groups of gateways that have routing objects, whether or not they are served. Tries until it is told.
+async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
+    let of_routes = ListParams::default().labels(&format!("{COMPONENT}=routes"));
+    let mut pause = Duration::from_millis(500);
+    loop {
+        match secrets.list_metadata(&of_routes).await {
+            Ok(objects) => {
+                let group = |object: kube::core::PartialObjectMeta<Secret>| {
+                    let group = object.labels().get(GROUP)?;
+                    let name = object.name_any();
+                    let is_routes = routes_bucket(&name)
+                        .is_some_and(|bucket| routes_name(group, bucket) == name);
+                    is_routes.then(|| group.clone())
+                };
+                return objects.into_iter().filter_map(group).collect();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot list the routing objects; trying again in {pause:?}");
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
 }
 
 async fn reconciles(
@@ -166,75 +209,114 @@ async fn reconciles(
     anyhow::bail!("the queue of reconciles ended")
 }
 
+/// The key in a subscription's Secret.
+fn observed(found: &Found) -> Option<ObservedKey> {
+    Some(ObservedKey {
+        owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
+        hash: found.key.as_ref()?.hash(),
+    })
+}
+
 impl Feed {
     async fn subscriptions(
         self,
-        api: Api<DatastreamSubscription>,
+        api: Api<Watched<DatastreamSubscription>>,
         config: watcher::Config,
-        writer: reflector::store::Writer<DatastreamSubscription>,
+        mut writer: reflector::store::Writer<DatastreamSubscription>,
     ) -> anyhow::Result<()> {
-        let events = watcher(api, config)
-            .backoff(Reconnect::default())
-            .modify(lean)
-            .reflect(writer);
-        let mut changes = std::pin::pin!(changes("subscriptions", events));
+        // The store is what the changes make of it, and nobody looks at it before everything is listed.
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        let changes = follow(
+            "subscriptions".to_owned(),
+            api,
+            config,
+            self.metrics.clone(),
+        );
+        let mut changes = std::pin::pin!(changes);
         while let Some(change) = changes.next().await {
             match change {
-                Change::Set(subscription) => {
+                Change::Set(mut subscription) => {
+                    lean(&mut subscription);
+                    let id = id_of(&subscription);
                     self.groups.set_subscription(&subscription);
-                    self.queue.send(id_of(&subscription)).await?;
+                    writer.apply_watcher_event(&Event::Apply(subscription));
+                    self.unreadable.remove(&id);
+                    self.queue.send(id).await?;
+                }
+                Change::Unreadable(object) => {
+                    let error = object.error.clone();
+                    let subscription = stand_in(object);
+                    let id = id_of(&subscription);
+                    self.unreadable.insert(id.clone(), &error);
+                    self.groups.set_invalid(&subscription);
+                    writer.apply_watcher_event(&Event::Apply(subscription));
+                    self.queue.send(id).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    let id = SubscriptionId::new(namespace, name);
+                    let id = SubscriptionId::new(namespace.as_str(), name.as_str());
                     self.groups.remove_subscription(&id);
+                    writer.apply_watcher_event(&Event::Delete(named(namespace, name)));
+                    self.unreadable.remove(&id);
                     self.troubles.over(&id);
                 }
                 Change::Synced => self.synced(Synced::Subscriptions),
+                Change::Failed(_) | Change::Recovered => (),
             }
             self.wake_all();
         }
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    async fn keys(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
-        let events = watcher(api, config).backoff(Reconnect::default());
-        let mut changes = std::pin::pin!(changes("Secrets with stream keys", events));
-        while let Some(change) = changes.next().await {
+    async fn keys(self, api: Api<Watched<Secret>>, config: watcher::Config) -> anyhow::Result<()> {
+        let changes = follow("stream_keys".to_owned(), api, config, self.metrics.clone());
+        let mut changes = std::pin::pin!(changes);
+        // Secrets without a key (any more), first come first.
+        let mut gone: VecDeque<(Instant, SubscriptionId)> = VecDeque::new();
+        loop {
+            let due = gone.front().map(|(due, _)| *due);
+            let change = tokio::select! {
+                change = changes.next() => Some(change.context("the watch of the Secrets with stream keys ended")?),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+            };
             match change {
-                Change::Set(secret) => {
-                    let (namespace, name) = (secret.namespace(), secret.name_any());
-                    self.key(namespace.unwrap_or_default(), &name, Some(&secret))
-                        .await?;
+                Some(Change::Set(secret)) => {
+                    let namespace = secret.namespace().unwrap_or_default();
+                    if let Some(name) = subscription_of(&secret.name_any()) {
+                        let id = SubscriptionId::new(namespace, name);
+                        let found = Found::in_secret(&secret, name);
+                        match observed(&found) {
+                            Some(key) => self.groups.set_key(&id, Some(&key)),
+                            None => gone.push_back((Instant::now() + REVOKED_AFTER, id.clone())),
+                        }
+                        self.secrets.set(id.clone(), Some(found));
+                        self.queue.send(id).await?;
+                    }
                 }
-                Change::Gone(namespace, name) => self.key(namespace, &name, None).await?,
-                Change::Synced => self.synced(Synced::Keys),
+                Some(Change::Gone(namespace, name)) => {
+                    if let Some(name) = subscription_of(&name) {
+                        let id = SubscriptionId::new(namespace, name);
+                        self.secrets.set(id.clone(), None);
+                        gone.push_back((Instant::now() + REVOKED_AFTER, id.clone()));
+                        self.queue.send(id).await?;
+                    }
+                }
+                Some(Change::Synced) => self.synced(Synced::Keys),
+                // The key that was read last stays in force for as long as the Secret is there.
+                Some(Change::Unreadable(_) | Change::Failed(_) | Change::Recovered) => (),
+                None => {
+                    if let Some((_, id)) = gone.pop_front()
+                        && self
+                            .secrets
+                            .get(&id)
+                            .is_none_or(|found| found.key.is_none())
+                    {
+                        self.groups.set_key(&id, None);
+                    }
+                }
             }
             self.wake_all();
         }
-        anyhow::bail!("the watch of the Secrets with stream keys ended")
-    }
-
-    /// The key in the Secret with this name is another one, or gone.
-    async fn key(
-        &self,
-        namespace: String,
-        name: &str,
-        secret: Option<&Secret>,
-    ) -> anyhow::Result<()> {
-        let Some(subscription) = subscription_of(name) else {
-            return Ok(());
-        };
-        let found = secret.map(|secret| Found::in_secret(secret, subscription));
-        let owned = |found: &Found| {
-            let uid = found.owner.as_ref()?.uid.clone();
-            Some((uid, found.key.as_ref()?.hash()))
-        };
-        let key = found.as_ref().and_then(owned);
-        let id = SubscriptionId::new(namespace, subscription);
-        self.secrets.set(id.clone(), found);
-        self.groups.set_key(&id, key.as_ref());
-        self.queue.send(id).await?;
-        Ok(())
     }
 
     /// Something that all groups share has been listed completely.
@@ -246,6 +328,7 @@ impl Feed {
     fn check_complete(&self) {
         let complete = self.groups.are_complete();
         if complete && !self.complete.send_replace(complete) {
+            self.metrics.listed.set(1);
             tracing::info!("everything is listed");
         }
     }
@@ -259,27 +342,33 @@ impl Feed {
 
     fn wake(&self, name: &str, group: &Group) {
         let board = group.board.lock();
-        self.observe(name, &board);
+        self.observe(name, group, &board);
         if board.is_dirty() {
             group.publish.notify_one();
         }
     }
 
-    fn observe(&self, name: &str, board: &Board) {
+    fn observe(&self, name: &str, group: &Group, board: &Board) {
         let (desired, published, gateways) = board.totals();
         let set = |gauges: &IntGaugeVec, value: usize| {
             gauges.with_label_values(&[name]).set(value as i64);
         };
         set(&self.metrics.routes_desired, desired);
         set(&self.metrics.routes_published, published);
-        set(&self.metrics.gateways, gateways);
+        // That a group which is not served has no gateways is as it should be.
+        if group.endpoint.is_some() {
+            set(&self.metrics.gateways, gateways);
+        }
     }
 }
 
 impl GroupFeed {
-    async fn objects(self, api: Api<Secret>, config: watcher::Config) -> anyhow::Result<()> {
-        let events = watcher(api, config).backoff(Reconnect::default());
-        let mut changes = std::pin::pin!(changes("routing objects", events));
+    async fn objects(
+        self,
+        api: Api<Watched<Secret>>,
+        config: watcher::Config,
+    ) -> anyhow::Result<()> {
+        let mut changes = std::pin::pin!(self.follow("routes", api, config));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(secret) => {
@@ -292,29 +381,39 @@ impl GroupFeed {
                         self.group.board.lock().remove_object(bucket);
                     }
                 }
+                // Written again, as one with content that cannot be read.
+                Change::Unreadable(object) => {
+                    let mut secret = Secret::default();
+                    secret.metadata = object.metadata;
+                    if let Some((bucket, version, bytes)) = decode_object(&secret) {
+                        self.group.board.lock().set_object(bucket, version, bytes);
+                    }
+                }
                 Change::Synced => self.synced(Synced::Objects),
+                Change::Failed(_) | Change::Recovered => (),
             }
             self.feed.wake(&self.name, &self.group);
         }
         anyhow::bail!("the watch of the routing objects ended")
     }
 
-    async fn gateways(self, api: Api<Lease>, config: watcher::Config) -> anyhow::Result<()> {
-        let events = watcher(api, config).backoff(Reconnect::default());
-        let mut changes = std::pin::pin!(changes("Leases of the gateways", events));
+    async fn gateways(
+        self,
+        api: Api<Watched<Lease>>,
+        config: watcher::Config,
+    ) -> anyhow::Result<()> {
+        let mut changes = std::pin::pin!(self.follow("gateways", api, config));
         loop {
             let expiry = self.group.board.lock().next_expiry();
             let due = expiry.unwrap_or_else(Instant::now);
             let change = tokio::select! {
+                // A renewal that is here already counts before an expiry.
+                biased;
                 change = changes.next() => Some(change.context("the watch of the Leases of the gateways ended")?),
                 () = sleep_until(due), if expiry.is_some() => None,
             };
             let affected = match change {
-                Some(Change::Set(lease)) => {
-                    let (now, clock) = (Instant::now(), Timestamp::now());
-                    self.feed.connections.lock().set_gateway(&lease, now, clock);
-                    self.group.board.lock().set_gateway(&lease, now)
-                }
+                Some(Change::Set(lease)) => self.set_gateway(&lease),
                 Some(Change::Gone(_, name)) => {
                     self.feed.connections.lock().remove_gateway(&name);
                     self.group.board.lock().remove_gateway(&name)
@@ -323,11 +422,29 @@ impl GroupFeed {
                     self.synced(Synced::Gateways);
                     Affected::None
                 }
-                None => self.group.board.lock().expire_gateways(Instant::now()),
+                Some(Change::Failed(_)) => {
+                    self.group.board.lock().pause_gateways();
+                    Affected::None
+                }
+                Some(Change::Recovered) => {
+                    self.group.board.lock().resume_gateways(Instant::now());
+                    Affected::None
+                }
+                // It expires if its Lease stays so.
+                Some(Change::Unreadable(_)) => Affected::None,
+                None => {
+                    let (affected, expired) =
+                        self.group.board.lock().expire_gateways(Instant::now());
+                    let mut connections = self.feed.connections.lock();
+                    expired
+                        .iter()
+                        .for_each(|lease| connections.remove_gateway(lease));
+                    affected
+                }
             };
             let ids = {
                 let board = self.group.board.lock();
-                self.feed.observe(&self.name, &board);
+                self.feed.observe(&self.name, &self.group, &board);
                 board.affected(&affected)
             };
             for id in ids {
@@ -336,17 +453,50 @@ impl GroupFeed {
         }
     }
 
-    async fn claims(self, api: Api<Lease>, config: watcher::Config) -> anyhow::Result<()> {
-        let events = watcher(api, config).backoff(Reconnect::default());
-        let mut changes = std::pin::pin!(changes("claims of streams", events));
+    fn set_gateway(&self, lease: &Lease) -> Affected {
+        let name = lease.name_any();
+        let (affected, may_live) = {
+            let mut board = self.group.board.lock();
+            (
+                board.set_gateway(lease, Instant::now()),
+                board.may_live(&name),
+            )
+        };
+        let mut connections = self.feed.connections.lock();
+        if may_live {
+            let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone());
+            connections.set_gateway(name, holder.unwrap_or_default());
+        } else {
+            connections.remove_gateway(&name);
+        }
+        affected
+    }
+
+    async fn claims(self, api: Api<Watched<Lease>>, config: watcher::Config) -> anyhow::Result<()> {
+        let mut changes = std::pin::pin!(self.follow("claims", api, config));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(lease) => self.feed.connections.lock().set_claim(&lease),
                 Change::Gone(_, name) => self.feed.connections.lock().remove_claim(&name),
                 Change::Synced => self.synced(Synced::Claims),
+                // The stream is where it was last seen.
+                Change::Unreadable(_) | Change::Failed(_) | Change::Recovered => (),
             }
         }
         anyhow::bail!("the watch of the claims of streams ended")
+    }
+
+    fn follow<K>(
+        &self,
+        what: &str,
+        api: Api<Watched<K>>,
+        config: watcher::Config,
+    ) -> impl Stream<Item = Change<K>> + use<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let what = format!("{what}/{}", self.name);
+        follow(what, api, config, self.feed.metrics.clone())
     }
 
     fn synced(&self, kind: Synced) {
@@ -354,3 +504,6 @@ impl GroupFeed {
         self.feed.check_complete();
     }
 }
+
+#[cfg(test)]
+mod tests;

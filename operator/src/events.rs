@@ -36,8 +36,8 @@ pub(crate) fn transitions(
     }
     if let Some(ready) = find(now, "Ready") {
         let type_ = match (ready.status.as_str(), ready.reason.as_str()) {
-            ("True", _) => Some(EventType::Normal),
-            (_, "NoGateways" | "BucketFull") => Some(EventType::Warning),
+            ("True", _) | (_, "Suspended") => Some(EventType::Normal),
+            (_, "NoGateways" | "BucketFull" | "NotPublished") => Some(EventType::Warning),
             // On its way, as after every edit.
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! What a reconcile needs: the subscription's Secret, and whose it is.
+//! The subscription's Secret, and its owner.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,9 @@ pub(crate) const STREAM_KEY: &str = "stream_key";
 pub(crate) const URL: &str = "url";
 /// What the label [`COMPONENT`] says of a subscription's Secret.
 pub(crate) const LABEL: &str = "stream-key";
+/// The annotation of a subscription that says `true` if the key in a Secret without an owner, or of a deleted subscription, is
+/// to be its own: after a restore from a backup.
+pub(crate) const ADOPT: &str = "datastream.dev/adopt-secret";
 /// The end of the name of a subscription's Secret.
 const SUFFIX: &str = "-stream-key";
 
@@ -39,6 +42,8 @@ pub(crate) struct Found {
     pub is_labelled: bool,
     /// The subscription that controls it.
     pub owner: Option<Owner>,
+    /// True if something else than a subscription of this name controls it.
+    pub is_others: bool,
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
     pub url: Option<SecretString>,
@@ -57,6 +62,9 @@ pub(crate) struct Owner {
 pub(crate) enum Ownership {
     /// The subscription's.
     Ours,
+    /// Nobody's, or that of a subscription of the same name that was deleted, and the subscription says that it is to have the
+    /// key.
+    Adopted,
     /// A subscription's of the same name that was deleted.
     Leftover,
     /// Someone else's.
@@ -70,21 +78,29 @@ impl Found {
             let bytes = secret.data.as_ref()?.get(key)?;
             std::str::from_utf8(&bytes.0).ok()
         };
+        let owner = owner(secret, subscription);
         Self {
             resource_version: secret.resource_version(),
             is_labelled: secret.labels().get(COMPONENT).is_some_and(|l| l == LABEL),
-            owner: owner(secret, subscription),
+            is_others: owner.is_none()
+                && secret
+                    .owner_references()
+                    .iter()
+                    .any(|o| o.controller == Some(true)),
+            owner,
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
             url: text(URL).map(SecretString::from),
         }
     }
 
-    /// Whose it is, seen from the subscription with this uid.
-    pub(crate) fn ownership(&self, uid: &str) -> Ownership {
+    /// Returns whose it is, seen from the subscription with this uid, which adopts it if it can.
+    pub(crate) fn ownership(&self, uid: &str, adopts: bool) -> Ownership {
+        let is_adopted = adopts && self.is_labelled && self.key.is_some() && !self.is_others;
         match &self.owner {
-            None => Ownership::Foreign,
             Some(owner) if owner.uid == uid => Ownership::Ours,
+            _ if is_adopted => Ownership::Adopted,
             Some(_) => Ownership::Leftover,
+            None => Ownership::Foreign,
         }
     }
 }
@@ -154,8 +170,8 @@ mod tests {
     #[test]
     fn a_secret_is_the_subscriptions_that_controls_it() {
         let ours = found(&json!({}));
-        assert_eq!(ours.ownership("u1"), Ownership::Ours);
-        assert_eq!(ours.ownership("u2"), Ownership::Leftover);
+        assert_eq!(ours.ownership("u1", false), Ownership::Ours);
+        assert_eq!(ours.ownership("u2", false), Ownership::Leftover);
         assert!(ours.is_labelled && ours.owner.unwrap().is_as_written);
         for foreign in [
             json!({"controller": false}),
@@ -164,7 +180,7 @@ mod tests {
             json!({"name": "lamps"}),
         ] {
             assert_eq!(
-                found(&foreign).ownership("u1"),
+                found(&foreign).ownership("u1", false),
                 Ownership::Foreign,
                 "{foreign}"
             );
@@ -174,12 +190,38 @@ mod tests {
     #[test]
     fn a_reference_of_an_older_version_is_ours_and_to_be_written_again() {
         let found = found(&json!({"apiVersion": "datastream.dev/v1alpha0"}));
-        assert_eq!(found.ownership("u1"), Ownership::Ours);
+        assert_eq!(found.ownership("u1", false), Ownership::Ours);
         assert!(!found.owner.unwrap().is_as_written);
     }
 
     #[test]
-    fn what_is_no_key_is_none() {
+    fn a_secret_is_adopted_only_with_a_good_key_the_label_and_no_other_controller() {
+        let with_key = |mut secret: Secret| {
+            let key = k8s_openapi::ByteString(vec![b'a'; 32]);
+            secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), key)]));
+            secret
+        };
+        let ownership =
+            |secret: &Secret, adopts| Found::in_secret(secret, "leds").ownership("u2", adopts);
+        let leftover = with_key(secret(&owner(&json!({}))));
+        let mut orphan = leftover.clone();
+        orphan.metadata.owner_references = None;
+        assert_eq!(ownership(&leftover, true), Ownership::Adopted);
+        assert_eq!(ownership(&orphan, true), Ownership::Adopted);
+        assert_eq!(ownership(&leftover, false), Ownership::Leftover);
+        assert_eq!(ownership(&orphan, false), Ownership::Foreign);
+        let mut unlabelled = orphan.clone();
+        unlabelled.metadata.labels = None;
+        let mut keyless = orphan.clone();
+        keyless.data = None;
+        let others = with_key(secret(&owner(&json!({"kind": "Deployment"}))));
+        for foreign in [unlabelled, keyless, others] {
+            assert_eq!(ownership(&foreign, true), Ownership::Foreign, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_key_is_none() {
         let mut secret = secret(&owner(&json!({})));
         let bytes = |text: &[u8]| k8s_openapi::ByteString(text.to_vec());
         for bad in [b"short".as_slice(), b"\xff\xfe"] {

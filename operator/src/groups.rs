@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_routing::{KeyHash, SubscriptionId};
+use datastream_routing::SubscriptionId;
 use tokio::sync::Notify;
 
-use crate::publish::{Board, SharedBoard, Synced, id_of};
+use crate::publish::{Board, Budget, ObservedKey, SharedBoard, Synced, id_of};
 use crate::validate::{FieldError, Invalid};
 
 /// A group's name has as many characters as leave room for the names of its objects.
@@ -60,11 +60,21 @@ impl FromStr for GroupSetting {
     }
 }
 
+/// Limits that hold for each group.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// The time for which a sudden loss of more than half of all routes is held back.
+    pub shrink_hold: Duration,
+    /// The largest cost of filters.
+    pub budget: Budget,
+}
+
 /// One group: what is published to it, and what its gateways say.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    /// Where its clients connect, without a key.
-    pub endpoint: String,
+    /// The URL at which its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
+    /// routing objects are there.
+    pub endpoint: Option<String>,
     pub board: SharedBoard,
     /// Wakes its publisher.
     pub publish: Arc<Notify>,
@@ -75,26 +85,38 @@ pub(crate) struct Group {
 pub(crate) struct Groups(Arc<BTreeMap<String, Group>>);
 
 impl Groups {
-    /// Groups of which nothing is known yet; a mass shrink of one is held back for `hold`.
-    pub(crate) fn new(settings: &[GroupSetting], hold: Duration) -> Self {
-        let group = |setting: &GroupSetting| {
-            let group = Group {
-                endpoint: setting.endpoint.clone(),
-                board: SharedBoard::new(Board::new(hold)),
-                publish: Arc::default(),
-            };
-            (setting.name.clone(), group)
+    /// Groups of which nothing is known yet. Those in `published` that have no setting were removed: no subscription gets into
+    /// them any more, and the routes that they have end with their subscriptions and keys.
+    pub(crate) fn new(
+        settings: &[GroupSetting],
+        published: impl IntoIterator<Item = String>,
+        limits: Limits,
+    ) -> Self {
+        let group = |endpoint| Group {
+            endpoint,
+            board: SharedBoard::new(Board::new(limits.shrink_hold, limits.budget)),
+            publish: Arc::default(),
         };
-        Self(Arc::new(settings.iter().map(group).collect()))
+        let published = published.into_iter().map(|name| (name, group(None)));
+        let mut groups: BTreeMap<_, _> = published.collect();
+        for setting in settings {
+            groups.insert(setting.name.clone(), group(Some(setting.endpoint.clone())));
+        }
+        Self(Arc::new(groups))
     }
 
-    /// The group that a subscription names.
+    /// The group that a subscription names, and where its clients connect.
     ///
     /// # Errors
     /// There is no such group.
-    pub(crate) fn of(&self, subscription: &DatastreamSubscription) -> Result<&Group, Invalid> {
+    pub(crate) fn of(
+        &self,
+        subscription: &DatastreamSubscription,
+    ) -> Result<(&Group, &str), Invalid> {
         let name = &subscription.spec.gateway_group;
-        self.0.get(name).ok_or_else(|| {
+        let group = self.0.get(name);
+        let served = group.and_then(|group| Some((group, group.endpoint.as_deref()?)));
+        served.ok_or_else(|| {
             Invalid(vec![FieldError {
                 path: "spec.gatewayGroup".to_owned(),
                 reason: format!("there is no group {name}: name one of {self}"),
@@ -115,16 +137,24 @@ impl Groups {
     /// A subscription as it is now: in its group, and no longer in the others. If it names none that exists, it keeps what
     /// route it has, like one that became invalid in any other way.
     pub(crate) fn set_subscription(&self, subscription: &DatastreamSubscription) {
-        let exists = self.0.contains_key(&subscription.spec.gateway_group);
+        if self.of(subscription).is_err() {
+            self.set_invalid(subscription);
+            return;
+        }
         for (name, group) in self.iter() {
             let mut board = group.board.lock();
             if *name == subscription.spec.gateway_group {
                 board.set_subscription(subscription);
-            } else if exists {
-                board.remove_subscription(&id_of(subscription));
             } else {
-                board.set_invalid(subscription);
+                board.remove_subscription(&id_of(subscription));
             }
+        }
+    }
+
+    /// A subscription that cannot be routed, whatever its group: it keeps the route that it has.
+    pub(crate) fn set_invalid(&self, subscription: &DatastreamSubscription) {
+        for (_, group) in self.iter() {
+            group.board.lock().set_invalid(subscription);
         }
     }
 
@@ -136,7 +166,7 @@ impl Groups {
     }
 
     /// The key in a subscription's Secret, as [`Board::set_key`] takes it.
-    pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&(String, KeyHash)>) {
+    pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&ObservedKey>) {
         for (_, group) in self.iter() {
             group.board.lock().set_key(id, key.cloned());
         }
@@ -158,7 +188,8 @@ impl Groups {
 
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.keys().map(String::as_str).collect();
+        let served = self.iter().filter(|(_, group)| group.endpoint.is_some());
+        let names: Vec<_> = served.map(|(name, _)| name.as_str()).collect();
         f.write_str(&names.join(", "))
     }
 }
@@ -174,9 +205,13 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use datastream_routing::KeyHash;
     use serde_json::json;
 
     use super::*;
+    use crate::build;
+    use crate::publish::render;
+    use crate::validate::validate;
 
     fn subscription(group: &str) -> DatastreamSubscription {
         serde_json::from_value(json!({
@@ -185,6 +220,19 @@ mod tests {
             "spec": {"eventTypes": ["location"], "gatewayGroup": group},
         }))
         .unwrap()
+    }
+
+    fn key() -> ObservedKey {
+        ObservedKey {
+            owner_uid: Some("u1".to_owned()),
+            hash: KeyHash::of("k"),
+        }
+    }
+
+    fn sync(groups: &Groups) {
+        for kind in [Synced::Subscriptions, Synced::Keys, Synced::Objects] {
+            groups.synced(kind);
+        }
     }
 
     fn desired(groups: &Groups) -> Vec<(&str, usize)> {
@@ -215,15 +263,13 @@ mod tests {
     #[test]
     fn a_subscription_is_routed_by_the_group_that_it_names() {
         let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
-        let groups = Groups::new(&settings, Duration::ZERO);
-        let key = ("u1".to_owned(), KeyHash::of("k"));
+        let groups = Groups::new(&settings, [], Limits::default());
+        sync(&groups);
+        let key = key();
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
         groups.set_subscription(&subscription("eu"));
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
-        assert_eq!(
-            groups.of(&subscription("eu")).unwrap().endpoint,
-            "ws://b/stream"
-        );
+        assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
         groups.set_subscription(&subscription("default"));
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         // One that does not exist: the stream that there is goes on.
@@ -236,5 +282,67 @@ mod tests {
         );
         groups.remove_subscription(&SubscriptionId::new("team", "leds"));
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
+    }
+
+    /// The operator was restarted without group `eu`, to which `leds` is published.
+    fn without_eu(keyed: bool, exists: bool) -> Groups {
+        let settings = ["default=ws://a/stream".parse().unwrap()];
+        let groups = Groups::new(&settings, ["eu".to_owned()], Limits::default());
+        let leds = subscription("eu");
+        let route = build::route(&validate(&leds).unwrap(), key().hash);
+        for (bucket, content) in render([route]) {
+            let bytes = content.encode().unwrap();
+            groups.0["eu"].board.lock().set_object(bucket, 1, &bytes);
+        }
+        if exists {
+            groups.set_subscription(&leds);
+        }
+        if keyed {
+            groups.set_key(&id_of(&leds), Some(&key()));
+        }
+        sync(&groups);
+        groups
+    }
+
+    #[test]
+    fn routes_of_a_removed_group_end_with_their_subscriptions_and_keys() {
+        let id = SubscriptionId::new("team", "leds");
+        for (keyed, exists, routes) in [(true, true, 1), (false, true, 0), (true, false, 0)] {
+            let groups = without_eu(keyed, exists);
+            let expected = [("default", 0), ("eu", routes)];
+            assert_eq!(desired(&groups), expected, "{keyed} {exists}");
+        }
+        let groups = without_eu(true, true);
+        let error = groups.of(&subscription("eu")).unwrap_err().to_string();
+        assert!(
+            error.ends_with("there is no group eu: name one of default"),
+            "{error}"
+        );
+        assert_eq!(groups.published_generation(&id), Some(1));
+        groups.set_key(&id, None);
+        assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
+        let groups = without_eu(true, true);
+        groups.remove_subscription(&id);
+        assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
+        // One that names a group that there is moves.
+        let groups = without_eu(true, true);
+        groups.set_subscription(&subscription("default"));
+        assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
+    }
+
+    #[test]
+    fn nothing_new_gets_into_a_removed_group() {
+        let groups = without_eu(true, true);
+        let mut other = subscription("eu");
+        other.metadata.name = Some("lamps".to_owned());
+        groups.set_subscription(&other);
+        groups.set_key(
+            &id_of(&other),
+            Some(&ObservedKey {
+                hash: KeyHash::of("k2"),
+                ..key()
+            }),
+        );
+        assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
     }
 }

@@ -1,63 +1,302 @@
-//! Leader election: of all replicas one works. It holds a Lease and ends if it loses it.
+//! Leader election: of all replicas one works. It holds a Lease, and stops working when it cannot renew it.
+//!
+//! No clock of another machine counts. A Lease is judged by when it was seen to change, by the own monotonic clock; the times in
+//! it are for people. Crates for this (kube-lease-manager among them) compare `renewTime` with their own clock, so that a standby
+//! whose clock is ahead deposes a leader that is well.
 
-use anyhow::Context as _;
-use kube::Client;
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
-/// A leader that stops renewing is replaced after this long.
-const LEASE_SECONDS: u64 = 15;
-/// The Lease is renewed this long before it expires.
-const GRACE_SECONDS: u64 = 10;
+/// The name of the Lease, in the namespace of the gateways.
+const NAME: &str = "datastream-operator";
+/// A leader whose Lease has not changed for so long is replaced.
+const DURATION: Duration = Duration::from_secs(15);
+/// A leader that has not renewed its Lease for so long stops working: before anybody replaces it.
+const RENEW_WITHIN: Duration = Duration::from_secs(10);
+/// Between two renewals, and between two looks of a standby.
+const EVERY: Duration = Duration::from_secs(2);
+/// The longest that a Lease which says so itself is waited for, whoever wrote it.
+const LONGEST_DURATION: Duration = Duration::from_mins(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A candidate, and later perhaps the leader.
+/// A candidate, and at times the leader.
 pub(crate) struct Candidate {
-    leads: watch::Receiver<bool>,
-    task: JoinHandle<Result<LeaseManager, kube_lease_manager::LeaseManagerError>>,
+    term: watch::Receiver<Option<Term>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
-/// The Lease of the replica that leads, in the namespace of the gateways.
-const LEASE: &str = "datastream-operator";
+/// One time of leading, told from the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term(u64);
 
 impl Candidate {
     /// Stands for election.
-    pub(crate) async fn stand(
-        client: Client,
-        namespace: &str,
-        identity: &str,
-    ) -> anyhow::Result<Self> {
-        let manager = LeaseManagerBuilder::new(client, LEASE)
-            .with_namespace(namespace)
-            .with_identity(identity)
-            .with_duration(LEASE_SECONDS)
-            .with_grace(GRACE_SECONDS)
-            .build()
-            .await
-            .with_context(|| format!("cannot make Lease {namespace}/{LEASE}"))?;
-        let (leads, task) = manager.watch().await;
-        Ok(Self { leads, task })
+    pub(crate) fn stand(client: Client, namespace: &str, identity: &str) -> Self {
+        let (sender, term) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let elector = Elector {
+            leases: Api::namespaced_with(client, namespace, &ApiResource::erase::<Lease>(&())),
+            identity: identity.to_owned(),
+            term: sender,
+        };
+        let task = tokio::spawn(elector.run(stop.clone()));
+        Self { term, stop, task }
     }
 
     /// Waits until elected.
-    pub(crate) async fn elected(&mut self) -> anyhow::Result<()> {
-        let elected = self.leads.wait_for(|leads| *leads).await;
-        elected.context("the election ended").map(|_| ())
+    pub(crate) async fn elected(&mut self) -> anyhow::Result<Term> {
+        let term = *self.term.wait_for(Option::is_some).await?;
+        term.ok_or_else(|| anyhow::anyhow!("the election ended"))
     }
 
-    /// Waits until the Lease is lost.
-    pub(crate) async fn deposed(&mut self) {
+    /// Waits until this term is over.
+    pub(crate) async fn deposed(&mut self, term: Term) {
         // If the election itself ends, nobody renews the Lease any more.
-        let _ = self.leads.wait_for(|leads| !*leads).await;
+        let _ = self.term.wait_for(|now| *now != Some(term)).await;
     }
 
     /// Gives the Lease back, so that another replica takes over at once.
     pub(crate) async fn resign(self) {
-        drop(self.leads);
-        match self.task.await {
-            Ok(Ok(_)) => (),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot give the Lease back; it expires"),
-            Err(error) => tracing::warn!(%error, "the election ended badly"),
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the election ended badly");
         }
     }
 }
+
+/// The Lease as this replica holds it.
+struct Held {
+    version: String,
+    /// The time at which the last renewal that went through was sent.
+    renewed: Instant,
+}
+
+/// The Lease as a standby sees it.
+struct Seen {
+    version: String,
+    since: Instant,
+}
+
+struct Elector {
+    leases: Api<DynamicObject>,
+    identity: String,
+    term: watch::Sender<Option<Term>>,
+}
+
+impl Elector {
+    async fn run(self, stop: CancellationToken) {
+        for term in 0.. {
+            let mut held = tokio::select! {
+                held = self.acquire() => held,
+                () = stop.cancelled() => return,
+            };
+            self.term.send_replace(Some(Term(term)));
+            tokio::select! {
+                () = self.hold(&mut held) => {
+                    self.term.send_replace(None);
+                }
+                () = stop.cancelled() => {
+                    self.term.send_replace(None);
+                    self.release(&held).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until the Lease is this replica's.
+    async fn acquire(&self) -> Held {
+        let mut seen = None;
+        let mut failing = false;
+        loop {
+            match self.try_acquire(&mut seen).await {
+                Ok(Some(held)) => return held,
+                Ok(None) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(lease = NAME, %error, "cannot stand for election; trying again");
+                }
+                Err(_) => (),
+            }
+            sleep(EVERY).await;
+        }
+    }
+
+    async fn try_acquire(&self, seen: &mut Option<Seen>) -> kube::Result<Option<Held>> {
+        let Some(lease) = in_time(self.leases.get_opt(NAME)).await? else {
+            return self.create().await;
+        };
+        let version = lease.resource_version().unwrap_or_default();
+        let now = Instant::now();
+        let before = seen.take().filter(|seen| seen.version == version);
+        let since = before.map_or(now, |seen| seen.since);
+        let is_free = match holder(&lease) {
+            None => true,
+            // This replica before it was restarted, or a request whose answer was lost.
+            Some(holder) => holder == self.identity || now - since >= duration(&lease),
+        };
+        if !is_free {
+            *seen = Some(Seen { version, since });
+            return Ok(None);
+        }
+        let is_change = holder(&lease) != Some(&self.identity);
+        let transitions = lease.data["spec"]["leaseTransitions"].as_i64().unwrap_or(0);
+        let mut spec = self.record();
+        spec["acquireTime"] = json!(MicroTime(Timestamp::now()));
+        spec["leaseTransitions"] = json!(transitions + i64::from(is_change));
+        match self.patch(&version, &spec).await {
+            Ok(held) => Ok(Some(held)),
+            Err(error) if is_overtaken(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(&self) -> kube::Result<Option<Held>> {
+        let renewed = Instant::now();
+        let resource = ApiResource::erase::<Lease>(&());
+        let mut spec = self.record();
+        spec["acquireTime"] = json!(MicroTime(Timestamp::now()));
+        let lease = DynamicObject::new(NAME, &resource).data(json!({ "spec": spec }));
+        match in_time(self.leases.create(&PostParams::default(), &lease)).await {
+            Ok(made) => Ok(Some(Held {
+                version: made.resource_version().unwrap_or_default(),
+                renewed,
+            })),
+            Err(error) if is_overtaken(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renews the Lease for as long as that goes well.
+    async fn hold(&self, held: &mut Held) {
+        let mut failing = false;
+        loop {
+            let deadline = held.renewed + RENEW_WITHIN;
+            sleep_until(deadline.min(Instant::now() + EVERY)).await;
+            if Instant::now() >= deadline {
+                break;
+            }
+            match timeout_at(deadline, self.renew(held)).await {
+                Ok(Ok(true)) => failing = false,
+                Ok(Ok(false)) => {
+                    tracing::warn!(lease = NAME, "another replica has the Lease");
+                    return;
+                }
+                Ok(Err(error)) if !failing => {
+                    failing = true;
+                    tracing::warn!(lease = NAME, %error, "cannot renew the Lease; trying again");
+                }
+                Ok(Err(_)) => (),
+                Err(_) => break,
+            }
+        }
+        tracing::warn!(
+            lease = NAME,
+            "could not renew the Lease for {RENEW_WITHIN:?}"
+        );
+    }
+
+    /// Returns whether the Lease is still this replica's.
+    async fn renew(&self, held: &mut Held) -> kube::Result<bool> {
+        match self.patch(&held.version, &self.record()).await {
+            Ok(renewed) => {
+                *held = renewed;
+                Ok(true)
+            }
+            Err(error) if is_overtaken(&error) => {
+                let found = in_time(self.leases.get_opt(NAME)).await?;
+                let ours = found.filter(|lease| holder(lease) == Some(&self.identity));
+                let is_ours = ours.is_some();
+                // Someone else has written into it, or the answer to a renewal was lost: the next renewal counts.
+                held.version = ours
+                    .and_then(|lease| lease.resource_version())
+                    .unwrap_or_default();
+                Ok(is_ours)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&self, held: &Held) {
+        let release = async {
+            let released = json!({ "holderIdentity": null });
+            match self.patch(&held.version, &released).await {
+                Err(error) if is_overtaken(&error) => {
+                    let found = self.leases.get_opt(NAME).await?;
+                    let ours = found.filter(|lease| holder(lease) == Some(&self.identity));
+                    match ours.and_then(|lease| lease.resource_version()) {
+                        Some(version) => self.patch(&version, &released).await.map(|_| ()),
+                        None => Ok(()),
+                    }
+                }
+                released => released.map(|_| ()),
+            }
+        };
+        match timeout(REQUEST_TIMEOUT, release).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot give the Lease back; it expires"),
+            Err(_) => tracing::warn!("cannot give the Lease back in time; it expires"),
+        }
+    }
+
+    /// Writes into the Lease, if it is as it was seen.
+    async fn patch(&self, version: &str, spec: &Value) -> kube::Result<Held> {
+        let renewed = Instant::now();
+        let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+        let params = PatchParams::default();
+        let patch = Patch::Merge(&patch);
+        let written = in_time(self.leases.patch(NAME, &params, &patch)).await?;
+        Ok(Held {
+            version: written.resource_version().unwrap_or_default(),
+            renewed,
+        })
+    }
+
+    /// The fields of the Lease that every renewal writes.
+    fn record(&self) -> Value {
+        json!({
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": DURATION.as_secs(),
+            "renewTime": MicroTime(Timestamp::now()),
+        })
+    }
+}
+
+/// The holder of the Lease. Nothing else of it is read, so that nothing else can be malformed.
+fn holder(lease: &DynamicObject) -> Option<&str> {
+    let holder = lease.data["spec"]["holderIdentity"].as_str();
+    holder.filter(|holder| !holder.is_empty())
+}
+
+/// The time for which the Lease counts after it has changed.
+fn duration(lease: &DynamicObject) -> Duration {
+    let seconds = lease.data["spec"]["leaseDurationSeconds"].as_u64();
+    seconds.map_or(DURATION, |s| Duration::from_secs(s).min(LONGEST_DURATION))
+}
+
+/// Returns whether the object is no longer as it was seen.
+fn is_overtaken(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists() || s.is_not_found())
+}
+
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let late = || kube::Error::Service("the API server did not answer in time".into());
+    timeout(REQUEST_TIMEOUT, request)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests;

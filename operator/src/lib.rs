@@ -20,6 +20,7 @@ mod reconcile;
 pub mod run;
 mod status;
 mod troubles;
+mod unreadable;
 pub mod validate;
 mod watch;
 

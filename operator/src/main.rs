@@ -27,7 +27,9 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", log::one_line(&error));
+            // Not in the macro: with its feature `log`, tracing has a module of that name there.
+            let error = log::one_line(&error);
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }

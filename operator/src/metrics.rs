@@ -1,4 +1,4 @@
-//! What `/metrics` serves.
+//! The metrics that `/metrics` serves.
 
 use datastream_service::metrics::Registry;
 use datastream_service::probes::Probes;
@@ -6,6 +6,9 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The label with the name of a group of gateways.
 const GROUP: &str = "group";
+/// The label with the objects that a watch is for: `subscriptions`, `stream_keys`, and for each group of gateways
+/// `routes/GROUP`, `gateways/GROUP` and `claims/GROUP`.
+const OBJECTS: &str = "objects";
 
 /// The counters of one operator.
 #[derive(Debug)]
@@ -37,8 +40,15 @@ pub struct Metrics {
     pub(crate) gateways: IntGaugeVec,
     /// Streams that are connected.
     pub(crate) streams_online: IntGauge,
+    /// Objects that cannot be read.
+    pub(crate) unreadable_objects: IntGaugeVec,
+    /// 1 if objects cannot be listed or watched.
+    pub(crate) watch_failing: IntGaugeVec,
+    /// 1 if everything has been listed once.
+    pub(crate) listed: IntGauge,
     /// Whether this replica leads.
     pub(crate) leads: IntGauge,
+    groups: Vec<String>,
 }
 
 impl Metrics {
@@ -96,28 +106,65 @@ impl Metrics {
                 GROUP,
             )?,
             streams_online: registry.gauge("streams_online", "Streams that are connected.")?,
+            unreadable_objects: registry.gauges(
+                "unreadable_objects",
+                "Objects that cannot be read and are set aside.",
+                OBJECTS,
+            )?,
+            watch_failing: registry.gauges(
+                "watch_failing",
+                "Whether objects cannot be listed or watched.",
+                OBJECTS,
+            )?,
+            listed: registry.gauge(
+                "listed",
+                "Whether this replica leads and has listed everything once.",
+            )?,
             leads: registry.gauge("leads", "Whether this replica leads.")?,
-            registry: registry.clone(),
+            groups: groups.into_iter().map(str::to_owned).collect(),
+            registry,
         };
         for result in ["ok", "error"] {
             metrics.reconciles.with_label_values(&[result]);
         }
-        for group in groups {
-            for gauges in [
-                &metrics.shrink_held,
-                &metrics.routes_desired,
-                &metrics.routes_published,
-                &metrics.gateways,
-            ] {
+        metrics.stand_by();
+        Ok(metrics)
+    }
+
+    /// Forgets what only the leader knows.
+    pub(crate) fn stand_by(&self) {
+        self.leads.set(0);
+        self.listed.set(0);
+        self.streams_online.set(0);
+        self.unreadable_objects.reset();
+        self.watch_failing.reset();
+        for objects in ["subscriptions", "stream_keys"] {
+            self.unreadable_objects.with_label_values(&[objects]);
+            self.watch_failing.with_label_values(&[objects]);
+        }
+        for gauges in [
+            &self.shrink_held,
+            &self.routes_desired,
+            &self.routes_published,
+            &self.gateways,
+        ] {
+            gauges.reset();
+            for group in &self.groups {
                 gauges.with_label_values(&[group]);
             }
         }
-        Ok(metrics)
     }
 }
 
-/// A replica that answers is ready: one that does not lead stands by.
+/// A replica that does not lead stands by, which is ready. One that leads is ready when it has listed everything.
 impl Probes for Metrics {
+    fn ready(&self) -> Result<String, String> {
+        if self.leads.get() == 1 && self.listed.get() == 0 {
+            return Err("this replica leads, and has not listed everything yet: the metric datastream_operator_watch_failing says what cannot be listed, and the log why\n".to_owned());
+        }
+        Ok("ok\n".to_owned())
+    }
+
     fn metrics(&self) -> prometheus::Result<String> {
         self.registry.render()
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_service::probes;
@@ -11,12 +10,12 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::groups::GroupSetting;
+use crate::groups::{GroupSetting, Limits};
 use crate::leader::Candidate;
 use crate::metrics::Metrics;
 use crate::{controller, preflight};
 
-/// What the operator can be told.
+/// The operator's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The namespace of the gateways, where routing objects and Leases are.
@@ -27,14 +26,14 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The name of this replica, different from all others'.
     pub identity: String,
-    /// How long a sudden loss of more than half of all routes is held back.
-    pub shrink_hold: Duration,
+    /// Limits of each group.
+    pub limits: Limits,
 }
 
 /// Runs until `cancel` is cancelled. `bound` is told where probes and metrics are.
 ///
 /// # Errors
-/// What keeps it from starting, a lost election after it was won, or a part of it that has ended.
+/// Something keeps it from starting, or a part of it has ended.
 pub async fn run(
     settings: Settings,
     bound: impl FnOnce(SocketAddr),
@@ -58,18 +57,21 @@ pub async fn run(
         client.clone(),
         &settings.routes_namespace,
         &settings.identity,
-    )
-    .await?;
+    );
     let work = async {
-        candidate.elected().await?;
-        tracing::info!(identity = settings.identity, "leading");
-        metrics.leads.set(1);
-        tokio::select! {
-            result = controller::run(client, settings, metrics.clone()) => result,
-            () = candidate.deposed() => anyhow::bail!("lost the leadership: another replica has the Lease"),
+        loop {
+            let term = candidate.elected().await?;
+            tracing::info!(identity = settings.identity, "leading");
+            metrics.leads.set(1);
+            tokio::select! {
+                biased;
+                () = candidate.deposed(term) => tracing::warn!("not leading any more; standing for election again"),
+                result = controller::run(client.clone(), settings.clone(), metrics.clone()) => return result,
+            }
+            metrics.stand_by();
         }
     };
-    let result = tokio::select! {
+    let result: anyhow::Result<()> = tokio::select! {
         result = work => result,
         result = probes::serve(listener, metrics.clone()) => result.context("probes and metrics"),
         () = cancel.cancelled() => Ok(()),

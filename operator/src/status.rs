@@ -1,4 +1,4 @@
-//! Says in the subscription's status what became of it: one patch, and only if something is different.
+//! The subscription's status: one patch, and only if something is different.
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::FIELD_MANAGER;
 use crate::context::Context;
-use crate::publish::Programmed;
+use crate::gather::ADOPT;
+use crate::publish::{Denied, Programmed};
 use crate::validate::Invalid;
 
 /// Progress among gateways is counted in the message only after it has taken this long: usually it takes milliseconds.
@@ -17,15 +18,42 @@ const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(2);
 /// A message may be longer than this only in an API server that does not check (32 KiB is its limit).
 const MAX_MESSAGE: usize = 4096;
 
-/// What a reconcile found out.
+/// The result of a reconcile.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// The subscription cannot be read.
+    Unreadable {
+        /// The field, and what is wrong with it.
+        error: String,
+        /// The older generation that gateways go on serving.
+        served: Option<i64>,
+    },
     /// The spec is invalid.
     Invalid {
         /// Every field that is wrong.
         invalid: Invalid,
         /// The older generation that gateways go on serving.
         served: Option<i64>,
+    },
+    /// The spec is valid, and asks for too much, or for what another subscription has.
+    Denied {
+        /// The name of the Secret.
+        secret: String,
+        /// The reason.
+        denied: Denied,
+        /// The namespace of the subscription.
+        namespace: String,
+        /// The older generation that gateways go on serving.
+        served: Option<i64>,
+    },
+    /// The Secret cannot be written.
+    SecretNotWritten {
+        /// Its name.
+        secret: String,
+        /// The API server's reason.
+        error: String,
+        /// The state of the route, if there is a key.
+        programmed: Option<Programmed>,
     },
     /// A Secret that is not ours has the name of the Secret.
     SecretConflict {
@@ -77,9 +105,11 @@ pub(crate) fn status(
         condition(type_, verdict, generation, old, now)
     });
     let secret_name = match outcome {
-        Outcome::Accepted { secret, .. } => Some(secret.clone()),
+        Outcome::Accepted { secret, .. } | Outcome::Denied { secret, .. } => Some(secret.clone()),
         // Whatever key there was is still good.
-        Outcome::Invalid { .. } => before.secret_name,
+        Outcome::Unreadable { .. } | Outcome::Invalid { .. } | Outcome::SecretNotWritten { .. } => {
+            before.secret_name
+        }
         Outcome::SecretConflict { .. } => None,
     };
     DatastreamSubscriptionStatus {
@@ -95,29 +125,66 @@ pub(crate) fn status(
 
 fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
     match outcome {
+        Outcome::Unreadable { error, served } => {
+            let version = env!("CARGO_PKG_VERSION");
+            let message = format!(
+                "operator {version} cannot read it: {error}: change that field, or run the operator of the release that knows it{}",
+                goes_on(*served)
+            );
+            refused(
+                "Unreadable",
+                message,
+                "a subscription that cannot be read is not published",
+            )
+        }
         Outcome::Invalid { invalid, served } => {
-            let goes_on = served.map_or_else(String::new, |generation| {
-                format!("; the gateways go on with generation {generation}")
-            });
-            let message = format!("{invalid}{goes_on}");
+            let message = format!("{invalid}{}", goes_on(*served));
+            refused(
+                "Invalid",
+                message,
+                "an invalid subscription is not published",
+            )
+        }
+        Outcome::Denied {
+            secret,
+            denied,
+            namespace,
+            served,
+        } => {
+            let (reason, message) = denial(denied, secret, namespace);
+            let message = format!("{message}{}", goes_on(*served));
+            refused(reason, message, "what is not accepted is not published")
+        }
+        Outcome::SecretNotWritten {
+            secret,
+            error,
+            programmed,
+        } => {
+            let message = format!("Secret {secret} cannot be written: {error}");
+            let (done, reason, text) = programmed.as_ref().map_or_else(
+                || {
+                    (
+                        false,
+                        "SecretNotWritten",
+                        "without a stream key it is not published".to_owned(),
+                    )
+                },
+                programming,
+            );
             (
-                verdict(false, "Invalid", message.clone()),
-                verdict(false, "Invalid", "an invalid subscription is not published"),
-                verdict(false, "Invalid", message),
+                verdict(false, "SecretNotWritten", message.clone()),
+                verdict(done, reason, text),
+                verdict(false, "SecretNotWritten", message),
             )
         }
         Outcome::SecretConflict { secret } => {
             let message = format!(
-                "Secret {secret} exists and does not belong to this subscription: rename or delete one of them"
+                "Secret {secret} exists and does not belong to this subscription: rename or delete one of them, or, if it was restored from a backup, annotate the subscription with {ADOPT}=true"
             );
-            (
-                verdict(false, "SecretConflict", message.clone()),
-                verdict(
-                    false,
-                    "SecretConflict",
-                    "without a stream key it is not published",
-                ),
-                verdict(false, "SecretConflict", message),
+            refused(
+                "SecretConflict",
+                message,
+                "without a stream key it is not published",
             )
         }
         Outcome::Accepted {
@@ -128,7 +195,7 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
             let (done, reason, message) = programming(programmed);
             let ready = match (done, suspended) {
                 (true, true) => verdict(
-                    true,
+                    false,
                     "Suspended",
                     "every gateway refuses its stream, as asked",
                 ),
@@ -144,6 +211,55 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
                 verdict(done, reason, message),
                 ready,
             )
+        }
+    }
+}
+
+/// The verdicts on a subscription that is not accepted.
+fn refused(reason: &'static str, message: String, programmed: &str) -> (Verdict, Verdict, Verdict) {
+    (
+        verdict(false, reason, message.clone()),
+        verdict(false, reason, programmed),
+        verdict(false, reason, message),
+    )
+}
+
+fn goes_on(served: Option<i64>) -> String {
+    served.map_or_else(String::new, |generation| {
+        format!("; the gateways go on with generation {generation}")
+    })
+}
+
+fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, String) {
+    const CHEAPER: &str =
+        "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
+    match denied {
+        Denied::KeyInUse { by } => {
+            let whose = if *by.namespace == *namespace {
+                format!("subscription {}", by.name)
+            } else {
+                "a subscription in another namespace".to_owned()
+            };
+            let message = format!(
+                "the stream key in Secret {secret} is that of {whose}: delete the Secret, and it gets a key of its own"
+            );
+            ("KeyInUse", message)
+        }
+        Denied::TooCostly { cost, limit } => {
+            let message = format!(
+                "spec.filters cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
+            );
+            ("TooCostly", message)
+        }
+        Denied::NamespaceTooCostly {
+            cost,
+            others,
+            limit,
+        } => {
+            let message = format!(
+                "spec.filters cost {cost}, and those of the namespace's other subscriptions {others}, but {limit} is the limit of a namespace: {CHEAPER}, here or there"
+            );
+            ("TooCostly", message)
         }
     }
 }
@@ -168,10 +284,20 @@ fn programming(programmed: &Programmed) -> (bool, &'static str, String) {
             "NoGateways",
             "no gateway is ready: look at the gateway pods".to_owned(),
         ),
-        Programmed::NotPublished => (
+        Programmed::Unknown => (
+            false,
+            "Pending",
+            "no gateway has shown yet that it lives".to_owned(),
+        ),
+        Programmed::NotPublished { error: None } => (
             false,
             "Pending",
             "it is about to be published to the gateways".to_owned(),
+        ),
+        Programmed::NotPublished { error: Some(error) } => (
+            false,
+            "NotPublished",
+            format!("it cannot be published to the gateways: {error}"),
         ),
         Programmed::BucketFull => (
             false,

@@ -1,4 +1,4 @@
-//! What is remembered of subscriptions from one reconcile to the next, while they are not as they should be.
+//! The memory of subscriptions that are not as they should be, from one reconcile to the next.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ struct Trouble {
 }
 
 impl Troubles {
-    /// A reconcile failed: how long to wait for the next one, twice as long each time.
+    /// A reconcile failed. Returns the pause before the next one, twice as long each time.
     pub(crate) fn failed(&self, id: SubscriptionId) -> Duration {
         let mut troubles = self.lock();
         let count = &mut troubles.entry(id).or_default().failures;
@@ -32,15 +32,26 @@ impl Troubles {
         wait.min(LAST_RETRY)
     }
 
-    /// A reconcile went well and found this generation on its way to the gateways: for how long it has been.
+    /// The number of reconciles in a row that have failed.
+    pub(crate) fn failures(&self, id: &SubscriptionId) -> u32 {
+        self.lock().get(id).map_or(0, |trouble| trouble.failures)
+    }
+
+    /// This generation was found on its way to the gateways. Returns for how long it has been.
     pub(crate) fn pending(&self, id: &SubscriptionId, generation: i64) -> Duration {
         let mut troubles = self.lock();
         let trouble = troubles.entry(id.clone()).or_default();
-        trouble.failures = 0;
         let known = trouble.pending.filter(|(known, _)| *known == generation);
         let (_, since) = known.unwrap_or_else(|| (generation, Instant::now()));
         trouble.pending = Some((generation, since));
         since.elapsed()
+    }
+
+    /// A reconcile went well to its end, although the subscription is not as it should be.
+    pub(crate) fn succeeded(&self, id: &SubscriptionId) {
+        if let Some(trouble) = self.lock().get_mut(id) {
+            trouble.failures = 0;
+        }
     }
 
     /// It is as it should be, or gone.
@@ -65,6 +76,8 @@ mod tests {
         assert_eq!(waits[..3], [500, 1000, 2000].map(Duration::from_millis));
         assert_eq!(waits[11], LAST_RETRY);
         troubles.pending(&id, 1);
+        assert_eq!(troubles.failed(id.clone()), LAST_RETRY);
+        troubles.succeeded(&id);
         assert_eq!(troubles.failed(id.clone()), FIRST_RETRY);
         troubles.over(&id);
         assert_eq!(troubles.failed(id), FIRST_RETRY);

@@ -1,25 +1,63 @@
-//! Watches that go on through outages, told as plain changes.
+//! Watches that go on through outages, with their log lines and metrics.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_service::watch::{Change, Listing};
-use futures_util::{Stream, StreamExt as _, stream};
-use kube::runtime::watcher::{self, Event};
+use datastream_service::watch::{Change, Watched, changes};
+use futures_util::{Stream, StreamExt as _};
+use kube::runtime::watcher;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 
-/// The changes that a watch tells. Errors are logged: the watch goes on by itself.
-pub(crate) fn changes<K: kube::Resource<DynamicType = ()> + Clone + 'static>(
-    what: &'static str,
-    events: impl Stream<Item = watcher::Result<Event<K>>>,
-) -> impl Stream<Item = Change<K>> {
-    let mut listing = Listing::default();
-    events.flat_map(move |event| {
-        let changes = match event {
-            Ok(event) => listing.take(event),
-            Err(error) => {
-                tracing::warn!(%error, "cannot watch the {what}; trying again");
-                vec![]
-            }
+use crate::gather::ADOPT;
+use crate::metrics::Metrics;
+
+/// Follows objects. `what` names them in metrics and in the log.
+pub(crate) fn follow<K>(
+    what: String,
+    api: Api<Watched<K>>,
+    config: watcher::Config,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = Change<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    metrics.watch_failing.with_label_values(&[&what]).set(0);
+    changes(api, config).map(move |(change, unreadable)| {
+        let set = |is_failing| {
+            metrics
+                .watch_failing
+                .with_label_values(&[&what])
+                .set(is_failing)
         };
-        stream::iter(changes)
+        let unreadable = i64::try_from(unreadable).unwrap_or(i64::MAX);
+        metrics
+            .unreadable_objects
+            .with_label_values(&[&what])
+            .set(unreadable);
+        match &change {
+            Change::Failed(error) => {
+                set(1);
+                tracing::warn!(objects = what, %error, "cannot watch; trying again");
+            }
+            Change::Recovered => {
+                set(0);
+                tracing::info!(objects = what, "watching again");
+            }
+            Change::Unreadable(object) => {
+                let metadata = &object.metadata;
+                tracing::warn!(
+                    objects = what,
+                    namespace = metadata.namespace.as_deref().unwrap_or_default(),
+                    name = metadata.name.as_deref().unwrap_or_default(),
+                    error = object.error,
+                    "cannot read the object; it is set aside"
+                );
+            }
+            _ => (),
+        }
+        change
     })
 }
 
@@ -27,8 +65,12 @@ pub(crate) fn changes<K: kube::Resource<DynamicType = ()> + Clone + 'static>(
 pub(crate) fn lean(subscription: &mut DatastreamSubscription) {
     let metadata = &mut subscription.metadata;
     metadata.managed_fields = None;
-    metadata.annotations = None;
     metadata.labels = None;
+    let adopt = metadata
+        .annotations
+        .take()
+        .and_then(|mut a| a.remove_entry(ADOPT));
+    metadata.annotations = adopt.map(|entry| [entry].into());
     subscription.spec.description = None;
     subscription.spec.event_types.shrink_to_fit();
     subscription.spec.filters.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! How long a Lease counts.
+//! The time for which a Lease counts.
 
 use std::time::Duration;
 
@@ -10,13 +10,16 @@ use tokio::time::Instant;
 /// For a Lease that does not say.
 const DEFAULT_SECONDS: i32 = 15;
 
-/// Until when a Lease counts, by the clock of the one who watches it.
+/// The time until which a Lease counts, by the clock of the one who watches it.
 ///
 /// A Lease is fresh for its duration from the moment that its renewal was seen, so that a clock that is off between
-/// nodes does not matter (as in client-go's leader election). Only for the first sight the written time counts.
+/// nodes does not matter (as in client-go's leader election). Only for the first sight the written time counts: whoever must not
+/// be wrong then waits for the [duration](Self::duration) before it takes a Lease that is not fresh for dead.
 #[derive(Clone, Debug)]
 pub struct Freshness {
     renewed: Option<MicroTime>,
+    /// The time for which it counts after a renewal.
+    pub duration: Duration,
     /// When its holder is taken for dead unless it is renewed.
     pub expires: Instant,
 }
@@ -39,10 +42,19 @@ impl Freshness {
                 now + duration.saturating_sub(age)
             }
         };
-        Self { renewed, expires }
+        Self {
+            renewed,
+            duration,
+            expires,
+        }
     }
 
-    /// Whether it counts at this moment.
+    /// Counts its duration from this moment again, because renewals could not be seen until now.
+    pub fn restart(&mut self, now: Instant) {
+        self.expires = now + self.duration;
+    }
+
+    /// Returns whether it counts at this moment.
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.expires > now
     }

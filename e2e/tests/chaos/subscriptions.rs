@@ -83,10 +83,16 @@ impl Subscriptions {
         Ok(complaint.unwrap_or_default())
     }
 
-    /// Waits until a subscription says that it is ready.
+    /// Waits until a subscription says that it is ready, or served as suspended.
     pub(crate) fn wait_ready(&self, name: &str) -> anyhow::Result<()> {
+        let wanted = self.wanted.get(name).and_then(Option::as_ref);
+        let condition = if wanted.is_some_and(|wanted| wanted.suspended) {
+            "--for=condition=Programmed"
+        } else {
+            "--for=condition=Ready"
+        };
         let name = format!("dss/{name}");
-        let wait = ["wait", "--for=condition=Ready", &name, "--timeout=20s"];
+        let wait = ["wait", condition, &name, "--timeout=20s"];
         let complaint = self.run(&wait)?;
         if !complaint.is_empty() {
             let described = self.cluster.kubectl(&["describe", &name])?.stdout;

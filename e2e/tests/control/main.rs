@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;
+mod faults;
 mod fleet;
 mod gateway;
 mod rollout;
@@ -131,7 +132,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", &suspend(true)]);
     assert_eq!(stream.next().await, Told::Closed(1008));
     assert!(Client::connect_until(address, &key, 403).await.is_none());
-    condition(&stack, "leds", "Ready", "True Suspended");
+    condition(&stack, "leds", "Ready", "False Suspended");
     stack.kubectl(&[
         "patch",
         "dss",

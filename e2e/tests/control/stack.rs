@@ -50,9 +50,15 @@ impl Stack {
 
     /// Applies JSON or YAML.
     pub(crate) fn apply_text(&self, manifest: &str) {
+        self.apply_with(&["apply", "-f"], manifest);
+    }
+
+    /// Applies JSON or YAML with this command, to which the file is added.
+    pub(crate) fn apply_with(&self, command: &[&str], manifest: &str) {
         let file = self.dir.path().join("manifest.yaml");
         std::fs::write(&file, manifest).unwrap();
-        self.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+        let file = file.to_str().unwrap();
+        self.kubectl(&[command, &[file]].concat());
     }
 
     /// Applies subscriptions `s0`, `s1`, … that all ask for the same, and waits until they are Ready.
@@ -90,10 +96,15 @@ impl Stack {
     }
 
     pub(crate) fn operator(&mut self, identity: &str) -> Program {
+        self.operator_of(identity, "default=ws://datastream.test/stream")
+    }
+
+    /// An operator of these groups of gateways.
+    pub(crate) fn operator_of(&mut self, identity: &str, groups: &str) -> Program {
         let args = [
             "run".to_owned(),
             format!("--routes-namespace={NAMESPACE}"),
-            "--groups=default=ws://datastream.test/stream".to_owned(),
+            format!("--groups={groups}"),
             "--listen=127.0.0.1:0".to_owned(),
             format!("--identity={identity}"),
         ];

@@ -5,6 +5,7 @@
 //! Kubernetes nor an async runtime, so both sides and every test can use it.
 
 mod bucket;
+mod cost;
 mod event_type;
 mod filter;
 mod id;
@@ -17,6 +18,7 @@ mod route;
 mod table;
 
 pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION};
+pub use cost::cost;
 pub use event_type::{EventType, EventTypes, UnknownEventType};
 pub use filter::{EventFields, Filter};
 pub use id::SubscriptionId;

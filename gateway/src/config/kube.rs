@@ -6,11 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use datastream_routing::object;
 use datastream_service::log::causes;
-use datastream_service::watch::{Change, Listing, Reconnect};
+use datastream_service::watch::{Change, Unreadable, Watched, changes};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep_until};
@@ -26,7 +25,7 @@ const REST: u32 = 4;
 
 /// The routing Secrets of one group of gateways.
 pub struct KubeSource {
-    secrets: Api<Secret>,
+    secrets: Api<Watched<Secret>>,
     namespace: String,
     group: String,
 }
@@ -58,32 +57,29 @@ impl ConfigSource for KubeSource {
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let selector = object::selector("routes", &self.group);
-            let events =
-                watcher::watcher(self.secrets, watcher::Config::default().labels(&selector));
-            let mut events = events.backoff(Reconnect::default()).boxed();
-            let mut listing = Listing::default();
+            let config = watcher::Config::default().labels(&selector);
+            let mut changes = std::pin::pin!(changes(self.secrets, config));
             let mut waiting = Waiting::default();
             let mut due = Instant::now();
             loop {
-                let event = tokio::select! {
+                let change = tokio::select! {
                     // What is there is taken first, so that one table is made of it.
                     biased;
                     () = cancel.cancelled() => return Ok(()),
-                    event = events.next(), if waiting.taken < TOGETHER => Some(event.context("the watch of the routing Secrets ended")?),
+                    change = changes.next(), if waiting.taken < TOGETHER => Some(change.context("the watch of the routing Secrets ended")?.0),
                     () = sleep_until(due), if waiting.taken > 0 => None,
                 };
-                match event {
-                    Some(Ok(event)) => {
-                        store.set_source_error(None);
-                        for change in listing.take(event) {
-                            waiting.add(update(change));
-                        }
-                    }
-                    Some(Err(error)) => {
+                match change {
+                    Some(Change::Failed(error)) => {
                         let error = causes(&error);
                         tracing::warn!(error, "cannot watch the routing Secrets; trying again");
                         store.set_source_error(Some(error));
                     }
+                    Some(Change::Recovered) => store.set_source_error(None),
+                    Some(Change::Set(secret)) => waiting.add(set(secret)),
+                    Some(Change::Unreadable(object)) => waiting.add(unreadable(object)),
+                    Some(Change::Gone(_, object)) => waiting.add(ConfigUpdate::Remove { object }),
+                    Some(Change::Synced) => waiting.add(ConfigUpdate::Synced),
                     None => {
                         let begun = Instant::now();
                         store.apply(std::mem::take(&mut waiting).updates());
@@ -123,11 +119,10 @@ impl Waiting {
     }
 }
 
-fn update(change: Change<Secret>) -> ConfigUpdate {
-    match change {
-        Change::Set(secret) => set(secret),
-        Change::Gone(_, object) => ConfigUpdate::Remove { object },
-        Change::Synced => ConfigUpdate::Synced,
+fn unreadable(object: Unreadable) -> ConfigUpdate {
+    ConfigUpdate::Unreadable {
+        object: object.metadata.name.unwrap_or_default(),
+        reason: object.error,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use datastream_routing::{Bucket, BucketHash, BucketId, Route, RouteTable};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// One change that a [`ConfigSource`](super::ConfigSource) saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +19,11 @@ pub enum ConfigUpdate {
         /// Its bytes, as [`Bucket::encode`] wrote them.
         bytes: Vec<u8>,
     },
-    /// A routing object is there and cannot be read. Its last good content stays in force.
+    /// A routing object is there that cannot be read: its last good content stays in force.
     Unreadable {
         /// Its name.
         object: String,
-        /// What keeps it from being read.
+        /// The field, and what is wrong with it.
         reason: String,
     },
     /// A routing object is gone. Operators empty objects and never delete them, so this is a mistake:
@@ -47,6 +49,19 @@ pub struct ConfigState {
     pub incomplete: bool,
     /// Why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
+    /// Since when it cannot be reached.
+    pub failing_since: Option<Instant>,
+}
+
+/// What becomes of new streams while a gateway cannot follow its routes, so that keys may have been revoked without its knowledge
+/// (`docs/decisions/0009-availability-against-revocation.md`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StaleRoutes {
+    /// They are served by the routes that are known.
+    #[default]
+    Serve,
+    /// They are refused once the routes could not be followed for so long.
+    RefuseAfter(Duration),
 }
 
 /// Keeps the last good content of every routing object and swaps a new [`RouteTable`] in when any changes.
@@ -56,6 +71,7 @@ pub struct ConfigStore {
     /// Held only while a batch is applied, never across an await.
     objects: Mutex<BTreeMap<String, Object>>,
     state: watch::Sender<Arc<ConfigState>>,
+    stale_routes: StaleRoutes,
 }
 
 #[derive(Debug)]
@@ -76,9 +92,19 @@ impl ConfigStore {
     /// An empty store, not yet synced.
     pub fn new() -> Self {
         Self {
+            stale_routes: StaleRoutes::default(),
             table: ArcSwap::default(),
             objects: Mutex::default(),
             state: watch::Sender::new(Arc::default()),
+        }
+    }
+
+    /// The same, with this answer to routes that cannot be followed.
+    #[must_use]
+    pub fn with_stale_routes(self, stale_routes: StaleRoutes) -> Self {
+        Self {
+            stale_routes,
+            ..self
         }
     }
 
@@ -102,10 +128,24 @@ impl ConfigStore {
         self.state.send_if_modified(|state| {
             let changed = state.source_error != error;
             if changed {
-                Arc::make_mut(state).source_error = error;
+                let state = Arc::make_mut(state);
+                let since = error.as_ref().map(|_| Instant::now());
+                state.failing_since = state.failing_since.filter(|_| error.is_some()).or(since);
+                state.source_error = error;
             }
             changed
         });
+    }
+
+    /// Returns whether the routes are too old for new streams.
+    pub fn is_stale(&self) -> bool {
+        match self.stale_routes {
+            StaleRoutes::Serve => false,
+            StaleRoutes::RefuseAfter(limit) => {
+                let since = self.state.borrow().failing_since;
+                since.is_some_and(|since| since.elapsed() >= limit)
+            }
+        }
     }
 
     /// Applies a batch of updates as one: at most one new table, at most one wake-up.
@@ -140,7 +180,9 @@ impl ConfigStore {
                         Err(reason) => refuse(&mut state, object, reason),
                     }
                 }
-                ConfigUpdate::Unreadable { object, reason } => refuse(&mut state, object, reason),
+                ConfigUpdate::Unreadable { object, reason } => {
+                    refuse(&mut state, object, reason);
+                }
                 ConfigUpdate::Remove { object } => {
                     if objects.contains_key(&object) {
                         tracing::error!(
@@ -190,5 +232,35 @@ fn decode(
     {
         Some((other, _)) => Err(format!("bucket {} is already held by {other}", bucket.id)),
         None => Ok(bucket),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn routes_are_stale_once_they_could_not_be_followed_for_the_limit() {
+        let store = ConfigStore::new().with_stale_routes(StaleRoutes::RefuseAfter(LIMIT));
+        for attempt in 0..4 {
+            store.set_source_error(Some(format!("refused, {attempt}")));
+            assert!(!store.is_stale());
+            tokio::time::advance(LIMIT / 4).await;
+        }
+        assert!(store.is_stale());
+        store.set_source_error(None);
+        assert!(!store.is_stale());
+        store.set_source_error(Some("refused".to_owned()));
+        assert!(!store.is_stale());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn routes_are_never_stale_if_they_are_to_be_served() {
+        let store = ConfigStore::default();
+        store.set_source_error(Some("refused".to_owned()));
+        tokio::time::advance(LIMIT * 1000).await;
+        assert!(!store.is_stale());
     }
 }

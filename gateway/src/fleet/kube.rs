@@ -169,7 +169,7 @@ impl KubeFleet {
         ring: Arc<Ring>,
     ) -> anyhow::Result<()> {
         tokio::select! {
-            result = self.peers.follow(self.leases.clone(), &self.me.group) => result,
+            result = self.peers.follow(Api::namespaced(self.client.clone(), &self.namespace), &self.me.group) => result,
             () = release::run(&self) => anyhow::bail!("the release of claims ended"),
             () = report::run(&self, &registry, &ring) => anyhow::bail!("the report of streams ended"),
             () = shed::run(&self, &registry, self.shed_per_second) => anyhow::bail!("the shedding of streams ended"),

@@ -5,12 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
 use datastream_service::lease::Freshness;
-use datastream_service::log::causes;
-use datastream_service::watch::{Change, Listing, Reconnect};
+use datastream_service::watch::{Change, Watched, changes};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher;
 use kube::{Api, ResourceExt as _};
 use tokio::time::Instant;
@@ -46,24 +44,15 @@ struct Known {
 
 impl Peers {
     /// Follows the Leases for as long as the process lives.
-    pub(super) async fn follow(&self, leases: Api<Lease>, group: &str) -> anyhow::Result<()> {
+    pub(super) async fn follow(
+        &self,
+        leases: Api<Watched<Lease>>,
+        group: &str,
+    ) -> anyhow::Result<()> {
         let config = watcher::Config::default().labels(&selector("gateway", group));
-        let mut events = watcher::watcher(leases, config)
-            .backoff(Reconnect::default())
-            .boxed();
-        let mut listing = Listing::default();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    for change in listing.take(event) {
-                        self.take(change);
-                    }
-                }
-                Err(error) => {
-                    let error = causes(&error);
-                    tracing::warn!(error, "cannot watch the gateways' Leases; trying again");
-                }
-            }
+        let mut changes = std::pin::pin!(changes(leases, config));
+        while let Some((change, _)) = changes.next().await {
+            self.take(change);
         }
         anyhow::bail!("the watch of the gateways' Leases ended")
     }
@@ -79,6 +68,19 @@ impl Peers {
             }
             Change::Gone(_, name) => drop(peers.remove(&name)),
             Change::Synced => *complete = true,
+            // What was known of it counts for as long as its Lease did.
+            Change::Unreadable(object) => {
+                let name = object.metadata.name.unwrap_or_default();
+                tracing::warn!(
+                    lease = name,
+                    error = object.error,
+                    "cannot read the Lease of a gateway"
+                );
+            }
+            Change::Failed(error) => {
+                tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");
+            }
+            Change::Recovered => (),
         }
     }
 

@@ -160,6 +160,11 @@ impl Front {
                 "this gateway does not know its routes yet: try again shortly",
             ));
         }
+        if self.config.is_stale() {
+            return Err(Refusal::Unavailable(
+                "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
+            ));
+        }
         let key = wanted.key.ok_or(Refusal::Unauthorized)?;
         let route = table.by_key(&key).ok_or(if state.incomplete {
             // It may be a good one: a client that is told 401 would give up.

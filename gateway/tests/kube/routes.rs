@@ -208,3 +208,20 @@ async fn a_broken_object_is_refused_whole_until_it_is_mended() {
             .contains_key(&routes_name("default", BucketId(2)))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_cannot_be_read_is_named_and_the_others_are_in_force() {
+    let bad = with_data(2, 5, &json!("none"));
+    let watched = Watched::start([
+        list(
+            5,
+            &[secret(1, 4, &["a"]), bad.clone(), secret(3, 5, &["c"])],
+        ),
+        Answer::Watch(vec![event("MODIFIED", &with_data(3, 6, &json!("none")))]),
+    ]);
+    let state = watched.until(|state| state.refused.len() == 2).await;
+    assert!(state.synced && state.incomplete);
+    let reason = &state.refused[&routes_name("default", BucketId(2))];
+    assert!(reason.starts_with("data: "), "{reason}");
+    assert_eq!(watched.labels(), ["a", "c"], "the last good content stays");
+}

@@ -1,4 +1,4 @@
-//! Who is connected where: the claims of streams, the gateways that live, and which statuses are to be written.
+//! The connections of clients: the claims of streams, the gateways that live, and the statuses that are to be written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,6 @@ use datastream_routing::SubscriptionId;
 use datastream_routing::object::{
     LAG, LAST_SEQ, POD, SUBSCRIPTION, SUBSCRIPTION_UID, decode_subscription,
 };
-use datastream_service::lease::Freshness;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -22,6 +21,9 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// A claim whose gateway has been gone for this long is of no use to anybody.
 const ABANDONED: Duration = Duration::from_mins(1);
+/// After a status could not be written, doubled with each failure in a row.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// Plain data, no I/O.
 #[derive(Debug, Default)]
@@ -29,13 +31,16 @@ pub(crate) struct Connections {
     claims: BTreeMap<SubscriptionId, Claim>,
     /// The subscription whose claim a Lease is.
     by_lease: HashMap<String, SubscriptionId>,
-    gateways: BTreeMap<String, (String, Freshness)>,
+    /// The holders that live, by their Leases.
+    gateways: BTreeMap<String, String>,
     /// Subscriptions whose status may be out of date.
     dirty: BTreeSet<SubscriptionId>,
     /// How far streams had come whose claims are gone: uid and `seq`, until the status says so.
     ended: HashMap<SubscriptionId, (String, String)>,
     /// When the status of a subscription was last written.
     written: HashMap<SubscriptionId, Instant>,
+    /// Subscriptions whose status could not be written: when to try again, and the pause before that.
+    failing: HashMap<SubscriptionId, (Instant, Duration)>,
 }
 
 /// A claim of a stream.
@@ -117,45 +122,31 @@ impl Connections {
         self.dirty.insert(id);
     }
 
-    /// A gateway's Lease as it is now.
-    pub(crate) fn set_gateway(&mut self, lease: &Lease, now: Instant, clock: Timestamp) {
-        let name = lease.name_any();
-        let holder = lease.spec.as_ref().and_then(|s| s.holder_identity.clone());
-        let before = self.gateways.get(&name);
-        let freshness = Freshness::seen(lease, before.map(|(_, f)| f), now, clock);
-        let is_known = before.is_some_and(|(h, f)| Some(h) == holder.as_ref() && f.is_fresh(now));
-        self.gateways
-            .insert(name, (holder.unwrap_or_default(), freshness));
-        if !is_known {
+    /// A gateway lives: its Lease, and the name under which it claims streams.
+    pub(crate) fn set_gateway(&mut self, lease: String, holder: String) {
+        if self.gateways.get(&lease) != Some(&holder) {
+            self.gateways.insert(lease, holder);
             self.dirty.extend(self.claims.keys().cloned());
         }
     }
 
-    /// A gateway's Lease is gone.
+    /// A gateway's Lease is gone, or has expired.
     pub(crate) fn remove_gateway(&mut self, lease: &str) {
-        if let Some((holder, _)) = self.gateways.remove(lease) {
+        if let Some(holder) = self.gateways.remove(lease) {
             self.mark_held_by(&holder);
         }
     }
 
-    /// Notices gateways whose Leases have expired, and returns the claims that nobody will ever release: name and version.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(String, String)> {
-        let live: BTreeSet<_> = self
-            .gateways
-            .values()
-            .filter(|(_, freshness)| freshness.is_fresh(now))
-            .map(|(holder, _)| holder.as_str())
-            .collect();
+    /// Returns the claims that nobody will ever release, because their gateways are gone: name and version.
+    pub(crate) fn abandoned(&mut self, now: Instant) -> Vec<(String, String)> {
+        let live: BTreeSet<_> = self.gateways.values().map(String::as_str).collect();
         let mut abandoned = vec![];
-        for (id, claim) in &mut self.claims {
+        for claim in self.claims.values_mut() {
             if live.contains(claim.holder.as_str()) {
                 claim.abandoned = None;
                 continue;
             }
-            let since = *claim.abandoned.get_or_insert_with(|| {
-                self.dirty.insert(id.clone());
-                now
-            });
+            let since = *claim.abandoned.get_or_insert(now);
             if now - since >= ABANDONED
                 && let Some(version) = &claim.version
             {
@@ -177,6 +168,7 @@ impl Connections {
         self.dirty.remove(id);
         self.ended.remove(id);
         self.written.remove(id);
+        self.failing.remove(id);
     }
 
     /// The subscriptions to look at, handed over.
@@ -196,7 +188,7 @@ impl Connections {
         let wanted = match self
             .claims
             .get(id)
-            .filter(|c| c.uid == uid && self.lives(c, now))
+            .filter(|c| c.uid == uid && self.lives(c))
         {
             Some(claim) => Connection {
                 state: ConnectionState::Online,
@@ -208,7 +200,10 @@ impl Connections {
             None => match said {
                 // Never connected: nothing to say.
                 None => return Verdict::Same,
-                Some(said) if said.state == ConnectionState::Offline => return Verdict::Same,
+                // Without a time that can be read, it is written again.
+                Some(said) if said.state == ConnectionState::Offline && said.since.is_some() => {
+                    return Verdict::Same;
+                }
                 Some(said) => Connection {
                     state: ConnectionState::Offline,
                     pod: None,
@@ -227,6 +222,9 @@ impl Connections {
         } else {
             PROGRESS_EVERY
         };
+        if self.failing.get(id).is_some_and(|(due, _)| now < *due) {
+            return Verdict::Later;
+        }
         let waited = self.written.get(id).is_none_or(|when| now - *when >= every);
         if waited {
             Verdict::Write(wanted)
@@ -238,12 +236,21 @@ impl Connections {
     /// The status was written.
     pub(crate) fn wrote(&mut self, id: SubscriptionId, now: Instant) {
         self.ended.remove(&id);
+        self.failing.remove(&id);
         self.written.insert(id, now);
     }
 
+    /// The status could not be written: it is tried again, later each time. Returns when.
+    pub(crate) fn failed(&mut self, id: SubscriptionId, now: Instant) -> Duration {
+        let before = self.failing.get(&id).map(|(_, pause)| *pause);
+        let pause = before.map_or(FIRST_RETRY, |pause| (pause * 2).min(LAST_RETRY));
+        self.failing.insert(id, (now + pause, pause));
+        pause
+    }
+
     /// Streams that are connected, as far as is known.
-    pub(crate) fn online(&self, now: Instant) -> usize {
-        self.claims.values().filter(|c| self.lives(c, now)).count()
+    pub(crate) fn online(&self) -> usize {
+        self.claims.values().filter(|c| self.lives(c)).count()
     }
 
     fn last_seq(&self, id: &SubscriptionId, uid: &str) -> Option<String> {
@@ -253,9 +260,8 @@ impl Connections {
         seq.filter(|_| whose == uid).cloned()
     }
 
-    fn lives(&self, claim: &Claim, now: Instant) -> bool {
-        let mut gateways = self.gateways.values();
-        gateways.any(|(holder, freshness)| *holder == claim.holder && freshness.is_fresh(now))
+    fn lives(&self, claim: &Claim) -> bool {
+        self.gateways.values().any(|holder| *holder == claim.holder)
     }
 
     fn mark_held_by(&mut self, holder: &str) {
@@ -274,7 +280,6 @@ fn whole_seconds(time: Timestamp) -> Time {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
     use serde_json::json;
 
     use super::*;
@@ -293,12 +298,8 @@ mod tests {
         .unwrap()
     }
 
-    fn gateway(holder: &str) -> Lease {
-        serde_json::from_value(json!({
-            "metadata": {"name": "gw-0"},
-            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": MicroTime(Timestamp::now())},
-        }))
-        .unwrap()
+    fn join(board: &mut Connections, holder: &str) {
+        board.set_gateway("gw-0".to_owned(), holder.to_owned());
     }
 
     fn verdict(board: &Connections, said: Option<&Connection>, now: Instant) -> Verdict {
@@ -320,7 +321,7 @@ mod tests {
         board.set_claim(&claim("gw-0_a", Some("7")));
         // A claim of a process that is not there is none.
         assert_eq!(verdict(&board, None, now), Verdict::Same);
-        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        join(&mut board, "gw-0_a");
         let online = written(verdict(&board, None, now));
         assert_eq!(online.state, ConnectionState::Online);
         assert_eq!(
@@ -334,7 +335,8 @@ mod tests {
         );
 
         let later = now + Duration::from_secs(16);
-        assert!(board.expire(later).is_empty());
+        board.remove_gateway("gw-0");
+        assert!(board.abandoned(later).is_empty());
         assert!(board.take_dirty().contains(&id()));
         let offline = written(verdict(&board, Some(&online), later));
         assert_eq!(
@@ -343,7 +345,7 @@ mod tests {
         );
         assert_eq!(offline.last_seq.as_deref(), Some("7"));
         assert_eq!(
-            board.expire(later + ABANDONED),
+            board.abandoned(later + ABANDONED),
             [("claim".to_owned(), "7".to_owned())]
         );
     }
@@ -352,11 +354,11 @@ mod tests {
     fn a_pod_that_started_again_does_not_have_the_streams_of_the_one_before() {
         let now = Instant::now();
         let mut board = Connections::default();
-        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        join(&mut board, "gw-0_a");
         board.set_claim(&claim("gw-0_a", None));
         let online = written(verdict(&board, None, now));
         board.take_dirty();
-        board.set_gateway(&gateway("gw-0_b"), now, Timestamp::now());
+        join(&mut board, "gw-0_b");
         assert!(board.take_dirty().contains(&id()));
         let offline = written(verdict(&board, Some(&online), now));
         assert_eq!(offline.state, ConnectionState::Offline);
@@ -369,7 +371,7 @@ mod tests {
     fn the_end_of_a_claim_in_the_group_before_does_not_end_the_one_in_the_group_now() {
         let now = Instant::now();
         let mut board = Connections::default();
-        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        join(&mut board, "gw-0_a");
         board.set_claim(&claim("gw-0_a", None));
         let mut moved = claim("gw-0_a", Some("9"));
         moved.metadata.name = Some("claim-eu".to_owned());
@@ -387,7 +389,7 @@ mod tests {
     fn flapping_and_progress_are_written_now_and_then() {
         let now = Instant::now();
         let mut board = Connections::default();
-        board.set_gateway(&gateway("gw-0_a"), now, Timestamp::now());
+        join(&mut board, "gw-0_a");
         board.set_claim(&claim("gw-0_a", Some("7")));
         let online = written(verdict(&board, None, now));
         board.wrote(id(), now);
@@ -400,5 +402,44 @@ mod tests {
             Verdict::Later
         );
         written(verdict(&board, Some(&online), soon));
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_written_is_tried_ever_more_seldom() {
+        let mut now = Instant::now();
+        let mut board = Connections::default();
+        board.set_claim(&claim("gw-0_a", Some("7")));
+        join(&mut board, "gw-0_a");
+        let mut tries = 0;
+        for _ in 0..1200 {
+            if let Verdict::Write(_) = verdict(&board, None, now) {
+                tries += 1;
+                board.failed(id(), now);
+            }
+            now += Duration::from_millis(500);
+        }
+        assert!((10..20).contains(&tries), "{tries} in ten minutes");
+        now += LAST_RETRY;
+        written(verdict(&board, None, now));
+        board.wrote(id(), now);
+        assert_eq!(board.failed(id(), now), FIRST_RETRY);
+    }
+
+    #[test]
+    fn an_offline_status_whose_time_cannot_be_read_is_written_again() {
+        let board = Connections::default();
+        let said = Connection {
+            state: ConnectionState::Offline,
+            pod: None,
+            since: None,
+            last_seq: Some("7".to_owned()),
+            lag: None,
+        };
+        let mended = written(verdict(&board, Some(&said), Instant::now()));
+        assert!(mended.since.is_some() && mended.last_seq == said.last_seq);
+        assert_eq!(
+            verdict(&board, Some(&mended), Instant::now()),
+            Verdict::Same
+        );
     }
 }

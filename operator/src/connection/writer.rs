@@ -24,6 +24,8 @@ const FIELD_MANAGER: &str = "datastream-operator-connection";
 const EVERY: Duration = Duration::from_millis(500);
 /// Writes in one round: with the pause between two, at most 20 a second.
 const ROUND: usize = 10;
+/// The longest pause after claims could not be deleted.
+const LAST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The writer of one operator.
 pub(crate) struct Writer {
@@ -76,21 +78,26 @@ impl Writer {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut queue = Queue::default();
+        let (mut clear_at, mut pause) = (Instant::now(), EVERY);
         loop {
             ticks.tick().await;
             let abandoned = {
                 let mut connections = self.connections.lock();
-                let abandoned = connections.expire(Instant::now());
+                let abandoned = connections.abandoned(Instant::now());
                 for id in connections.take_dirty() {
                     queue.push(id);
                 }
-                self.metrics
-                    .streams_online
-                    .set(connections.online(Instant::now()) as i64);
+                self.metrics.streams_online.set(connections.online() as i64);
                 abandoned
             };
-            for (name, version) in abandoned.into_iter().take(ROUND) {
-                self.delete(&name, version).await;
+            if Instant::now() >= clear_at {
+                let cleared = self.clear(abandoned).await;
+                pause = if cleared {
+                    EVERY
+                } else {
+                    (pause * 2).min(LAST_PAUSE)
+                };
+                clear_at = Instant::now() + pause;
             }
             self.round(&mut queue).await;
         }
@@ -126,7 +133,8 @@ impl Writer {
                             queue.push(id);
                         }
                         Err(error) => {
-                            tracing::warn!(subscription = %id, %error, "cannot write the connection into the status; trying again");
+                            let pause = self.connections.lock().failed(id.clone(), now);
+                            tracing::warn!(subscription = %id, %error, "cannot write the connection into the status; trying again in {pause:?}");
                             queue.push(id);
                         }
                     }
@@ -162,8 +170,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes a claim that nobody will ever release, if it is still as it was seen.
-    async fn delete(&self, name: &str, version: String) {
+    /// Deletes claims that nobody will ever release, up to a bound. Returns whether that went well.
+    async fn clear(&self, claims: Vec<(String, String)>) -> bool {
+        for (name, version) in claims.into_iter().take(ROUND) {
+            if !self.delete(&name, version).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Deletes a claim if it is still as it was seen. Returns whether it is not there any more as it was.
+    async fn delete(&self, name: &str, version: String) -> bool {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 resource_version: Some(version),
@@ -175,8 +193,10 @@ impl Writer {
             Ok(_) => tracing::info!(name, "deleted the claim of a gateway that is gone"),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),
             Err(error) => {
-                tracing::warn!(name, %error, "cannot delete the claim of a gateway that is gone")
+                tracing::warn!(name, %error, "cannot delete the claim of a gateway that is gone");
+                return false;
             }
         }
+        true
     }
 }

@@ -12,14 +12,16 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::Routes;
-use super::desired::Desired;
+use super::admission::{Budget, Denied};
+use super::desired::{Desired, ObservedKey, Rank};
+use super::failing::Failing;
 use super::fit::{MAX_BUCKET_BYTES, fit};
 use super::gateways::{Affected, Gateways};
 use super::history::History;
 use super::hold::ShrinkHold;
 use crate::validate::validate;
 
-/// How far a subscription's route has come.
+/// The state of a subscription's route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Programmed {
     /// Every live gateway serves it.
@@ -38,13 +40,18 @@ pub enum Programmed {
     },
     /// It is published, but no gateway lives.
     NoGateways,
+    /// It is published, and whether gateways live has yet to be seen.
+    Unknown,
     /// It is about to be published.
-    NotPublished,
+    NotPublished {
+        /// The last error, if it could not be.
+        error: Option<String>,
+    },
     /// Its bucket has no room for it.
     BucketFull,
 }
 
-/// What was once listed completely.
+/// Kinds of objects that have been listed completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Synced {
     /// The subscriptions.
@@ -58,6 +65,11 @@ pub enum Synced {
     /// The claims of streams.
     Claims = 16,
 }
+
+/// The kinds on which routes depend: they are published, and revoked, even if another kind cannot be listed.
+const PUBLISHABLE: u8 = Synced::Subscriptions as u8 | Synced::Keys as u8 | Synced::Objects as u8;
+/// All kinds. Statuses depend on them.
+const COMPLETE: u8 = PUBLISHABLE | Synced::Gateways as u8 | Synced::Claims as u8;
 
 /// A routing object to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +87,8 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// When removals that are held back are due.
     pub held_until: Option<Instant>,
+    /// The time at which objects that could not be written are due.
+    pub retry_at: Option<Instant>,
 }
 
 /// The state of the publishing side. Plain data, no I/O.
@@ -84,6 +98,7 @@ pub struct Board {
     history: History,
     gateways: Gateways,
     hold: ShrinkHold,
+    failing: Failing,
     synced: u8,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
@@ -106,13 +121,14 @@ impl SharedBoard {
 }
 
 impl Board {
-    /// An empty board; a mass shrink is held back for `hold`.
-    pub fn new(hold: Duration) -> Self {
+    /// An empty board; a mass shrink is held back for `hold`, and filters cost no more than `budget`.
+    pub fn new(hold: Duration, budget: Budget) -> Self {
         Self {
-            desired: Desired::default(),
+            desired: Desired::new(budget),
             history: History::default(),
             gateways: Gateways::default(),
             hold: ShrinkHold::new(hold),
+            failing: Failing::default(),
             synced: 0,
             full: BTreeMap::new(),
             max_bucket_bytes: MAX_BUCKET_BYTES,
@@ -125,17 +141,20 @@ impl Board {
         if subscription.metadata.deletion_timestamp.is_some() {
             self.desired.remove_subscription(&id);
         } else {
-            let uid = subscription.uid().unwrap_or_default();
+            let valid = validate(subscription).ok();
             self.desired
-                .set_subscription(&id, uid, validate(subscription).ok());
+                .set_subscription(&id, rank(subscription), valid);
         }
     }
 
-    /// A subscription that cannot be routed: it keeps the route that it has.
+    /// A subscription that cannot be routed: it keeps the route that it has. One that is being deleted counts as gone.
     pub fn set_invalid(&mut self, subscription: &DatastreamSubscription) {
-        let uid = subscription.uid().unwrap_or_default();
-        self.desired
-            .set_subscription(&id_of(subscription), uid, None);
+        let id = id_of(subscription);
+        if subscription.metadata.deletion_timestamp.is_some() {
+            self.desired.remove_subscription(&id);
+        } else {
+            self.desired.set_subscription(&id, rank(subscription), None);
+        }
     }
 
     /// A subscription is gone.
@@ -143,8 +162,8 @@ impl Board {
         self.desired.remove_subscription(id);
     }
 
-    /// The key in a subscription's Secret, and the uid of the subscription that owns it; absent if there is none.
-    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
+    /// The key in a subscription's Secret; absent if there is none.
+    pub fn set_key(&mut self, id: &SubscriptionId, key: Option<ObservedKey>) {
         self.desired.set_key(id, key);
     }
 
@@ -196,9 +215,24 @@ impl Board {
         self.gateways.remove(lease)
     }
 
-    /// Stops counting gateways whose Leases have expired.
-    pub fn expire_gateways(&mut self, now: Instant) -> Affected {
+    /// Stops counting gateways whose Leases have expired. Returns the names of those Leases, too.
+    pub fn expire_gateways(&mut self, now: Instant) -> (Affected, Vec<String>) {
         self.gateways.expire(now)
+    }
+
+    /// The Leases of the gateways cannot be watched: none of them expires until they can be again.
+    pub fn pause_gateways(&mut self) {
+        self.gateways.pause();
+    }
+
+    /// The Leases of the gateways can be watched again.
+    pub fn resume_gateways(&mut self, now: Instant) {
+        self.gateways.resume(now);
+    }
+
+    /// Returns whether the gateway with this Lease lives, or may live.
+    pub fn may_live(&self, lease: &str) -> bool {
+        self.gateways.may_live(lease)
     }
 
     /// When the next Lease expires.
@@ -206,36 +240,39 @@ impl Board {
         self.gateways.next_expiry()
     }
 
-    /// One kind of objects has been listed completely. Returns whether that was the last missing one.
+    /// One kind of objects has been listed completely. Returns whether routes can be published since.
     pub fn synced(&mut self, kind: Synced) -> bool {
-        let before = self.is_complete();
+        let before = self.is_publishable();
         self.synced |= kind as u8;
-        let complete = self.is_complete() && !before;
-        if complete {
+        let publishable = self.is_publishable() && !before;
+        if publishable {
             let buckets: Vec<_> = self.history.buckets().collect();
+            let published = buckets.iter().flat_map(|b| self.history.routes(*b));
+            self.desired.settle(published);
             for bucket in buckets {
-                for route in self.history.routes(bucket) {
-                    self.desired.seed(route);
-                }
                 self.history.share(bucket, |id| self.desired.route(id));
                 self.desired.mark(bucket);
             }
         }
-        complete
+        publishable
     }
 
-    /// Whether everything has been listed once.
+    /// Returns whether everything has been listed once.
     pub fn is_complete(&self) -> bool {
-        self.synced == 31
+        self.synced == COMPLETE
+    }
+
+    fn is_publishable(&self) -> bool {
+        self.synced & PUBLISHABLE == PUBLISHABLE
     }
 
     fn is_synced(&self, kind: Synced) -> bool {
         self.synced & kind as u8 != 0
     }
 
-    /// Whether [`Board::plan`] has something to look at.
+    /// Returns whether [`Board::plan`] has something to look at.
     pub fn is_dirty(&self) -> bool {
-        self.is_complete() && self.desired.is_dirty()
+        self.is_publishable() && self.desired.is_dirty()
     }
 
     /// What to write so that the routing objects say what they should.
@@ -243,13 +280,18 @@ impl Board {
     /// Buckets that are planned and not [written](Board::wrote) must be [marked](Board::failed) again.
     pub fn plan(&mut self, now: Instant) -> Plan {
         let mut plan = Plan::default();
-        if !self.is_complete() {
+        if !self.is_publishable() {
             return plan;
         }
         plan.held_until = self
             .hold
             .until(self.history.total(), self.desired.total(), now);
         for bucket in self.desired.take_dirty() {
+            if let Some(due) = self.failing.due(bucket, now) {
+                self.desired.mark(bucket);
+                plan.retry_at = Some(plan.retry_at.map_or(due, |at| at.min(due)));
+                continue;
+            }
             let published: Routes = self
                 .history
                 .routes(bucket)
@@ -295,13 +337,20 @@ impl Board {
 
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
     pub fn wrote(&mut self, bucket: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
+        self.failing.over(bucket);
         self.history.wrote(bucket, resource_version)
     }
 
-    /// A routing object could not be written: it is planned again.
-    pub fn failed(&mut self, bucket: BucketId) {
+    /// A routing object could not be written: it is planned again, later each time.
+    pub fn failed(&mut self, bucket: BucketId, error: String, now: Instant) {
+        self.failing.failed(bucket, error, now);
         self.history.failed(bucket);
         self.desired.mark(bucket);
+    }
+
+    /// The reason for which a subscription is not routed as it asks, although it is valid and has a key.
+    pub fn denied(&self, id: &SubscriptionId) -> Option<Denied> {
+        self.desired.denied(id).cloned()
     }
 
     /// How far this generation of a subscription has come, with this key.
@@ -319,7 +368,8 @@ impl Board {
             |r: &&Arc<Route>| r.uid == uid && r.generation == generation && r.key_sha256 == key;
         let desired = self.desired.route(id).filter(current);
         if desired.is_none() || desired != self.history.route(id) {
-            return Programmed::NotPublished;
+            let error = self.failing.error(id.bucket()).map(str::to_owned);
+            return Programmed::NotPublished { error };
         }
         let (mut gateways, mut holding, mut missing) = (0, 0, None);
         for (lease, hash) in self.gateways.holding(id.bucket()) {
@@ -331,6 +381,7 @@ impl Board {
             }
         }
         match missing {
+            None if gateways == 0 && self.gateways.are_in_doubt() => Programmed::Unknown,
             None if gateways == 0 => Programmed::NoGateways,
             None => Programmed::Everywhere { gateways },
             Some(missing) => Programmed::Waiting {
@@ -391,6 +442,13 @@ fn encode(bucket: BucketId, routes: &Routes) -> Option<Vec<u8>> {
         .ok()
 }
 
+/// The order of a subscription among others that want the same.
+fn rank(subscription: &DatastreamSubscription) -> Rank {
+    let created = subscription.creation_timestamp();
+    let created = created.map_or(0, |time| time.0.as_second());
+    (created, subscription.uid().unwrap_or_default())
+}
+
 /// The identity of a subscription.
 pub(crate) fn id_of(subscription: &DatastreamSubscription) -> SubscriptionId {
     SubscriptionId::new(
@@ -435,10 +493,20 @@ mod tests {
         }
     }
 
+    fn empty_board(hold: Duration) -> Board {
+        Board::new(hold, Budget::default())
+    }
+
     fn put(board: &mut Board, name: &str, generation: i64) {
         board.set_subscription(&subscription(name, name, generation));
-        board.set_key(&id(name), Some((name.to_owned(), key(name))));
+        let observed = ObservedKey {
+            owner_uid: Some(name.to_owned()),
+            hash: key(name),
+        };
+        board.set_key(&id(name), Some(observed));
     }
+
+    const NOT_PUBLISHED: Programmed = Programmed::NotPublished { error: None };
 
     fn lease(name: &str, buckets: &BTreeMap<String, String>) -> Lease {
         serde_json::from_value(json!({
@@ -466,7 +534,7 @@ mod tests {
 
     #[test]
     fn a_route_is_programmed_when_every_live_gateway_holds_it() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         let programmed = |b: &Board, g| b.programmed(&id("a"), "a", g, key("a"));
         put(&mut board, "a", 1);
         assert!(
@@ -474,7 +542,7 @@ mod tests {
             "nothing before everything is listed"
         );
         sync(&mut board);
-        assert_eq!(programmed(&board, 1), Programmed::NotPublished);
+        assert_eq!(programmed(&board, 1), NOT_PUBLISHED);
         let first = publish(&mut board, 1);
         assert_eq!(first.len(), 1);
         assert_eq!(programmed(&board, 1), Programmed::NoGateways);
@@ -493,7 +561,7 @@ mod tests {
             Programmed::Everywhere { gateways: 2 }
         );
         put(&mut board, "a", 2);
-        assert_eq!(programmed(&board, 2), Programmed::NotPublished);
+        assert_eq!(programmed(&board, 2), NOT_PUBLISHED);
         publish(&mut board, 2);
         assert!(matches!(
             programmed(&board, 2),
@@ -504,7 +572,7 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_that_comes_before_the_answer_to_the_write_takes_nobody_back() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
         put(&mut board, &a, 1);
         sync(&mut board);
@@ -523,14 +591,14 @@ mod tests {
             "nothing is different for {a}"
         );
         assert_eq!(programmed(&board, &a), everywhere);
-        assert_eq!(programmed(&board, &b), Programmed::NotPublished);
+        assert_eq!(programmed(&board, &b), NOT_PUBLISHED);
         assert_eq!(board.wrote(second[0].bucket, 2), [id(&b)]);
         assert_eq!(programmed(&board, &b), everywhere);
     }
 
     #[test]
     fn an_acknowledgement_is_news_for_those_whose_routes_are_new_in_it() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
         put(&mut board, &a, 1);
         sync(&mut board);
@@ -554,12 +622,12 @@ mod tests {
 
     #[test]
     fn a_restart_finds_what_is_published_and_writes_nothing() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         put(&mut board, "a", 1);
         sync(&mut board);
         let writes = publish(&mut board, 1);
 
-        let mut again = Board::new(Duration::ZERO);
+        let mut again = empty_board(Duration::ZERO);
         put(&mut again, "a", 1);
         again.set_object(writes[0].bucket, 1, &writes[0].bytes);
         acknowledge(&mut again, "g", &writes);
@@ -570,13 +638,14 @@ mod tests {
             Programmed::Everywhere { gateways: 1 }
         );
 
-        // A subscription whose key is missing keeps its route; one that is gone does not.
-        let mut keyless = Board::new(Duration::ZERO);
-        keyless.set_subscription(&subscription("a", "a", 1));
-        keyless.set_object(writes[0].bucket, 1, &writes[0].bytes);
-        sync(&mut keyless);
-        assert!(publish(&mut keyless, 2).is_empty());
-        let mut empty = Board::new(Duration::ZERO);
+        // An invalid subscription keeps its route.
+        let mut invalid = empty_board(Duration::ZERO);
+        put(&mut invalid, "a", 1);
+        invalid.set_invalid(&subscription("a", "a", 2));
+        invalid.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        sync(&mut invalid);
+        assert!(publish(&mut invalid, 2).is_empty());
+        let mut empty = empty_board(Duration::ZERO);
         empty.set_object(writes[0].bucket, 1, &writes[0].bytes);
         sync(&mut empty);
         assert_eq!(
@@ -589,7 +658,7 @@ mod tests {
 
     #[test]
     fn what_others_do_to_routing_objects_is_undone() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         put(&mut board, "a", 1);
         sync(&mut board);
         let writes = publish(&mut board, 5);
@@ -606,7 +675,7 @@ mod tests {
 
     #[test]
     fn a_mass_shrink_keeps_routes_but_lets_others_in() {
-        let mut board = Board::new(Duration::from_mins(1));
+        let mut board = empty_board(Duration::from_mins(1));
         let names: Vec<_> = (0..30).map(|n| format!("s{n}")).collect();
         for name in &names {
             put(&mut board, name, 1);
@@ -637,7 +706,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_says_so() {
-        let mut board = Board::new(Duration::ZERO);
+        let mut board = empty_board(Duration::ZERO);
         board.max_bucket_bytes = 100;
         put(&mut board, "a", 1);
         sync(&mut board);
@@ -646,5 +715,72 @@ mod tests {
             board.programmed(&id("a"), "a", 1, key("a")),
             Programmed::BucketFull
         );
+    }
+
+    #[test]
+    fn routes_of_deleted_subscriptions_and_keys_end_although_gateways_cannot_be_listed() {
+        let mut first = empty_board(Duration::ZERO);
+        for name in ["a", "b", "c"] {
+            put(&mut first, name, 1);
+        }
+        sync(&mut first);
+        let writes = publish(&mut first, 1);
+        let mut again = empty_board(Duration::ZERO);
+        put(&mut again, "a", 1);
+        again.set_subscription(&subscription("b", "b", 1));
+        for write in &writes {
+            again.set_object(write.bucket, 1, &write.bytes);
+        }
+        for kind in [Synced::Subscriptions, Synced::Keys, Synced::Objects] {
+            again.synced(kind);
+        }
+        publish(&mut again, 2);
+        assert!(!again.is_complete());
+        assert_eq!((again.totals().0, again.totals().1), (1, 1));
+        assert_eq!(again.published_generation(&id("a")), Some(1));
+    }
+
+    #[test]
+    fn a_write_that_fails_is_tried_ever_more_seldom_and_named_while_others_go_on() {
+        let mut board = empty_board(Duration::ZERO);
+        let names = [String::from("s0"), other_bucket("s0")];
+        put(&mut board, &names[0], 1);
+        sync(&mut board);
+        let mut now = Instant::now();
+        let start = now;
+        let mut tried = 0;
+        while now - start < Duration::from_mins(10) {
+            let plan = board.plan(now);
+            tried += plan.writes.len();
+            for write in plan.writes {
+                board.failed(write.bucket, "quota".to_owned(), now);
+            }
+            now = board.plan(now).retry_at.unwrap();
+        }
+        assert!((20..40).contains(&tried), "{tried}");
+        let error = Some("quota".to_owned());
+        let programmed =
+            |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
+        assert_eq!(
+            programmed(&board, &names[0]),
+            Programmed::NotPublished { error }
+        );
+        put(&mut board, &names[1], 1);
+        let before = now - Duration::from_millis(1);
+        let plan = board.plan(before);
+        assert_eq!(plan.writes.len(), 1);
+        board.wrote(plan.writes[0].bucket, 1);
+        assert_eq!(programmed(&board, &names[1]), Programmed::NoGateways);
+        assert_eq!(publish(&mut board, 2).len(), 0, "not yet");
+        let plan = board.plan(now);
+        assert_eq!(plan.writes.len(), 1);
+        board.wrote(plan.writes[0].bucket, 2);
+        assert_eq!(programmed(&board, &names[0]), Programmed::NoGateways);
+    }
+
+    /// A name whose route is in another bucket.
+    fn other_bucket(name: &str) -> String {
+        let mut names = (1..1000).map(|n| format!("s{n}"));
+        names.find(|n| id(n).bucket() != id(name).bucket()).unwrap()
     }
 }

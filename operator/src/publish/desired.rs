@@ -1,62 +1,106 @@
 //! The routes that should be in force, from subscriptions and the keys in their Secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId};
+use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId, cost};
 
 use super::Routes;
+use super::admission::{Budget, Denied, Resource};
 use crate::build;
 use crate::validate::ValidSubscription;
 
-/// What is known of a subscription.
+/// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
+/// seconds and `metadata.uid`.
+pub(super) type Rank = (i64, String);
+
+/// The parts of a subscription that are kept.
 #[derive(Clone, Debug)]
 struct Known {
-    uid: String,
+    rank: Rank,
     spec: Spec,
 }
 
-/// What is known of a subscription's spec.
+impl Known {
+    fn uid(&self) -> &str {
+        &self.rank.1
+    }
+}
+
+/// The spec of a subscription.
 #[derive(Clone, Debug)]
 enum Spec {
-    /// It is invalid.
+    /// It is invalid, or cannot be read.
     Invalid,
-    /// It is valid, and there is no key to build a route with.
-    Keyless(Box<ValidSubscription>),
+    /// It is valid, and not what the route says.
+    Unrouted(Box<ValidSubscription>),
     /// The route says it all.
     Routed,
 }
 
-/// A stream key, and whose it is.
+/// The stream key in a subscription's Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct OwnedKey {
-    owner_uid: String,
-    hash: KeyHash,
+pub struct ObservedKey {
+    /// The uid of the subscription that owns the Secret; absent if none does.
+    pub owner_uid: Option<String>,
+    /// The hash of the key.
+    pub hash: KeyHash,
+}
+
+/// A subscription that is not routed as it asks, and what it waits for.
+#[derive(Debug)]
+struct Denial {
+    reason: Denied,
+    resource: Resource,
+    rank: Rank,
 }
 
 /// The routes that should be in force.
 ///
-/// A subscription that exists, but whose spec became invalid or whose key is missing for the moment, keeps its last
-/// route: its stream goes on until there is something to replace it.
+/// - A subscription that exists, but whose spec became invalid or cannot be read, keeps its last route.
+/// - A key is in force only while the Secret of its subscription holds it: who deletes the Secret revokes the key at once,
+///   whether or not there can be a new one.
+/// - A key belongs to one subscription, the first that is routed with it.
+/// - Filters that cost more than the budget are not taken in; what is in force is not taken back.
 #[derive(Debug, Default)]
 pub(super) struct Desired {
+    budget: Budget,
+    /// True once everything is known that routes depend on. Before, there are none.
+    settled: bool,
     subscriptions: BTreeMap<SubscriptionId, Known>,
-    keys: BTreeMap<SubscriptionId, OwnedKey>,
+    keys: BTreeMap<SubscriptionId, ObservedKey>,
     routes: BTreeMap<BucketId, Routes>,
+    /// The subscription that is routed with a key.
+    holders: HashMap<KeyHash, SubscriptionId>,
+    /// The cost of the routes of a namespace, if it is not zero.
+    costs: HashMap<Arc<str>, u64>,
+    denied: BTreeMap<SubscriptionId, Denial>,
+    /// Subscriptions that were denied because of something that others have, in the order in which they are to get it.
+    waiting: HashMap<Resource, BTreeSet<(Rank, SubscriptionId)>>,
+    /// Subscriptions to look at again because of something that others gave up.
+    again: VecDeque<SubscriptionId>,
     total: usize,
     dirty: BTreeSet<BucketId>,
 }
 
 impl Desired {
-    /// A subscription as it is now; `valid` is absent if its spec is invalid.
+    /// No routes, and never more than this budget allows.
+    pub(super) fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
+    /// A subscription as it is now; `valid` is absent if its spec is invalid or cannot be read.
     pub(super) fn set_subscription(
         &mut self,
         id: &SubscriptionId,
-        uid: String,
+        rank: Rank,
         valid: Option<ValidSubscription>,
     ) {
-        let spec = valid.map_or(Spec::Invalid, |valid| Spec::Keyless(Box::new(valid)));
-        self.subscriptions.insert(id.clone(), Known { uid, spec });
+        let spec = valid.map_or(Spec::Invalid, |valid| Spec::Unrouted(Box::new(valid)));
+        self.subscriptions.insert(id.clone(), Known { rank, spec });
         self.refresh(id);
     }
 
@@ -66,48 +110,147 @@ impl Desired {
         self.refresh(id);
     }
 
-    /// The key that the subscription with this uid has now; absent if its Secret is gone or malformed.
-    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<(String, KeyHash)>) {
+    /// The key in the subscription's Secret now; absent if its Secret is gone or has none.
+    pub(super) fn set_key(&mut self, id: &SubscriptionId, key: Option<ObservedKey>) {
         match key {
-            Some((owner_uid, hash)) => {
-                self.keys.insert(id.clone(), OwnedKey { owner_uid, hash });
-            }
-            None => {
-                self.keys.remove(id);
-            }
-        }
+            Some(key) => self.keys.insert(id.clone(), key),
+            None => self.keys.remove(id),
+        };
         self.refresh(id);
     }
 
-    /// Takes over a route that was published before this process began, for a subscription that cannot be routed now.
-    pub(super) fn seed(&mut self, route: &Arc<Route>) {
-        let known = self.subscriptions.get(&route.id);
-        if known.is_some_and(|k| k.uid == route.uid) && self.route(&route.id).is_none() {
-            self.put(route.clone());
+    /// Everything is known now. The routes that were published before this process began are those in force.
+    pub(super) fn settle<'a>(&mut self, published: impl Iterator<Item = &'a Arc<Route>>) {
+        self.settled = true;
+        let mut published: Vec<_> = published
+            .filter_map(|route| {
+                let known = self.subscriptions.get(&route.id)?;
+                let key = self.keys.get(&route.id)?;
+                let is_good = known.uid() == route.uid && key.hash == route.key_sha256;
+                is_good.then(|| (known.rank.clone(), route.clone()))
+            })
+            .collect();
+        published.sort_by(|a, b| (&a.0, &a.1.id).cmp(&(&b.0, &b.1.id)));
+        for (_, route) in published {
+            if !self.holders.contains_key(&route.key_sha256) {
+                self.put(route);
+            }
+        }
+        let mut all: Vec<_> = self
+            .subscriptions
+            .iter()
+            .map(|(id, known)| (known.rank.clone(), id.clone()))
+            .collect();
+        all.sort();
+        for (_, id) in all {
+            self.refresh(&id);
         }
     }
 
+    /// Decides on a subscription, and on those that wait for what it gives up.
     fn refresh(&mut self, id: &SubscriptionId) {
-        let Some(known) = self.subscriptions.get_mut(id) else {
+        if !self.settled {
+            return;
+        }
+        self.decide(id);
+        while let Some(next) = self.again.pop_front() {
+            self.decide(&next);
+        }
+    }
+
+    fn decide(&mut self, id: &SubscriptionId) {
+        self.forget_denial(id);
+        let Some(known) = self.subscriptions.get(id) else {
             self.take(id);
             return;
         };
-        let routed = self.routes.get(&id.bucket()).and_then(|r| r.get(id));
-        let key = self.keys.get(id).filter(|k| k.owner_uid == known.uid);
-        let route = match (&known.spec, key) {
-            (Spec::Keyless(valid), Some(key)) => Some(build::route(valid, key.hash)),
-            (Spec::Routed, Some(key)) => routed.map(|route| Route {
-                key_sha256: key.hash,
-                ..Route::clone(route)
-            }),
-            _ => None,
+        let rank = known.rank.clone();
+        let routed = self.route(id).filter(|r| r.uid == known.uid()).cloned();
+        let observed = self.keys.get(id);
+        let owned = observed.filter(|k| k.owner_uid.as_deref() == Some(known.uid()));
+        let with_key = |hash| {
+            let route = routed.as_deref()?;
+            Some(Route {
+                key_sha256: hash,
+                ..route.clone()
+            })
         };
-        if let Some(route) = route {
-            known.spec = Spec::Routed;
-            self.put(Arc::new(route));
-        } else if routed.is_some_and(|r| r.uid != known.uid) {
+        let wanted = match (&known.spec, owned) {
+            (Spec::Unrouted(valid), Some(key)) => Some(build::route(valid, key.hash)),
+            (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key.hash),
+            // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
+            (_, None) => {
+                observed.and_then(|key| with_key(key.hash).filter(|r| routed.as_deref() == Some(r)))
+            }
+        };
+        let Some(wanted) = wanted else {
             self.take(id);
+            return;
+        };
+        if let Some(by) = self.holders.get(&wanted.key_sha256).filter(|by| *by != id) {
+            let (by, key) = (by.clone(), Resource::Key(wanted.key_sha256));
+            self.deny(id, rank, Denied::KeyInUse { by }, key);
+            self.take(id);
+            return;
         }
+        if let Some(denied) = self.too_costly(&wanted, routed.as_deref()) {
+            let budget = Resource::Budget(id.namespace.clone());
+            let kept = with_key(wanted.key_sha256);
+            self.deny(id, rank, denied, budget);
+            match kept {
+                Some(kept) => self.put(Arc::new(kept)),
+                None => self.take(id),
+            }
+            return;
+        }
+        if owned.is_some()
+            && let Some(known) = self.subscriptions.get_mut(id)
+            && matches!(known.spec, Spec::Unrouted(_))
+        {
+            known.spec = Spec::Routed;
+        }
+        self.put(Arc::new(wanted));
+    }
+
+    /// Returns why a route may not be taken in, if it costs more than the one that is in force.
+    fn too_costly(&self, wanted: &Route, routed: Option<&Route>) -> Option<Denied> {
+        let before = routed.map_or(0, |route| cost(&route.filters));
+        let cost = cost(&wanted.filters);
+        if cost <= before {
+            return None;
+        }
+        let all = self.costs.get(&wanted.id.namespace).copied();
+        let others = all.unwrap_or_default().saturating_sub(before);
+        self.budget.check(cost, others)
+    }
+
+    fn deny(&mut self, id: &SubscriptionId, rank: Rank, reason: Denied, resource: Resource) {
+        let waiting = self.waiting.entry(resource.clone()).or_default();
+        waiting.insert((rank.clone(), id.clone()));
+        let denial = Denial {
+            reason,
+            resource,
+            rank,
+        };
+        self.denied.insert(id.clone(), denial);
+    }
+
+    fn forget_denial(&mut self, id: &SubscriptionId) {
+        let Some(denial) = self.denied.remove(id) else {
+            return;
+        };
+        if let Some(waiting) = self.waiting.get_mut(&denial.resource) {
+            waiting.remove(&(denial.rank, id.clone()));
+            if waiting.is_empty() {
+                self.waiting.remove(&denial.resource);
+            }
+        }
+    }
+
+    /// Those that wait for this are looked at again.
+    fn give_up(&mut self, resource: &Resource) {
+        let waiting = self.waiting.get(resource).into_iter().flatten();
+        self.again.extend(waiting.map(|(_, id)| id.clone()));
     }
 
     fn put(&mut self, route: Arc<Route>) {
@@ -116,17 +259,58 @@ impl Desired {
         if routes.get(&route.id) == Some(&route) {
             return;
         }
-        self.total += usize::from(routes.insert(route.id.clone(), route).is_none());
+        let before = routes.insert(route.id.clone(), route.clone());
+        self.total += usize::from(before.is_none());
         self.dirty.insert(bucket);
+        self.account(before.as_deref(), Some(&route));
     }
 
     fn take(&mut self, id: &SubscriptionId) {
         let bucket = id.bucket();
         let removed = self.routes.get_mut(&bucket).and_then(|r| r.remove(id));
-        if removed.is_some() {
-            self.total -= 1;
-            self.dirty.insert(bucket);
+        let Some(removed) = removed else { return };
+        self.total -= 1;
+        self.dirty.insert(bucket);
+        self.account(Some(&removed), None);
+        if let Some(known) = self.subscriptions.get_mut(id)
+            && matches!(known.spec, Spec::Routed)
+        {
+            known.spec = Spec::Unrouted(Box::new(build::subscription(&removed)));
         }
+    }
+
+    /// Keeps the books on keys and costs when a route takes another one's place.
+    fn account(&mut self, before: Option<&Route>, now: Option<&Route>) {
+        let Some(id) = now.or(before).map(|route| route.id.clone()) else {
+            return;
+        };
+        let key = |route: Option<&Route>| route.map(|r| r.key_sha256);
+        let cost_of = |route: Option<&Route>| route.map_or(0, |r| cost(&r.filters));
+        if key(before) != key(now) {
+            if let Some(hash) = key(before) {
+                self.holders.remove(&hash);
+                self.give_up(&Resource::Key(hash));
+            }
+            if let Some(hash) = key(now) {
+                self.holders.insert(hash, id.clone());
+            }
+        }
+        let (cost_before, cost_now) = (cost_of(before), cost_of(now));
+        if cost_before != cost_now {
+            let total = self.costs.entry(id.namespace.clone()).or_default();
+            *total = total.saturating_add(cost_now).saturating_sub(cost_before);
+            if *total == 0 {
+                self.costs.remove(&id.namespace);
+            }
+        }
+        if cost_now < cost_before {
+            self.give_up(&Resource::Budget(id.namespace));
+        }
+    }
+
+    /// The reason for which a subscription is not routed as it asks, although it is valid and has a key.
+    pub(super) fn denied(&self, id: &SubscriptionId) -> Option<&Denied> {
+        self.denied.get(id).map(|denial| &denial.reason)
     }
 
     /// The route of a subscription.
@@ -149,7 +333,7 @@ impl Desired {
         self.routes.keys().copied()
     }
 
-    /// How many routes there are.
+    /// The number of routes.
     pub(super) fn total(&self) -> usize {
         self.total
     }
@@ -164,120 +348,11 @@ impl Desired {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Whether there are buckets to look at.
+    /// Returns whether there are buckets to look at.
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use datastream_routing::{EventType, Heartbeat, Resume};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn valid(name: &str, uid: &str, generation: i64) -> ValidSubscription {
-        ValidSubscription {
-            id: SubscriptionId::new("team", name),
-            uid: uid.to_owned(),
-            generation,
-            suspended: false,
-            event_types: [EventType::Location].into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Set(u8, u8, i64),
-        Invalid(u8, u8),
-        Remove(u8),
-        Key(u8, u8, u8),
-        KeyGone(u8),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (0..4_u8, 0..2_u8, 0..3_i64).prop_map(|(n, u, g)| Step::Set(n, u, g)),
-            (0..4_u8, 0..2_u8).prop_map(|(n, u)| Step::Invalid(n, u)),
-            (0..4_u8).prop_map(Step::Remove),
-            (0..4_u8, 0..2_u8, 0..3_u8).prop_map(|(n, u, k)| Step::Key(n, u, k)),
-            (0..4_u8).prop_map(Step::KeyGone),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn every_subscription_with_a_key_of_its_own_is_routed_as_it_is_now(steps in prop::collection::vec(step(), 0..60)) {
-            let mut desired = Desired::default();
-            let mut subscriptions = BTreeMap::new();
-            let mut keys = BTreeMap::new();
-            for step in steps {
-                match step {
-                    Step::Set(n, u, g) => {
-                        let valid = valid(&n.to_string(), &u.to_string(), g);
-                        desired.set_subscription(&valid.id, valid.uid.clone(), Some(valid.clone()));
-                        subscriptions.insert(valid.id.clone(), (valid.uid.clone(), Some(valid)));
-                    }
-                    Step::Invalid(n, u) => {
-                        let id = SubscriptionId::new("team", n.to_string());
-                        let before = desired.route(&id).cloned().filter(|r| r.uid == u.to_string());
-                        desired.set_subscription(&id, u.to_string(), None);
-                        prop_assert_eq!(desired.route(&id), before.as_ref());
-                        subscriptions.insert(id, (u.to_string(), None));
-                    }
-                    Step::Remove(n) => {
-                        let id = SubscriptionId::new("team", n.to_string());
-                        desired.remove_subscription(&id);
-                        subscriptions.remove(&id);
-                    }
-                    Step::Key(n, u, k) => {
-                        let id = SubscriptionId::new("team", n.to_string());
-                        let key = (u.to_string(), KeyHash::of(&k.to_string()));
-                        desired.set_key(&id, Some(key.clone()));
-                        keys.insert(id, key);
-                    }
-                    Step::KeyGone(n) => {
-                        let id = SubscriptionId::new("team", n.to_string());
-                        desired.set_key(&id, None);
-                        keys.remove(&id);
-                    }
-                }
-                for (id, (uid, valid)) in &subscriptions {
-                    let key = keys.get(id).filter(|(owner, _)| owner == uid);
-                    if let (Some(valid), Some((_, hash))) = (valid, key) {
-                        prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&build::route(valid, *hash)));
-                    } else if let Some(route) = desired.route(id) {
-                        prop_assert_eq!(&route.uid, uid);
-                    }
-                }
-                let listed: usize = desired.buckets().map(|b| desired.ids(b).count()).sum();
-                prop_assert_eq!(desired.total(), listed);
-                let strangers = desired.buckets().flat_map(|b| desired.bucket(b).into_keys()).filter(|id| !subscriptions.contains_key(id)).count();
-                prop_assert_eq!(strangers, 0);
-            }
-        }
-    }
-
-    #[test]
-    fn an_invalid_edit_and_a_missing_key_keep_the_last_route() {
-        let mut desired = Desired::default();
-        let first = valid("a", "u", 1);
-        desired.set_subscription(&first.id, "u".to_owned(), Some(first.clone()));
-        desired.set_key(&first.id, Some(("u".to_owned(), KeyHash::of("k"))));
-        let route = desired.route(&first.id).cloned();
-        assert!(route.is_some());
-        desired.set_subscription(&first.id, "u".to_owned(), None);
-        desired.set_key(&first.id, None);
-        assert_eq!(desired.route(&first.id), route.as_ref());
-        // Another subscription of the same name does not inherit it.
-        desired.set_subscription(&first.id, "v".to_owned(), None);
-        assert_eq!(desired.route(&first.id), None);
-        assert_eq!(desired.total(), 0);
-    }
-}
+mod tests;

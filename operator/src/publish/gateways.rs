@@ -1,4 +1,4 @@
-//! Which gateways live and what they hold, from their Leases.
+//! The gateways that live and what they hold, from their Leases.
 
 use std::collections::BTreeMap;
 
@@ -36,15 +36,44 @@ pub struct Acknowledged {
 #[derive(Debug)]
 struct Gateway {
     freshness: Freshness,
-    /// Ready, and its Lease is fresh.
-    counted: bool,
+    state: State,
+    /// It says that it takes streams.
+    ready: bool,
     buckets: BTreeMap<BucketId, BucketHash>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Its Lease is renewed.
+    Alive,
+    /// Its Lease was old at first sight, by two clocks that may differ, or because nobody could renew one: it is seen to be
+    /// renewed until then, or dead.
+    Doubtful(Instant),
+    /// Its Lease has expired.
+    Dead,
+}
+
+impl Gateway {
+    fn is_counted(&self) -> bool {
+        self.ready && self.state == State::Alive
+    }
+
+    /// Returns when its state changes if nothing is heard of it.
+    fn expires(&self) -> Option<Instant> {
+        match self.state {
+            State::Alive => Some(self.freshness.expires),
+            State::Doubtful(until) => Some(until),
+            State::Dead => None,
+        }
+    }
 }
 
 /// The gateways of a group.
 #[derive(Debug, Default)]
 pub(super) struct Gateways {
     by_lease: BTreeMap<String, Gateway>,
+    /// Renewals cannot be seen, so that nothing expires.
+    is_paused: bool,
 }
 
 impl Gateways {
@@ -55,16 +84,25 @@ impl Gateways {
         let freshness = Freshness::seen(lease, before.as_ref().map(|b| &b.freshness), now, clock);
         let annotations = lease.annotations();
         let ready = annotations.get(READY).is_some_and(|r| r == "true");
+        let state = match before.as_ref().map(|b| b.state) {
+            _ if freshness.is_fresh(now) => State::Alive,
+            // Not renewed, and expires when it is looked at again.
+            Some(state) => state,
+            None => State::Doubtful(now + freshness.duration),
+        };
         let gateway = Gateway {
-            counted: ready && freshness.is_fresh(now),
             freshness,
+            state,
+            ready,
             buckets: annotations
                 .get(HELD)
                 .map(|held| decode_held(held))
                 .unwrap_or_default(),
         };
-        let counted = before.as_ref().is_some_and(|b| b.counted);
-        let affected = if counted != gateway.counted {
+        let (counted, doubtful) = before.as_ref().map_or((false, false), |b| {
+            (b.is_counted(), matches!(b.state, State::Doubtful(_)))
+        });
+        let affected = if counted != gateway.is_counted() || (doubtful && state == State::Alive) {
             Affected::All
         } else if !counted {
             Affected::None
@@ -94,42 +132,80 @@ impl Gateways {
     /// A Lease is gone.
     pub(super) fn remove(&mut self, name: &str) -> Affected {
         match self.by_lease.remove(name) {
-            Some(gateway) if gateway.counted => Affected::All,
+            Some(gateway) if gateway.is_counted() || gateway.state != State::Dead => Affected::All,
             _ => Affected::None,
         }
     }
 
-    /// Stops counting the gateways whose Leases have expired.
-    pub(super) fn expire(&mut self, now: Instant) -> Affected {
-        let mut affected = Affected::None;
-        for gateway in self.by_lease.values_mut() {
-            if gateway.counted && !gateway.freshness.is_fresh(now) {
-                gateway.counted = false;
-                affected = Affected::All;
+    /// Stops counting the gateways whose Leases have expired. Returns the names of those Leases, too.
+    pub(super) fn expire(&mut self, now: Instant) -> (Affected, Vec<String>) {
+        let mut expired = vec![];
+        if !self.is_paused {
+            for (name, gateway) in &mut self.by_lease {
+                if gateway.expires().is_some_and(|at| at <= now) {
+                    gateway.state = State::Dead;
+                    expired.push(name.clone());
+                }
             }
         }
-        affected
+        let affected = if expired.is_empty() {
+            Affected::None
+        } else {
+            Affected::All
+        };
+        (affected, expired)
     }
 
     /// When [`Gateways::expire`] has something to do next.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let counted = self.by_lease.values().filter(|g| g.counted);
-        counted.map(|g| g.freshness.expires).min()
+        if self.is_paused {
+            return None;
+        }
+        self.by_lease.values().filter_map(Gateway::expires).min()
     }
 
-    /// How many gateways are ready and live.
+    /// Renewals cannot be seen: nothing expires until they can be again.
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Renewals can be seen again: each gateway has the whole duration of its Lease to show that it lives.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.is_paused = false;
+        for gateway in self.by_lease.values_mut() {
+            match &mut gateway.state {
+                State::Alive => gateway.freshness.restart(now),
+                State::Doubtful(until) => *until = now + gateway.freshness.duration,
+                State::Dead => (),
+            }
+        }
+    }
+
+    /// Returns whether the gateway with this Lease lives, or may live.
+    pub(super) fn may_live(&self, lease: &str) -> bool {
+        let gateway = self.by_lease.get(lease);
+        gateway.is_some_and(|g| g.state != State::Dead)
+    }
+
+    /// Returns whether some gateways have yet to show whether they live.
+    pub(super) fn are_in_doubt(&self) -> bool {
+        let mut states = self.by_lease.values().map(|g| g.state);
+        states.any(|state| matches!(state, State::Doubtful(_)))
+    }
+
+    /// The number of gateways that are ready and live.
     pub(super) fn live(&self) -> usize {
-        self.by_lease.values().filter(|g| g.counted).count()
+        self.by_lease.values().filter(|g| g.is_counted()).count()
     }
 
-    /// For every live gateway its Lease's name and the hash of this bucket that it holds.
+    /// The name of every live gateway's Lease's name and the hash of this bucket that it holds.
     pub(super) fn holding(
         &self,
         bucket: BucketId,
     ) -> impl Iterator<Item = (&str, Option<BucketHash>)> {
         self.by_lease
             .iter()
-            .filter(|(_, g)| g.counted)
+            .filter(|(_, g)| g.is_counted())
             .map(move |(name, g)| (name.as_str(), g.buckets.get(&bucket).copied()))
     }
 }
@@ -194,10 +270,49 @@ mod tests {
         assert_eq!(expiry, now + Duration::from_secs(15));
         assert_eq!(
             gateways.expire(expiry - Duration::from_millis(1)),
-            Affected::None
+            (Affected::None, vec![])
         );
-        assert_eq!(gateways.expire(expiry), Affected::All);
+        assert_eq!(
+            gateways.expire(expiry),
+            (Affected::All, vec!["a".to_owned()])
+        );
         assert_eq!((gateways.live(), gateways.next_expiry()), (0, None));
+    }
+
+    #[test]
+    fn nothing_expires_while_renewals_cannot_be_seen_and_for_a_duration_after_that() {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let mut gateways = Gateways::default();
+        gateways.set(&lease("a", true, clock, None), now, clock);
+        gateways.pause();
+        let later = now + Duration::from_mins(10);
+        assert_eq!(gateways.next_expiry(), None);
+        assert_eq!(gateways.expire(later), (Affected::None, vec![]));
+        gateways.resume(later);
+        let expiry = later + Duration::from_secs(15);
+        assert_eq!((gateways.live(), gateways.next_expiry()), (1, Some(expiry)));
+        // One that is renewed was never away, for anybody's status.
+        let renewed = clock + SignedDuration::from_secs(603);
+        let soon = later + Duration::from_secs(3);
+        let affected = gateways.set(&lease("a", true, renewed, None), soon, clock);
+        assert_eq!(affected, Affected::None);
+        assert_eq!(gateways.expire(expiry), (Affected::None, vec![]));
+    }
+
+    #[test]
+    fn a_lease_that_is_old_at_first_sight_is_in_doubt_until_it_is_renewed_or_expires() {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let old = clock - SignedDuration::from_secs(60);
+        let mut gateways = Gateways::default();
+        gateways.set(&lease("a", true, old, None), now, clock);
+        assert!(gateways.are_in_doubt() && gateways.may_live("a"));
+        let expiry = now + Duration::from_secs(15);
+        assert_eq!(gateways.next_expiry(), Some(expiry));
+        assert_eq!(
+            gateways.expire(expiry),
+            (Affected::All, vec!["a".to_owned()])
+        );
+        assert!(!gateways.are_in_doubt() && !gateways.may_live("a"));
     }
 
     #[test]
@@ -215,6 +330,7 @@ mod tests {
             gateways.set(&lease("a", true, renewed, None), now, clock),
             Affected::All
         );
+        assert!(!gateways.are_in_doubt());
         assert_eq!(gateways.remove("a"), Affected::All);
         assert_eq!(gateways.remove("a"), Affected::None);
     }

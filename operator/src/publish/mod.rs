@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use datastream_routing::{Route, SubscriptionId};
 
+mod admission;
 mod board;
 mod desired;
+mod failing;
 mod fit;
 mod gateways;
 mod history;
@@ -17,9 +19,12 @@ mod hold;
 mod publisher;
 mod render;
 
+pub use admission::{Budget, Denied};
 pub(crate) use board::id_of;
 pub use board::{Board, Programmed, SharedBoard, Synced, Write};
+pub use desired::ObservedKey;
 pub use gateways::Affected;
+pub(crate) use publisher::reason;
 pub use publisher::{Publisher, decode_object};
 pub use render::render;
 

@@ -1,4 +1,4 @@
-//! Writes what the board plans.
+//! The writer of routing objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +26,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 const PACE: Duration = Duration::from_millis(20);
 /// Changes that have not come for so long do not keep coming.
 const QUIET: Duration = Duration::from_millis(250);
-/// After a failed write.
-const RETRY: Duration = Duration::from_secs(1);
 /// Routing objects that are written at once.
 const CONCURRENCY: usize = 8;
 /// An API server that does not answer a write within this time is asked again.
@@ -52,32 +50,32 @@ pub struct Publisher {
 impl Publisher {
     /// Writes until dropped.
     pub async fn run(self) -> anyhow::Result<()> {
-        let mut held_until: Option<Instant> = None;
+        let mut due: Option<Instant> = None;
+        let mut is_held = false;
         loop {
-            let due = held_until.unwrap_or_else(Instant::now);
+            let at = due.unwrap_or_else(Instant::now);
             tokio::select! {
                 () = self.changed.notified() => sleep(SETTLE).await,
-                () = sleep_until(due), if held_until.is_some() => (),
+                () = sleep_until(at), if due.is_some() => (),
             }
             let plan = self.board.lock().plan(Instant::now());
-            if plan.held_until.is_some() && held_until.is_none() {
+            if plan.held_until.is_some() && !is_held {
                 tracing::warn!(
                     group = self.group,
                     "more than half of all routes would go at once: holding them back for now; if that is not meant, bring the subscriptions back"
                 );
             }
-            held_until = plan.held_until;
+            is_held = plan.held_until.is_some();
             self.metrics
                 .shrink_held
                 .with_label_values(&[&self.group])
-                .set(i64::from(held_until.is_some()));
+                .set(i64::from(is_held));
+            due = [plan.held_until, plan.retry_at].into_iter().flatten().min();
             let objects = u32::try_from(plan.writes.len())?;
-            if self.write(plan.writes).await? {
-                self.rest(Instant::now() + PACE * objects).await;
-            } else {
-                sleep(RETRY).await;
+            if !self.write(plan.writes).await? {
                 self.changed.notify_one();
             }
+            self.rest(Instant::now() + PACE * objects).await;
         }
     }
 
@@ -114,8 +112,11 @@ impl Publisher {
                 Err(error) => {
                     all = false;
                     self.metrics.object_errors.inc();
-                    tracing::warn!(bucket = %write.bucket, %error, "cannot write the routing object; trying again");
-                    self.board.lock().failed(write.bucket);
+                    let name = routes_name(&self.group, write.bucket);
+                    tracing::warn!(object = name, %error, "cannot write the routing object; trying again");
+                    let error = format!("Secret {name}: {}", reason(&error));
+                    let mut board = self.board.lock();
+                    board.failed(write.bucket, error, Instant::now());
                 }
             }
         }
@@ -141,6 +142,14 @@ impl Publisher {
             .await
             .map_err(|_| kube::Error::Service("the API server did not answer in time".into()))??;
         Ok(version(&written))
+    }
+}
+
+/// The API server's own words, if it has any.
+pub(crate) fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        error => error.to_string(),
     }
 }
 

@@ -15,9 +15,11 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::gather::{Found, Secrets};
-use crate::groups::Groups;
+use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
+use crate::publish::Denied;
 use crate::troubles::Troubles;
+use crate::unreadable::SetAside;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -28,6 +30,9 @@ struct Server {
     status: Arc<Mutex<Option<Value>>>,
     requests: Arc<Mutex<Vec<String>>>,
     down: Arc<Mutex<bool>>,
+    /// A kind whose writes are refused, with this code and message.
+    refuses: Arc<Mutex<Option<(&'static str, u16, &'static str)>>>,
+    unreadable: SetAside,
     /// What the operator remembers.
     troubles: Troubles,
 }
@@ -45,6 +50,13 @@ impl Server {
         if *self.down.lock().unwrap() {
             let error = json!({"kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "down"});
             return (StatusCode::INTERNAL_SERVER_ERROR, error);
+        }
+        if let Some((kind, code, message)) = *self.refuses.lock().unwrap()
+            && method != "GET"
+            && short == Some(kind)
+        {
+            let error = json!({"kind": "Status", "status": "Failure", "code": code, "reason": "Forbidden", "message": message});
+            return (StatusCode::from_u16(code).unwrap(), error);
         }
         match (method, short) {
             ("GET", Some("secrets")) => match self.secret.lock().unwrap().clone() {
@@ -114,8 +126,10 @@ impl Server {
             secrets,
             groups: Groups::new(
                 &["default=wss://host/stream".parse().unwrap()],
-                Duration::ZERO,
+                [],
+                Limits::default(),
             ),
+            unreadable: self.unreadable.clone(),
             complete: watch::channel(true).1,
             events,
             metrics: Arc::new(metrics),
@@ -324,4 +338,192 @@ async fn a_failing_api_server_is_an_error_to_try_again() {
     let (result, _) = server.reconcile(subscription(json!({}), None)).await;
     assert!(result.is_err());
     assert!(server.status.lock().unwrap().is_none());
+}
+
+impl Server {
+    fn refuse(&self, kind: &'static str, code: u16, message: &'static str) {
+        *self.refuses.lock().unwrap() = Some((kind, code, message));
+    }
+
+    fn message(&self, type_: &str) -> String {
+        let status = self.status.lock().unwrap().clone().unwrap();
+        let conditions = status["conditions"].as_array().unwrap().clone();
+        let found = conditions.iter().find(|c| c["type"] == type_).unwrap();
+        found["message"].as_str().unwrap().to_owned()
+    }
+}
+
+const QUOTA: &str = "secrets \"leds-stream-key\" is forbidden: exceeded quota: x, requested: count/secrets=1, used: count/secrets=0, limited: count/secrets=0";
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_later_each_time() {
+    let server = Server::default();
+    server.refuse("secrets", 403, QUOTA);
+    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+    assert_eq!(result.unwrap(), Action::requeue(Duration::from_millis(500)));
+    assert_eq!(
+        asked,
+        [
+            "POST secrets",
+            "PATCH datastreamsubscriptions/status",
+            "POST events"
+        ]
+    );
+    for type_ in ["Accepted", "Ready"] {
+        let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
+        assert_eq!(server.condition(type_), expected);
+        assert!(server.message(type_).ends_with(QUOTA));
+    }
+    let status = server.status.lock().unwrap().clone();
+    for seconds in [1, 2, 4] {
+        let (result, asked) = server
+            .reconcile(subscription(json!({}), status.clone()))
+            .await;
+        assert_eq!(
+            result.unwrap(),
+            Action::requeue(Duration::from_secs(seconds))
+        );
+        assert_eq!(asked, ["POST secrets"], "it is told once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_generation_is_not_ready_while_its_secret_cannot_be_written() {
+    let server = Server::default();
+    let mut held = secret(Some("u1"), KEY);
+    held["data"]["url"] = base64_of("wss://elsewhere");
+    *server.secret.lock().unwrap() = Some(held);
+    server.refuse(
+        "secrets",
+        422,
+        "data: Forbidden: field is immutable when `immutable` is set",
+    );
+    let ready = json!({"observedGeneration": 1, "secretName": "leds-stream-key", "endpoint": "wss://elsewhere", "conditions": [
+        {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-11-24T06:14:44Z"},
+    ]});
+    let mut edited = subscription(json!({"suspended": true}), Some(ready));
+    edited["metadata"]["generation"] = json!(2);
+    server.reconcile_watched(edited).await.0.unwrap();
+    let status = server.status.lock().unwrap().clone().unwrap();
+    assert_eq!(status["observedGeneration"], 2);
+    assert_eq!(
+        status["endpoint"], "wss://elsewhere",
+        "where the Secret says"
+    );
+    let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
+    assert_eq!(server.condition("Ready"), expected);
+    assert!(server.message("Ready").contains("field is immutable"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_api_server_is_told_only_if_it_stays() {
+    let server = Server::default();
+    server.refuse("secrets", 500, "failed calling webhook");
+    for _ in 0..PASSING {
+        let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+        assert!(result.is_err());
+        assert_eq!(asked, ["POST secrets"]);
+        server.troubles.failed(SubscriptionId::new("team", "leds"));
+    }
+    server
+        .reconcile(subscription(json!({}), None))
+        .await
+        .0
+        .unwrap();
+    assert!(
+        server
+            .message("Accepted")
+            .ends_with("failed calling webhook")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_cannot_be_written_is_tried_later_each_time() {
+    let server = Server::default();
+    server.refuse("datastreamsubscriptions", 403, "may not");
+    let groups = json!({"gatewayGroup": "us"});
+    let mut pauses = vec![];
+    for _ in 0..12 {
+        let (result, _) = server.reconcile(subscription(groups.clone(), None)).await;
+        assert!(result.is_err());
+        // What the controller does with an error.
+        pauses.push(server.troubles.failed(SubscriptionId::new("team", "leds")));
+    }
+    assert_eq!(pauses[..3], [500, 1000, 2000].map(Duration::from_millis));
+    assert_eq!(pauses[11], Duration::from_mins(1));
+}
+
+#[tokio::test]
+async fn a_subscription_that_cannot_be_read_is_told_with_the_field_and_nothing_else_is_done() {
+    let server = Server::default();
+    let error = "spec.eventTypes[1]: unknown variant `alarm`";
+    server
+        .unreadable
+        .insert(SubscriptionId::new("team", "leds"), error);
+    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    assert_eq!(
+        asked,
+        ["PATCH datastreamsubscriptions/status", "POST events"]
+    );
+    let expected = ("False".to_owned(), "Unreadable".to_owned());
+    assert_eq!(server.condition("Accepted"), expected);
+    assert!(server.message("Ready").contains(error));
+}
+
+#[tokio::test]
+async fn a_restored_secret_is_adopted_with_its_key_if_the_subscription_says_so() {
+    for owner in [None, Some("u0")] {
+        let server = Server::default();
+        *server.secret.lock().unwrap() = Some(secret(owner, KEY));
+        let mut restored = subscription(json!({}), None);
+        restored["metadata"]["annotations"] = json!({"datastream.dev/adopt-secret": "true"});
+        let (_, asked) = server.reconcile_watched(restored).await;
+        assert_eq!(asked, ["PATCH secrets"]);
+        assert_eq!(server.held_key(), KEY);
+        let owners = &server.secret.lock().unwrap().clone().unwrap()["metadata"]["ownerReferences"];
+        assert_eq!(owners.as_array().unwrap().len(), 1);
+        assert_eq!(owners[0]["uid"], "u1");
+    }
+}
+
+#[test]
+fn a_suspended_subscription_is_not_ready() {
+    let outcome = Outcome::Accepted {
+        secret: "s".to_owned(),
+        programmed: Programmed::Everywhere { gateways: 1 },
+        suspended: true,
+    };
+    let subscription = serde_json::from_value(subscription(json!({}), None)).unwrap();
+    let status = status::status(&subscription, &outcome, None, Timestamp::now());
+    let found = status
+        .conditions
+        .iter()
+        .map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()));
+    let expected = [
+        ("Accepted", "True", "Accepted"),
+        ("Programmed", "True", "Programmed"),
+        ("Ready", "False", "Suspended"),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_key_that_is_in_use_is_named_only_within_the_namespace() {
+    let message = |namespace: &str| {
+        let outcome = Outcome::Denied {
+            secret: "s".to_owned(),
+            denied: Denied::KeyInUse {
+                by: SubscriptionId::new("team", "first"),
+            },
+            namespace: namespace.to_owned(),
+            served: None,
+        };
+        let subscription = serde_json::from_value(subscription(json!({}), None)).unwrap();
+        let status = status::status(&subscription, &outcome, None, Timestamp::now());
+        assert_eq!(status.conditions[0].reason, "KeyInUse");
+        status.conditions[0].message.clone()
+    };
+    assert!(message("team").contains("subscription first: delete the Secret"));
+    assert!(!message("others").contains("first"));
 }

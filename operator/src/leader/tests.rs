@@ -1,0 +1,212 @@
+//! Elections in virtual time, over an API server that keeps one Lease.
+
+use std::sync::{Arc, Mutex};
+
+use http_body_util::BodyExt as _;
+use hyper::{Method, Request, Response, StatusCode};
+use k8s_openapi::jiff::SignedDuration;
+use kube::client::Body;
+
+use super::*;
+
+/// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    lease: Option<Value>,
+    version: u64,
+    is_down: bool,
+}
+
+impl Server {
+    /// A Lease of somebody else, whose clock is off by so many seconds.
+    fn write(&self, holder: &str, seconds: i64, duration: i64) {
+        let renewed = Timestamp::now() + SignedDuration::from_secs(seconds);
+        let mut state = self.0.lock().unwrap();
+        state.put(json!({"spec": {
+            "holderIdentity": holder, "leaseDurationSeconds": duration, "renewTime": MicroTime(renewed),
+        }}));
+    }
+
+    fn holder(&self) -> Option<String> {
+        let state = self.0.lock().unwrap();
+        let holder = state.lease.as_ref()?["spec"]["holderIdentity"].as_str();
+        holder.map(str::to_owned)
+    }
+
+    fn set_down(&self, is_down: bool) {
+        self.0.lock().unwrap().is_down = is_down;
+    }
+
+    fn candidate(&self, identity: &str) -> Candidate {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        let this = self.clone();
+        tokio::spawn(async move {
+            while let Some((request, respond)) = handle.next_request().await {
+                let (parts, body) = request.into_parts();
+                let bytes = body.collect().await.unwrap().to_bytes();
+                let body = serde_json::from_slice(&bytes).unwrap_or_default();
+                let (status, answer) = this.0.lock().unwrap().answer(&parts.method, body);
+                let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
+                *response.status_mut() = status;
+                respond.send_response(response);
+            }
+        });
+        Candidate::stand(Client::new(service, "default"), "default", identity)
+    }
+}
+
+impl State {
+    fn put(&mut self, mut lease: Value) -> Value {
+        self.version += 1;
+        lease["metadata"] = json!({"name": NAME, "resourceVersion": self.version.to_string()});
+        self.lease = Some(lease.clone());
+        lease
+    }
+
+    fn answer(&mut self, method: &Method, body: Value) -> (StatusCode, Value) {
+        let refused = |code: StatusCode, reason: &str| {
+            let status = json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": reason, "message": reason});
+            (code, status)
+        };
+        if self.is_down {
+            return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+        }
+        match (method, self.lease.clone()) {
+            (&Method::POST, Some(_)) => refused(StatusCode::CONFLICT, "AlreadyExists"),
+            (&Method::POST, None) => (StatusCode::CREATED, self.put(body)),
+            (_, None) => refused(StatusCode::NOT_FOUND, "NotFound"),
+            (&Method::GET, Some(lease)) => (StatusCode::OK, lease),
+            (_, Some(mut lease)) => {
+                if body["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] {
+                    return refused(StatusCode::CONFLICT, "Conflict");
+                }
+                for (field, value) in body["spec"].as_object().unwrap() {
+                    lease["spec"][field] = value.clone();
+                }
+                (StatusCode::OK, self.put(lease))
+            }
+        }
+    }
+}
+
+/// Waits until the candidate is elected. Returns the virtual time that it takes, too.
+async fn elected(candidate: &mut Candidate) -> (Term, Duration) {
+    let started = Instant::now();
+    let term = candidate.elected().await.unwrap();
+    (term, started.elapsed())
+}
+
+const SOON: Duration = Duration::from_secs(3);
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_clock_is_off_stays_while_it_renews() {
+    for seconds in [-3600, -60, 60, 3600] {
+        let server = Server::default();
+        server.write("other", seconds, 15);
+        let mut standby = server.candidate("standby");
+        for _ in 0..100 {
+            sleep(Duration::from_secs(2)).await;
+            server.write("other", seconds, 15);
+        }
+        let elected = timeout(Duration::ZERO, standby.elected()).await;
+        assert!(elected.is_err(), "{seconds} s off");
+        assert_eq!(server.holder().as_deref(), Some("other"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_gone_is_replaced_after_the_duration_of_its_lease_whatever_its_clock_said()
+{
+    for seconds in [-3600, -60, 0, 60, 3600] {
+        let server = Server::default();
+        server.write("ghost", seconds, 15);
+        let (_, waited) = elected(&mut server.candidate("standby")).await;
+        assert!(
+            waited >= DURATION && waited <= DURATION + SOON,
+            "{seconds} s off: {waited:?}"
+        );
+        assert_eq!(server.holder().as_deref(), Some("standby"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_leader_is_replaced_after_the_duration_of_its_lease() {
+    let server = Server::default();
+    let mut first = server.candidate("first");
+    let (_, waited) = elected(&mut first).await;
+    assert!(waited < SOON, "{waited:?}");
+    let mut second = server.candidate("second");
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(server.holder().as_deref(), Some("first"));
+    first.task.abort();
+    let (_, waited) = elected(&mut second).await;
+    assert!(
+        waited >= DURATION - EVERY && waited <= DURATION + SOON,
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_resigns_is_replaced_at_once() {
+    let server = Server::default();
+    let mut first = server.candidate("first");
+    elected(&mut first).await;
+    let mut second = server.candidate("second");
+    sleep(Duration::from_mins(1)).await;
+    first.resign().await;
+    let (_, waited) = elected(&mut second).await;
+    assert!(waited < SOON, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_renew_stops_before_another_one_leads() {
+    let server = Server::default();
+    let mut first = server.candidate("first");
+    let (term, _) = elected(&mut first).await;
+    sleep(Duration::from_mins(1)).await;
+    server.set_down(true);
+    let down = Instant::now();
+    first.deposed(term).await;
+    assert!(down.elapsed() <= RENEW_WITHIN, "{:?}", down.elapsed());
+    assert!(RENEW_WITHIN + REQUEST_TIMEOUT <= DURATION);
+    // It is the same one again, for another term, when the API server is back.
+    server.set_down(false);
+    let (again, waited) = elected(&mut first).await;
+    assert!(again != term && waited < SOON, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_lease_is_written_by_others_goes_on_unless_they_take_it() {
+    let server = Server::default();
+    let mut leader = server.candidate("leader");
+    let (term, _) = elected(&mut leader).await;
+    for _ in 0..20 {
+        sleep(Duration::from_secs(3)).await;
+        server.write("leader", 0, 15);
+    }
+    assert!(timeout(Duration::ZERO, leader.deposed(term)).await.is_err());
+    server.write("other", 0, 15);
+    let taken = Instant::now();
+    leader.deposed(term).await;
+    assert!(taken.elapsed() < SOON);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_says_it_lasts_for_years_does_not_lock_everybody_out() {
+    let server = Server::default();
+    server.write("ghost", 0, i64::from(i32::MAX));
+    let (_, waited) = elected(&mut server.candidate("standby")).await;
+    assert!(waited <= LONGEST_DURATION + SOON, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_want_a_free_lease_one_gets_it() {
+    let server = Server::default();
+    let candidates = [server.candidate("a"), server.candidate("b")];
+    sleep(Duration::from_mins(1)).await;
+    let leading = candidates.iter().filter(|c| c.term.borrow().is_some());
+    assert_eq!(leading.count(), 1);
+}

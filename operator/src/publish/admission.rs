@@ -1,0 +1,74 @@
+//! Limits on what a subscription may have at the cost of others.
+
+use std::sync::Arc;
+
+use datastream_routing::{KeyHash, SubscriptionId};
+
+/// The largest cost of filters, as `datastream_routing::cost` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Of one subscription.
+    pub subscription: u64,
+    /// Of all subscriptions of a namespace that are in the same group of gateways.
+    pub namespace: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            subscription: 8 << 10,
+            namespace: 64 << 10,
+        }
+    }
+}
+
+/// The reason for which a subscription is not routed as it asks, although it is valid and has a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// Its stream key is that of another subscription.
+    KeyInUse {
+        /// The other one.
+        by: SubscriptionId,
+    },
+    /// Its filters cost more than a subscription may.
+    TooCostly {
+        /// Their cost.
+        cost: u64,
+        /// The largest that it may be.
+        limit: u64,
+    },
+    /// Its filters cost more than its namespace has left.
+    NamespaceTooCostly {
+        /// Their cost.
+        cost: u64,
+        /// The cost of the namespace's other subscriptions.
+        others: u64,
+        /// The largest that both may be together.
+        limit: u64,
+    },
+}
+
+/// Something that subscriptions wait for until others give it up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Resource {
+    /// A stream key.
+    Key(KeyHash),
+    /// The budget of a namespace.
+    Budget(Arc<str>),
+}
+
+impl Budget {
+    /// Returns why filters of this cost are refused, beside others of the namespace.
+    pub(super) fn check(&self, cost: u64, others: u64) -> Option<Denied> {
+        if cost > self.subscription {
+            let limit = self.subscription;
+            return Some(Denied::TooCostly { cost, limit });
+        }
+        let limit = self.namespace;
+        (cost.saturating_add(others) > limit).then_some(Denied::NamespaceTooCostly {
+            cost,
+            others,
+            limit,
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! Routes of subscriptions and keys that come, change and go.
+
+use std::collections::BTreeMap;
+
+use datastream_routing::{EventType, Filter, Heartbeat, Resume};
+use proptest::prelude::*;
+
+use super::*;
+
+const BUDGET: Budget = Budget {
+    subscription: 10,
+    namespace: 20,
+};
+
+fn id(name: &str) -> SubscriptionId {
+    SubscriptionId::new("team", name)
+}
+
+fn valid(name: &str, uid: &str, generation: i64) -> ValidSubscription {
+    ValidSubscription {
+        id: id(name),
+        uid: uid.to_owned(),
+        generation,
+        suspended: false,
+        event_types: [EventType::Location].into_iter().collect(),
+        filters: vec![],
+        heartbeat: Heartbeat::default(),
+        resume: Resume::Latest,
+    }
+}
+
+/// Filters that cost so much.
+fn costing(cost: usize) -> Vec<Filter> {
+    let pattern = format!("*{}", "x".repeat(cost));
+    vec![Filter {
+        dsns: vec![pattern.as_str().into()],
+        ..Filter::default()
+    }]
+}
+
+fn key(owner: &str, key: &str) -> Option<ObservedKey> {
+    Some(ObservedKey {
+        owner_uid: Some(owner.to_owned()),
+        hash: KeyHash::of(key),
+    })
+}
+
+fn settled() -> Desired {
+    let mut desired = Desired::new(BUDGET);
+    desired.settle(std::iter::empty());
+    desired
+}
+
+/// Sets a subscription whose uid is its name, and that is as old as its number says.
+fn set(desired: &mut Desired, name: &str, created: i64, filters: Vec<Filter>) {
+    let valid = ValidSubscription {
+        filters,
+        ..valid(name, name, 1)
+    };
+    desired.set_subscription(&id(name), (created, name.to_owned()), Some(valid));
+}
+
+fn routed(desired: &Desired) -> Vec<String> {
+    let ids = desired.buckets().flat_map(|b| desired.ids(b));
+    let mut names: Vec<_> = ids.map(|id| id.name.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Set(u8, u8, i64, usize),
+    Invalid(u8, u8),
+    Remove(u8),
+    Key(u8, Option<u8>, u8),
+    KeyGone(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..5_u8, 0..2_u8, 0..3_i64, 0..14_usize).prop_map(|(n, u, g, c)| Step::Set(n, u, g, c)),
+        1 => (0..5_u8, 0..2_u8).prop_map(|(n, u)| Step::Invalid(n, u)),
+        1 => (0..5_u8).prop_map(Step::Remove),
+        4 => (0..5_u8, prop::option::weighted(0.9, 0..2_u8), 0..4_u8).prop_map(|(n, u, k)| Step::Key(n, u, k)),
+        1 => (0..5_u8).prop_map(Step::KeyGone),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn routes_are_of_subscriptions_and_keys_that_exist_and_no_key_is_routed_twice(
+        before in prop::collection::vec(step(), 0..20),
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        let mut desired = Desired::new(BUDGET);
+        let mut subscriptions = BTreeMap::new();
+        let mut keys = BTreeMap::new();
+        let settle_at = before.len();
+        for (number, step) in before.into_iter().chain(steps).enumerate() {
+            if number == settle_at {
+                desired.settle(std::iter::empty());
+            }
+            match step {
+                Step::Set(n, u, g, c) => {
+                    let (name, uid) = (n.to_string(), u.to_string());
+                    let valid = ValidSubscription { filters: costing(c), ..valid(&name, &uid, g) };
+                    desired.set_subscription(&id(&name), (0, uid.clone()), Some(valid.clone()));
+                    subscriptions.insert(id(&name), (uid, Some(valid)));
+                }
+                Step::Invalid(n, u) => {
+                    let (id, uid) = (id(&n.to_string()), u.to_string());
+                    let before = desired.route(&id).cloned().filter(|r| r.uid == uid);
+                    desired.set_subscription(&id, (0, uid.clone()), None);
+                    prop_assert_eq!(desired.route(&id), before.as_ref());
+                    subscriptions.insert(id, (uid, None));
+                }
+                Step::Remove(n) => {
+                    desired.remove_subscription(&id(&n.to_string()));
+                    subscriptions.remove(&id(&n.to_string()));
+                }
+                Step::Key(n, owner, k) => {
+                    let key = ObservedKey { owner_uid: owner.map(|u| u.to_string()), hash: KeyHash::of(&k.to_string()) };
+                    desired.set_key(&id(&n.to_string()), Some(key.clone()));
+                    keys.insert(id(&n.to_string()), key);
+                }
+                Step::KeyGone(n) => {
+                    desired.set_key(&id(&n.to_string()), None);
+                    keys.remove(&id(&n.to_string()));
+                }
+            }
+            let routes: Vec<_> = desired.buckets().flat_map(|b| desired.bucket(b).into_values()).collect();
+            prop_assert_eq!(desired.total(), routes.len());
+            let mut routed_keys: Vec<_> = routes.iter().map(|r| r.key_sha256).collect();
+            routed_keys.sort();
+            routed_keys.dedup();
+            prop_assert_eq!(routed_keys.len(), routes.len());
+            prop_assert_eq!(desired.holders.len(), routes.len());
+            let spent: u64 = routes.iter().map(|r| cost(&r.filters)).sum();
+            prop_assert_eq!(desired.costs.values().sum::<u64>(), spent);
+            prop_assert!(spent <= BUDGET.namespace);
+            prop_assert!(routes.iter().all(|r| cost(&r.filters) <= BUDGET.subscription));
+            for route in &routes {
+                prop_assert_eq!(Some(&route.uid), subscriptions.get(&route.id).map(|s| &s.0));
+                prop_assert_eq!(Some(route.key_sha256), keys.get(&route.id).map(|k| k.hash));
+            }
+            for (id, (uid, valid)) in &subscriptions {
+                let owned = keys.get(id).filter(|k| k.owner_uid.as_ref() == Some(uid));
+                let (Some(valid), Some(key)) = (valid, owned) else { continue };
+                match desired.denied(id) {
+                    None if number < settle_at => prop_assert_eq!(desired.route(id), None),
+                    None => prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&build::route(valid, key.hash))),
+                    Some(Denied::KeyInUse { by }) => {
+                        prop_assert_eq!(desired.route(by).map(|r| r.key_sha256), Some(key.hash));
+                        prop_assert_eq!(desired.route(id), None);
+                    }
+                    Some(Denied::TooCostly { cost, .. }) => prop_assert!(*cost > BUDGET.subscription),
+                    Some(Denied::NamespaceTooCostly { cost, .. }) => {
+                        let before = desired.route(id).map_or(0, |r| datastream_routing::cost(&r.filters));
+                        prop_assert!(spent - before + cost > BUDGET.namespace);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invalid_edit_keeps_the_last_route_and_follows_the_key() {
+    let mut desired = settled();
+    set(&mut desired, "a", 0, vec![]);
+    desired.set_key(&id("a"), key("a", "k"));
+    let route = desired.route(&id("a")).cloned();
+    assert!(route.is_some());
+    desired.set_subscription(&id("a"), (0, "a".to_owned()), None);
+    assert_eq!(desired.route(&id("a")), route.as_ref());
+    desired.set_key(&id("a"), key("a", "k2"));
+    let key_of = |desired: &Desired| desired.route(&id("a")).map(|r| r.key_sha256);
+    assert_eq!(key_of(&desired), Some(KeyHash::of("k2")));
+    // Another subscription of the same name does not inherit it.
+    desired.set_subscription(&id("a"), (0, "v".to_owned()), None);
+    assert_eq!((key_of(&desired), desired.total()), (None, 0));
+}
+
+#[test]
+fn a_key_whose_secret_is_gone_is_revoked_and_a_new_one_routes_the_subscription_again() {
+    let mut desired = settled();
+    set(&mut desired, "valid", 0, costing(3));
+    set(&mut desired, "invalid", 0, vec![]);
+    for name in ["valid", "invalid"] {
+        desired.set_key(&id(name), key(name, name));
+    }
+    let route = desired.route(&id("valid")).cloned().unwrap();
+    desired.set_subscription(&id("invalid"), (0, "invalid".to_owned()), None);
+    for name in ["valid", "invalid"] {
+        desired.set_key(&id(name), None);
+    }
+    assert_eq!(routed(&desired), [""; 0]);
+    for name in ["valid", "invalid"] {
+        desired.set_key(&id(name), key(name, "new"));
+    }
+    let expected = Route {
+        key_sha256: KeyHash::of("new"),
+        ..Route::clone(&route)
+    };
+    assert_eq!(
+        desired.route(&id("valid")).map(Arc::as_ref),
+        Some(&expected)
+    );
+    assert_eq!(routed(&desired), ["valid"]);
+}
+
+#[test]
+fn a_secret_that_loses_its_owner_keeps_the_route_while_it_has_the_same_key() {
+    let mut desired = settled();
+    set(&mut desired, "a", 0, vec![]);
+    desired.set_key(&id("a"), key("a", "k"));
+    let orphan = |key| {
+        Some(ObservedKey {
+            owner_uid: None,
+            hash: KeyHash::of(key),
+        })
+    };
+    desired.set_key(&id("a"), orphan("k"));
+    assert_eq!(routed(&desired), ["a"]);
+    desired.set_key(&id("a"), orphan("other"));
+    assert_eq!(routed(&desired), [""; 0]);
+}
+
+#[test]
+fn a_key_that_is_copied_into_an_older_subscription_stays_with_the_one_that_is_routed_with_it() {
+    let mut desired = settled();
+    set(&mut desired, "victim", 5, vec![]);
+    desired.set_key(&id("victim"), key("victim", "k"));
+    set(&mut desired, "older", 0, vec![]);
+    desired.set_key(&id("older"), key("older", "own"));
+    desired.set_key(&id("older"), key("older", "k"));
+    assert_eq!(routed(&desired), ["victim"]);
+    let by = id("victim");
+    assert_eq!(desired.denied(&id("older")), Some(&Denied::KeyInUse { by }));
+    // It is free when its holder gets another one.
+    desired.set_key(&id("victim"), key("victim", "k2"));
+    assert_eq!(routed(&desired), ["older", "victim"]);
+    assert_eq!(desired.denied(&id("older")), None);
+}
+
+#[test]
+fn a_key_of_two_subscriptions_at_the_start_is_that_of_the_published_one_or_else_of_the_older_one() {
+    for (published, expected) in [(None, "older"), (Some("newer"), "newer")] {
+        let mut desired = Desired::new(BUDGET);
+        for (name, created) in [("newer", 5), ("older", 0)] {
+            set(&mut desired, name, created, vec![]);
+            desired.set_key(&id(name), key(name, "k"));
+        }
+        let route = |name: &str| Arc::new(build::route(&valid(name, name, 1), KeyHash::of("k")));
+        let published: Vec<_> = published.map(route).into_iter().collect();
+        desired.settle(published.iter());
+        assert_eq!(routed(&desired), [expected]);
+    }
+}
+
+#[test]
+fn routes_that_were_published_before_stay_unless_their_subscription_or_their_key_is_another_one() {
+    let mut desired = Desired::new(BUDGET);
+    for name in ["invalid", "keyless", "recreated", "rekeyed"] {
+        let uid = if name == "recreated" { "other" } else { name };
+        desired.set_subscription(&id(name), (0, uid.to_owned()), None);
+    }
+    desired.set_key(&id("invalid"), key("invalid", "invalid"));
+    desired.set_key(&id("recreated"), key("other", "recreated"));
+    desired.set_key(&id("rekeyed"), key("rekeyed", "new"));
+    desired.set_key(&id("deleted"), key("deleted", "deleted"));
+    let names = ["invalid", "keyless", "recreated", "rekeyed", "deleted"];
+    let published = names.map(|n| Arc::new(build::route(&valid(n, n, 1), KeyHash::of(n))));
+    desired.settle(published.iter());
+    assert_eq!(routed(&desired), ["invalid"]);
+}
+
+#[test]
+fn filters_above_the_budget_are_denied_and_the_last_good_ones_stay() {
+    let mut desired = settled();
+    for name in ["a", "b", "c"] {
+        desired.set_key(&id(name), key(name, name));
+    }
+    set(&mut desired, "a", 0, costing(8));
+    set(&mut desired, "b", 1, costing(8));
+    set(&mut desired, "a", 0, costing(11));
+    let denied = Denied::TooCostly {
+        cost: 11,
+        limit: 10,
+    };
+    assert_eq!(desired.denied(&id("a")), Some(&denied));
+    set(&mut desired, "c", 2, costing(5));
+    let denied = Denied::NamespaceTooCostly {
+        cost: 5,
+        others: 16,
+        limit: 20,
+    };
+    assert_eq!(desired.denied(&id("c")), Some(&denied));
+    assert_eq!(routed(&desired), ["a", "b"]);
+    // The one that waits is taken in when another one makes room.
+    set(&mut desired, "b", 1, costing(7));
+    assert_eq!(desired.denied(&id("c")), None);
+    assert_eq!(routed(&desired), ["a", "b", "c"]);
+}
+
+#[test]
+fn filters_that_are_in_force_are_not_taken_back_when_the_budget_shrinks() {
+    let mut desired = Desired::new(BUDGET);
+    let large = ValidSubscription {
+        filters: costing(30),
+        ..valid("a", "a", 1)
+    };
+    let published = Arc::new(build::route(&large, KeyHash::of("a")));
+    set(&mut desired, "a", 0, costing(30));
+    desired.set_key(&id("a"), key("a", "a"));
+    desired.settle([&published].into_iter());
+    assert_eq!(desired.denied(&id("a")), None);
+    set(&mut desired, "a", 0, costing(31));
+    let denied = Denied::TooCostly {
+        cost: 31,
+        limit: 10,
+    };
+    assert_eq!(desired.denied(&id("a")), Some(&denied));
+    assert_eq!(routed(&desired), ["a"]);
+}

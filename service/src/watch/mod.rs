@@ -1,0 +1,34 @@
+//! Watches of Kubernetes objects, as plain changes.
+//!
+//! An object that cannot be read is set aside by name ([`Unreadable`]), so that it does not stop the others, and attempts after
+//! an error are further and further apart ([`Backoff`]).
+
+mod backoff;
+mod listing;
+mod object;
+mod stream;
+
+pub use backoff::Backoff;
+pub use listing::Listing;
+pub use object::{Unreadable, Watched};
+pub use stream::changes;
+
+use kube::runtime::watcher;
+
+/// One change of the watched objects.
+#[derive(Debug)]
+pub enum Change<K> {
+    /// An object is there, as it is now.
+    Set(K),
+    /// An object is there that cannot be read.
+    Unreadable(Unreadable),
+    /// An object is gone: its namespace and name.
+    Gone(String, String),
+    /// Everything has been listed.
+    Synced,
+    /// The objects cannot be listed or watched: until [`Change::Recovered`], nothing is known of what happens to them. Told for
+    /// each attempt that fails.
+    Failed(watcher::Error),
+    /// They can be watched again. Comes before what has changed meanwhile.
+    Recovered,
+}

@@ -1,0 +1,114 @@
+//! Watches of an API server that fails, in virtual time.
+
+use std::sync::{Arc, Mutex};
+
+use hyper::{Request, Response, StatusCode};
+use k8s_openapi::api::core::v1::Secret;
+use kube::client::Body;
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// An API server that answers requests, given their number and whether they are watches, and the requests that it got.
+fn server(
+    answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
+) -> (Client, Arc<Mutex<Vec<Instant>>>) {
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let asked = Arc::new(Mutex::new(vec![]));
+    let log = asked.clone();
+    tokio::spawn(async move {
+        while let Some((request, respond)) = handle.next_request().await {
+            let is_watch = request.uri().query().unwrap_or_default().contains("watch");
+            let number = log.lock().unwrap().len();
+            log.lock().unwrap().push(Instant::now());
+            let (status, body) = answer(number, is_watch);
+            let mut response = Response::new(Body::from(format!("{body}\n").into_bytes()));
+            *response.status_mut() = status;
+            respond.send_response(response);
+        }
+    });
+    (Client::new(service, "default"), asked)
+}
+
+fn failure(code: u16) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "x", "message": "no"})
+}
+
+fn list(items: &[&str]) -> Value {
+    let items: Vec<_> = items
+        .iter()
+        .map(|i| json!({"metadata": {"name": i, "resourceVersion": "1"}}))
+        .collect();
+    json!({"kind": "SecretList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+}
+
+/// The times, since the first one, at which the API server is asked within ten minutes.
+async fn asked_within_ten_minutes(
+    answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
+) -> Vec<Duration> {
+    let (client, asked) = server(answer);
+    let mut changes = std::pin::pin!(changes::<Secret>(
+        Api::all(client),
+        watcher::Config::default()
+    ));
+    let deadline = Instant::now() + Duration::from_mins(10);
+    while tokio::time::timeout_at(deadline, changes.next())
+        .await
+        .is_ok()
+    {}
+    let asked = asked.lock().unwrap();
+    asked.iter().map(|at| *at - asked[0]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_is_asked_for_ever_more_seldom() {
+    let error = |_, _| (StatusCode::INTERNAL_SERVER_ERROR, failure(500));
+    let asked = asked_within_ten_minutes(error).await;
+    assert!((20..60).contains(&asked.len()), "{asked:?}");
+    let pauses: Vec<_> = asked.windows(2).map(|w| w[1] - w[0]).collect();
+    let longest = super::super::backoff::LAST_ANSWERED;
+    assert!(pauses[10..].iter().all(|p| *p >= longest / 2), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_seldom() {
+    let gone = |_, is_watch| {
+        if is_watch {
+            let error = json!({"type": "ERROR", "object": failure(410)});
+            (StatusCode::OK, error)
+        } else {
+            (StatusCode::OK, list(&["a"]))
+        }
+    };
+    let asked = asked_within_ten_minutes(gone).await;
+    assert!((40..120).contains(&asked.len()), "{}", asked.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
+    let (client, _) = server(|number, is_watch| match (number, is_watch) {
+        (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
+        (_, false) => (StatusCode::OK, list(&["a"])),
+        (_, true) => (
+            StatusCode::OK,
+            json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}}),
+        ),
+    });
+    let changes = changes::<Secret>(Api::all(client), watcher::Config::default());
+    let told = changes.take(6).map(|(change, unreadable)| match change {
+        Change::Set(secret) => format!("+{} {unreadable}", secret.name_any()),
+        Change::Unreadable(object) => format!("?{} {unreadable}", object.error),
+        Change::Synced => "=".to_owned(),
+        Change::Failed(_) => "failed".to_owned(),
+        Change::Recovered => "recovered".to_owned(),
+        Change::Gone(..) => "gone".to_owned(),
+    });
+    let told: Vec<_> = told.collect().await;
+    assert_eq!(told[..5], ["failed", "failed", "recovered", "+a 0", "="]);
+    assert!(
+        told[5].starts_with("?data: ") && told[5].ends_with(" 1"),
+        "{}",
+        told[5]
+    );
+}

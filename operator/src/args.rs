@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use datastream_operator::groups::GroupSetting;
 use datastream_operator::run::Settings;
+use datastream_service::listen;
 use datastream_service::log::LogFormat;
 
 /// The control plane of datastream: turns subscriptions into routing objects and stream keys
@@ -69,7 +70,7 @@ impl RunArgs {
         Ok(Settings {
             routes_namespace: self.routes_namespace,
             groups: self.groups,
-            listen: self.listen,
+            listen: listen::address(self.listen),
             identity,
             shrink_hold: Duration::from_secs(self.shrink_hold_seconds),
         })

@@ -49,7 +49,7 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
     found
 }
 
-fn entries<'a>(value: &'a Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter)
 }
 

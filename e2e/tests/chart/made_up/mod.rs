@@ -6,6 +6,7 @@ mod pools;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -48,10 +49,25 @@ fn cases() -> impl Strategy<Value = Case> {
     (release, values).prop_map(|(release, values)| Case { release, values })
 }
 
+/// JSON with nothing but ASCII: YAML parsers refuse control characters that are not escaped.
+fn escaped(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii_graphic() || character == ' ' {
+            ascii.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(ascii, "\\u{unit:04x}").unwrap();
+            }
+        }
+    }
+    ascii
+}
+
 /// What a case renders to; none if it is refused as it should be.
 fn render(helm: &Helm, dir: &Path, case: &Case) -> Result<Option<String>, String> {
     let file = dir.join("values.json");
-    std::fs::write(&file, case.values.to_string()).unwrap();
+    std::fs::write(&file, escaped(&case.values.to_string())).unwrap();
     let args = [
         "template",
         &case.release,

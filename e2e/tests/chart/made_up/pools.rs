@@ -118,7 +118,7 @@ pub(super) fn of_definition(name: &str) -> Option<Vec<Value>> {
         ])),
         "gatewayResources" => list(json!([
             null, {}, {"requests": null}, {"limits": null}, {"limits": {"memory": null}}, {"requests": {"memory": "64Mi"}},
-            {"requests": {"cpu": 2, "memory": 67108864}, "limits": {"memory": "auto"}},
+            {"requests": {"cpu": 2, "memory": 67_108_864}, "limits": {"memory": "auto"}},
         ])),
         _ => return None,
     })

@@ -49,16 +49,14 @@ fn cases() -> impl Strategy<Value = Case> {
     (release, values).prop_map(|(release, values)| Case { release, values })
 }
 
-/// JSON with nothing but ASCII: YAML parsers refuse control characters that are not escaped.
+/// JSON as YAML with nothing but ASCII: parsers refuse control characters that are not escaped.
 fn escaped(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_ascii_graphic() || character == ' ' {
             ascii.push(character);
         } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                write!(ascii, "\\u{unit:04x}").unwrap();
-            }
+            write!(ascii, "\\U{:08x}", u32::from(character)).unwrap();
         }
     }
     ascii
@@ -66,7 +64,7 @@ fn escaped(json: &str) -> String {
 
 /// What a case renders to; none if it is refused as it should be.
 fn render(helm: &Helm, dir: &Path, case: &Case) -> Result<Option<String>, String> {
-    let file = dir.join("values.json");
+    let file = dir.join("values.yaml");
     std::fs::write(&file, escaped(&case.values.to_string())).unwrap();
     let args = [
         "template",

@@ -182,7 +182,7 @@ fn what_is_not_sound_is_found() {
     };
     assert_eq!(problems(&deployment("")), Vec::<String>::new());
     for (text, expected) in [
-        (deployment("          env: [{name: A, value: x}, {name: A, value: z}]"), "A is there twice"),
+        (deployment("          env: [{name: A, value: x}, {name: A, value: z}]"), "\"A\" is there twice"),
         (deployment("          env: [{name: A, value: 1}]"), "is no string"),
         (deployment("          env: [{name: A, value: no}]"), "is no string"),
         (deployment("").replace("labels: {app: a}", "labels: {app: b}"), "does not select"),

@@ -15,7 +15,8 @@ use crate::{built, pki};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 /// What operator and gateways need of the chart to run as processes.
-const WHAT_PROGRAMS_NEED: [&str; 6] = [
+const WHAT_PROGRAMS_NEED: [&str; 7] = [
+    "--set=image.registry=registry.test",
     "--set=fluvio.address=localhost:9003",
     "--show-only=templates/crds.yaml",
     "--show-only=templates/operator/serviceaccount.yaml",

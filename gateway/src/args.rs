@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
 use datastream_gateway::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings, cursors_topic};
+use datastream_service::listen;
 use datastream_service::log::LogFormat;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
@@ -109,8 +110,8 @@ impl Args {
     /// The settings that these arguments mean.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            listen: self.listen,
-            admin: self.admin,
+            listen: listen::address(self.listen),
+            admin: listen::address(self.admin),
             ring_bytes: (self.ring_mib as usize) << 20,
             replays: self.replays as usize,
             drain: Duration::from_secs(self.drain_seconds),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use datastream_operator::groups::{GroupSetting, Limits};
 use datastream_operator::publish::Budget;
 use datastream_operator::run::Settings;
+use datastream_service::listen;
 use datastream_service::log::LogFormat;
 
 /// The control plane of datastream: turns subscriptions into routing objects and stream keys
@@ -76,7 +77,7 @@ impl RunArgs {
         Ok(Settings {
             routes_namespace: self.routes_namespace,
             groups: self.groups,
-            listen: self.listen,
+            listen: listen::address(self.listen),
             identity,
             limits: Limits {
                 shrink_hold: Duration::from_secs(self.shrink_hold_seconds),

@@ -1,8 +1,9 @@
-//! What the programs have in common as services: log, TLS provider, stop signal, metrics and probes, how long a Lease
+//! What the programs have in common as services: log, TLS provider, stop signal, listeners, metrics and probes, how long a Lease
 //! counts, the reading of watches and of files, and text for terminals.
 
 pub mod file;
 pub mod lease;
+pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod probes;

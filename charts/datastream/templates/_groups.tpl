@@ -2,7 +2,8 @@
 {{- define "datastream.groups" -}}
 {{- $groups := list -}}
 {{- range $group, $own := .Values.gateways -}}
-{{- $settings := mergeOverwrite (deepCopy $.Values.gateway) (deepCopy (default dict $own)) -}}
+{{- $settings := deepCopy $.Values.gateway -}}
+{{- include "datastream.over" (dict "base" $settings "over" $own) -}}
 {{- if $settings.enabled -}}
 {{- $name := printf "%s-gateway" (include "datastream.fullname" $) -}}
 {{- if ne $group "default" -}}
@@ -10,7 +11,9 @@
 {{- end -}}
 {{- $_ := set $settings "group" $group -}}
 {{- $_ := set $settings "name" $name -}}
-{{- $_ := set $settings "fluvio" (mergeOverwrite (deepCopy $.Values.fluvio) (default dict $settings.fluvio)) -}}
+{{- $fluvio := deepCopy $.Values.fluvio -}}
+{{- include "datastream.over" (dict "base" $fluvio "over" $settings.fluvio) -}}
+{{- $_ := set $settings "fluvio" $fluvio -}}
 {{- include "datastream.checkGroup" (dict "root" $ "settings" $settings) -}}
 {{- $groups = append $groups $settings -}}
 {{- end -}}
@@ -43,11 +46,20 @@
 {{- default (printf "%s-tls" .name) .ingress.tls.secretName }}
 {{- end }}
 
-{{/* Whether something has one pod only: a budget would nail it to its node. (SETTINGS) */}}
+{{/* Whether something has more than one pod: a budget would nail a single one to its node. (SETTINGS) */}}
 {{- define "datastream.hasBudget" -}}
 {{- $autoscaling := default (dict "enabled" false) .autoscaling -}}
 {{- $pods := ternary $autoscaling.minReplicas .replicas $autoscaling.enabled -}}
 {{- if and .podDisruptionBudget.enabled (gt (int64 $pods) 1) -}}
 true
+{{- end }}
+{{- end }}
+
+{{/* How many streams a pod should have: what is said, or 40 % of maxStreams, so that the others have room for those of a pod that is gone. (SETTINGS) */}}
+{{- define "datastream.targetStreams" -}}
+{{- if kindIs "invalid" .autoscaling.targetStreams -}}
+{{- max 1 (div (mul (int64 .maxStreams) 40) 100) }}
+{{- else -}}
+{{- int64 .autoscaling.targetStreams }}
 {{- end }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* What a schema cannot say of a group's settings. (dict "root" $ "settings" SETTINGS) */}}
+{{/* Refuses what a schema cannot, in a group's settings. (dict "root" $ "settings" SETTINGS) */}}
 {{- define "datastream.checkGroup" -}}
 {{- with .settings -}}
 {{- $path := printf "gateways.%s" .group -}}
@@ -21,25 +21,41 @@
 {{- if not (and .ingress.enabled .ingress.tls.enabled) -}}
 {{- fail (printf "%s.certificate: a certificate is for an Ingress with TLS: enable ingress and ingress.tls, or leave it to the Gateway" $path) -}}
 {{- end -}}
-{{- if not .certificate.issuerRef.name -}}
+{{- if not (default dict .certificate.issuerRef).name -}}
 {{- fail (printf "%s.certificate.issuerRef.name: say who issues the certificate" $path) -}}
 {{- end -}}
 {{- end -}}
-{{- with .autoscaling -}}
-{{- if .enabled -}}
-{{- if gt (int64 .minReplicas) (int64 .maxReplicas) -}}
+{{- if .autoscaling.enabled -}}
+{{- if gt (int64 .autoscaling.minReplicas) (int64 .autoscaling.maxReplicas) -}}
 {{- fail (printf "%s.autoscaling: minReplicas is greater than maxReplicas" $path) -}}
 {{- end -}}
-{{- if not (or .targetStreams .targetCPUPercent) -}}
+{{- $target := include "datastream.targetStreams" . | int64 -}}
+{{- if not (or $target .autoscaling.targetCPUPercent) -}}
 {{- fail (printf "%s.autoscaling: set targetStreams or targetCPUPercent, or there is nothing to scale by" $path) -}}
 {{- end -}}
+{{- if gt $target (int64 .maxStreams) -}}
+{{- fail (printf "%s.autoscaling.targetStreams: %d is more than maxStreams lets in (%d): pods would refuse clients before there are more of them" $path $target (int64 .maxStreams)) -}}
 {{- end -}}
 {{- end -}}
+{{- if gt (int64 .maxFrameKiB) (mul 1024 (int64 .sendMemoryMiB)) -}}
+{{- fail (printf "%s.sendMemoryMiB: %d MiB do not hold one frame of maxFrameKiB (%d)" $path (int64 .sendMemoryMiB) (int64 .maxFrameKiB)) -}}
+{{- end -}}
+{{- include "datastream.checkLabels" (dict "path" (printf "%s.pod.labels" $path) "labels" (default dict .pod).labels) -}}
 {{- end -}}
 {{- end }}
 
-{{/* What a schema cannot say of the values as a whole, and of the cluster. */}}
+{{/* Refuses what a schema cannot, in the values as a whole and in the cluster. */}}
 {{- define "datastream.check" -}}
+{{- if not .Values.enabled -}}
+{{- fail "enabled: it is for a chart that has this one as a dependency, with condition: datastream.enabled in its Chart.yaml; without that, nothing looks at it" -}}
+{{- end -}}
+{{- include "datastream.checkLabels" (dict "path" "commonLabels" "labels" .Values.commonLabels) -}}
+{{- range $path, $pod := dict "pod" .Values.pod "operator.pod" .Values.operator.pod "collector.pod" .Values.collector.pod -}}
+{{- include "datastream.checkLabels" (dict "path" (printf "%s.labels" $path) "labels" (default dict $pod).labels) -}}
+{{- end -}}
+{{- range $part := list "podMonitor" "serviceMonitor" "prometheusRule" "dashboard" -}}
+{{- include "datastream.checkLabels" (dict "path" (printf "monitoring.%s.labels" $part) "labels" (index $.Values.monitoring $part).labels) -}}
+{{- end -}}
 {{- $groups := (include "datastream.groups" . | fromYaml).groups -}}
 {{- if and .Values.operator.enabled (not $groups) -}}
 {{- fail "gateways: the operator needs at least one group of gateways; where the gateways are another release's, operator.enabled=false" -}}
@@ -64,6 +80,11 @@
 {{- fail "collector.config.streams: say what to collect (docs/collector.md)" -}}
 {{- end -}}
 {{- include "datastream.checkDefinition" . -}}
+{{- with .Values.routes.namespace -}}
+{{- if and (include "datastream.asksCluster" $) (not (lookup "v1" "Namespace" "" .)) -}}
+{{- fail (printf "routes.namespace: the cluster has no namespace %s: make it first (kubectl create namespace %s)" . .) -}}
+{{- end -}}
+{{- end -}}
 {{- range $part, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "prometheusRule" "PrometheusRule" -}}
 {{- if (index $.Values.monitoring $part).enabled -}}
 {{- include "datastream.checkServed" (dict "root" $ "path" (printf "monitoring.%s" $part) "api" (printf "monitoring.coreos.com/v1/%s" $kind)) -}}

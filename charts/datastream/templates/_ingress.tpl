@@ -10,6 +10,8 @@ nginx.ingress.kubernetes.io/proxy-read-timeout: {{ $seconds | quote }}
 nginx.ingress.kubernetes.io/proxy-send-timeout: {{ $seconds | quote }}
 nginx.ingress.kubernetes.io/proxy-buffering: "off"
 nginx.ingress.kubernetes.io/proxy-request-buffering: "off"
+# Its access log would have every stream key: they are in the query.
+nginx.ingress.kubernetes.io/enable-access-log: "false"
 {{- else if eq .ingress.controller "traefik" -}}
 # Traefik has no timeout on WebSockets; streams only need the right entry point.
 traefik.ingress.kubernetes.io/router.entrypoints: {{ ternary "websecure" "web" .ingress.tls.enabled }}

@@ -3,44 +3,20 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* What the names of objects begin with. */}}
+{{/*
+The beginning of the names of objects: at most 53 characters, because parts have their names behind it, without dots, and with a
+letter in front, because Services' names need that.
+*/}}
 {{- define "datastream.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride }}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name }}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name }}
-{{- end }}
-{{- end }}
-
-{{/* The labels that select the pods of a part. (dict "root" $ "component" NAME ["group" GROUP]) */}}
-{{- define "datastream.selector" -}}
-app.kubernetes.io/name: {{ include "datastream.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-{{- with .group }}
-datastream.dev/gateway-group: {{ . | quote }}
-{{- end }}
-{{- end }}
-
-{{/* The labels of an object; without a component for those that belong to none. (As above.) */}}
-{{- define "datastream.labels" -}}
-app.kubernetes.io/name: {{ include "datastream.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .component }}
-app.kubernetes.io/component: {{ . }}
-{{- end }}
-{{- with .group }}
-datastream.dev/gateway-group: {{ . | quote }}
-{{- end }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $full = ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | replace "." "-" -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]" $full) -}}
+{{- $full = printf "datastream-%s" $full -}}
+{{- end -}}
+{{- $full | trunc 53 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The name of a part's service account. (dict "root" $ "component" NAME "account" VALUES) */}}
@@ -52,4 +28,14 @@ datastream.dev/gateway-group: {{ . | quote }}
 {{- else -}}
 default
 {{- end }}
+{{- end }}
+
+{{/* The namespace of routing objects, Leases and claims. (root) */}}
+{{- define "datastream.routesNamespace" -}}
+{{- default .Release.Namespace .Values.routes.namespace }}
+{{- end }}
+
+{{/* HOST:PORT of a listener. (dict "root" $ "port" NUMBER) */}}
+{{- define "datastream.listen" -}}
+{{- printf "%s:%d" .root.Values.listenAddress (int64 .port) }}
 {{- end }}

@@ -1,51 +1,42 @@
-{{/* An image. (dict "root" $ "image" VALUES) */}}
+{{/*
+An image. Null as registry is refused, because nobody publishes these images: an empty one means names as they are.
+(dict "root" $ "image" VALUES)
+*/}}
 {{- define "datastream.image" -}}
 {{- $common := .root.Values.image -}}
+{{- $repository := .image.repository -}}
+{{- if and (kindIs "invalid" $common.registry) (not (regexMatch "^([^/]*[.:][^/]*|localhost)/" $repository)) -}}
+{{- fail "image.registry: say where the images are: build them with `IMAGE_REGISTRY=registry.example.com/team make images`, push or load them (charts/datastream/README.md, \"Images\"), and set image.registry=registry.example.com/team; for names without a registry, image.registry=\"\"" -}}
+{{- end -}}
 {{- with $common.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-{{- .image.repository -}}
+{{- $repository -}}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default (default .root.Chart.AppVersion $common.tag) .image.tag }}{{ end -}}
 {{- end }}
 
-{{/* What `pod` says for a part, over what it says for all. (dict "root" $ "pod" VALUES) */}}
+{{/* The settings of `pod` for a part, over those for all. (dict "root" $ "pod" VALUES) */}}
 {{- define "datastream.pod" -}}
-{{- toYaml (mergeOverwrite (deepCopy .root.Values.pod) (deepCopy (default dict .pod))) }}
+{{- $pod := deepCopy .root.Values.pod -}}
+{{- include "datastream.over" (dict "base" $pod "over" .pod) -}}
+{{- toYaml $pod }}
 {{- end }}
 
-{{/* Labels and annotations of a pod. (dict "root" $ "component" NAME "pod" MERGED ["group" GROUP] ["annotations" MAP]) */}}
-{{- define "datastream.podMetadata" -}}
-labels:
-  {{- include "datastream.selector" . | nindent 2 }}
-  {{- with .root.Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .pod.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-annotations:
-  kubectl.kubernetes.io/default-container: {{ .component }}
-  {{- with .annotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .pod.annotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end }}
-
-{{/* Where and as whom a pod runs. (dict "root" $ "component" NAME "pod" MERGED "account" NAME ["group" GROUP] ["spread" VALUES]) */}}
+{{/* Where and as whom a pod runs. (dict "root" $ "component" NAME "pod" MERGED ["account" NAME] ["group" GROUP] ["spread" VALUES]) */}}
 {{- define "datastream.podSpec" -}}
-serviceAccountName: {{ .account }}
+{{- with .account }}
+serviceAccountName: {{ . | quote }}
+{{- end }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- include "datastream.podSecurity" . | nindent 2 }}
+  {{- include "datastream.map" .pod.securityContext | nindent 2 }}
 {{- with .pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
-{{- with .pod.nodeSelector }}
+{{- with include "datastream.strings" (list .pod.nodeSelector) }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with .pod.tolerations }}
 tolerations:
@@ -72,39 +63,31 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The user of every image, under Restricted Pod Security. */}}
-{{- define "datastream.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
-{{/* The same, for a container. */}}
-{{- define "datastream.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end }}
-
-{{/* Environment variables of every service. (dict "root" $ "pod" MERGED) */}}
+{{/*
+Environment variables, each once: the chart's own, the log's, and those of `pod.env`, which may replace RUST_LOG and no other.
+(dict "root" $ "component" NAME "own" LIST "pod" MERGED)
+*/}}
 {{- define "datastream.env" -}}
-- name: DATASTREAM_LOG_FORMAT
-  value: {{ .root.Values.log.format }}
-{{- include "datastream.moreEnv" . }}
-{{- end }}
-
-{{- define "datastream.moreEnv" }}
-{{- with .root.Values.log.filter }}
-- name: RUST_LOG
-  value: {{ . | quote }}
-{{- end }}
-{{- with .pod.env }}
-{{ toYaml . }}
-{{- end }}
+{{- $component := .component -}}
+{{- $own := list -}}
+{{- range .own }}{{ $own = append $own .name }}{{ end -}}
+{{- $named := list -}}
+{{- range .pod.env -}}
+{{- if has .name $own -}}
+{{- fail (printf "%s.pod.env: %s is written by the chart: set the value that it comes from (values.yaml)" $component .name) -}}
+{{- end -}}
+{{- if has .name $named -}}
+{{- fail (printf "%s.pod.env: %s is there twice" $component .name) -}}
+{{- end -}}
+{{- $named = append $named .name -}}
+{{- end -}}
+{{- $all := .own -}}
+{{- with .root.Values.log.filter -}}
+{{- if not (has "RUST_LOG" $named) -}}
+{{- $all = append $all (dict "name" "RUST_LOG" "value" .) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (concat $all (default list .pod.env)) -}}
 {{- end }}
 
 {{/* Liveness and readiness at the port `metrics`. */}}

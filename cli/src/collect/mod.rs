@@ -167,7 +167,7 @@ async fn all(
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address)
+    let listener = TcpListener::bind(datastream_service::listen::address(address))
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
     announce(listener.local_addr()?);

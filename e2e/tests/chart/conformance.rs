@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use datastream_e2e::{ControlPlane, Output, checkout};
+use serde_json::Value;
 
+use super::sound::{documents, objects};
 use super::{helm, sets, succeeded};
 
 const NAMESPACE: &str = "chart-conformance";
@@ -35,7 +37,12 @@ fn kubectl(cluster: &ControlPlane, args: &[&str]) -> String {
     succeeded(cluster.kubectl(args).unwrap())
 }
 
-fn dry_run(cluster: &ControlPlane, file: &Path) -> Output {
+/// Has a file checked by the API server as if it were applied.
+pub(crate) fn dry_run(cluster: &ControlPlane, file: &Path) -> Output {
+    apply(cluster, file, &[])
+}
+
+fn apply(cluster: &ControlPlane, file: &Path, more: &[&str]) -> Output {
     let file = file.to_str().unwrap();
     let args = [
         "apply",
@@ -45,11 +52,11 @@ fn dry_run(cluster: &ControlPlane, file: &Path) -> Output {
         "-f",
         file,
     ];
-    cluster.kubectl(&args).unwrap()
+    cluster.kubectl(&[&args[..], more].concat()).unwrap()
 }
 
-#[test]
-fn the_api_server_takes_every_object_without_a_word() {
+/// A control plane with every API that the chart makes objects of, and a namespace under Restricted Pod Security.
+pub(crate) fn cluster_with_every_api(namespace: &str) -> ControlPlane {
     let cluster = ControlPlane::start().unwrap();
     for file in definitions() {
         // Those that a foreign cluster has stay as they are.
@@ -80,25 +87,52 @@ fn the_api_server_takes_every_object_without_a_word() {
             ],
         );
     }
-    kubectl(&cluster, &["create", "namespace", NAMESPACE]);
+    kubectl(&cluster, &["create", "namespace", namespace]);
     kubectl(
         &cluster,
         &[
             "label",
             "namespace",
-            NAMESPACE,
+            namespace,
             "pod-security.kubernetes.io/enforce=restricted",
             "pod-security.kubernetes.io/warn=restricted",
         ],
     );
     // A control plane without controllers makes none.
-    let account = ["create", "serviceaccount", "default", "-n", NAMESPACE];
+    let account = ["create", "serviceaccount", "default", "-n", namespace];
     let created = cluster.kubectl(&account).unwrap();
     assert!(
         created.success || created.stderr.contains("already exists"),
         "{}",
         created.stderr
     );
+    cluster
+}
+
+/// What the API server would store of the objects of other projects' APIs is what was rendered: Argo CD and `kubectl diff`
+/// compare the two, and a default that only the definition knows is a difference for ever.
+fn compare(cluster: &ControlPlane, rendered: &str, dir: &Path) {
+    let foreign = |document: &&str| {
+        [
+            "monitoring.coreos.com",
+            "cert-manager.io",
+            "gateway.networking",
+        ]
+        .iter()
+        .any(|api| document.contains(&format!("apiVersion: {api}")))
+    };
+    for document in documents(rendered).into_iter().filter(foreign) {
+        let file = dir.join("foreign.yaml");
+        std::fs::write(&file, document).unwrap();
+        let stored = succeeded(apply(cluster, &file, &["-o", "json"]));
+        let stored: Value = serde_json::from_str(&stored).unwrap();
+        assert_eq!(stored["spec"], objects(document).unwrap()[0]["spec"]);
+    }
+}
+
+#[test]
+fn the_api_server_takes_every_object_without_a_word_and_adds_nothing_to_those_of_other_projects() {
+    let cluster = cluster_with_every_api(NAMESPACE);
     let (helm, dir) = (helm(), tempfile::tempdir().unwrap());
     let mut kinds = std::collections::BTreeSet::new();
     for (name, values) in sets() {
@@ -122,6 +156,7 @@ fn the_api_server_takes_every_object_without_a_word() {
             "{name}: {}",
             output.stdout
         );
+        compare(&cluster, &rendered, dir.path());
         kinds.extend(
             rendered
                 .lines()

@@ -15,7 +15,7 @@ fn install(helm: &Helm, values: &str) -> Output {
         "--namespace",
         NAMESPACE,
         "--set",
-        "fluvio.address=h:9003",
+        "fluvio.address=h:9003,image.registry=registry.test",
         "--set",
         values,
     ];
@@ -64,6 +64,14 @@ fn a_cluster_without_the_definition_or_rights_or_with_a_newer_one_is_refused_in_
             assert!(line.contains(expected), "{line}");
         }
     }
+
+    let line = refused(&install(&helm, "routes.namespace=chart-guards-routes"));
+    assert!(
+        line.contains(
+            "routes.namespace: the cluster has no namespace chart-guards-routes: make it first"
+        ),
+        "{line}"
+    );
 
     kubectl(&["create", "serviceaccount", "nobody", "-n", NAMESPACE]);
     let nobody = Helm::new(Some(&cluster.service_account(NAMESPACE, "nobody").unwrap())).unwrap();

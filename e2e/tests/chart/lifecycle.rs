@@ -139,7 +139,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
     release.kubectl(&["create", "namespace", TEAM]);
     let values = [
         "--set",
-        "fluvio.address=fluvio:9003",
+        "fluvio.address=fluvio:9003,image.registry=registry.test/iot",
         "--set",
         "gateway.streamUrl=wss://streams.test/stream",
     ];
@@ -167,7 +167,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
     assert_eq!(release.deployments(), format!("{GATEWAY}{OPERATOR}"));
     assert_eq!(
         release.image("datastream-operator"),
-        "datastream-operator:0.1.0"
+        "registry.test/iot/datastream-operator:0.1.0"
     );
 
     let operator = release.operator();
@@ -207,7 +207,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
     assert_eq!(release.deployments(), format!("{GATEWAY}{OPERATOR}"));
     assert_eq!(
         release.image("datastream-operator"),
-        "datastream-operator:0.1.0"
+        "registry.test/iot/datastream-operator:0.1.0"
     );
     let operator = release.operator();
     release.subscribe("doors", "default");

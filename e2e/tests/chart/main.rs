@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;
+mod dependency;
 mod guards;
 mod lifecycle;
+mod made_up;
+mod particulars;
 mod refusals;
 mod render;
 mod rights;
+mod sound;
 mod values;
 
 use std::path::{Path, PathBuf};

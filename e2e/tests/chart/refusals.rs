@@ -5,7 +5,7 @@ use datastream_e2e::chart;
 use super::{NAMESPACE, helm, refused};
 
 /// What is set, and what the schema says to it.
-const BY_SCHEMA: [(&str, &str); 17] = [
+const BY_SCHEMA: [(&str, &str); 26] = [
     (
         "gatewy.replicas=2",
         "at '': additional properties 'gatewy' not allowed",
@@ -74,10 +74,43 @@ const BY_SCHEMA: [(&str, &str); 17] = [
         "log.format=xml",
         "at '/log/format': value must be one of 'json', 'text'",
     ),
+    (
+        "commonLabels.team=a b",
+        "at '/commonLabels/team': 'a b' does not match pattern",
+    ),
+    (
+        "gateway.replicas=null",
+        "at '/gateway': missing property 'replicas'",
+    ),
+    ("pod=null", "at '': missing property 'pod'"),
+    (
+        "networkPolicy.prometheus=null",
+        "at '/networkPolicy': missing property 'prometheus'",
+    ),
+    (
+        "gateways.eu.ingress=null",
+        "at '/gateways/eu/ingress': got null, want object",
+    ),
+    (
+        "listenAddress=::",
+        "at '/listenAddress': '::' does not match pattern",
+    ),
+    (
+        "collector.persistence.size=10K",
+        "at '/collector/persistence/size': '10K' does not match pattern",
+    ),
+    (
+        "gateway.maxFrameKiB=20000",
+        "at '/gateway/maxFrameKiB': maximum: got 20,000, want 16,384",
+    ),
+    (
+        "gateway.httpRoute.parentRefs[0].nam=g",
+        "at '/gateway/httpRoute/parentRefs/0'",
+    ),
 ];
 
 /// What is set beside `fluvio.address`, and what the chart says to it.
-const BY_THE_CHART: [(&str, &str); 11] = [
+const BY_THE_CHART: [(&str, &str); 21] = [
     (
         "fluvio.address=",
         "fluvio.address: say where Fluvio is, as in --set fluvio.address=",
@@ -122,10 +155,51 @@ const BY_THE_CHART: [(&str, &str); 11] = [
         "collector.enabled=true",
         "collector.config.streams: say what to collect",
     ),
+    (
+        "image.registry=null",
+        "image.registry: say where the images are: build them with `IMAGE_REGISTRY=",
+    ),
+    (
+        "enabled=false",
+        "enabled: it is for a chart that has this one as a dependency",
+    ),
+    (
+        "commonLabels.app\\.kubernetes\\.io/name=mine",
+        "commonLabels: app.kubernetes.io/name is a label of the chart's own",
+    ),
+    (
+        "gateways.default.pod.labels.app\\.kubernetes\\.io/component=mine",
+        "gateways.default.pod.labels: app.kubernetes.io/component is a label of the chart's own",
+    ),
+    (
+        "operator.pod.labels.app\\.kubernetes\\.io/instance=mine",
+        "operator.pod.labels: app.kubernetes.io/instance is a label of the chart's own",
+    ),
+    (
+        "monitoring.dashboard.labels.helm\\.sh/chart=mine",
+        "monitoring.dashboard.labels: helm.sh/chart is a label of the chart's own",
+    ),
+    (
+        "pod.env[0].name=DATASTREAM_LISTEN,pod.env[0].value=x",
+        "pod.env: DATASTREAM_LISTEN is written by the chart: set the value that it comes from",
+    ),
+    (
+        "gateway.pod.env[0].name=TZ,gateway.pod.env[1].name=TZ",
+        "gateway.pod.env: TZ is there twice",
+    ),
+    (
+        "gateway.autoscaling.enabled=true,gateway.autoscaling.targetStreams=8000,gateway.maxStreams=5000",
+        "gateways.default.autoscaling.targetStreams: 8000 is more than maxStreams lets in (5000)",
+    ),
+    (
+        "gateway.maxFrameKiB=2048,gateway.sendMemoryMiB=1",
+        "gateways.default.sendMemoryMiB: 1 MiB do not hold one frame of maxFrameKiB (2048)",
+    ),
 ];
 
 fn set(values: &str) -> datastream_e2e::Output {
-    let args = ["--set", "fluvio.address=h:9003", "--set", values];
+    let least = "image.registry=registry.test,fluvio.address=h:9003";
+    let args = ["--set", least, "--set", values];
     helm().template(NAMESPACE, &args).unwrap()
 }
 
@@ -155,6 +229,18 @@ fn values_that_do_not_fit_together_are_refused_in_one_line() {
     );
 }
 
+/// Nobody means that gateways would reach no event.
+#[test]
+fn nowhere_is_no_place_for_fluvio_or_the_api_server() {
+    for part in ["fluvio", "apiServer", "dns"] {
+        let nowhere = format!("networkPolicy.{part}=[]");
+        let args = ["--set-json", &nowhere];
+        let output = helm().template(NAMESPACE, &args).unwrap();
+        let expected = format!("at '/networkPolicy/{part}': minItems: got 0, want 1");
+        assert!(output.stderr.contains(&expected), "{}", output.stderr);
+    }
+}
+
 #[test]
 fn a_cluster_that_is_too_old_is_refused() {
     let args = [
@@ -164,7 +250,7 @@ fn a_cluster_that_is_too_old_is_refused() {
         "--kube-version",
         "1.28.0",
         "--set",
-        "fluvio.address=h:9003",
+        "fluvio.address=h:9003,image.registry=registry.test",
     ];
     let line = refused(&helm().run(&args).unwrap());
     assert!(line.contains("requires kubeVersion: >=1.29.0-0"), "{line}");

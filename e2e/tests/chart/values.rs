@@ -90,8 +90,12 @@ fn every_value_is_in_the_schema() {
     // Every object says what it may have: a typo is refused.
     let mut objects = vec![&schema];
     while let Some(object) = objects.pop() {
+        if object == &schema["definitions"]["complete"] {
+            continue;
+        }
         if object["properties"].is_object() {
-            assert_eq!(object["additionalProperties"], false, "{object}");
+            let more = &object["additionalProperties"];
+            assert!(more == false || more.is_object(), "{object}");
         }
         objects.extend(object.as_object().into_iter().flat_map(|o| o.values()));
         objects.extend(object.as_array().into_iter().flatten());
@@ -101,6 +105,43 @@ fn every_value_is_in_the_schema() {
     let top = schema["properties"].as_object().unwrap();
     for key in top.keys().filter(|key| !groups.contains(&key.as_str())) {
         assert!(entries.iter().any(|e| e.path[0] == *key), "{key}");
+    }
+}
+
+/// Null takes away a default. Where the chart cannot do without, the schema says so, and the chart does not fail in the middle of
+/// a template.
+#[test]
+fn what_null_may_not_take_away_is_required() {
+    let schema: Value = serde_json::from_str(&chart_file("values.schema.json")).unwrap();
+    let complete = &schema["definitions"]["complete"];
+    for entry in entries() {
+        let may_be_null = schema_at(&schema, &entry.path).is_some_and(|at| {
+            let at = match at["$ref"].as_str() {
+                Some(name) => &schema.pointer(name.strip_prefix('#').unwrap()).unwrap()["type"],
+                None => &at["type"],
+            };
+            at.as_array()
+                .is_some_and(|kinds| kinds.contains(&"null".into()))
+        });
+        let is_nothing = [r#""""#, "{}", "[]", "null"].contains(&entry.default.as_str());
+        let (last, above) = entry.path.split_last().unwrap();
+        let mut at = complete;
+        for key in above {
+            let required = at["required"].as_array().unwrap();
+            assert!(
+                required.contains(&key.as_str().into()),
+                "{key} in {above:?}"
+            );
+            at = &at["properties"][key];
+        }
+        let required = at["required"].as_array();
+        let is_required = required.is_some_and(|keys| keys.contains(&last.as_str().into()));
+        let expected = !is_nothing && !may_be_null;
+        assert_eq!(
+            is_required, expected,
+            "{:?} in definitions.complete",
+            entry.path
+        );
     }
 }
 

@@ -1,0 +1,60 @@
+{{/* What a gateway is told. (dict "root" $ "settings" SETTINGS) */}}
+{{- define "datastream.gatewayEnv" -}}
+{{- with .settings -}}
+- name: DATASTREAM_ROUTES_NAMESPACE
+  {{- with $.root.Values.routes.namespace }}
+  value: {{ . | quote }}
+  {{- else }}
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+  {{- end }}
+- name: DATASTREAM_POD
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- /* Where the other gateways ask whether a client is still there. */}}
+- name: DATASTREAM_POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+- name: DATASTREAM_LISTEN
+  value: {{ include "datastream.listen" (dict "root" $.root "port" 8080) | quote }}
+- name: DATASTREAM_ADMIN
+  value: {{ include "datastream.listen" (dict "root" $.root "port" 9090) | quote }}
+- name: DATASTREAM_GROUP
+  value: {{ .group | quote }}
+- name: DATASTREAM_FLUVIO
+  value: {{ .fluvio.address | quote }}
+- name: DATASTREAM_TOPIC
+  value: {{ .fluvio.topic | quote }}
+{{- with .fluvio.cursorsTopic }}
+- name: DATASTREAM_CURSORS_TOPIC
+  value: {{ . | quote }}
+{{- end }}
+- name: DATASTREAM_DRAIN_SECONDS
+  value: {{ int64 .drainSeconds | quote }}
+- name: DATASTREAM_SHED_PER_SECOND
+  value: {{ int64 .shedPerSecond | quote }}
+- name: DATASTREAM_RING_MIB
+  value: {{ int64 .ringMiB | quote }}
+- name: DATASTREAM_SEND_MEMORY_MIB
+  value: {{ int64 .sendMemoryMiB | quote }}
+- name: DATASTREAM_MAX_FRAME_KIB
+  value: {{ int64 .maxFrameKiB | quote }}
+- name: DATASTREAM_REPLAYS
+  value: {{ int64 .replays | quote }}
+- name: DATASTREAM_MAX_STREAMS
+  value: {{ int64 .maxStreams | quote }}
+- name: DATASTREAM_HANDSHAKES_PER_SECOND
+  value: {{ int64 .handshakesPerSecond | quote }}
+{{- with int64 .maxLagSeconds }}
+- name: DATASTREAM_MAX_LAG_SECONDS
+  value: {{ . | quote }}
+{{- end }}
+{{- with int64 .maxLagMiB }}
+- name: DATASTREAM_MAX_LAG_MIB
+  value: {{ . | quote }}
+{{- end }}
+- name: DATASTREAM_STALE_ROUTES
+  value: {{ .staleRoutes | quote }}
+- name: DATASTREAM_STALE_ROUTES_AFTER
+  value: {{ int64 .staleRoutesAfterSeconds | quote }}
+- name: DATASTREAM_LOG_FORMAT
+  value: {{ $.root.Values.log.format | quote }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,28 @@
+{{/* What the operator is told. (root) */}}
+{{- define "datastream.operatorEnv" -}}
+{{- $groups := list -}}
+{{- range (include "datastream.groups" . | fromYaml).groups -}}
+{{- $url := include "datastream.streamUrl" (dict "root" $ "settings" .) -}}
+{{- $groups = append $groups (printf "%s=%s" .group $url) -}}
+{{- end -}}
+- name: DATASTREAM_ROUTES_NAMESPACE
+  {{- with $.Values.routes.namespace }}
+  value: {{ . | quote }}
+  {{- else }}
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+  {{- end }}
+- name: DATASTREAM_IDENTITY
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: DATASTREAM_LISTEN
+  value: {{ include "datastream.listen" (dict "root" . "port" 8081) | quote }}
+- name: DATASTREAM_GROUPS
+  value: {{ join "," $groups | quote }}
+- name: DATASTREAM_SHRINK_HOLD_SECONDS
+  value: {{ int64 .Values.operator.shrinkHoldSeconds | quote }}
+- name: DATASTREAM_MAX_FILTER_COST
+  value: {{ int64 .Values.operator.maxFilterCost | quote }}
+- name: DATASTREAM_MAX_NAMESPACE_FILTER_COST
+  value: {{ int64 .Values.operator.maxNamespaceFilterCost | quote }}
+- name: DATASTREAM_LOG_FORMAT
+  value: {{ .Values.log.format | quote }}
+{{- end }}

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
@@ -232,6 +232,7 @@ impl Gateway {
             pipeline,
             source: events,
             turns: Semaphore::new(settings.replays),
+            unreadable: Mutex::default(),
         });
         let handler = Arc::new(Front {
             config: store,

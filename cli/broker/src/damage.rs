@@ -65,6 +65,8 @@ impl BatchDamage {
                 bytes[8..BATCH_PREAMBLE_SIZE].copy_from_slice(&length.to_be_bytes());
             }
             Self::WrongLength => {
+                // With the right count it could be read once enough follows.
+                bytes[RECORDS + 3] = 9;
                 let length = (bytes.len() - BATCH_PREAMBLE_SIZE) as i32 + 1000;
                 bytes[8..BATCH_PREAMBLE_SIZE].copy_from_slice(&length.to_be_bytes());
             }

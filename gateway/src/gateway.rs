@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
@@ -252,6 +252,7 @@ impl Gateway {
             memory: send_memory,
             largest_content,
             turns: Semaphore::new(settings.replays),
+            unreadable: Mutex::default(),
         });
         let handler = Arc::new(Front {
             config: store,

@@ -4,6 +4,7 @@ use datastream_service::metrics::Registry;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::event::SkipReason;
+use crate::source::Damage;
 use crate::stream::CloseCause;
 
 /// Upper bounds of latencies, in seconds.
@@ -159,8 +160,9 @@ impl Metrics {
             )?,
             registry: registry.clone(),
         };
-        for reason in SkipReason::ALL {
-            metrics.skipped.with_label_values(&[reason.as_str()]);
+        let reasons = SkipReason::ALL.map(SkipReason::as_str);
+        for reason in reasons.into_iter().chain(Damage::ALL.map(Damage::as_str)) {
+            metrics.skipped.with_label_values(&[reason]);
         }
         for cause in CloseCause::NAMES {
             metrics.closed.with_label_values(&[cause]);

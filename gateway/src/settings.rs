@@ -40,7 +40,7 @@ pub const LARGEST_FRAME: usize = 16 << 20;
 
 /// Memory of a gateway without streams and events, in bytes: code, route tables of ordinary size, clients of Fluvio and Kubernetes,
 /// connections that are not streams, and what the allocator keeps.
-const BASE_MEMORY: usize = 96 << 20;
+const BASE_MEMORY: usize = 64 << 20;
 /// Memory of one stream, its kernel buffers included, that no other bound covers.
 const STREAM_MEMORY: usize = 32 << 10;
 /// Memory of one stream that reads the topic.

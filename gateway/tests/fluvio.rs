@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use common::batch::batch;
 use common::topic::event;
 use common::{PATIENCE, TestGateway, key, route_of};
-use datastream_broker::{Broker, BrokerOptions, Role};
+use datastream_broker::{BatchDamage, Broker, BrokerOptions, Role};
 use datastream_gateway::cursors_topic;
 use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_routing::{Heartbeat, Resume, Route};
 use fluvio::metadata::topic::TopicSpec;
-use fluvio::{Fluvio, FluvioConfig, TopicProducerConfigBuilder};
+use fluvio::{Compression, Fluvio, FluvioConfig, TopicProducerConfigBuilder};
 
 /// A broker of the test's own, or the cluster that `FLUVIO_ADDR` names, with a fresh topic.
 async fn fluvio(partitions: u32) -> (Option<Broker>, String, String) {
@@ -69,6 +70,10 @@ async fn produce(address: &str, topic: &str, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let dsn = if number % 10 == 0 { "A" } else { "B" };
         producer.send("key", event(dsn, number)).await.unwrap();
+        if number % 10_000 == 9_999 {
+            // On a full queue the client spins in one poll, and a task that waits behind it on its worker never runs.
+            within(producer.flush()).await.unwrap();
+        }
     }
     within(producer.flush()).await.unwrap();
 }
@@ -194,4 +199,171 @@ async fn committed_positions_are_kept_in_a_topic_that_is_made_when_it_is_missing
     let expected: Vec<_> = (500..1000).step_by(10).collect();
     assert_eq!(client.numbers(50).await, expected);
     second.stop().await;
+}
+
+const DAMAGED_PARTITIONS: usize = 3;
+
+/// Appends a good batch to every partition, compressed in each way in turn, after a damaged one of every kind in turn. The numbers
+/// of partition p are p, p + 3, and so on; each was taken a second after the one before it in its partition.
+fn damaged_and_good(broker: &Broker, rounds: std::ops::Range<usize>) {
+    const COMPRESSIONS: [Compression; 5] = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+    for round in rounds {
+        for partition in 0..DAMAGED_PARTITIONS {
+            let damage = BatchDamage::ALL[(round + partition) % BatchDamage::ALL.len()];
+            broker
+                .append_damaged("t", partition as u32, damage)
+                .unwrap();
+            let number = round * DAMAGED_PARTITIONS + partition;
+            let good = batch(
+                &[event("A", number)],
+                COMPRESSIONS[round % COMPRESSIONS.len()],
+                1_000_000 + 1_000 * round as i64,
+            );
+            broker.append_raw("t", partition as u32, &good).unwrap();
+        }
+    }
+}
+
+/// What came of each partition.
+fn by_partition(numbers: &[usize]) -> Vec<Vec<usize>> {
+    let of = |p| {
+        let of = |n: &&usize| *n % DAMAGED_PARTITIONS == p;
+        numbers.iter().filter(of).copied().collect()
+    };
+    (0..DAMAGED_PARTITIONS).map(of).collect()
+}
+
+fn all_of(rounds: std::ops::Range<usize>) -> Vec<Vec<usize>> {
+    let numbers = rounds.start * DAMAGED_PARTITIONS..rounds.end * DAMAGED_PARTITIONS;
+    by_partition(&numbers.collect::<Vec<_>>())
+}
+
+async fn damaged_topic() -> (Broker, Arc<FluvioSource>) {
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic("t", DAMAGED_PARTITIONS as u32).unwrap();
+    let source = Arc::new(FluvioSource::new(broker.address().to_string(), "t"));
+    (broker, source)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_damaged_batches_are_skipped_live_in_replays_and_after_a_restart() {
+    let (broker, source) = damaged_topic().await;
+    let routes = || vec![route_of("live", &["A"]), route_of("replay", &["A"])];
+    let first = TestGateway::start_on(source.clone(), routes()).await;
+    let mut live = first.connect("live", "").await;
+    first.metric_reaches("streams{state=\"live\"}", 1.0).await;
+    damaged_and_good(&broker, 0..12);
+    let got = live.numbers(12 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(0..12));
+    // 36 damaged batches of three records, six of each kind.
+    for (reason, count) in [
+        ("batch_not_decompressed", 18.0),
+        ("batch_unknown_codec", 18.0),
+    ] {
+        let name = format!("records_skipped_total{{reason=\"{reason}\"}}");
+        assert_eq!(first.metric(&name).await, count, "{reason}");
+    }
+    // Of counts, garbage and ends that are wrong; a length that is too long is seen as cut when nothing follows yet.
+    let malformed = first
+        .metric("records_skipped_total{reason=\"batch_malformed\"}")
+        .await;
+    assert!(malformed >= 54.0, "{malformed}");
+
+    // From memory, and on live.
+    let mut replay = first.connect("replay", "&seq_start=0").await;
+    let got = replay.numbers(12 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(0..12));
+    damaged_and_good(&broker, 12..18);
+    let got = replay.numbers(6 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(12..18));
+    first.stop().await;
+
+    // From the topic.
+    damaged_and_good(&broker, 18..24);
+    let second = TestGateway::start_on(source, routes()).await;
+    let mut replay = second.connect("replay", "&seq_start=0").await;
+    let got = replay.numbers(24 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(0..24));
+    // The search for a time, and a replay with an end, do not stop at what cannot be read.
+    let time = "&time_start=1970-01-01T00:16:55.500Z";
+    let mut late = second.connect("live", time).await;
+    let got = late.numbers(8 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(16..24));
+    damaged_and_good(&broker, 24..26);
+    let got = late.numbers(2 * DAMAGED_PARTITIONS).await;
+    assert_eq!(by_partition(&got), all_of(24..26));
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_larger_than_an_answer_are_asked_for_with_what_they_need() {
+    let (broker, source) = damaged_topic().await;
+    let routes = vec![route_of("live", &["A"]), route_of("replay", &["A"])];
+    let gateway = TestGateway::start_on(source.clone(), routes.clone()).await;
+    let mut live = gateway.connect("live", "").await;
+    gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
+    let small = |number| batch(&[event("A", number)], Compression::None, 1);
+    // A record larger than is served, records that decompress to more than usual, a batch larger than a usual answer.
+    let filled = |kib: usize| event(&"B".repeat(kib << 10), 0);
+    let batches = [
+        batch(&[filled(3_000)], Compression::None, 1),
+        small(0),
+        batch(&vec![filled(900); 20], Compression::Gzip, 1),
+        small(1),
+        batch(&vec![filled(900); 7], Compression::None, 1),
+        small(2),
+    ];
+    for batch in &batches {
+        broker.append_raw("t", 0, batch).unwrap();
+    }
+    assert_eq!(live.numbers(3).await, [0, 1, 2]);
+    gateway.metric_reaches("records_total", 31.0).await;
+    // Nobody waited for something that was there.
+    assert_eq!(
+        gateway.metric("source_reopened{partition=\"0\"}").await,
+        0.0
+    );
+    gateway.stop().await;
+
+    let gateway = TestGateway::start_on(source, routes).await;
+    let mut replay = gateway.connect("replay", "&seq_start=0").await;
+    assert_eq!(replay.numbers(3).await, [0, 1, 2]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_that_the_broker_has_lost_are_named_and_stepped_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal");
+    let start = async || {
+        let options = BrokerOptions {
+            journal: Some(journal.clone()),
+            ..BrokerOptions::default()
+        };
+        Broker::start(options).await.unwrap()
+    };
+    let broker = start().await;
+    broker.create_topic("t", 1).unwrap();
+    let mut ends = vec![];
+    for number in 0..3 {
+        let batch = batch(&[event("A", number)], Compression::None, 1);
+        broker.append_raw("t", 0, &batch).unwrap();
+        ends.push(std::fs::metadata(&journal).unwrap().len() as usize);
+    }
+    drop(broker);
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes[ends[1] - 1] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    let broker = start().await;
+    let source = Arc::new(FluvioSource::new(broker.address().to_string(), "t"));
+    let gateway = TestGateway::start_on(source, vec![route_of("a", &["A"])]).await;
+    let mut client = gateway.connect("a", "&seq_start=1").await;
+    assert_eq!(client.numbers(2).await, [0, 2]);
+    gateway.stop().await;
 }

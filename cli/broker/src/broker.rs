@@ -11,6 +11,7 @@ use fluvio_protocol::link::ErrorCode;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::damage::BatchDamage;
 use crate::listener::Listener;
 use crate::log::Store;
 use crate::options::BrokerOptions;
@@ -204,6 +205,30 @@ impl Broker {
     /// The unit says of every partition that it does not lead it, until switched off.
     pub fn disown(&self, on: bool) {
         self.store.faults.disown.store(on, Ordering::Relaxed);
+    }
+
+    /// Appends a batch as it is, whatever it is; only its base offset is set. Returns that offset.
+    ///
+    /// # Errors
+    /// There is no such partition, the header does not say how many offsets the batch takes, or the journal cannot be written.
+    pub fn append_raw(&self, topic: &str, partition: u32, batch: &[u8]) -> io::Result<u64> {
+        let batch = bytes::Bytes::copy_from_slice(batch);
+        let base = self.store.append_batches(topic, partition, &[batch]);
+        base.map(|base| base as u64)
+            .map_err(|code| io::Error::other(code.to_string()))
+    }
+
+    /// Appends a batch of three records that cannot be read. Returns its first offset.
+    ///
+    /// # Errors
+    /// There is no such partition, or the journal cannot be written.
+    pub fn append_damaged(
+        &self,
+        topic: &str,
+        partition: u32,
+        damage: BatchDamage,
+    ) -> io::Result<u64> {
+        self.append_raw(topic, partition, &damage.batch()?)
     }
 
     /// Drops whole batches below `offset`, as retention does, for good. Returns the first offset that is left, or nothing

@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use crate::broker::{Broker, Role};
 
 const HELP: &str = "drop|down|up controller|unit; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
-    hold-hw on|off; hold-reports on|off; disown on|off; reset on|off; evict TOPIC PARTITION OFFSET";
+    hold-hw on|off; hold-reports on|off; disown on|off; reset on|off; evict TOPIC PARTITION OFFSET; damage TOPIC PARTITION KIND";
 
-/// Takes one command a line and answers `ok` (`ok START` to `evict`, with the first offset that is left) or `error: …`. One connection at a time.
+/// Takes one command a line and answers `ok` (`ok OFFSET` to `evict`, with the first offset that is left, and to `damage`, with that of the batch) or `error: …`. One connection at a time.
 ///
 /// # Errors
 /// The listener's.
@@ -49,6 +49,10 @@ async fn command(broker: &mut Broker, line: &str) -> Result<Option<u64>, String>
         ["evict", topic, partition, offset] => {
             let evicted = broker.evict(topic, number(partition)? as u32, number(offset)?);
             return evicted.map_err(|e| e.to_string());
+        }
+        ["damage", topic, partition, kind] => {
+            let damaged = broker.append_damaged(topic, number(partition)? as u32, kind.parse()?);
+            return damaged.map(Some).map_err(|e| e.to_string());
         }
         _ => return Err(HELP.to_owned()),
     }

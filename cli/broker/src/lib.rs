@@ -9,6 +9,7 @@
 mod broker;
 mod control;
 mod controller;
+mod damage;
 mod faults;
 mod listener;
 mod log;
@@ -18,4 +19,5 @@ mod wire;
 
 pub use broker::{Broker, Role, TopicError};
 pub use control::serve_control;
+pub use damage::BatchDamage;
 pub use options::BrokerOptions;

@@ -3,15 +3,19 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often a port that the system has not yet given back is asked for.
 const BIND_TRIES: u32 = 40;
 const BIND_PAUSE: Duration = Duration::from_millis(25);
+
+/// Connections that a port has at once; more wait in the kernel.
+const MAX_CONNECTIONS: usize = 4096;
 
 /// One port. Dropping it closes the port and all its connections.
 pub(crate) struct Listener {
@@ -48,11 +52,15 @@ impl Listener {
         self.address = listener.local_addr()?;
         let gate = self.gate.subscribe();
         self.accepting = Some(tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
+            let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+            while let Ok(place) = room.clone().acquire_owned().await
+                && let Ok((socket, _)) = listener.accept().await
+            {
                 let mut gate = gate.clone();
                 gate.mark_unchanged();
                 let served = serve(socket);
                 tokio::spawn(async move {
+                    let _place = place;
                     tokio::select! {
                         _ = gate.changed() => (),
                         () = served => (),

@@ -14,8 +14,9 @@ use tokio::sync::Mutex;
 
 use crate::log::Store;
 
-/// Larger than any batch that a client sends (it refuses requests over 32 MiB itself).
-const MAX_FRAME: usize = 64 << 20;
+/// The largest frame, either way: clients refuse requests over 32 MiB themselves, and names and numbers come on top.
+pub(crate) const MAX_FRAME: usize =
+    fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize + (1 << 20);
 /// Only answers with records are worth tearing.
 const TEAR_FROM: usize = 4096;
 
@@ -59,8 +60,14 @@ pub(crate) async fn read(socket: &mut OwnedReadHalf) -> io::Result<Option<Incomi
             "frame of {length} bytes, the limit is {MAX_FRAME}"
         )));
     }
-    let mut frame = BytesMut::zeroed(length);
-    socket.read_exact(&mut frame).await?;
+    // Takes memory for what comes, not for what is announced.
+    let mut frame = BytesMut::new();
+    let mut source = socket.take(length as u64);
+    while frame.len() < length {
+        if source.read_buf(&mut frame).await? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+    }
     let mut body = Cursor::new(frame.freeze());
     // The header itself has no versioned field.
     let header = RequestHeader::decode_from(&mut body, 0)?;

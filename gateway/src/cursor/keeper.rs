@@ -230,6 +230,12 @@ impl Keeper {
         let mut limit = LogLimit::default();
         while let Some(batch) = batches.recv().await {
             let mut seen = None;
+            if let Some(place) = &batch.unreadable {
+                self.metrics.cursor_errors.inc();
+                if let Some(held_back) = limit.admit(Clock::now()) {
+                    tracing::error!(%place, held_back, "batch of the cursors topic skipped: it cannot be read");
+                }
+            }
             let mut state = self.cursors.lock();
             for record in batch.records {
                 let decoded = CursorRecord::decode(&record.value).inspect_err(|error| {

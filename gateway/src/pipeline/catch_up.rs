@@ -1,7 +1,7 @@
 //! How a stream that is behind reads on by itself: from the ring, past that from the topic, until it can join again.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
@@ -11,18 +11,18 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::chunk::Chunk;
 use super::dispatcher::{Joined, Pipeline};
+use super::log_limit::LogLimit;
 use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
 use crate::event::Event;
 use crate::position::{Position, Seq};
-use crate::source::{EventSource, Record, STALL, STALL_MAX, SourceError, contiguous};
+use crate::source::{EventSource, Record, STALL, STALL_MAX, SourceError, Unreadable, contiguous};
 use crate::stream::CloseCause;
 
 /// How long one stream may read the topic before others that wait get their turn.
 const TURN: Duration = Duration::from_secs(2);
 const FETCH_BYTES: u32 = 256 << 10;
-const MAX_FETCH_BYTES: u32 = 64 << 20;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -37,6 +37,8 @@ pub(crate) struct CatchUpContext {
     pub largest_content: usize,
     /// Bounds how many streams read the topic at once; the others wait in turn.
     pub turns: Semaphore,
+    /// Bounds the lines about what cannot be read. Held for a look, never across an await.
+    pub unreadable: Mutex<LogLimit>,
 }
 
 /// One stream on its way to the live fan-out.
@@ -129,11 +131,10 @@ impl CatchUp {
                 .max(self.position.next(partition))
         });
         let mut backoff = BACKOFF_MIN;
-        let mut max_bytes = FETCH_BYTES;
         let mut stall = STALL;
         while self.position.next(partition) < until {
             let before = self.position.next(partition);
-            match self.take_turn(partition, until, max_bytes, stall).await {
+            match self.take_turn(partition, until, stall).await {
                 Turn::Over => (),
                 Turn::Full(letter) => self.mailbox.push_when_space(letter).await,
                 Turn::Failed(SourceError::Expired { wanted, available }) => {
@@ -146,7 +147,6 @@ impl CatchUp {
                 Turn::Failed(error) => {
                     tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
                     stall = (stall * 2).min(STALL_MAX);
-                    max_bytes = (max_bytes * 2).min(MAX_FETCH_BYTES);
                     sleep(backoff).await;
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
@@ -166,13 +166,7 @@ impl CatchUp {
     }
 
     /// One turn: reads and filters until the mailbox is full, the turn is over or the goal is reached.
-    async fn take_turn(
-        &mut self,
-        partition: u32,
-        until: u64,
-        max_bytes: u32,
-        stall: Duration,
-    ) -> Turn {
+    async fn take_turn(&mut self, partition: u32, until: u64, stall: Duration) -> Turn {
         let context = self.context.clone();
         let Ok(_turn) = context.turns.acquire().await else {
             return Turn::Over;
@@ -180,7 +174,7 @@ impl CatchUp {
         let started = Instant::now();
         let mut stream = match context
             .source
-            .replay(partition, self.position.next(partition), max_bytes)
+            .replay(partition, self.position.next(partition), FETCH_BYTES)
             .await
         {
             Ok(stream) => stream,
@@ -191,6 +185,15 @@ impl CatchUp {
             let broken = |reason: String| Turn::Failed(SourceError::Broken { at: next, reason });
             let records = match timeout(stall, stream.next()).await {
                 Ok(Some(Ok(records))) => records,
+                Ok(Some(Err(SourceError::Unreadable(place)))) if place.first <= next => {
+                    self.report(partition, &place);
+                    self.position
+                        .advance(partition, place.next.min(until).max(next));
+                    if self.position.next(partition) >= until {
+                        return Turn::Over;
+                    }
+                    continue;
+                }
                 Ok(Some(Err(error))) => return Turn::Failed(error),
                 Ok(None) => return broken("the stream ended".to_owned()),
                 Err(_) => return broken(format!("no record for {stall:?}")),
@@ -208,6 +211,20 @@ impl CatchUp {
             self.mailbox.wake();
         }
         Turn::Over
+    }
+
+    /// Says what is skipped. Before the gateway started, nobody has said it on the live path.
+    fn report(&self, partition: u32, place: &Unreadable) {
+        let mut limit = self
+            .context
+            .unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let held_back = limit.admit(Instant::now().into_std());
+        drop(limit);
+        if let Some(held_back) = held_back {
+            tracing::warn!(stream = %self.id, partition, %place, held_back, "skipped while catching up: it cannot be read");
+        }
     }
 
     /// Puts what the stream wants of these records into its mailbox; what did not fit comes back.

@@ -14,7 +14,7 @@ use crate::config::ConfigStore;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::position::Position;
-use crate::source::Batch;
+use crate::source::{Batch, Unreadable};
 use crate::stream::CloseCause;
 
 /// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
@@ -104,6 +104,7 @@ pub(crate) struct Dispatcher {
     log: LogLimit,
     /// Events whose frame has more bytes, apart from the sequence number, are skipped.
     largest_content: usize,
+    log_unreadable: LogLimit,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -127,6 +128,7 @@ impl Dispatcher {
             touched: Vec::new(),
             log: LogLimit::default(),
             largest_content,
+            log_unreadable: LogLimit::default(),
             commands,
         };
         (dispatcher, Pipeline { commands: sender })
@@ -273,9 +275,31 @@ impl Dispatcher {
         streams.for_each(|live| live.mailbox.close(CloseCause::Expired));
     }
 
+    fn skip_unreadable(&mut self, partition: u32, place: &Unreadable) {
+        let reason = place.damage.as_str();
+        let skipped = self.metrics.skipped.with_label_values(&[reason]);
+        skipped.inc_by(place.count());
+        if let Some(held_back) = self.log_unreadable.admit(Instant::now()) {
+            let (first, last) = (place.first, place.next.saturating_sub(1));
+            let detail = &place.detail;
+            tracing::error!(
+                partition,
+                first,
+                last,
+                reason,
+                detail,
+                held_back,
+                "batch of the topic skipped: it cannot be read"
+            );
+        }
+    }
+
     fn decode(&mut self, batch: Batch) -> Chunk {
         let mut after = self.head.clone();
-        after.advance(batch.partition, batch.first + batch.records.len() as u64);
+        after.advance(batch.partition, batch.next);
+        if let Some(place) = &batch.unreadable {
+            self.skip_unreadable(batch.partition, place);
+        }
         let mut events = Vec::with_capacity(batch.records.len());
         let (mut bytes, mut held) = (0, 0);
         for record in batch.records {

@@ -1,11 +1,13 @@
 //! Where events come from: a partitioned log that can be read from any offset.
 
+mod damage;
 pub mod fluvio;
 mod monitor;
 mod seek;
 mod status;
 mod tail;
 
+pub use damage::{Damage, Unreadable};
 pub(crate) use monitor::{first_bounds, monitor};
 pub(crate) use seek::{exists, seek};
 pub use status::{PartitionStatus, SourceStatus};
@@ -71,6 +73,9 @@ pub enum SourceError {
         /// What was wrong.
         reason: String,
     },
+    /// What the log holds there cannot be read. The one error after which a stream goes on, behind it.
+    #[error("{0}")]
+    Unreadable(Unreadable),
 }
 
 /// Records as they are read, several at a time.
@@ -85,7 +90,7 @@ pub trait EventSource: Send + Sync + 'static {
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>>;
 
     /// Opens a stream for the live path that starts at `from` and never ends by itself. Must be polled all the time.
-    /// `max_bytes` is how much one answer of the server may hold: a record larger than that cannot be read.
+    /// `max_bytes` is how much one answer of the server may hold; where a batch needs more, the stream asks for more.
     fn tail(
         &self,
         partition: u32,

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use super::{Bounds, EventSource, Record, RecordStream, STALL, SourceError, contiguous};
 
 const FETCH_BYTES: u32 = 64 << 10;
-const MAX_FETCH_BYTES: u32 = 64 << 20;
 const PATIENCE: Duration = STALL;
 
 /// The first offset whose record the broker took at `time_ms` (milliseconds since 1970) or later; the end of the
@@ -27,17 +26,19 @@ pub(crate) async fn seek(
     let (mut low, mut high) = (bounds.start, bounds.end);
     while low < high {
         let middle = low + (high - low) / 2;
-        let records = match read(source, partition, middle).await {
+        let (first, records) = match read(source, partition, middle, high).await {
             Err(SourceError::Expired { available, .. }) if available > middle => {
                 low = available;
                 continue;
             }
-            records => records?,
+            found => found?,
         };
         match records.iter().position(|r| r.timestamp_ms >= time_ms) {
+            // What cannot be read has no time: it goes with what comes behind it.
             Some(0) => high = middle,
-            Some(later) => return Ok(high.min(middle + later as u64)),
-            None => low = middle + records.len() as u64,
+            None if records.is_empty() => high = middle,
+            Some(later) => return Ok(high.min(first + later as u64)),
+            None => low = first + records.len() as u64,
         }
     }
     Ok(low)
@@ -53,48 +54,52 @@ pub(crate) async fn exists(
     partition: u32,
     offset: u64,
 ) -> Result<bool, SourceError> {
-    let mut answer = Ok(false);
-    // An answer that is cut before its first record ends is an error, or looks like none.
-    for max_bytes in [FETCH_BYTES, MAX_FETCH_BYTES] {
-        answer = match first(source.peek(partition, offset, max_bytes).await).await {
-            // Whoever opened the stream is there, and has nothing to send.
-            Ok(records) if records.is_empty() => Ok(false),
-            Ok(_) | Err(SourceError::Expired { .. }) => return Ok(true),
-            Err(SourceError::Beyond { .. }) => return Ok(false),
-            Err(error @ SourceError::Broken { .. }) => Err(error),
-            Err(error) => return Err(error),
-        };
+    let mut stream = match source.peek(partition, offset, FETCH_BYTES).await {
+        Err(SourceError::Expired { .. }) => return Ok(true),
+        Err(SourceError::Beyond { .. }) => return Ok(false),
+        stream => stream?,
+    };
+    match first(&mut stream).await {
+        // Whoever opened the stream is there, and has nothing to send.
+        Ok(records) if records.is_empty() => Ok(false),
+        // What cannot be read was there, too.
+        Ok(_) | Err(SourceError::Expired { .. } | SourceError::Unreadable(_)) => Ok(true),
+        Err(SourceError::Beyond { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
-    answer
 }
 
-/// Some records from `offset` on, at least one.
+/// Some records from `offset` on and the offset of the first; none if there are none that can be read before `until`.
 async fn read(
     source: &dyn EventSource,
     partition: u32,
-    offset: u64,
-) -> Result<Vec<Record>, SourceError> {
-    let mut max_bytes = FETCH_BYTES;
-    loop {
-        let records = first(source.replay(partition, offset, max_bytes).await).await?;
-        let records = contiguous(offset, records).0;
-        if !records.is_empty() {
-            return Ok(records);
+    mut offset: u64,
+    until: u64,
+) -> Result<(u64, Vec<Record>), SourceError> {
+    let mut stream = source.replay(partition, offset, FETCH_BYTES).await?;
+    while offset < until {
+        match first(&mut stream).await {
+            Err(SourceError::Unreadable(place)) if place.first <= offset => {
+                offset = offset.max(place.next);
+            }
+            records => {
+                let records = contiguous(offset, records?).0;
+                if records.is_empty() {
+                    return Err(SourceError::Broken {
+                        at: offset,
+                        reason: "no record".to_owned(),
+                    });
+                }
+                return Ok((offset, records));
+            }
         }
-        if max_bytes >= MAX_FETCH_BYTES {
-            return Err(SourceError::Broken {
-                at: offset,
-                reason: "no record".to_owned(),
-            });
-        }
-        // An answer that is cut before its first record ends looks like none.
-        max_bytes *= 4;
     }
+    Ok((offset, vec![]))
 }
 
 /// The first records of a stream; none if it ends or does not send any in time.
-async fn first(stream: Result<RecordStream, SourceError>) -> Result<Vec<Record>, SourceError> {
-    match timeout(PATIENCE, stream?.next()).await {
+async fn first(stream: &mut RecordStream) -> Result<Vec<Record>, SourceError> {
+    match timeout(PATIENCE, stream.next()).await {
         Ok(Some(records)) => records,
         Ok(None) | Err(_) => Ok(vec![]),
     }

@@ -7,22 +7,25 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{EventSource, Record, RecordStream, SourceError, SourceStatus};
+use super::{EventSource, Record, RecordStream, SourceError, SourceStatus, Unreadable};
 
-/// Records of one partition with consecutive offsets.
+/// Records of one partition with consecutive offsets, or a place where there are none to be read.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub partition: u32,
     /// Offset of the first record. Larger than the end of the batch before if records expired unread.
     pub first: u64,
+    /// The offset after the last one.
+    pub next: u64,
     pub records: Vec<Record>,
+    /// Why there are no records, if so.
+    pub unreadable: Option<Unreadable>,
 }
 
-/// How much one answer of the server may hold at first. Doubled up to [`MAX_FETCH_BYTES`] when that is too small.
+/// How much one answer of the server may hold.
 const FETCH_BYTES: u32 = 1 << 20;
-const MAX_FETCH_BYTES: u32 = 64 << 20;
-/// With records waiting at the broker, a stream that is silent for this long has left them out (an answer that was cut
-/// in its last batch) or is dead. Doubled up to [`STALL_MAX`] while that brings nothing: the broker may just be slow.
+/// With records waiting at the broker, a stream that is silent for this long has left them out or is dead. Doubled up to
+/// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
 pub(crate) const STALL: Duration = Duration::from_secs(1);
 pub(crate) const STALL_MAX: Duration = Duration::from_secs(16);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -48,11 +51,14 @@ impl Tail {
     /// Reads until nobody takes the records any more. Every failure is answered by opening again at the next offset.
     pub(crate) async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
-        let mut max_bytes = FETCH_BYTES;
         let mut stall = STALL;
         loop {
             let before = self.next;
-            let error = match self.source.tail(self.partition, self.next, max_bytes).await {
+            let error = match self
+                .source
+                .tail(self.partition, self.next, FETCH_BYTES)
+                .await
+            {
                 Ok(stream) => match self.read(stream, stall).await {
                     End::Closed => return,
                     End::Failed(error) => error,
@@ -65,23 +71,17 @@ impl Tail {
             } else {
                 (stall * 2).min(STALL_MAX)
             };
-            match &error {
-                SourceError::Expired { available, .. } if *available > self.next => {
-                    tracing::error!(
-                        partition = self.partition,
-                        from = self.next,
-                        to = available,
-                        "records expired before they could be read: retention is shorter than the outage was"
-                    );
-                    self.next = *available;
-                    continue;
-                }
-                // An answer that is cut before its first record ends makes no progress: ask for a larger one.
-                SourceError::Broken { .. } if !progress && max_bytes < MAX_FETCH_BYTES => {
-                    max_bytes *= 2
-                }
-                SourceError::Broken { .. } if progress => max_bytes = FETCH_BYTES,
-                _ => (),
+            if let SourceError::Expired { available, .. } = &error
+                && *available > self.next
+            {
+                tracing::error!(
+                    partition = self.partition,
+                    from = self.next,
+                    to = available,
+                    "records expired before they could be read: retention is shorter than the outage was"
+                );
+                self.next = *available;
+                continue;
             }
             let cut = progress && matches!(error, SourceError::Broken { .. });
             self.status.update(self.partition, |s| {
@@ -92,7 +92,7 @@ impl Tail {
                 }
             });
             if cut {
-                // The server cuts its answers in mid-batch: with progress, this is the normal course.
+                // With progress, a source that leaves records out just has to be asked again.
                 tracing::trace!(partition = self.partition, at = self.next, %error, "reopened");
                 continue;
             }
@@ -122,6 +122,15 @@ impl Tail {
             };
             let records = match next {
                 Ok(Some(Ok(records))) => records,
+                Ok(Some(Err(SourceError::Unreadable(place)))) if place.first <= self.next => {
+                    waiting_since = None;
+                    if place.next > self.next
+                        && !self.hand_on(place.next, vec![], Some(place)).await
+                    {
+                        return End::Closed;
+                    }
+                    continue;
+                }
                 Ok(Some(Err(error))) => return End::Failed(error),
                 Ok(None) => return End::Failed(self.broken("the stream ended")),
                 Err(_) => {
@@ -144,22 +153,36 @@ impl Tail {
             waiting_since = None;
             let (records, hole) = contiguous(self.next, records);
             if let Some(last) = records.last() {
-                let first = self.next;
-                self.next = last.offset + 1;
-                let batch = Batch {
-                    partition: self.partition,
-                    first,
-                    records,
-                };
-                if self.out.send(batch).await.is_err() {
+                let next = last.offset + 1;
+                if !self.hand_on(next, records, None).await {
                     return End::Closed;
                 }
-                self.status.update(self.partition, |s| s.next = self.next);
             }
             if let Some(offset) = hole {
                 return End::Failed(self.broken(&format!("got offset {offset} next")));
             }
         }
+    }
+
+    /// Hands on what is between the last time and `next`; false if nobody takes it any more.
+    async fn hand_on(
+        &mut self,
+        next: u64,
+        records: Vec<Record>,
+        unreadable: Option<Unreadable>,
+    ) -> bool {
+        let batch = Batch {
+            partition: self.partition,
+            first: std::mem::replace(&mut self.next, next),
+            next,
+            records,
+            unreadable,
+        };
+        if self.out.send(batch).await.is_err() {
+            return false;
+        }
+        self.status.update(self.partition, |s| s.next = next);
+        true
     }
 
     fn broken(&self, reason: &str) -> SourceError {

@@ -8,6 +8,7 @@
     clippy::panic
 )]
 
+pub mod batch;
 pub mod client;
 pub mod stopped;
 pub mod topic;

@@ -1,11 +1,17 @@
 //! The journal on disk: one entry after the other, each written with a single call, so that a killed process loses
-//! nothing (a killed machine may). The last entry may be torn; it is cut off at the next start.
+//! nothing (a killed machine may).
+//!
+//! Every entry has a number and checksums. What is read at the start is every entry that is whole, wherever it is: damage before
+//! it is reported and stepped over, an entry that is there twice counts once. Only a last entry that was not written to its end
+//! is cut off.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use memchr::memmem;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +45,35 @@ pub(crate) enum Entry {
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
+    /// The number of the next entry.
+    serial: u64,
 }
+
+/// What a journal holds.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// In the order in which they were written.
+    pub entries: Vec<Entry>,
+    /// Where there is something else, in bytes.
+    pub damaged: Vec<Range<usize>>,
+    /// Whether numbers are missing or there twice.
+    pub disordered: bool,
+    /// Where an entry begins that was not written to its end.
+    torn: Option<usize>,
+    last: Option<u64>,
+}
+
+impl Contents {
+    /// Whether anything that was written may be missing.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.disordered || !self.damaged.is_empty()
+    }
+}
+
+/// Begins every entry.
+const MAGIC: &[u8; 4] = b"DSJ1";
+/// Magic, number, length of the body, checksum of the body, checksum of all that.
+const HEADER: usize = 4 + 8 + 4 + 4 + 4;
 
 const KIND_CREATE: u8 = 0;
 const KIND_DELETE: u8 = 1;
@@ -48,40 +82,131 @@ const KIND_COMMIT: u8 = 3;
 const KIND_EVICT: u8 = 4;
 
 impl Journal {
-    /// Opens a journal and reads what is in it. A torn tail is cut off and reported.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Vec<Entry>)> {
+    /// Opens a journal and reads what is in it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or is something else: it is left as it is.
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, Contents)> {
         let mut file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)?;
-        let total = text.len();
-        let mut rest = Bytes::from(text);
-        let mut entries = Vec::new();
-        while let Some((entry, after)) = decode(rest.clone())? {
-            entries.push(entry);
-            rest = after;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let contents = read(&Bytes::from(bytes))?;
+        for Range { start, end } in &contents.damaged {
+            tracing::error!(
+                path = %path.display(), from = start, to = end,
+                "the journal is damaged there: what these bytes were is lost, what is behind them is kept"
+            );
         }
-        let good = total - rest.len();
-        if !rest.is_empty() {
-            tracing::warn!(path = %path.display(), bytes = rest.len(), "the journal's last entry is torn: cut off");
-            file.set_len(good as u64)?;
+        if contents.disordered {
+            tracing::error!(path = %path.display(), "entries of the journal are missing or there twice");
         }
-        file.seek(SeekFrom::Start(good as u64))?;
-        Ok((Self { file }, entries))
+        if contents.last.is_none() && contents.is_damaged() {
+            let reason = format!(
+                "{} is no journal of this version: move it away, or name another",
+                path.display()
+            );
+            return Err(crate::wire::invalid(reason));
+        }
+        if let Some(torn) = contents.torn {
+            tracing::warn!(path = %path.display(), from = torn, "the journal's last entry was not written to its end: cut off");
+            file.set_len(torn as u64)?;
+        }
+        file.seek(SeekFrom::End(0))?;
+        let serial = contents.last.map_or(0, |last| last.saturating_add(1));
+        Ok((Self { file, serial }, contents))
     }
 
     /// Appends an entry.
     pub(crate) fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        self.file.write_all(&encode(entry))
+        self.file.write_all(&encode(self.serial, entry)?)?;
+        self.serial += 1;
+        Ok(())
     }
 }
 
-/// Kind, topic (u16 length), number, payload (u32 length).
-fn encode(entry: &Entry) -> Bytes {
+/// Everything that is whole.
+fn read(bytes: &Bytes) -> io::Result<Contents> {
+    let mut contents = Contents::default();
+    let (mut at, mut damaged_from) = (0, None);
+    while at < bytes.len() {
+        let Some((serial, body)) = frame(&bytes[at..]) else {
+            damaged_from.get_or_insert(at);
+            // An entry may begin anywhere behind what is damaged.
+            let next = memmem::find(&bytes[at + 1..], MAGIC);
+            at = next.map_or(bytes.len(), |next| at + 1 + next);
+            continue;
+        };
+        if let Some(from) = damaged_from.take() {
+            contents.damaged.push(from..at);
+        }
+        let body = at + body.start..at + body.end;
+        at = body.end;
+        let next = contents.last.map_or(0, |last| last.saturating_add(1));
+        contents.disordered |= serial != next;
+        if serial < next {
+            continue;
+        }
+        contents.last = Some(serial);
+        contents.entries.push(decode(bytes.slice(body))?);
+    }
+    match damaged_from {
+        Some(from) if is_torn(&bytes[from..]) => contents.torn = Some(from),
+        Some(from) => contents.damaged.push(from..bytes.len()),
+        None => (),
+    }
+    Ok(contents)
+}
+
+/// The number of the entry that begins here, if it is whole, and where its body is.
+fn frame(bytes: &[u8]) -> Option<(u64, Range<usize>)> {
+    let (serial, length, checksum) = header(bytes)?;
+    let body = bytes.get(HEADER..)?.get(..length)?;
+    (crc32c::crc32c(body) == checksum).then_some((serial, HEADER..HEADER + length))
+}
+
+/// Number, length and checksum of the body, if they are what was written.
+fn header(bytes: &[u8]) -> Option<(u64, usize, u32)> {
+    let (header, checksum) = bytes.get(..HEADER)?.split_at(HEADER - 4);
+    let whole = header.starts_with(MAGIC) && { checksum }.get_u32() == crc32c::crc32c(header);
+    let mut header = &header[MAGIC.len()..];
+    whole.then(|| {
+        (
+            header.get_u64(),
+            header.get_u32() as usize,
+            header.get_u32(),
+        )
+    })
+}
+
+/// Whether this is the beginning of an entry and nothing else.
+fn is_torn(tail: &[u8]) -> bool {
+    match header(tail) {
+        Some((_, length, _)) => tail.len() < HEADER + length,
+        None => tail.len() < HEADER && tail[..tail.len().min(4)] == MAGIC[..tail.len().min(4)],
+    }
+}
+
+fn encode(serial: u64, entry: &Entry) -> io::Result<Bytes> {
+    let body = body(entry);
+    let length = u32::try_from(body.len()).map_err(crate::wire::invalid)?;
+    let mut bytes = BytesMut::with_capacity(HEADER + body.len());
+    bytes.put_slice(MAGIC);
+    bytes.put_u64(serial);
+    bytes.put_u32(length);
+    bytes.put_u32(crc32c::crc32c(&body));
+    let checksum = crc32c::crc32c(&bytes);
+    bytes.put_u32(checksum);
+    bytes.put_slice(&body);
+    Ok(bytes.freeze())
+}
+
+/// Kind, topic (u16 length), number, payload.
+fn body(entry: &Entry) -> Bytes {
     let (commit, evict);
     let (kind, topic, number, payload): (_, _, _, &[u8]) = match entry {
         Entry::Create { topic, partitions } => (KIND_CREATE, topic, *partitions, &[]),
@@ -109,34 +234,29 @@ fn encode(entry: &Entry) -> Bytes {
             (KIND_EVICT, topic, *partition, &evict)
         }
     };
-    let mut bytes = BytesMut::with_capacity(payload.len() + topic.len() + 11);
+    let mut bytes = BytesMut::with_capacity(payload.len() + topic.len() + 7);
     bytes.put_u8(kind);
     bytes.put_u16(topic.len() as u16);
     bytes.put_slice(topic.as_bytes());
     bytes.put_u32(number);
-    bytes.put_u32(payload.len() as u32);
     bytes.put_slice(payload);
     bytes.freeze()
 }
 
-/// The first entry and what follows it; `None` if it is not whole.
-fn decode(mut bytes: Bytes) -> io::Result<Option<(Entry, Bytes)>> {
-    if bytes.remaining() < 3 {
-        return Ok(None);
-    }
-    let kind = bytes.get_u8();
-    let topic = bytes.get_u16() as usize;
-    if bytes.remaining() < topic + 8 {
-        return Ok(None);
-    }
-    let topic = text(&bytes.split_to(topic))?;
-    let number = bytes.get_u32();
-    let payload = bytes.get_u32() as usize;
-    if bytes.remaining() < payload {
-        return Ok(None);
-    }
-    let mut payload = bytes.split_to(payload);
-    let entry = match kind {
+/// What a body says. One that is whole and says nothing known is of another version.
+fn decode(bytes: Bytes) -> io::Result<Entry> {
+    entry(bytes).ok_or_else(|| {
+        crate::wire::invalid("the journal has an entry of a kind that this version does not know")
+    })
+}
+
+fn entry(mut bytes: Bytes) -> Option<Entry> {
+    let kind = bytes.try_get_u8().ok()?;
+    let length = usize::from(bytes.try_get_u16().ok()?);
+    let topic = text(&(bytes.len() >= length).then(|| bytes.split_to(length))?)?;
+    let number = bytes.try_get_u32().ok()?;
+    let mut payload = bytes;
+    Some(match kind {
         KIND_CREATE => Entry::Create {
             topic,
             partitions: number,
@@ -147,37 +267,34 @@ fn decode(mut bytes: Bytes) -> io::Result<Option<(Entry, Bytes)>> {
             partition: number,
             batch: payload,
         },
-        KIND_COMMIT if payload.remaining() >= 8 => {
-            let offset = payload.get_i64();
-            Entry::Commit {
-                topic,
-                partition: number,
-                consumer: text(&payload)?,
-                offset,
-            }
-        }
-        KIND_EVICT if payload.remaining() == 8 => Entry::Evict {
+        KIND_COMMIT => Entry::Commit {
             topic,
             partition: number,
-            offset: payload.get_i64(),
+            offset: payload.try_get_i64().ok()?,
+            consumer: text(&payload)?,
         },
-        _ => return Err(crate::wire::invalid("not a journal of this broker")),
-    };
-    Ok(Some((entry, bytes)))
+        KIND_EVICT => Entry::Evict {
+            topic,
+            partition: number,
+            offset: payload.try_get_i64().ok()?,
+        },
+        _ => return None,
+    })
 }
 
-fn text(bytes: &Bytes) -> io::Result<String> {
-    String::from_utf8(bytes.to_vec()).map_err(crate::wire::invalid)
+fn text(bytes: &Bytes) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
-    fn entry() -> impl Strategy<Value = Entry> {
+    fn any_entry() -> impl Strategy<Value = Entry> {
         let topic = || "[a-z-]{1,20}";
         prop_oneof![
             (topic(), any::<u32>())
@@ -210,29 +327,136 @@ mod tests {
         ]
     }
 
-    proptest! {
-        #[test]
-        fn a_journal_is_read_back_up_to_where_it_was_torn(entries in vec(entry(), 0..8), lost in 0_usize..40) {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("journal");
-            let whole: Vec<u8> = entries.iter().flat_map(encode).collect();
-            let kept = whole.len().saturating_sub(lost);
-            std::fs::write(&path, &whole[..kept]).unwrap();
-            let mut expected = vec![];
-            let mut length = 0;
-            for entry in &entries {
-                length += encode(entry).len();
-                if length <= kept {
-                    expected.push(entry.clone());
+    /// Damage to a file, at places in 0 to 1 of its length.
+    #[derive(Clone, Debug)]
+    enum Damage {
+        Flip(Index, u8),
+        /// Bytes from one place to another are gone.
+        Cut(Index, Index),
+        /// They are zeros.
+        Hole(Index, Index),
+        /// They are there twice, one behind the other.
+        Doubled(Index, Index),
+    }
+
+    fn any_damage() -> impl Strategy<Value = Damage> {
+        prop_oneof![
+            (any::<Index>(), 0..8_u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+            any::<(Index, Index)>().prop_map(|(a, b)| Damage::Cut(a, b)),
+            any::<(Index, Index)>().prop_map(|(a, b)| Damage::Hole(a, b)),
+            any::<(Index, Index)>().prop_map(|(a, b)| Damage::Doubled(a, b)),
+        ]
+    }
+
+    impl Damage {
+        /// Damages a file; tells which bytes are not what they were, or have others between them.
+        fn apply(&self, bytes: &mut Vec<u8>) -> Range<usize> {
+            let length = bytes.len();
+            let range = |a: &Index, b: &Index| {
+                let (a, b) = (a.index(length + 1), b.index(length + 1));
+                a.min(b)..a.max(b)
+            };
+            match self {
+                Self::Flip(at, bit) => {
+                    let at = at.index(length);
+                    bytes[at] ^= 1 << bit;
+                    at..at + 1
+                }
+                Self::Cut(a, b) => {
+                    let range = range(a, b);
+                    bytes.drain(range.clone());
+                    range
+                }
+                Self::Hole(a, b) => {
+                    let range = range(a, b);
+                    bytes[range.clone()].fill(0);
+                    range
+                }
+                Self::Doubled(a, b) => {
+                    let Range { start, end } = range(a, b);
+                    let block = bytes[start..end].to_vec();
+                    bytes.splice(end..end, block);
+                    // Nothing is lost but the entry that now has others in it.
+                    end..end
                 }
             }
+        }
+    }
+
+    fn file(entries: &[Entry]) -> (Vec<u8>, Vec<Range<usize>>) {
+        let (mut bytes, mut places) = (vec![], vec![]);
+        for (serial, entry) in (0..).zip(entries) {
+            let start = bytes.len();
+            bytes.extend(encode(serial, entry).unwrap());
+            places.push(start..bytes.len());
+        }
+        (bytes, places)
+    }
+
+    /// Whether `part` is in `whole`, in its order.
+    fn is_part(part: &[Entry], whole: &[Entry]) -> bool {
+        let mut whole = whole.iter();
+        part.iter().all(|entry| whole.any(|other| other == entry))
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_whose_bytes_are_untouched_is_read_whatever_is_done_to_the_others(
+            entries in vec(any_entry(), 2..12), damage in any_damage(), more in any_entry(),
+        ) {
+            let (mut bytes, places) = file(&entries);
+            let touched = damage.apply(&mut bytes);
+            let kept: Vec<_> = entries.iter().zip(&places).filter_map(|(entry, place)| {
+                let whole = place.end <= touched.start || place.start >= touched.end;
+                whole.then_some(entry.clone())
+            }).collect();
+            prop_assume!(!kept.is_empty());
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            std::fs::write(&path, &bytes).unwrap();
             let (mut journal, read) = Journal::open(&path).unwrap();
-            prop_assert_eq!(&read, &expected);
-            // What is written after a torn entry can be read again.
+            // What was touched may have come out of it whole, as with zeros over zeros.
+            prop_assert!(is_part(&kept, &read.entries), "{kept:?} are not all in {read:?}");
+            prop_assert!(is_part(&read.entries, &entries), "{read:?} has others than {entries:?}");
+            // Nothing of the file is gone but the beginning of a last entry, and what is written next is read, too.
+            let left = std::fs::read(&path).unwrap();
+            prop_assert!(bytes.starts_with(&left));
+            prop_assert!(left.len() == bytes.len() || read.torn.is_some());
+            journal.write(&more).unwrap();
+            let mut expected = read.entries;
+            expected.push(more);
+            prop_assert_eq!(Journal::open(&path).unwrap().1.entries, expected);
+        }
+
+        #[test]
+        fn a_journal_is_read_back_up_to_where_it_was_torn(
+            entries in vec(any_entry(), 0..8), lost in 0_usize..40,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            let (whole, places) = file(&entries);
+            let kept = whole.len().saturating_sub(lost);
+            std::fs::write(&path, &whole[..kept]).unwrap();
+            let mut expected: Vec<_> = entries.iter().zip(&places).filter(|(_, p)| p.end <= kept).map(|(e, _)| e.clone()).collect();
+            let (mut journal, read) = Journal::open(&path).unwrap();
+            prop_assert_eq!(&read.entries, &expected);
+            prop_assert!(!read.is_damaged());
+            let good = places.iter().map(|p| p.end).filter(|end| *end <= kept).max().unwrap_or(0);
+            prop_assert_eq!(std::fs::metadata(&path).unwrap().len(), good as u64);
             let more = Entry::Delete { topic: "t".to_owned() };
             journal.write(&more).unwrap();
             expected.push(more);
-            prop_assert_eq!(Journal::open(&path).unwrap().1, expected);
+            prop_assert_eq!(Journal::open(&path).unwrap().1.entries, expected);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        std::fs::write(&path, "somebody's notes").unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.contains("is no journal of this version"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's notes");
     }
 }

@@ -1,5 +1,6 @@
 //! Topics, partitions, record batches and consumer offsets.
 
+mod batch;
 mod journal;
 mod partition;
 mod store;

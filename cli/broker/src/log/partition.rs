@@ -5,17 +5,11 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use fluvio_protocol::Encoder;
 use fluvio_protocol::link::ErrorCode;
-use fluvio_protocol::record::{RawRecords, RecordSet};
 use fluvio_spu_schema::Isolation;
 use tokio::sync::watch;
 
-struct Stored {
-    base: i64,
-    next: i64,
-    bytes: Bytes,
-}
+use super::batch::Stored;
 
 #[derive(Default)]
 struct Log {
@@ -72,41 +66,46 @@ impl Partition {
         self.read_log().ends
     }
 
-    /// Appends batches as they came; only their base offset, which the checksum leaves out, is set. Returns the first
-    /// offset. `keep` gets the bytes of each batch.
+    /// Appends batches as they came; only their base offset is set. Returns the first offset. `keep` gets the bytes of each.
     pub(crate) fn append(
         &self,
-        records: RecordSet<RawRecords>,
+        batches: &[Bytes],
         hold_high_watermark: bool,
         mut keep: impl FnMut(&Bytes) -> io::Result<()>,
     ) -> io::Result<i64> {
         let mut log = self.write_log();
         let first = log.ends.end;
-        for mut batch in records.batches {
-            batch.base_offset = log.ends.end;
-            let mut bytes = BytesMut::new();
-            batch.encode(&mut bytes, 0)?;
-            let bytes = bytes.freeze();
-            keep(&bytes)?;
-            log.ends.size += bytes.len() as i64;
-            log.ends.end = batch.computed_last_offset();
-            let stored = Stored {
-                base: batch.base_offset,
-                next: log.ends.end,
-                bytes,
-            };
-            log.batches.push_back(stored);
+        for batch in batches {
+            let stored = Stored::at(batch, log.ends.end)?;
+            keep(&stored.bytes)?;
+            log.push(stored);
         }
         if !hold_high_watermark {
             log.ends.high_watermark = log.ends.end;
         }
+        self.retain(&mut log);
+        self.publish(&log);
+        Ok(first)
+    }
+
+    /// Puts a batch back where it was. What was there is older.
+    pub(crate) fn restore(&self, batch: Stored) {
+        let mut log = self.write_log();
+        while let Some(last) = log.batches.pop_back_if(|last| last.next > batch.base) {
+            log.ends.size -= last.bytes.len() as i64;
+        }
+        log.push(batch);
+        log.ends.high_watermark = log.ends.end;
+        self.retain(&mut log);
+        self.publish(&log);
+    }
+
+    fn retain(&self, log: &mut Log) {
         if let Some(limit) = self.retention_bytes {
             while log.ends.size > limit as i64 && log.batches.len() > 1 {
                 log.drop_oldest();
             }
         }
-        self.publish(&log);
-        Ok(first)
     }
 
     /// The bytes from the batch that holds `from` on, cut at `max_bytes` as the real server does, or at the last
@@ -201,6 +200,12 @@ impl Partition {
 }
 
 impl Log {
+    fn push(&mut self, batch: Stored) {
+        self.ends.size += batch.bytes.len() as i64;
+        self.ends.end = batch.next;
+        self.batches.push_back(batch);
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.batches.pop_front() {
             self.ends.size -= oldest.bytes.len() as i64;

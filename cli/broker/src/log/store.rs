@@ -9,12 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fluvio_controlplane_metadata::topic::TopicSpec;
-use fluvio_protocol::Decoder;
 use fluvio_protocol::link::ErrorCode;
-use fluvio_protocol::record::{Batch, RawRecords, RecordSet};
 use fluvio_types::defaults::CONSUMER_STORAGE_TOPIC;
 use tokio::sync::watch;
 
+use super::batch::{Stored, split};
 use super::journal::{Entry, Journal};
 use super::partition::{Ends, Partition};
 use crate::faults::Faults;
@@ -71,16 +70,18 @@ impl Store {
         system.set_system(true);
         store.insert(CONSUMER_STORAGE_TOPIC, system);
         if let Some(path) = store.options.journal.clone() {
-            let (journal, entries) = Journal::open(&path)?;
-            for entry in entries {
-                store.replay(entry)?;
+            let (journal, contents) = Journal::open(&path)?;
+            let damaged = contents.is_damaged();
+            for entry in contents.entries {
+                store.replay(entry, damaged)?;
             }
             *lock(&store.journal) = Some(journal);
         }
         Ok(store)
     }
 
-    fn replay(&self, entry: Entry) -> io::Result<()> {
+    /// Does again what the journal says. In a damaged one, what made a topic may be missing, and its records are not.
+    fn replay(&self, entry: Entry, damaged: bool) -> io::Result<()> {
         match entry {
             Entry::Create { topic, partitions } => {
                 self.insert(&topic, TopicSpec::new_computed(partitions, 1, None));
@@ -89,11 +90,13 @@ impl Store {
             Entry::Append {
                 topic,
                 partition,
-                mut batch,
+                batch,
             } => {
-                let batch = Batch::<RawRecords>::decode_from(&mut batch, 0)?;
+                if damaged {
+                    self.grow(&topic, partition);
+                }
                 if let Some(partition) = self.partition(&topic, partition) {
-                    partition.append(RecordSet::default().add(batch), false, |_| Ok(()))?;
+                    partition.restore(Stored::read(batch)?);
                 }
             }
             Entry::Commit {
@@ -116,6 +119,30 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes a partition, and its topic, if they are not there.
+    fn grow(&self, name: &str, partition: u32) {
+        let mut topics = lock(&self.topics);
+        let topic = topics.entry(name.to_owned()).or_insert_with(|| {
+            tracing::error!(
+                topic = name,
+                "made again: the journal has its records, but not how it was made"
+            );
+            let spec = TopicSpec::new_computed(1, 1, None);
+            Topic {
+                spec,
+                partitions: vec![],
+            }
+        });
+        let partitions = partition as usize + 1;
+        if topic.partitions.len() < partitions {
+            topic.spec = TopicSpec::new_computed(partition + 1, 1, None);
+            let more = || Partition::new(self.options.retention_bytes);
+            topic.partitions.resize_with(partitions, more);
+            drop(topics);
+            self.metadata_changed();
+        }
     }
 
     fn write(&self, entry: impl FnOnce() -> Entry) -> io::Result<()> {
@@ -165,12 +192,17 @@ impl Store {
         Ok(())
     }
 
-    /// Appends batches; returns the offset of the first record.
-    pub(crate) fn append(
+    /// Appends the batches of a record set; returns the offset of the first record.
+    pub(crate) fn append(&self, topic: &str, partition: u32, set: Bytes) -> Result<i64, ErrorCode> {
+        self.append_batches(topic, partition, &split(set).map_err(other)?)
+    }
+
+    /// Appends batches as they are; returns the offset of the first record.
+    pub(crate) fn append_batches(
         &self,
         topic: &str,
         partition: u32,
-        records: RecordSet<RawRecords>,
+        batches: &[Bytes],
     ) -> Result<i64, ErrorCode> {
         let log = self
             .led(topic, partition)
@@ -183,7 +215,7 @@ impl Store {
                 batch: batch.clone(),
             })
         };
-        log.append(records, hold, keep).map_err(other)
+        log.append(batches, hold, keep).map_err(other)
     }
 
     /// Drops whole batches below `offset`; returns the first offset that is left, or nothing if the partition is not
@@ -317,4 +349,74 @@ impl Store {
 
 fn other(error: io::Error) -> ErrorCode {
     ErrorCode::Other(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use fluvio_spu_schema::Isolation;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    const PARTITIONS: u32 = 2;
+
+    fn batch(records: u32, filler: u8) -> Bytes {
+        use fluvio_protocol::Encoder;
+        use fluvio_protocol::record::{Batch, Record};
+        let record = |_| Record::new(vec![filler; 5]);
+        let batch = Batch::from((0..records).map(record).collect::<Vec<_>>());
+        let mut bytes = vec![];
+        batch.encode(&mut bytes, 0).unwrap();
+        bytes.into()
+    }
+
+    fn open(path: &std::path::Path) -> Store {
+        let journal = Some(path.to_owned());
+        let options = BrokerOptions {
+            journal,
+            ..BrokerOptions::default()
+        };
+        Store::open(options).unwrap()
+    }
+
+    proptest! {
+        /// Also when the entry that made the topic is the one that is damaged.
+        #[test]
+        fn batches_are_served_at_their_offsets_whatever_is_damaged_before_or_behind_them(
+            batches in vec((0..PARTITIONS, 1..5_u32), 1..12), from: Index, to: Index, zeros: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            let store = open(&path);
+            store.create("t", TopicSpec::new_computed(PARTITIONS, 1, None)).unwrap();
+            let mut stored = vec![];
+            for (filler, (partition, records)) in (0..).zip(batches) {
+                let start = std::fs::metadata(&path).unwrap().len() as usize;
+                let base = store.append("t", partition, batch(records, filler)).unwrap();
+                let end = std::fs::metadata(&path).unwrap().len() as usize;
+                stored.push((start..end, partition, base, batch(records, filler)));
+            }
+            drop(store);
+            let mut file = std::fs::read(&path).unwrap();
+            let (from, to) = (from.index(file.len()), to.index(file.len()));
+            let hole = from.min(to)..from.max(to) + 1;
+            if zeros {
+                file[hole.clone()].fill(0);
+            } else {
+                file.drain(hole.clone());
+            }
+            std::fs::write(&path, &file).unwrap();
+            stored.retain(|(place, ..)| place.end <= hole.start || place.start >= hole.end);
+            prop_assume!(!stored.is_empty());
+            let store = open(&path);
+            for (_, partition, base, bytes) in stored {
+                let partition = store.partition("t", partition).unwrap();
+                let read = partition.read(base, 1 << 20, Isolation::ReadCommitted, false).unwrap();
+                let expected = Stored::at(&bytes, base).unwrap().bytes;
+                prop_assert!(read.bytes.starts_with(&expected));
+            }
+        }
+    }
 }

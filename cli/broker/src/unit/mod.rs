@@ -34,6 +34,9 @@ pub(crate) struct OpenStream {
     acknowledged: watch::Sender<i64>,
 }
 
+/// How often a connection may open a stream.
+const MAX_STREAMS: usize = 10_000;
+
 /// One connection.
 struct Connection {
     store: Arc<Store>,
@@ -81,6 +84,11 @@ impl Connection {
             Key::FetchOffsets => {
                 let answer = offsets::fetch(&self.store, request.body()?);
                 self.out.send(id, &answer, version).await?;
+            }
+            Key::StreamFetch if self.streams.len() >= MAX_STREAMS => {
+                return Err(invalid(format!(
+                    "more than {MAX_STREAMS} streams on a connection"
+                )));
             }
             Key::StreamFetch => self.open_stream(request.body()?, id, version),
             Key::UpdateOffsets => {

@@ -2,13 +2,14 @@
 
 use fluvio_protocol::link::ErrorCode;
 use fluvio_spu_schema::produce::{
-    DefaultProduceRequest, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 
+use super::raw_set::RawSet;
 use crate::log::Store;
 
 /// Stores what the request brings.
-pub(super) fn produce(store: &Store, request: DefaultProduceRequest) -> ProduceResponse {
+pub(super) fn produce(store: &Store, request: ProduceRequest<RawSet>) -> ProduceResponse {
     let refuse = store.faults.take_refuse_produce();
     let mut response = ProduceResponse::default();
     for topic in request.topics {
@@ -21,7 +22,7 @@ pub(super) fn produce(store: &Store, request: DefaultProduceRequest) -> ProduceR
             let stored = if refuse {
                 Err(ErrorCode::NotLeaderForPartition)
             } else {
-                store.append(&topic.name, entry.partition_index, entry.records)
+                store.append(&topic.name, entry.partition_index, entry.records.0)
             };
             match stored {
                 Ok(base) => answer.base_offset = base,

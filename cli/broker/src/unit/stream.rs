@@ -15,6 +15,9 @@ use super::raw_set::RawSet;
 use crate::log::Store;
 use crate::wire::Out;
 
+/// The most that one answer holds, whatever is asked for.
+const MAX_ANSWER: usize = fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize;
+
 type Response = <StreamFetchRequest<RawSet> as Request>::Response;
 type PartitionResponse = FetchablePartitionResponse<RawSet>;
 
@@ -36,7 +39,7 @@ impl Stream {
         };
         let mut ends = partition.watch();
         let mut next = self.request.fetch_offset;
-        let max_bytes = self.request.max_bytes.max(0) as usize;
+        let max_bytes = (self.request.max_bytes.max(0) as usize).min(MAX_ANSWER);
         loop {
             ends.borrow_and_update();
             let whole = self.store.options.whole_batches;

@@ -55,7 +55,7 @@ impl FluvioCursorLog {
             Err(SourceError::NoTopic(_)) => (),
             found => return found.map(|_| ()),
         }
-        let topic = self.source.topic.clone();
+        let topic = self.source.directory.topic.to_string();
         let mut spec = TopicSpec::new_computed(1, 1, None);
         spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy {
             time_in_seconds: u32::MAX,
@@ -64,7 +64,7 @@ impl FluvioCursorLog {
             segment_size: Some(SEGMENT_BYTES),
             max_partition_size: Some(KEPT_BYTES),
         });
-        let client = self.source.live.get(&self.source.address).await?;
+        let client = self.source.client().await?;
         let made = in_time("making the cursors topic", async {
             client
                 .admin()
@@ -107,20 +107,20 @@ impl FluvioCursorLog {
         };
         // A producer that lost a connection with a record in flight never recovers.
         self.producer.store(None);
-        self.source.live.0.store(None);
+        self.source.directory.controller.forget();
         Err(result)
     }
 
     async fn connect(&self) -> Result<Arc<Producer>, SourceError> {
-        let client = self.source.live.get(&self.source.address).await?;
+        let client = self.source.client().await?;
         let what = "opening the cursors topic for writing";
         let config = TopicProducerConfigBuilder::default()
             .linger(Duration::ZERO)
             .build()
             .map_err(|e| unreachable(what, e.to_string()))?;
-        let topic = self.source.topic.clone();
+        let topic = self.source.directory.topic.to_string();
         let opened = in_time(what, client.topic_producer_with_config(topic, config)).await;
-        let pool = self.source.live.checked(opened)?;
+        let pool = self.source.directory.controller.checked(opened)?;
         let producer = Arc::new(Producer {
             pool,
             _client: client,

@@ -1,39 +1,45 @@
-//! The Fluvio client, kept in this one folder (see `docs/decisions/0004-reading-fluvio.md` for what it does and
-//! does not promise). Every connect and request is under a timeout; after any error the connection is made anew.
+//! Fluvio, kept in this one folder: its client for what the controller knows and for writing, and a reader of our own (see
+//! `docs/decisions/0004-reading-fluvio.md` for why). Every connect and request is under a timeout; after any error the
+//! connection is made anew.
 
+mod batch;
 mod cursors;
+mod directory;
+mod inflate;
+mod reader;
+mod unit;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use fluvio::consumer::{ConsumerConfigExtBuilder, RetryMode};
-use fluvio::dataplane::link::ErrorCode;
 use fluvio::metadata::partition::PartitionSpec;
-use fluvio::{Fluvio, FluvioConfig, FluvioError, Isolation, Offset};
+use fluvio::{Fluvio, FluvioConfig, FluvioError, Isolation};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use cursors::FluvioCursorLog;
 
-use super::{Bounds, EventSource, Record, RecordStream, SourceError};
+use self::directory::{Directory, partition_of};
+use self::reader::Reader;
+use self::unit::Fetch;
+use super::{Bounds, EventSource, RecordStream, SourceError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Records that are handed on together if they are there.
-const CHUNK: usize = 512;
+/// How many batches larger than usual are held at once, live and by all replays.
+const LARGE_BATCHES: usize = 1;
 
 /// One topic of a Fluvio cluster.
 #[derive(Debug)]
 pub struct FluvioSource {
-    address: String,
-    topic: String,
-    /// The live path and the admin requests.
-    live: Connection,
-    /// Catching up: a reader that pauses here stalls its connection, so it is not the live one.
-    replay: Connection,
+    directory: Arc<Directory>,
+    /// Permits for large batches. Replays have their own: they must not hold up the live path.
+    large_live: Arc<Semaphore>,
+    large_replays: Arc<Semaphore>,
 }
 
 /// A connection that is made when it is needed and dropped after an error.
@@ -52,79 +58,73 @@ impl FluvioSource {
     /// The topic at a cluster's SC address, `HOST:PORT`. Connects when first used.
     pub fn new(address: impl Into<String>, topic: impl Into<String>) -> Self {
         Self {
-            address: address.into(),
-            topic: topic.into(),
-            live: Connection::default(),
-            replay: Connection::default(),
+            directory: Arc::new(Directory::new(address.into(), topic.into())),
+            large_live: Arc::new(Semaphore::new(LARGE_BATCHES)),
+            large_replays: Arc::new(Semaphore::new(LARGE_BATCHES)),
         }
     }
 
+    async fn client(&self) -> Result<Arc<Fluvio>, SourceError> {
+        self.directory.controller.get(&self.directory.address).await
+    }
+
     async fn read_bounds(&self) -> Result<Vec<Bounds>, SourceError> {
-        let client = self.live.get(&self.address).await?;
+        let client = self.client().await?;
+        let Directory {
+            topic, controller, ..
+        } = &*self.directory;
         let what = "asking Fluvio for the topic's partitions";
         let answer = in_time(what, async {
             client.admin().await.all::<PartitionSpec>().await
         })
         .await;
-        let partitions = self.live.checked(answer)?;
+        let partitions = controller.checked(answer)?;
         let mut bounds: Vec<(u32, Bounds)> = partitions
             .into_iter()
             .filter_map(|p| {
-                // The object of partition N of topic T is named T-N.
-                let (topic, number) = p.name.rsplit_once('-')?;
+                let number = partition_of(&p.name, topic)?;
                 let bounds = Bounds {
                     start: p.status.base_offset.max(0) as u64,
                     end: p.status.leader.hw.max(0) as u64,
                 };
-                (topic == self.topic).then_some((number.parse().ok()?, bounds))
+                Some((number, bounds))
             })
             .collect();
         bounds.sort_unstable_by_key(|(number, _)| *number);
         if bounds.is_empty() {
-            return Err(SourceError::NoTopic(self.topic.clone()));
+            return Err(SourceError::NoTopic(topic.to_string()));
         }
         Ok(bounds.into_iter().map(|(_, b)| b).collect())
     }
 
     async fn open(
         &self,
-        connection: &Connection,
+        permits: &Arc<Semaphore>,
         partition: u32,
         from: u64,
         max_bytes: u32,
         isolation: Isolation,
     ) -> Result<RecordStream, SourceError> {
-        let client = connection.get(&self.address).await?;
-        let broken = |reason: String| SourceError::Broken { at: from, reason };
-        let offset = Offset::absolute(from as i64).map_err(|e| broken(e.to_string()))?;
-        let config = ConsumerConfigExtBuilder::default()
-            .topic(self.topic.as_str())
-            .partition(partition)
-            .offset_start(offset)
-            .max_bytes(max_bytes as i32)
-            .isolation(isolation)
-            .retry_mode(RetryMode::Disabled)
-            .build()
-            .map_err(|e| broken(e.to_string()))?;
-        let what = "opening a stream of the topic";
-        let stream =
-            connection.checked(in_time(what, client.consumer_with_config(config)).await)?;
-        let chunks = stream
-            .ready_chunks(CHUNK)
-            .flat_map(move |chunk| stream::iter(split(from, chunk)));
-        // The client's connection lives as long as somebody holds it.
-        Ok(chunks
-            .map(move |records| {
-                let _ = &client;
-                records
-            })
-            .boxed())
+        let fetch = Fetch {
+            topic: self.directory.topic.clone(),
+            partition,
+            isolation,
+        };
+        let (directory, permits) = (self.directory.clone(), permits.clone());
+        let reader = Reader::open(directory, permits, fetch, from, max_bytes as usize).await?;
+        Ok(stream::unfold(reader, |mut reader| async move {
+            reader.next().await.map(|item| (item, reader))
+        })
+        .boxed())
     }
 }
 
 impl EventSource for FluvioSource {
     fn describe(&self) -> String {
-        format!("Fluvio at {}, topic {}", self.address, self.topic)
+        format!(
+            "Fluvio at {}, topic {}",
+            self.directory.address, self.directory.topic
+        )
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
@@ -138,7 +138,7 @@ impl EventSource for FluvioSource {
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
         let isolation = Isolation::ReadCommitted;
-        self.open(&self.live, partition, from, max_bytes, isolation)
+        self.open(&self.large_live, partition, from, max_bytes, isolation)
             .boxed()
     }
 
@@ -149,7 +149,7 @@ impl EventSource for FluvioSource {
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
         let isolation = Isolation::ReadCommitted;
-        self.open(&self.replay, partition, from, max_bytes, isolation)
+        self.open(&self.large_replays, partition, from, max_bytes, isolation)
             .boxed()
     }
 
@@ -160,7 +160,7 @@ impl EventSource for FluvioSource {
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
         let isolation = Isolation::ReadUncommitted;
-        self.open(&self.replay, partition, from, max_bytes, isolation)
+        self.open(&self.large_replays, partition, from, max_bytes, isolation)
             .boxed()
     }
 }
@@ -192,9 +192,13 @@ impl Connection {
     /// Forgets the connection if the answer is an error, so that the next request makes a new one.
     fn checked<T>(&self, answer: Result<T, SourceError>) -> Result<T, SourceError> {
         if matches!(answer, Err(SourceError::Unreachable { .. })) {
-            self.0.store(None);
+            self.forget();
         }
         answer
+    }
+
+    fn forget(&self) {
+        self.0.store(None);
     }
 }
 
@@ -217,54 +221,4 @@ async fn in_time<T>(
 
 fn unreachable(what: &'static str, reason: String) -> SourceError {
     SourceError::Unreachable { what, reason }
-}
-
-/// The records of a chunk up to its first error, and then that error: the client shows it only once.
-fn split(
-    from: u64,
-    chunk: Vec<Result<fluvio::consumer::Record, ErrorCode>>,
-) -> impl Iterator<Item = Result<Vec<Record>, SourceError>> {
-    let mut records = Vec::with_capacity(chunk.len());
-    let mut failure = None;
-    for item in chunk {
-        match item {
-            Ok(record) => {
-                let (offset, timestamp_ms) = (record.offset() as u64, record.timestamp());
-                // Shares the memory of the fetched answer: nothing is copied.
-                let value = bytes::Bytes::clone(&record.into_inner().value);
-                records.push(Record {
-                    offset,
-                    timestamp_ms,
-                    value,
-                });
-            }
-            Err(error) => {
-                failure = Some(Err(translate(from, error)));
-                break;
-            }
-        }
-    }
-    let records = (!records.is_empty()).then_some(Ok(records));
-    records.into_iter().chain(failure)
-}
-
-fn translate(from: u64, error: ErrorCode) -> SourceError {
-    match error {
-        ErrorCode::OffsetEvicted {
-            next_available,
-            offset,
-        } => SourceError::Expired {
-            wanted: offset.max(0) as u64,
-            available: next_available.max(0) as u64,
-        },
-        ErrorCode::OffsetOutOfRange => SourceError::Beyond { wanted: from },
-        // What a server of version 0.18 says instead.
-        ErrorCode::Other(reason) if reason.contains("is greater than leo") => {
-            SourceError::Beyond { wanted: from }
-        }
-        other => SourceError::Broken {
-            at: from,
-            reason: other.to_string(),
-        },
-    }
 }

@@ -1,0 +1,72 @@
+//! What of the log cannot be read although the broker has it, and why.
+
+use std::fmt;
+
+/// Why a batch was skipped. The name is a `reason` of `datastream_gateway_records_skipped_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// Larger than any batch may be, as it came or decompressed.
+    TooLarge,
+    /// Compressed in a way that is not known.
+    UnknownCodec,
+    /// Cannot be decompressed.
+    NotDecompressed,
+    /// Not the records that its header promises.
+    Malformed,
+    /// Ends before its own length, however many bytes are asked for.
+    Cut,
+    /// Not there: the broker goes on behind it.
+    Missing,
+}
+
+impl Damage {
+    /// Every reason, for metrics that start at zero.
+    pub const ALL: [Self; 6] = [
+        Self::TooLarge,
+        Self::UnknownCodec,
+        Self::NotDecompressed,
+        Self::Malformed,
+        Self::Cut,
+        Self::Missing,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "batch_too_large",
+            Self::UnknownCodec => "batch_unknown_codec",
+            Self::NotDecompressed => "batch_not_decompressed",
+            Self::Malformed => "batch_malformed",
+            Self::Cut => "batch_cut",
+            Self::Missing => "batch_missing",
+        }
+    }
+}
+
+/// Offsets of a partition that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The first of them.
+    pub first: u64,
+    /// The offset after the last of them.
+    pub next: u64,
+    /// Why.
+    pub damage: Damage,
+    /// What was found, for logs.
+    pub detail: String,
+}
+
+impl Unreadable {
+    /// How many offsets there are.
+    pub const fn count(&self) -> u64 {
+        self.next.saturating_sub(self.first)
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.next.saturating_sub(1);
+        let (first, damage) = (self.first, self.damage.as_str());
+        write!(f, "offsets {first} to {last}: {damage}: {}", self.detail)
+    }
+}

@@ -22,3 +22,7 @@ pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
 pub use settings::{LagLimit, Settings};
 pub use stream::Load;
+
+/// The largest frame that any gateway sends, in bytes of the whole text message `LEN|BODY`: the most that the limit of a
+/// gateway can be set to, and what every client of this project takes.
+pub const LARGEST_FRAME: usize = 16 << 20;

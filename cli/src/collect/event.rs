@@ -74,11 +74,10 @@ impl Content {
     }
 }
 
-/// Where a stream stands that has seen the event on this line.
-pub(super) fn position_of_line(line: &str) -> Option<Position> {
+/// The identity of the event on this line, and the position of a stream that has seen it.
+pub(super) fn place_of_line(line: &str) -> Option<(EventIdentity, Position)> {
     let [seq] = members(line, ["seq"]).ok()?;
-    let (_, position) = EventIdentity::of_seq(&string(seq?)).ok()?;
-    Some(position)
+    EventIdentity::of_seq(&string(seq?)).ok()
 }
 
 fn marker(control: &str, seq_start: Option<&str>) -> Result<Content, String> {

@@ -81,7 +81,8 @@ streams:
         panic!("{c:?}");
     };
     assert_eq!(postgres.table, "s.t");
-    assert_eq!(postgres.url.expose_secret(), "postgres://u:p@h/d");
+    let database = postgres.url.config().unwrap();
+    assert_eq!(database.get_password(), Some(&b"p"[..]));
 }
 
 #[test]

@@ -124,7 +124,10 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
     let attempt = Box::pin(async {
         let uri = request.uri();
         let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let secure = uri.scheme_str() == Some("wss");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let lost = |reason: String| Failure::Lost(format!("cannot connect: {reason}"));
@@ -145,7 +148,9 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
         Err(_) => {
             let seconds = CONNECT_TIMEOUT.as_secs();
             let tried = attempts.describe();
-            Err(Failure::Lost(format!("no answer within {seconds} s: {tried}")))
+            Err(Failure::Lost(format!(
+                "no answer within {seconds} s: {tried}"
+            )))
         }
     }
 }

@@ -48,11 +48,20 @@ pub(super) async fn dial(
     attempts: &mut Attempts,
 ) -> Result<TcpStream, String> {
     let found = lookup_host((host, port)).await;
-    let found = found.map_err(|e| format!("cannot look up {host}: {e}"))?;
-    let mut waiting = interleave(found.collect());
-    if waiting.is_empty() {
+    let found: Vec<_> = found
+        .map_err(|e| format!("cannot look up {host}: {e}"))?
+        .collect();
+    if found.is_empty() {
         return Err(format!("{host} has no address"));
     }
+    first_of(found, attempts).await
+}
+
+async fn first_of(
+    addresses: Vec<SocketAddr>,
+    attempts: &mut Attempts,
+) -> Result<TcpStream, String> {
+    let mut waiting = interleave(addresses);
     let mut connecting = FuturesUnordered::new();
     let mut next = Instant::now();
     loop {
@@ -96,7 +105,8 @@ fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -109,6 +119,40 @@ mod tests {
         let expected = addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"]);
         assert_eq!(interleave(given), expected);
         assert!(interleave(vec![]).is_empty());
+    }
+
+    /// An address that never answers: its queue is full, so that the system drops what comes.
+    async fn dead() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = vec![];
+        let patience = Duration::from_millis(300);
+        while let Ok(stream) = timeout(patience, TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+        }
+        (listener, waiting, address)
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_keep_the_others_from_being_tried() {
+        let (_listener, _waiting, dead) = dead().await;
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = (alive.local_addr().unwrap(), alive);
+        let mut attempts = Attempts::default();
+        let stream = first_of(vec![dead, alive.0], &mut attempts).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_tried_is_known_when_nobody_answers() {
+        let (_listener, _waiting, dead) = dead().await;
+        let mut attempts = Attempts::default();
+        let patience = Duration::from_secs(1);
+        let tried = timeout(patience, first_of(vec![dead], &mut attempts)).await;
+        assert!(tried.is_err());
+        assert_eq!(attempts.describe(), format!("{dead}: no answer"));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::columns::Columns;
 use crate::client::Body;
 
 /// An event. Cheap to clone but for its few short texts.
@@ -26,6 +27,8 @@ pub(super) struct Event {
     pub dsn: Box<str>,
     /// When it arrived here.
     pub received: Timestamp,
+    /// What else databases have of it.
+    pub columns: Columns,
 }
 
 /// The content of a frame that is no heartbeat.
@@ -62,8 +65,10 @@ impl Content {
             .and_then(|json| members(json, ["event_type", "dsn"]).ok())
             .unwrap_or_default()
             .map(|raw| raw.map(string).unwrap_or_default());
+        let columns = Columns::of(body.as_str());
         Ok(Self::Event(Event {
             body,
+            columns,
             seq,
             identity,
             position,
@@ -93,7 +98,7 @@ fn marker(control: &str, seq_start: Option<&str>) -> Result<Content, String> {
 }
 
 /// The text of a JSON string; whatever else stands there, as it stands. Without NUL, which PostgreSQL cannot store.
-fn string(raw: &str) -> Box<str> {
+pub(super) fn string(raw: &str) -> Box<str> {
     let text: String =
         serde_json::from_str(raw).unwrap_or_else(|_| raw.trim_matches('"').to_owned());
     text.replace('\0', "\u{fffd}").into()
@@ -102,7 +107,7 @@ fn string(raw: &str) -> Box<str> {
 /// The first members of an object that have these names, as they stand there.
 ///
 /// Devices choose what is in an event: repeated names, broken escapes and any depth must not make it unreadable.
-fn members<'a, const N: usize>(
+pub(super) fn members<'a, const N: usize>(
     json: &'a str,
     names: [&str; N],
 ) -> Result<[Option<&'a str>; N], serde_json::Error> {

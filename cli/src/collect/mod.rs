@@ -4,6 +4,7 @@
 //! new, and what to do when a store fails) → `store` (JSON lines, SQLite, PostgreSQL). A heartbeat is answered when
 //! everything before it is stored, so nothing that was acknowledged can be lost.
 
+mod columns;
 mod config;
 mod dead_letter;
 mod event;

@@ -227,11 +227,7 @@ impl Collector {
         let stop = self.stop.clone();
         let connecting = stop.run_until_cancelled(Connection::open(&target, None));
         let mut connection = connecting.await.ok_or(End::Stopped)??;
-        tracing::info!(
-            stream = self.status.name,
-            from = asked_for,
-            "connected"
-        );
+        tracing::info!(stream = self.status.name, from = asked_for, "connected");
         self.status.connected.set(1);
         self.status.update(|detail| detail.trouble = None);
         let Err(end) = self

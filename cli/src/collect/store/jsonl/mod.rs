@@ -107,7 +107,9 @@ impl JsonlStore {
         let mut newest = None;
         let mut read = None;
         if let Some((path, begun)) = files.next() {
-            let recovered = self.reopen(&path, begun, previous.as_ref()).map_err(|e| at(&path, &e))?;
+            let recovered = self
+                .reopen(&path, begun, previous.as_ref())
+                .map_err(|e| at(&path, &e))?;
             newest = Some((name_of(&path), recovered.len));
             read = Some(recovered);
         }
@@ -127,7 +129,10 @@ impl JsonlStore {
         };
         let newest = newest.as_ref().map(|(name, len)| (name.as_str(), *len));
         let stored = remembered.as_ref().and_then(|r| r.stored(newest)).cloned();
-        if remembered.as_ref().is_some_and(|r| stored.as_ref() != Some(&r.position)) {
+        if remembered
+            .as_ref()
+            .is_some_and(|r| stored.as_ref() != Some(&r.position))
+        {
             tracing::error!(
                 file = %path.display(),
                 "lines that were stored are no longer there; their events will be fetched again"

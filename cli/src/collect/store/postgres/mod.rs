@@ -94,25 +94,19 @@ impl PostgresStore {
         let session = session.map_err(|e| e.within(&self.place))?;
         self.check_encoding(&session).await?;
         self.lock(&session).await?;
-        let opened = async {
+        let table = self.tables(&session).await?;
+        let prepared = async {
             let client = &session.client;
-            let mut table = client.query_one(sql::TABLE, &[&self.plan.table]).await?;
-            if table.get::<_, Option<u32>>(0).is_none() {
-                client.batch_execute(&self.sql.create()).await?;
-                table = client.query_one(sql::TABLE, &[&self.plan.table]).await?;
-            }
             let insert = client.prepare(&self.sql.insert()).await?;
             let remember = client.prepare(&self.sql.remember()).await?;
             let position = client.prepare(&self.sql.position()).await?;
             let row = client
                 .query_one(&position, &[&self.plan.table, &self.stream])
                 .await?;
-            let table = table.get::<_, Option<u32>>(0).unwrap_or_default();
             let seq_start: Option<String> = row.get(1);
-            Ok::<_, tokio_postgres::Error>((insert, remember, position, table, seq_start))
+            Ok::<_, tokio_postgres::Error>((insert, remember, position, seq_start))
         };
-        let (insert, remember, position, table, seq_start) =
-            opened.await.map_err(|e| self.error(e))?;
+        let (insert, remember, position, seq_start) = prepared.await.map_err(|e| self.error(e))?;
         let stored = super::sqlite::position(&self.place, &self.stream, seq_start.clone())?;
         self.open = Some(Open {
             session,
@@ -123,6 +117,37 @@ impl PostgresStore {
             seq_start,
         });
         Ok(Opened::at(stored))
+    }
+
+    /// Makes the tables and columns that are missing, and says which the table is.
+    async fn tables(&self, session: &Session) -> Result<u32, StoreError> {
+        let client = &session.client;
+        let find = async || {
+            let row = client.query_one(sql::TABLE, &[&self.plan.table]).await?;
+            Ok::<_, tokio_postgres::Error>(row.get::<_, Option<u32>>(0))
+        };
+        let made = async {
+            if let Some(table) = find().await? {
+                return Ok::<_, tokio_postgres::Error>(table);
+            }
+            client.batch_execute(&self.sql.create()).await?;
+            Ok(find().await?.unwrap_or_default())
+        };
+        let table = made.await.map_err(|e| self.error(e))?;
+        let columns = client.query_one(sql::LATER_COLUMNS, &[&table]).await;
+        let columns: i64 = columns.map_err(|e| self.error(e))?.get(0);
+        if columns < sql::LATER_COLUMNS_COUNT {
+            let add = self.sql.add_columns();
+            client.batch_execute(&add).await.map_err(|e| {
+                let error = self.error(e);
+                let reason = format!(
+                    "{}; the table of an earlier version lacks columns: run {add}",
+                    error.reason
+                );
+                StoreError { reason, ..error }
+            })?;
+        }
+        Ok(table)
     }
 
     /// Events may hold any character, so the database has to take any.
@@ -158,7 +183,10 @@ impl PostgresStore {
     /// Does something on the connection, which is given up if it fails.
     async fn call(&mut self, work: Work) -> Result<(), StoreError> {
         let Some(mut open) = self.open.take() else {
-            return Err(StoreError::passing(format!("{}: not connected", self.place)));
+            return Err(StoreError::passing(format!(
+                "{}: not connected",
+                self.place
+            )));
         };
         match timeout(PATIENCE, self.work(&mut open, work)).await {
             Ok(Ok(())) => {
@@ -234,6 +262,13 @@ impl PostgresStore {
             .iter()
             .map(|event| SystemTime::from(event.received))
             .collect();
+        let columns = events.iter().map(|event| &event.columns);
+        let times: Vec<_> = columns
+            .clone()
+            .map(|c| c.event_time.map(SystemTime::from))
+            .collect();
+        let properties: Vec<_> = columns.clone().map(|c| c.property.as_deref()).collect();
+        let values: Vec<_> = columns.map(|c| c.value.as_deref()).collect();
         transaction
             .execute(
                 insert,
@@ -246,6 +281,9 @@ impl PostgresStore {
                     &column(|event| &event.dsn),
                     &received,
                     &column(|event| event.body.as_str()),
+                    &times,
+                    &properties,
+                    &values,
                 ],
             )
             .await

@@ -11,8 +11,7 @@ pub(super) const DURABLE: &str = "SELECT CASE WHEN current_setting('synchronous_
      THEN set_config('synchronous_commit', 'on', false) END";
 
 /// The database and its encoding.
-pub(super) const ENCODING: &str =
-    "SELECT datname::text, pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database()";
+pub(super) const ENCODING: &str = "SELECT datname::text, pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database()";
 
 /// Takes the lock with this name for this session, if no other one has it.
 pub(super) const LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
@@ -35,6 +34,12 @@ pub(super) const END_HOLDER: &str = "SELECT pg_terminate_backend(pid)
 
 /// The table with this name, if there is one. Whoever made it beforehand need not let the collector create tables.
 pub(super) const TABLE: &str = "SELECT to_regclass($1)::oid";
+
+/// The columns of a table that earlier versions did not make.
+pub(super) const LATER_COLUMNS: &str = "SELECT count(*) FROM pg_attribute
+     WHERE attrelid = $1 AND attname IN ('event_time', 'property', 'value') AND NOT attisdropped";
+/// So many are there.
+pub(super) const LATER_COLUMNS_COUNT: i64 = 3;
 
 /// Statements on one table and those beside it.
 pub(super) struct Sql {
@@ -63,6 +68,9 @@ impl Sql {
                dsn text NOT NULL,
                received_at timestamptz NOT NULL,
                event text NOT NULL,
+               event_time timestamptz,
+               property text,
+               value text,
                PRIMARY KEY (stream, event_partition, event_offset)
              );
              CREATE TABLE IF NOT EXISTS {table}_streams (
@@ -81,11 +89,20 @@ impl Sql {
         )
     }
 
+    /// Adds the columns that tables of earlier versions do not have; null in rows of then.
+    pub(super) fn add_columns(&self) -> String {
+        format!(
+            "ALTER TABLE {} ADD COLUMN IF NOT EXISTS event_time timestamptz, ADD COLUMN IF NOT EXISTS property text, ADD COLUMN IF NOT EXISTS value text",
+            self.table
+        )
+    }
+
     /// Stores events: the stream, and an array per column.
     pub(super) fn insert(&self) -> String {
         format!(
-            "INSERT INTO {} (stream, event_partition, event_offset, seq, event_type, dsn, received_at, event)
-             SELECT $1::text, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[])
+            "INSERT INTO {} (stream, event_partition, event_offset, seq, event_type, dsn, received_at, event, event_time, property, value)
+             SELECT $1::text, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[],
+                                            $9::timestamptz[], $10::text[], $11::text[])
              ON CONFLICT (stream, event_partition, event_offset) DO NOTHING",
             self.table
         )

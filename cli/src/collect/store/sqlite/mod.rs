@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_gateway::position::{Position, Seq};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 
 use super::lock::{self, Lock};
 use super::off_thread::BlockingStore;
@@ -278,6 +280,9 @@ impl BlockingStore for SqliteStore {
                     event.dsn,
                     event.received.to_string(),
                     event.body.as_str(),
+                    event.columns.event_time.map(|time| time.to_string()),
+                    event.columns.property,
+                    event.columns.value,
                 ])?;
             }
             Ok(())
@@ -320,112 +325,4 @@ pub(super) fn position(
 }
 
 #[cfg(test)]
-mod tests {
-    use datastream_gateway::position::EventIdentity;
-
-    use super::*;
-    use crate::collect::event::tests::event;
-
-    fn store(databases: &mut Databases, path: &Path, stream: &str) -> SqliteStore {
-        let plan = SqlitePlan {
-            path: path.to_owned(),
-            table: "events".to_owned(),
-        };
-        SqliteStore::new(databases, plan, stream)
-    }
-
-    fn batch(numbers: &[&str]) -> Batch {
-        let events: Vec<_> = numbers
-            .iter()
-            .map(|seq| event(&format!(r#"{{"seq":"{seq}","metadata":{{"dsn":"A"}}}}"#)))
-            .collect();
-        Batch::of_new(&events, None).unwrap()
-    }
-
-    #[test]
-    fn streams_share_a_file_and_each_goes_on_where_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/events.db");
-        let mut databases = Databases::default();
-        let mut a = store(&mut databases, &path, "a");
-        let mut b = store(&mut databases, &path, "b");
-        assert_eq!(a.open(), Ok(None));
-        assert_eq!(b.open(), Ok(None));
-        a.append(&batch(&["3", "4"])).unwrap();
-        // What is there already is not there twice.
-        a.append(&batch(&["3", "4", "5"])).unwrap();
-        let mark = Mark {
-            position: Position::new([9]),
-            gap: Some(super::super::Gap {
-                from: "1".to_owned(),
-            }),
-        };
-        b.mark(&mark).unwrap();
-        b.mark(&mark).unwrap();
-        drop((a, b, databases));
-
-        let mut databases = Databases::default();
-        assert_eq!(
-            store(&mut databases, &path, "a").open(),
-            Ok(Some(Position::new([5])))
-        );
-        assert_eq!(
-            store(&mut databases, &path, "b").open(),
-            Ok(Some(Position::new([9])))
-        );
-        let connection = Connection::open(&path).unwrap();
-        let count = |sql: &str| {
-            connection
-                .query_row(sql, [], |row| row.get::<_, i64>(0))
-                .unwrap()
-        };
-        assert_eq!(count("SELECT count(*) FROM events WHERE stream = 'a'"), 3);
-        assert_eq!(
-            count("SELECT count(*) FROM events_gaps WHERE asked_for = '1' AND went_on_at = '10'"),
-            1
-        );
-    }
-
-    #[test]
-    fn every_event_is_found_by_its_identity() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.db");
-        let mut store = store(&mut Databases::default(), &path, "a");
-        store.open().unwrap();
-        let seq = Seq::of(&Position::new([3, 7]), 1);
-        store.append(&batch(&[seq.as_str()])).unwrap();
-        let connection = Connection::open(&path).unwrap();
-        let identity = connection
-            .query_row(
-                "SELECT event_partition, event_offset FROM events",
-                [],
-                |row| {
-                    Ok(EventIdentity {
-                        partition: row.get(0)?,
-                        offset: row.get::<_, i64>(1)? as u64,
-                    })
-                },
-            )
-            .unwrap();
-        assert_eq!(identity, EventIdentity::of_seq(seq.as_str()).unwrap().0);
-        assert_eq!(store.open(), Ok(Some(Position::new([3, 7]))));
-    }
-
-    #[test]
-    fn two_collectors_do_not_share_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.db");
-        let mut one = store(&mut Databases::default(), &path, "a");
-        one.open().unwrap();
-        let mut other = store(&mut Databases::default(), &path, "b");
-        assert!(
-            other
-                .open()
-                .unwrap_err()
-                .reason
-                .starts_with("another collector")
-        );
-        drop(one);
-        assert_eq!(other.open(), Ok(None));
-    }
-}
+mod tests;

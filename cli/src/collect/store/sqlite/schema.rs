@@ -3,7 +3,10 @@
 
 use rusqlite::Transaction;
 
-/// Makes the tables that are missing.
+/// Columns that tables of earlier versions do not have; null in rows of then.
+const LATER_COLUMNS: [&str; 3] = ["event_time", "property", "value"];
+
+/// Makes the tables and columns that are missing.
 pub(super) fn create(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<()> {
     transaction.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS {table} (
@@ -15,6 +18,9 @@ pub(super) fn create(transaction: &Transaction<'_>, table: &str) -> rusqlite::Re
            dsn TEXT NOT NULL,
            received_at TEXT NOT NULL,
            event TEXT NOT NULL,
+           event_time TEXT,
+           property TEXT,
+           value TEXT,
            PRIMARY KEY (stream, event_partition, event_offset)
          ) WITHOUT ROWID;
          CREATE TABLE IF NOT EXISTS {table}_streams (
@@ -28,15 +34,21 @@ pub(super) fn create(transaction: &Transaction<'_>, table: &str) -> rusqlite::Re
            seen_at TEXT NOT NULL,
            PRIMARY KEY (stream, asked_for)
          ) WITHOUT ROWID;"
-    ))
+    ))?;
+    for column in LATER_COLUMNS {
+        if !transaction.column_exists(None, table, column)? {
+            transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Stores an event.
 pub(super) fn insert(table: &str) -> String {
     format!(
         "INSERT INTO {table}
-           (stream, event_partition, event_offset, seq, event_type, dsn, received_at, event)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+           (stream, event_partition, event_offset, seq, event_type, dsn, received_at, event, event_time, property, value)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (stream, event_partition, event_offset) DO NOTHING"
     )
 }

@@ -119,7 +119,7 @@ async fn an_event_that_a_table_does_not_take_is_set_aside_and_the_others_are_sto
     assert_eq!(place.numbers().await, (0..7).collect::<Vec<_>>());
     collector.kill().await;
 
-    let config = format!("{config}    deadLetter: dead.jsonl\n");
+    let config = format!("{config}\n    deadLetter: dead.jsonl");
     let collector = Collector::start(folder.path(), &config);
     collector.reaches("events_stored_total", "all", 12).await;
     assert_eq!(collector.metric("dead_letters_total", "all").await, Some(1));

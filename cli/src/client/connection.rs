@@ -143,16 +143,13 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
             Err(error) => Err(lost(format!("{address}: {error}"))),
         }
     });
-    match timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(result) => result,
-        Err(_) => {
-            let seconds = CONNECT_TIMEOUT.as_secs();
-            let tried = attempts.describe();
-            Err(Failure::Lost(format!(
-                "no answer within {seconds} s: {tried}"
-            )))
-        }
-    }
+    let Ok(result) = timeout(CONNECT_TIMEOUT, attempt).await else {
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        let tried = attempts.describe();
+        let reason = format!("no answer within {seconds} s: {tried}");
+        return Err(Failure::Lost(reason));
+    };
+    result
 }
 
 fn request(target: &Target) -> Result<Request, Failure> {

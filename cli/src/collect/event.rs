@@ -68,13 +68,13 @@ impl Content {
         let columns = Columns::of(body.as_str());
         Ok(Self::Event(Event {
             body,
-            columns,
             seq,
             identity,
             position,
             kind,
             dsn,
             received,
+            columns,
         }))
     }
 }

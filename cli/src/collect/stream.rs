@@ -75,23 +75,21 @@ impl From<WentBack> for End {
 /// Knows whether it is the same frame that cannot be read, again and again.
 #[derive(Default)]
 struct Unreadable {
-    /// The position before it, if the last connection ended with it.
-    before: Option<Option<Position>>,
+    /// The place of the last one.
+    last: Option<Before>,
 }
+
+/// The position before a frame; none if nothing is stored.
+#[derive(PartialEq, Eq)]
+struct Before(Option<Position>);
 
 impl Unreadable {
     /// Notes that the frame behind this position cannot be read. Says whether it could not be the last time.
     fn again(&mut self, position: Option<Position>) -> bool {
-        let position = Some(position);
-        let again = self.before == position;
-        self.before = position;
+        let before = Some(Before(position));
+        let again = self.last == before;
+        self.last = before;
         again
-    }
-}
-
-impl From<Failure> for End {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
     }
 }
 

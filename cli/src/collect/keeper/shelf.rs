@@ -177,7 +177,10 @@ impl Shelf {
         status: &Status,
     ) -> Result<(), Failed> {
         // Halves of what was refused, the first one last.
-        let mut parts = vec![0..events.len()];
+        let mut parts = Vec::from([Range {
+            start: 0,
+            end: events.len(),
+        }]);
         while let Some(part) = parts.pop() {
             self.reopen(anew, status).await?;
             let Some(batch) = Batch::of_new(&events[part.clone()], self.stored.as_ref()) else {

@@ -125,7 +125,7 @@ impl JsonlStore {
         }
         let remembered = match loaded {
             Ok(remembered) => remembered,
-            Err(damage) => self.without_position(&path, &damage, lines.is_some())?,
+            Err(damage) => without_position(&path, &damage, lines.is_some())?,
         };
         let newest = newest.as_ref().map(|(name, len)| (name.as_str(), *len));
         let stored = remembered.as_ref().and_then(|r| r.stored(newest)).cloned();
@@ -182,28 +182,6 @@ impl JsonlStore {
             age,
         });
         Ok(recovered)
-    }
-
-    /// Goes on without the file with the position, if the lines say enough.
-    fn without_position(
-        &self,
-        path: &Path,
-        damage: &str,
-        lines: bool,
-    ) -> Result<Option<Remembered>, StoreError> {
-        if !lines {
-            return Err(StoreError::lasting(format!(
-                "{}: damaged: {damage}; there is no event beside it to go on from: restore it, or remove it to begin as the configuration says",
-                path.display()
-            )));
-        }
-        let aside = recover::damaged_name(path);
-        fs::rename(path, &aside).map_err(|e| at(path, &e))?;
-        tracing::error!(
-            file = %path.display(), moved_to = %aside.display(),
-            "damaged: {damage}; moved away, and going on behind the last event"
-        );
-        Ok(None)
     }
 
     /// Returns whether a line belongs into another file than the lines before it, of which some are not written yet.
@@ -308,6 +286,27 @@ impl JsonlStore {
         }
         self.write(&mut lines)
     }
+}
+
+/// Goes on without the file with the position, if the lines say enough.
+fn without_position(
+    path: &Path,
+    damage: &str,
+    lines: bool,
+) -> Result<Option<Remembered>, StoreError> {
+    if !lines {
+        return Err(StoreError::lasting(format!(
+            "{}: damaged: {damage}; there is no event beside it to go on from: restore it, or remove it to begin as the configuration says",
+            path.display()
+        )));
+    }
+    let aside = recover::damaged_name(path);
+    fs::rename(path, &aside).map_err(|e| at(path, &e))?;
+    tracing::error!(
+        file = %path.display(), moved_to = %aside.display(),
+        "damaged: {damage}; moved away, and going on behind the last event"
+    );
+    Ok(None)
 }
 
 impl BlockingStore for JsonlStore {

@@ -126,12 +126,11 @@ impl Database {
     ) -> Result<T, StoreError> {
         let mut state = self.turn();
         let result = (|| {
-            let open = match state.open.take() {
-                Some(open) => open,
-                None => {
-                    self.take_lock(&mut state)?;
-                    self.connect()?
-                }
+            let open = if let Some(open) = state.open.take() {
+                open
+            } else {
+                self.take_lock(&mut state)?;
+                self.connect()?
             };
             let open = state.open.insert(open);
             let transaction = open

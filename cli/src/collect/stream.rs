@@ -93,6 +93,12 @@ impl Unreadable {
     }
 }
 
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// What arrived at once.
 #[derive(Default)]
 struct Haul {

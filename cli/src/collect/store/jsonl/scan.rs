@@ -105,10 +105,11 @@ fn lines_from(file: &mut File, start: u64, len: u64) -> io::Result<Scan> {
                     seen.clear();
                 }
                 // A block that is there twice does not take the stream back.
-                if seen.insert(identity) {
+                let is_new = seen.insert(identity);
+                scan.repeated += u64::from(!is_new);
+                let goes_on = |last: &Position| position.covers(last);
+                if is_new || scan.position.as_ref().is_none_or(goes_on) {
                     scan.position = Some(position);
-                } else {
-                    scan.repeated += 1;
                 }
             }
             None => pending.add(number),

@@ -50,6 +50,8 @@ struct Current {
     placed: Placed,
     name: String,
     len: u64,
+    /// Where a stream stands that has seen its last event.
+    last: Option<Position>,
     begun: Timestamp,
     age: Age,
 }
@@ -110,7 +112,7 @@ impl JsonlStore {
             let recovered = self
                 .reopen(&path, begun, previous.as_ref())
                 .map_err(|e| at(&path, &e))?;
-            newest = Some((name_of(&path), recovered.len));
+            newest = recovered.reached.clone().map(|p| (name_of(&path), p));
             read = Some(recovered);
         }
         let mut damaged_lines = read.as_ref().map_or(0, |r| r.damaged);
@@ -127,7 +129,9 @@ impl JsonlStore {
             Ok(remembered) => remembered,
             Err(damage) => without_position(&path, &damage, lines.is_some())?,
         };
-        let newest = newest.as_ref().map(|(name, len)| (name.as_str(), *len));
+        let newest = newest
+            .as_ref()
+            .map(|(name, reached)| (name.as_str(), reached));
         let stored = remembered.as_ref().and_then(|r| r.stored(newest)).cloned();
         if remembered
             .as_ref()
@@ -178,6 +182,7 @@ impl JsonlStore {
             placed,
             name: name_of(path),
             len: recovered.len,
+            last: recovered.position.clone(),
             begun,
             age,
         });
@@ -216,6 +221,7 @@ impl JsonlStore {
             placed,
             name: name_of(&path),
             len: 0,
+            last: None,
             begun,
             age: Age::new(),
         });
@@ -224,9 +230,10 @@ impl JsonlStore {
 
     /// The lines that are written.
     fn lines(&self) -> Option<Lines> {
-        self.current.as_ref().map(|current| Lines {
+        let current = self.current.as_ref()?;
+        Some(Lines {
             file: current.name.clone(),
-            bytes: current.len,
+            last: current.last.clone()?,
             before: self.before.clone(),
         })
     }
@@ -284,7 +291,11 @@ impl JsonlStore {
             lines.push(b'\n');
             stored = Some(past(stored.as_ref(), event));
         }
-        self.write(&mut lines)
+        self.write(&mut lines)?;
+        if let (Some(current), Some(last)) = (&mut self.current, last) {
+            current.last = Some(last.clone());
+        }
+        Ok(())
     }
 }
 

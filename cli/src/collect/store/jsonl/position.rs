@@ -24,17 +24,19 @@ pub(super) struct Remembered {
 pub(super) struct Lines {
     /// The name of their file.
     pub file: String,
-    /// So many bytes.
-    pub bytes: u64,
+    /// Where a stream stands that has seen the last of them.
+    pub last: Position,
     /// Everything before this is stored without them.
     pub before: Option<Position>,
 }
 
 impl Remembered {
-    /// What is stored for certain where the newest file has this name and so many whole bytes.
-    pub(super) fn stored(&self, newest: Option<(&str, u64)>) -> Option<&Position> {
+    /// What is stored for certain where the newest file has this name, and its events bring a stream there.
+    pub(super) fn stored(&self, newest: Option<(&str, &Position)>) -> Option<&Position> {
         match &self.lines {
-            Some(lines) if !newest.is_some_and(|n| n.0 == lines.file && n.1 >= lines.bytes) => {
+            Some(lines)
+                if !newest.is_some_and(|n| n.0 == lines.file && n.1.covers(&lines.last)) =>
+            {
                 lines.before.as_ref()
             }
             _ => Some(&self.position),
@@ -59,8 +61,9 @@ struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    /// The number to go on with if the file does not have these bytes.
+    /// The number to go on with behind the last line of the file.
+    last: Option<String>,
+    /// The number to go on with if the file does not have that line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
     /// The checksum of the rest: a wrong number would lose events.
@@ -75,7 +78,7 @@ impl Content {
         let mut content = Self {
             seq_start: seq(&remembered.position),
             file: lines.map(|l| l.file.clone()),
-            bytes: lines.map(|l| l.bytes),
+            last: lines.map(|l| seq(&l.last)),
             before: lines.and_then(|l| l.before.as_ref()).map(seq),
             checksum: None,
         };
@@ -84,7 +87,7 @@ impl Content {
     }
 
     fn checksum(&self) -> String {
-        let fields = (&self.seq_start, &self.file, &self.bytes, &self.before);
+        let fields = (&self.seq_start, &self.file, &self.last, &self.before);
         hex::encode(&Sha256::digest(format!("{fields:?}"))[..8])
     }
 
@@ -95,10 +98,10 @@ impl Content {
             return Err("its checksum is wrong".to_owned());
         }
         let position = |seq: &String| Seq::start_of(seq).map_err(|e| format!("{seq:?}: {e}"));
-        let lines = match (self.file, self.bytes) {
-            (Some(file), Some(bytes)) => Some(Lines {
+        let lines = match (self.file, &self.last) {
+            (Some(file), Some(last)) => Some(Lines {
                 file,
-                bytes,
+                last: position(last)?,
                 before: self.before.as_ref().map(position).transpose()?,
             }),
             _ => None,

@@ -18,6 +18,8 @@ pub(super) struct Recovered {
     pub len: u64,
     /// Where a stream stands that has seen the last event; none if there is none.
     pub position: Option<Position>,
+    /// Where a stream stands that has seen all events that were read.
+    pub reached: Option<Position>,
     /// Lines that are no events.
     pub damaged: u64,
 }
@@ -44,10 +46,9 @@ pub(super) fn mend(path: &Path, synced: Option<&Synced>) -> io::Result<(File, Re
     let name = path.display();
     match &scan.tail {
         Tail::None => {}
-        Tail::Event(position) => {
+        Tail::LineBreak => {
             tracing::warn!(file = %name, "the line break of the last event was not written; it is now");
             file.write_all(b"\n")?;
-            scan.position = Some(position.clone());
             scan.whole = len + 1;
         }
         Tail::Torn => {
@@ -73,11 +74,8 @@ pub(super) fn mend(path: &Path, synced: Option<&Synced>) -> io::Result<(File, Re
 pub(super) fn look(path: &Path) -> io::Result<Recovered> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
-    let mut scan = scan(&mut file, len)?;
+    let scan = scan(&mut file, len)?;
     report(path, &scan);
-    if let Tail::Event(position) = &scan.tail {
-        scan.position = Some(position.clone());
-    }
     Ok(found(scan))
 }
 
@@ -85,6 +83,7 @@ fn found(scan: Scan) -> Recovered {
     Recovered {
         len: scan.whole,
         position: scan.position,
+        reached: scan.reached,
         damaged: scan.damaged,
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Scan {
     pub whole: u64,
     /// Where a stream stands that has seen that event; none if no line is one.
     pub position: Option<Position>,
+    /// Where a stream stands that has seen all events that were read.
+    pub reached: Option<Position>,
     /// Lines before `whole` that are no events.
     pub damaged: u64,
     /// The numbers of the first of them, counted from one.
@@ -42,8 +44,8 @@ pub(super) enum Tail {
     /// Nothing.
     #[default]
     None,
-    /// A whole event without its line break.
-    Event(Position),
+    /// Nothing, but the event has no line break.
+    LineBreak,
     /// The beginning of an event: a line that was not written to its end.
     Torn,
     /// Anything else.
@@ -90,29 +92,36 @@ fn lines_from(file: &mut File, start: u64, len: u64) -> io::Result<Scan> {
         }
         at += bytes;
         number += 1;
-        let Some(text) = line.strip_suffix(b"\n") else {
-            scan.tail = Tail::of(&line);
-            break;
-        };
-        match event(text) {
-            Some((identity, position)) => {
-                scan.whole = at;
-                scan.damaged += pending.count;
-                scan.named.append(&mut pending.named);
-                scan.named.truncate(NAMED);
-                pending = Pending::default();
-                if seen.len() >= REMEMBERED {
-                    seen.clear();
-                }
-                // A block that is there twice does not take the stream back.
-                let is_new = seen.insert(identity);
-                scan.repeated += u64::from(!is_new);
-                let goes_on = |last: &Position| position.covers(last);
-                if is_new || scan.position.as_ref().is_none_or(goes_on) {
-                    scan.position = Some(position);
-                }
+        let text = line.strip_suffix(b"\n");
+        let Some((identity, position)) = event(text.unwrap_or(&line)) else {
+            if text.is_some() {
+                pending.add(number);
+            } else {
+                scan.tail = Tail::of(&line);
             }
-            None => pending.add(number),
+            continue;
+        };
+        scan.whole = at;
+        scan.damaged += pending.count;
+        scan.named.append(&mut pending.named);
+        scan.named.truncate(NAMED);
+        pending = Pending::default();
+        if text.is_none() {
+            scan.tail = Tail::LineBreak;
+        }
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        // A block that is there twice does not take the stream back.
+        let is_new = seen.insert(identity);
+        scan.repeated += u64::from(!is_new);
+        scan.reached = Some(match &scan.reached {
+            Some(reached) => reached.union(&position),
+            None => position.clone(),
+        });
+        let goes_on = |last: &Position| position.covers(last);
+        if is_new || scan.position.as_ref().is_none_or(goes_on) {
+            scan.position = Some(position);
         }
     }
     if pending.count > 0 {
@@ -138,11 +147,8 @@ impl Pending {
 }
 
 impl Tail {
-    /// What a last line without a line break is.
+    /// What a last line is that has no line break and is no event.
     fn of(line: &[u8]) -> Self {
-        if let Some((_, position)) = event(line) {
-            return Self::Event(position);
-        }
         let text = match std::str::from_utf8(line) {
             Ok(text) => text,
             // Cut in the middle of a character.

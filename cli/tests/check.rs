@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use support::PATIENCE;
 use support::script::{KEY, refuse, server};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -23,21 +24,39 @@ async fn check(args: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
+/// Answers as a gateway that serves: with what it knows of the key, and with a refusal of the handshake.
+async fn serve(listener: &TcpListener) {
+    refuse(listener, 200, "", "{}").await;
+    let body = r#"{"error":"bad_handshake","message":"Sec-WebSocket-Version must be 13"}"#;
+    refuse(listener, 400, "", body).await;
+}
+
 #[tokio::test]
-async fn a_good_key_and_a_wrong_one() {
+async fn a_good_key_is_good_if_a_handshake_comes_through() {
+    let (listener, url) = server().await;
+    let place = url.replace(&KEY[4..], "…");
+    let args = [url.as_str()];
+    let (said, ()) = tokio::join!(check(&args), serve(&listener));
+    let expected = format!("{place}: the gateway serves, and the key is good\n");
+    assert_eq!(said, (true, expected));
+
+    // Through a proxy that makes a plain GET of it.
+    let (said, ()) = tokio::join!(check(&args), async {
+        refuse(&listener, 200, "", "{}").await;
+        refuse(&listener, 200, "", "{}").await;
+    });
+    let expected = "a proxy on the way removed the Upgrade header";
+    assert!(!said.0 && said.1.contains(expected), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_missing_key_and_wrong_ones() {
     let (listener, url) = server().await;
     let place = url.replace(&KEY[4..], "…");
     let no_key = url.split('?').next().unwrap();
     let unknown = r#"{"error":"unauthorized","message":"no subscription has this stream key"}"#;
     let suspended = r#"{"error":"suspended","message":"the subscription is suspended"}"#;
     for (url, status, body, good, expected) in [
-        (
-            url.as_str(),
-            200,
-            "{}",
-            true,
-            format!("{place}: the gateway serves, and the key is good\n"),
-        ),
         (
             no_key,
             401,
@@ -46,7 +65,7 @@ async fn a_good_key_and_a_wrong_one() {
             format!("{no_key}: the gateway serves, and wants a key\n"),
         ),
         (
-            &url,
+            url.as_str(),
             401,
             unknown,
             false,
@@ -86,7 +105,7 @@ async fn a_gateway_that_does_not_serve_yet_is_asked_again_if_wanted() {
     );
     let (said, ()) = tokio::join!(async { check(&["--wait", "60", &url]).await }, async {
         refuse(&listener, 503, "", body).await;
-        refuse(&listener, 200, "", "{}").await;
+        serve(&listener).await;
     });
     assert!(said.0, "{said:?}");
     drop(listener);

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use datastream_gateway::LARGEST_FRAME;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::{CONNECTION, UPGRADE};
+use tokio_tungstenite::tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
+use super::dial::{Attempts, dial};
 use super::frame::{Frame, HEARTBEAT_ANSWER};
 use super::refusal::Refusal;
 use super::target::Target;
@@ -26,8 +30,8 @@ const LONGEST_SILENCE: Duration = Duration::from_mins(15);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest frame that is taken, in bytes.
-const MAX_FRAME: usize = 8 << 20;
+/// A frame that has arrived is taken within this time, however long the connection was not asked for one.
+const ARRIVED: Duration = Duration::from_secs(1);
 /// The defaults allocate 128 KiB a connection at once; events are small.
 const READ_BUFFER: usize = 16 << 10;
 
@@ -80,6 +84,9 @@ pub(crate) enum Failure {
     /// The connection failed, could not be made, or has died.
     #[error("{0}")]
     Lost(String),
+    /// The server sent what cannot be received, and will do so again: a message that is too long, or none.
+    #[error("{0}")]
+    Unreadable(String),
     /// A URL that cannot be used, now or later.
     #[error("{0}")]
     BadUrl(String),
@@ -102,41 +109,73 @@ pub(crate) struct Connection {
     /// Whether the silence that is endured follows the interval of the heartbeats.
     adaptive: bool,
     heartbeat: Instant,
+    /// When the last frame came.
+    heard: Instant,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn handshake(request: impl IntoClientRequest + Unpin) -> Result<Socket, Failure> {
+async fn handshake(request: Request) -> Result<Socket, Failure> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .max_message_size(Some(MAX_FRAME))
-        .max_frame_size(Some(MAX_FRAME));
-    let attempt = Box::pin(connect_async_with_config(request, Some(config), true));
-    match timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(Error::Http(response))) => Err(Failure::Refused(Refusal::of(&response))),
-        Ok(Err(error @ (Error::Url(_) | Error::HttpFormat(_)))) => {
-            Err(Failure::BadUrl(error.to_string()))
+        .max_message_size(Some(LARGEST_FRAME))
+        .max_frame_size(Some(LARGEST_FRAME));
+    let mut attempts = Attempts::default();
+    let attempt = Box::pin(async {
+        let uri = request.uri();
+        let host = uri.host().unwrap_or_default();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let secure = uri.scheme_str() == Some("wss");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let lost = |reason: String| Failure::Lost(format!("cannot connect: {reason}"));
+        let stream = dial(&host, port, &mut attempts).await.map_err(lost)?;
+        let address = stream.peer_addr().map_err(|e| lost(e.to_string()))?;
+        stream.set_nodelay(true).map_err(|e| lost(e.to_string()))?;
+        match client_async_tls_with_config(request, stream, Some(config), None).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(response)) => Err(Failure::Refused(Refusal::of(&response))),
+            Err(error @ (Error::Url(_) | Error::HttpFormat(_))) => {
+                Err(Failure::BadUrl(error.to_string()))
+            }
+            Err(error) => Err(lost(format!("{address}: {error}"))),
         }
-        Ok(Err(error)) => Err(Failure::Lost(format!("cannot connect: {error}"))),
-        Err(_) => {
-            let seconds = CONNECT_TIMEOUT.as_secs();
-            Err(Failure::Lost(format!("no answer within {seconds} s")))
-        }
-    }
+    });
+    let Ok(result) = timeout(CONNECT_TIMEOUT, attempt).await else {
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        let tried = attempts.describe();
+        let reason = format!("no answer within {seconds} s: {tried}");
+        return Err(Failure::Lost(reason));
+    };
+    result
+}
+
+fn request(target: &Target) -> Result<Request, Failure> {
+    let request = target.url().into_client_request();
+    request.map_err(|e| Failure::BadUrl(e.to_string()))
 }
 
 /// Asks whether the target has a stream, without opening it: its one stream may be somebody else's, and opening it can move
 /// what is committed.
 pub(crate) async fn inquire(target: &Target) -> Result<(), Failure> {
-    let bad_url = |e: Error| Failure::BadUrl(e.to_string());
-    let mut request = target.url().into_client_request().map_err(bad_url)?;
+    let mut plain = request(target)?;
     // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
-    let headers = request.headers_mut();
+    let headers = plain.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(UPGRADE, HeaderValue::from_static("none"));
+    refused_with(plain, |status| status == 200).await?;
+    // A handshake that no gateway accepts: whoever refuses it has seen that it is one.
+    let mut upgrade = request(target)?;
+    let headers = upgrade.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("0"));
+    refused_with(upgrade, |status| matches!(status, 400 | 426)).await
+}
+
+async fn refused_with(request: Request, status: impl Fn(u16) -> bool) -> Result<(), Failure> {
     match handshake(request).await {
-        Err(Failure::Refused(answer)) if answer.status == 200 => Ok(()),
+        Err(Failure::Refused(answer)) if status(answer.status) => Ok(()),
         Err(failure) => Err(failure),
         Ok(_) => Err(Failure::Lost(
             "opened a stream that nobody asked for".to_owned(),
@@ -148,22 +187,25 @@ impl Connection {
     /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
     /// its heartbeats.
     pub(crate) async fn open(target: &Target, silence: Option<Duration>) -> Result<Self, Failure> {
-        let socket = handshake(target.url()).await?;
+        let socket = handshake(request(target)?).await?;
         Ok(Self {
             socket,
             silence: silence.unwrap_or(FIRST_SILENCE),
             adaptive: silence.is_none(),
             heartbeat: Instant::now(),
+            heard: Instant::now(),
         })
     }
 
     /// The next frame. Nothing is lost if this is dropped before it is ready.
     pub(crate) async fn next(&mut self) -> Result<Incoming, Failure> {
         let silence = self.silence;
-        let Ok(incoming) = timeout(silence, self.receive()).await else {
+        let end = (self.heard + silence).max(Instant::now() + ARRIVED);
+        let Ok(incoming) = timeout_at(end, self.receive()).await else {
             let seconds = silence.as_secs();
             return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
         };
+        self.heard = Instant::now();
         incoming
     }
 
@@ -176,7 +218,7 @@ impl Connection {
         loop {
             match self.socket.next().await {
                 None => return Err(Failure::Lost("the connection was closed".to_owned())),
-                Some(Err(error)) => return Err(Failure::Lost(error.to_string())),
+                Some(Err(error)) => return Err(broken(error)),
                 Some(Ok(Message::Text(text))) => return Ok(self.understand(text)),
                 Some(Ok(Message::Binary(data))) => {
                     let reason = format!("a binary message of {} bytes", data.len());
@@ -229,5 +271,22 @@ impl Connection {
     /// Takes leave, so that the server need not find out by itself.
     pub(crate) async fn close(mut self) {
         let _ = timeout(FAREWELL, self.socket.close(None)).await;
+    }
+}
+
+/// The failure that an error of the WebSocket is.
+fn broken(error: Error) -> Failure {
+    match error {
+        Error::Capacity(error) => Failure::Unreadable(format!(
+            "{error}: no frame is larger than {LARGEST_FRAME} bytes"
+        )),
+        Error::Utf8(_) => Failure::Unreadable(error.to_string()),
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake
+            | ProtocolError::ReceivedAfterClosing
+            | ProtocolError::SendAfterClosing,
+        ) => Failure::Lost(error.to_string()),
+        Error::Protocol(_) => Failure::Unreadable(error.to_string()),
+        error => Failure::Lost(error.to_string()),
     }
 }

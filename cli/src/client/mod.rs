@@ -1,6 +1,7 @@
 //! The client's side of the stream protocol (`docs/protocol.md`), for every command that follows streams.
 
 mod connection;
+mod dial;
 mod frame;
 mod refusal;
 mod seq;

@@ -10,6 +10,10 @@ use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
 /// A longer `Retry-After` is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
+/// The meaning of a successful answer that is no stream.
+const NO_UPGRADE: &str = "instead of a stream: a proxy on the way removed the Upgrade header, so that the server saw a plain GET \
+     (nginx needs proxy_http_version 1.1 and proxy_set_header for Upgrade and Connection)";
+
 /// A refusal: an HTTP status and, if the server explains itself, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -43,6 +47,7 @@ impl Refusal {
         let status = response.status();
         let body = response.body().as_deref().unwrap_or_default();
         let reason = match serde_json::from_slice(body) {
+            _ if status.is_success() => format!("{status} {NO_UPGRADE}"),
             Ok(Explanation { error, message }) => format!("{status}: {message} ({error})"),
             Err(_) => status.to_string(),
         };
@@ -93,6 +98,14 @@ mod tests {
         let unknown = refusal(401, None, "<html>");
         assert_eq!(unknown.to_string(), "401 Unauthorized");
         assert!(!unknown.passes());
+    }
+
+    #[test]
+    fn a_success_without_a_stream_is_a_proxy_that_removed_the_upgrade() {
+        let answer = refusal(200, None, r#"{"namespace":"default","name":"all"}"#);
+        let expected = "200 OK instead of a stream: a proxy on the way removed the Upgrade header";
+        assert!(answer.to_string().starts_with(expected), "{answer}");
+        assert!(!answer.passes());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use datastream_gateway::event::View;
 use datastream_gateway::position::{EventIdentity, Position, Seq};
 use jiff::Timestamp;
 
+use super::columns::Columns;
 use crate::client::Body;
 
 /// An event. Cheap to clone but for its few short texts.
@@ -23,6 +24,8 @@ pub(super) struct Event {
     pub dsn: Box<str>,
     /// When it arrived here.
     pub received: Timestamp,
+    /// What else databases have of it.
+    pub columns: Columns,
 }
 
 /// The content of a frame that is no heartbeat.
@@ -57,6 +60,7 @@ impl Content {
         let seq = seq.into();
         let [kind, dsn] =
             ["event_type", "dsn"].map(|name| column(&view.metadata(name).unwrap_or_default()));
+        let columns = Columns::of(&view);
         Ok(Self::Event(Event {
             body,
             seq,
@@ -65,15 +69,15 @@ impl Content {
             kind,
             dsn,
             received,
+            columns,
         }))
     }
 }
 
-/// Where a stream stands that has seen the event on this line.
-pub(super) fn position_of_line(line: &str) -> Option<Position> {
+/// The identity of the event on this line, and the position of a stream that has seen it.
+pub(super) fn place_of_line(line: &str) -> Option<(EventIdentity, Position)> {
     let seq = View::parse(line).ok()?.text("seq")?;
-    let (_, position) = EventIdentity::of_seq(&seq).ok()?;
-    Some(position)
+    EventIdentity::of_seq(&seq).ok()
 }
 
 fn marker(control: &str, seq_start: &str) -> Result<Content, String> {
@@ -88,7 +92,7 @@ fn marker(control: &str, seq_start: &str) -> Result<Content, String> {
 }
 
 /// A column of text: without NUL, which PostgreSQL cannot store.
-fn column(text: &str) -> Box<str> {
+pub(super) fn column(text: &str) -> Box<str> {
     text.replace('\0', "\u{fffd}").into()
 }
 

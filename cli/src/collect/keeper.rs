@@ -1,86 +1,61 @@
 //! Keeps the events of one stream in its stores, each once, however often a store fails.
 
+mod shelf;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::position::Position;
 use jiff::Timestamp;
 
+use super::dead_letter::DeadLetters;
 use super::event::Event;
 use super::metrics::Status;
-use super::store::{Batch, Gap, Mark, Store, StoreError, new_events};
+use super::store::{Gap, Mark, Store, StoreError, new_events};
 use crate::backoff::Backoff;
+use shelf::{Failed, Shelf, Work};
 
 /// Waiting times after a store failed.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// Where a store goes on that had events and has nothing any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Anew {
+    /// Where this process began to store.
+    #[default]
+    AtOrigin,
+    /// Where the configuration says.
+    AtStart,
+}
+
+/// A store does not have any more what it had: the stream has to go on where the stores are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WentBack;
 
 /// The stores of one stream.
 pub(super) struct Keeper {
     shelves: Vec<Shelf>,
     status: Arc<Status>,
     backoff: Backoff,
-}
-
-/// One store, and what it is known to have.
-struct Shelf {
-    store: Box<dyn Store>,
-    open: bool,
-    stored: Option<Position>,
-}
-
-/// What is to be done on every shelf.
-enum Work<'a> {
-    Open,
-    /// Mark where nothing is stored.
-    Level(&'a Mark),
-    Append(&'a [Event]),
-    Mark(&'a Mark),
-}
-
-impl Shelf {
-    async fn attempt(&mut self, work: &Work<'_>) -> Result<(), StoreError> {
-        if !self.open {
-            // Also after an error: what is stored is what the store says, not what was tried.
-            self.stored = self.store.open().await?;
-            self.open = true;
-        }
-        match work {
-            Work::Open => {}
-            Work::Append(events) => {
-                if let Some(batch) = Batch::of_new(events, self.stored.as_ref()) {
-                    let after = batch.after.clone();
-                    self.store.append(Arc::new(batch)).await?;
-                    self.stored = Some(after);
-                }
-            }
-            Work::Level(_) if self.stored.is_some() => {}
-            Work::Level(mark) | Work::Mark(mark) => {
-                let position = match &self.stored {
-                    Some(stored) => stored.union(&mark.position),
-                    None => mark.position.clone(),
-                };
-                let gap = mark.gap.clone();
-                self.stored = Some(position.clone());
-                self.store.mark(Mark { position, gap }).await?;
-            }
-        }
-        Ok(())
-    }
+    anew: Anew,
+    dead_letters: Option<DeadLetters>,
 }
 
 impl Keeper {
     /// Keeps events in these stores.
-    pub(super) fn new(stores: Vec<Box<dyn Store>>, status: Arc<Status>) -> Self {
-        let shelf = |store| Shelf {
-            store,
-            open: false,
-            stored: None,
-        };
+    pub(super) fn new(
+        stores: Vec<Box<dyn Store>>,
+        status: Arc<Status>,
+        anew: Anew,
+        dead_letters: Option<DeadLetters>,
+    ) -> Self {
         Self {
-            shelves: stores.into_iter().map(shelf).collect(),
+            shelves: stores.into_iter().map(Shelf::new).collect(),
             status,
             backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
+            anew,
+            dead_letters,
         }
     }
 
@@ -89,8 +64,8 @@ impl Keeper {
     /// # Errors
     /// One that does not.
     pub(super) async fn open(&mut self) -> Result<(), StoreError> {
-        while let Err(error) = self.attempt(&Work::Open).await {
-            if !error.passes {
+        while let Err(Failed::Store(error)) = self.attempt(&Work::Verify).await {
+            if !error.passes() {
                 return Err(error);
             }
             self.wait(&error).await;
@@ -98,22 +73,32 @@ impl Keeper {
         if let Some(position) = self.position() {
             // A store that was added later goes on where the others are.
             let gap = None;
-            self.persist(&Work::Level(&Mark { position, gap })).await;
+            let level = Mark { position, gap };
+            // Whatever went back meanwhile, the stream begins where the stores are.
+            let _ = self.persist(&Work::Level(&level)).await;
         }
         Ok(())
     }
 
     /// Where the stream has to go on so that every store gets everything; `None` if nothing is stored anywhere.
     pub(super) fn position(&self) -> Option<Position> {
-        let stored = self.shelves.iter().filter_map(|s| s.stored.clone());
+        if self.shelves.iter().any(Shelf::begins_anew) {
+            return None;
+        }
+        let stored = self.shelves.iter().filter_map(Shelf::stored);
         stored.reduce(|a, b| a.intersection(&b))
     }
 
     /// Stores the events that are not stored yet. Comes back when every store has them for good.
-    pub(super) async fn append(&mut self, events: &[Event]) {
+    ///
+    /// # Errors
+    /// A store lost what it had.
+    pub(super) async fn append(&mut self, events: &[Event]) -> Result<(), WentBack> {
         let (new, _) = new_events(events, self.position().as_ref());
-        self.persist(&Work::Append(events)).await;
-        self.status.stored.inc_by(new.len() as u64);
+        self.persist(&Work::Append(events)).await?;
+        let refused = self.shelves.iter_mut().map(Shelf::take_refused).min();
+        let stored = new.len() as u64 - refused.unwrap_or(0).min(new.len() as u64);
+        self.status.stored.inc_by(stored);
         self.status
             .duplicates
             .inc_by((events.len() - new.len()) as u64);
@@ -123,38 +108,75 @@ impl Keeper {
                 detail.last_stored = Some(Timestamp::now());
             });
         }
+        Ok(())
     }
 
     /// Remembers that the stream goes on at this position, unless it is there already.
-    pub(super) async fn mark(&mut self, position: &Position) {
-        if self.position().is_none_or(|p| !p.covers(position)) {
-            let (position, gap) = (position.clone(), None);
-            self.persist(&Work::Mark(&Mark { position, gap })).await;
+    ///
+    /// # Errors
+    /// A store lost what it had.
+    pub(super) async fn mark(&mut self, position: &Position) -> Result<(), WentBack> {
+        if self.position().is_some_and(|p| p.covers(position)) {
+            return Ok(());
         }
+        let (position, gap) = (position.clone(), None);
+        self.persist(&Work::Mark(&Mark { position, gap })).await
     }
 
     /// Records that events before this position are missing.
-    pub(super) async fn record_gap(&mut self, position: &Position, gap: Gap) {
+    ///
+    /// # Errors
+    /// A store lost what it had.
+    pub(super) async fn record_gap(
+        &mut self,
+        position: &Position,
+        gap: Gap,
+    ) -> Result<(), WentBack> {
         let (position, gap) = (position.clone(), Some(gap));
-        self.persist(&Work::Mark(&Mark { position, gap })).await;
+        self.persist(&Work::Mark(&Mark { position, gap })).await?;
         self.status.gaps.inc();
+        Ok(())
+    }
+
+    /// Makes sure that the stores are where they were, and have what they had.
+    ///
+    /// # Errors
+    /// A store lost what it had.
+    pub(super) async fn verify(&mut self) -> Result<(), WentBack> {
+        self.persist(&Work::Verify).await
     }
 
     /// Tries until it is done.
-    async fn persist(&mut self, work: &Work<'_>) {
-        while let Err(error) = self.attempt(work).await {
-            self.wait(&error).await;
+    async fn persist(&mut self, work: &Work<'_>) -> Result<(), WentBack> {
+        loop {
+            match self.attempt(work).await {
+                Ok(()) => return Ok(()),
+                Err(Failed::WentBack) => return Err(WentBack),
+                Err(Failed::Store(error)) => self.wait(&error).await,
+            }
         }
     }
 
     /// Does it on every shelf on which it is not done.
-    async fn attempt(&mut self, work: &Work<'_>) -> Result<(), StoreError> {
+    async fn attempt(&mut self, work: &Work<'_>) -> Result<(), Failed> {
+        let letters = self.dead_letters.as_ref();
+        let mut result = Ok(());
         for shelf in &mut self.shelves {
-            if let Err(error) = shelf.attempt(work).await {
-                shelf.open = false;
-                return Err(error);
+            result = shelf.attempt(work, self.anew, letters, &self.status).await;
+            if result.is_err() {
+                break;
             }
         }
+        let damaged = self.shelves.iter().map(Shelf::damaged_lines).sum::<u64>();
+        self.status.damaged_lines.set(damaged as i64);
+        if !matches!(result, Err(Failed::Store(_))) {
+            self.works();
+        }
+        result
+    }
+
+    /// The stores take events.
+    fn works(&mut self) {
         self.backoff.reset();
         if self.status.store_open.get() == 0 {
             self.status.store_open.set(1);
@@ -164,7 +186,6 @@ impl Keeper {
                 }
             });
         }
-        Ok(())
     }
 
     async fn wait(&mut self, error: &StoreError) {

@@ -16,6 +16,10 @@ pub(super) struct Metrics {
     gaps: IntCounterVec,
     reconnects: IntCounterVec,
     store_errors: IntCounterVec,
+    losses: IntCounterVec,
+    dead_letters: IntCounterVec,
+    unreadable: IntCounterVec,
+    damaged_lines: IntGaugeVec,
     connected: IntGaugeVec,
     store_open: IntGaugeVec,
     age: IntGaugeVec,
@@ -35,6 +39,14 @@ pub(super) struct Status {
     pub reconnects: IntCounter,
     /// Times that a store failed.
     pub store_errors: IntCounter,
+    /// Times that a store did not have any more what it had.
+    pub losses: IntCounter,
+    /// Events that a store did not take and that were set aside.
+    pub dead_letters: IntCounter,
+    /// Frames that could not be received or read.
+    pub unreadable: IntCounter,
+    /// Lines of the newest file that are no events.
+    pub damaged_lines: IntGauge,
     /// Whether the stream is open.
     pub connected: IntGauge,
     /// Whether the store takes events.
@@ -51,8 +63,12 @@ pub(super) struct Detail {
     pub last_stored: Option<Timestamp>,
     /// Why the stream is not open, or its store does not work.
     pub trouble: Option<String>,
+    /// The stores have been opened.
+    pub opened: bool,
     /// The stream has ended for good.
     pub stopped: bool,
+    /// The same frame cannot be received or read, again and again.
+    pub stuck: bool,
 }
 
 impl Metrics {
@@ -79,6 +95,22 @@ impl Metrics {
                 "Times that a stream was connected again.",
             )?,
             store_errors: counters("store_errors_total", "Times that a store failed.")?,
+            losses: counters(
+                "store_losses_total",
+                "Times that a store did not have any more what had been stored in it.",
+            )?,
+            dead_letters: counters(
+                "dead_letters_total",
+                "Events that a store did not take and that were set aside.",
+            )?,
+            unreadable: counters(
+                "unreadable_frames_total",
+                "Frames that could not be received or read.",
+            )?,
+            damaged_lines: gauges(
+                "damaged_lines",
+                "Lines that are no events, in what was read of the files when they were opened.",
+            )?,
             connected: gauges("connected", "Whether the stream is open.")?,
             store_open: gauges("store_open", "Whether the store takes events.")?,
             age: gauges(
@@ -99,6 +131,10 @@ impl Metrics {
             gaps: self.gaps.with_label_values(&labels),
             reconnects: self.reconnects.with_label_values(&labels),
             store_errors: self.store_errors.with_label_values(&labels),
+            losses: self.losses.with_label_values(&labels),
+            dead_letters: self.dead_letters.with_label_values(&labels),
+            unreadable: self.unreadable.with_label_values(&labels),
+            damaged_lines: self.damaged_lines.with_label_values(&labels),
             connected: self.connected.with_label_values(&labels),
             store_open: self.store_open.with_label_values(&labels),
             detail: Mutex::default(),
@@ -130,7 +166,7 @@ pub(super) struct Report {
 }
 
 impl Probes for Report {
-    /// Ready when every stream has a store that takes events, and none has stopped. An outage of the gateways does not
+    /// Ready when every stream has a store that takes events, and none has stopped or is stuck. An outage of the gateways does not
     /// make a collector unready: it can do its work, and there is none.
     fn ready(&self) -> Result<String, String> {
         let (mut text, mut ready) = (String::new(), true);
@@ -143,10 +179,11 @@ impl Probes for Report {
             ) {
                 (true, ..) => "stopped",
                 (_, 0, _) => "store not open",
+                _ if detail.stuck => "stuck",
                 (_, _, 0) => "not connected",
                 _ => "connected",
             };
-            ready &= !detail.stopped && stream.store_open.get() == 1;
+            ready &= !detail.stopped && !detail.stuck && stream.store_open.get() == 1;
             let trouble = detail.trouble.map(|t| format!(": {t}")).unwrap_or_default();
             let _ = writeln!(text, "{}: {state}{trouble}", stream.name);
         }

@@ -4,7 +4,9 @@
 //! new, and what to do when a store fails) → `store` (JSON lines, SQLite, PostgreSQL). A heartbeat is answered when
 //! everything before it is stored, so nothing that was acknowledged can be lost.
 
+mod columns;
 mod config;
+mod dead_letter;
 mod event;
 mod keeper;
 mod metrics;
@@ -26,8 +28,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use config::{StorePlan, StreamPlan};
-use keeper::Keeper;
+use config::{Start, StorePlan, StreamPlan};
+use dead_letter::DeadLetters;
+use keeper::{Anew, Keeper};
 use metrics::{Metrics, Report, Status};
 use store::{Databases, JsonlStore, OffThread, PostgresStore, SqliteStore, Store};
 use stream::{Collector, Outcome};
@@ -92,6 +95,9 @@ pub async fn run(args: CollectArgs, stop: CancellationToken) -> anyhow::Result<E
     while streams.join_next().await.is_some() {}
     for status in &statuses {
         let detail = status.detail();
+        if !detail.opened {
+            continue;
+        }
         tracing::info!(
             stream = status.name,
             stored = status.stored.get(),
@@ -113,11 +119,17 @@ async fn collect(
     stop: CancellationToken,
 ) -> anyhow::Result<Outcome> {
     let places: Vec<_> = stores.iter().map(|store| store.describe()).collect();
-    let mut keeper = Keeper::new(stores, status.clone());
+    let anew = match plan.start {
+        Start::Latest | Start::Committed => Anew::AtOrigin,
+        Start::Earliest | Start::Seq(_) | Start::Time(_) => Anew::AtStart,
+    };
+    let dead_letters = plan.dead_letter.map(DeadLetters::new);
+    let mut keeper = Keeper::new(stores, status.clone(), anew, dead_letters);
     match stop.run_until_cancelled(keeper.open()).await {
         None => return Ok(Outcome::Stopped),
-        Some(opened) => opened.with_context(|| format!("stream {}", plan.name))?,
+        Some(opened) => opened.with_context(|| format!("{}: stream {}", plan.place, plan.name))?,
     }
+    status.update(|detail| detail.opened = true);
     tracing::info!(
         stream = plan.name,
         into = places.join(" and "),

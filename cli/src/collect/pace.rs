@@ -64,12 +64,17 @@ impl Pace {
             Failure::Refused(refusal) if !refusal.passes() => {
                 Next::Complain(self.slow.next_delay().max(failure.retry_after()))
             }
-            Failure::BadUrl(_) => Next::Complain(self.slow.next_delay()),
+            Failure::BadUrl(_) | Failure::Unreadable(_) => Next::Complain(self.slow.next_delay()),
             Failure::Closed { code, .. } if arrived && MOVING.contains(code) => {
                 Next::Retry(SPREAD.mul_f64(rand::rng().random_range(0.0..=1.0)))
             }
             _ => Next::Retry(self.quick.next_delay().max(failure.retry_after())),
         }
+    }
+
+    /// What to do after a store lost what it had: fetch it again.
+    pub(super) fn after_loss(&mut self) -> Next {
+        Next::Retry(self.quick.next_delay())
     }
 
     /// What to do after the stream sent what makes no sense: it will do so again.

@@ -123,9 +123,10 @@ fn set_key(target: &mut Target, key: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<SecretString, SourceError> {
+/// The text of a file with a key or a URL, without the byte order mark that some editors write.
+pub(super) fn read(path: &Path) -> Result<SecretString, SourceError> {
     fs::read_to_string(path)
-        .map(SecretString::from)
+        .map(|text| text.strip_prefix('\u{feff}').unwrap_or(&text).into())
         .map_err(|e| SourceError::File {
             path: path.display().to_string(),
             reason: e.to_string(),
@@ -168,14 +169,14 @@ mod tests {
         let path = folder.path().join("key");
         let by_key = source("ws://h", KeyFrom::File(path.clone())).unwrap();
         assert!(matches!(by_key.target(), Err(SourceError::File { .. })));
-        for key in ["k1", "k2"] {
-            fs::write(&path, format!("{key}\n")).unwrap();
+        for (text, key) in [("k1\n", "k1"), ("\u{feff}k2\r\n", "k2")] {
+            fs::write(&path, text).unwrap();
             let expected = format!("ws://h/stream?stream_key={key}");
             assert_eq!(by_key.target().unwrap().url(), expected);
         }
         let by_url = Source::of_file(path.clone());
         assert!(matches!(by_url.target(), Err(SourceError::Target(_))));
-        fs::write(&path, "wss://h/stream?stream_key=k3\n").unwrap();
+        fs::write(&path, "\u{feff}wss://h/stream?stream_key=k3\n").unwrap();
         assert_eq!(
             by_url.target().unwrap().url(),
             "wss://h/stream?stream_key=k3"

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_gateway::position::Seq;
+use datastream_gateway::position::{Position, Seq};
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{OnGap, Start};
 use super::event::{Content, Event};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, WentBack};
 use super::metrics::Status;
 use super::pace::{Next, Pace};
 use super::source::{Source, SourceError};
@@ -20,6 +21,9 @@ use crate::client::{Body, Connection, Failure, Incoming, Target};
 const BATCH_EVENTS: usize = 1000;
 /// … or, with the event that comes last, at this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
+/// How often the stores are looked after when nothing is stored: a database session that is silent for several times as
+/// long counts as one whose process is gone.
+pub(super) const STORE_CHECK: Duration = Duration::from_secs(15);
 /// How long a store may take for what has arrived when the collector is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -58,6 +62,35 @@ enum End {
     NoTarget(SourceError),
     /// What arrived makes no sense, so that it was not stored, and not acknowledged.
     Nonsense(String),
+    /// A store lost what it had.
+    WentBack,
+}
+
+impl From<WentBack> for End {
+    fn from(_: WentBack) -> Self {
+        Self::WentBack
+    }
+}
+
+/// Knows whether it is the same frame that cannot be read, again and again.
+#[derive(Default)]
+struct Unreadable {
+    /// The place of the last one.
+    last: Option<Before>,
+}
+
+/// The position before a frame; none if nothing is stored.
+#[derive(PartialEq, Eq)]
+struct Before(Option<Position>);
+
+impl Unreadable {
+    /// Notes that the frame behind this position cannot be read. Says whether it could not be the last time.
+    fn again(&mut self, position: Option<Position>) -> bool {
+        let before = Some(Before(position));
+        let again = self.last == before;
+        self.last = before;
+        again
+    }
 }
 
 impl From<Failure> for End {
@@ -88,6 +121,7 @@ impl Collector {
     /// Collects until told to stop, or until a gap if that ends the stream.
     pub(super) async fn run(mut self) -> Outcome {
         let mut pace = Pace::new();
+        let mut unreadable = Unreadable::default();
         loop {
             let mut arrived = false;
             let Err(end) = self.connection(&mut pace, &mut arrived).await;
@@ -95,12 +129,19 @@ impl Collector {
             let (next, reason) = match end {
                 End::Stopped => return Outcome::Stopped,
                 End::NotStored => return Outcome::NotStored,
+                End::Failed(Failure::Unreadable(reason)) | End::Nonsense(reason) => {
+                    self.note_unreadable(&mut unreadable);
+                    (pace.after_nonsense(), self.behind(&reason))
+                }
                 End::Failed(failure) => {
                     let next = pace.after(&failure, arrived, self.on_gap);
                     (next, failure.to_string())
                 }
                 End::NoTarget(error) => (pace.after_nonsense(), error.to_string()),
-                End::Nonsense(reason) => (pace.after_nonsense(), reason),
+                End::WentBack => {
+                    let reason = "a store lost what it had".to_owned();
+                    (pace.after_loss(), reason)
+                }
             };
             let news = self.note(&reason);
             let stream = self.status.name.as_str();
@@ -123,12 +164,49 @@ impl Collector {
                     delay
                 }
             };
-            let waited = self.stop.run_until_cancelled(tokio::time::sleep(delay));
-            if waited.await.is_none() {
-                return Outcome::Stopped;
+            match self.pause(delay).await {
+                Ok(()) | Err(End::WentBack) => {}
+                Err(_) => return Outcome::Stopped,
             }
             self.status.reconnects.inc();
         }
+    }
+
+    /// Waits, with a look at the stores now and then.
+    async fn pause(&mut self, mut delay: Duration) -> Result<(), End> {
+        loop {
+            let part = delay.min(STORE_CHECK);
+            let waited = self.stop.run_until_cancelled(tokio::time::sleep(part));
+            waited.await.ok_or(End::Stopped)?;
+            delay -= part;
+            if delay.is_zero() {
+                return Ok(());
+            }
+            self.check_stores().await?;
+        }
+    }
+
+    /// Makes sure that what was stored is where it was stored.
+    async fn check_stores(&mut self) -> Result<(), End> {
+        let verified = self.stop.run_until_cancelled(self.keeper.verify()).await;
+        Ok(verified.ok_or(End::Stopped)??)
+    }
+
+    /// What cannot be read, and where it stands.
+    fn behind(&self, reason: &str) -> String {
+        match self.keeper.position() {
+            Some(position) => format!(
+                "cannot receive what follows seq_start {}: {reason}",
+                Seq::starting_at(&position)
+            ),
+            None => format!("cannot receive the first event: {reason}"),
+        }
+    }
+
+    fn note_unreadable(&self, unreadable: &mut Unreadable) {
+        self.status.unreadable.inc();
+        let stuck = unreadable.again(self.keeper.position());
+        self.status.update(|detail| detail.stuck = stuck);
     }
 
     /// Notes the trouble. Says whether it is another than before.
@@ -153,16 +231,35 @@ impl Collector {
         let stop = self.stop.clone();
         let connecting = stop.run_until_cancelled(Connection::open(&target, None));
         let mut connection = connecting.await.ok_or(End::Stopped)??;
-        let stream = self.status.name.clone();
-        tracing::info!(stream, from = asked_for, "connected");
+        tracing::info!(stream = self.status.name, from = asked_for, "connected");
         self.status.connected.set(1);
         self.status.update(|detail| detail.trouble = None);
+        let Err(end) = self
+            .follow(&mut connection, &asked_for, pace, arrived)
+            .await;
+        if matches!(end, End::Stopped | End::WentBack | End::Nonsense(_)) {
+            connection.close().await;
+        }
+        Err(end)
+    }
+
+    /// Takes what a connection brings, until it ends.
+    async fn follow(
+        &mut self,
+        connection: &mut Connection,
+        asked_for: &str,
+        pace: &mut Pace,
+        arrived: &mut bool,
+    ) -> Result<std::convert::Infallible, End> {
+        let stop = self.stop.clone();
+        let stream = self.status.name.clone();
         loop {
-            let Some(first) = stop.run_until_cancelled(connection.next()).await else {
-                connection.close().await;
-                return Err(End::Stopped);
+            let next = timeout(STORE_CHECK, connection.next());
+            let Ok(first) = stop.run_until_cancelled(next).await.ok_or(End::Stopped)? else {
+                self.check_stores().await?;
+                continue;
             };
-            let haul = Haul::of(first, &mut connection);
+            let haul = Haul::of(first, connection);
             if !haul.events.is_empty() {
                 self.unless_stopped(async |keeper| keeper.append(&haul.events).await)
                     .await?;
@@ -170,15 +267,20 @@ impl Collector {
             if !matches!(haul.then, Then::End(_)) {
                 *arrived = true;
                 pace.progress();
+                self.status.update(|detail| detail.stuck = false);
             }
             match haul.then {
                 Then::GoOn => {}
-                Then::Answer => connection.answer().await?,
+                Then::Answer => {
+                    // An answer acknowledges: what was stored is there, now.
+                    self.check_stores().await?;
+                    connection.answer().await?;
+                }
                 Then::Control(Content::Gap(position)) => {
                     let to = Seq::starting_at(&position);
                     tracing::error!(stream, asked_for, went_on_at = %to, "events have expired before they were stored");
                     let gap = Gap {
-                        from: asked_for.clone(),
+                        from: asked_for.to_owned(),
                     };
                     self.unless_stopped(async |keeper| keeper.record_gap(&position, gap).await)
                         .await?;
@@ -195,14 +297,17 @@ impl Collector {
     }
 
     /// Works on the stores. When told to stop, for some more time; then what has arrived is left to the next start.
-    async fn unless_stopped(&mut self, work: impl AsyncFnOnce(&mut Keeper)) -> Result<(), End> {
+    async fn unless_stopped(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Keeper) -> Result<(), WentBack>,
+    ) -> Result<(), End> {
         let stop = self.stop.clone();
         let given_up = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            () = work(&mut self.keeper) => Ok(()),
+            done = work(&mut self.keeper) => Ok(done?),
             () = given_up => Err(End::NotStored),
         }
     }

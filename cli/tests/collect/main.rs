@@ -3,10 +3,14 @@
 
 mod collector;
 mod database;
+mod half_open;
 mod kills;
+mod misplaced;
 mod outages;
 mod place;
+mod poison;
 mod protocol;
+mod queries;
 mod start;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -88,10 +88,13 @@ impl Place {
     }
 }
 
-/// The whole lines: what was not written to its end is not stored, and cut off by the next collector.
+/// The whole lines: what was not written to its end is not stored, and cut off by the next collector. Nothing while there
+/// is no folder.
 fn lines(dir: &Path) -> Vec<String> {
-    let mut files: Vec<_> = fs::read_dir(dir)
-        .unwrap()
+    let Ok(entries) = fs::read_dir(dir) else {
+        return vec![];
+    };
+    let mut files: Vec<_> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
             path.file_name()
@@ -111,8 +114,11 @@ fn lines(dir: &Path) -> Vec<String> {
     all.lines().map(str::to_owned).collect()
 }
 
-/// The first column of a query; nothing while there is no table.
+/// The first column of a query; nothing while there is no file or no table.
 pub(crate) fn sqlite(path: &Path, query: &str) -> Vec<String> {
+    if !path.exists() {
+        return vec![];
+    }
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.busy_timeout(super::support::PATIENCE).unwrap();
     let Ok(mut statement) = connection.prepare(query) else {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::ExposeSecret as _;
-
 use super::{Plan, Problem, StorePlan, StreamPlan};
 
 /// Names are in file names, and PostgreSQL's identifiers end after 63 bytes.
@@ -65,13 +63,7 @@ fn check_stream(stream: &StreamPlan) -> Result<(), Problem> {
             }
             StorePlan::Postgres(postgres) => {
                 check_table(&postgres.table, 2).map_err(|p| p.within("store.postgres"))?;
-                let url = postgres.url.expose_secret();
-                if let Err(e) = url.parse::<tokio_postgres::Config>() {
-                    let cause = std::error::Error::source(&e)
-                        .map(|c| format!(": {c}"))
-                        .unwrap_or_default();
-                    let reason =
-                        format!("{e}{cause}; write postgres://USER:PASSWORD@HOST:5432/DATABASE");
+                if let Err(reason) = postgres.url.config() {
                     return Err(Problem::new("store.postgres.url", reason));
                 }
             }

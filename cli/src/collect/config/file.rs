@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::units;
 use super::{
-    JsonlPlan, OnGap, Plan, PostgresPlan, Problem, SqlitePlan, Start, StorePlan, StreamPlan,
+    JsonlPlan, OnGap, Plan, PostgresPlan, PostgresUrl, Problem, SqlitePlan, Start, StorePlan,
+    StreamPlan,
 };
 use crate::collect::source::{KeyFrom, Source};
 use crate::yaml::SyntaxError;
@@ -59,6 +60,7 @@ struct Stream {
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
+    dead_letter: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -104,10 +106,11 @@ impl File {
     pub(super) fn plan(self) -> Result<Plan, Problem> {
         let Self { defaults, streams } = self;
         let streams = streams.into_iter().enumerate().map(|(index, stream)| {
-            let plan = stream.plan(&defaults);
+            let place = format!("streams[{index}]");
+            let plan = stream.plan(&defaults, &place);
             plan.map_err(|p| match p.path.strip_prefix("defaults.") {
                 Some(_) => p,
-                None => p.within(&format!("streams[{index}]")),
+                None => p.within(&place),
             })
         });
         Ok(Plan {
@@ -117,7 +120,7 @@ impl File {
 }
 
 impl Stream {
-    fn plan(self, defaults: &Defaults) -> Result<StreamPlan, Problem> {
+    fn plan(self, defaults: &Defaults, place: &str) -> Result<StreamPlan, Problem> {
         let key = match (self.key, self.key_file, self.key_env) {
             (None, None, None) => KeyFrom::Url,
             (Some(Hidden(key)), None, None) => KeyFrom::Given(key),
@@ -159,10 +162,12 @@ impl Stream {
         };
         Ok(StreamPlan {
             name: self.name,
+            place: place.to_owned(),
             source,
             stores,
             start,
             on_gap: self.on_gap.or(defaults.on_gap).unwrap_or_default(),
+            dead_letter: self.dead_letter,
         })
     }
 }
@@ -205,15 +210,12 @@ impl Jsonl {
 impl Postgres {
     fn plan(&self) -> Result<StorePlan, Problem> {
         let url = match (&self.url, &self.url_file, &self.url_env) {
-            (Some(Hidden(url)), None, None) => url.clone(),
-            (None, Some(path), None) => match std::fs::read_to_string(path) {
-                Ok(text) => text.trim().into(),
-                Err(e) => {
-                    let reason = format!("cannot read {}: {e}", path.display());
-                    return Err(Problem::new("urlFile", reason));
-                }
-            },
-            (None, None, Some(name)) => variable_of(name).map_err(|r| Problem::new("urlEnv", r))?,
+            (Some(Hidden(url)), None, None) => PostgresUrl::Fixed(url.clone()),
+            (None, Some(path), None) => PostgresUrl::File(path.clone()),
+            (None, None, Some(name)) => {
+                let url = variable_of(name).map_err(|r| Problem::new("urlEnv", r))?;
+                PostgresUrl::Fixed(url)
+            }
             _ => {
                 let reason = "give one of url, urlFile and urlEnv";
                 return Err(Problem::new("", reason));

@@ -3,16 +3,16 @@
 mod check;
 mod file;
 mod original;
+mod postgres_url;
 mod units;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::source::Source;
 use crate::yaml;
+pub(super) use postgres_url::PostgresUrl;
 
 /// Everything that was asked for, checked.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Plan {
 pub(super) struct StreamPlan {
     /// Its name: in file names, tables, labels and log lines.
     pub name: String,
+    /// Its place in the configuration: first as in `streams[0]`, then with file and line before it.
+    pub place: String,
     /// Where it comes from.
     pub source: Source,
     /// Where its events go: each event into every one of these, and there is one at least.
@@ -34,6 +36,8 @@ pub(super) struct StreamPlan {
     pub start: Start,
     /// What happens when events have expired before they were stored.
     pub on_gap: OnGap,
+    /// The file for events that a store does not take.
+    pub dead_letter: Option<PathBuf>,
 }
 
 /// One place to store events.
@@ -70,8 +74,8 @@ pub(super) struct SqlitePlan {
 /// Which table of which PostgreSQL database.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresPlan {
-    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or `KEY=VALUE …`.
-    pub url: SecretString,
+    /// The database.
+    pub url: PostgresUrl,
     /// The certificate authorities that are trusted, instead of those of the web.
     pub ca_file: Option<PathBuf>,
     /// The table, perhaps with a schema; made if it is missing.
@@ -182,7 +186,12 @@ fn parse(file: &str, text: &str) -> Result<Plan, ConfigError> {
             .map(file::File::plan)?,
     };
     let plan = plan.and_then(check::check);
-    plan.map_err(|problem| error(document.line_of(&problem.path), problem))
+    let mut plan = plan.map_err(|problem| error(document.line_of(&problem.path), problem))?;
+    for stream in &mut plan.streams {
+        let line = document.line_of(&stream.place);
+        stream.place = format!("{file}:{line}: {}", stream.place);
+    }
+    Ok(plan)
 }
 
 #[cfg(test)]

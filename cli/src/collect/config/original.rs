@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use super::file::{ROTATE_BYTES, TABLE};
 use super::{
-    JsonlPlan, OnGap, Plan, PostgresPlan, Problem, SqlitePlan, Start, StorePlan, StreamPlan,
+    JsonlPlan, OnGap, Plan, PostgresPlan, PostgresUrl, Problem, SqlitePlan, Start, StorePlan,
+    StreamPlan,
 };
 use crate::collect::source::{KeyFrom, Source};
 use crate::yaml::{Node, Tree};
@@ -44,7 +45,9 @@ pub(super) fn streams(document: &Node) -> Option<(&'static str, &[Node])> {
 pub(super) fn plan(items: &[Node]) -> Result<Plan, Problem> {
     let mut streams = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let stream = stream(item).map_err(|p| p.within(&format!("[{index}]")))?;
+        let place = format!("[{index}]");
+        let mut stream = stream(item).map_err(|p| p.within(&place))?;
+        stream.place = place;
         if stream.stores.is_empty() {
             tracing::warn!(
                 stream = stream.name,
@@ -94,10 +97,12 @@ fn stream(item: &Node) -> Result<StreamPlan, Problem> {
     let stores = stores(item.get("persistence")).map_err(|p| p.within("persistence"))?;
     Ok(StreamPlan {
         name,
+        place: String::new(),
         source,
         stores,
         start: Start::default(),
         on_gap: OnGap::default(),
+        dead_letter: None,
     })
 }
 
@@ -190,7 +195,7 @@ fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Vec
             table,
         })],
         kind if kind.starts_with("postgres") => vec![StorePlan::Postgres(PostgresPlan {
-            url: url?.into(),
+            url: PostgresUrl::Fixed(url?.into()),
             ca_file: None,
             table,
         })],

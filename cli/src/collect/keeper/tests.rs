@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::collect::event::tests::event;
 use crate::collect::metrics::Metrics;
+use crate::collect::store::{Batch, ErrorKind, Opened};
 
 /// What a store in memory has, and how often it shall fail yet.
 #[derive(Default)]
@@ -18,6 +19,10 @@ struct Memory {
     gaps: Vec<Gap>,
     /// For each call: whether it fails, and if so, whether what was asked for is done all the same.
     failures: Vec<Option<bool>>,
+    /// Events that are not taken.
+    poison: Vec<String>,
+    /// It is not where it was.
+    moved: bool,
 }
 
 #[derive(Clone, Default)]
@@ -35,6 +40,18 @@ impl MemoryStore {
             None => Ok(()),
         }
     }
+
+    /// Loses what it has, as when it is deleted.
+    fn empty(&self) {
+        *self.0.lock().unwrap() = Memory {
+            moved: true,
+            ..Memory::default()
+        };
+    }
+
+    fn seqs(&self) -> Vec<String> {
+        self.0.lock().unwrap().seqs.clone()
+    }
 }
 
 impl Store for MemoryStore {
@@ -42,12 +59,29 @@ impl Store for MemoryStore {
         "memory".to_owned()
     }
 
-    fn open(&mut self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
-        let position = self.0.lock().unwrap().position.clone();
-        async { Ok(position) }.boxed()
+    fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
+        let mut memory = self.0.lock().unwrap();
+        memory.moved = false;
+        let opened = Opened {
+            position: memory.position.clone(),
+            damaged_lines: 0,
+        };
+        async { Ok(opened) }.boxed()
     }
 
     fn append(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let poison = self.0.lock().unwrap().poison.clone();
+        if batch
+            .events
+            .iter()
+            .any(|e| poison.contains(&e.seq.to_string()))
+        {
+            let refused = StoreError {
+                reason: "no such character".to_owned(),
+                kind: ErrorKind::Refused,
+            };
+            return async { Err(refused) }.boxed();
+        }
         let done = self.call(|memory| {
             let seqs = batch.events.iter().map(|e| e.seq.to_string());
             memory.seqs.extend(seqs);
@@ -63,14 +97,28 @@ impl Store for MemoryStore {
         });
         async { done }.boxed()
     }
+
+    fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let moved = self.0.lock().unwrap().moved;
+        let verified = if moved {
+            Err(StoreError::lasting("moved"))
+        } else {
+            Ok(())
+        };
+        async { verified }.boxed()
+    }
 }
 
 fn keeper(stores: &[&MemoryStore]) -> Keeper {
+    keeper_that(stores, Anew::AtOrigin, None)
+}
+
+fn keeper_that(stores: &[&MemoryStore], anew: Anew, dead_letters: Option<DeadLetters>) -> Keeper {
     let status = Arc::new(Metrics::new().unwrap().stream("a"));
     let stores = stores
         .iter()
         .map(|s| Box::new((*s).clone()) as Box<dyn Store>);
-    Keeper::new(stores.collect(), status)
+    Keeper::new(stores.collect(), status, anew, dead_letters)
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Event> {
@@ -104,7 +152,7 @@ proptest! {
             for (back, more) in replays {
                 // As after a reconnect: from somewhere in the past, to somewhere beyond.
                 let from = sent - back.min(sent) + 1;
-                keeper.append(&events(from..=sent + more)).await;
+                keeper.append(&events(from..=sent + more)).await.unwrap();
                 sent += more;
             }
             assert_eq!(keeper.status.stored.get(), sent);
@@ -129,9 +177,9 @@ async fn another_merge_of_the_partitions_brings_no_event_twice() {
             event(&format!(r#"{{"seq":"{}"}}"#, Seq::of(&position, own)))
         })
     };
-    keeper.append(&merge([0, 0, 1, 1])[..3]).await;
+    keeper.append(&merge([0, 0, 1, 1])[..3]).await.unwrap();
     // A server that goes back to the beginning, and merges in another order.
-    keeper.append(&merge([1, 1, 0, 0])).await;
+    keeper.append(&merge([1, 1, 0, 0])).await.unwrap();
     assert_eq!(keeper.status.stored.get(), 4);
     assert_eq!(keeper.status.duplicates.get(), 3);
     assert_eq!(keeper.position(), Some(Position::new([2, 2])));
@@ -145,7 +193,7 @@ async fn a_store_that_is_added_goes_on_where_the_other_is() {
     keeper.open().await.unwrap();
     assert_eq!(keeper.position(), Some(Position::new([7])));
     assert_eq!(new.0.lock().unwrap().position, Some(Position::new([7])));
-    keeper.append(&events([7, 8])).await;
+    keeper.append(&events([7, 8])).await.unwrap();
     assert_eq!(new.0.lock().unwrap().seqs, ["8"]);
 }
 
@@ -154,13 +202,16 @@ async fn marks_only_move_on_and_gaps_are_recorded() {
     let store = MemoryStore::default();
     let mut keeper = keeper(&[&store]);
     keeper.open().await.unwrap();
-    keeper.mark(&Position::new([5])).await;
-    keeper.mark(&Position::new([3])).await;
+    keeper.mark(&Position::new([5])).await.unwrap();
+    keeper.mark(&Position::new([3])).await.unwrap();
     assert_eq!(keeper.position(), Some(Position::new([5])));
     let gap = Gap {
         from: "6".to_owned(),
     };
-    keeper.record_gap(&Position::new([9]), gap.clone()).await;
+    keeper
+        .record_gap(&Position::new([9]), gap.clone())
+        .await
+        .unwrap();
     assert_eq!(keeper.position(), Some(Position::new([9])));
     assert_eq!(store.0.lock().unwrap().gaps, [gap]);
     assert_eq!(keeper.status.gaps.get(), 1);
@@ -173,7 +224,7 @@ async fn what_will_not_pass_is_an_error_at_the_start() {
         fn describe(&self) -> String {
             String::new()
         }
-        fn open(&mut self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
+        fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
             async { Err(StoreError::lasting("no such folder")) }.boxed()
         }
         fn append(&mut self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -182,9 +233,101 @@ async fn what_will_not_pass_is_an_error_at_the_start() {
         fn mark(&mut self, _: Mark) -> BoxFuture<'_, Result<(), StoreError>> {
             async { Ok(()) }.boxed()
         }
+        fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+            async { Ok(()) }.boxed()
+        }
     }
     let status = Arc::new(Metrics::new().unwrap().stream("a"));
-    let mut keeper = Keeper::new(vec![Box::new(Broken)], status);
+    let mut keeper = Keeper::new(vec![Box::new(Broken)], status, Anew::AtOrigin, None);
     let error = keeper.open().await.unwrap_err();
     assert_eq!(error.reason, "no such folder");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
+    let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
+    let mut keeper = keeper(&[&lost, &whole]);
+    keeper.open().await.unwrap();
+    keeper.mark(&Position::new([4])).await.unwrap();
+    keeper.append(&events(5..=9)).await.unwrap();
+    lost.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), Some(Position::new([4])));
+    assert_eq!(keeper.status.losses.get(), 1);
+    // What the stream sends from there on.
+    keeper.append(&events(5..=10)).await.unwrap();
+    let expected: Vec<_> = (5..=10).map(|n| n.to_string()).collect();
+    assert_eq!((lost.seqs(), whole.seqs()), (expected.clone(), expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    keeper.append(&events(5..=6)).await.unwrap();
+    store.empty();
+    store.0.lock().unwrap().failures = vec![Some(false)];
+    assert_eq!(keeper.append(&events(7..=8)).await, Err(WentBack));
+    assert_eq!(store.seqs(), [""; 0]);
+    assert_eq!(keeper.position(), Some(Position::new([4])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty() {
+    let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
+    let mut keeper = keeper_that(&[&lost, &whole], Anew::AtStart, None);
+    keeper.open().await.unwrap();
+    keeper.append(&events(5..=6)).await.unwrap();
+    lost.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), None);
+    keeper.append(&events(1..=7)).await.unwrap();
+    assert_eq!(lost.seqs().len(), 7);
+    assert_eq!(whole.seqs(), ["5", "6", "7"]);
+    assert_eq!(keeper.position(), Some(Position::new([7])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_taken_is_set_aside_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.jsonl");
+    let store = MemoryStore::default();
+    store.0.lock().unwrap().poison = vec!["3".to_owned(), "4".to_owned(), "9".to_owned()];
+    let letters = Some(DeadLetters::new(path.clone()));
+    let mut keeper = keeper_that(&[&store], Anew::AtOrigin, letters);
+    keeper.open().await.unwrap();
+    keeper.append(&events(1..=9)).await.unwrap();
+    assert_eq!(store.seqs(), ["1", "2", "5", "6", "7", "8"]);
+    assert_eq!(keeper.position(), Some(Position::new([9])));
+    assert_eq!(keeper.status.stored.get(), 6);
+    assert_eq!(keeper.status.dead_letters.get(), 3);
+    let text = std::fs::read_to_string(path).unwrap();
+    let letters: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let seqs: Vec<_> = letters.iter().map(|l| l["seq"].as_str().unwrap()).collect();
+    assert_eq!(seqs, ["3", "4", "9"]);
+    assert_eq!(letters[0]["event"]["seq"], "3");
+    assert_eq!(letters[0]["reason"], "no such character");
+    assert_eq!(letters[0]["stream"], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_place_for_it_an_event_that_is_not_taken_stops_the_stream_just_before_it() {
+    let store = MemoryStore::default();
+    store.0.lock().unwrap().poison = vec!["3".to_owned()];
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    let events = events(1..=9);
+    let storing = tokio::time::timeout(Duration::from_mins(5), keeper.append(&events));
+    assert!(storing.await.is_err());
+    assert_eq!(store.seqs(), ["1", "2"]);
+    assert_eq!(keeper.status.store_open.get(), 0);
+    let trouble = keeper.status.detail().trouble.unwrap();
+    assert!(
+        trouble.starts_with("the event with seq 3 cannot be stored: no such character"),
+        "{trouble}"
+    );
 }

@@ -1,29 +1,65 @@
-//! Keeps two processes from storing into one place.
+//! Locks that keep two processes from storing into one place.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
 use super::StoreError;
+use super::place::Placed;
 
-/// Takes the lock, which is held as long as the file lives; a process that is killed loses it.
-pub(super) fn take(path: &Path) -> Result<File, StoreError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|e| at(path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::lasting(format!(
-            "another collector stores into this place (it holds {}): stop it, or name another place",
-            path.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(at(path, &e)),
+/// A lock, held as long as this lives; a process that is killed loses it.
+pub(super) struct Lock {
+    /// Holds the lock.
+    _file: File,
+    placed: Placed,
+}
+
+impl Lock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// Another process holds it, or there can be no such file.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|e| at(path, &e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::lasting(format!(
+                    "another collector stores into this place (it holds {}): stop it, or name another place",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(at(path, &e)),
+        }
+        let placed = Placed::new(path, &file).map_err(|e| at(path, &e))?;
+        Ok(Self {
+            _file: file,
+            placed,
+        })
+    }
+
+    /// Checks that others still meet this lock: its folder may have been moved or replaced.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.placed.check()
+    }
+
+    /// Takes the lock unless it is held; anew if its file is no longer there.
+    pub(super) fn hold(held: &mut Option<Self>, path: &Path) -> Result<(), StoreError> {
+        if held.as_ref().is_some_and(|lock| lock.check().is_err()) {
+            *held = None;
+        }
+        if held.is_none() {
+            *held = Some(Self::take(path)?);
+        }
+        Ok(())
     }
 }
 
-/// What the system says about a file.
+/// An error of the system about a file.
 pub(super) fn at(path: &Path, error: &io::Error) -> StoreError {
     StoreError::lasting(format!("{}: {error}", path.display()))
 }

@@ -1,8 +1,10 @@
-//! Where events are stored: what every store does, and which there are.
+//! The stores: the contract of every store, and the three that there are.
 
 mod jsonl;
+mod lines;
 mod lock;
 mod off_thread;
+mod place;
 mod postgres;
 mod sqlite;
 
@@ -11,7 +13,8 @@ use std::sync::Arc;
 use datastream_gateway::position::{Position, Seq};
 use futures_util::future::BoxFuture;
 
-pub(super) use jsonl::JsonlStore;
+pub(super) use jsonl::{JsonlStore, one_line};
+pub(super) use lines::add as add_line;
 pub(super) use off_thread::OffThread;
 pub(super) use postgres::PostgresStore;
 pub(super) use sqlite::{Databases, SqliteStore};
@@ -21,18 +24,39 @@ use super::event::Event;
 /// The events of one stream in one place. Every call is durable when it returns without an error; after an error the
 /// store has to be opened again.
 pub(super) trait Store: Send {
-    /// Where it is, for people.
+    /// Its place, for people.
     fn describe(&self) -> String;
 
-    /// Takes the stream for this process alone, mends what a killed one left behind, and says what is stored:
-    /// everything before the position, or nothing.
-    fn open(&mut self) -> BoxFuture<'_, Result<Option<Position>, StoreError>>;
+    /// Takes the stream for this process alone, mends what a killed one left behind, and says what is stored.
+    fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>>;
 
     /// Stores a batch of events.
     fn append(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Remembers a position without events.
     fn mark(&mut self, mark: Mark) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Checks that the store is still in the place that was configured, and still this process's.
+    fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// The content of a store that was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Everything before this is stored; none if nothing is.
+    pub position: Option<Position>,
+    /// Lines that cannot be read any more, and were left as they are.
+    pub damaged_lines: u64,
+}
+
+impl Opened {
+    /// A store without damage.
+    fn at(position: Option<Position>) -> Self {
+        Self {
+            position,
+            damaged_lines: 0,
+        }
+    }
 }
 
 /// Events to store, none of which is stored yet.
@@ -111,10 +135,21 @@ pub(super) struct Gap {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub(super) struct StoreError {
-    /// What happened, where.
+    /// The fault and its place.
     pub reason: String,
-    /// Whether it may well pass by itself: a server that cannot be reached.
-    pub passes: bool,
+    /// Its remedy.
+    pub kind: ErrorKind,
+}
+
+/// The remedy of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorKind {
+    /// Time: a server that cannot be reached, a lock that is held.
+    Passing,
+    /// Somebody's action.
+    Lasting,
+    /// Leaving out an event: the store takes others, but not what it was given.
+    Refused,
 }
 
 impl StoreError {
@@ -122,7 +157,7 @@ impl StoreError {
     pub(super) fn lasting(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
-            passes: false,
+            kind: ErrorKind::Lasting,
         }
     }
 
@@ -130,7 +165,20 @@ impl StoreError {
     pub(super) fn passing(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
-            passes: true,
+            kind: ErrorKind::Passing,
+        }
+    }
+
+    /// Returns whether it may well pass by itself.
+    pub(super) fn passes(&self) -> bool {
+        self.kind == ErrorKind::Passing
+    }
+
+    /// The same error, with more said before its reason.
+    pub(super) fn within(self, place: &str) -> Self {
+        Self {
+            reason: format!("{place}: {}", self.reason),
+            ..self
         }
     }
 }

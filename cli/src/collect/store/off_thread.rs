@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use datastream_gateway::position::Position;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::task::spawn_blocking;
 
-use super::{Batch, Mark, Store, StoreError};
+use super::{Batch, Mark, Opened, Store, StoreError};
 
 /// A [`Store`] whose calls block the thread.
 pub(in crate::collect) trait BlockingStore: Send + 'static {
     /// As [`Store::describe`].
     fn describe(&self) -> String;
     /// As [`Store::open`].
-    fn open(&mut self) -> Result<Option<Position>, StoreError>;
+    fn open(&mut self) -> Result<Opened, StoreError>;
     /// As [`Store::append`].
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError>;
     /// As [`Store::mark`].
     fn mark(&mut self, mark: &Mark) -> Result<(), StoreError>;
+    /// As [`Store::verify`].
+    fn verify(&mut self) -> Result<(), StoreError>;
 }
 
 /// Runs a blocking store on threads that may block.
@@ -67,7 +68,7 @@ impl<S: BlockingStore> Store for OffThread<S> {
         self.name.clone()
     }
 
-    fn open(&mut self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
+    fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
         self.call(S::open).boxed()
     }
 
@@ -77,5 +78,9 @@ impl<S: BlockingStore> Store for OffThread<S> {
 
     fn mark(&mut self, mark: Mark) -> BoxFuture<'_, Result<(), StoreError>> {
         self.call(move |store| store.mark(&mark)).boxed()
+    }
+
+    fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.call(S::verify).boxed()
     }
 }

@@ -74,6 +74,12 @@ impl Files {
     }
 }
 
+/// The name of a file in its folder.
+pub(super) fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// As in `20261124T204501.123Z`.
 fn format(time: Timestamp) -> String {
     let time = time.to_zoned(TimeZone::UTC);

@@ -25,6 +25,10 @@ fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Event> {
     numbers.into_iter().map(event).collect()
 }
 
+fn open(store: &mut JsonlStore) -> Option<Position> {
+    store.open().unwrap().position
+}
+
 fn append(store: &mut JsonlStore, events: &[Event], stored: &mut Option<Position>) {
     let batch = Batch::of_new(events, stored.as_ref()).unwrap();
     store.append(&batch).unwrap();
@@ -47,12 +51,12 @@ fn lines(folder: &TempDir) -> (Vec<String>, usize) {
 fn lines_are_the_bodies_and_a_new_store_goes_on_behind_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
-    let mut stored = one.open().unwrap();
+    let mut stored = open(&mut one);
     assert_eq!(stored, None);
     append(&mut one, &events(1..=3), &mut stored);
     drop(one);
     let mut other = store(&folder, 1 << 20);
-    assert_eq!(other.open(), Ok(Some(Position::new([3]))));
+    assert_eq!(open(&mut other), Some(Position::new([3])));
     append(&mut other, &events(2..=5), &mut stored);
     let expected: Vec<_> = events(1..=5)
         .iter()
@@ -65,7 +69,7 @@ fn lines_are_the_bodies_and_a_new_store_goes_on_behind_the_last() {
 fn a_full_file_is_followed_by_another_and_may_be_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 70);
-    let mut stored = one.open().unwrap();
+    let mut stored = open(&mut one);
     // 21 bytes a line, so three a file; one line that is too long has a file of its own.
     append(&mut one, &events(1..=7), &mut stored);
     let long = event(&format!(r#"{{"seq":"8","x":"{}"}}"#, "x".repeat(100)));
@@ -79,11 +83,11 @@ fn a_full_file_is_followed_by_another_and_may_be_moved_away() {
         fs::remove_file(path).unwrap();
     }
     let mut other = store(&folder, 70);
-    assert_eq!(other.open(), Ok(Some(Position::new([9]))));
+    assert_eq!(open(&mut other), Some(Position::new([9])));
     drop(other);
     fs::remove_file(&listed[0].0).unwrap();
     // What is no longer there is fetched again, but only that.
-    assert_eq!(store(&folder, 70).open(), Ok(Some(Position::new([8]))));
+    assert_eq!(open(&mut store(&folder, 70)), Some(Position::new([8])));
 }
 
 #[test]
@@ -92,15 +96,32 @@ fn an_old_file_is_followed_by_another() {
     let mut plan = plan(&folder, 1 << 20);
     plan.rotate_every = Some(Duration::from_hours(1));
     let mut store = JsonlStore::new(plan, "leds");
-    let mut stored = store.open().unwrap();
+    let mut stored = open(&mut store);
     append(&mut store, &events(1..=1), &mut stored);
     append(&mut store, &events(2..=2), &mut stored);
     assert_eq!(lines(&folder).1, 1);
     let current = store.current.as_mut().unwrap();
-    current.begun -= jiff::SignedDuration::from_hours(1);
+    current.age.before += Duration::from_hours(1);
     append(&mut store, &events(3..=3), &mut stored);
     let (all, files) = lines(&folder);
     assert_eq!((all.len(), files), (3, 2));
+}
+
+#[test]
+fn a_file_that_is_named_after_the_future_is_followed_by_another_and_that_one_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = plan(&folder, 1 << 20);
+    plan.rotate_every = Some(Duration::from_hours(1));
+    fs::create_dir_all(&plan.dir).unwrap();
+    let future = plan.dir.join("leds-20991231T235959.000Z.jsonl");
+    fs::write(&future, "{\"seq\":\"1\"}\n").unwrap();
+    let mut store = JsonlStore::new(plan, "leds");
+    let mut stored = open(&mut store);
+    append(&mut store, &events(2..=2), &mut stored);
+    append(&mut store, &events(3..=3), &mut stored);
+    let (all, files) = lines(&folder);
+    assert_eq!((all.len(), files), (3, 2));
+    assert_eq!(fs::read_to_string(future).unwrap().lines().count(), 1);
 }
 
 proptest! {
@@ -111,7 +132,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut one = store(&folder, rotate);
-        let mut stored = one.open().unwrap();
+        let mut stored = open(&mut one);
         let mut sent = 0;
         for size in sizes {
             append(&mut one, &events(sent + 1..=sent + size), &mut stored);
@@ -121,11 +142,12 @@ proptest! {
         drop(one);
         let left = newest.len.saturating_sub(cut as u64);
         newest.file.set_len(left).unwrap();
-        let mut file = OpenOptions::new().append(true).open(&newest.path).unwrap();
+        let path = plan(&folder, 1).dir.join(&newest.name);
+        let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(&rubbish).unwrap();
 
         let mut other = store(&folder, rotate);
-        let mut stored = other.open().unwrap();
+        let mut stored = open(&mut other);
         let whole = stored.as_ref().map_or(0, |p| p.next(0));
         prop_assert!(whole <= sent);
         prop_assert_eq!(lines(&folder).0.len() as u64, whole);
@@ -139,13 +161,15 @@ proptest! {
 fn after_an_error_only_what_was_on_the_disk_counts() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder, 1 << 20);
-    let mut stored = store.open().unwrap();
+    let mut stored = open(&mut store);
     append(&mut store, &events(1..=2), &mut stored);
     // As when syncing fails: the line may be read back, and be gone after a power cut all the same.
-    let path = store.current.as_ref().unwrap().path.clone();
+    let path = plan(&folder, 1)
+        .dir
+        .join(&store.current.as_ref().unwrap().name);
     let mut file = OpenOptions::new().append(true).open(path).unwrap();
     writeln!(file, r#"{{"seq":"3"}}"#).unwrap();
-    assert_eq!(store.open(), Ok(Some(Position::new([2]))));
+    assert_eq!(open(&mut store), Some(Position::new([2])));
     assert_eq!(lines(&folder).0.len(), 2);
 }
 
@@ -157,13 +181,13 @@ fn a_stream_that_went_back_to_another_merge_is_still_known_whole() {
         event(&format!(r#"{{"seq":"{seq}"}}"#))
     };
     let mut one = store(&folder, 1 << 20);
-    let mut stored = one.open().unwrap();
+    let mut stored = open(&mut one);
     append(&mut one, &[at(0, 1, 1), at(0, 2, 1)], &mut stored);
     // From the beginning again, the other partition first: the last line knows nothing of partition 1.
     append(&mut one, &[at(1, 0, 0)], &mut stored);
     assert_eq!(stored, Some(Position::new([1, 2])));
     drop(one);
-    assert_eq!(store(&folder, 1 << 20).open(), Ok(stored));
+    assert_eq!(open(&mut store(&folder, 1 << 20)), stored);
 }
 
 #[test]
@@ -182,7 +206,7 @@ fn positions_without_events_and_gaps_are_remembered() {
     .unwrap();
     drop(one);
     let mut other = store(&folder, 1 << 20);
-    assert_eq!(other.open(), Ok(Some(position)));
+    assert_eq!(open(&mut other), Some(position));
     let gaps = fs::read_to_string(other.files.gaps()).unwrap();
     assert!(
         gaps.contains(r#""asked_for":"3","went_on_at":"42""#),
@@ -194,7 +218,7 @@ fn positions_without_events_and_gaps_are_remembered() {
 fn an_event_with_line_breaks_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder, 1 << 20);
-    let mut stored = store.open().unwrap();
+    let mut stored = open(&mut store);
     append(
         &mut store,
         &[event("{\"seq\":\"1\",\n\"a\":\r\n1}")],
@@ -222,3 +246,5 @@ fn two_collectors_do_not_share_a_stream() {
     drop(one);
     other.open().unwrap();
 }
+
+mod damage;

@@ -1,29 +1,38 @@
 //! A session with the server.
 
 use std::error::Error as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::ExposeSecret as _;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::sql;
 use crate::collect::config::PostgresPlan;
-use crate::collect::store::StoreError;
+use crate::collect::store::{ErrorKind, StoreError};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that is silent this long is gone.
 const DEAD: Duration = Duration::from_secs(30);
 
+/// The name of every collector's sessions, to which each process adds its own.
+pub(super) const APPLICATION: &str = "datastream collect";
+/// The name of this process's sessions: no other one has it.
+static THIS_PROCESS: LazyLock<String> =
+    LazyLock::new(|| format!("{APPLICATION} {:016x}", rand::rng().random::<u64>()));
+
 /// A connection. The server ends what it does for it, and drops its locks, when this is dropped.
 pub(super) struct Session {
     pub(super) client: Client,
+    /// Its name for itself.
+    pub(super) application: String,
     connection: AbortHandle,
 }
 
@@ -35,13 +44,9 @@ impl Drop for Session {
 
 impl Session {
     pub(super) async fn connect(plan: &PostgresPlan) -> Result<Self, StoreError> {
-        let mut config: Config = plan
-            .url
-            .expose_secret()
-            .parse()
-            .map_err(|e| StoreError::lasting(describe(&e)))?;
+        let mut config = plan.url.config().map_err(StoreError::lasting)?;
         config
-            .application_name("datastream collect")
+            .application_name(THIS_PROCESS.as_str())
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(DEAD / 3)
             .tcp_user_timeout(DEAD);
@@ -52,7 +57,7 @@ impl Session {
             Ok(Err(error)) => {
                 return Err(StoreError {
                     reason: describe(&error),
-                    passes: passes(&error),
+                    kind: kind(&error),
                 });
             }
             Err(_) => return Err(StoreError::passing("the server does not answer")),
@@ -62,10 +67,23 @@ impl Session {
                 tracing::debug!(error = describe(&error), "connection to PostgreSQL ended");
             }
         });
-        Ok(Self {
+        let session = Self {
             client,
+            application: THIS_PROCESS.clone(),
             connection: connection.abort_handle(),
-        })
+        };
+        let prepared = async {
+            session.client.execute(sql::KEEP_ALIVE, &[]).await?;
+            session.client.execute(sql::DURABLE, &[]).await
+        };
+        match timeout(2 * CONNECT_TIMEOUT, prepared).await {
+            Ok(Ok(_)) => Ok(session),
+            Ok(Err(error)) => Err(StoreError {
+                reason: describe(&error),
+                kind: kind(&error),
+            }),
+            Err(_) => Err(StoreError::passing("the server does not answer")),
+        }
     }
 }
 
@@ -107,15 +125,25 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Whether it may pass by itself: the server cannot be reached, is starting or stopping, or has too much to do. A wrong
-/// password or a missing right does not.
-pub(super) fn passes(error: &tokio_postgres::Error) -> bool {
+/// The remedy of an error.
+pub(super) fn kind(error: &tokio_postgres::Error) -> ErrorKind {
     let Some(code) = error.code() else {
         // No answer of the server. Only the handshake of TLS fails in the same way every time.
-        return !describe(error).contains("certificate");
+        return if describe(error).contains("certificate") {
+            ErrorKind::Lasting
+        } else {
+            ErrorKind::Passing
+        };
     };
+    let is_of = |classes: &[&str]| classes.iter().any(|class| code.code().starts_with(class));
     // Connection, resources, operator's intervention, deadlock and the like, system.
-    ["08", "53", "57", "40", "58"]
-        .iter()
-        .any(|class| code.code().starts_with(class))
+    if is_of(&["08", "53", "57", "40", "58"]) {
+        ErrorKind::Passing
+    // Data, constraints, limits, what a trigger raises.
+    } else if is_of(&["22", "23", "54", "P0"]) {
+        ErrorKind::Refused
+    // A wrong password, a missing right.
+    } else {
+        ErrorKind::Lasting
+    }
 }

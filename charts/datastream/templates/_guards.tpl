@@ -73,6 +73,19 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $accounts := dict -}}
+{{- $made := list (list "operator.serviceAccount" "operator" .Values.operator.serviceAccount .Values.operator.enabled) (list "gatewayServiceAccount" "gateway" .Values.gatewayServiceAccount (not (empty $groups))) (list "collector.serviceAccount" "collector" .Values.collector.serviceAccount .Values.collector.enabled) -}}
+{{- range $made -}}
+{{- $path := index . 0 -}}
+{{- $account := index . 2 -}}
+{{- if and $account.create (index . 3) -}}
+{{- $name := include "datastream.account" (dict "root" $ "component" (index . 1) "account" $account) -}}
+{{- with get $accounts $name -}}
+{{- fail (printf "%s.name: %s is the name of %s, too: each part has rights, and so an account, of its own" $path $name .) -}}
+{{- end -}}
+{{- $_ := set $accounts $name $path -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring: podMonitor and serviceMonitor would scrape every pod twice: enable one of them" -}}
 {{- end -}}

@@ -110,7 +110,7 @@ const BY_SCHEMA: [(&str, &str); 26] = [
 ];
 
 /// What is set beside `fluvio.address`, and what the chart says to it.
-const BY_THE_CHART: [(&str, &str); 21] = [
+const BY_THE_CHART: [(&str, &str); 22] = [
     (
         "fluvio.address=",
         "fluvio.address: say where Fluvio is, as in --set fluvio.address=",
@@ -190,6 +190,10 @@ const BY_THE_CHART: [(&str, &str); 21] = [
     (
         "gateway.autoscaling.enabled=true,gateway.autoscaling.targetStreams=8000,gateway.maxStreams=5000",
         "gateways.default.autoscaling.targetStreams: 8000 is more than maxStreams lets in (5000)",
+    ),
+    (
+        "operator.serviceAccount.name=a,gatewayServiceAccount.name=a",
+        "gatewayServiceAccount.name: a is the name of operator.serviceAccount, too",
     ),
     (
         "gateway.maxFrameKiB=2048,gateway.sendMemoryMiB=1",

@@ -165,7 +165,7 @@ pub(super) fn of_path(path: &str) -> Option<Vec<Value>> {
                 ]}}]),
             ),
             "securityContext" => list(json!([
-                null, {}, {"runAsUser": null}, {"runAsUser": null, "runAsGroup": null, "fsGroup": null},
+                 {}, {"runAsUser": null}, {"runAsUser": null, "runAsGroup": null, "fsGroup": null},
                 {"fsGroup": 1_000_680_000, "runAsUser": 1_000_680_000}, {"supplementalGroups": [1, 2]},
             ])),
             "containerSecurityContext" => {
@@ -174,6 +174,7 @@ pub(super) fn of_path(path: &str) -> Option<Vec<Value>> {
             "valueFrom" => list(json!([
                 {"fieldRef": {"fieldPath": "metadata.name"}}, {"secretKeyRef": {"name": "no", "key": "1e3"}},
             ])),
+            "priorityClassName" | "storageClassName" => strings(NAMES_OR_NONE),
             "repository" => strings(&[
                 "datastream",
                 "123",

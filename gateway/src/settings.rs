@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::StaleRoutes;
+use crate::source::fluvio::MAX_BATCH_BYTES;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ const BASE_MEMORY: usize = 64 << 20;
 const STREAM_MEMORY: usize = 32 << 10;
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
+/// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
+const LARGE_BATCHES_MEMORY: usize = 4 * MAX_BATCH_BYTES;
 
 impl Settings {
     /// Bytes of memory that the gateway needs at the most, whatever clients, producers and the broker do. The chart's limit for
@@ -55,6 +58,7 @@ impl Settings {
             + self.send_memory
             + self.max_streams * STREAM_MEMORY
             + self.replays * REPLAY_MEMORY
+            + LARGE_BATCHES_MEMORY
     }
 
     /// Checks the settings against each other.

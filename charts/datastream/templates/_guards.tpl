@@ -37,8 +37,8 @@
 {{- fail (printf "%s.autoscaling.targetStreams: %d is more than maxStreams lets in (%d): pods would refuse clients before there are more of them" $path $target (int64 .maxStreams)) -}}
 {{- end -}}
 {{- end -}}
-{{- if gt (int64 .maxFrameKiB) (mul 1024 (int64 .sendMemoryMiB)) -}}
-{{- fail (printf "%s.sendMemoryMiB: %d MiB do not hold one frame of maxFrameKiB (%d)" $path (int64 .sendMemoryMiB) (int64 .maxFrameKiB)) -}}
+{{- if gt (mul 2 (int64 .maxFrameKiB)) (mul 1024 (int64 .sendMemoryMiB)) -}}
+{{- fail (printf "%s.sendMemoryMiB: %d MiB do not hold two frames of maxFrameKiB (%d)" $path (int64 .sendMemoryMiB) (int64 .maxFrameKiB)) -}}
 {{- end -}}
 {{- include "datastream.checkLabels" (dict "path" (printf "%s.pod.labels" $path) "labels" (default dict .pod).labels) -}}
 {{- end -}}

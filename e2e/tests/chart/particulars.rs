@@ -227,16 +227,16 @@ fn the_memory_of_a_gateway_follows_from_what_bounds_it() {
         let resources = release.container("-gateway")["resources"].clone();
         ["requests", "limits"].map(|part| resources[part]["memory"].clone())
     };
-    // (64 + 64 + 10000 * 32 / 1024) and 1.25 * (that + 256 + 8 * 16).
-    assert_eq!(memory(json!({})), ["441Mi", "1031Mi"]);
-    assert_eq!(memory(json!({"maxStreams": 20000})), ["753Mi", "1422Mi"]);
+    // (64 + 64 + 10000 * 32 / 1024) and 1.25 * (that + 256 + 8 * 16 + 128).
+    assert_eq!(memory(json!({})), ["441Mi", "1191Mi"]);
+    assert_eq!(memory(json!({"maxStreams": 20000})), ["753Mi", "1582Mi"]);
     assert_eq!(
-        memory(json!({"maxStreams": 1, "ringMiB": 1, "sendMemoryMiB": 1, "replays": 1})),
-        ["66Mi", "103Mi"]
+        memory(json!({"maxStreams": 1, "ringMiB": 1, "sendMemoryMiB": 2, "replays": 1})),
+        ["66Mi", "264Mi"]
     );
     assert_eq!(
         memory(json!({"ringMiB": 1024, "replays": 16, "sendMemoryMiB": 512})),
-        ["1401Mi", "2711Mi"]
+        ["1401Mi", "2871Mi"]
     );
     // What is said counts, null is none.
     let said = json!({"resources": {"limits": {"memory": "2Gi"}, "requests": {"memory": null}}});
@@ -249,11 +249,11 @@ fn the_memory_of_a_gateway_follows_from_what_bounds_it() {
     let release = Release::of(json!({"gateways": {"eu": {"maxStreams": 20000}}}));
     assert_eq!(
         release.container("-gateway-eu")["resources"]["limits"]["memory"],
-        "1422Mi"
+        "1582Mi"
     );
     assert_eq!(
         release.container("-gateway")["resources"]["limits"]["memory"],
-        "1031Mi"
+        "1191Mi"
     );
 }
 

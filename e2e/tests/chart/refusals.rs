@@ -197,7 +197,7 @@ const BY_THE_CHART: [(&str, &str); 22] = [
     ),
     (
         "gateway.maxFrameKiB=2048,gateway.sendMemoryMiB=1",
-        "gateways.default.sendMemoryMiB: 1 MiB do not hold one frame of maxFrameKiB (2048)",
+        "gateways.default.sendMemoryMiB: 1 MiB do not hold two frames of maxFrameKiB (2048)",
     ),
 ];
 

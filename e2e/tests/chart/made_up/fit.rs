@@ -75,7 +75,7 @@ pub(super) fn together(values: &mut Value) {
         autoscaling["targetStreams"] = json!(target.clamp(1, streams));
         let frame = number(own, "/maxFrameKiB", 1024);
         let memory = number(own, "/sendMemoryMiB", 256);
-        own["sendMemoryMiB"] = json!(memory.max(frame.div_ceil(1024)));
+        own["sendMemoryMiB"] = json!(memory.max((2 * frame).div_ceil(1024)));
         if own["fluvio"]["address"] == "" {
             own["fluvio"]["address"] = json!("fluvio:9003");
         }

@@ -9,7 +9,7 @@ use crate::source::Record;
 
 /// The largest batch that is read, as it comes or decompressed: Fluvio takes no larger request from a producer
 /// (`STORAGE_MAX_REQUEST_SIZE`), so what need not be compressed to be stored can be read.
-pub(super) const MAX_BATCH_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize;
+pub(crate) const MAX_BATCH_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize;
 
 /// Records that are handed on together.
 const CHUNK: usize = 512;
@@ -229,9 +229,13 @@ mod tests {
 
     /// A batch as a producer encodes it.
     fn encoded(base: i64, values: &[Vec<u8>], keys: bool) -> Vec<u8> {
-        let record = |value: &Vec<u8>| match keys {
-            true => Sent::new_key_value("key", RecordData::from(value.clone())),
-            false => Sent::new(value.clone()),
+        let record = |value: &Vec<u8>| {
+            let value = RecordData::from(value.clone());
+            if keys {
+                Sent::new_key_value("key", value)
+            } else {
+                Sent::new(value)
+            }
         };
         let mut batch = Batch::from(values.iter().map(record).collect::<Vec<_>>());
         batch.base_offset = base;

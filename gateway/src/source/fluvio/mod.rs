@@ -21,6 +21,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+pub(crate) use batch::MAX_BATCH_BYTES;
 pub use cursors::FluvioCursorLog;
 
 use self::directory::{Directory, partition_of};

@@ -190,7 +190,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
     assert_eq!(release.deployments(), format!("{GATEWAY}{EU}{OPERATOR}"));
     assert_eq!(
         release.image("datastream-gateway"),
-        "datastream-gateway:0.2.0"
+        "registry.test/iot/datastream-gateway:0.2.0"
     );
     let operator = release.operator();
     release.subscribe("thermostats", "eu");

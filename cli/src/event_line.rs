@@ -1,7 +1,7 @@
 //! A line of JSON that becomes a record.
 
 use datastream_gateway::DEFAULT_FRAME;
-use datastream_gateway::event::{Event, MAX_RECORD_BYTES, SkipReason, View};
+use datastream_gateway::event::{Event, MAX_RECORD_BYTES, SkipReason, View, largest_content};
 
 use crate::producer::Record;
 
@@ -32,8 +32,13 @@ pub(crate) fn record(line: &[u8], check: Check) -> Result<Option<Record>, String
         return Ok(None);
     }
     if check == Check::AsGateways {
-        Event::decode(0, 0, text.to_vec().into(), DEFAULT_FRAME)
-            .map_err(|reason| explain(text, reason))?;
+        Event::decode(
+            0,
+            0,
+            text.to_vec().into(),
+            largest_content(DEFAULT_FRAME, 1),
+        )
+        .map_err(|reason| explain(text, reason))?;
     }
     let view = std::str::from_utf8(text).ok().map(View::parse);
     let key = view.and_then(|view| view.ok()?.metadata("dsn"));
@@ -157,7 +162,9 @@ mod tests {
             let event = r#"{"metadata":{"event_type":"location"},"location_event":{"a":""}}"#;
             event.replace(r#""""#, &format!("\"{}\"", "x".repeat(bytes - event.len())))
         };
-        assert!(checked(&object(MAX_LINE)).is_ok());
+        assert!(checked(&object(MAX_LINE - 40)).is_ok());
+        let refused = checked(&object(MAX_LINE)).unwrap_err();
+        assert!(refused.contains("frame"), "{refused}");
         let refused = checked(&object(MAX_LINE + 1)).unwrap_err();
         assert!(refused.contains("at most 1048576"), "{refused}");
     }

@@ -38,6 +38,8 @@ use watch::FolderWatch;
 /// What the embedded broker keeps of each partition, in bytes; older events are dropped.
 const RETENTION_BYTES: u64 = 256 << 20;
 
+/// Streams for one developer, within what most systems let a process open.
+const STREAMS: usize = 500;
 /// Nobody waits for a rollout here: streams are closed at once, so that Ctrl-C is quick.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -126,6 +128,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         listen: args.listen,
         admin: args.admin,
         drain: DRAIN,
+        max_streams: STREAMS,
         ..Settings::default()
     };
     let gateway = Gateway::bind(settings, parts).await?;

@@ -31,7 +31,7 @@ pub fn marker(marker: Marker, seq_start: &Seq) -> Utf8Bytes {
 
 /// Bytes of an event's frame apart from its sequence number: the most that an event may have where frames of
 /// `largest_frame` bytes are sent and the topic has so many partitions.
-pub(crate) fn largest_content(largest_frame: usize, partitions: u32) -> usize {
+pub fn largest_content(largest_frame: usize, partitions: u32) -> usize {
     largest_frame.saturating_sub(Seq::max_digits(partitions))
 }
 

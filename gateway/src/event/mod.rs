@@ -7,8 +7,7 @@ mod time;
 mod view;
 
 pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
-pub(crate) use frame::largest_content;
-pub use frame::{HEARTBEAT, Marker, marker};
+pub use frame::{HEARTBEAT, Marker, largest_content, marker};
 pub use time::Times;
 pub use view::{Object, View};
 

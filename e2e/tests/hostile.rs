@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 const TOPIC: &str = "device-events";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Clients that read, that never read, and that flood with pings.
 const HONEST: usize = 20;
 const SILENT: usize = 100;

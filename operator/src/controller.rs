@@ -383,8 +383,10 @@ impl GroupFeed {
                 }
                 // Written again, as one with content that cannot be read.
                 Change::Unreadable(object) => {
-                    let mut secret = Secret::default();
-                    secret.metadata = object.metadata;
+                    let secret = Secret {
+                        metadata: object.metadata,
+                        ..Secret::default()
+                    };
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
                         self.group.board.lock().set_object(bucket, version, bytes);
                     }
@@ -436,9 +438,9 @@ impl GroupFeed {
                     let (affected, expired) =
                         self.group.board.lock().expire_gateways(Instant::now());
                     let mut connections = self.feed.connections.lock();
-                    expired
-                        .iter()
-                        .for_each(|lease| connections.remove_gateway(lease));
+                    for lease in &expired {
+                        connections.remove_gateway(lease);
+                    }
                     affected
                 }
             };

@@ -31,6 +31,10 @@ struct Node {
     /// The patterns that end with one more text, by that.
     closed: Option<Box<Affixes<u32>>>,
     /// By the number of the next text.
+    #[allow(
+        clippy::box_collection,
+        reason = "most nodes have none, and a pointer is a sixth of a map"
+    )]
     next: Option<Box<HashMap<u32, Node>>>,
 }
 

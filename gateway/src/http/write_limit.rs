@@ -114,7 +114,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(1);
         let reader = tokio::spawn(async move {
             for _ in 0..20 {
-                sleep(LIMIT - Duration::from_secs(1)).await;
+                sleep(LIMIT / 2).await;
                 far.read_u8().await.unwrap();
             }
         });

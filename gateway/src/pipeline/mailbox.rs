@@ -74,6 +74,10 @@ pub(crate) struct Mailbox {
     memory: Arc<SendMemory>,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, set and read at different places"
+)]
 #[derive(Debug)]
 struct Inner {
     mail: Mail,

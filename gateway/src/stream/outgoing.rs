@@ -282,8 +282,8 @@ mod tests {
                     let going_on = m.as_ref().is_ok_and(|m| !m.is_close());
                     async move { going_on }
                 }).collect::<Vec<_>>());
-                let mut outgoing = Outgoing::default();
-                outgoing.letters = sent.iter().map(|text| Letter::control(text.as_str().into())).collect();
+                let letters = sent.iter().map(|text| Letter::control(text.as_str().into()));
+                let mut outgoing = Outgoing { letters: letters.collect(), ..Outgoing::default() };
                 let mut heard = 0;
                 while !outgoing.is_empty() || heard < asked {
                     poll_fn(|cx| {

@@ -23,6 +23,9 @@ use crate::unreadable::SetAside;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
+/// A kind of object whose writes are refused, the HTTP status, and the message.
+type Refused = (&'static str, u16, &'static str);
+
 /// An API server that answers from what it holds, and remembers every request.
 #[derive(Clone, Default)]
 struct Server {
@@ -31,7 +34,7 @@ struct Server {
     requests: Arc<Mutex<Vec<String>>>,
     down: Arc<Mutex<bool>>,
     /// A kind whose writes are refused, with this code and message.
-    refuses: Arc<Mutex<Option<(&'static str, u16, &'static str)>>>,
+    refuses: Arc<Mutex<Option<Refused>>>,
     unreadable: SetAside,
     /// What the operator remembers.
     troubles: Troubles,

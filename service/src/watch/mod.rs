@@ -16,6 +16,10 @@ pub use stream::changes;
 use kube::runtime::watcher;
 
 /// One change of the watched objects.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is rare, and each value is handed on at once"
+)]
 #[derive(Debug)]
 pub enum Change<K> {
     /// An object is there, as it is now.

@@ -12,6 +12,10 @@ use serde_json::Value;
 /// cannot be read does not take a whole list with it.
 ///
 /// kube has `DeserializeGuard` for this, whose error does not name the field and which drops the status.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is rare, and each value is handed on at once"
+)]
 #[derive(Clone, Debug)]
 pub enum Watched<K> {
     /// It could be read.

@@ -59,13 +59,11 @@ impl<K: Resource<DynamicType = ()>> Watch<K> {
                 sleep_until(until).await;
             }
             let event = if self.failing {
-                match timeout(ESTABLISHED, self.events.next()).await {
-                    Ok(event) => event?,
-                    Err(_) => {
-                        self.failing = false;
-                        return Some(Change::Recovered);
-                    }
-                }
+                let Ok(event) = timeout(ESTABLISHED, self.events.next()).await else {
+                    self.failing = false;
+                    return Some(Change::Recovered);
+                };
+                event?
             } else {
                 self.events.next().await?
             };

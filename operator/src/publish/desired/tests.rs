@@ -38,6 +38,10 @@ fn costing(cost: usize) -> Vec<Filter> {
     }]
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the argument that it is for may be missing"
+)]
 fn key(owner: &str, key: &str) -> Option<ObservedKey> {
     Some(ObservedKey {
         owner_uid: Some(owner.to_owned()),

@@ -229,9 +229,13 @@ mod tests {
 
     /// A batch as a producer encodes it.
     fn encoded(base: i64, values: &[Vec<u8>], keys: bool) -> Vec<u8> {
-        let record = |value: &Vec<u8>| match keys {
-            true => Sent::new_key_value("key", RecordData::from(value.clone())),
-            false => Sent::new(value.clone()),
+        let record = |value: &Vec<u8>| {
+            let value = RecordData::from(value.clone());
+            if keys {
+                Sent::new_key_value("key", value)
+            } else {
+                Sent::new(value)
+            }
         };
         let mut batch = Batch::from(values.iter().map(record).collect::<Vec<_>>());
         batch.base_offset = base;

@@ -146,8 +146,15 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be started.
     pub fn start_garbage_collector(&mut self) -> anyhow::Result<()> {
-        let only = ["--controllers=garbage-collector-controller".to_owned()];
-        self.start_controllers(only)
+        self.start_only(&["garbage-collector-controller"])
+    }
+
+    /// Starts kube-controller-manager with only these of its controllers; a cluster that is not ours has all.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_only(&mut self, controllers: &[&str]) -> anyhow::Result<()> {
+        self.start_controllers([format!("--controllers={}", controllers.join(","))])
     }
 
     /// Starts kube-controller-manager with more arguments; a cluster that is not ours has one.

@@ -151,6 +151,10 @@ async fn a_subscription_of_a_later_version_and_a_malformed_status_do_not_stop_th
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_are_refused_are_told_and_done_when_they_can_be() {
     let mut stack = Stack::start().await;
+    stack
+        .cluster
+        .start_only(&["resourcequota-controller"])
+        .unwrap();
     let _operator = stack.operator("operator-0");
     let _gateway = stack.gateway("gateway-0");
     let quota = |namespace: &str| {
@@ -282,6 +286,8 @@ async fn an_api_server_that_was_away_changes_no_status() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_survives_a_restore_if_the_subscription_says_so() {
     let mut stack = Stack::start().await;
+    // Without it, what is deleted with its dependents left alone stays there for ever.
+    stack.cluster.start_garbage_collector().unwrap();
     let _operator = stack.operator("operator-0");
     let _gateway = stack.gateway("gateway-0");
     stack.apply(&leds("A"));

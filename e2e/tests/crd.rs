@@ -77,7 +77,14 @@ fn the_api_server_takes_the_examples_and_refuses_the_rest_readably() {
         .collect();
     assert_eq!(
         header,
-        ["NAME", "EVENT TYPES", "READY", "CONNECTION", "AGE"],
+        [
+            "NAME",
+            "EVENT TYPES",
+            "READY",
+            "CONNECTION",
+            "SUSPENDED",
+            "AGE"
+        ],
         "{listed}"
     );
     assert_eq!(

@@ -301,7 +301,7 @@ async fn large_frames_for_clients_that_read_nothing_borrow_what_there_is_and_no_
     );
     topic.append_all(0, std::iter::repeat_n(large, 40));
     topic.append_all(0, (0..10).map(|n| event("A", n)));
-    // Those in the way are closed once nothing has moved for 10 s; until then the honest one gets its turn as memory is freed.
+    // Those in the way are closed once nothing has moved for 2 s; until then the honest one gets its turn as memory is freed.
     for _ in 0..40 {
         assert!(honest.event().await.is_ok());
     }

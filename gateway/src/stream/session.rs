@@ -36,7 +36,7 @@ const CONTROL_BUFFER: usize = 256;
 const MAX_MESSAGES: u32 = 1_000;
 const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 /// How long a client may take nothing while others wait for the memory that it holds.
-const STALLED: Duration = Duration::from_secs(10);
+const STALLED: Duration = Duration::from_secs(2);
 /// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
 const MAX_DRAINED: u64 = 1 << 20;
 /// How often the lag of a stream that fell behind is looked at.

@@ -98,8 +98,14 @@ impl World {
     /// Applies a subscription and waits until it is ready.
     pub(crate) fn subscribe(&self, tenant: &str, name: &str, spec: &Value) -> anyhow::Result<()> {
         self.apply(tenant, name, spec)?;
+        self.wait(tenant, name, "Ready")
+    }
+
+    /// Waits until a condition of a subscription is true.
+    pub(crate) fn wait(&self, tenant: &str, name: &str, condition: &str) -> anyhow::Result<()> {
         let subscription = format!("dss/{name}");
-        let wait = ["wait", "--for=condition=Ready", &subscription, "-n", tenant];
+        let condition = format!("--for=condition={condition}");
+        let wait = ["wait", &condition, &subscription, "-n", tenant];
         self.kubectl
             .run(&[&wait[..], &["--timeout=60s", "--request-timeout=0"]].concat())
             .map(drop)

@@ -146,11 +146,13 @@ pub(super) async fn access(world: &mut World) -> anyhow::Result<()> {
     };
     // The same news again and again: its Event is counted up instead of made anew.
     for suspended in [true, false, true, false] {
-        world.subscribe(
+        world.apply(
             "team-b",
             "leds",
             &json!({"eventTypes": ["datapoint"], "suspended": suspended}),
         )?;
+        // Not Ready: a subscription that is suspended has no stream.
+        world.wait("team-b", "leds", "Programmed")?;
     }
     let deadline = Instant::now() + PATIENCE;
     for part in ["operator", "gateway"] {

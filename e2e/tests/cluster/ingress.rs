@@ -113,6 +113,7 @@ fn configuration(ingress: &Value, service: &Value) -> anyhow::Result<String> {
         };
         let value = value.as_str().unwrap_or_default();
         let directive = match setting {
+            "enable-access-log" if value == "false" => "access_log off".to_owned(),
             "proxy-http-version" => format!("proxy_http_version {value}"),
             "proxy-read-timeout" => format!("proxy_read_timeout {value}s"),
             "proxy-send-timeout" => format!("proxy_send_timeout {value}s"),
@@ -140,7 +141,7 @@ error_log /dev/stderr warn;
 pid /tmp/nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off;
+  access_log /dev/stdout;
   client_body_temp_path /tmp/body;
   proxy_temp_path /tmp/proxy;
   fastcgi_temp_path /tmp/fastcgi;

@@ -25,7 +25,7 @@ pub struct Settings {
     pub handshakes_per_second: u32,
     /// How far a stream may fall behind.
     pub max_lag: LagLimit,
-    /// What becomes of new streams while routes cannot be followed.
+    /// The treatment of new streams while routes cannot be followed.
     pub stale_routes: StaleRoutes,
     /// The most bytes that a frame may have, `LEN|` included; events that need more are skipped. At most [`LARGEST_FRAME`].
     pub largest_frame: usize,
@@ -64,7 +64,7 @@ impl Settings {
     /// Checks the settings against each other.
     ///
     /// # Errors
-    /// What does not fit, and what to change.
+    /// The settings that do not fit, and the change to make.
     pub fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             (1..=LARGEST_FRAME).contains(&self.largest_frame),

@@ -146,7 +146,7 @@ impl PatternSetBuilder {
 }
 
 impl PatternSet {
-    /// How many different patterns there are; their numbers are below.
+    /// The number of different patterns; their numbers are below it.
     pub(crate) fn len(&self) -> usize {
         self.patterns as usize
     }

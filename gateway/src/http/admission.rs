@@ -14,7 +14,7 @@ use crate::stream::Refusal;
 const UNDER_WAY: u32 = 2;
 /// The part of the common rate that one key has. A client that loses its stream comes back once, not a hundred times a second.
 const KEY_SHARE: f64 = 1.0 / 100.0;
-/// What a key may use at once, in seconds of its rate.
+/// The burst of a key, in seconds of its rate.
 const KEY_BURST: f64 = 5.0;
 /// The least rate of a key, however small the common one is, a second.
 const KEY_LEAST: f64 = 2.0;
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// How many of these requests are let in, each over at once.
+    /// The number of these requests that are let in, each over at once.
     fn admitted(
         admission: &Arc<Admission>,
         routes: impl IntoIterator<Item = Route>,

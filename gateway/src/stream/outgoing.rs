@@ -59,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Shared<S> {
     }
 }
 
-/// What the library writes: always all that it has, so that what is taken whole ends with a frame.
+/// Writes of the library: always all that it has, so that what is taken whole ends with a frame.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Shared<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -94,21 +94,21 @@ pub(super) struct Outgoing {
     pub written: u64,
 }
 
-/// What is being written.
+/// Bytes being written.
 #[derive(Default)]
 struct Writing {
     /// Whole frames, or the header of one large frame.
     gathered: Vec<u8>,
     /// The payload of that large frame.
     large: Utf8Bytes,
-    /// How many bytes of both have been written.
+    /// Bytes of both that have been written.
     done: usize,
     /// Heartbeats among the frames.
     heartbeats: u64,
 }
 
 impl Outgoing {
-    /// Whether everything is with the socket.
+    /// Returns whether everything is with the socket.
     pub(super) fn is_empty(&self) -> bool {
         self.letters.is_empty() && self.writing.is_empty()
     }

@@ -393,7 +393,7 @@ where
     Ok(())
 }
 
-/// How many heartbeats were queued for the client, and answered.
+/// Counts of heartbeats queued for the client, and answered.
 #[derive(Default)]
 struct Heartbeats {
     queued: u64,
@@ -410,7 +410,7 @@ impl Heartbeats {
     }
 }
 
-/// How many messages came in the current window.
+/// The count of messages in the current window.
 struct Flood {
     since: Instant,
     messages: u32,

@@ -156,6 +156,19 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Carries out statements, all of them or none.
+    ///
+    /// # Errors
+    /// The server does not answer or refuses one, or a table stays locked.
+    pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        let mut command = Command::new(program("psql")?);
+        command.env("PGOPTIONS", "-c lock_timeout=10s");
+        let options = ["--no-psqlrc", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql];
+        run(command.arg(self.url()).args(options)).map(|_| ())
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         // Not killed: what a killed server leaves in shared memory stays there.

@@ -27,6 +27,8 @@ pub(super) enum Anew {
     AtOrigin,
     /// Where the configuration says.
     AtStart,
+    /// With the first event that the topic ever had, so that the gateway says what of them has expired.
+    AtBeginning,
 }
 
 /// A store does not have any more what it had: the stream has to go on where the stores are now.

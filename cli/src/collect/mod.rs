@@ -121,7 +121,8 @@ async fn collect(
     let places: Vec<_> = stores.iter().map(|store| store.describe()).collect();
     let anew = match plan.start {
         Start::Latest | Start::Committed => Anew::AtOrigin,
-        Start::Earliest | Start::Seq(_) | Start::Time(_) => Anew::AtStart,
+        Start::Earliest => Anew::AtBeginning,
+        Start::Seq(_) | Start::Time(_) => Anew::AtStart,
     };
     let dead_letters = plan.dead_letter.map(DeadLetters::new);
     let mut keeper = Keeper::new(stores, status.clone(), anew, dead_letters);

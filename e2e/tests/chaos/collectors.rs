@@ -1,25 +1,32 @@
 //! `datastream collect` as processes, which store several streams each, and what is in their stores afterwards.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_e2e::{Launch, own_program};
 use datastream_routing::Resume;
-use rand::RngExt as _;
 use rand::rngs::StdRng;
-use serde_json::json;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::checker::{Begin, Interest, Log, Stored, check_stored};
+use crate::checker::{Begin, Interest, Log, Received, Stored, Volume, check_stored};
+use crate::clock::Clock;
+use crate::database::{self, REFUSED_EVERY, REFUSED_REST};
 use crate::door::Door;
+use crate::file_system::{self, FileSystem};
 use crate::phase::Phase;
 use crate::process::Process;
-use crate::recorder::read_body;
+use crate::recorder::received;
+use crate::records::{read_body, read_line};
 use crate::report::Report;
 use crate::routes::key;
+use crate::ruin::ruin;
 use crate::shelf::{SharedDatabase, Shelf};
 
 /// The subscriptions that each collector of a topic stores: devices, and whether the gateway says where it starts.
@@ -37,7 +44,16 @@ pub(crate) struct Collector {
     pub process: Process,
     /// Of the topic with this number.
     pub topic: usize,
+    disk: FileSystem,
     shelf: Shelf,
+    /// What the store was before somebody moved it away, and whether it may be that nobody noticed.
+    moved: Vec<(Shelf, bool)>,
+    dead_letters: PathBuf,
+    /// By stream: lines that were destroyed or doubled.
+    touched: Vec<BTreeSet<String>>,
+    /// Lines that nobody wrote.
+    garbage: BTreeSet<String>,
+    clock: Option<Clock>,
     guide: Guide,
     /// Its streams began before the event of this number was sent.
     begin: u64,
@@ -49,6 +65,8 @@ pub(crate) struct Guide {
     /// Each with the file with its URL.
     streams: Vec<(String, PathBuf)>,
     doors: Vec<Arc<Door>>,
+    /// Held while the collector starts: it looks at the files then, and what it cannot read ends it.
+    starting: Arc<Mutex<()>>,
 }
 
 /// What can be done to a collector.
@@ -60,6 +78,18 @@ pub(crate) enum CollectorFault {
     Terminate,
     /// SIGSTOP, and SIGCONT at the end.
     Pause,
+    /// Its clock is set ahead (or back) by this many seconds, and right at the end.
+    Clock(i64),
+    /// SIGKILL, damage to its files that this seed decides, and a new one at the end.
+    Ruin(u64),
+    /// SIGKILL, and its store is replaced by the copy that was made the last time; a new one at the end.
+    Restore,
+    /// Its folder is moved away while it writes.
+    Move,
+    /// Its disk is full.
+    Full,
+    /// SIGKILL, its disk is read-only for the next one, and a new one at the end.
+    ReadOnly,
 }
 
 /// The subscriptions of all collectors of a topic: name, devices and how they resume.
@@ -74,62 +104,188 @@ fn name(collector: usize, stream: usize) -> String {
     format!("collected-{collector}-{stream}")
 }
 
+/// The table of the collector that stores events of a topic in PostgreSQL.
+pub(crate) fn table(topic: usize) -> String {
+    format!("topic_{topic}")
+}
+
 impl Collector {
-    /// Starts a collector of a topic; `number` tells which of them.
+    /// Starts a collector of a topic; `number` tells which of them. `own`: it can have a file system of its own.
     pub(crate) fn start(
         dir: &Path,
-        topic: usize,
-        number: usize,
+        (topic, number): (usize, usize),
+        own: bool,
         doors: Vec<Arc<Door>>,
         database: &SharedDatabase,
     ) -> anyhow::Result<Self> {
         let dir = dir.join(format!("collector-{topic}-{number}"));
-        std::fs::create_dir(&dir)?;
-        let shelf = match number {
-            0 => Shelf::Jsonl(dir.join("lines")),
-            1 => Shelf::Sqlite(dir.join("events.db")),
-            _ => Shelf::Postgres(database.clone(), format!("topic_{topic}")),
-        };
+        fs::create_dir(&dir)?;
+        let disk = FileSystem::new(dir.join("disk"), own)?;
+        let shelf = shelf(disk.path(), (topic, number), database);
         let streams: Vec<_> = (0..STREAMS.len())
             .map(|stream| name(number, stream))
             .map(|name| (name.clone(), dir.join(format!("{name}.url"))))
             .collect();
+        let dead_letters = dir.join("dead-letters.jsonl");
         let of_stream = |((name, url), (_, resume)): (&(String, PathBuf), &(u8, Resume))| {
             let start = match resume {
                 Resume::Committed => "committed",
                 Resume::Latest => "earliest",
             };
-            json!({"name": name, "urlFile": url, "start": start, "store": shelf.config()})
+            json!({
+                "name": name, "urlFile": url, "start": start, "store": shelf.config(),
+                "deadLetter": dead_letters,
+            })
         };
         let config: Vec<_> = streams.iter().zip(&STREAMS).map(of_stream).collect();
         let file = dir.join("streams.yaml");
-        std::fs::write(&file, json!({"streams": config}).to_string())?;
+        fs::write(&file, json!({"streams": config}).to_string())?;
         let args = ["collect", "--metrics", "127.0.0.1:0", "--config"].map(str::to_owned);
         let args = args.into_iter().chain([file.display().to_string()]);
         let launch = Launch::new(own_program("datastream")?, args);
+        let (clock, launch) = Clock::new(dir.join("clock"), launch)?;
         let process = Process::new(format!("collector-{topic}-{number}"), launch, &dir);
         let mut this = Self {
             process,
             topic,
+            disk,
             shelf,
-            guide: Guide { streams, doors },
+            moved: vec![],
+            dead_letters,
+            touched: vec![BTreeSet::new(); STREAMS.len()],
+            garbage: BTreeSet::new(),
+            clock,
+            guide: Guide {
+                streams,
+                doors,
+                starting: Arc::default(),
+            },
             begin: 0,
         };
-        this.guide.point(|_| 0)?;
-        this.process.start()?;
+        this.start_process()?;
         Ok(this)
     }
 
     pub(crate) fn apply(&mut self, fault: CollectorFault, begins: bool) -> anyhow::Result<()> {
+        use CollectorFault as F;
+        self.notice();
         match (fault, begins) {
-            (CollectorFault::Kill, true) => self.process.kill(),
-            (CollectorFault::Terminate, true) => self.process.terminate(),
-            (CollectorFault::Kill | CollectorFault::Terminate, false) => {
-                self.process.start()?;
+            (F::Terminate, true) => self.process.terminate(),
+            (F::Pause, on) => self.process.pause(on),
+            (F::Clock(seconds), on) => {
+                if let Some(clock) = &self.clock {
+                    clock.step(if on { seconds } else { 0 })?;
+                }
             }
-            (CollectorFault::Pause, on) => self.process.pause(on),
+            (F::Move, true) => self.move_away()?,
+            (F::Move, false) => (),
+            (F::Full, on) => self.disk.fill(on)?,
+            (F::Kill, true) => self.process.kill(),
+            (F::Ruin(seed), true) => {
+                self.process.kill();
+                self.ruin(&mut StdRng::seed_from_u64(seed))?;
+            }
+            (F::Restore, true) => {
+                self.process.kill();
+                self.restore()?;
+            }
+            (F::ReadOnly, true) => {
+                self.process.kill();
+                self.disk.read_only(true)?;
+                self.process.launch()?;
+                self.process.may_end();
+            }
+            (F::ReadOnly, false) => {
+                self.process.kill();
+                self.disk.read_only(false)?;
+                self.start_process()?;
+            }
+            (F::Kill | F::Terminate | F::Ruin(_) | F::Restore, false) => self.start_process()?,
         }
         Ok(())
+    }
+
+    /// Whether the process has noticed by now that its store was moved: every stream has said so.
+    fn notice(&mut self) {
+        let (Some(program), Some((_, unnoticed))) = (self.process.program(), self.moved.last_mut())
+        else {
+            return;
+        };
+        let log = program.log();
+        let said = |(stream, _): &(String, PathBuf)| {
+            let stream = format!("stream=\"{stream}\"");
+            let mut lines = log
+                .lines()
+                .filter(|line| line.contains("is no longer there; fetching"));
+            lines.any(|line| line.contains(&stream))
+        };
+        if self.guide.streams.iter().all(said) {
+            *unnoticed = false;
+        }
+    }
+
+    fn start_process(&mut self) -> anyhow::Result<()> {
+        let starting = self.guide.starting.clone();
+        let _starting = starting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.guide.point(|_| 0)?;
+        self.process.start().map(drop)
+    }
+
+    /// The folder of its store, if it has one.
+    fn folder(&self) -> Option<PathBuf> {
+        match &self.shelf {
+            Shelf::Postgres(..) => None,
+            _ => Some(self.disk.path().join(FOLDER)),
+        }
+    }
+
+    fn ruin(&mut self, rng: &mut StdRng) -> anyhow::Result<()> {
+        let Shelf::Jsonl(dir) = &self.shelf else {
+            return Ok(());
+        };
+        for (stream, (name, _)) in self.guide.streams.iter().enumerate() {
+            if let Some(ruined) = ruin(dir, name, rng)? {
+                self.touched[stream].extend(ruined.touched);
+                self.garbage.extend(ruined.garbage);
+            }
+        }
+        Ok(())
+    }
+
+    fn move_away(&mut self) -> anyhow::Result<()> {
+        let Some(folder) = self.folder() else {
+            return Ok(());
+        };
+        let away = self.disk.path().join(format!("away-{}", self.moved.len()));
+        fs::rename(folder, &away)?;
+        let shelf = match &self.shelf {
+            Shelf::Jsonl(_) => Shelf::Jsonl(away),
+            _ => Shelf::Sqlite(away.join(DATABASE)),
+        };
+        self.moved.push((shelf, true));
+        Ok(())
+    }
+
+    /// Its table has another name now, as the one moved with this number.
+    pub(crate) fn table_moved(&mut self, number: usize) {
+        if let Shelf::Postgres(server, table) = &self.shelf {
+            let name = database::moved(number, table);
+            self.moved
+                .push((Shelf::Postgres(server.clone(), name), true));
+        }
+    }
+
+    /// Puts the copy in the store's place, if there is one, and makes the next.
+    fn restore(&mut self) -> anyhow::Result<()> {
+        let Some(folder) = self.folder() else {
+            return Ok(());
+        };
+        let copy = self.disk.path().join("copy");
+        if copy.exists() {
+            fs::remove_dir_all(&folder)?;
+            fs::rename(&copy, &folder)?;
+        }
+        file_system::copy(&folder, &copy)
     }
 
     /// Waits until every stream has its place in the store: from then on nothing may be missing.
@@ -149,50 +305,171 @@ impl Collector {
         self.guide.clone()
     }
 
+    /// What can be done to it.
+    pub(crate) fn faults(&self) -> Vec<fn(&mut StdRng) -> (CollectorFault, std::ops::Range<f64>)> {
+        use CollectorFault as F;
+        type Pick = fn(&mut StdRng) -> (CollectorFault, std::ops::Range<f64>);
+        let mut all: Vec<Pick> = vec![
+            |_| (F::Kill, 0.0..1.0),
+            |_| (F::Kill, 0.0..1.0),
+            |_| (F::Terminate, 0.5..2.0),
+            |_| (F::Pause, 0.2..6.0),
+        ];
+        if self.clock.is_some() {
+            all.push(|rng| {
+                let seconds = rng.random_range(-100_000..100_000);
+                (F::Clock(seconds), 0.5..5.0)
+            });
+        }
+        if self.folder().is_some() {
+            all.extend([(|_: &mut StdRng| (F::Restore, 0.0..1.0)) as Pick, |_| {
+                (F::Move, 0.0..0.1)
+            }]);
+            if self.disk.is_own() {
+                all.extend([(|_: &mut StdRng| (F::Full, 0.2..4.0)) as Pick, |_| {
+                    (F::ReadOnly, 0.2..3.0)
+                }]);
+            }
+        }
+        if matches!(self.shelf, Shelf::Jsonl(_)) {
+            all.push(|rng| (F::Ruin(rng.random()), 0.0..1.0));
+            all.push(|rng| (F::Ruin(rng.random()), 0.0..1.0));
+        }
+        all
+    }
+
     fn stored(&self, stream: usize, partitions: usize) -> anyhow::Result<Stored> {
         let (name, _) = &self.guide.streams[stream];
         let (mask, resume) = STREAMS[stream];
-        let read = |body: &String| {
-            let found = read_body(body, partitions);
-            found.with_context(|| format!("{name} has stored what was not sent: {body}"))
-        };
+        let mut volumes = vec![];
+        let mut gaps = vec![];
+        let current = (self.shelf.clone(), false);
+        for (shelf, unnoticed) in self.moved.iter().chain([&current]) {
+            let mut events = vec![];
+            for line in shelf.events(name)? {
+                match read(&line, shelf.has_lines(), partitions) {
+                    Some(event) => events.push(event),
+                    None if self.garbage.contains(&line) => (),
+                    None => anyhow::bail!("{name} has stored what was not sent: {line}"),
+                }
+            }
+            volumes.push(Volume {
+                events,
+                repeats: false,
+                unnoticed: *unnoticed,
+            });
+            gaps.extend(shelf.gaps(name)?);
+        }
+        volumes.push(Volume {
+            events: self.set_aside(name, partitions)?,
+            repeats: true,
+            unnoticed: false,
+        });
+        let places = self.touched[stream].iter();
+        let places = places.filter_map(|line| read(line, true, partitions));
         Ok(Stored {
             interest: Interest::exactly(mask),
             begin: match resume {
                 Resume::Latest => Begin::Earliest,
                 Resume::Committed => Begin::Before(self.begin),
             },
-            events: self
-                .shelf
-                .events(name)?
-                .iter()
-                .map(read)
-                .collect::<Result<_, _>>()?,
-            gaps: self.shelf.gaps(name)?,
+            volumes,
+            damaged: places
+                .map(|event| (event.seq.own, event.seq.offset()))
+                .collect(),
+            gaps,
         })
+    }
+
+    /// The events of a stream that the store did not take. Only what the table refuses may be there: not what comes while a disk is full,
+    /// for example.
+    fn set_aside(&self, name: &str, partitions: usize) -> anyhow::Result<Vec<Received>> {
+        #[derive(serde::Deserialize)]
+        struct Letter<'a> {
+            stream: String,
+            reason: Value,
+            #[serde(borrow)]
+            event: &'a serde_json::value::RawValue,
+        }
+        let text = fs::read_to_string(&self.dead_letters).unwrap_or_default();
+        let whole = text.rfind('\n').unwrap_or(0);
+        let mut events = vec![];
+        for line in text[..whole].lines() {
+            let letter: Letter<'_> = serde_json::from_str(line).context("a dead letter")?;
+            if letter.stream != name {
+                continue;
+            }
+            let event = read(letter.event.get(), true, partitions);
+            let event = event.with_context(|| format!("{name}: a dead letter {line}"))?;
+            anyhow::ensure!(
+                matches!(self.shelf, Shelf::Postgres(..))
+                    && event.seq.offset() % REFUSED_EVERY == REFUSED_REST,
+                "{name}: set aside although nothing refuses it ({}): {line}",
+                letter.reason
+            );
+            events.push(event);
+        }
+        Ok(events)
     }
 }
 
+/// Where nobody answers.
+const NOBODY: &str = "127.0.0.1:9";
+/// The folder of a store on its disk, and the database in it.
+const FOLDER: &str = "store";
+const DATABASE: &str = "events.db";
+
+fn shelf(disk: &Path, (topic, number): (usize, usize), database: &SharedDatabase) -> Shelf {
+    let folder = disk.join(FOLDER);
+    match number {
+        0 => Shelf::Jsonl(folder),
+        1 => Shelf::Sqlite(folder.join(DATABASE)),
+        _ => Shelf::Postgres(database.clone(), table(topic)),
+    }
+}
+
+fn read(text: &str, one_line: bool, partitions: usize) -> Option<Received> {
+    let read = if one_line { read_line } else { read_body };
+    received(read(text)?, partitions)
+}
+
 impl Guide {
-    /// Leads the streams now to one gateway, now to another, until the round is over.
+    /// Leads the streams now to one gateway, now to another, now nowhere, until the round is over.
     pub(crate) async fn run(self, mut rng: StdRng, phase: watch::Receiver<Phase>) {
         while *phase.borrow() < Phase::Over {
-            let pointed = self.point(|doors| rng.random_range(0..doors));
-            pointed.expect("the file with the URL can be written");
+            if *phase.borrow() == Phase::Faults && rng.random_bool(0.1) {
+                self.mislead(&mut rng);
+            } else {
+                let pointed = self.point(|doors| rng.random_range(0..doors));
+                pointed.expect("the file with the URL can be written");
+            }
             sleep(Duration::from_millis(rng.random_range(200..900))).await;
         }
+    }
+
+    /// Makes one of the files what no URL can be read from.
+    fn mislead(&self, rng: &mut StdRng) {
+        let Ok(_starting) = self.starting.try_lock() else {
+            return;
+        };
+        let (_, file) = &self.streams[rng.random_range(0..self.streams.len())];
+        let _ = match rng.random_range(0..4) {
+            0 => fs::remove_file(file),
+            1 => fs::write(file, ""),
+            2 => fs::write(file, "not a URL\n\u{0}"),
+            _ => fs::write(file, [0xff_u8; 100]),
+        };
     }
 
     /// `choose` picks one of so many.
     fn point(&self, mut choose: impl FnMut(usize) -> usize) -> anyhow::Result<()> {
         for (name, file) in &self.streams {
-            let Some(address) = self.doors[choose(self.doors.len())].address() else {
-                continue;
-            };
+            let address = self.doors[choose(self.doors.len())].address();
+            let address = address.unwrap_or_else(|| NOBODY.to_owned());
             let draft = file.with_extension("draft");
             let url = format!("ws://{address}/stream?stream_key={}", key(name));
-            std::fs::write(&draft, url)?;
-            std::fs::rename(draft, file)?;
+            fs::write(&draft, url)?;
+            fs::rename(draft, file)?;
         }
         Ok(())
     }
@@ -214,7 +491,8 @@ pub(crate) async fn settle(collectors: &[Collector], report: &Report, logs: &[Lo
                     Err(violation) => report.fail(format!("{name}, stream {stream}: {violation}")),
                 };
                 let Some((partition, offset, number)) = pending else {
-                    events += stored.events.len();
+                    let volumes = stored.volumes.iter();
+                    events += volumes.map(|volume| volume.events.len()).sum::<usize>();
                     break;
                 };
                 if Instant::now() > deadline {

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use datastream_cli::FluvioTarget;
 use datastream_e2e::{Launch, Program, own_program};
+use datastream_gateway::Settings;
 
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::network::{Network, Node, Side};
 use crate::process::Process;
+use crate::records::LARGEST_FRAME_KIB;
+
+const MAX_STREAMS: usize = 150;
+const SEND_MEMORY_MIB: usize = 4;
+const OPEN_FILES: usize = 512;
 
 /// A gateway, and its door for clients.
 pub(crate) struct Gateway {
@@ -42,6 +48,10 @@ fn args(listen: &str, fluvio: &str, topic: &str) -> Vec<String> {
         "--drain-seconds=2".to_owned(),
         // So small that whoever is behind for some seconds has to read the topic.
         "--ring-mib=1".to_owned(),
+        // So few that attacks reach the limits.
+        format!("--max-streams={MAX_STREAMS}"),
+        format!("--send-memory-mib={SEND_MEMORY_MIB}"),
+        format!("--max-frame-kib={LARGEST_FRAME_KIB}"),
     ]
 }
 
@@ -60,7 +70,11 @@ impl Gateway {
         for (name, value) in env {
             launch = launch.env(*name, value);
         }
-        let launch = launch.within(network.within(node));
+        let limited = [
+            "prlimit".to_owned(),
+            format!("--nofile={OPEN_FILES}:{OPEN_FILES}"),
+        ];
+        let launch = launch.within(network.within(node).into_iter().chain(limited).collect());
         let (clock, launch) = Clock::new(dir.join(format!("{name}.clock")), launch)?;
         Ok(Self {
             process: Process::new(name, launch, dir),
@@ -95,6 +109,21 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// Its memory, if it has ever had more than it should.
+    pub(crate) fn excess(&self) -> Option<String> {
+        let settings = Settings {
+            ring_bytes: 1 << 20,
+            max_streams: MAX_STREAMS,
+            largest_frame: LARGEST_FRAME_KIB << 10,
+            send_memory: SEND_MEMORY_MIB << 20,
+            ..Settings::default()
+        };
+        let (bound, peak) = (settings.memory_bound(), self.process.peak_memory()?);
+        let name = &self.process.name;
+        (peak > bound)
+            .then(|| format!("{name} had {peak} bytes of memory, more than its bound of {bound}"))
     }
 
     /// How many streams it says it has.

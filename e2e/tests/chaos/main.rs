@@ -9,6 +9,7 @@
 )]
 
 mod api_proxy;
+mod attack;
 mod broker;
 mod checker;
 mod client;
@@ -17,15 +18,19 @@ mod collectors;
 mod contest;
 mod control_plane;
 mod data_plane;
+mod database;
 mod door;
+mod file_system;
 mod gateways;
 mod nemesis;
 mod network;
 mod phase;
 mod process;
 mod recorder;
+mod records;
 mod report;
 mod routes;
+mod ruin;
 mod settings;
 mod settle;
 mod shelf;

@@ -74,6 +74,20 @@ impl Process {
         }
     }
 
+    /// It need not go on by itself.
+    pub(crate) fn may_end(&mut self) {
+        self.ending = true;
+    }
+
+    /// The most memory that it has had, in bytes, since it was started.
+    pub(crate) fn peak_memory(&self) -> Option<usize> {
+        let pid = self.running.as_ref()?.server.pid()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib << 10)
+    }
+
     pub(crate) fn program(&self) -> Option<&Program> {
         self.running.as_ref()
     }

@@ -8,7 +8,7 @@ use datastream_routing::{
     EventType, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId,
 };
 
-use crate::traffic::{DEVICES, dsn};
+use crate::records::{DEVICES, dsn};
 
 /// A folder of routing files.
 #[derive(Debug)]
@@ -27,6 +27,15 @@ pub(crate) fn key(name: &str) -> String {
     format!("{:016x}{:016x}", half(0), half(1))
 }
 
+/// Attackers have a namespace of their own, as another team would.
+fn namespace(name: &str) -> &'static str {
+    if name.starts_with("attacker-") {
+        "attackers"
+    } else {
+        "chaos"
+    }
+}
+
 /// A subscription to the events of these devices.
 pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
     let dsns = (0..DEVICES)
@@ -35,11 +44,13 @@ pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
         .collect();
     Route {
         key_sha256: KeyHash::of(&key(name)),
-        id: SubscriptionId::new("chaos", name),
+        id: SubscriptionId::new(namespace(name), name),
         uid: "1".to_owned(),
         generation: 1,
         suspended: false,
-        event_types: [EventType::Datapoint].into_iter().collect(),
+        event_types: [EventType::Datapoint, EventType::Datapointack]
+            .into_iter()
+            .collect(),
         filters: vec![Filter {
             dsns,
             ..Filter::default()
@@ -87,7 +98,7 @@ impl Routes {
         if stray.exists() {
             std::fs::remove_file(stray)?;
         }
-        Ok(())
+        self.tidy()
     }
 
     /// A new generation of everything.
@@ -119,6 +130,48 @@ impl Routes {
         let files = self.files()?;
         let (path, _) = &files[number % files.len()];
         Ok(std::fs::remove_file(path)?)
+    }
+
+    /// Moves the folder away, or back.
+    pub(crate) fn move_away(&self, on: bool) -> anyhow::Result<()> {
+        let away = self.dir.with_extension("away");
+        let (from, to) = if on {
+            (&self.dir, &away)
+        } else {
+            (&away, &self.dir)
+        };
+        Ok(std::fs::rename(from, to)?)
+    }
+
+    /// Puts things there that are no ordinary files, or very large.
+    pub(crate) fn odd(&self) -> anyhow::Result<()> {
+        let at = |name: &str| self.dir.join(format!("odd-{name}.json"));
+        std::process::Command::new("mkfifo")
+            .arg(at("fifo"))
+            .status()?;
+        std::os::unix::fs::symlink(at("loop"), at("loop"))?;
+        std::os::unix::fs::symlink("/dev/zero", at("zero"))?;
+        std::os::unix::fs::symlink(self.dir.join("nowhere"), at("nowhere"))?;
+        std::fs::create_dir(at("folder"))?;
+        std::os::unix::net::UnixListener::bind(at("socket"))?;
+        Ok(std::fs::File::create(at("large"))?.set_len(200 << 20)?)
+    }
+
+    /// Removes them.
+    fn tidy(&self) -> anyhow::Result<()> {
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("odd-") {
+                let is_folder = entry.file_type()?.is_dir();
+                let remove = if is_folder {
+                    std::fs::remove_dir
+                } else {
+                    std::fs::remove_file
+                };
+                remove(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts a file there that is no routing object.

@@ -1,7 +1,6 @@
 //! What a run is told by its environment.
 
-use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one round lasts at most: its history is kept in memory until it is checked.
 const ROUND: u64 = 60;
@@ -42,9 +41,12 @@ impl Settings {
         }
     }
 
-    /// The rounds of a scenario, each with a seed of its own.
+    /// The rounds of a scenario, each with a seed of its own, until the time is over. Recovery and check belong to it: there are fewer
+    /// rounds than minutes.
     pub(crate) fn rounds(self, scenario: &'static str) -> impl Iterator<Item = Round> {
-        let rounds: Range<u64> = 0..self.seconds.div_ceil(ROUND).max(1);
+        let (begun, whole) = (Instant::now(), Duration::from_secs(self.seconds));
+        let goes_on = move || whole.as_secs() > ROUND && begun.elapsed() < whole;
+        let rounds = (0_u64..).take_while(move |round| *round == 0 || goes_on());
         rounds.map(move |round| Round {
             scenario,
             seed: self.seed.wrapping_add(round),

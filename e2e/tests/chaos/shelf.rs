@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 /// The store of all streams of a collector.
+#[derive(Clone)]
 pub(crate) enum Shelf {
     /// A folder of JSON lines.
     Jsonl(PathBuf),
@@ -20,8 +21,12 @@ pub(crate) enum Shelf {
     Postgres(SharedDatabase, String),
 }
 
-/// The server of all collectors that store events in one, which crashes now and then.
+/// The server of all collectors that store events in one, to which much happens.
 pub(crate) type SharedDatabase = Arc<Mutex<Database>>;
+
+pub(crate) fn locked(server: &SharedDatabase) -> MutexGuard<'_, Database> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Shelf {
     /// The `store` of the configuration.
@@ -31,8 +36,7 @@ impl Shelf {
             Self::Jsonl(dir) => json!({"jsonl": {"dir": dir, "rotateBytes": "256Ki"}}),
             Self::Sqlite(path) => json!({"sqlite": {"path": path}}),
             Self::Postgres(server, table) => {
-                let server = server.lock().unwrap_or_else(PoisonError::into_inner);
-                json!({"postgres": {"url": server.url(), "table": table}})
+                json!({"postgres": {"url": locked(server).url(), "table": table}})
             }
         }
     }
@@ -48,27 +52,35 @@ impl Shelf {
             Self::Postgres(server, table) => {
                 let query =
                     format!("SELECT seq_start FROM {table}_streams WHERE stream = '{stream}'");
-                !asked(server, &query)?.is_empty()
+                !locked(server).query(&query)?.is_empty()
             }
         })
     }
 
-    /// The events of a stream, in the order in which they were stored.
+    /// The events of a stream, in the order in which they were stored; of a table, which has none, in the order of the topic.
     pub(crate) fn events(&self, stream: &str) -> anyhow::Result<Vec<String>> {
         match self {
             Self::Jsonl(dir) => lines(dir, stream),
             Self::Sqlite(path) => rows(
                 path,
-                "SELECT event FROM events WHERE stream = ?1 ORDER BY received_at, event_partition, event_offset",
+                "SELECT event FROM events WHERE stream = ?1 ORDER BY event_partition, event_offset",
                 stream,
             ),
-            Self::Postgres(server, table) => asked(
-                server,
-                &format!(
-                    "SELECT event FROM {table} WHERE stream = '{stream}' ORDER BY received_at, event_partition, event_offset"
-                ),
-            ),
+            Self::Postgres(server, table) => {
+                // A row is a line, and an event may have line breaks.
+                let query = format!(
+                    "SELECT to_json(event) FROM {table} WHERE stream = '{stream}' ORDER BY event_partition, event_offset"
+                );
+                let rows = locked(server).query(&query)?;
+                let event = |row: &String| Ok(serde_json::from_str(row)?);
+                rows.iter().map(event).collect()
+            }
         }
+    }
+
+    /// Whether an event is on one line: line breaks in it have become spaces.
+    pub(crate) fn has_lines(&self) -> bool {
+        matches!(self, Self::Jsonl(_))
     }
 
     /// The gaps that were recorded: what was asked for, and what was left.
@@ -86,12 +98,9 @@ impl Shelf {
                 "SELECT json_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM events_gaps WHERE stream = ?1",
                 stream,
             )?,
-            Self::Postgres(server, table) => asked(
-                server,
-                &format!(
-                    "SELECT json_build_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM {table}_gaps WHERE stream = '{stream}'"
-                ),
-            )?,
+            Self::Postgres(server, table) => locked(server).query(&format!(
+                "SELECT json_build_object('asked_for', asked_for, 'went_on_at', went_on_at) FROM {table}_gaps WHERE stream = '{stream}'"
+            ))?,
         };
         let gap = |line: &String| {
             let gap: Value = serde_json::from_str(line)?;
@@ -103,38 +112,43 @@ impl Shelf {
     }
 }
 
-/// The whole lines of all files: what was not written to its end is cut off by the next collector.
-fn lines(dir: &Path, stream: &str) -> anyhow::Result<Vec<String>> {
+/// The files of JSON lines of a stream, oldest first.
+pub(crate) fn files(dir: &Path, stream: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![];
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(&format!("{stream}-")) {
+        if name.starts_with(&format!("{stream}-")) && name.ends_with(".jsonl") {
             files.push(path.clone());
         }
     }
     files.sort();
+    Ok(files)
+}
+
+/// The whole lines of all files: what was not written to its end is cut off by the next collector.
+fn lines(dir: &Path, stream: &str) -> anyhow::Result<Vec<String>> {
     let mut all = vec![];
-    for file in files {
-        let text = fs::read_to_string(file)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        all.extend(text[..whole].lines().map(str::to_owned));
+    for file in files(dir, stream)? {
+        let bytes = fs::read(file)?;
+        let whole = bytes.iter().rposition(|b| *b == b'\n').unwrap_or(0);
+        let lines = bytes[..whole].split(|b| *b == b'\n');
+        all.extend(lines.map(|line| String::from_utf8_lossy(line).into_owned()));
     }
     Ok(all)
 }
 
 /// The first column of a query about a stream; nothing while there is no table.
 fn rows(path: &Path, query: &str, stream: &str) -> anyhow::Result<Vec<String>> {
+    if !path.exists() {
+        return Ok(vec![]);
+    }
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::from_secs(30))?;
-    let Ok(mut statement) = connection.prepare(query) else {
-        return Ok(vec![]);
+    let mut statement = match connection.prepare(query) {
+        Err(error) if error.to_string().contains("no such table") => return Ok(vec![]),
+        statement => statement?,
     };
     let rows = statement.query_map([stream], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn asked(server: &SharedDatabase, query: &str) -> anyhow::Result<Vec<String>> {
-    let server = server.lock().unwrap_or_else(PoisonError::into_inner);
-    server.query(query)
 }

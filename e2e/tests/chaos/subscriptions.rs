@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use datastream_e2e::ControlPlane;
 use serde_json::json;
 
-use crate::traffic::{DEVICES, dsn};
+use crate::records::{DEVICES, dsn};
 
 /// What a subscription should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Subscriptions {
             "kind": "DatastreamSubscription",
             "metadata": {"name": name, "namespace": "default"},
             "spec": {
-                "eventTypes": ["datapoint"],
+                "eventTypes": ["datapoint", "datapointack"],
                 "filters": [{"dsns": dsns.map(dsn).collect::<Vec<_>>()}],
                 "suspended": wanted.suspended,
                 "heartbeat": {"intervalSeconds": 5},

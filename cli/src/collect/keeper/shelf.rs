@@ -143,12 +143,10 @@ impl Shelf {
             return Ok(());
         };
         let position = match (opened.position, anew) {
-            (None, Anew::AtOrigin) => {
-                let (position, gap) = (self.origin.clone(), None);
-                if let Some(position) = position.clone() {
-                    self.store.mark(Mark { position, gap }).await?;
-                }
-                position
+            (None, Anew::AtOrigin) => self.begin_again(self.origin.clone()).await?,
+            (None, Anew::AtBeginning) => {
+                let beginning = Position::start(known.partitions());
+                self.begin_again(Some(beginning)).await?
             }
             (position, _) => position,
         };
@@ -167,6 +165,18 @@ impl Shelf {
         self.stored = position;
         self.open = true;
         Err(Failed::WentBack)
+    }
+
+    /// Remembers where a store goes on that has nothing.
+    async fn begin_again(
+        &mut self,
+        position: Option<Position>,
+    ) -> Result<Option<Position>, StoreError> {
+        if let Some(position) = position.clone() {
+            let gap = None;
+            self.store.mark(Mark { position, gap }).await?;
+        }
+        Ok(position)
     }
 
     async fn append(

@@ -11,6 +11,17 @@ pub(crate) struct Record {
     pub number: u64,
     /// The device that it is of; absent for a record that is no event.
     pub device: Option<u8>,
+    /// The broker had it and has lost it: it need not come, but may have.
+    pub lost: bool,
+}
+
+impl Record {
+    /// What nobody sent: a batch that cannot be read.
+    pub(crate) const NONE: Self = Self {
+        number: u64::MAX,
+        device: None,
+        lost: false,
+    };
 }
 
 /// What the topic holds, read back when all is over: by partition and offset.
@@ -162,7 +173,7 @@ impl Interest {
     }
 
     pub(crate) fn must(self, record: &Record) -> bool {
-        Self::has(self.must, record.device)
+        !record.lost && Self::has(self.must, record.device)
     }
 
     pub(crate) fn may(self, record: &Record) -> bool {

@@ -20,7 +20,7 @@ pub(crate) use history::{
     Contract, Eviction, History, Interest, Log, Outcome, Received, Record, Session, Start,
 };
 pub(crate) use seq::Seq;
-pub(crate) use stored::{Begin, Stored, check_stored};
+pub(crate) use stored::{Begin, Stored, Volume, check_stored};
 pub(crate) use violation::{Violation, What};
 
 use cursor::Cursor;
@@ -107,7 +107,22 @@ fn starts(
             let again = chain.iter().zip(settled);
             let again: Vec<_> = again.map(|(c, s)| c.again_from(*s)).collect();
             return match (&session.gap, session.markers) {
-                (Some(gap), _) => after_gap(gap, &expiring(again)),
+                (Some(gap), _) => {
+                    // What it did not have to bring was acknowledged, too.
+                    let begins = gap.start();
+                    let passes = |partition, cursor: &Cursor| {
+                        let begins = begins[partition];
+                        let missing = cursor.missing(log, history.interest, partition, begins);
+                        cursor.at <= begins && missing.is_none()
+                    };
+                    let passed =
+                        |(partition, cursor): (usize, Cursor)| match passes(partition, &cursor) {
+                            true => Cursor::exact(begins[partition]),
+                            false => cursor,
+                        };
+                    let may = expiring(again).into_iter().enumerate();
+                    after_gap(gap, &may.map(passed).collect::<Vec<_>>())
+                }
                 (None, true) => Ok(again),
                 (None, false) => Ok(expiring(again)),
             };

@@ -1,6 +1,7 @@
-//! What a collector has stored of one stream: every event once, in order within a partition; what is missing must have
-//! been dropped by the broker, and be recorded as missing.
+//! What a collector has stored of one stream: every event once, in order within a partition, whatever was done to its store; what
+//! is missing must have been dropped by the broker, and be recorded as missing, or have been destroyed where it was stored.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::history::{Interest, Log, Received};
@@ -15,13 +16,25 @@ pub(crate) enum Begin {
     Before(u64),
 }
 
+/// A place in which events were stored: the store, or what it was before somebody moved it away, or the file of dead letters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Volume {
+    /// In the order in which they were stored.
+    pub events: Vec<Received>,
+    /// An event may be there more than once.
+    pub repeats: bool,
+    /// It was moved away, and the collector ended before it noticed: the next one began anew, with what was left in the topic.
+    pub unnoticed: bool,
+}
+
 /// The store of one stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub interest: Interest,
     pub begin: Begin,
-    /// In the order in which they were stored.
-    pub events: Vec<Received>,
+    pub volumes: Vec<Volume>,
+    /// Partition and offset of events whose lines were destroyed or doubled: they may be missing, late or there twice.
+    pub damaged: BTreeSet<(usize, u64)>,
     /// The gaps that it recorded: the number that was asked for, and that which was left.
     pub gaps: Vec<(String, String)>,
 }
@@ -32,31 +45,49 @@ pub(crate) fn check_stored(
     stored: &Stored,
 ) -> Result<Option<(usize, u64, u64)>, String> {
     let partitions = log.partitions.len();
-    let mut offsets: Vec<Vec<u64>> = vec![vec![]; partitions];
-    for event in &stored.events {
-        let (own, offset) = (event.seq.own, event.seq.offset());
-        let told = || format!("event {} at {own}/{offset}", event.number);
-        let found = log.get(own, offset).filter(|r| {
-            (r.number, r.device) == (event.number, Some(event.device)) && stored.interest.may(r)
-        });
-        found.ok_or_else(|| format!("{} is not what the topic has there, or foreign", told()))?;
-        match offsets[own].last() {
-            Some(last) if *last >= offset => {
-                let twice = offsets[own].binary_search(&offset).is_ok();
-                let what = if twice { "twice" } else { "too late" };
-                return Err(format!("{} is there {what}", told()));
+    let mut offsets: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); partitions];
+    // Where the stream was, in every partition.
+    let mut passed = vec![0; partitions];
+    for volume in &stored.volumes {
+        let mut last: Vec<Option<u64>> = vec![None; partitions];
+        let mut here: BTreeSet<(usize, u64)> = BTreeSet::new();
+        for event in &volume.events {
+            let (own, offset) = (event.seq.own, event.seq.offset());
+            let told = || format!("event {} at {own}/{offset}", event.number);
+            let found = log.get(own, offset).filter(|r| {
+                (r.number, r.device) == (event.number, Some(event.device)) && stored.interest.may(r)
+            });
+            found
+                .ok_or_else(|| format!("{} is not what the topic has there, or foreign", told()))?;
+            offsets[own].insert(offset);
+            if !volume.repeats {
+                passed[own] = offset.max(passed[own]);
             }
-            _ => offsets[own].push(offset),
+            if volume.repeats || stored.damaged.contains(&(own, offset)) {
+                continue;
+            }
+            if !here.insert((own, offset)) {
+                return Err(format!("{} is there twice", told()));
+            }
+            if last[own].replace(offset).is_some_and(|last| last > offset) {
+                return Err(format!("{} is there too late", told()));
+            }
         }
     }
     let gaps = gaps(log, stored)?;
     // The first event says where the stream was then in every partition.
-    let first = stored.events.first().map(|e| e.seq.start());
+    let events = stored.volumes.iter().flat_map(|volume| &volume.events);
+    let starts = events.map(|event| event.seq.start());
+    let first = starts.reduce(|one, other| {
+        let pairs = one.into_iter().zip(other);
+        pairs.map(|(one, other)| one.min(other)).collect()
+    });
+    let began_anew = stored.volumes.iter().any(|volume| volume.unnoticed);
     let mut pending = None;
     for (partition, offsets) in offsets.iter().enumerate() {
         let begun = first.as_ref().map_or(u64::MAX, |first| first[partition]);
-        let passed = offsets.last().copied().unwrap_or_default();
-        let passed = passed.max(first.as_ref().map_or(0, |first| first[partition]));
+        let destroyed = |offset| stored.damaged.contains(&(partition, offset));
+        let passed = passed[partition].max(first.as_ref().map_or(0, |first| first[partition]));
         for (record, offset) in log.partitions[partition].iter().zip(0_u64..) {
             let wanted = stored.interest.must(record)
                 && match stored.begin {
@@ -64,7 +95,11 @@ pub(crate) fn check_stored(
                     Begin::Before(number) => offset >= begun || record.number >= number,
                 };
             let excused = |gap: &Gap| (gap.from[partition]..gap.to[partition]).contains(&offset);
-            if !wanted || offsets.binary_search(&offset).is_ok() || gaps.iter().any(excused) {
+            let unnoticed = began_anew && offset < log.earliest(partition, Instant::now());
+            if !wanted || offsets.contains(&offset) || destroyed(offset) || unnoticed {
+                continue;
+            }
+            if gaps.iter().any(excused) {
                 continue;
             }
             if offset < passed {

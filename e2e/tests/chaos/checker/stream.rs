@@ -9,6 +9,8 @@ const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
 const DONE: u16 = 1000;
 const EXPIRED: u16 = 1011;
+/// The gateway is short of memory, and the client takes nothing.
+const STALLED: u16 = 1013;
 
 /// What a connection has brought so far.
 pub(super) struct Stream<'a> {
@@ -124,7 +126,7 @@ impl<'a> Stream<'a> {
                 None => Err(What::WrongClose),
             },
             Outcome::Closed { code, reason } => {
-                let known = matches!(*code, GOING_AWAY | POLICY) && !reason.is_empty();
+                let known = matches!(*code, GOING_AWAY | POLICY | STALLED) && !reason.is_empty();
                 if known { Ok(()) } else { Err(What::WrongClose) }
             }
             Outcome::Dropped { .. } | Outcome::Refused { .. } | Outcome::Garbled { .. } => {

@@ -1,5 +1,6 @@
 //! The checker finds every planted fault, and none where there is none.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -25,7 +26,11 @@ impl Model {
         for number in 0..rng.random_range(50..300) {
             let device = (!rng.random_bool(0.05)).then(|| rng.random_range(0..DEVICES));
             let partition = rng.random_range(0..partitions);
-            log.partitions[partition].push(Record { number, device });
+            log.partitions[partition].push(Record {
+                number,
+                device,
+                lost: false,
+            });
         }
         let interest = Interest::exactly(rng.random_range(1..15));
         Self { rng, log, interest }
@@ -445,16 +450,20 @@ proptest! {
         let mut stored = Stored {
             interest: model.interest,
             begin: Begin::Earliest,
-            events: model.events(&vec![0; partitions], None),
+            volumes: vec![Volume {
+                events: model.events(&vec![0; partitions], None),
+                ..Volume::default()
+            }],
+            damaged: BTreeSet::new(),
             gaps: vec![],
         };
-        prop_assume!(stored.events.len() > 3);
+        prop_assume!(stored.volumes[0].events.len() > 3);
         prop_assert_eq!(check_stored(&model.log, &stored), Ok(None));
-        let at = model.rng.random_range(0..stored.events.len());
-        let event = stored.events.remove(at);
+        let at = model.rng.random_range(0..stored.volumes[0].events.len());
+        let event = stored.volumes[0].events.remove(at);
         let (own, offset) = (event.seq.own, event.seq.offset());
-        let mut passed = stored.events.iter().filter(|e| e.seq.own == own).map(|e| e.seq.offset());
-        let passed = passed.any(|o| o > offset) || stored.events[0].seq.start()[own] > offset;
+        let mut passed = stored.volumes[0].events.iter().filter(|e| e.seq.own == own).map(|e| e.seq.offset());
+        let passed = passed.any(|o| o > offset) || stored.volumes[0].events[0].seq.start()[own] > offset;
         let found = check_stored(&model.log, &stored);
         if passed {
             prop_assert!(found.is_err());
@@ -469,7 +478,50 @@ proptest! {
         let eviction = Eviction { partition: own, at: Instant::now(), start: offset + 1 };
         model.log.evictions.push(eviction);
         prop_assert_eq!(check_stored(&model.log, &stored), Ok(None));
-        stored.events.push(stored.events[0].clone());
+        let again = stored.volumes[0].events[0].clone();
+        stored.volumes[0].events.push(again);
         prop_assert!(check_stored(&model.log, &stored).is_err());
+    }
+
+    #[test]
+    fn what_happened_to_a_store_excuses_just_that(seed: u64, partitions in 1..4_usize) {
+        let mut model = Model::new(seed, partitions);
+        let events = model.events(&vec![0; partitions], None);
+        prop_assume!(events.len() > 6);
+        let volume = |events: &[Received], repeats| Volume { events: events.to_vec(), repeats, unnoticed: false };
+        let stored = |volumes| Stored {
+            interest: model.interest,
+            begin: Begin::Earliest,
+            volumes,
+            damaged: BTreeSet::new(),
+            gaps: vec![],
+        };
+        let check = |stored: &Stored| check_stored(&model.log, stored);
+        let half = events.len() / 2;
+        // Moved away in the middle, and gone on with what overlaps: all together is everything.
+        let moved = stored(vec![volume(&events[..half], false), volume(&events[half - 2..], false)]);
+        prop_assert_eq!(check(&moved), Ok(None));
+        let gap = stored(vec![volume(&events[..half - 1], false), volume(&events[half..], false)]);
+        prop_assert!(check(&gap) != Ok(None));
+        // One was set aside, perhaps twice.
+        let aside = [&events[2..3], &events[2..3]].concat();
+        let rest = [&events[..2], &events[3..]].concat();
+        prop_assert_eq!(check(&stored(vec![volume(&rest, false), volume(&aside, true)])), Ok(None));
+        prop_assert!(check(&stored(vec![volume(&rest, false), volume(&aside, false)])).is_err());
+        // A line was destroyed or doubled.
+        let place = |event: &Received| (event.seq.own, event.seq.offset());
+        for damaged in [rest.clone(), [&events[..], &events[2..3]].concat()] {
+            let mut damaged = stored(vec![volume(&damaged, false)]);
+            prop_assert!(check(&damaged) != Ok(None));
+            damaged.damaged.insert(place(&events[2]));
+            prop_assert_eq!(check(&damaged), Ok(None));
+        }
+        // The broker lost it, and it came before.
+        let lost = &events[2];
+        let (own, offset) = place(lost);
+        let mut log = model.log.clone();
+        log.partitions[own][offset as usize].lost = true;
+        prop_assert_eq!(check_stored(&log, &stored(vec![volume(&rest, false)])), Ok(None));
+        prop_assert_eq!(check_stored(&log, &stored(vec![volume(&events, false)])), Ok(None));
     }
 }

@@ -5,6 +5,7 @@ mod schedule;
 mod troubles;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ use crate::contest::{CONTENDED, Contest};
 use crate::gateways::Gateway;
 use crate::network::Network;
 use crate::recorder::Recorder;
+use crate::records;
 use crate::report::Report;
 use crate::settings::Round;
 use crate::settle::{Clients, nothing_left};
 use crate::subscriptions::Wanted;
 use crate::temper::Temper;
 use crate::topic;
-use crate::traffic;
 
 const OPERATORS: usize = 2;
 const GATEWAYS: usize = 3;
@@ -139,6 +140,7 @@ pub(crate) async fn run(round: Round) {
     clients.recover();
     report.expect("the producer", producing.await.context("it panicked"));
     let log = topic::read(&world.fleet.topic.address, TOPIC).await;
+    let log = log.and_then(|log| topic::join(&[log], &BTreeSet::new()));
     let log = report.expect("reading the topic", log);
     match world.fleet.traffic.check(&log) {
         Ok(figures) => report.say(figures),
@@ -210,7 +212,7 @@ async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::R
     let first = traffic.next();
     let mut producer = Producer::new(world.fleet.topic.clone());
     traffic.send(&mut producer, 40).await;
-    let wants = |n: &u64| traffic::device(*n).is_some_and(|d| devices & (1 << d) != 0);
+    let wants = |n: &u64| records::device(*n).is_some_and(|d| devices & (1 << d) != 0);
     let expected: Vec<_> = (first..traffic.next()).filter(wants).collect();
     let mut got = vec![];
     while got.len() < expected.len() && Instant::now() < deadline {
@@ -218,10 +220,9 @@ async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::R
             Heard::Heartbeat => client.answer().await,
             Heard::Frame(frame) => {
                 let (_, body) = frame.split_once('|').context("a frame")?;
-                let event = serde_json::from_str(body)?;
                 // What was produced before it was live is not asked for, and a marker is no event.
                 got.extend(
-                    traffic::read_event(&event)
+                    records::read_body(body)
                         .map(|e| e.0)
                         .filter(|n| *n >= first),
                 );

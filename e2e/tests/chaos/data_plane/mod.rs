@@ -95,6 +95,8 @@ pub(crate) async fn run(round: Round) {
         let rng = StdRng::seed_from_u64(rng.random());
         guides.spawn(collector.guide().run(rng, clients.phase()));
     }
+    let refusing = world.refuse_some();
+    report.expect("the tables", refusing);
     report.say("everything runs");
     let mut producers = tokio::task::JoinSet::new();
     for fleet in &world.fleets {
@@ -126,6 +128,9 @@ pub(crate) async fn run(round: Round) {
         collector.process.terminate();
     }
     nothing_left(&report, &world.gateways).await;
+    if let Some(excess) = world.gateways.iter().find_map(Gateway::excess) {
+        report.fail(excess);
+    }
     if let Some(crash) = world.crash() {
         report.fail(crash);
     }

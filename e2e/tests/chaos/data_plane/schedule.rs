@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use datastream_broker::BatchDamage;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::world::World;
 use super::{GATEWAYS_PER_TOPIC, STORM, TOPICS};
+use crate::attack::{ATTACKS, Attack};
 use crate::collectors::{COLLECTORS, CollectorFault};
+use crate::database::{self, DatabaseFault};
 use crate::gateways::{Gateway, GatewayFault};
 use crate::nemesis::{Step, merge, timeline};
 use crate::network::Cut;
@@ -25,8 +28,13 @@ pub(super) enum Fault {
     /// The broker drops the beginning of a partition (topic, partition), and keeps about this many events.
     Evict(usize, usize, u64),
     Collector(usize, CollectorFault),
-    /// The server in which collectors store events crashes, and recovers at the end.
-    Database,
+    /// Of the server in which collectors store events.
+    Database(DatabaseFault),
+    /// A batch that nobody can read is put into a partition (topic, partition, kind of damage).
+    Damage(usize, usize, &'static str),
+    /// The broker is killed, a batch in its journal destroyed, and a new one started at the end.
+    RuinJournal(u64),
+    Attack(usize, Attack),
     Routes(usize, RoutesFault),
     /// This many clients at once.
     Storm(usize, usize),
@@ -52,6 +60,10 @@ pub(super) enum RoutesFault {
     Stray,
     Renewed,
     Suspended(usize),
+    /// The folder is moved away.
+    Moved,
+    /// There are files in it that are none.
+    Odd,
 }
 
 /// Decides everything before anything happens; what can be done depends on how the world was made.
@@ -73,21 +85,28 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec
     }
     for collector in 0..TOPICS.len() * COLLECTORS {
         lines.push(timeline(rng, length, 0.5..6.0, |rng| {
-            let (fault, lasts) = match rng.random_range(0..4) {
-                0 | 1 => (CollectorFault::Kill, 0.0..1.0),
-                2 => (CollectorFault::Terminate, 0.5..2.0),
-                _ => (CollectorFault::Pause, 0.2..6.0),
-            };
+            let faults = world.collectors[collector].faults();
+            let (fault, lasts) = faults[rng.random_range(0..faults.len())](rng);
             (Fault::Collector(collector, fault), lasts)
         }));
     }
-    lines.push(timeline(rng, length, 3.0..9.0, |_| {
-        (Fault::Database, 0.2..3.0)
+    lines.push(timeline(rng, length, 2.0..6.0, |rng| {
+        let fault = database::FAULTS[rng.random_range(0..database::FAULTS.len())];
+        (Fault::Database(fault), 0.2..3.0)
+    }));
+    lines.push(timeline(rng, length, 2.0..6.0, |rng| {
+        let attack = ATTACKS[rng.random_range(0..ATTACKS.len())];
+        (
+            Fault::Attack(rng.random_range(0..gateways), attack),
+            1.0..6.0,
+        )
     }));
     for topic in 0..TOPICS.len() {
         lines.push(timeline(rng, length, 1.0..5.0, |rng| {
             let number = rng.random_range(0..1000);
-            let (fault, lasts) = match rng.random_range(0..6) {
+            let (fault, lasts) = match rng.random_range(0..8) {
+                6 => (RoutesFault::Moved, 0.1..3.0),
+                7 => (RoutesFault::Odd, 0.1..3.0),
                 0 | 1 => (RoutesFault::HalfWritten(number), 0.1..3.0),
                 2 => (RoutesFault::Removed(number), 0.1..3.0),
                 3 => (RoutesFault::Stray, 0.1..3.0),
@@ -111,6 +130,12 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec
                 let partition = rng.random_range(0..partitions as usize);
                 let kept = rng.random_range(0..KEPT / u64::from(partitions));
                 (Fault::Evict(topic, partition, kept), 0.0..0.1)
+            }));
+            lines.push(timeline(rng, length, 3.0..12.0, |rng| {
+                let partition = rng.random_range(0..partitions as usize);
+                let kinds = BatchDamage::ALL;
+                let kind = kinds[rng.random_range(0..kinds.len())].as_str();
+                (Fault::Damage(topic, partition, kind), 0.0..0.1)
             }));
         }
     }
@@ -153,7 +178,8 @@ fn broker_fault(rng: &mut StdRng) -> (Fault, std::ops::Range<f64>) {
     };
     let few = rng.random_range(1..6);
     let switch = |on: String, off| Fault::Broker(on, off);
-    match rng.random_range(0..14) {
+    match rng.random_range(0..15) {
+        14 => (Fault::RuinJournal(rng.random()), 0.1..3.0),
         0 | 1 => (Fault::KillBroker, 0.1..3.0),
         2 => (Fault::PauseBroker, 0.2..4.0),
         3 | 4 => (switch(format!("drop {role}"), ""), 0.0..0.1),

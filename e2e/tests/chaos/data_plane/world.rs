@@ -1,19 +1,24 @@
 //! Everything that runs in the data plane's round, and what is done to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use datastream_cli::FluvioTarget;
 use datastream_e2e::Database;
 use datastream_routing::Resume;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::schedule::{Fault, Other, RoutesFault};
 use super::{GATEWAYS_PER_TOPIC, STORM, TOPICS, clients, mask, name_of};
+use crate::attack::{self, ATTACKERS};
 use crate::broker::Broker;
 use crate::checker::{Eviction, Log};
 use crate::client::Client;
 use crate::collectors::{self, COLLECTORS, Collector};
+use crate::database::{self, DatabaseFault};
 use crate::door::Excuse;
 use crate::gateways::Gateway;
 use crate::nemesis::Step;
@@ -29,6 +34,8 @@ use crate::topic;
 use crate::traffic::Traffic;
 
 const BROKER: u8 = 1;
+/// Records of a batch that nobody can read.
+const DAMAGED: u64 = 3;
 /// The node of the first gateway; the others follow.
 const FIRST_GATEWAY: u8 = 2;
 
@@ -42,8 +49,12 @@ pub(super) struct World {
     pub fleets: Vec<Arc<Fleet>>,
     pub collectors: Vec<Collector>,
     database: SharedDatabase,
+    /// How often the tables were moved.
+    moves: usize,
     /// By topic.
     evictions: Vec<Vec<Eviction>>,
+    /// Partition and offset of records that cannot be read, by topic.
+    unreadable: Vec<BTreeSet<(usize, u64)>>,
 }
 
 impl World {
@@ -76,7 +87,9 @@ impl World {
             fleets: vec![],
             collectors: vec![],
             database: Arc::new(Mutex::new(Database::start()?)),
+            moves: 0,
             evictions: vec![vec![]; TOPICS.len()],
+            unreadable: vec![BTreeSet::new(); TOPICS.len()],
         };
         for (topic, (name, partitions)) in names.iter().enumerate() {
             let recorded = (0..clients()).map(|client| {
@@ -85,10 +98,16 @@ impl World {
             });
             let storm =
                 (0..STORM).map(|client| route(&format!("storm-{client}"), 1, Resume::Latest));
+            let attackers =
+                (0..ATTACKERS).map(|number| route(&attack::name(number), 0xff, Resume::Latest));
             let collected =
                 collectors::subscriptions().map(|(name, mask, resume)| route(&name, mask, resume));
             let folder = dir.join(format!("routes-{topic}"));
-            let all = recorded.chain(storm).chain(collected).collect();
+            let all = recorded
+                .chain(storm)
+                .chain(attackers)
+                .chain(collected)
+                .collect();
             let routes = Routes::new(&folder, all)?;
             let mut doors = vec![];
             let target = FluvioTarget {
@@ -112,8 +131,10 @@ impl World {
                 world.gateways.push(gateway);
             }
             for number in 0..COLLECTORS {
+                let own = network.is_own();
+                let doors = doors.clone();
                 let collector =
-                    Collector::start(dir, topic, number, doors.clone(), &world.database)?;
+                    Collector::start(dir, (topic, number), own, doors, &world.database)?;
                 world.collectors.push(collector);
             }
             world.routes.push(routes);
@@ -136,14 +157,16 @@ impl World {
             Fault::Storm(..) => (),
             Fault::Routes(topic, fault) => self.change_routes(*topic, *fault, step)?,
             Fault::Collector(number, fault) => self.collectors[*number].apply(*fault, begins)?,
-            Fault::Database => {
-                let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-                if begins {
-                    database.crash();
-                } else {
-                    database.resume()?;
-                }
+            Fault::Database(fault) => self.change_database(*fault, begins)?,
+            Fault::Attack(gateway, attack) if begins => {
+                attack.begin(&self.gateways[*gateway].door, step.lasts);
             }
+            Fault::Attack(..) => (),
+            Fault::Damage(topic, partition, kind) if begins => {
+                self.damage(*topic, *partition, *kind)?;
+            }
+            Fault::Damage(..) => (),
+            Fault::RuinJournal(seed) => self.ruin_journal(*seed, begins)?,
             Fault::Evict(topic, partition, kept) if begins => {
                 self.evict(*topic, *partition, *kept)?;
             }
@@ -180,6 +203,53 @@ impl World {
             .map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
     }
 
+    /// From now on, tables do not take every event.
+    pub(super) fn refuse_some(&self) -> anyhow::Result<()> {
+        database::refuse_some(&self.database, TOPICS.len())
+    }
+
+    fn change_database(&mut self, fault: DatabaseFault, begins: bool) -> anyhow::Result<()> {
+        let topics = TOPICS.len();
+        fault.apply(&self.database, (topics, self.moves), begins)?;
+        if fault == DatabaseFault::Move && begins {
+            for collector in &mut self.collectors {
+                collector.table_moved(self.moves);
+            }
+            self.moves += 1;
+        }
+        Ok(())
+    }
+
+    /// Puts a batch into a topic that nobody can read.
+    fn damage(&mut self, topic: usize, partition: usize, kind: &str) -> anyhow::Result<()> {
+        let Some(broker) = &self.broker else {
+            return Ok(());
+        };
+        let name = &self.fleets[topic].topic.topic;
+        // A broker that says it does not lead the partition takes nothing.
+        let told = broker.tell(&format!("damage {name} {partition} {kind}"));
+        if let Some(first) = told.ok().flatten() {
+            let first: u64 = first.parse()?;
+            self.unreadable[topic].extend((first..first + DAMAGED).map(|o| (partition, o)));
+        }
+        Ok(())
+    }
+
+    /// Kills the broker, destroys a batch in its journal, and starts it again at the end.
+    fn ruin_journal(&mut self, seed: u64, begins: bool) -> anyhow::Result<()> {
+        let Some(broker) = &mut self.broker else {
+            return Ok(());
+        };
+        if !begins {
+            return broker.process.start().map(drop);
+        }
+        broker.process.kill();
+        let topics: Vec<_> = self.fleets.iter().map(|f| f.topic.topic.as_str()).collect();
+        broker
+            .ruin(&topics, &mut StdRng::seed_from_u64(seed))
+            .map(drop)
+    }
+
     fn cut(&self, one: Node, other: Node, cut: Cut, begins: bool) -> anyhow::Result<()> {
         let ways = cut.between((one, Side::Main), (other, Side::Main));
         ways.into_iter()
@@ -207,13 +277,21 @@ impl World {
 
     /// What each topic has and had.
     pub(super) async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
-        let archive = self.broker.as_ref().map(|b| b.archive(dir)).transpose()?;
+        let archives = self.broker.as_ref().map(|b| b.archives(dir)).transpose()?;
         let mut logs = vec![];
-        for (fleet, evictions) in self.fleets.iter().zip(&self.evictions) {
+        for (number, fleet) in self.fleets.iter().enumerate() {
             let FluvioTarget { address, topic } = &fleet.topic;
-            let address = archive.as_ref().map_or(address, |(_, address)| address);
-            let mut log = topic::read(address, topic).await?;
-            log.evictions.clone_from(evictions);
+            let mut read = vec![];
+            match &archives {
+                None => read.push(topic::read(address, topic).await?),
+                Some(archives) => {
+                    for (_, address) in archives {
+                        read.push(topic::read(address, topic).await?);
+                    }
+                }
+            }
+            let mut log = topic::join(&read, &self.unreadable[number])?;
+            log.evictions.clone_from(&self.evictions[number]);
             logs.push(log);
         }
         Ok(logs)
@@ -233,6 +311,8 @@ impl World {
             (RoutesFault::Stray, true) => routes.stray(),
             (RoutesFault::Renewed, true) => routes.renew(),
             (RoutesFault::Suspended(number), on) => routes.suspend(number, on),
+            (RoutesFault::Moved, on) => routes.move_away(on),
+            (RoutesFault::Odd, true) => routes.odd(),
             (_, false) => routes.write(),
         }
     }

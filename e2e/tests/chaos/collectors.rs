@@ -253,7 +253,7 @@ impl Collector {
     }
 
     fn move_away(&mut self) -> anyhow::Result<()> {
-        let Some(folder) = self.folder() else {
+        let Some(folder) = self.folder().filter(|folder| folder.exists()) else {
             return Ok(());
         };
         let away = self.disk.path().join(format!("away-{}", self.moved.len()));
@@ -277,7 +277,7 @@ impl Collector {
 
     /// Puts the copy in the store's place, if there is one, and makes the next.
     fn restore(&mut self) -> anyhow::Result<()> {
-        let Some(folder) = self.folder() else {
+        let Some(folder) = self.folder().filter(|folder| folder.exists()) else {
             return Ok(());
         };
         let copy = self.disk.path().join("copy");

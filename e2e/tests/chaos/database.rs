@@ -107,12 +107,18 @@ impl DatabaseFault {
                 }))?;
             }
             (Self::Disconnect, true) => run(server, DISCONNECT)?,
-            (Self::Restore, true) => alone(&each(&|table| {
-                let copies = ["", "_streams", "_gaps"].map(|end| {
-                    format!("DROP TABLE IF EXISTS copy_{table}{end}; CREATE TABLE copy_{table}{end} AS TABLE {table}{end};")
+            (Self::Restore, true) => {
+                let copies = each(&|table| {
+                    let copies = ["", "_streams", "_gaps"].map(|end| {
+                        format!("DROP TABLE IF EXISTS copy_{table}{end}; CREATE TABLE copy_{table}{end} AS TABLE {table}{end};")
+                    });
+                    copies.concat()
                 });
-                copies.concat()
-            }))?,
+                // All as it was at one moment.
+                alone(&format!(
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ; {copies} COMMIT"
+                ))?;
+            }
             (Self::Restore, false) => alone(&each(&|table| {
                 format!(
                     "LOCK TABLE {table}, {table}_streams, {table}_gaps IN ACCESS EXCLUSIVE MODE;

@@ -132,7 +132,7 @@ impl Routes {
         Ok(std::fs::remove_file(path)?)
     }
 
-    /// Moves the folder away, or back.
+    /// Moves the folder away, or back if it is not.
     pub(crate) fn move_away(&self, on: bool) -> anyhow::Result<()> {
         let away = self.dir.with_extension("away");
         let (from, to) = if on {

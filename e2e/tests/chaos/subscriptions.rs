@@ -46,6 +46,17 @@ impl Subscriptions {
         self.make(name).map(|_| ())
     }
 
+    /// Deletes the Secret of a subscription: its key must end, and a new one be made.
+    pub(crate) fn rekey(&mut self, name: &str) -> anyhow::Result<()> {
+        if let Ok(key) = self.key(name) {
+            let secret = format!("{name}-stream-key");
+            if self.run(&["delete", "secret", &secret])?.is_empty() {
+                self.revoked.push(key);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes everything as it should be.
     pub(crate) fn insist(&self) -> anyhow::Result<()> {
         for name in self.wanted.keys() {

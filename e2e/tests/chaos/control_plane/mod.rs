@@ -1,6 +1,7 @@
 //! The control plane: a real API server, operators and gateways that reach it through a proxy each, subscriptions that
 //! come, change and go all the time, clients that contend for streams. In the end everything must be as the subscriptions say.
 
+mod meddling;
 mod schedule;
 mod troubles;
 mod world;
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
+use self::meddling::LATER;
 use self::schedule::schedule;
 use self::world::{TOPIC, World};
 use crate::checker::{History, Interest};
@@ -106,6 +108,11 @@ pub(crate) async fn run(round: Round) {
         };
         report.expect(&name, world.subscriptions.want(&name, Some(wanted)));
     }
+    let wanted = Wanted {
+        devices: 0xff,
+        suspended: false,
+    };
+    report.expect(LATER, world.subscriptions.want(LATER, Some(wanted)));
     let mut clients = Clients::new();
     for (name, temper, interest) in recorded() {
         report.expect(&name, world.subscriptions.wait_ready(&name));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{CHURN, EDITED, GATEWAYS, OPERATORS};
+use super::meddling::{Meddling, REFUSED};
+use super::{CHURN, EDITED, GATEWAYS, OPERATORS, STABLE};
 use crate::api_proxy::Mode;
 use crate::gateways::GatewayFault;
 use crate::nemesis::{Step, merge, timeline};
@@ -17,6 +18,12 @@ pub(super) enum Fault {
     Api(usize, Mode),
     KillOperator(usize),
     PauseOperator(usize),
+    /// The clock of an operator is set ahead (or back) by this many seconds, and right at the end.
+    OperatorClock(usize, i64),
+    /// Administrators, quotas, policies and later versions.
+    Meddle(Meddling),
+    /// The Secret of a subscription that comes and goes is deleted: a new key is made.
+    Rekey(usize),
     Gateway(usize, GatewayFault),
     /// A gateway and something else are cut from each other.
     Cut(usize, Other, Cut),
@@ -63,13 +70,24 @@ pub(super) fn schedule(
     }
     for operator in 0..OPERATORS {
         lines.push(timeline(rng, length, 6.0..14.0, |rng| {
-            if rng.random_bool(0.6) {
-                (Fault::KillOperator(operator), 0.2..3.0)
-            } else {
-                (Fault::PauseOperator(operator), 0.5..8.0)
+            match rng.random_range(0..if clocks { 7 } else { 5 }) {
+                0..3 => (Fault::KillOperator(operator), 0.2..3.0),
+                3 | 4 => (Fault::PauseOperator(operator), 0.5..8.0),
+                _ => {
+                    let seconds = rng.random_range(-90_000..90_000);
+                    (Fault::OperatorClock(operator, seconds), 0.5..8.0)
+                }
             }
         }));
     }
+    for _ in 0..2 {
+        lines.push(timeline(rng, length, 1.0..5.0, |rng| {
+            (Fault::Meddle(meddling(rng)), 0.5..5.0)
+        }));
+    }
+    lines.push(timeline(rng, length, 2.0..8.0, |rng| {
+        (Fault::Rekey(rng.random_range(0..CHURN)), 0.0..0.01)
+    }));
     for gateway in 0..GATEWAYS {
         lines.push(timeline(rng, length, 5.0..12.0, |rng| {
             let (fault, lasts) = match rng.random_range(0..if clocks { 4 } else { 3 }) {
@@ -114,6 +132,22 @@ pub(super) fn schedule(
         (Fault::RestartApiServer, 0.2..2.0)
     }));
     merge(lines)
+}
+
+fn meddling(rng: &mut StdRng) -> Meddling {
+    let refused = REFUSED[rng.random_range(0..REFUSED.len())];
+    let number = rng.random_range(0..1000);
+    match rng.random_range(0..10) {
+        0 => Meddling::Quota(false),
+        1 => Meddling::Quota(true),
+        2 | 3 => Meddling::Policy(refused),
+        4 | 5 => Meddling::Webhook(refused),
+        6 => Meddling::Immutable(number),
+        7 => Meddling::DeleteRoutes(number),
+        8 => Meddling::Garbage,
+        _ if number < 500 => Meddling::Later,
+        _ => Meddling::Status(number % STABLE.len()),
+    }
 }
 
 fn network_fault(rng: &mut StdRng, gateway: usize) -> Fault {

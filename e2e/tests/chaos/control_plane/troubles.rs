@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::GATEWAYS;
 use super::OPERATORS;
+use super::meddling::Meddling;
 use super::schedule::{Fault, Other};
 use crate::checker::{Trouble, Troubled};
 use crate::gateways::GatewayFault;
@@ -48,7 +49,11 @@ fn meaning(fault: &Fault) -> Vec<(usize, Trouble)> {
     use Trouble::{Deaf, Ended, NoApi, Unreachable};
     match *fault {
         Fault::Api(program, _) if program >= OPERATORS => vec![(program - OPERATORS, NoApi)],
-        Fault::RestartApiServer => (0..GATEWAYS).map(|gateway| (gateway, NoApi)).collect(),
+        // Claims and the Leases of gateways cannot be written, or are not answered in time.
+        Fault::RestartApiServer
+        | Fault::Meddle(Meddling::Policy("leases") | Meddling::Webhook("leases")) => {
+            (0..GATEWAYS).map(|gateway| (gateway, NoApi)).collect()
+        }
         // The others may take its Lease for expired, or it theirs.
         Fault::Gateway(gateway, GatewayFault::Clock(_)) => vec![(gateway, NoApi)],
         Fault::Gateway(gateway, GatewayFault::Kill | GatewayFault::Terminate) => {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use datastream_cli::FluvioTarget;
 use datastream_e2e::{ControlPlane, Launch, own_program};
 
+use super::meddling::Meddler;
 use super::schedule::{Fault, Other};
 use super::troubles::Troubles;
 use super::{EDITED, GATEWAYS, OPERATORS};
 use crate::api_proxy::{Mode, Proxy};
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::door::Excuse;
 use crate::gateways::Gateway;
 use crate::nemesis::Step;
@@ -20,7 +22,7 @@ use crate::recorder::Fleet;
 use crate::subscriptions::{Subscriptions, Wanted};
 use crate::traffic::Traffic;
 
-const NAMESPACE: &str = "datastream-system";
+pub(super) const NAMESPACE: &str = "datastream-system";
 pub(super) const TOPIC: &str = "device-events";
 const BROKER: u8 = 1;
 /// The node of the first gateway; the others follow.
@@ -32,6 +34,8 @@ pub(super) struct World {
     pub broker: Broker,
     broker_node: Node,
     pub operators: Vec<Process>,
+    clocks: Vec<Option<Clock>>,
+    meddler: Meddler,
     pub gateways: Vec<Gateway>,
     /// One for each operator, then one for each gateway.
     proxies: Vec<Proxy>,
@@ -54,8 +58,9 @@ impl World {
         };
         let mut cluster = ControlPlane::start()?;
         cluster.install(NAMESPACE)?;
-        // Deletes the Secrets of subscriptions that are deleted.
-        cluster.start_garbage_collector()?;
+        // One deletes the Secrets of subscriptions that are deleted, the other counts for quotas.
+        cluster.start_only(&["garbage-collector-controller", "resourcequota-controller"])?;
+        let mut clocks = vec![];
         let (mut operators, mut gateways, mut proxies) = (vec![], vec![], vec![]);
         for number in 0..OPERATORS {
             let name = format!("operator-{number}");
@@ -69,6 +74,8 @@ impl World {
             ];
             let launch = Launch::new(own_program("datastream-operator")?, args);
             let launch = launch.env("KUBECONFIG", &proxy.kubeconfig);
+            let (clock, launch) = Clock::new(dir.join(format!("{name}.clock")), launch)?;
+            clocks.push(clock);
             let mut operator = Process::new(name, launch, dir);
             operator.start()?;
             operators.push(operator);
@@ -102,6 +109,8 @@ impl World {
             broker,
             broker_node,
             operators,
+            clocks,
+            meddler: Meddler::new(dir),
             gateways,
             proxies,
             fleet: Arc::new(fleet),
@@ -119,6 +128,18 @@ impl World {
             }
             Fault::KillOperator(number) if begins => self.operators[number].kill(),
             Fault::KillOperator(number) => self.operators[number].launch()?,
+            Fault::OperatorClock(number, seconds) => {
+                if let Some(clock) = &self.clocks[number] {
+                    clock.step(if begins { seconds } else { 0 })?;
+                }
+            }
+            Fault::Meddle(what) if begins => {
+                self.meddler.begin(&self.subscriptions.cluster, what)?;
+            }
+            Fault::Meddle(what) => {
+                self.meddler.end(&self.subscriptions.cluster, what)?;
+            }
+            Fault::Rekey(number) if begins => self.subscriptions.rekey(&churn(number))?,
             Fault::PauseOperator(number) => self.operators[number].pause(begins),
             Fault::Gateway(number, fault) => self.gateways[number].apply(fault, begins)?,
             Fault::Cut(gateway, other, cut) => self.cut(gateway, other, cut, begins)?,
@@ -193,6 +214,7 @@ impl World {
             proxy.set(Mode::Clear);
         }
         self.watch()?;
+        self.meddler.tidy(&self.subscriptions.cluster)?;
         self.subscriptions.insist()
     }
 }

@@ -152,7 +152,13 @@ impl World {
     pub(super) fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
         let begins = step.begins;
         match &step.fault {
-            Fault::Gateway(number, fault) => self.gateways[*number].apply(*fault, begins)?,
+            Fault::Gateway(number, fault) => {
+                if !begins {
+                    // Without its folder, a gateway does not start.
+                    self.routes[number / GATEWAYS_PER_TOPIC].move_away(false)?;
+                }
+                self.gateways[*number].apply(*fault, begins)?;
+            }
             Fault::Storm(gateway, count) if begins => self.storm(*gateway, *count),
             Fault::Storm(..) => (),
             Fault::Routes(topic, fault) => self.change_routes(*topic, *fault, step)?,

@@ -140,7 +140,10 @@ impl Routes {
         } else {
             (&away, &self.dir)
         };
-        Ok(std::fs::rename(from, to)?)
+        if from.exists() {
+            std::fs::rename(from, to)?;
+        }
+        Ok(())
     }
 
     /// Puts things there that are no ordinary files, or very large.

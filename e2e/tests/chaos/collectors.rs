@@ -46,8 +46,8 @@ pub(crate) struct Collector {
     pub topic: usize,
     disk: FileSystem,
     shelf: Shelf,
-    /// What the store was before somebody moved it away, and whether it may be that nobody noticed.
-    moved: Vec<(Shelf, bool)>,
+    /// What the store was before somebody moved it away.
+    moved: Vec<Moved>,
     dead_letters: PathBuf,
     /// By stream: lines that were destroyed or doubled.
     touched: Vec<BTreeSet<String>>,
@@ -57,6 +57,15 @@ pub(crate) struct Collector {
     guide: Guide,
     /// Its streams began before the event of this number was sent.
     begin: u64,
+}
+
+/// A store that was moved away.
+struct Moved {
+    shelf: Shelf,
+    /// How long the log of the process was then.
+    logged: usize,
+    /// It may be that the process ended before it noticed.
+    unnoticed: bool,
 }
 
 /// Says where streams are to be had, as a service in front of the gateways does.
@@ -205,22 +214,32 @@ impl Collector {
         Ok(())
     }
 
-    /// Whether the process has noticed by now that its store was moved: every stream has said so.
+    fn note_moved(&mut self, shelf: Shelf) {
+        self.notice();
+        let program = self.process.program();
+        self.moved.push(Moved {
+            shelf,
+            logged: program.map_or(0, |program| program.log().len()),
+            unnoticed: true,
+        });
+    }
+
+    /// Looks whether the process has noticed by now that its store was moved: every stream has said so.
     fn notice(&mut self) {
-        let (Some(program), Some((_, unnoticed))) = (self.process.program(), self.moved.last_mut())
-        else {
+        let (Some(program), Some(moved)) = (self.process.program(), self.moved.last_mut()) else {
             return;
         };
         let log = program.log();
+        let since = log.get(moved.logged..).unwrap_or_default();
         let said = |(stream, _): &(String, PathBuf)| {
             let stream = format!("stream=\"{stream}\"");
-            let mut lines = log
+            let mut lines = since
                 .lines()
-                .filter(|line| line.contains("is no longer there; fetching"));
+                .filter(|l| l.contains("is no longer there; fetching"));
             lines.any(|line| line.contains(&stream))
         };
         if self.guide.streams.iter().all(said) {
-            *unnoticed = false;
+            moved.unnoticed = false;
         }
     }
 
@@ -262,7 +281,7 @@ impl Collector {
             Shelf::Jsonl(_) => Shelf::Jsonl(away),
             _ => Shelf::Sqlite(away.join(DATABASE)),
         };
-        self.moved.push((shelf, true));
+        self.note_moved(shelf);
         Ok(())
     }
 
@@ -270,8 +289,8 @@ impl Collector {
     pub(crate) fn table_moved(&mut self, number: usize) {
         if let Shelf::Postgres(server, table) = &self.shelf {
             let name = database::moved(number, table);
-            self.moved
-                .push((Shelf::Postgres(server.clone(), name), true));
+            let shelf = Shelf::Postgres(server.clone(), name);
+            self.note_moved(shelf);
         }
     }
 
@@ -343,8 +362,11 @@ impl Collector {
         let (mask, resume) = STREAMS[stream];
         let mut volumes = vec![];
         let mut gaps = vec![];
-        let current = (self.shelf.clone(), false);
-        for (shelf, unnoticed) in self.moved.iter().chain([&current]) {
+        let moved = self
+            .moved
+            .iter()
+            .map(|moved| (&moved.shelf, moved.unnoticed));
+        for (shelf, unnoticed) in moved.chain([(&self.shelf, false)]) {
             let mut events = vec![];
             for line in shelf.events(name)? {
                 match read(&line, shelf.has_lines(), partitions) {
@@ -356,7 +378,7 @@ impl Collector {
             volumes.push(Volume {
                 events,
                 repeats: false,
-                unnoticed: *unnoticed,
+                unnoticed,
             });
             gaps.extend(shelf.gaps(name)?);
         }

@@ -288,6 +288,19 @@ async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty()
     assert_eq!(keeper.position(), Some(Position::new([7])));
 }
 
+/// A start of 0 begins wherever the topic begins now, without a word about what has expired.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper_that(&[&store], Anew::AtBeginning, None);
+    keeper.open().await.unwrap();
+    assert_eq!(keeper.position(), None);
+    keeper.append(&events(5..=6)).await.unwrap();
+    store.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), Some(Position::new([0])));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_not_taken_is_set_aside_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use super::metrics::Status;
 use super::pace::{Next, Pace};
 use super::source::{Source, SourceError};
 use super::store::Gap;
-use crate::client::{Body, Connection, Failure, Incoming, Target};
+use crate::client::{Body, Connection, Failure, Incoming, Target, Unreadable};
 
 /// A batch ends at this many events …
 const BATCH_EVENTS: usize = 1000;
@@ -69,27 +69,6 @@ enum End {
 impl From<WentBack> for End {
     fn from(_: WentBack) -> Self {
         Self::WentBack
-    }
-}
-
-/// Knows whether it is the same frame that cannot be read, again and again.
-#[derive(Default)]
-struct Unreadable {
-    /// The place of the last one.
-    last: Option<Before>,
-}
-
-/// The position before a frame; none if nothing is stored.
-#[derive(PartialEq, Eq)]
-struct Before(Option<Position>);
-
-impl Unreadable {
-    /// Notes that the frame behind this position cannot be read. Says whether it could not be the last time.
-    fn again(&mut self, position: Option<Position>) -> bool {
-        let before = Some(Before(position));
-        let again = self.last == before;
-        self.last = before;
-        again
     }
 }
 
@@ -203,7 +182,7 @@ impl Collector {
         }
     }
 
-    fn note_unreadable(&self, unreadable: &mut Unreadable) {
+    fn note_unreadable(&self, unreadable: &mut Unreadable<Option<Position>>) {
         self.status.unreadable.inc();
         let stuck = unreadable.again(self.keeper.position());
         self.status.update(|detail| detail.stuck = stuck);

@@ -5,12 +5,15 @@ mod support;
 
 use std::process::{Output, Stdio};
 
+use datastream_gateway::LARGEST_FRAME;
 use futures_util::StreamExt as _;
 use support::PATIENCE;
 use support::script::{KEY, accept, event, frame, refuse, send, server};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 fn tail(args: &[&str]) -> tokio::task::JoinHandle<Output> {
@@ -29,6 +32,12 @@ fn tail(args: &[&str]) -> tokio::task::JoinHandle<Output> {
             .unwrap()
             .unwrap()
     })
+}
+
+/// Sends a frame that is larger than any. The client may hang up before everything is sent.
+async fn send_too_much(socket: &mut WebSocketStream<TcpStream>) {
+    let frame = "x".repeat(LARGEST_FRAME + 1);
+    let _ = futures_util::SinkExt::send(socket, frame.into()).await;
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -269,6 +278,34 @@ async fn a_refusal_is_shown_with_the_servers_message() {
         "{notes}"
     );
     assert!(!notes.contains(KEY));
+}
+
+#[tokio::test]
+async fn a_frame_that_cannot_be_received_ends_it_when_it_comes_again() {
+    let (listener, url) = server().await;
+    let tail = tail(&[&url, "--seq-start", "1"]);
+    let (mut socket, _) = accept(&listener).await;
+    send_too_much(&mut socket).await;
+    // Another one: the stream has gone on.
+    let (mut socket, query) = accept(&listener).await;
+    assert!(query.contains("seq_start=1&"), "{query}");
+    send(&mut socket, event("1", 1)).await;
+    send_too_much(&mut socket).await;
+    // A lost connection in between is none of its business.
+    refuse(&listener, 503, "", "{}").await;
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, "1|Z".to_owned()).await;
+    send_too_much(&mut socket).await;
+    let output = tail.await.unwrap();
+    let notes = text(&output.stderr);
+    assert!(!output.status.success(), "{notes}");
+    assert!(
+        notes.contains(
+            "0123… stopped: cannot receive what follows seq_start 2, and it came again: Message too long"
+        ),
+        "{notes}"
+    );
+    assert!(text(&output.stdout).ends_with("#1\n"));
 }
 
 #[tokio::test]

@@ -226,6 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_was_lost_or_left_out_is_an_alert() {
+        let rules = include_str!("../../../charts/datastream/files/alerts.yaml");
+        for metric in [
+            "gaps_total",
+            "store_losses_total",
+            "unreadable_frames_total",
+            "dead_letters_total",
+            "damaged_lines",
+        ] {
+            let metric = format!("datastream_collector_{metric}");
+            let alert = |line: &str| line.contains("expr:") && line.contains(&metric);
+            assert!(rules.lines().any(alert), "{metric}");
+        }
+    }
+
+    #[test]
     fn a_collector_is_ready_when_all_its_stores_are() {
         let metrics = Metrics::new().unwrap();
         let streams: Vec<_> = ["a", "b"].map(|n| Arc::new(metrics.stream(n))).into();

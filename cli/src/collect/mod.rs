@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -28,12 +29,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::stdout;
 use config::{Start, StorePlan, StreamPlan};
 use dead_letter::DeadLetters;
 use keeper::{Anew, Keeper};
 use metrics::{Metrics, Report, Status};
 use store::{Databases, JsonlStore, OffThread, PostgresStore, SqliteStore, Store};
-use stream::{Collector, Outcome};
+use stream::{Collector, Outcome, check_interval};
 
 const EXAMPLES: &str = "A configuration:
   streams:
@@ -75,12 +77,13 @@ pub async fn run(args: CollectArgs, stop: CancellationToken) -> anyhow::Result<E
     for plan in plan.streams {
         let status = Arc::new(metrics.stream(&plan.name));
         statuses.push(status.clone());
+        let check_interval = check_interval(&plan.stores);
         let stores = stores(plan.stores, &plan.name, &mut databases);
         let plan = StreamPlan {
             stores: vec![],
             ..plan
         };
-        streams.spawn(collect(plan, stores, status, stop.clone()));
+        streams.spawn(collect(plan, stores, check_interval, status, stop.clone()));
     }
     let report = Arc::new(Report {
         metrics,
@@ -115,6 +118,7 @@ pub async fn run(args: CollectArgs, stop: CancellationToken) -> anyhow::Result<E
 async fn collect(
     plan: StreamPlan,
     stores: Vec<Box<dyn Store>>,
+    check_interval: Duration,
     status: Arc<Status>,
     stop: CancellationToken,
 ) -> anyhow::Result<Outcome> {
@@ -141,6 +145,7 @@ async fn collect(
         start: plan.start,
         on_gap: plan.on_gap,
         keeper,
+        check_interval,
         status,
         stop,
     };
@@ -183,14 +188,10 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(datastream_service::listen::address(address))
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    announce(listener.local_addr()?);
+    // One line of JSON, for whoever started it with port 0; nobody has to read it.
+    let line = format!("{{\"metrics\":\"http://{}\"}}\n", listener.local_addr()?);
+    stdout::write(line.as_bytes())?;
     Ok(listener)
-}
-
-/// One line of JSON, for whoever started it with port 0.
-#[allow(clippy::print_stdout)]
-fn announce(address: SocketAddr) {
-    println!("{{\"metrics\":\"http://{address}\"}}");
 }
 
 async fn serve(listener: Option<TcpListener>, report: Arc<Report>) -> anyhow::Error {

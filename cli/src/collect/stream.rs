@@ -8,22 +8,23 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{OnGap, Start};
+use super::config::{OnGap, Start, StorePlan};
 use super::event::{Content, Event};
 use super::keeper::{Keeper, WentBack};
 use super::metrics::Status;
 use super::pace::{Next, Pace};
 use super::source::{Source, SourceError};
 use super::store::Gap;
-use crate::client::{Body, Connection, Failure, Incoming, Target};
+use crate::client::{Body, Connection, Failure, Incoming, Target, Unreadable};
 
 /// A batch ends at this many events …
 const BATCH_EVENTS: usize = 1000;
 /// … or, with the event that comes last, at this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
-/// How often the stores are looked after when nothing is stored: a database session that is silent for several times as
-/// long counts as one whose process is gone.
-pub(super) const STORE_CHECK: Duration = Duration::from_secs(15);
+/// How often stores are looked after, at least, when nothing is stored.
+const STORE_CHECK: Duration = Duration::from_secs(15);
+/// How often a database session is used, at least, in the time after which it counts as one whose process is gone.
+const CHECKS_UNTIL_ABANDONED: u32 = 4;
 /// How long a store may take for what has arrived when the collector is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -37,10 +38,21 @@ pub(super) struct Collector {
     pub on_gap: OnGap,
     /// Where it goes; open.
     pub keeper: Keeper,
+    /// How often that is looked after when nothing is stored.
+    pub check_interval: Duration,
     /// What is known of it.
     pub status: Arc<Status>,
     /// Cancelled when the collector shall stop.
     pub stop: CancellationToken,
+}
+
+/// How often these stores are looked after, at least, when nothing is stored.
+pub(super) fn check_interval(stores: &[StorePlan]) -> Duration {
+    let wanted = stores.iter().map(|store| match store {
+        StorePlan::Jsonl(_) | StorePlan::Sqlite(_) => STORE_CHECK,
+        StorePlan::Postgres(plan) => plan.abandoned_after / CHECKS_UNTIL_ABANDONED,
+    });
+    wanted.fold(STORE_CHECK, Duration::min)
 }
 
 /// How a stream ended.
@@ -69,27 +81,6 @@ enum End {
 impl From<WentBack> for End {
     fn from(_: WentBack) -> Self {
         Self::WentBack
-    }
-}
-
-/// Knows whether it is the same frame that cannot be read, again and again.
-#[derive(Default)]
-struct Unreadable {
-    /// The place of the last one.
-    last: Option<Before>,
-}
-
-/// The position before a frame; none if nothing is stored.
-#[derive(PartialEq, Eq)]
-struct Before(Option<Position>);
-
-impl Unreadable {
-    /// Notes that the frame behind this position cannot be read. Says whether it could not be the last time.
-    fn again(&mut self, position: Option<Position>) -> bool {
-        let before = Some(Before(position));
-        let again = self.last == before;
-        self.last = before;
-        again
     }
 }
 
@@ -175,7 +166,7 @@ impl Collector {
     /// Waits, with a look at the stores now and then.
     async fn pause(&mut self, mut delay: Duration) -> Result<(), End> {
         loop {
-            let part = delay.min(STORE_CHECK);
+            let part = delay.min(self.check_interval);
             let waited = self.stop.run_until_cancelled(tokio::time::sleep(part));
             waited.await.ok_or(End::Stopped)?;
             delay -= part;
@@ -203,7 +194,7 @@ impl Collector {
         }
     }
 
-    fn note_unreadable(&self, unreadable: &mut Unreadable) {
+    fn note_unreadable(&self, unreadable: &mut Unreadable<Option<Position>>) {
         self.status.unreadable.inc();
         let stuck = unreadable.again(self.keeper.position());
         self.status.update(|detail| detail.stuck = stuck);
@@ -254,7 +245,7 @@ impl Collector {
         let stop = self.stop.clone();
         let stream = self.status.name.clone();
         loop {
-            let next = timeout(STORE_CHECK, connection.next());
+            let next = timeout(self.check_interval, connection.next());
             let Ok(first) = stop.run_until_cancelled(next).await.ok_or(End::Stopped)? else {
                 self.check_stores().await?;
                 continue;
@@ -363,6 +354,37 @@ impl Haul {
             Ok(Content::Event(event)) => self.events.push(event),
             Ok(control) => self.then = Then::Control(control),
             Err(reason) => self.then = Then::End(End::Nonsense(reason)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::config::{PostgresPlan, PostgresUrl};
+
+    #[test]
+    fn a_session_of_a_collector_that_lives_is_never_idle_for_as_long_as_an_abandoned_one() {
+        let stores = |seconds: &[u64]| -> Vec<_> {
+            let store = |seconds: &u64| {
+                StorePlan::Postgres(PostgresPlan {
+                    url: PostgresUrl::Fixed("postgres://h/d".into()),
+                    ca_file: None,
+                    table: "events".to_owned(),
+                    abandoned_after: Duration::from_secs(*seconds),
+                })
+            };
+            seconds.iter().map(store).collect()
+        };
+        for (seconds, expected) in [
+            (&[][..], 15_000),
+            (&[60], 15_000),
+            (&[600], 15_000),
+            (&[60, 20], 5_000),
+            (&[1], 250),
+        ] {
+            let every = check_interval(&stores(seconds));
+            assert_eq!(every, Duration::from_millis(expected));
         }
     }
 }

@@ -76,7 +76,7 @@ fn since_now(text: &str) -> Result<Timestamp, String> {
 const QUEUE: usize = 1024;
 
 /// Follows the streams until they have ended, `count` events have come, or `stop` is cancelled. Fails if every
-/// stream was refused.
+/// stream was refused or cannot be read.
 ///
 /// # Errors
 /// A URL that is none; stdout or stderr that cannot be written.
@@ -125,8 +125,8 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         result => result.context("cannot write what is shown")?,
     }
-    let refused = renderer.counters.iter().all(|c| c.refused);
-    Ok(if refused {
+    let failed = renderer.counters.iter().all(|c| c.failed);
+    Ok(if failed {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

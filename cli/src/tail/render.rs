@@ -38,8 +38,8 @@ pub(super) struct Counters {
     pub last_seq: String,
     /// Whether it is open.
     pub open: bool,
-    /// Whether the server refused it for good.
-    pub refused: bool,
+    /// Whether the server refused it for good, or what it sends cannot be read.
+    pub failed: bool,
 }
 
 /// Prints reports to `out`, and what is not an event to `notes`.
@@ -124,8 +124,14 @@ impl<O: Write, N: Write> Renderer<O, N> {
             }
             Report::Refused(reason) => {
                 counters.open = false;
-                counters.refused = true;
+                counters.failed = true;
                 self.note(stream, &format!("refused: {reason}"))
+            }
+            Report::Unreadable(reason) => {
+                counters.losses += 1;
+                counters.open = false;
+                counters.failed = true;
+                self.note(stream, &format!("stopped: {reason}"))
             }
         }
     }

@@ -6,7 +6,7 @@ use datastream_gateway::event::View;
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
-use crate::client::{self, Body, Connection, Failure, Incoming, Target};
+use crate::client::{self, Body, Connection, Failure, Incoming, Target, Unreadable};
 
 /// What happens on a stream.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) enum Report {
     Ended,
     /// The server refuses the stream, and trying again would not change that.
     Refused(String),
+    /// The same frame cannot be received, again and again.
+    Unreadable(String),
 }
 
 /// How a stream is followed.
@@ -67,7 +69,7 @@ impl From<Failure> for End {
 const NORMAL: u16 = 1000;
 
 impl Follow {
-    /// Follows the stream until it ends, is refused, or nobody takes its reports, which carry `number`.
+    /// Follows the stream until it ends, is refused or cannot be read, or nobody takes its reports, which carry `number`.
     pub(super) async fn run(
         self,
         number: usize,
@@ -75,6 +77,7 @@ impl Follow {
         reports: mpsc::Sender<(usize, Report)>,
     ) {
         let mut backoff = Backoff::new(self.first_delay, self.longest_delay);
+        let mut unreadable = Unreadable::default();
         loop {
             let mut progress = false;
             let Err(end) = self
@@ -91,6 +94,9 @@ impl Follow {
                 Failure::BadUrl(reason) => (Report::Refused(reason.clone()), None),
                 Failure::Refused(refusal) if !refusal.passes() => {
                     (Report::Refused(refusal.to_string()), None)
+                }
+                Failure::Unreadable(reason) if unreadable.again(place(&target)) => {
+                    (Report::Unreadable(behind(&target, reason)), None)
                 }
                 failure => {
                     let retry_in = backoff.next_delay().max(failure.retry_after());
@@ -146,6 +152,22 @@ impl Follow {
             *progress = true;
         }
     }
+}
+
+/// Where the stream goes on; none if it did not begin anywhere and nothing has come.
+fn place(target: &Target) -> Option<String> {
+    target.get("seq_start").map(str::to_owned)
+}
+
+/// What cannot be received, and where it stands.
+fn behind(target: &Target, reason: &str) -> String {
+    let what = match target.get("seq_start") {
+        Some(seq_start) => format!("what follows seq_start {seq_start}"),
+        None => "the first event".to_owned(),
+    };
+    format!(
+        "cannot receive {what}, and it came again: {reason}; --since shows what came after a later time"
+    )
 }
 
 /// Moves the target's `seq_start` behind an event, or to where a control frame says that the stream goes on.

@@ -3,7 +3,9 @@
 
 mod collector;
 mod database;
+mod earlier;
 mod half_open;
+mod into_postgres;
 mod kills;
 mod misplaced;
 mod outages;

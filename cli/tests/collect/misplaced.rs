@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use datastream_e2e::Database;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::NoTls;
 
 use super::collector::{Collector, folder};
 use super::database::Postgres;
 use super::half_open::HalfOpen;
+use super::into_postgres::IntoPostgres;
 use super::place::Place;
 use super::support::PATIENCE;
 use super::traffic::{gateway, post};
@@ -61,16 +63,33 @@ async fn files_that_were_deleted_are_noticed_and_stored_again() {
 }
 
 #[tokio::test]
-async fn tables_that_were_dropped_or_replaced_are_stored_into_again() {
-    let (dev, url) = gateway(3).await;
-    let server = Database::start().unwrap();
+async fn an_empty_file_in_the_place_of_a_database_is_said_and_filled_again() {
+    let (dev, url) = gateway(1).await;
     let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
-    let collector = Collector::start(folder.path(), &place.stream(&url, "    start: earliest"));
-    post(&dev, 0..50).await;
+    let path = folder.path().join("events.db");
+    let place = Place::Sqlite(path.clone());
+    let config = place.stream(&url, "    start: earliest");
+    let collector = Collector::start(folder.path(), &config);
+    post(&dev, 0..5).await;
+    collector.reaches("events_stored_total", "all", 5).await;
+    let (status, log) = collector.stop().await;
+    assert!(status.success() && !log.contains("is empty"), "{log}");
+    std::fs::write(&path, "").unwrap();
+    let collector = Collector::start(folder.path(), &config);
+    holds(&place, &collector, 0..5).await;
+    let log = collector.log();
+    let said = log.lines().find(|line| line.contains("is empty")).unwrap();
+    assert!(
+        said.contains("WARN") && said.contains(path.to_str().unwrap()),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn tables_that_were_dropped_or_replaced_are_stored_into_again() {
+    let test = IntoPostgres::start(3).await;
+    let collector = test.collector(&test.config());
+    post(&test.dev, 0..50).await;
     collector.reaches("events_stored_total", "all", 50).await;
     for (number, damage) in [
         "DROP TABLE events, events_streams, events_gaps",
@@ -80,37 +99,88 @@ async fn tables_that_were_dropped_or_replaced_are_stored_into_again() {
     .into_iter()
     .enumerate()
     {
-        client.client.batch_execute(damage).await.unwrap();
+        test.execute(damage).await;
         let next = 50 + number as u64;
-        post(&dev, next..next + 1).await;
-        holds(&place, &collector, 0..next + 1).await;
+        post(&test.dev, next..next + 1).await;
+        holds(&test.place, &collector, 0..next + 1).await;
     }
     assert_eq!(collector.metric("store_losses_total", "all").await, Some(3));
 }
 
+/// As when a name leads to another server, on which a backup was restored.
+#[tokio::test]
+async fn a_server_that_was_exchanged_for_another_one_gets_again_what_it_does_not_have() {
+    let test = IntoPostgres::start(3).await;
+    let url = &test.postgres().url;
+    let file = test.folder.path().join("url");
+    std::fs::write(&file, url).unwrap();
+    let config = test
+        .config()
+        .replace(&format!("url: '{url}'"), "urlFile: url");
+    let collector = test.collector(&config);
+    post(&test.dev, 0..50).await;
+    collector.reaches("events_stored_total", "all", 50).await;
+
+    let other = Database::start().unwrap();
+    let restored = Place::Postgres(Postgres::connect(&other).await, "events".to_owned());
+    std::fs::write(&file, other.url()).unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'datastream collect %'";
+    test.execute(end).await;
+    post(&test.dev, 50..51).await;
+    holds(&restored, &collector, 0..51).await;
+    assert_eq!(collector.metric("store_losses_total", "all").await, Some(1));
+    collector.says("what was stored before seq").await;
+}
+
 #[tokio::test]
 async fn a_collector_is_not_locked_out_by_its_own_ghost() {
-    let (dev, url) = gateway(1).await;
-    let server = Database::start().unwrap();
-    let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
-    let (_, address) = client.url.split_once('@').unwrap();
+    let test = IntoPostgres::start(1).await;
+    let (_, address) = test.postgres().url.split_once('@').unwrap();
     let (address, _) = address.split_once('/').unwrap();
     let proxy = HalfOpen::before(address.parse().unwrap()).await;
-    let config = place
-        .stream(&url, "    start: earliest")
-        .replace(address, &proxy.address.to_string());
-    let collector = Collector::start(folder.path(), &config);
-    post(&dev, 0..5).await;
+    let config = test.config().replace(address, &proxy.address.to_string());
+    let collector = test.collector(&config);
+    post(&test.dev, 0..5).await;
     collector.reaches("events_stored_total", "all", 5).await;
     proxy.forget();
-    post(&dev, 5..6).await;
+    post(&test.dev, 5..6).await;
     collector.reaches("events_stored_total", "all", 6).await;
-    assert_eq!(place.numbers().await, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(test.place.numbers().await, [0, 1, 2, 3, 4, 5]);
     collector
         .says("which holds a lock that nobody uses any more")
         .await;
+}
+
+/// As when a node is cut off: its collector is gone, and nobody told the server.
+#[tokio::test]
+async fn a_collector_is_not_locked_out_by_the_ghost_of_another_one() {
+    let test = IntoPostgres::start(1).await;
+    let ghost = format!(
+        "{}?application_name=datastream%20collect%20elsewhere",
+        test.postgres().url
+    );
+    let (ghost, session) = tokio_postgres::connect(&ghost, NoTls).await.unwrap();
+    let session = tokio::spawn(session);
+    let lock = "SELECT pg_advisory_lock(hashtextextended('datastream collect events all', 0))";
+    ghost.batch_execute(lock).await.unwrap();
+    // In a transaction that is not over: what it has not committed must not come back.
+    test.execute("CREATE TABLE uncommitted (number int)").await;
+    let begin = "BEGIN; INSERT INTO uncommitted VALUES (1)";
+    ghost.batch_execute(begin).await.unwrap();
+
+    let collector = test.collector(&test.config_with("abandonedAfter: 1s"));
+    post(&test.dev, 0..5).await;
+    collector.reaches("events_stored_total", "all", 5).await;
+    let log = collector.log();
+    assert!(
+        log.contains("(datastream collect elsewhere, since ")
+            && log.contains("which holds a lock that nobody uses any more"),
+        "{log}"
+    );
+    assert!(session.await.unwrap().is_err());
+    assert!(ghost.batch_execute("COMMIT").await.is_err());
+    let count = test
+        .postgres()
+        .texts("SELECT count(*)::text FROM uncommitted");
+    assert_eq!(count.await, ["0"]);
 }

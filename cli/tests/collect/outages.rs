@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::collector::{Collector, folder, run};
 use super::database::Postgres;
+use super::into_postgres::IntoPostgres;
 use super::place::Place;
 use super::support::PATIENCE;
 use super::traffic::{gateway, post};
@@ -138,21 +139,15 @@ async fn of_two_collectors_of_one_stream_the_second_is_refused_or_waits() {
 
 #[tokio::test]
 async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
-    let (dev, url) = gateway(1).await;
-    let server = Database::start().unwrap();
-    let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let config = place.stream(&url, "    start: earliest");
-    let collector = Collector::start(folder.path(), &config);
+    let test = IntoPostgres::start(1).await;
+    let config = test.config();
+    let collector = test.collector(&config);
     collector.reaches("connected", "all", 1).await;
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
     let lock = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE";
-    client.client.batch_execute(lock).await.unwrap();
-    post(&dev, 0..5).await;
+    test.execute(lock).await;
+    post(&test.dev, 0..5).await;
     let waiting = "SELECT wait_event_type FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    let other = Postgres::connect(&server).await;
+    let other = Postgres::connect(&test.server).await;
     timeout(PATIENCE, async {
         while other.texts(waiting).await.is_empty() {
             sleep(Duration::from_millis(20)).await;
@@ -165,15 +160,15 @@ async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
         !status.success() && log.contains("it will be sent again"),
         "{log}"
     );
-    client.client.batch_execute("COMMIT").await.unwrap();
-    let collector = Collector::start(folder.path(), &config);
+    test.execute("COMMIT").await;
+    let collector = test.collector(&config);
     collector.reaches("connected", "all", 1).await;
     timeout(PATIENCE, async {
-        while place.numbers().await.len() < 5 {
+        while test.place.numbers().await.len() < 5 {
             sleep(Duration::from_millis(20)).await;
         }
     })
     .await
     .expect("everything is stored");
-    assert_eq!(place.numbers().await, [0, 1, 2, 3, 4]);
+    assert_eq!(test.place.numbers().await, [0, 1, 2, 3, 4]);
 }

@@ -1,13 +1,12 @@
 //! What cannot be received, and what a store does not take.
 
-use datastream_e2e::Database;
 use datastream_gateway::LARGEST_FRAME;
 
 use super::collector::{Collector, folder, run};
-use super::database::Postgres;
+use super::into_postgres::IntoPostgres;
 use super::place::Place;
 use super::support::script::{accept, event, send, server};
-use super::traffic::{gateway, post};
+use super::traffic::post;
 
 /// The frame of an event that has so many bytes.
 fn frame_of(bytes: usize) -> String {
@@ -70,63 +69,51 @@ async fn a_frame_that_cannot_be_received_is_an_error_and_the_collector_not_ready
 
 #[tokio::test]
 async fn a_database_that_cannot_take_every_character_is_refused_at_the_start() {
-    let (_dev, url) = gateway(1).await;
-    let server = Database::start().unwrap();
-    let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
+    let test = IntoPostgres::start(1).await;
     for (name, encoding) in [("lat", "LATIN1"), ("ascii", "SQL_ASCII")] {
         let create =
             format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
-        client.client.batch_execute(&create).await.unwrap();
+        test.execute(&create).await;
     }
-    let config = place.stream(&url, "    start: earliest");
+    let config = test.config();
     let lat = config.replace("/postgres'", "/lat'");
-    let (success, text) = run(folder.path(), "lat.yaml", &lat).await;
+    let (success, text) = run(test.folder.path(), "lat.yaml", &lat).await;
     let expected = "database lat has encoding LATIN1, which cannot take every character: use a database with encoding UTF8";
     assert!(!success && text.contains(expected), "{text}");
     let ascii = config.replace("/postgres'", "/ascii'");
-    let collector = Collector::start(folder.path(), &ascii);
+    let collector = test.collector(&ascii);
     collector.reaches("connected", "all", 1).await;
 }
 
 #[tokio::test]
 async fn an_event_that_a_table_does_not_take_is_set_aside_and_the_others_are_stored() {
-    let (dev, url) = gateway(1).await;
-    let server = Database::start().unwrap();
-    let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
+    let test = IntoPostgres::start(1).await;
     // Makes the tables.
-    let config = place.stream(&url, "    start: earliest");
-    let collector = Collector::start(folder.path(), &config);
+    let config = test.config();
+    let collector = test.collector(&config);
     collector.reaches("connected", "all", 1).await;
     collector.stop().await;
     let check =
         "ALTER TABLE events ADD CONSTRAINT no_sevens CHECK (event NOT LIKE '%\"value\":7,%')";
-    client.client.batch_execute(check).await.unwrap();
-    post(&dev, 0..20).await;
+    test.execute(check).await;
+    post(&test.dev, 0..20).await;
 
-    let collector = Collector::start(folder.path(), &config);
+    let collector = test.collector(&config);
     collector
         .says("the event with seq 8 cannot be stored: ")
         .await;
     assert_eq!(collector.get("/readyz").await.0, 503);
-    assert_eq!(place.numbers().await, (0..7).collect::<Vec<_>>());
+    assert_eq!(test.place.numbers().await, (0..7).collect::<Vec<_>>());
     collector.kill().await;
 
     let config = format!("{config}\n    deadLetter: dead.jsonl");
-    let collector = Collector::start(folder.path(), &config);
+    let collector = test.collector(&config);
     collector.reaches("events_stored_total", "all", 12).await;
     assert_eq!(collector.metric("dead_letters_total", "all").await, Some(1));
     assert_eq!(collector.get("/readyz").await.0, 200);
     let expected: Vec<_> = (0..20).filter(|n| *n != 7).collect();
-    assert_eq!(place.numbers().await, expected);
-    let text = std::fs::read_to_string(folder.path().join("dead.jsonl")).unwrap();
+    assert_eq!(test.place.numbers().await, expected);
+    let text = std::fs::read_to_string(test.folder.path().join("dead.jsonl")).unwrap();
     let letter: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(letter["event"]["datapoint"]["value"], 7);
     assert_eq!(letter["seq"], "8");
@@ -138,30 +125,25 @@ async fn an_event_that_a_table_does_not_take_is_set_aside_and_the_others_are_sto
 
 #[tokio::test]
 async fn a_password_that_changes_in_its_file_is_read_again() {
-    let (dev, url) = gateway(1).await;
-    let server = Database::start().unwrap();
-    let folder = folder();
-    let place = Place::Postgres(Postgres::connect(&server).await, "events".to_owned());
-    let Place::Postgres(client, _) = &place else {
-        unreachable!()
-    };
+    let test = IntoPostgres::start(1).await;
     // The role is what changes here: the server of the test trusts whoever has a name.
     let roles = "CREATE ROLE one LOGIN SUPERUSER; CREATE ROLE two LOGIN SUPERUSER";
-    client.client.batch_execute(roles).await.unwrap();
-    let url_of = |role: &str| client.url.replace("collector@", &format!("{role}@"));
-    let file = folder.path().join("url");
+    test.execute(roles).await;
+    let url = &test.postgres().url;
+    let url_of = |role: &str| url.replace("collector@", &format!("{role}@"));
+    let file = test.folder.path().join("url");
     std::fs::write(&file, format!("\u{feff}{}\n", url_of("one"))).unwrap();
-    let config = place
-        .stream(&url, "    start: earliest")
-        .replace(&format!("url: '{}'", client.url), "urlFile: url");
-    let collector = Collector::start(folder.path(), &config);
-    post(&dev, 0..5).await;
+    let config = test
+        .config()
+        .replace(&format!("url: '{url}'"), "urlFile: url");
+    let collector = test.collector(&config);
+    post(&test.dev, 0..5).await;
     collector.reaches("events_stored_total", "all", 5).await;
     std::fs::write(&file, format!("{}\n", url_of("two"))).unwrap();
     let rotate = "ALTER ROLE one NOLOGIN;
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'one'";
-    client.client.batch_execute(rotate).await.unwrap();
-    post(&dev, 5..6).await;
+    test.execute(rotate).await;
+    post(&test.dev, 5..6).await;
     collector.reaches("events_stored_total", "all", 6).await;
-    assert_eq!(place.numbers().await, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(test.place.numbers().await, [0, 1, 2, 3, 4, 5]);
 }

@@ -1,6 +1,8 @@
 //! What keeps a collector from starting, in one line; and the configuration of the DSS Collector.
 
-use super::collector::{Collector, folder, run};
+use std::process::Stdio;
+
+use super::collector::{Collector, command, eventually, folder, run};
 use super::place::sqlite;
 use super::support::script::{KEY, accept, event, send, server};
 
@@ -109,4 +111,27 @@ async fn the_config_json_of_the_dss_collector_is_accepted() {
         std::fs::read_to_string(lines).unwrap(),
         format!("{expected}\n")
     );
+}
+
+#[tokio::test]
+async fn nobody_has_to_read_where_the_metrics_are() {
+    let (listener, url) = server().await;
+    let folder = folder();
+    let path = folder.path().join("events.db");
+    let config = format!(
+        "streams: [{{name: a, url: '{url}', start: 1, store: {{sqlite: {{path: events.db}}}}}}]"
+    );
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut collector = command(folder.path(), "streams.yaml", &config)
+        .args(["--metrics", "127.0.0.1:0"])
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut socket, _) = accept(&listener).await;
+    send(&mut socket, event("1", 1)).await;
+    let stored = || sqlite(&path, "SELECT seq FROM events") == ["1"];
+    assert!(eventually(stored).await);
+    assert_eq!(collector.try_wait().unwrap(), None);
 }

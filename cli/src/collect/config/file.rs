@@ -1,6 +1,7 @@
 //! The shape of `streams.yaml`, described in `docs/collector.md`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -17,6 +18,8 @@ use crate::yaml::SyntaxError;
 pub(super) const ROTATE_BYTES: u64 = 256 << 20;
 /// The table unless the configuration says otherwise.
 pub(super) const TABLE: &str = "events";
+/// A session is abandoned after this time unless the configuration says otherwise.
+pub(super) const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
 /// A text with a key or a password in it.
 #[derive(Clone, Debug, Deserialize)]
@@ -94,6 +97,7 @@ struct Postgres {
     url_env: Option<String>,
     ca_file: Option<PathBuf>,
     table: Option<String>,
+    abandoned_after: Option<String>,
 }
 
 /// Reads the file; only its shape is checked.
@@ -221,10 +225,15 @@ impl Postgres {
                 return Err(Problem::new("", reason));
             }
         };
+        let abandoned_after = match &self.abandoned_after {
+            Some(text) => units::duration(text).map_err(|r| Problem::new("abandonedAfter", r))?,
+            None => ABANDONED_AFTER,
+        };
         Ok(StorePlan::Postgres(PostgresPlan {
             url,
             ca_file: self.ca_file.clone(),
             table: self.table.clone().unwrap_or_else(|| TABLE.to_owned()),
+            abandoned_after,
         }))
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct PostgresPlan {
     pub ca_file: Option<PathBuf>,
     /// The table, perhaps with a schema; made if it is missing.
     pub table: String,
+    /// A collector's session that holds a lock and has been idle this long has no collector that lives.
+    pub abandoned_after: Duration,
 }
 
 /// Where a stream starts of which nothing is stored.

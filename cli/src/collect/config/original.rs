@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::file::{ROTATE_BYTES, TABLE};
+use super::file::{ABANDONED_AFTER, ROTATE_BYTES, TABLE};
 use super::{
     JsonlPlan, OnGap, Plan, PostgresPlan, PostgresUrl, Problem, SqlitePlan, Start, StorePlan,
     StreamPlan,
@@ -198,6 +198,7 @@ fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Vec
             url: PostgresUrl::Fixed(url?.into()),
             ca_file: None,
             table,
+            abandoned_after: ABANDONED_AFTER,
         })],
         _ => return None,
     })

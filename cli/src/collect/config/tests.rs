@@ -79,6 +79,7 @@ streams:
         panic!("{c:?}");
     };
     assert_eq!(postgres.table, "s.t");
+    assert_eq!(postgres.abandoned_after, Duration::from_mins(1));
     let database = postgres.url.config().unwrap();
     assert_eq!(database.get_password(), Some(&b"p"[..]));
 }
@@ -118,6 +119,13 @@ fn what_is_wrong_is_named_with_its_line() {
         (
             change("jsonl: {dir: /data}", "postgres: {url: 'postgres://h:x/d'}"),
             "streams.yaml:6: streams[0].store.postgres.url: invalid",
+        ),
+        (
+            change(
+                "jsonl: {dir: /data}",
+                "postgres: {url: 'postgres://h/d', abandonedAfter: 10ms}",
+            ),
+            "streams.yaml:6: streams[0].store.postgres.abandonedAfter: \"10ms\" is no duration",
         ),
         (
             change("jsonl: {dir: /data}", "postgres: {}"),

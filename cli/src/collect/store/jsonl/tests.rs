@@ -1,4 +1,5 @@
 use datastream_gateway::position::Seq;
+use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -245,6 +246,33 @@ fn two_collectors_do_not_share_a_stream() {
     neighbour.open().unwrap();
     drop(one);
     other.open().unwrap();
+}
+
+#[test]
+fn a_clock_that_is_set_back_changes_no_order_and_no_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stored, mut sent) = (None, 0);
+    // Each collector is later than the one before, by a clock that was set back in between.
+    for received in [2_000_000_000, 1_000_000_000, 0] {
+        let mut store = store(&folder, 70);
+        assert_eq!(open(&mut store), stored);
+        let mut events = events(sent + 1..=sent + 5);
+        for event in &mut events {
+            event.received = Timestamp::from_second(received).unwrap();
+        }
+        append(&mut store, &events, &mut stored);
+        sent += 5;
+        // As if the file that is written had been begun an hour from now.
+        let current = store.current.take().unwrap();
+        let hour = SignedDuration::from_hours(1);
+        let (name, _) = store.files.next(Some(current.begun + hour));
+        fs::rename(plan(&folder, 1).dir.join(&current.name), name).unwrap();
+    }
+    let expected: Vec<_> = events(1..=sent)
+        .iter()
+        .map(|e| e.body.as_str().to_owned())
+        .collect();
+    assert_eq!(lines(&folder).0, expected);
 }
 
 mod damage;

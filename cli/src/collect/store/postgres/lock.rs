@@ -2,8 +2,8 @@
 //!
 //! A server may take hours to notice that the process of a session is gone. So whoever finds the lock held looks at the
 //! session that holds it, by the server's clock. One of this very process is a ghost: the process has dropped it. One
-//! that has been idle for several times as long as a collector ever is has lost its process, or that hangs. Both
-//! are ended. That is safe whatever the truth is: what is ended cannot commit any more, so that a process which comes back
+//! that has been idle for several times as long as a collector ever is (see `check_interval`) has lost its
+//! process, or that hangs. Both are ended. That is safe whatever the truth is: what is ended cannot commit any more, so that a process which comes back
 //! finds its session gone and has to wait for the lock.
 
 use std::time::Duration;
@@ -13,13 +13,10 @@ use tokio_postgres::{Client, Error};
 
 use super::connect::{APPLICATION, Session};
 use super::sql;
-use crate::collect::stream::STORE_CHECK;
 
 /// How long the lock is waited for before it is said who holds it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(250);
-/// A session that has been idle this long has no collector that lives: those look after their stores.
-const ABANDONED: Duration = STORE_CHECK.saturating_mul(4);
 
 /// Why there is no lock.
 pub(super) enum LockError {
@@ -43,16 +40,14 @@ pub(super) struct Holder {
     application: String,
     /// When it was opened.
     since: String,
-    /// Seconds since it did anything; none while it does something, or if that is not shown to this user.
-    idle: Option<i64>,
+    /// The time since it did anything; none while it does something, or if that is not shown to this user.
+    idle: Option<Duration>,
 }
 
 impl Holder {
     /// Returns whether its process has dropped it, or is gone.
-    fn is_ghost(&self, own_application: &str) -> bool {
-        let abandoned = self
-            .idle
-            .is_some_and(|idle| idle >= ABANDONED.as_secs() as i64);
+    fn is_ghost(&self, own_application: &str, abandoned_after: Duration) -> bool {
+        let abandoned = self.idle.is_some_and(|idle| idle >= abandoned_after);
         self.application == own_application
             || abandoned && self.application.starts_with(APPLICATION)
     }
@@ -69,8 +64,13 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// Takes the lock with this name for as long as the session lives.
-pub(super) async fn take(session: &Session, name: &str) -> Result<(), LockError> {
+/// Takes the lock with this name for as long as the session lives. A collector's session that has it and has been idle
+/// for so long is ended.
+pub(super) async fn take(
+    session: &Session,
+    name: &str,
+    abandoned_after: Duration,
+) -> Result<(), LockError> {
     let client = &session.client;
     let mut holder = None;
     let taken = timeout(PATIENCE, async {
@@ -80,7 +80,8 @@ pub(super) async fn take(session: &Session, name: &str) -> Result<(), LockError>
                 return Ok(());
             }
             holder = find(client, name).await?;
-            if let Some(ghost) = holder.as_ref().filter(|h| h.is_ghost(&session.application)) {
+            let is_ghost = |h: &&Holder| h.is_ghost(&session.application, abandoned_after);
+            if let Some(ghost) = holder.as_ref().filter(is_ghost) {
                 tracing::warn!("ending {ghost}, which holds a lock that nobody uses any more");
                 // A server that does not allow it says so; then the lock is waited for.
                 if let Err(error) = client.query(sql::END_HOLDER, &[&name, &ghost.pid]).await {
@@ -104,7 +105,10 @@ async fn find(client: &Client, name: &str) -> Result<Option<Holder>, Error> {
         since: row
             .get::<_, Option<String>>(2)
             .unwrap_or_else(|| "an unknown time".to_owned()),
-        idle: row.get(3),
+        // A clock that was set back makes it negative: then it has just been busy.
+        idle: row
+            .get::<_, Option<i64>>(3)
+            .map(|idle| Duration::from_millis(idle.max(0).unsigned_abs())),
     }))
 }
 
@@ -120,15 +124,20 @@ mod tests {
             since: "2026-11-26 14:00:00+00".to_owned(),
             idle,
         };
+        let minute = Duration::from_mins(1);
+        let is_ghost = |application: &str, seconds: Option<u64>| {
+            holder(application, seconds.map(Duration::from_secs))
+                .is_ghost("datastream collect 1", minute)
+        };
         let own = "datastream collect 1";
         let other = "datastream collect 2";
-        assert!(holder(own, Some(0)).is_ghost(own));
-        assert!(holder(own, None).is_ghost(own));
-        assert!(!holder(other, None).is_ghost(own));
-        assert!(!holder(other, Some(59)).is_ghost(own));
-        assert!(holder(other, Some(60)).is_ghost(own));
-        assert!(!holder("psql", Some(6000)).is_ghost(own));
-        assert!(!holder("", Some(6000)).is_ghost(own));
+        assert!(is_ghost(own, Some(0)));
+        assert!(is_ghost(own, None));
+        assert!(!is_ghost(other, None));
+        assert!(!is_ghost(other, Some(59)));
+        assert!(is_ghost(other, Some(60)));
+        assert!(!is_ghost("psql", Some(6000)));
+        assert!(!is_ghost("", Some(6000)));
         assert_eq!(
             holder(other, None).to_string(),
             "session 7 (datastream collect 2, since 2026-11-26 14:00:00+00)"

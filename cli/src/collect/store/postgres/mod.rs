@@ -167,7 +167,7 @@ impl PostgresStore {
     /// Keeps other collectors away for as long as the session lives.
     async fn lock(&self, session: &Session) -> Result<(), StoreError> {
         let name = format!("datastream collect {} {}", self.plan.table, self.stream);
-        match lock::take(session, &name).await {
+        match lock::take(session, &name, self.plan.abandoned_after).await {
             Ok(()) => Ok(()),
             Err(LockError::Failed(error)) => Err(self.error(error)),
             Err(LockError::Held(holder)) => {

@@ -16,9 +16,9 @@ pub(super) const ENCODING: &str = "SELECT datname::text, pg_encoding_to_char(enc
 /// Takes the lock with this name for this session, if no other one has it.
 pub(super) const LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
 
-/// The session that has the lock: its number, application, beginning, and since when it is idle, in seconds.
+/// The session that has the lock: its number, application, beginning, and for how long it has been idle, in milliseconds.
 pub(super) const HOLDER: &str = "SELECT pid, application_name, date_trunc('second', backend_start)::text,
-       CASE WHEN state <> 'active' THEN extract(epoch FROM clock_timestamp() - state_change)::bigint END
+       CASE WHEN state <> 'active' THEN (extract(epoch FROM clock_timestamp() - state_change) * 1000)::bigint END
      FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
      WHERE locktype = 'advisory' AND granted AND objsubid = 1
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -1,5 +1,6 @@
 //! A table in a SQLite file: one transaction per batch, which moves the stream's position, too.
 
+mod check;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,14 @@ use rusqlite::{
 
 use super::lock::{self, Lock};
 use super::off_thread::BlockingStore;
-use super::place::Placed;
+use super::place::{FileId, Placed};
 use super::{Batch, ErrorKind, Mark, Opened, StoreError};
 use crate::collect::config::SqlitePlan;
 
 /// How long another program may hold the file, before that is an error (and tried again).
 const BUSY: Duration = Duration::from_secs(5);
+/// What to do about a file that is not as SQLite and the collector wrote it.
+const DAMAGED: &str = "; the file is left as it is: restore it from a backup, or save what `sqlite3 FILE .recover` finds, and move it away";
 
 /// The database files of this process: streams that share one take turns.
 #[derive(Default)]
@@ -37,6 +40,8 @@ struct State {
     open: Option<Open>,
     /// Held, and with it the file, as long as this lives.
     lock: Option<Lock>,
+    /// The file that was found whole, and has not said otherwise since.
+    whole: Option<FileId>,
 }
 
 /// The open database.
@@ -44,6 +49,16 @@ struct Open {
     connection: Connection,
     /// The database and, beside it, what SQLite has not written into it yet.
     files: Vec<Placed>,
+}
+
+impl State {
+    /// Closes the database, of which nothing is known any more: what may be damaged is left as it is.
+    fn give_up(&mut self) {
+        if let Some(open) = self.open.take() {
+            // Whoever gives up has an error already.
+            let _ = check::keep_log(&open.connection, true);
+        }
+    }
 }
 
 impl Databases {
@@ -96,12 +111,22 @@ impl Database {
             Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
                 (ErrorKind::Refused, "")
             }
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (
+            _ if is_damage(&error) => (ErrorKind::Lasting, DAMAGED),
+            Some(ErrorCode::Unknown) => (
                 ErrorKind::Lasting,
-                "; the file is left as it is: restore it from a backup, or save what `sqlite3 FILE .recover` finds, and move it away",
+                "; the tables are not those of a collector: name another table, or restore it from a backup",
+            ),
+            Some(ErrorCode::ReadOnly) => (
+                ErrorKind::Lasting,
+                "; let the collector write the file and its folder, or, if it is damaged, restore it from a backup",
+            ),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => (
+                ErrorKind::Lasting,
+                "; look at the disk, and if the file was cut, restore it from a backup",
             ),
             _ => (ErrorKind::Lasting, ""),
         };
+        let error = error.to_string().replace('\n', " ");
         let reason = format!("{path}: {error}{advice}");
         StoreError { reason, kind }
     }
@@ -130,7 +155,7 @@ impl Database {
                 open
             } else {
                 self.take_lock(&mut state)?;
-                self.connect()?
+                self.connect(&mut state.whole)?
             };
             let open = state.open.insert(open);
             let transaction = open
@@ -142,31 +167,44 @@ impl Database {
                 open.files = self.files()?;
             }
             // What was stored is there only as long as the path leads there.
-            open.files.iter().try_for_each(Placed::check)?;
+            self.check_files(open)?;
             Ok(value)
         })();
-        if result.is_err() {
-            state.open = None;
-        }
-        result.map_err(|fault| self.error(fault))
+        result.map_err(|fault| {
+            if matches!(&fault, Fault::Sqlite(error) if is_damage(error)) {
+                state.whole = None;
+            }
+            state.give_up();
+            self.error(fault)
+        })
     }
 
     /// Checks that the files are where they were.
     fn verify(&self) -> Result<(), StoreError> {
         let mut state = self.turn();
         let verified = match (&state.open, &state.lock) {
-            (Some(open), Some(lock)) => lock
-                .check()
-                .and_then(|()| open.files.iter().try_for_each(Placed::check)),
+            (Some(open), Some(lock)) => lock.check().and_then(|()| self.check_files(open)),
             _ => Ok(()),
         };
         if verified.is_err() {
-            state.open = None;
+            state.give_up();
         }
         verified
     }
 
-    fn connect(&self) -> Result<Open, Fault> {
+    /// Checks that the files are where they were, and that nobody emptied the database where it is.
+    fn check_files(&self, open: &Open) -> Result<(), StoreError> {
+        open.files.iter().try_for_each(Placed::check)?;
+        let metadata = std::fs::metadata(&self.path).map_err(|e| lock::at(&self.path, &e))?;
+        if metadata.len() == 0 {
+            let path = self.path.display();
+            return Err(StoreError::lasting(format!("{path}: the file was emptied")));
+        }
+        Ok(())
+    }
+
+    /// Opens the file. One that is not known to be whole is looked through first.
+    fn connect(&self, whole: &mut Option<FileId>) -> Result<Open, Fault> {
         let at = |e: io::Error| lock::at(&self.path, &e);
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() == 0 => tracing::warn!(
@@ -179,9 +217,20 @@ impl Database {
         }
         let connection = Connection::open(&self.path)?;
         connection.busy_timeout(BUSY)?;
+        // What is damaged is left as it is, and the log is part of it.
+        check::keep_log(&connection, true)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // In WAL mode only FULL makes a commit durable.
         connection.pragma_update(None, "synchronous", "FULL")?;
+        let file = FileId::at(&self.path).map_err(at)?;
+        if *whole != file {
+            if let Some(damage) = check::damage(&connection)? {
+                let path = self.path.display();
+                return Err(StoreError::lasting(format!("{path}: {damage}{DAMAGED}")).into());
+            }
+            *whole = file;
+        }
+        check::keep_log(&connection, false)?;
         let files = Vec::new();
         Ok(Open { connection, files })
     }
@@ -196,6 +245,12 @@ impl Database {
         });
         files.collect()
     }
+}
+
+/// Returns whether the file is not as it was written: also if a value has another type than it was stored with.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    code.is_none_or(|code| matches!(code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// The store of one stream.
@@ -316,7 +371,9 @@ pub(super) fn position(
 ) -> Result<Option<Position>, StoreError> {
     let read = |text: String| {
         Seq::start_of(&text).map_err(|e| {
-            let reason = format!("{place}: the seq_start of stream {stream:?} is {text:?}: {e}");
+            let reason = format!(
+                "{place}: the seq_start of stream {stream:?} is {text:?}: {e}; correct it, or restore it from a backup"
+            );
             StoreError::lasting(reason)
         })
     };

@@ -1,3 +1,5 @@
+use std::fs::File;
+
 use datastream_gateway::position::EventIdentity;
 
 use super::*;
@@ -214,3 +216,90 @@ fn a_damaged_file_is_named_and_left_as_it_is() {
         assert_eq!(std::fs::read(&path).unwrap(), damaged);
     }
 }
+
+#[test]
+fn a_table_of_an_earlier_version_gets_its_columns_and_the_stream_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    // As it was before there were event_time, property and value.
+    let earlier = Connection::open(&path).unwrap();
+    earlier
+        .execute_batch(
+            "CREATE TABLE events (
+               stream TEXT NOT NULL, event_partition INTEGER NOT NULL, event_offset INTEGER NOT NULL, seq TEXT NOT NULL,
+               event_type TEXT NOT NULL, dsn TEXT NOT NULL, received_at TEXT NOT NULL, event TEXT NOT NULL,
+               PRIMARY KEY (stream, event_partition, event_offset)) WITHOUT ROWID;
+             CREATE TABLE events_streams (stream TEXT NOT NULL PRIMARY KEY, seq_start TEXT NOT NULL) WITHOUT ROWID;
+             INSERT INTO events VALUES ('a', 0, 0, '1', 'datapoint', 'A', '2026-11-24T08:00:00Z', '{}');
+             INSERT INTO events_streams VALUES ('a', '2')",
+        )
+        .unwrap();
+    drop(earlier);
+    let mut store = store(&mut Databases::default(), &path, "a");
+    assert_eq!(store.open(), Ok(Opened::at(Some(Position::new([1])))));
+    let json = r#"{"seq":"2","metadata":{"event_type":"datapoint","property_name":"p"},"datapoint":{"updated_at":"2026-11-24T09:00:00Z","value":7}}"#;
+    let batch = Batch::of_new(&[event(json)], Some(&Position::new([1]))).unwrap();
+    store.append(&batch).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let query = "SELECT seq, event_time, property, value FROM events ORDER BY event_offset";
+    let mut rows = connection.prepare(query).unwrap();
+    let rows = rows.query_map([], |row| {
+        Ok([0, 1, 2, 3].map(|column| row.get::<_, Option<String>>(column).unwrap()))
+    });
+    let rows: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        rows,
+        [
+            [text("1"), None, None, None],
+            [
+                text("2"),
+                text("2026-11-24T09:00:00Z"),
+                text("p"),
+                text("7")
+            ],
+        ]
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_moves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let mut databases = Databases::default();
+    let mut one = store(&mut databases, &path, "a");
+    one.open().unwrap();
+    for (seq, received) in [("1", 2_000_000_000), ("2", 1_000_000_000), ("3", 0)] {
+        let mut batch = batch(&[seq]);
+        batch.events[0].received = jiff::Timestamp::from_second(received).unwrap();
+        one.append(&batch).unwrap();
+    }
+    drop((one, databases));
+    let mut next = store(&mut Databases::default(), &path, "a");
+    assert_eq!(next.open(), Ok(Opened::at(Some(Position::new([3])))));
+    // What came when the clock was right is no newer than what comes now.
+    next.append(&batch(&["1", "2", "3", "4"])).unwrap();
+    assert_eq!(count(&path, "events"), Some(4));
+}
+
+#[test]
+fn a_file_that_is_emptied_where_it_is_is_noticed_and_filled_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let mut store = store(&mut Databases::default(), &path, "a");
+    store.open().unwrap();
+    store.append(&batch(&["3"])).unwrap();
+    File::options()
+        .write(true)
+        .truncate(true)
+        .open(&path)
+        .unwrap();
+    let error = store.verify().unwrap_err();
+    assert!(error.reason.contains("was emptied"), "{error}");
+    let opened = store.open();
+    assert_eq!(opened, Ok(Opened::at(None)));
+    store.append(&batch(&["3", "4"])).unwrap();
+    assert_eq!(count(&path, "events"), Some(2));
+}
+
+mod damage;

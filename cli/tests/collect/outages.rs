@@ -49,6 +49,20 @@ async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_postgresql_that_takes_no_writes_yet_is_waited_for() {
+    let all = IntoPostgres::start(1).await;
+    all.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+        .await;
+    let collector = all.collector(&all.config());
+    post(&all.dev, 0..5).await;
+    collector.says("read-only transaction").await;
+    all.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+        .await;
+    collector.reaches("events_stored_total", "all", 5).await;
+    assert_eq!(all.place.numbers().await, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_not() {
     let (dev, url) = gateway(1).await;
     let mut server = Database::start().unwrap();

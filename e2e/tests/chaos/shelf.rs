@@ -112,9 +112,12 @@ impl Shelf {
     }
 }
 
-/// The files of JSON lines of a stream, oldest first.
+/// The files of JSON lines of a stream, oldest first; none while the folder is not there.
 pub(crate) fn files(dir: &Path, stream: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![];
+    if !dir.exists() {
+        return Ok(files);
+    }
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

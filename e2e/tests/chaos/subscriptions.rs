@@ -46,6 +46,14 @@ impl Subscriptions {
         self.make(name).map(|_| ())
     }
 
+    /// Makes the Secret of a subscription immutable, if it is there.
+    pub(crate) fn freeze(&self, name: &str) -> anyhow::Result<()> {
+        let secret = format!("{name}-stream-key");
+        let immutable = json!({"immutable": true}).to_string();
+        self.run(&["patch", "secret", &secret, "-p", &immutable])
+            .map(drop)
+    }
+
     /// Deletes the Secret of a subscription: its key must end, and a new one be made.
     pub(crate) fn rekey(&mut self, name: &str) -> anyhow::Result<()> {
         if let Ok(key) = self.key(name) {

@@ -1,6 +1,6 @@
 //! Claims of streams as Leases in Kubernetes: written when a client connects and when it has gone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Probed, ask};
 use super::claim::{Claimant, Progress, holder, pod, pod_of};
-use super::lease::LeaseKeeper;
+use super::lease::{LEASE_SECONDS, LeaseKeeper, lease_name};
 use super::peers::{Peer, Peers, read};
 use super::{in_time, release, report, shed};
 use crate::pipeline::Ring;
@@ -32,6 +32,8 @@ const FRESH: Duration = Duration::from_millis(500);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
 const SURELY_OURS: Duration = Duration::from_secs(10);
+/// A gateway that was heard of may live for this long.
+const LIVES: Duration = Duration::from_secs(LEASE_SECONDS as u64);
 
 /// Why a stream cannot be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +82,8 @@ struct State {
     released: HashMap<SubscriptionId, String>,
     /// Those of them that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
-    /// All who said that they take a stream without a claim: it may not be written yet.
-    takers: HashMap<SubscriptionId, BTreeSet<String>>,
+    /// All who said that they take a stream without a claim, and when: it may not be written yet.
+    takers: HashMap<SubscriptionId, BTreeMap<String, Instant>>,
 }
 
 /// A claim that this gateway holds.
@@ -307,46 +309,68 @@ impl KubeFleet {
     async fn probe_holder(&self, found: &Lease, id: &SubscriptionId) -> Result<(), Failed> {
         let name = holder(found).unwrap_or_default();
         let pod = pod(found).to_owned();
-        let peer = match self.peers.by_holder(name) {
-            Some(peer) => Some(peer),
-            // It may be so new that the watch has not told of it.
-            None => self
-                .in_turn(self.leases.get_opt(&super::lease::lease_name(&pod)))
-                .await?
-                .and_then(|lease| read(&lease, None))
-                .filter(|peer| peer.holder == name),
+        let Some(peer) = self.find(name, &pod).await? else {
+            return Ok(());
         };
-        let Some(peer) = peer else { return Ok(()) };
         ask_holder(&peer, pod, id).await.map_err(Failed::Taken)
+    }
+
+    /// The gateway that claims name like this; none if it has ended.
+    async fn find(&self, holder: &str, pod: &str) -> kube::Result<Option<Peer>> {
+        if let Some(peer) = self.peers.by_holder(holder) {
+            return Ok(Some(peer));
+        }
+        // It may be so new that the watch has not told of it.
+        let name = lease_name(pod);
+        let lease = self.in_turn(self.leases.get_opt(&name)).await?;
+        let peer = lease.and_then(|lease| read(&lease, None));
+        Ok(peer.filter(|peer| peer.holder == holder))
     }
 
     /// Whoever took the stream without a claim has it for as long as its client answers.
     async fn ask_takers(&self, id: &SubscriptionId) -> Result<(), Taken> {
         let takers = self.lock().takers.get(id).cloned().unwrap_or_default();
-        for taker in takers {
-            if let Some(peer) = self.peers.by_holder(&taker) {
-                ask_holder(&peer, pod_of(&taker).to_owned(), id).await?;
-            }
-            let takers = &mut self.lock().takers;
-            if let Some(left) = takers.get_mut(id) {
-                left.remove(&taker);
-                if left.is_empty() {
-                    takers.remove(id);
+        let mut unknown = false;
+        for (taker, told) in takers {
+            let pod = pod_of(&taker);
+            match self.find(&taker, pod).await {
+                Ok(Some(peer)) => ask_holder(&peer, pod.to_owned(), id).await?,
+                // It lived when it said so, and whoever does counts for as long as its Lease.
+                Err(_) if told.elapsed() < LIVES => {
+                    unknown = true;
+                    continue;
                 }
+                Ok(None) | Err(_) => (),
             }
+            self.forget_taker(id, &taker);
         }
-        Ok(())
+        if unknown { Err(Taken::Unknown) } else { Ok(()) }
     }
 
-    /// Another gateway has asked for a stream and was told that no client of ours has it: it may take it over, and without a
-    /// claim if it says who it is.
-    pub(crate) fn yield_to(&self, id: &SubscriptionId, taker: Option<String>) {
+    /// Another gateway asks for a stream, and takes it without a claim if it is told that no client of ours has it. To be noted before
+    /// it is looked for: a client of ours that comes meanwhile has to ask there. Tells whether it was not noted yet.
+    pub(crate) fn note_taker(&self, id: &SubscriptionId, taker: &str) -> bool {
+        let mut state = self.lock();
+        let takers = state.takers.entry(id.clone()).or_default();
+        takers.insert(taker.to_owned(), Instant::now()).is_none()
+    }
+
+    /// It does not have the stream, or has it no more.
+    pub(crate) fn forget_taker(&self, id: &SubscriptionId, taker: &str) {
+        let takers = &mut self.lock().takers;
+        if let Some(left) = takers.get_mut(id) {
+            left.remove(taker);
+            if left.is_empty() {
+                takers.remove(id);
+            }
+        }
+    }
+
+    /// Another gateway has asked for a stream and was told that no client of ours has it: it may take it over.
+    pub(crate) fn yield_claim(&self, id: &SubscriptionId) {
         let mut state = self.lock();
         if let Some(version) = state.released.remove(id) {
             state.doubtful.insert(id.clone(), version);
-        }
-        if let Some(taker) = taker {
-            state.takers.entry(id.clone()).or_default().insert(taker);
         }
     }
 

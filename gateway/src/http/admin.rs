@@ -244,15 +244,22 @@ impl Admin {
             let message = "the query must be subscription=NAMESPACE/NAME";
             return problem(StatusCode::BAD_REQUEST, "bad_request", message);
         };
-        let client = self.registry.probe(&id).await;
         // Subscriptions that are unknown here have no clients here.
         let known = self.config.table().position(&id).is_some();
-        if let Some(fleet) = self
-            .fleet
-            .as_ref()
-            .filter(|_| known && client != Probed::Answers)
-        {
-            fleet.yield_to(&id, field("taker").map(Into::into));
+        let fleet = self.fleet.as_ref().filter(|_| known);
+        let taker = field("taker").filter(|taker| {
+            let noted = fleet.map(|fleet| fleet.note_taker(&id, taker));
+            noted.unwrap_or_default()
+        });
+        let client = self.registry.probe(&id).await;
+        match (fleet, client) {
+            (None, _) => (),
+            (Some(fleet), Probed::Answers) => {
+                if let Some(taker) = taker {
+                    fleet.forget_taker(&id, &taker);
+                }
+            }
+            (Some(fleet), _) => fleet.yield_claim(&id),
         }
         json(StatusCode::OK, &ProbeReport { client })
     }

@@ -22,10 +22,6 @@ pub(super) enum Meddling {
     Policy(&'static str),
     /// A webhook that does not answer is asked before a kind of objects is written.
     Webhook(&'static str),
-    /// The routing object of this number is made immutable, and deleted at the end.
-    Immutable(usize),
-    /// The routing object of this number is deleted.
-    DeleteRoutes(usize),
     /// Objects like routing objects that are none are there.
     Garbage,
     /// The definition is that of a later version, which somebody uses; at the end it is this version's again.
@@ -70,17 +66,6 @@ impl Meddler {
             }
             Meddling::Policy(resource) => self.apply(cluster, &policy(resource))?,
             Meddling::Webhook(resource) => self.apply(cluster, &webhook(resource))?,
-            Meddling::Immutable(number) => {
-                if let Some(name) = routes(cluster, number)? {
-                    let immutable = json!({"immutable": true}).to_string();
-                    cluster.kubectl(&["patch", &name, "-n", NAMESPACE, "-p", &immutable])?;
-                }
-            }
-            Meddling::DeleteRoutes(number) => {
-                if let Some(name) = routes(cluster, number)? {
-                    cluster.kubectl(&["delete", &name, "-n", NAMESPACE])?;
-                }
-            }
             Meddling::Garbage => self.apply(cluster, &garbage())?,
             Meddling::Later => {
                 self.define(cluster, true)?;
@@ -136,21 +121,6 @@ impl Meddler {
             Meddling::Webhook(resource) => {
                 delete("validatingwebhookconfiguration", &name(resource))
             }
-            Meddling::Immutable(_) => {
-                let list = ["get", "secrets", "-n", NAMESPACE, "-o", "json"];
-                let listed = cluster.kubectl(&list)?;
-                let Ok(listed) = serde_json::from_str::<Value>(&listed.stdout) else {
-                    return Ok(false);
-                };
-                let items = listed["items"].as_array().cloned().unwrap_or_default();
-                let mut undone = true;
-                for item in items.iter().filter(|item| item["immutable"] == true) {
-                    let name = item["metadata"]["name"].as_str().context("a name")?;
-                    let delete = ["delete", "secret", name, "-n", NAMESPACE];
-                    undone &= cluster.kubectl(&delete)?.success;
-                }
-                Ok(undone)
-            }
             Meddling::Garbage => {
                 let delete = ["delete", "secret", "-l", "chaos=garbage", "-n", NAMESPACE];
                 Ok(cluster.kubectl(&delete)?.success)
@@ -159,7 +129,7 @@ impl Meddler {
                 self.define(cluster, false)?;
                 Ok(true)
             }
-            Meddling::DeleteRoutes(_) | Meddling::Status(_) => Ok(true),
+            Meddling::Status(_) => Ok(true),
         }
     }
 
@@ -171,7 +141,6 @@ impl Meddler {
         let all = refused.chain([
             Meddling::Quota(false),
             Meddling::Quota(true),
-            Meddling::Immutable(0),
             Meddling::Garbage,
             Meddling::Later,
         ]);
@@ -219,17 +188,6 @@ fn namespace(routes: bool) -> &'static str {
 
 fn name(resource: &str) -> String {
     format!("chaos.{}", resource.replace('/', "-"))
-}
-
-/// The routing object of this number, as kubectl names it.
-fn routes(cluster: &ControlPlane, number: usize) -> anyhow::Result<Option<String>> {
-    let label = "datastream.dev/component=routes";
-    let listed =
-        cluster.kubectl(&["get", "secrets", "-n", NAMESPACE, "-l", label, "-o", "name"])?;
-    let names: Vec<_> = listed.stdout.lines().collect();
-    Ok(names
-        .get(number % names.len().max(1))
-        .map(|name| (*name).to_owned()))
 }
 
 /// Only what operators and gateways write is refused.

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     Meddle(Meddling),
     /// The Secret of a subscription that comes and goes is deleted: a new key is made.
     Rekey(usize),
+    /// The same, after it was immutable for a while.
+    Freeze(usize),
     Gateway(usize, GatewayFault),
     /// A gateway and something else are cut from each other.
     Cut(usize, Other, Cut),
@@ -86,7 +88,12 @@ pub(super) fn schedule(
         }));
     }
     lines.push(timeline(rng, length, 2.0..8.0, |rng| {
-        (Fault::Rekey(rng.random_range(0..CHURN)), 0.0..0.01)
+        let subscription = rng.random_range(0..CHURN);
+        if rng.random_bool(0.5) {
+            (Fault::Rekey(subscription), 0.0..0.01)
+        } else {
+            (Fault::Freeze(subscription), 0.5..4.0)
+        }
     }));
     for gateway in 0..GATEWAYS {
         lines.push(timeline(rng, length, 5.0..12.0, |rng| {
@@ -137,14 +144,12 @@ pub(super) fn schedule(
 fn meddling(rng: &mut StdRng) -> Meddling {
     let refused = REFUSED[rng.random_range(0..REFUSED.len())];
     let number = rng.random_range(0..1000);
-    match rng.random_range(0..10) {
+    match rng.random_range(0..8) {
         0 => Meddling::Quota(false),
         1 => Meddling::Quota(true),
         2 | 3 => Meddling::Policy(refused),
         4 | 5 => Meddling::Webhook(refused),
-        6 => Meddling::Immutable(number),
-        7 => Meddling::DeleteRoutes(number),
-        8 => Meddling::Garbage,
+        6 => Meddling::Garbage,
         _ if number < 500 => Meddling::Later,
         _ => Meddling::Status(number % STABLE.len()),
     }

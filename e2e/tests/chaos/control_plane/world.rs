@@ -140,6 +140,8 @@ impl World {
                 self.meddler.end(&self.subscriptions.cluster, what)?;
             }
             Fault::Rekey(number) if begins => self.subscriptions.rekey(&churn(number))?,
+            Fault::Freeze(number) if begins => self.subscriptions.freeze(&churn(number))?,
+            Fault::Freeze(number) => self.subscriptions.rekey(&churn(number))?,
             Fault::PauseOperator(number) => self.operators[number].pause(begins),
             Fault::Gateway(number, fault) => self.gateways[number].apply(fault, begins)?,
             Fault::Cut(gateway, other, cut) => self.cut(gateway, other, cut, begins)?,

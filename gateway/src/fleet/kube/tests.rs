@@ -24,8 +24,10 @@ fn fleet() -> (Arc<KubeFleet>, Api) {
     (KubeFleet::new(client, "ds", "default", "gw-0", 0), api)
 }
 
-/// Another gateway that answers every question like this, and the questions.
-async fn other(fleet: &KubeFleet, client: Probed) -> (String, Arc<Mutex<Vec<String>>>) {
+const OTHER: &str = "gw-1_0123456789abcdef";
+
+/// Another gateway that answers every question like this, its Lease, and the questions.
+async fn stranger(client: Probed) -> (Lease, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(Mutex::new(vec![]));
@@ -43,18 +45,38 @@ async fn other(fleet: &KubeFleet, client: Probed) -> (String, Arc<Mutex<Vec<Stri
                 .await;
         }
     });
-    let holder = "gw-1_0123456789abcdef".to_owned();
     let lease: Lease = serde_json::from_value(json!({
         "metadata": {"name": "datastream-gateway-gw-1", "annotations": {PEER: address}},
         "spec": {
-            "holderIdentity": holder,
+            "holderIdentity": OTHER,
             "leaseDurationSeconds": 15,
             "renewTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
         },
     }))
     .unwrap();
+    (lease, asked)
+}
+
+/// The same, known to this gateway.
+async fn other(fleet: &KubeFleet, client: Probed) -> (String, Arc<Mutex<Vec<String>>>) {
+    let (lease, asked) = stranger(client).await;
     fleet.peers.know(lease);
-    (holder, asked)
+    (OTHER.to_owned(), asked)
+}
+
+/// An API server that answers everything like this.
+fn answers(mut api: Api, status: u16, body: String) {
+    tokio::spawn(async move {
+        while let Some((_, respond)) = api.next_request().await {
+            let body = Body::from(body.clone().into_bytes());
+            respond.send_response(Response::builder().status(status).body(body).unwrap());
+        }
+    });
+}
+
+fn failure(code: u16, reason: &str) -> String {
+    json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": reason})
+        .to_string()
 }
 
 fn id() -> SubscriptionId {
@@ -63,11 +85,12 @@ fn id() -> SubscriptionId {
 
 #[tokio::test]
 async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
-    let (fleet, _api) = fleet();
+    let (fleet, api) = fleet();
+    answers(api, 404, failure(404, "NotFound"));
     let (taker, asked) = other(&fleet, Probed::Answers).await;
-    fleet.yield_to(&id(), Some(taker));
+    fleet.note_taker(&id(), &taker);
     // Another one asks as well, and is told by the first that it has it.
-    fleet.yield_to(&id(), Some("gw-0a_fedcba9876543210".to_owned()));
+    fleet.note_taker(&id(), "gw-0a_fedcba9876543210");
     let taken = fleet.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
     assert_eq!(taken, Some(Taken::Elsewhere { pod }));
@@ -75,11 +98,34 @@ async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
 }
 
 #[tokio::test]
+async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
+    let (fleet, api) = fleet();
+    let (lease, asked) = stranger(Probed::Answers).await;
+    answers(api, 200, serde_json::to_string(&lease).unwrap());
+    fleet.note_taker(&id(), OTHER);
+    let taken = fleet.claim(&id(), "1").await.err();
+    let pod = "gw-1".to_owned();
+    assert_eq!(taken, Some(Taken::Elsewhere { pod }));
+    assert_eq!(*asked.lock().unwrap(), ["subscription=default%2Fa"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_lease() {
+    let (fleet, api) = fleet();
+    answers(api, 500, failure(500, "InternalError"));
+    fleet.note_taker(&id(), OTHER);
+    assert_eq!(fleet.ask_takers(&id()).await, Err(Taken::Unknown));
+    tokio::time::advance(LIVES).await;
+    assert_eq!(fleet.ask_takers(&id()).await, Ok(()));
+    assert!(fleet.lock().takers.is_empty());
+}
+
+#[tokio::test]
 async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
     let (fleet, mut api) = fleet();
     fleet.renewed.send_replace(Some(Instant::now()));
     let (taker, asked) = other(&fleet, Probed::NotHeld).await;
-    fleet.yield_to(&id(), Some(taker));
+    fleet.note_taker(&id(), &taker);
     let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}}).to_string();
     let answering = tokio::spawn(async move {
         while let Some((_, respond)) = api.next_request().await {
@@ -133,7 +179,7 @@ async fn a_claim_that_another_gateway_may_have_taken_over_is_not_taken_up_again(
     hold();
     assert_eq!(fleet.take_up(&id()), Some("7".to_owned()));
     hold();
-    fleet.yield_to(&id(), None);
+    fleet.yield_claim(&id());
     assert_eq!(fleet.take_up(&id()), None);
     // It is still to be deleted, if it is as it was.
     assert_eq!(fleet.take_released().remove(&id()), Some("7".to_owned()));

@@ -136,8 +136,9 @@ pub(super) fn kind(error: &tokio_postgres::Error) -> ErrorKind {
         };
     };
     let is_of = |classes: &[&str]| classes.iter().any(|class| code.code().starts_with(class));
-    // Connection, resources, operator's intervention, deadlock and the like, system.
-    if is_of(&["08", "53", "57", "40", "58"]) {
+    // Connection, resources, operator's intervention, deadlock and the like, system, a server that takes no writes: a standby, or
+    // under maintenance.
+    if is_of(&["08", "53", "57", "40", "58", "25006"]) {
         ErrorKind::Passing
     // Data, constraints, limits, what a trigger raises.
     } else if is_of(&["22", "23", "54", "P0"]) {

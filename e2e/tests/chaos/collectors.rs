@@ -74,7 +74,7 @@ pub(crate) struct Guide {
     /// Each with the file with its URL.
     streams: Vec<(String, PathBuf)>,
     doors: Vec<Arc<Door>>,
-    /// Held while the collector starts: it looks at the files then, and what it cannot read ends it.
+    /// Held while the files are written, and while the collector starts: what it cannot read then ends it.
     starting: Arc<Mutex<()>>,
 }
 
@@ -459,11 +459,13 @@ impl Guide {
     /// Leads the streams now to one gateway, now to another, now nowhere, until the round is over.
     pub(crate) async fn run(self, mut rng: StdRng, phase: watch::Receiver<Phase>) {
         while *phase.borrow() < Phase::Over {
-            if *phase.borrow() == Phase::Faults && rng.random_bool(0.1) {
-                self.mislead(&mut rng);
-            } else {
-                let pointed = self.point(|doors| rng.random_range(0..doors));
-                pointed.expect("the file with the URL can be written");
+            if let Ok(_starting) = self.starting.try_lock() {
+                if *phase.borrow() == Phase::Faults && rng.random_bool(0.1) {
+                    self.mislead(&mut rng);
+                } else {
+                    let pointed = self.point(|doors| rng.random_range(0..doors));
+                    pointed.expect("the file with the URL can be written");
+                }
             }
             sleep(Duration::from_millis(rng.random_range(200..900))).await;
         }
@@ -471,9 +473,6 @@ impl Guide {
 
     /// Makes one of the files what no URL can be read from.
     fn mislead(&self, rng: &mut StdRng) {
-        let Ok(_starting) = self.starting.try_lock() else {
-            return;
-        };
         let (_, file) = &self.streams[rng.random_range(0..self.streams.len())];
         let _ = match rng.random_range(0..4) {
             0 => fs::remove_file(file),

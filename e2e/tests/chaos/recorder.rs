@@ -132,6 +132,9 @@ impl Recorder {
             Start::Live { .. } => Start::Live {
                 from: self.fleet.traffic.next(),
             },
+            Start::Committed { .. } => Start::Committed {
+                from: self.fleet.traffic.next(),
+            },
             start => start,
         };
         let session = Session {

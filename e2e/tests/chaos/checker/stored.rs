@@ -128,17 +128,24 @@ fn gaps(log: &Log, stored: &Stored) -> Result<Vec<Gap>, String> {
         digits => Seq::parse(digits, partitions).map(|seq| seq.start()),
     };
     let mut gaps = vec![];
-    for (from, to) in &stored.gaps {
-        let both = read(from).zip(read(to));
-        let (from, to) = both.ok_or_else(|| format!("a gap from {from} to {to}"))?;
+    for (asked_for, went_on_at) in &stored.gaps {
+        let both = read(asked_for).zip(read(went_on_at));
+        let (from, to) = both.ok_or_else(|| format!("a gap from {asked_for} to {went_on_at}"))?;
+        let mut to_expired = vec![];
         for (partition, (from, to)) in from.iter().zip(&to).enumerate() {
             let earliest = log.earliest(partition, Instant::now());
-            if *to > earliest.max(*from) {
+            if asked_for.is_empty() {
+                // Where the gateway had the stream is not known: of that, only what has expired is missing.
+                to_expired.push(*to.min(&earliest));
+            } else if *to > earliest.max(*from) {
                 return Err(format!(
                     "a gap up to {partition}/{to}, but the topic begins at {earliest}"
                 ));
+            } else {
+                to_expired.push(*to);
             }
         }
+        let to = to_expired;
         gaps.push(Gap { from, to });
     }
     Ok(gaps)

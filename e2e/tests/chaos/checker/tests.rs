@@ -473,7 +473,7 @@ proptest! {
         // It is excused by a gap that is recorded and true.
         let mut before = vec![0; partitions];
         before[own] = offset + 1;
-        stored.gaps.push((String::new(), digits(&before)));
+        stored.gaps.push(("0".to_owned(), digits(&before)));
         prop_assert!(check_stored(&model.log, &stored).is_err());
         let eviction = Eviction { partition: own, at: Instant::now(), start: offset + 1 };
         model.log.evictions.push(eviction);

@@ -30,7 +30,7 @@ use crate::ruin::ruin;
 use crate::shelf::{SharedDatabase, Shelf};
 
 /// The subscriptions that each collector of a topic stores: devices, and whether the gateway says where it starts.
-const STREAMS: [(u8, Resume); 3] = [
+pub(crate) const STREAMS: [(u8, Resume); 3] = [
     (0xff, Resume::Latest),
     (0x2d, Resume::Latest),
     (0xf0, Resume::Committed),
@@ -303,6 +303,12 @@ impl Collector {
         if copy.exists() {
             fs::remove_dir_all(&folder)?;
             fs::rename(&copy, &folder)?;
+        }
+        // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
+        for (stream, _) in &self.guide.streams {
+            if !self.shelf.has_begun(stream)? {
+                return Ok(());
+            }
         }
         file_system::copy(&folder, &copy)
     }

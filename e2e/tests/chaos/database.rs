@@ -1,6 +1,6 @@
 //! What is done to the database server in which collectors store events.
 
-use crate::collectors::table;
+use crate::collectors::{STREAMS, table};
 use crate::shelf::{SharedDatabase, locked};
 
 /// The tables refuse every event with this rest of its offset.
@@ -108,9 +108,25 @@ impl DatabaseFault {
             }
             (Self::Disconnect, true) => run(server, DISCONNECT)?,
             (Self::Restore, true) => {
+                run(
+                    server,
+                    &each(&|table| {
+                        let copies = ["", "_streams", "_gaps"];
+                        let copies =
+                            copies.map(|end| format!("DROP TABLE IF EXISTS copy_{table}{end};"));
+                        copies.concat()
+                    }),
+                )?;
+                // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
+                for topic in 0..topics {
+                    let count = format!("SELECT count(*) FROM {}_streams", table(topic));
+                    if locked(server).query(&count)? != [STREAMS.len().to_string()] {
+                        return Ok(());
+                    }
+                }
                 let copies = each(&|table| {
                     let copies = ["", "_streams", "_gaps"].map(|end| {
-                        format!("DROP TABLE IF EXISTS copy_{table}{end}; CREATE TABLE copy_{table}{end} AS TABLE {table}{end};")
+                        format!("CREATE TABLE copy_{table}{end} AS TABLE {table}{end};")
                     });
                     copies.concat()
                 });

@@ -1,6 +1,6 @@
 //! The names under which operator and gateways find each other's objects in Kubernetes, and what a Lease says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +13,8 @@ pub const COMPONENT: &str = "datastream.dev/component";
 pub const GROUP: &str = "datastream.dev/gateway-group";
 /// The key of a routing object's bytes in its Secret.
 pub const ROUTES_KEY: &str = "routes.json";
+/// The key of the list in the Secret that lists a group's routing objects.
+pub const INDEX_KEY: &str = "buckets.json";
 /// The annotation of a gateway's Lease with the hash of every bucket that it holds, as [`encode_held`] writes it.
 pub const HELD: &str = "datastream.dev/buckets";
 /// The annotation of a gateway's Lease that says whether it takes streams: `true` or `false`.
@@ -62,6 +64,39 @@ pub fn routes_bucket(name: &str) -> Option<BucketId> {
     name.rsplit_once("-routes-")?.1.parse().ok()
 }
 
+/// What the label [`COMPONENT`] says of the Secret that lists a group's routing objects.
+const INDEX: &str = "routes-index";
+/// The labels of that Secret.
+pub fn index_labels(group: &str) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([(COMPONENT, INDEX.to_owned()), (GROUP, group.to_owned())])
+}
+
+/// The name of the Secret that lists a group's routing objects: by it, a gateway that starts finds out that one is missing.
+pub fn index_name(group: &str) -> String {
+    format!("datastream-{group}-routes")
+}
+
+/// The label selector of a group's routing objects and of the list of them.
+pub fn routes_selector(group: &str) -> String {
+    format!("{COMPONENT} in (routes,{INDEX}),{GROUP}={group}")
+}
+
+/// A list of routing objects, as a JSON array `["017"]`.
+pub fn encode_index(buckets: &BTreeSet<BucketId>) -> String {
+    let names: Vec<_> = buckets.iter().map(ToString::to_string).collect();
+    serde_json::json!(names).to_string()
+}
+
+/// Reads a list of routing objects.
+///
+/// # Errors
+/// It is none.
+pub fn decode_index(bytes: &[u8]) -> Result<BTreeSet<BucketId>, String> {
+    let names: Vec<String> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let bucket = |name: &String| name.parse().map_err(|e| format!("{name:?}: {e}"));
+    names.iter().map(bucket).collect()
+}
+
 /// What a gateway holds, as a JSON object `{"017":"HASH"}`.
 pub fn encode_held(held: &BTreeMap<BucketId, BucketHash>) -> String {
     let text = |(id, hash): (&BucketId, &BucketHash)| (id.to_string(), hash.to_string().into());
@@ -95,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_read_as_it_was_written() {
+        let buckets = BTreeSet::from([BucketId(7), BucketId(200)]);
+        let text = encode_index(&buckets);
+        assert_eq!(text, r#"["007","200"]"#);
+        assert_eq!(decode_index(text.as_bytes()), Ok(buckets));
+        for wrong in ["", "{}", r#"["999"]"#, r#"["x"]"#] {
+            assert!(decode_index(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn claims_of_different_subscriptions_have_different_names() {
         let name = claim_name("default", &SubscriptionId::new("team-a", "leds"));
         assert_eq!(name.len(), "datastream-default-stream-".len() + 32);
@@ -113,5 +159,6 @@ mod tests {
         assert_eq!(name, "datastream-default-routes-007");
         assert_eq!(routes_bucket(&name), Some(BucketId(7)));
         assert_eq!(routes_bucket("datastream-routes-x"), None);
+        assert_eq!(routes_bucket(&index_name("default")), None);
     }
 }

@@ -56,8 +56,9 @@ impl ConfigSource for KubeSource {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let selector = object::selector("routes", &self.group);
+            let selector = object::routes_selector(&self.group);
             let config = watcher::Config::default().labels(&selector);
+            let index = object::index_name(&self.group);
             let mut changes = std::pin::pin!(changes(self.secrets, config));
             let mut waiting = Waiting::default();
             let mut due = Instant::now();
@@ -76,8 +77,13 @@ impl ConfigSource for KubeSource {
                         store.set_source_error(Some(error));
                     }
                     Some(Change::Recovered) => store.set_source_error(None),
+                    Some(Change::Set(secret)) if secret.name_any() == index => {
+                        waiting.add(listed(secret))
+                    }
                     Some(Change::Set(secret)) => waiting.add(set(secret)),
                     Some(Change::Unreadable(object)) => waiting.add(unreadable(object)),
+                    // What was listed is still to be there.
+                    Some(Change::Gone(_, object)) if object == index => (),
                     Some(Change::Gone(_, object)) => waiting.add(ConfigUpdate::Remove { object }),
                     Some(Change::Synced) => waiting.add(ConfigUpdate::Synced),
                     None => {
@@ -106,6 +112,7 @@ impl Waiting {
         match &update {
             ConfigUpdate::Set { object, .. }
             | ConfigUpdate::Unreadable { object, .. }
+            | ConfigUpdate::Listed { object, .. }
             | ConfigUpdate::Remove { object } => {
                 self.objects.insert(object.clone(), update);
             }
@@ -128,15 +135,26 @@ fn unreadable(object: Unreadable) -> ConfigUpdate {
 
 /// A Secret without the key is a broken routing object: the store refuses its empty content.
 fn set(mut secret: Secret) -> ConfigUpdate {
-    let bytes = secret
-        .data
-        .as_mut()
-        .and_then(|data| data.remove(object::ROUTES_KEY))
-        .map(|bytes| bytes.0);
     ConfigUpdate::Set {
+        bytes: bytes(&mut secret, object::ROUTES_KEY),
         object: secret.name_any(),
-        bytes: bytes.unwrap_or_default(),
     }
+}
+
+fn listed(mut secret: Secret) -> ConfigUpdate {
+    let list = object::decode_index(&bytes(&mut secret, object::INDEX_KEY));
+    let object = secret.name_any();
+    match list {
+        Ok(buckets) => ConfigUpdate::Listed { object, buckets },
+        Err(reason) => ConfigUpdate::Unreadable { object, reason },
+    }
+}
+
+fn bytes(secret: &mut Secret, key: &str) -> Vec<u8> {
+    let data = secret.data.as_mut();
+    data.and_then(|data| data.remove(key))
+        .map(|bytes| bytes.0)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The last good routing objects, the table that they make, and what was refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,13 @@ pub enum ConfigUpdate {
         /// Its name.
         object: String,
     },
+    /// The operator's list of the routing objects that there are.
+    Listed {
+        /// The name of the list.
+        object: String,
+        /// The buckets in it.
+        buckets: BTreeSet<BucketId>,
+    },
     /// Everything that existed when the source started (or restarted) has been set.
     Synced,
 }
@@ -45,7 +52,10 @@ pub struct ConfigState {
     pub held: BTreeMap<BucketId, BucketHash>,
     /// Objects that were refused whole or that are gone, with the reason. Their last good content stays in force.
     pub refused: BTreeMap<String, String>,
-    /// Whether an object was refused that never had good content: there may be routes that nobody here knows.
+    /// The buckets that there are, as the operator lists them; empty if it does not.
+    pub listed: BTreeSet<BucketId>,
+    /// Whether an object was refused that never had good content, or is listed and not there: there may be routes that nobody here
+    /// knows.
     pub incomplete: bool,
     /// Why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
@@ -197,6 +207,10 @@ impl ConfigStore {
                         state.refused.remove(&object);
                     }
                 }
+                ConfigUpdate::Listed { object, buckets } => {
+                    state.refused.remove(&object);
+                    state.listed = buckets;
+                }
                 ConfigUpdate::Synced => state.synced = true,
             }
         }
@@ -204,7 +218,18 @@ impl ConfigStore {
             let routes = objects.values().flat_map(|o| o.routes.iter().cloned());
             self.table.store(Arc::new(RouteTable::from_routes(routes)));
         }
-        state.incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
+        let missing = state.listed.iter().filter(|b| !state.held.contains_key(b));
+        let missing: Vec<_> = missing.map(ToString::to_string).collect();
+        let incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
+        state.incomplete = incomplete || !missing.is_empty();
+        // While they are listed for the first time, all are still to come.
+        if state.synced && !missing.is_empty() {
+            let buckets = missing.join(", ");
+            tracing::error!(
+                buckets,
+                "routing objects are missing: keys that are not known are answered 503 until the operator has written them again"
+            );
+        }
         drop(objects);
         self.state.send_replace(Arc::new(state));
     }

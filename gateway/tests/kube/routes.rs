@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource as _, ConfigState, ConfigStore, KubeSource};
-use datastream_routing::object::{ROUTES_KEY, routes_name};
+use datastream_routing::object::{INDEX_KEY, ROUTES_KEY, index_name, routes_name};
 use datastream_routing::{Bucket, BucketId};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
@@ -101,6 +101,37 @@ impl Watched {
     }
 }
 
+/// The Secret that lists the routing objects.
+fn index(version: u32, buckets: &str) -> Value {
+    let mut secret = with_data(0, version, &json!({INDEX_KEY: ByteString(buckets.into())}));
+    secret["metadata"]["name"] = json!(index_name("default"));
+    secret
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_routing_object_that_was_deleted_before_the_start_is_missed() {
+    let listed = || list(5, &[secret(1, 4, &["a"]), index(5, r#"["001","002"]"#)]);
+    let watched = Watched::start([listed()]);
+    let state = watched.until(|state| state.synced).await;
+    assert!(state.incomplete && state.refused.is_empty(), "{state:?}");
+    let written = Answer::Watch(vec![event("ADDED", &secret(2, 6, &["b"]))]);
+    // What was listed is to be there, whatever becomes of the list.
+    let gone = Answer::Watch(vec![event("DELETED", &index(7, "[]"))]);
+    let watched = Watched::start([listed(), written, gone]);
+    watched.until_asked(4).await;
+    let state = watched.until(|state| !state.incomplete).await;
+    assert_eq!(watched.labels(), ["a", "b"]);
+    assert_eq!(state.listed.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_routing_objects_that_cannot_be_read_may_name_others() {
+    let watched = Watched::start([list(5, &[secret(1, 4, &["a"]), index(5, "{")])]);
+    let state = watched.until(|state| state.synced).await;
+    assert!(state.incomplete, "{state:?}");
+    assert!(state.refused.contains_key(&index_name("default")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_nothing() {
     let watched = Watched::start([
@@ -126,7 +157,7 @@ async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_noth
     );
     for a in &asked {
         assert!(
-            a.query.contains("labelSelector=") && a.query.contains("component%3Droutes"),
+            a.query.contains("labelSelector=") && a.query.contains("component+in+%28routes%2C"),
             "{a:?}"
         );
     }

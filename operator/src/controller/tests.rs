@@ -8,6 +8,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use datastream_routing::object::{INDEX_KEY, decode_index};
+
 use super::*;
 use crate::groups::Limits;
 
@@ -126,6 +128,11 @@ async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_ba
         message.contains("spec.eventTypes[1]: unknown variant `alarm`"),
         "{message}"
     );
+    let list = find("/namespaces/system/secrets/datastream-default-routes").unwrap();
+    let secret: Secret = serde_json::from_value(list).unwrap();
+    let listed = decode_index(&secret.data.unwrap()[INDEX_KEY].0);
+    let leds = SubscriptionId::new("team", "leds").bucket();
+    assert_eq!(listed, Ok(BTreeSet::from([leds])));
     let secret: Secret = serde_json::from_value(published).unwrap();
     let (_, _, bytes) = decode_object(&secret).unwrap();
     let text = std::str::from_utf8(bytes).unwrap();

@@ -1,6 +1,6 @@
 //! What should be published, what is, and who serves it: one place that every watch writes and every reconcile reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub struct Write {
 pub struct Plan {
     /// The routing objects to write.
     pub writes: Vec<Write>,
+    /// All routing objects that there are, those to write included; none while that is not known.
+    pub objects: BTreeSet<BucketId>,
     /// When removals that are held back are due.
     pub held_until: Option<Instant>,
     /// The time at which objects that could not be written are due.
@@ -332,6 +334,7 @@ impl Board {
             self.history.begin(bucket, BucketHash::of(&bytes), wanted);
             plan.writes.push(Write { bucket, bytes });
         }
+        plan.objects = self.history.buckets().collect();
         plan
     }
 

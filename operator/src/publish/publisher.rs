@@ -1,10 +1,13 @@
 //! The writer of routing objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_routing::object::{COMPONENT, GROUP, ROUTES_KEY, routes_bucket, routes_name};
+use datastream_routing::object::{
+    COMPONENT, GROUP, INDEX_KEY, ROUTES_KEY, encode_index, index_labels, index_name, routes_bucket,
+    routes_name,
+};
 use datastream_routing::{BucketId, SubscriptionId};
 use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
@@ -28,6 +31,8 @@ const PACE: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(250);
 /// Routing objects that are written at once.
 const CONCURRENCY: usize = 8;
+/// A list of the routing objects that could not be written is written again after this time.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// An API server that does not answer a write within this time is asked again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,6 +57,7 @@ impl Publisher {
     pub async fn run(self) -> anyhow::Result<()> {
         let mut due: Option<Instant> = None;
         let mut is_held = false;
+        let mut listed = BTreeSet::new();
         loop {
             let at = due.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -71,6 +77,15 @@ impl Publisher {
                 .with_label_values(&[&self.group])
                 .set(i64::from(is_held));
             due = [plan.held_until, plan.retry_at].into_iter().flatten().min();
+            if listed != plan.objects {
+                // Before the objects: a gateway that starts meanwhile knows that one is still to come.
+                if self.list(&plan.objects).await {
+                    listed = plan.objects;
+                } else {
+                    let again = Instant::now() + LIST_AGAIN;
+                    due = Some(due.map_or(again, |due| due.min(again)));
+                }
+            }
             let objects = u32::try_from(plan.writes.len())?;
             if !self.write(plan.writes).await? {
                 self.changed.notify_one();
@@ -125,23 +140,47 @@ impl Publisher {
 
     async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
         let name = routes_name(&self.group, write.bucket);
+        let labels = BTreeMap::from([
+            (COMPONENT, "routes".to_owned()),
+            (GROUP, self.group.clone()),
+        ]);
+        let written = self.apply(&name, &labels, ROUTES_KEY, &write.bytes).await?;
+        Ok(version(&written))
+    }
+
+    /// Writes the list of all routing objects. Returns whether it is written.
+    async fn list(&self, objects: &BTreeSet<BucketId>) -> bool {
+        let name = index_name(&self.group);
+        let list = encode_index(objects);
+        let labels = index_labels(&self.group);
+        let written = self.apply(&name, &labels, INDEX_KEY, list.as_bytes()).await;
+        if let Err(error) = &written {
+            self.metrics.object_errors.inc();
+            tracing::warn!(object = name, %error, "cannot write the list of the routing objects; trying again");
+        }
+        written.is_ok()
+    }
+
+    async fn apply(
+        &self,
+        name: &str,
+        labels: &BTreeMap<&str, String>,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<Secret, kube::Error> {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "labels": { COMPONENT: "routes", GROUP: self.group },
-            },
+            "metadata": { "name": name, "labels": labels },
             "type": "Opaque",
-            "data": BTreeMap::from([(ROUTES_KEY, ByteString(write.bytes.clone()))]),
+            "data": BTreeMap::from([(key, ByteString(bytes.to_vec()))]),
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&secret);
-        let written = self.secrets.patch(&name, &params, &patch);
-        let written = tokio::time::timeout(WRITE_TIMEOUT, written)
-            .await
-            .map_err(|_| kube::Error::Service("the API server did not answer in time".into()))??;
-        Ok(version(&written))
+        let written = self.secrets.patch(name, &params, &patch);
+        let timed_out = |_| kube::Error::Service("the API server did not answer in time".into());
+        let written = tokio::time::timeout(WRITE_TIMEOUT, written).await;
+        written.map_err(timed_out)?
     }
 }
 

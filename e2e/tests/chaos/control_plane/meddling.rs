@@ -22,6 +22,8 @@ pub(super) enum Meddling {
     Policy(&'static str),
     /// A webhook that does not answer is asked before a kind of objects is written.
     Webhook(&'static str),
+    /// The routing object of this number is deleted.
+    DeleteRoutes(usize),
     /// Objects like routing objects that are none are there.
     Garbage,
     /// The definition is that of a later version, which somebody uses; at the end it is this version's again.
@@ -66,6 +68,11 @@ impl Meddler {
             }
             Meddling::Policy(resource) => self.apply(cluster, &policy(resource))?,
             Meddling::Webhook(resource) => self.apply(cluster, &webhook(resource))?,
+            Meddling::DeleteRoutes(number) => {
+                if let Some(name) = routes(cluster, number)? {
+                    cluster.kubectl(&["delete", &name, "-n", NAMESPACE])?;
+                }
+            }
             Meddling::Garbage => self.apply(cluster, &garbage())?,
             Meddling::Later => {
                 self.define(cluster, true)?;
@@ -129,7 +136,7 @@ impl Meddler {
                 self.define(cluster, false)?;
                 Ok(true)
             }
-            Meddling::Status(_) => Ok(true),
+            Meddling::DeleteRoutes(_) | Meddling::Status(_) => Ok(true),
         }
     }
 
@@ -188,6 +195,16 @@ fn namespace(routes: bool) -> &'static str {
 
 fn name(resource: &str) -> String {
     format!("chaos.{}", resource.replace('/', "-"))
+}
+
+/// The routing object of this number, as kubectl names it.
+fn routes(cluster: &ControlPlane, number: usize) -> anyhow::Result<Option<String>> {
+    let label = "datastream.dev/component=routes";
+    let list = ["get", "secrets", "-n", NAMESPACE, "-l", label, "-o", "name"];
+    let listed = cluster.kubectl(&list)?;
+    let names: Vec<_> = listed.stdout.lines().collect();
+    let name = names.get(number % names.len().max(1));
+    Ok(name.map(|name| (*name).to_owned()))
 }
 
 /// Only what operators and gateways write is refused.

@@ -144,7 +144,8 @@ pub(super) fn schedule(
 fn meddling(rng: &mut StdRng) -> Meddling {
     let refused = REFUSED[rng.random_range(0..REFUSED.len())];
     let number = rng.random_range(0..1000);
-    match rng.random_range(0..8) {
+    match rng.random_range(0..9) {
+        8 => Meddling::DeleteRoutes(number),
         0 => Meddling::Quota(false),
         1 => Meddling::Quota(true),
         2 | 3 => Meddling::Policy(refused),

@@ -342,10 +342,19 @@ impl World {
     }
 
     pub(super) fn crash(&mut self) -> Option<String> {
-        let gateways = self.gateways.iter_mut().map(|g| &mut g.process);
+        for (number, gateway) in self.gateways.iter_mut().enumerate() {
+            let Some(log) = gateway.process.crash() else {
+                continue;
+            };
+            // Its folder was moved away while it started; Kubernetes would start it again.
+            let routes = &self.routes[number / GATEWAYS_PER_TOPIC];
+            let mut again = || routes.move_away(false).and_then(|()| gateway.start());
+            if !log.contains("cannot watch") || again().is_err() {
+                return Some(log);
+            }
+        }
         let broker = self.broker.iter_mut().map(|b| &mut b.process);
         let collectors = self.collectors.iter_mut().map(|c| &mut c.process);
-        let all = gateways.chain(broker).chain(collectors);
-        all.into_iter().find_map(Process::crash)
+        broker.chain(collectors).find_map(Process::crash)
     }
 }

@@ -208,13 +208,26 @@ impl ControlPlane {
     /// # Errors
     /// The API server refuses something.
     pub fn install(&self, namespace: &str) -> anyhow::Result<()> {
+        let created = self.kubectl(&["create", "namespace", namespace])?;
+        anyhow::ensure!(created.success, "{}", created.stderr);
+        self.install_with(namespace, &[])
+    }
+
+    /// Gives the programs what [`ControlPlane::install`] does, with these values, in namespaces that are there.
+    ///
+    /// # Errors
+    /// The API server refuses something.
+    pub fn install_with(&self, namespace: &str, values: &[String]) -> anyhow::Result<()> {
         let run = |args: &[&str]| {
             let output = self.kubectl(args)?;
             anyhow::ensure!(output.success, "kubectl {args:?}: {}", output.stderr);
             Ok(())
         };
-        run(&["create", "namespace", namespace])?;
-        let rendered = Helm::new(None)?.template(namespace, &WHAT_PROGRAMS_NEED)?;
+        let values = values.iter().map(|value| format!("--set={value}"));
+        let values: Vec<_> = values.collect();
+        let args = WHAT_PROGRAMS_NEED.into_iter();
+        let args: Vec<_> = args.chain(values.iter().map(String::as_str)).collect();
+        let rendered = Helm::new(None)?.template(namespace, &args)?;
         anyhow::ensure!(rendered.success, "helm: {}", rendered.stderr);
         let file = self.dir.path().join("chart.yaml");
         std::fs::write(&file, rendered.stdout)?;

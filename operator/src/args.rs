@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use datastream_operator::groups::{GroupSetting, Limits};
+use datastream_operator::namespaces::NamespaceName;
 use datastream_operator::publish::Budget;
 use datastream_operator::run::Settings;
 use datastream_service::listen;
@@ -30,7 +31,19 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// The namespace of the gateways, where routing objects are published
     #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE")]
-    routes_namespace: String,
+    routes_namespace: NamespaceName,
+    /// The namespace of the lock that the replica which leads has; that of the gateways if not given. In a namespace of its own it is a
+    /// Lease, in that of the gateways, who may write every Lease there, a ConfigMap
+    #[arg(long, env = "DATASTREAM_LEADER_NAMESPACE", value_name = "NAMESPACE")]
+    leader_namespace: Option<NamespaceName>,
+    /// The namespaces whose subscriptions are served, as in team-a,team-b; all if not given. Others are not looked at, and need no rights
+    #[arg(
+        long,
+        env = "DATASTREAM_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    watch_namespaces: Vec<NamespaceName>,
     /// The groups of gateways to publish to and where the clients of each connect, as in
     /// default=wss://datastream.example.com/stream,eu=wss://eu.example.com/stream; the URL is part of every stream's Secret
     #[arg(
@@ -75,7 +88,12 @@ impl RunArgs {
             format!("operator-{}", hex::encode(bytes))
         };
         Ok(Settings {
-            routes_namespace: self.routes_namespace,
+            leader_namespace: self
+                .leader_namespace
+                .unwrap_or_else(|| self.routes_namespace.clone())
+                .into(),
+            routes_namespace: self.routes_namespace.into(),
+            namespaces: self.watch_namespaces.into_iter().collect(),
             groups: self.groups,
             listen: listen::address(self.listen),
             identity,

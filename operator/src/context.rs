@@ -9,6 +9,7 @@ use crate::events::Events;
 use crate::gather::Secrets;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
+use crate::namespaces::Heard;
 use crate::troubles::Troubles;
 use crate::unreadable::SetAside;
 
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub unreadable: SetAside,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
+    /// Of a namespace that is not listed, nothing can be said either.
+    pub heard: Heard,
     pub events: Events,
     pub metrics: Arc<Metrics>,
     pub troubles: Troubles,

@@ -33,12 +33,13 @@ use crate::events;
 use crate::gather::{Found, LABEL, Secrets, subscription_of};
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
+use crate::namespaces::{Heard, Scope};
 use crate::publish::{Affected, Board, ObservedKey, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
 use crate::run::Settings;
 use crate::troubles::Troubles;
 use crate::unreadable::{SetAside, named, stand_in};
-use crate::watch::{follow, lean};
+use crate::watch::{Told, follow, follow_each, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 32;
@@ -60,6 +61,8 @@ struct Feed {
     queue: mpsc::Sender<SubscriptionId>,
     troubles: Troubles,
     complete: watch::Sender<bool>,
+    heard: Heard,
+    store: reflector::Store<DatastreamSubscription>,
     metrics: Arc<Metrics>,
 }
 
@@ -79,7 +82,11 @@ pub(crate) async fn run(
     let namespace = &settings.routes_namespace;
     let published = published_groups(Api::namespaced(client.clone(), namespace)).await;
     let groups = Groups::new(&settings.groups, published, settings.limits);
+    for namespace in settings.namespaces.names() {
+        groups.set_unlisted(&namespace.into());
+    }
     let (queue, queued) = mpsc::channel(QUEUE);
+    let (subscriptions, subscriptions_writer) = reflector::store();
     let feed = Feed {
         groups: groups.clone(),
         connections: SharedConnections::default(),
@@ -88,9 +95,10 @@ pub(crate) async fn run(
         queue: queue.clone(),
         troubles: Troubles::default(),
         complete: watch::Sender::new(false),
+        heard: Heard::of(&settings.namespaces),
+        store: subscriptions.clone(),
         metrics: metrics.clone(),
     };
-    let (subscriptions, subscriptions_writer) = reflector::store();
     let reporter = Reporter {
         controller: "datastream-operator".to_owned(),
         instance: Some(settings.identity.clone()),
@@ -103,6 +111,7 @@ pub(crate) async fn run(
         groups: groups.clone(),
         unreadable: feed.unreadable.clone(),
         complete: feed.complete.subscribe(),
+        heard: feed.heard.clone(),
         events,
         metrics: metrics.clone(),
         troubles: feed.troubles.clone(),
@@ -117,15 +126,13 @@ pub(crate) async fn run(
     };
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(feed.clone().subscriptions(
-        Api::all(client.clone()),
-        watcher::Config::default(),
-        subscriptions_writer,
-    ));
-    tasks.spawn(feed.clone().keys(
-        Api::all(client.clone()),
-        watcher::Config::default().labels(&format!("{COMPONENT}={LABEL}")),
-    ));
+    let scopes = settings.namespaces.scopes();
+    let every = watcher::Config::default();
+    let told = follow_each("subscriptions", &client, scopes.clone(), &every, &metrics);
+    tasks.spawn(feed.clone().subscriptions(told, subscriptions_writer));
+    let of_keys = watcher::Config::default().labels(&format!("{COMPONENT}={LABEL}"));
+    let told = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
+    tasks.spawn(feed.clone().keys(told));
     for (name, group) in groups.iter() {
         let of_group = |component| watcher::Config::default().labels(&selector(component, name));
         let leases = || Api::namespaced(client.clone(), namespace);
@@ -220,21 +227,24 @@ fn observed(found: &Found) -> Option<ObservedKey> {
 impl Feed {
     async fn subscriptions(
         self,
-        api: Api<Watched<DatastreamSubscription>>,
-        config: watcher::Config,
+        told: impl Stream<Item = (Scope, Told<DatastreamSubscription>)>,
         mut writer: reflector::store::Writer<DatastreamSubscription>,
     ) -> anyhow::Result<()> {
         // The store is what the changes make of it, and nobody looks at it before everything is listed.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
-        let changes = follow(
-            "subscriptions".to_owned(),
-            api,
-            config,
-            self.metrics.clone(),
-        );
-        let mut changes = std::pin::pin!(changes);
-        while let Some(change) = changes.next().await {
+        let mut told = std::pin::pin!(told);
+        while let Some((scope, told)) = told.next().await {
+            let change = match told {
+                Told::Change(change) => change,
+                Told::Absent => {
+                    let gone = self.within(scope.as_deref().unwrap_or_default());
+                    for id in gone {
+                        self.gone(&id, &mut writer);
+                    }
+                    Change::Synced
+                }
+            };
             match change {
                 Change::Set(mut subscription) => {
                     lean(&mut subscription);
@@ -254,30 +264,50 @@ impl Feed {
                     self.queue.send(id).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    let id = SubscriptionId::new(namespace.as_str(), name.as_str());
-                    self.groups.remove_subscription(&id);
-                    writer.apply_watcher_event(&Event::Delete(named(namespace, name)));
-                    self.unreadable.remove(&id);
-                    self.troubles.over(&id);
+                    self.gone(&SubscriptionId::new(namespace, name), &mut writer);
                 }
-                Change::Synced => self.synced(Synced::Subscriptions),
-                Change::Failed(_) | Change::Recovered => (),
+                Change::Synced => self.listed(&scope, Synced::Subscriptions).await?,
+                Change::Failed(_) => self.failed(&scope, Synced::Subscriptions),
+                Change::Recovered => (),
             }
             self.wake_all();
         }
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    async fn keys(self, api: Api<Watched<Secret>>, config: watcher::Config) -> anyhow::Result<()> {
-        let changes = follow("stream_keys".to_owned(), api, config, self.metrics.clone());
-        let mut changes = std::pin::pin!(changes);
+    /// A subscription is gone.
+    fn gone(
+        &self,
+        id: &SubscriptionId,
+        writer: &mut reflector::store::Writer<DatastreamSubscription>,
+    ) {
+        self.groups.remove_subscription(id);
+        let named = named(id.namespace.to_string(), id.name.to_string());
+        writer.apply_watcher_event(&Event::Delete(named));
+        self.unreadable.remove(id);
+        self.troubles.over(id);
+    }
+
+    async fn keys(self, told: impl Stream<Item = (Scope, Told<Secret>)>) -> anyhow::Result<()> {
+        let mut told = std::pin::pin!(told);
         // Secrets without a key (any more), first come first.
         let mut gone: VecDeque<(Instant, SubscriptionId)> = VecDeque::new();
         loop {
             let due = gone.front().map(|(due, _)| *due);
-            let change = tokio::select! {
-                change = changes.next() => Some(change.context("the watch of the Secrets with stream keys ended")?),
+            let told = tokio::select! {
+                told = told.next() => Some(told.context("the watch of the Secrets with stream keys ended")?),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+            };
+            let (scope, change) = match told {
+                Some((scope, Told::Change(change))) => (scope, Some(change)),
+                Some((scope, Told::Absent)) => {
+                    for id in self.secrets.within(scope.as_deref().unwrap_or_default()) {
+                        self.secrets.set(id.clone(), None);
+                        self.groups.set_key(&id, None);
+                    }
+                    (scope, Some(Change::Synced))
+                }
+                None => (None, None),
             };
             match change {
                 Some(Change::Set(secret)) => {
@@ -301,9 +331,10 @@ impl Feed {
                         self.queue.send(id).await?;
                     }
                 }
-                Some(Change::Synced) => self.synced(Synced::Keys),
+                Some(Change::Synced) => self.listed(&scope, Synced::Keys).await?,
+                Some(Change::Failed(_)) => self.failed(&scope, Synced::Keys),
                 // The key that was read last stays in force for as long as the Secret is there.
-                Some(Change::Unreadable(_) | Change::Failed(_) | Change::Recovered) => (),
+                Some(Change::Unreadable(_) | Change::Recovered) => (),
                 None => {
                     if let Some((_, id)) = gone.pop_front()
                         && self
@@ -319,10 +350,42 @@ impl Feed {
         }
     }
 
-    /// Something that all groups share has been listed completely.
-    fn synced(&self, kind: Synced) {
-        self.groups.synced(kind);
-        self.check_complete();
+    /// Subscriptions or keys of this scope have been listed.
+    async fn listed(&self, scope: &Scope, kind: Synced) -> anyhow::Result<()> {
+        let is_last = self.heard.listed(scope, kind);
+        if let (true, Some(namespace)) = (is_last, scope) {
+            self.groups.listed(namespace);
+        }
+        self.settle(kind);
+        // Reconciles that came before said nothing; others still wait.
+        if let (true, Some(namespace)) = (is_last && *self.complete.borrow(), scope) {
+            for id in self.within(namespace) {
+                self.queue.send(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Subscriptions or keys of this scope cannot be listed.
+    fn failed(&self, scope: &Scope, kind: Synced) {
+        self.heard.failed(scope, kind);
+        self.settle(kind);
+    }
+
+    /// Goes on with what waits for a kind of objects that all groups share, once there is nothing more to wait for.
+    fn settle(&self, kind: Synced) {
+        if self.heard.is_settled(kind) {
+            self.groups.synced(kind);
+            self.check_complete();
+        }
+    }
+
+    /// The subscriptions of a namespace.
+    fn within(&self, namespace: &str) -> Vec<SubscriptionId> {
+        let all = self.store.state();
+        let ids = all.iter().map(|subscription| id_of(subscription));
+        ids.filter(|id| id.namespace.as_ref() == namespace)
+            .collect()
     }
 
     fn check_complete(&self) {

@@ -130,6 +130,14 @@ impl Secrets {
         secrets.get(id).cloned()
     }
 
+    /// The subscriptions of a namespace that have one.
+    pub(crate) fn within(&self, namespace: &str) -> Vec<SubscriptionId> {
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = secrets.keys();
+        let within = ids.filter(|id| id.namespace.as_ref() == namespace);
+        within.cloned().collect()
+    }
+
     /// The Secret of this subscription as it is now; absent if it is gone.
     pub(crate) fn set(&self, id: SubscriptionId, found: Option<Found>) {
         let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -172,6 +172,20 @@ impl Groups {
         }
     }
 
+    /// Nothing can be known of this namespace until it is listed.
+    pub(crate) fn set_unlisted(&self, namespace: &Arc<str>) {
+        for (_, group) in self.iter() {
+            group.board.lock().set_unlisted(namespace.clone());
+        }
+    }
+
+    /// All subscriptions and keys of a namespace are known now.
+    pub(crate) fn listed(&self, namespace: &str) {
+        for (_, group) in self.iter() {
+            group.board.lock().listed(namespace);
+        }
+    }
+
     /// What all groups share has been listed completely.
     pub(crate) fn synced(&self, kind: Synced) {
         for (_, group) in self.iter() {

@@ -1,5 +1,8 @@
 //! Leader election: of all replicas one works. It holds a Lease, and stops working when it cannot renew it.
 //!
+//! Gateways may write every Lease of their namespace, because Kubernetes cannot narrow rights to names that are not known before. Who
+//! has the Lease of the operator can stop it, so there a ConfigMap with the same content takes the Lease's place.
+//!
 //! No clock of another machine counts. A Lease is judged by when it was seen to change, by the own monotonic clock; the times in
 //! it are for people. Crates for this (kube-lease-manager among them) compare `renewTime` with their own clock, so that a standby
 //! whose clock is ahead deposes a leader that is well.
@@ -7,6 +10,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -18,8 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// The name of the Lease, in the namespace of the gateways.
-const NAME: &str = "datastream-operator";
+/// The name of the Lease, or of the ConfigMap in its place.
+pub(crate) const NAME: &str = "datastream-operator";
 /// A leader whose Lease has not changed for so long is replaced.
 const DURATION: Duration = Duration::from_secs(15);
 /// A leader that has not renewed its Lease for so long stops working: before anybody replaces it.
@@ -29,6 +33,77 @@ const EVERY: Duration = Duration::from_secs(2);
 /// The longest that a Lease which says so itself is waited for, whoever wrote it.
 const LONGEST_DURATION: Duration = Duration::from_mins(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The object that the leader has: a Lease, or a ConfigMap with the same content.
+#[derive(Clone, Debug)]
+pub(crate) struct Lock {
+    namespace: String,
+    resource: ApiResource,
+    /// The field with what a Lease has in its spec.
+    field: &'static str,
+}
+
+impl Lock {
+    /// The lock in this namespace: out of reach of gateways whose Leases are in `gateways`.
+    pub(crate) fn in_namespace(namespace: &str, gateways: &str) -> Self {
+        let (resource, field) = if namespace == gateways {
+            (ApiResource::erase::<ConfigMap>(&()), "data")
+        } else {
+            (ApiResource::erase::<Lease>(&()), "spec")
+        };
+        Self {
+            namespace: namespace.to_owned(),
+            resource,
+            field,
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The API group of its kind, and its kind in the plural.
+    pub(crate) fn resource(&self) -> (&str, &str) {
+        (&self.resource.group, &self.resource.plural)
+    }
+
+    /// An object or a patch with this content. A ConfigMap has text only.
+    fn with(&self, mut content: Value) -> Value {
+        if let (true, Some(fields)) = (self.field == "data", content.as_object_mut()) {
+            for value in fields.values_mut().filter(|value| value.is_number()) {
+                *value = Value::String(value.to_string());
+            }
+        }
+        json!({ self.field: content })
+    }
+
+    /// The content of an object.
+    fn content<'a>(&self, object: &'a DynamicObject) -> &'a Value {
+        &object.data[self.field]
+    }
+
+    /// The holder. Nothing else of it is read that could be malformed.
+    fn holder<'a>(&self, object: &'a DynamicObject) -> Option<&'a str> {
+        let holder = self.content(object)["holderIdentity"].as_str();
+        holder.filter(|holder| !holder.is_empty())
+    }
+
+    /// The time for which it counts after it has changed.
+    fn duration(&self, object: &DynamicObject) -> Duration {
+        let seconds = number(&self.content(object)["leaseDurationSeconds"]);
+        seconds.map_or(DURATION, |s| Duration::from_secs(s).min(LONGEST_DURATION))
+    }
+
+    /// How often it has changed hands.
+    fn transitions(&self, object: &DynamicObject) -> u64 {
+        number(&self.content(object)["leaseTransitions"]).unwrap_or(0)
+    }
+}
+
+/// A number, also as text.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
 
 /// A candidate, and at times the leader.
 pub(crate) struct Candidate {
@@ -43,11 +118,12 @@ pub(crate) struct Term(u64);
 
 impl Candidate {
     /// Stands for election.
-    pub(crate) fn stand(client: Client, namespace: &str, identity: &str) -> Self {
+    pub(crate) fn stand(client: Client, lock: Lock, identity: &str) -> Self {
         let (sender, term) = watch::channel(None);
         let stop = CancellationToken::new();
         let elector = Elector {
-            leases: Api::namespaced_with(client, namespace, &ApiResource::erase::<Lease>(&())),
+            leases: Api::namespaced_with(client, &lock.namespace, &lock.resource),
+            lock,
             identity: identity.to_owned(),
             term: sender,
         };
@@ -91,6 +167,7 @@ struct Seen {
 
 struct Elector {
     leases: Api<DynamicObject>,
+    lock: Lock,
     identity: String,
     term: watch::Sender<Option<Term>>,
 }
@@ -142,20 +219,20 @@ impl Elector {
         let now = Instant::now();
         let before = seen.take().filter(|seen| seen.version == version);
         let since = before.map_or(now, |seen| seen.since);
-        let is_free = match holder(&lease) {
+        let is_free = match self.lock.holder(&lease) {
             None => true,
             // This replica before it was restarted, or a request whose answer was lost.
-            Some(holder) => holder == self.identity || now - since >= duration(&lease),
+            Some(holder) => holder == self.identity || now - since >= self.lock.duration(&lease),
         };
         if !is_free {
             *seen = Some(Seen { version, since });
             return Ok(None);
         }
-        let is_change = holder(&lease) != Some(&self.identity);
-        let transitions = lease.data["spec"]["leaseTransitions"].as_i64().unwrap_or(0);
+        let is_change = self.lock.holder(&lease) != Some(&self.identity);
+        let transitions = self.lock.transitions(&lease);
         let mut spec = self.record();
         spec["acquireTime"] = json!(MicroTime(Timestamp::now()));
-        spec["leaseTransitions"] = json!(transitions + i64::from(is_change));
+        spec["leaseTransitions"] = json!(transitions.saturating_add(u64::from(is_change)));
         match self.patch(&version, &spec).await {
             Ok(held) => Ok(Some(held)),
             Err(error) if is_overtaken(&error) => Ok(None),
@@ -165,10 +242,9 @@ impl Elector {
 
     async fn create(&self) -> kube::Result<Option<Held>> {
         let renewed = Instant::now();
-        let resource = ApiResource::erase::<Lease>(&());
         let mut spec = self.record();
         spec["acquireTime"] = json!(MicroTime(Timestamp::now()));
-        let lease = DynamicObject::new(NAME, &resource).data(json!({ "spec": spec }));
+        let lease = DynamicObject::new(NAME, &self.lock.resource).data(self.lock.with(spec));
         match in_time(self.leases.create(&PostParams::default(), &lease)).await {
             Ok(made) => Ok(Some(Held {
                 version: made.resource_version().unwrap_or_default(),
@@ -217,7 +293,7 @@ impl Elector {
             }
             Err(error) if is_overtaken(&error) => {
                 let found = in_time(self.leases.get_opt(NAME)).await?;
-                let ours = found.filter(|lease| holder(lease) == Some(&self.identity));
+                let ours = found.filter(|lease| self.lock.holder(lease) == Some(&self.identity));
                 let is_ours = ours.is_some();
                 // Someone else has written into it, or the answer to a renewal was lost: the next renewal counts.
                 held.version = ours
@@ -235,7 +311,8 @@ impl Elector {
             match self.patch(&held.version, &released).await {
                 Err(error) if is_overtaken(&error) => {
                     let found = self.leases.get_opt(NAME).await?;
-                    let ours = found.filter(|lease| holder(lease) == Some(&self.identity));
+                    let ours =
+                        found.filter(|lease| self.lock.holder(lease) == Some(&self.identity));
                     match ours.and_then(|lease| lease.resource_version()) {
                         Some(version) => self.patch(&version, &released).await.map(|_| ()),
                         None => Ok(()),
@@ -254,7 +331,8 @@ impl Elector {
     /// Writes into the Lease, if it is as it was seen.
     async fn patch(&self, version: &str, spec: &Value) -> kube::Result<Held> {
         let renewed = Instant::now();
-        let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+        let mut patch = self.lock.with(spec.clone());
+        patch["metadata"] = json!({ "resourceVersion": version });
         let params = PatchParams::default();
         let patch = Patch::Merge(&patch);
         let written = in_time(self.leases.patch(NAME, &params, &patch)).await?;
@@ -272,18 +350,6 @@ impl Elector {
             "renewTime": MicroTime(Timestamp::now()),
         })
     }
-}
-
-/// The holder of the Lease. Nothing else of it is read, so that nothing else can be malformed.
-fn holder(lease: &DynamicObject) -> Option<&str> {
-    let holder = lease.data["spec"]["holderIdentity"].as_str();
-    holder.filter(|holder| !holder.is_empty())
-}
-
-/// The time for which the Lease counts after it has changed.
-fn duration(lease: &DynamicObject) -> Duration {
-    let seconds = lease.data["spec"]["leaseDurationSeconds"].as_u64();
-    seconds.map_or(DURATION, |s| Duration::from_secs(s).min(LONGEST_DURATION))
 }
 
 /// Returns whether the object is no longer as it was seen.

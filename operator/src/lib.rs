@@ -14,6 +14,7 @@ mod gather;
 pub mod groups;
 mod leader;
 mod metrics;
+pub mod namespaces;
 mod preflight;
 pub mod publish;
 mod reconcile;

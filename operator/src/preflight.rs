@@ -1,60 +1,101 @@
 //! Finds out at the start what would otherwise fail again and again: a missing definition, missing rights.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
+use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, Resource as _};
 
-/// API group, resource, subresource, verbs, and whether it is about the gateways' namespace only. The same list, with a
-/// reason for each, is in `charts/datastream/templates/operator/rbac.yaml`.
-const RIGHTS: [(&str, &str, &str, &[&str], bool); 5] = [
+use crate::leader::{self, Lock};
+use crate::namespaces::Namespaces;
+use crate::run::Settings;
+
+/// API group, resource, subresource and verbs. The same lists, with a reason for each, are in
+/// `charts/datastream/templates/operator`.
+type Right = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+/// Wherever subscriptions are served.
+const OF_SUBSCRIPTIONS: [Right; 4] = [
     (
         "datastream.dev",
         "datastreamsubscriptions",
         "",
         &["list", "watch"],
-        false,
     ),
     (
         "datastream.dev",
         "datastreamsubscriptions",
         "status",
         &["patch"],
-        false,
     ),
     (
         "",
         "secrets",
         "",
         &["get", "list", "watch", "create", "patch"],
-        false,
     ),
-    ("events.k8s.io", "events", "", &["create", "patch"], false),
+    ("events.k8s.io", "events", "", &["create", "patch"]),
+];
+/// In the namespace of the gateways.
+const OF_ROUTES: [Right; 2] = [
+    ("", "secrets", "", &["list", "watch", "create", "patch"]),
     (
         "coordination.k8s.io",
         "leases",
         "",
-        &["get", "list", "watch", "create", "patch", "delete"],
-        true,
+        &["list", "watch", "delete"],
     ),
 ];
+/// Of the lock of the leader. That it may be made cannot be narrowed to its name.
+const OF_LOCK: [(&str, bool); 3] = [("create", false), ("get", true), ("patch", true)];
 
-/// Checks the definition and the rights.
+/// Checks the definition and the rights. A namespace without rights is logged: it does not keep the others waiting.
 ///
 /// # Errors
 /// One line that says what is missing and what to do.
-pub(crate) async fn check(client: &Client, namespace: &str) -> anyhow::Result<()> {
-    let missing = missing_rights(client, namespace)
-        .await
-        .context("cannot reach the Kubernetes API server")?;
+pub(crate) async fn check(client: &Client, settings: &Settings, lock: &Lock) -> anyhow::Result<()> {
+    let reach = "cannot reach the Kubernetes API server";
+    let routes = attributes(&OF_ROUTES, Some(&settings.routes_namespace));
+    let mut needed: Vec<_> = routes.chain(of_lock(lock)).collect();
+    if settings.namespaces == Namespaces::All {
+        needed.extend(attributes(&OF_SUBSCRIPTIONS, None));
+    }
+    let missing = missing(client, needed).await.context(reach)?;
     anyhow::ensure!(
         missing.is_empty(),
-        "this account may not {}: give it the role that the chart has for the operator",
+        "this account may not {}: give it the roles that the chart has for the operator",
         missing.join(", ")
     );
+    for namespace in settings.namespaces.names() {
+        let needed = attributes(&OF_SUBSCRIPTIONS, Some(namespace));
+        let missing = self::missing(client, needed).await.context(reach)?;
+        if !missing.is_empty() {
+            tracing::warn!(
+                namespace,
+                "this account may not {} in a namespace that it is to serve: give it the role that the chart has for the operator there; the others do not wait",
+                missing.join(", ")
+            );
+        }
+    }
+    if settings.namespaces != Namespaces::All {
+        let served = served_versions(client).await.context(reach)?;
+        let needed = DatastreamSubscription::version(&());
+        anyhow::ensure!(
+            served.iter().any(|version| *version == needed),
+            not_served(&served)
+        );
+        return Ok(());
+    }
     let subscriptions: Api<DatastreamSubscription> = Api::all(client.clone());
     match subscriptions.list(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
@@ -89,19 +130,54 @@ fn not_served(versions: &[String]) -> String {
     )
 }
 
-async fn missing_rights(client: &Client, namespace: &str) -> Result<Vec<String>, kube::Error> {
+/// What is asked about these rights.
+fn attributes<'a>(
+    rights: &'static [Right],
+    namespace: Option<&'a str>,
+) -> impl Iterator<Item = ResourceAttributes> + use<'a> {
+    let of = move |(group, resource, subresource, verbs): &'static Right| {
+        verbs.iter().map(move |verb| ResourceAttributes {
+            group: Some((*group).to_owned()),
+            resource: Some((*resource).to_owned()),
+            subresource: Some((*subresource).to_owned()).filter(|s| !s.is_empty()),
+            verb: Some((*verb).to_owned()),
+            namespace: namespace.map(str::to_owned),
+            ..ResourceAttributes::default()
+        })
+    };
+    rights.iter().flat_map(of)
+}
+
+fn of_lock(lock: &Lock) -> impl Iterator<Item = ResourceAttributes> {
+    let (group, resource) = lock.resource();
+    OF_LOCK
+        .iter()
+        .map(move |(verb, is_named)| ResourceAttributes {
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            verb: Some((*verb).to_owned()),
+            name: is_named.then(|| leader::NAME.to_owned()),
+            namespace: Some(lock.namespace().to_owned()),
+            ..ResourceAttributes::default()
+        })
+}
+
+/// Those of these rights that this account does not have, each once, as `VERB RESOURCE`.
+async fn missing(
+    client: &Client,
+    needed: impl IntoIterator<Item = ResourceAttributes>,
+) -> Result<Vec<String>, kube::Error> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let mut missing = vec![];
-    for (group, resource, subresource, verbs, namespaced) in RIGHTS {
-        for verb in verbs {
-            let attributes = ResourceAttributes {
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                subresource: Some(subresource.to_owned()).filter(|s| !s.is_empty()),
-                verb: Some((*verb).to_owned()),
-                namespace: namespaced.then(|| namespace.to_owned()),
-                ..ResourceAttributes::default()
-            };
+    let review = |attributes: ResourceAttributes| {
+        let reviews = reviews.clone();
+        async move {
+            let subresource = attributes.subresource.iter().map(|s| format!("/{s}"));
+            let right = format!(
+                "{} {}{}",
+                attributes.verb.as_deref().unwrap_or_default(),
+                attributes.resource.as_deref().unwrap_or_default(),
+                subresource.collect::<String>()
+            );
             let review = SelfSubjectAccessReview {
                 spec: SelfSubjectAccessReviewSpec {
                     resource_attributes: Some(attributes),
@@ -110,11 +186,13 @@ async fn missing_rights(client: &Client, namespace: &str) -> Result<Vec<String>,
                 ..SelfSubjectAccessReview::default()
             };
             let answer = reviews.create(&PostParams::default(), &review).await?;
-            if !answer.status.is_some_and(|s| s.allowed) {
-                let slash = if subresource.is_empty() { "" } else { "/" };
-                missing.push(format!("{verb} {resource}{slash}{subresource}"));
-            }
+            let is_allowed = answer.status.is_some_and(|s| s.allowed);
+            Ok::<_, kube::Error>((!is_allowed).then_some(right))
         }
-    }
+    };
+    let answers = try_join_all(needed.into_iter().map(review)).await?;
+    let mut missing: Vec<_> = answers.into_iter().flatten().collect();
+    let mut seen = BTreeSet::new();
+    missing.retain(|right| seen.insert(right.clone()));
     Ok(missing)
 }

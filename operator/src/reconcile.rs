@@ -38,6 +38,10 @@ pub(crate) async fn reconcile(
 ) -> Result<Action, Error> {
     context.completed().await;
     let id = id_of(&subscription);
+    // It is queued again when its namespace is listed.
+    if !context.heard.is_listed(&id.namespace) {
+        return Ok(Action::await_change());
+    }
     if subscription.metadata.deletion_timestamp.is_some() {
         context.troubles.over(&id);
         return Ok(Action::await_change());

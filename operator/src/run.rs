@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::groups::{GroupSetting, Limits};
-use crate::leader::Candidate;
+use crate::leader::{Candidate, Lock};
 use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
 use crate::{controller, preflight};
 
 /// The operator's settings.
@@ -20,6 +21,11 @@ use crate::{controller, preflight};
 pub struct Settings {
     /// The namespace of the gateways, where routing objects and Leases are.
     pub routes_namespace: String,
+    /// The namespace of the lock that the replica which leads has. If it is that of the gateways, who may write every Lease there,
+    /// the lock is a ConfigMap.
+    pub leader_namespace: String,
+    /// The namespaces whose subscriptions are served.
+    pub namespaces: Namespaces,
     /// The groups of gateways to publish to; at least one, each once.
     pub groups: Vec<GroupSetting>,
     /// Where probes and metrics are served; port 0 picks a free one.
@@ -47,17 +53,14 @@ pub async fn run(
     let client = Client::try_default()
         .await
         .context("cannot find a Kubernetes API server: set KUBECONFIG, or run in a pod")?;
-    preflight::check(&client, &settings.routes_namespace).await?;
+    let lock = Lock::in_namespace(&settings.leader_namespace, &settings.routes_namespace);
+    preflight::check(&client, &settings, &lock).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     bound(listener.local_addr()?);
     let metrics = Arc::new(Metrics::new(names)?);
-    let mut candidate = Candidate::stand(
-        client.clone(),
-        &settings.routes_namespace,
-        &settings.identity,
-    );
+    let mut candidate = Candidate::stand(client.clone(), lock, &settings.identity);
     let work = async {
         loop {
             let term = candidate.elected().await?;

@@ -2,16 +2,133 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
 use datastream_service::watch::{Change, Watched, changes};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::watcher;
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::gather::ADOPT;
 use crate::metrics::Metrics;
+use crate::namespaces::Scope;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is told of the objects of one scope.
+pub(crate) enum Told<K> {
+    /// One change.
+    Change(Change<K>),
+    /// The namespace does not exist, and so nothing in it.
+    Absent,
+}
+
+/// Follows objects in each of these scopes. One that may not be looked at, or does not exist, does not disturb the others.
+pub(crate) fn follow_each<K>(
+    what: &'static str,
+    client: &Client,
+    scopes: Vec<Scope>,
+    config: &watcher::Config,
+    metrics: &Arc<Metrics>,
+) -> impl Stream<Item = (Scope, Told<K>)> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    let each = scopes.into_iter().map(|scope| {
+        let told = match &scope {
+            None => {
+                let api = Api::all(client.clone());
+                let changes = follow(what.to_owned(), api, config.clone(), metrics.clone());
+                changes.map(Told::Change).boxed()
+            }
+            Some(namespace) => {
+                let (client, config) = (client.clone(), config.clone());
+                follow_within(what, client, namespace.clone(), config, metrics.clone()).boxed()
+            }
+        };
+        told.map(move |told| (scope.clone(), told)).boxed()
+    });
+    stream::select_all(each)
+}
+
+/// Follows objects of one namespace.
+fn follow_within<K>(
+    what: &str,
+    client: Client,
+    namespace: Arc<str>,
+    config: watcher::Config,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = Told<K>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    let what = format!("{what}/{namespace}");
+    let api = Api::namespaced(client.clone(), &namespace);
+    let changes = follow(what.clone(), api, config, metrics.clone());
+    let told = changes.then(move |change| {
+        let (client, namespace) = (client.clone(), namespace.clone());
+        async move {
+            match change {
+                Change::Failed(error)
+                    if is_forbidden(&error) && is_absent(client, &namespace).await =>
+                {
+                    Told::Absent
+                }
+                change => Told::Change(change),
+            }
+        }
+    });
+    let mut is_told = false;
+    told.inspect(move |told| {
+        match told {
+            Told::Absent => {
+                // Nothing of it stays unknown.
+                metrics.watch_failing.with_label_values(&[&what]).set(0);
+                if !is_told {
+                    tracing::warn!(
+                        objects = what,
+                        "the namespace does not exist; it is served when it does"
+                    );
+                }
+                is_told = true;
+            }
+            Told::Change(_) => is_told = false,
+        }
+    })
+}
+
+/// Returns whether this account may not do what was asked for.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 403,
+        _ => false,
+    }
+}
+
+/// Returns whether it is sure that there is no such namespace.
+async fn is_absent(client: Client, namespace: &str) -> bool {
+    let namespaces: Api<Namespace> = Api::all(client);
+    let found = timeout(REQUEST_TIMEOUT, namespaces.get_opt(namespace)).await;
+    matches!(found, Ok(Ok(None)))
+}
 
 /// Follows objects. `what` names them in metrics and in the log.
 pub(crate) fn follow<K>(
@@ -24,6 +141,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     metrics.watch_failing.with_label_values(&[&what]).set(0);
+    let mut is_forbidden_told = false;
     changes(api, config).map(move |(change, unreadable)| {
         let set = |is_failing| {
             metrics
@@ -39,7 +157,12 @@ where
         match &change {
             Change::Failed(error) => {
                 set(1);
-                tracing::warn!(objects = what, %error, "cannot watch; trying again");
+                // Rights come when somebody gives them, which may be never.
+                let is_forbidden = is_forbidden(error);
+                if !(is_forbidden && is_forbidden_told) {
+                    tracing::warn!(objects = what, %error, "cannot watch; trying again");
+                }
+                is_forbidden_told = is_forbidden;
             }
             Change::Recovered => {
                 set(0);

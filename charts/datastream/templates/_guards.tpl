@@ -98,6 +98,13 @@
 {{- fail (printf "routes.namespace: the cluster has no namespace %s: make it first (kubectl create namespace %s)" . .) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.operator.enabled (include "datastream.asksCluster" .) -}}
+{{- range .Values.operator.watchNamespaces -}}
+{{- if not (lookup "v1" "Namespace" "" .) -}}
+{{- fail (printf "operator.watchNamespaces: the cluster has no namespace %s: make it first (kubectl create namespace %s), or leave it out" . .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $part, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "prometheusRule" "PrometheusRule" -}}
 {{- if (index $.Values.monitoring $part).enabled -}}
 {{- include "datastream.checkServed" (dict "root" $ "path" (printf "monitoring.%s" $part) "api" (printf "monitoring.coreos.com/v1/%s" $kind)) -}}

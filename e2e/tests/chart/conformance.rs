@@ -133,6 +133,9 @@ fn compare(cluster: &ControlPlane, rendered: &str, dir: &Path) {
 #[test]
 fn the_api_server_takes_every_object_without_a_word_and_adds_nothing_to_those_of_other_projects() {
     let cluster = cluster_with_every_api(NAMESPACE);
+    for namespace in ["datastream-routes", "team-a", "123"] {
+        kubectl(&cluster, &["create", "namespace", namespace]);
+    }
     let (helm, dir) = (helm(), tempfile::tempdir().unwrap());
     let mut kinds = std::collections::BTreeSet::new();
     for (name, values) in sets() {

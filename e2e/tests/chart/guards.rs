@@ -73,6 +73,14 @@ fn a_cluster_without_the_definition_or_rights_or_with_a_newer_one_is_refused_in_
         "{line}"
     );
 
+    let line = refused(&install(
+        &helm,
+        "operator.watchNamespaces={chart-guards-team}",
+    ));
+    let expected =
+        "operator.watchNamespaces: the cluster has no namespace chart-guards-team: make it first";
+    assert!(line.contains(expected), "{line}");
+
     kubectl(&["create", "serviceaccount", "nobody", "-n", NAMESPACE]);
     let nobody = Helm::new(Some(&cluster.service_account(NAMESPACE, "nobody").unwrap())).unwrap();
     let line = refused(&install(&nobody, "crds.enabled=true"));

@@ -82,7 +82,7 @@ impl Release {
                 // There is one machine, and its ports may be taken.
                 ("DATASTREAM_LISTEN", _) => "127.0.0.1:0",
                 (_, Some(value)) => value,
-                ("DATASTREAM_ROUTES_NAMESPACE", None) => NAMESPACE,
+                ("DATASTREAM_ROUTES_NAMESPACE" | "DATASTREAM_LEADER_NAMESPACE", None) => NAMESPACE,
                 ("DATASTREAM_IDENTITY", None) => "operator-0",
                 (other, None) => panic!("{other}"),
             };

@@ -312,16 +312,49 @@ fn routing_objects_in_a_namespace_of_their_own_leave_gateways_no_rights_in_that_
         );
     }
     for kind in ["Role", "RoleBinding"] {
-        let mut count = 0;
-        for object in release.every(kind) {
-            assert_eq!(object["metadata"]["namespace"], "datastream-routes");
-            count += 1;
-        }
-        assert_eq!(count, 2);
+        let within = release.every(kind).map(|object| {
+            let metadata = &object["metadata"];
+            let text = |field: &str| metadata[field].as_str().unwrap();
+            format!("{}/{}", text("namespace"), text("name"))
+        });
+        let mut within: Vec<_> = within.collect();
+        within.sort();
+        let expected = [
+            "datastream-routes/datastream-gateway",
+            "datastream-routes/datastream-operator-routes",
+            "datastream-system/datastream-operator-leader",
+        ];
+        assert_eq!(within, expected);
     }
     for binding in release.every("RoleBinding") {
         assert_eq!(binding["subjects"][0]["namespace"], NAMESPACE);
     }
+}
+
+#[test]
+fn an_operator_of_named_namespaces_has_rights_to_their_objects_there_only() {
+    let values = json!({"operator": {"watchNamespaces": ["team-a", "123"]}, "rbac": {"deleteSecrets": true}});
+    let release = Release::of(values);
+    assert_eq!(
+        release.variable("-operator", "DATASTREAM_WATCH_NAMESPACES"),
+        "team-a,123"
+    );
+    let gets = json!([{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["team-a", "123"], "verbs": ["get"]}]);
+    assert_eq!(release.the("ClusterRole", "-operator")["rules"], gets);
+    let everywhere = Release::of(json!({"rbac": {"deleteSecrets": true}}));
+    let rules = &everywhere.the("ClusterRole", "-operator")["rules"];
+    let roles = release.every("Role").filter(|role| role["rules"] == *rules);
+    let within: Vec<_> = roles
+        .map(|role| role["metadata"]["namespace"].clone())
+        .collect();
+    assert_eq!(within, ["team-a", "123"]);
+    let bound = release
+        .every("RoleBinding")
+        .filter(|binding| binding["roleRef"]["name"] == "datastream-operator");
+    let bound: Vec<_> = bound
+        .map(|binding| binding["metadata"]["namespace"].clone())
+        .collect();
+    assert_eq!(bound, ["team-a", "123"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use datastream_e2e::chart;
 use super::{NAMESPACE, helm, refused};
 
 /// What is set, and what the schema says to it.
-const BY_SCHEMA: [(&str, &str); 26] = [
+const BY_SCHEMA: [(&str, &str); 28] = [
     (
         "gatewy.replicas=2",
         "at '': additional properties 'gatewy' not allowed",
@@ -57,6 +57,14 @@ const BY_SCHEMA: [(&str, &str); 26] = [
     (
         "operator.image.digest=sha256:1",
         "at '/operator/image/digest': 'sha256:1' does not match pattern",
+    ),
+    (
+        "operator.watchNamespaces[0]=Team_A",
+        "at '/operator/watchNamespaces/0': 'Team_A' does not match pattern",
+    ),
+    (
+        "operator.watchNamespaces=team-a",
+        "at '/operator/watchNamespaces': got string, want array",
     ),
     (
         "collector.secrets[0]=A_B",

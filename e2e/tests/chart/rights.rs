@@ -35,10 +35,9 @@ fn an_account_without_rights_is_told_all_that_the_chart_would_give_it() {
     let cluster = ControlPlane::start().unwrap();
     cluster.install(NAMESPACE).unwrap();
     let mut given = rights(&cluster, &["clusterrole", "datastream-operator"]);
-    given.extend(rights(
-        &cluster,
-        &["role", "datastream-operator", "-n", NAMESPACE],
-    ));
+    for role in ["datastream-operator-routes", "datastream-operator-leader"] {
+        given.extend(rights(&cluster, &["role", role, "-n", NAMESPACE]));
+    }
     let given: BTreeSet<_> = given.into_iter().collect();
 
     succeeded(
@@ -64,4 +63,27 @@ fn an_account_without_rights_is_told_all_that_the_chart_would_give_it() {
     let asked = asked.unwrap_or_else(|| panic!("{refusal}")).0;
     let asked: BTreeSet<_> = asked.split(", ").map(str::to_owned).collect();
     assert_eq!(asked, given);
+    // Gateways beside the operator have every right to Leases, and none to the ConfigMap that is its lock here.
+    let may = |account: &str, verb: &str, object: &str| {
+        let account = format!("--as=system:serviceaccount:{NAMESPACE}:{account}");
+        let args = ["auth", "can-i", verb, object, "-n", NAMESPACE, &account];
+        cluster.kubectl(&args).unwrap().success
+    };
+    let lock = "configmap/datastream-operator";
+    for verb in [
+        "get", "list", "watch", "create", "update", "patch", "delete",
+    ] {
+        assert!(!may("datastream-gateway", verb, lock), "{verb}");
+    }
+    for (verb, object, expected) in [
+        ("get", lock, true),
+        ("patch", lock, true),
+        ("create", "configmaps", true),
+        ("get", "configmap/other", false),
+        ("delete", lock, false),
+        ("patch", "lease/datastream-gateway-0", false),
+    ] {
+        let is_allowed = may("datastream-operator", verb, object);
+        assert_eq!(is_allowed, expected, "{verb} {object}");
+    }
 }

@@ -5,6 +5,7 @@ mod client;
 mod faults;
 mod fleet;
 mod gateway;
+mod rights;
 mod rollout;
 mod shed;
 mod stack;

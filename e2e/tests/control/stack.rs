@@ -19,6 +19,8 @@ pub(crate) struct Stack {
     broker: Broker,
     dir: TempDir,
     started: usize,
+    /// Where routing objects and Leases are.
+    pub(crate) routes: &'static str,
 }
 
 impl Stack {
@@ -31,8 +33,17 @@ impl Stack {
             broker,
             dir: tempfile::tempdir().unwrap(),
             started: 0,
+            routes: NAMESPACE,
         };
         this.cluster.install(NAMESPACE).unwrap();
+        this
+    }
+
+    /// One whose routing objects are in a namespace of their own, which is made.
+    pub(crate) async fn with_routes_in(routes: &'static str) -> Self {
+        let mut this = Self::start().await;
+        this.kubectl(&["create", "namespace", routes]);
+        this.routes = routes;
         this
     }
 
@@ -101,13 +112,19 @@ impl Stack {
 
     /// An operator of these groups of gateways.
     pub(crate) fn operator_of(&mut self, identity: &str, groups: &str) -> Program {
-        let args = [
+        self.operator_with(identity, groups, &[])
+    }
+
+    pub(crate) fn operator_with(&mut self, identity: &str, groups: &str, more: &[&str]) -> Program {
+        let own = [
             "run".to_owned(),
-            format!("--routes-namespace={NAMESPACE}"),
+            format!("--routes-namespace={}", self.routes),
             format!("--groups={groups}"),
             "--listen=127.0.0.1:0".to_owned(),
             format!("--identity={identity}"),
         ];
+        let more = more.iter().map(|arg| (*arg).to_owned());
+        let args: Vec<_> = own.into_iter().chain(more).collect();
         self.run("datastream-operator", "datastream-operator", &args)
     }
 
@@ -121,7 +138,7 @@ impl Stack {
             "--admin=127.0.0.1:0".to_owned(),
             format!("--fluvio={}", self.broker.address()),
             format!("--topic={TOPIC}"),
-            format!("--routes-namespace={NAMESPACE}"),
+            format!("--routes-namespace={}", self.routes),
             format!("--pod={pod}"),
             "--drain-seconds=2".to_owned(),
         ];

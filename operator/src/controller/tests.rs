@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use datastream_routing::KeyHash;
 use http_body_util::BodyExt as _;
 use hyper::{Request, Response, StatusCode};
 use kube::client::Body;
@@ -11,17 +12,22 @@ use tokio::time::timeout;
 use datastream_routing::object::{INDEX_KEY, decode_index};
 
 use super::*;
+use crate::build;
 use crate::groups::Limits;
+use crate::namespaces::Namespaces;
+use crate::publish::render;
+use crate::validate::validate;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
+const ALL_SUBSCRIPTIONS: &str = "/apis/datastream.dev/v1alpha1/datastreamsubscriptions";
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Requests that write: method, path and body.
 type Written = Arc<Mutex<Vec<(String, String, Value)>>>;
 
-/// An API server that answers lists of `kind` (the last part of a path) with these items, others with none, and takes every write.
-/// Watches are never answered: nothing happens.
-fn server(items: impl Fn(&str) -> Vec<Value> + Send + 'static) -> (Client, Written) {
+/// An API server that answers GETs of a path with these items, or with an error of this code, and takes every write. Watches are never
+/// answered: nothing happens.
+fn server(get: impl Fn(&str) -> Result<Vec<Value>, u16> + Send + 'static) -> (Client, Written) {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let written = Written::default();
     let log = written.clone();
@@ -31,6 +37,7 @@ fn server(items: impl Fn(&str) -> Vec<Value> + Send + 'static) -> (Client, Writt
             let (parts, body) = request.into_parts();
             let bytes = body.collect().await.unwrap().to_bytes();
             let path = parts.uri.path().to_owned();
+            let mut code = StatusCode::OK;
             let answer = if parts.method != "GET" {
                 let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
                 let method = parts.method.to_string();
@@ -41,13 +48,18 @@ fn server(items: impl Fn(&str) -> Vec<Value> + Send + 'static) -> (Client, Writt
                 silent.push(respond);
                 continue;
             } else {
-                let is_all = !path.contains("/namespaces/");
-                let kind = path.rsplit('/').next().unwrap_or_default();
-                let items = if is_all { items(kind) } else { vec![] };
-                json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "5"}, "items": items})
+                match get(&path) {
+                    Ok(items) => {
+                        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "5"}, "items": items})
+                    }
+                    Err(error) => {
+                        code = StatusCode::from_u16(error).unwrap();
+                        json!({"kind": "Status", "status": "Failure", "code": error, "reason": if error == 404 { "NotFound" } else { "Forbidden" }, "message": path})
+                    }
+                }
             };
             let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
-            *response.status_mut() = StatusCode::OK;
+            *response.status_mut() = code;
             respond.send_response(response);
         }
     });
@@ -78,6 +90,8 @@ fn secret(name: &str) -> Value {
 fn settings() -> Settings {
     Settings {
         routes_namespace: "system".to_owned(),
+        leader_namespace: "system".to_owned(),
+        namespaces: Namespaces::All,
         groups: vec!["default=ws://h/stream".parse().unwrap()],
         listen: ([127, 0, 0, 1], 0).into(),
         identity: "test".to_owned(),
@@ -90,13 +104,15 @@ async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_ba
  {
     let bad_status =
         json!({"connection": {"state": "Offline", "since": "2026-11-24T06:14:44+99:99"}});
-    let (client, written) = server(move |kind| match kind {
-        "datastreamsubscriptions" => vec![
-            subscription("later", &["location", "alarm"], json!({})),
-            subscription("leds", &["location"], bad_status.clone()),
-        ],
-        "secrets" => vec![secret("leds")],
-        _ => vec![],
+    let (client, written) = server(move |path| {
+        Ok(match path {
+            ALL_SUBSCRIPTIONS => vec![
+                subscription("later", &["location", "alarm"], json!({})),
+                subscription("leds", &["location"], bad_status.clone()),
+            ],
+            "/api/v1/secrets" => vec![secret("leds")],
+            _ => vec![],
+        })
     });
     let metrics = Arc::new(Metrics::new(["default"]).unwrap());
     metrics.leads.set(1);
@@ -146,4 +162,145 @@ async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_ba
     }
     assert!(!running.is_finished());
     running.abort();
+}
+
+/// The routing Secret with one route, that of this subscription.
+fn published(namespace: &str, name: &str) -> Value {
+    let mut subscription = subscription(name, &["location"], json!({}));
+    subscription["metadata"]["namespace"] = json!(namespace);
+    let subscription = serde_json::from_value(subscription).unwrap();
+    let route = build::route(&validate(&subscription).unwrap(), KeyHash::of(name));
+    let id = SubscriptionId::new(namespace, name);
+    let bytes = render([route])[&id.bucket()].encode().unwrap();
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "namespace": "system", "name": routes_name("default", id.bucket()), "resourceVersion": "1",
+            "labels": {COMPONENT: "routes", GROUP: "default"},
+        },
+        "data": {"routes.json": k8s_openapi::ByteString(bytes)},
+    })
+}
+
+/// The operator of the namespaces `team` and `closed`. The latter, of which one route is published, may not be looked at while `code` is
+/// not 200, and a GET of it is answered with `namespace`.
+struct Scoped {
+    code: Arc<Mutex<u16>>,
+    asked: Arc<Mutex<BTreeSet<String>>>,
+    written: Written,
+    metrics: Arc<Metrics>,
+}
+
+impl Scoped {
+    fn start(namespace: u16) -> Self {
+        let (code, asked) = (Arc::new(Mutex::new(403)), Arc::default());
+        let (closed, log): (_, Arc<Mutex<BTreeSet<String>>>) = (code.clone(), Arc::clone(&asked));
+        let (client, written) = server(move |path| {
+            log.lock().unwrap().insert(path.to_owned());
+            let parts: Vec<_> = path.split('/').collect();
+            let within = parts.iter().position(|part| *part == "namespaces").unwrap();
+            match parts[within + 1..] {
+                ["closed"] if namespace != 200 => Err(namespace),
+                ["closed", _] => match *closed.lock().unwrap() {
+                    200 => Ok(vec![]),
+                    code => Err(code),
+                },
+                ["team", "datastreamsubscriptions"] => {
+                    Ok(vec![subscription("leds", &["location"], json!({}))])
+                }
+                ["team", "secrets"] => Ok(vec![secret("leds")]),
+                ["system", "secrets"] => Ok(vec![
+                    published("closed", "kept"),
+                    published("team", "gone"),
+                    published("elsewhere", "unwatched"),
+                ]),
+                _ => Ok(vec![]),
+            }
+        });
+        let metrics = Arc::new(Metrics::new(["default"]).unwrap());
+        metrics.leads.set(1);
+        let namespaces = ["team", "closed"].map(|name| name.parse().unwrap());
+        let settings = Settings {
+            namespaces: namespaces.into_iter().collect(),
+            ..settings()
+        };
+        tokio::spawn(run(client, settings, metrics.clone()));
+        Self {
+            code,
+            asked,
+            written,
+            metrics,
+        }
+    }
+
+    /// Whether the routing object of a subscription was last written with a route of it; absent if it was never written.
+    fn is_routed(&self, namespace: &str, name: &str) -> Option<bool> {
+        let bucket = SubscriptionId::new(namespace, name).bucket();
+        let object = routes_name("default", bucket);
+        let written = self.written.lock().unwrap();
+        let of = written
+            .iter()
+            .rev()
+            .find(|(_, path, _)| path.ends_with(&object));
+        let secret: Secret = serde_json::from_value(of?.2.clone()).unwrap();
+        let (_, _, bytes) = decode_object(&secret).unwrap();
+        Some(
+            std::str::from_utf8(bytes)
+                .unwrap()
+                .contains(&format!("\"{name}\"")),
+        )
+    }
+
+    async fn until(&self, reached: impl Fn(&Self) -> bool) {
+        let reached = async {
+            while !reached(self) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(PATIENCE, reached).await.expect("it comes to that");
+    }
+
+    fn is_failing(&self, what: &str) -> bool {
+        self.metrics.watch_failing.with_label_values(&[what]).get() == 1
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_watched_namespaces_one_that_may_not_be_looked_at_keeps_its_routes_and_nobody_waiting() {
+    let scoped = Scoped::start(200);
+    scoped
+        .until(|s| {
+            s.is_routed("team", "leds") == Some(true)
+                && s.is_routed("team", "gone") == Some(false)
+                && s.is_routed("elsewhere", "unwatched") == Some(false)
+        })
+        .await;
+    sleep(PATIENCE).await;
+    assert_eq!(scoped.is_routed("closed", "kept"), None, "as it was");
+    assert!(scoped.is_failing("subscriptions/closed") && scoped.is_failing("stream_keys/closed"));
+    assert!(!scoped.is_failing("subscriptions/team"));
+    assert_eq!(scoped.metrics.listed.get(), 1);
+
+    *scoped.code.lock().unwrap() = 200;
+    scoped
+        .until(|s| s.is_routed("closed", "kept") == Some(false))
+        .await;
+    let asked = scoped.asked.lock().unwrap();
+    let within = |namespace: &str| format!("/namespaces/{namespace}");
+    let watched = ["team", "closed", "system"].map(within);
+    for path in asked.iter() {
+        assert!(watched.iter().any(|part| path.contains(part)), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_of_a_watched_namespace_that_does_not_exist_end() {
+    let scoped = Scoped::start(404);
+    scoped
+        .until(|s| s.is_routed("closed", "kept") == Some(false))
+        .await;
+    assert!(
+        !scoped.is_failing("subscriptions/closed"),
+        "nothing of it is unknown"
+    );
 }

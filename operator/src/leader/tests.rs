@@ -1,5 +1,6 @@
 //! Elections in virtual time, over an API server that keeps one Lease.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use http_body_util::BodyExt as _;
@@ -13,11 +14,16 @@ use super::*;
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<State>>);
 
+/// The namespace of the gateways.
+const GATEWAYS: &str = "gateways";
+
 #[derive(Default)]
 struct State {
     lease: Option<Value>,
     version: u64,
     is_down: bool,
+    /// The last parts of the paths that were asked for.
+    kinds: BTreeSet<String>,
 }
 
 impl Server {
@@ -41,6 +47,11 @@ impl Server {
     }
 
     fn candidate(&self, identity: &str) -> Candidate {
+        self.candidate_in("operator", identity)
+    }
+
+    /// A candidate whose lock is in this namespace.
+    fn candidate_in(&self, namespace: &str, identity: &str) -> Candidate {
         let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
         let this = self.clone();
         tokio::spawn(async move {
@@ -48,13 +59,18 @@ impl Server {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect().await.unwrap().to_bytes();
                 let body = serde_json::from_slice(&bytes).unwrap_or_default();
-                let (status, answer) = this.0.lock().unwrap().answer(&parts.method, body);
+                let kind = parts.uri.path().split('/').rev();
+                let mut state = this.0.lock().unwrap();
+                state.kinds.extend(kind.take(2).map(str::to_owned));
+                let (status, answer) = state.answer(&parts.method, body);
+                drop(state);
                 let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
                 *response.status_mut() = status;
                 respond.send_response(response);
             }
         });
-        Candidate::stand(Client::new(service, "default"), "default", identity)
+        let lock = Lock::in_namespace(namespace, GATEWAYS);
+        Candidate::stand(Client::new(service, "default"), lock, identity)
     }
 }
 
@@ -83,8 +99,13 @@ impl State {
                 if body["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] {
                     return refused(StatusCode::CONFLICT, "Conflict");
                 }
-                for (field, value) in body["spec"].as_object().unwrap() {
-                    lease["spec"][field] = value.clone();
+                let part = if body["data"].is_object() {
+                    "data"
+                } else {
+                    "spec"
+                };
+                for (field, value) in body[part].as_object().unwrap() {
+                    lease[part][field] = value.clone();
                 }
                 (StatusCode::OK, self.put(lease))
             }
@@ -209,4 +230,36 @@ async fn of_two_that_want_a_free_lease_one_gets_it() {
     sleep(Duration::from_mins(1)).await;
     let leading = candidates.iter().filter(|c| c.term.borrow().is_some());
     assert_eq!(leading.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_the_leases_of_gateways_a_configmap_of_text_is_the_lock() {
+    let server = Server::default();
+    let mut first = server.candidate_in(GATEWAYS, "first");
+    elected(&mut first).await;
+    let mut second = server.candidate_in(GATEWAYS, "second");
+    sleep(Duration::from_mins(5)).await;
+    first.task.abort();
+    let (_, waited) = elected(&mut second).await;
+    assert!(
+        waited + EVERY >= DURATION && waited <= DURATION + SOON,
+        "{waited:?}"
+    );
+    let (content, kinds) = {
+        let state = server.0.lock().unwrap();
+        (
+            state.lease.clone().unwrap()["data"].clone(),
+            state.kinds.clone(),
+        )
+    };
+    assert_eq!(content["holderIdentity"], "second");
+    assert_eq!(content["leaseDurationSeconds"], "15");
+    assert_eq!(content["leaseTransitions"], "1");
+    let texts = content.as_object().unwrap().values();
+    assert!(texts.into_iter().all(Value::is_string), "{content}");
+    assert!(kinds.contains("configmaps") && !kinds.contains("leases"));
+    // One that resigns leaves no holder.
+    second.resign().await;
+    let (_, waited) = elected(&mut server.candidate_in(GATEWAYS, "third")).await;
+    assert!(waited < SOON, "{waited:?}");
 }

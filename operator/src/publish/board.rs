@@ -169,6 +169,16 @@ impl Board {
         self.desired.set_key(id, key);
     }
 
+    /// Nothing can be known of this namespace until it is listed: it keeps the routes that it has.
+    pub fn set_unlisted(&mut self, namespace: Arc<str>) {
+        self.desired.set_unlisted(namespace);
+    }
+
+    /// All subscriptions and keys of a namespace that was unlisted are known now.
+    pub fn listed(&mut self, namespace: &str) {
+        self.desired.listed(namespace);
+    }
+
     /// A routing object as someone sees it. What is neither published here nor an echo of it will be written again.
     pub fn set_object(&mut self, bucket: BucketId, resource_version: u64, bytes: &[u8]) {
         let hash = BucketHash::of(bytes);

@@ -1,6 +1,6 @@
 //! The routes that should be in force, from subscriptions and the keys in their Secrets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId, cost};
@@ -62,11 +62,14 @@ struct Denial {
 ///   whether or not there can be a new one.
 /// - A key belongs to one subscription, the first that is routed with it.
 /// - Filters that cost more than the budget are not taken in; what is in force is not taken back.
+/// - A namespace that cannot be listed keeps the routes that it had, until it can be.
 #[derive(Debug, Default)]
 pub(super) struct Desired {
     budget: Budget,
     /// True once everything is known that routes depend on. Before, there are none.
     settled: bool,
+    /// Namespaces of which nothing can be known yet.
+    unlisted: HashSet<Arc<str>>,
     subscriptions: BTreeMap<SubscriptionId, Known>,
     keys: BTreeMap<SubscriptionId, ObservedKey>,
     routes: BTreeMap<BucketId, Routes>,
@@ -119,11 +122,37 @@ impl Desired {
         self.refresh(id);
     }
 
-    /// Everything is known now. The routes that were published before this process began are those in force.
+    /// Nothing can be known of this namespace until it [is listed](Self::listed).
+    pub(super) fn set_unlisted(&mut self, namespace: Arc<str>) {
+        self.unlisted.insert(namespace);
+    }
+
+    /// All that there is in this namespace is known now: what is not there any more, or has another key, ends.
+    pub(super) fn listed(&mut self, namespace: &str) {
+        if !self.unlisted.remove(namespace) || !self.settled {
+            return;
+        }
+        let routed = self.routes.values().flat_map(BTreeMap::keys);
+        let gone = routed.filter(|id| !self.subscriptions.contains_key(id));
+        let mut all: Vec<_> = gone.map(|id| (None, id.clone())).collect();
+        let known = self.subscriptions.iter();
+        all.extend(known.map(|(id, known)| (Some(known.rank.clone()), id.clone())));
+        all.retain(|(_, id)| id.namespace.as_ref() == namespace);
+        // Those that are gone give up what others may want.
+        all.sort();
+        for (_, id) in all {
+            self.refresh(&id);
+        }
+    }
+
+    /// Everything is known now, but for what is in unlisted namespaces. The routes that were published before this process began are those in force.
     pub(super) fn settle<'a>(&mut self, published: impl Iterator<Item = &'a Arc<Route>>) {
         self.settled = true;
         let mut published: Vec<_> = published
             .filter_map(|route| {
+                if self.unlisted.contains(&route.id.namespace) {
+                    return Some((Rank::default(), route.clone()));
+                }
                 let known = self.subscriptions.get(&route.id)?;
                 let key = self.keys.get(&route.id)?;
                 let is_good = known.uid() == route.uid && key.hash == route.key_sha256;
@@ -159,6 +188,9 @@ impl Desired {
     }
 
     fn decide(&mut self, id: &SubscriptionId) {
+        if self.unlisted.contains(&id.namespace) {
+            return;
+        }
         self.forget_denial(id);
         let Some(known) = self.subscriptions.get(id) else {
             self.take(id);

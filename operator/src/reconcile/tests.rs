@@ -17,7 +17,8 @@ use super::*;
 use crate::gather::{Found, Secrets};
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
-use crate::publish::Denied;
+use crate::namespaces::{Heard, Namespaces};
+use crate::publish::{Denied, Synced};
 use crate::troubles::Troubles;
 use crate::unreadable::SetAside;
 
@@ -36,6 +37,7 @@ struct Server {
     /// A kind whose writes are refused, with this code and message.
     refuses: Arc<Mutex<Option<Refused>>>,
     unreadable: SetAside,
+    namespaces: Namespaces,
     /// What the operator remembers.
     troubles: Troubles,
 }
@@ -121,6 +123,10 @@ impl Server {
     ) -> (Result<Action, Error>, Vec<String>) {
         let client = self.client();
         let metrics = Metrics::new([]).unwrap();
+        let heard = Heard::of(&self.namespaces);
+        for kind in [Synced::Subscriptions, Synced::Keys] {
+            heard.listed(&None, kind);
+        }
         let reporter = Reporter::from("test");
         let (events, teller) =
             events::channel(client.clone(), reporter, metrics.events_left_out.clone());
@@ -134,6 +140,7 @@ impl Server {
             ),
             unreadable: self.unreadable.clone(),
             complete: watch::channel(true).1,
+            heard,
             events,
             metrics: Arc::new(metrics),
             troubles: self.troubles.clone(),
@@ -529,4 +536,15 @@ fn a_key_that_is_in_use_is_named_only_within_the_namespace() {
     };
     assert!(message("team").contains("subscription first: delete the Secret"));
     assert!(!message("others").contains("first"));
+}
+
+#[tokio::test]
+async fn of_a_namespace_that_is_not_listed_nothing_is_asked_or_told() {
+    let server = Server {
+        namespaces: ["team".parse().unwrap()].into_iter().collect(),
+        ..Server::default()
+    };
+    let (result, requests) = server.reconcile(subscription(json!({}), None)).await;
+    assert_eq!(result.unwrap(), Action::await_change());
+    assert!(requests.is_empty(), "{requests:?}");
 }

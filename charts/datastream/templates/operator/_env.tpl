@@ -11,6 +11,12 @@
   {{- else }}
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   {{- end }}
+- name: DATASTREAM_LEADER_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- with .Values.operator.watchNamespaces }}
+- name: DATASTREAM_WATCH_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: DATASTREAM_IDENTITY
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: DATASTREAM_LISTEN

@@ -21,6 +21,8 @@ use super::{chart_file, helm};
 use schema::Generator;
 
 const NAMESPACE: &str = "chart-made-up";
+/// A namespace whose name looks like a number.
+const NUMBER: &str = "1234567";
 /// Renderings by each of the threads.
 const CASES: u32 = 60;
 const THREADS: usize = 2;
@@ -127,6 +129,8 @@ fn whatever_the_values_are_an_api_server_takes_what_is_rendered_or_they_are_refu
     );
 
     let cluster = cluster_with_every_api(NAMESPACE);
+    let made = cluster.kubectl(&["create", "namespace", NUMBER]).unwrap();
+    assert!(made.success, "{}", made.stderr);
     // Many are the same: each once.
     let mut objects: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, (_, text)) in kept.iter().enumerate() {

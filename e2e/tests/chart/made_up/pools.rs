@@ -94,8 +94,9 @@ pub(super) fn of_definition(name: &str) -> Option<Vec<Value>> {
     Some(match name {
         "name" => strings(NAMES_OR_NONE),
         "requiredName" => strings(NAMES),
-        // There is one namespace.
+        // There are these namespaces.
         "namespace" => strings(&["", super::NAMESPACE]),
+        "requiredNamespace" => strings(&[super::NAMESPACE, "default", super::NUMBER]),
         "host" => strings(&["", "streams.example.com", "no", "1.5", "123"]),
         "cidr" => strings(&["10.0.0.0/8", "0.0.0.0/0", "fd00::/8"]),
         "duration" => strings(&["", "2160h", "1h30m", "90s"]),

@@ -280,6 +280,30 @@ fn routes_that_were_published_before_stay_unless_their_subscription_or_their_key
 }
 
 #[test]
+fn a_namespace_that_is_not_listed_keeps_its_routes_until_it_is() {
+    let mut desired = Desired::new(BUDGET);
+    desired.set_unlisted("team".into());
+    let published =
+        ["a", "b", "c"].map(|n| Arc::new(build::route(&valid(n, n, 1), KeyHash::of(n))));
+    set(&mut desired, "a", 0, vec![]);
+    set(&mut desired, "new", 0, vec![]);
+    desired.set_key(&id("new"), key("new", "b"));
+    desired.settle(published.iter());
+    desired.remove_subscription(&id("b"));
+    assert_eq!(routed(&desired), ["a", "b", "c"]);
+    // Another one's key, and a key that has changed.
+    desired.set_key(&id("a"), key("a", "a"));
+    set(&mut desired, "c", 1, vec![]);
+    desired.set_key(&id("c"), key("c", "changed"));
+    desired.listed("team");
+    assert_eq!(routed(&desired), ["a", "c", "new"]);
+    let hash = desired.route(&id("c")).unwrap().key_sha256;
+    assert_eq!(hash, KeyHash::of("changed"));
+    desired.set_key(&id("a"), None);
+    assert_eq!(routed(&desired), ["c", "new"]);
+}
+
+#[test]
 fn filters_above_the_budget_are_denied_and_the_last_good_ones_stay() {
     let mut desired = settled();
     for name in ["a", "b", "c"] {

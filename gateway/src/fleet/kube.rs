@@ -32,6 +32,8 @@ const FRESH: Duration = Duration::from_millis(500);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
 const SURELY_OURS: Duration = Duration::from_secs(10);
+/// Gateways that are remembered as those who take one stream: of more, the last.
+const MAX_TAKERS: usize = 16;
 /// A gateway that was heard of may live for this long.
 const LIVES: Duration = Duration::from_secs(LEASE_SECONDS as u64);
 
@@ -352,6 +354,12 @@ impl KubeFleet {
     pub(crate) fn note_taker(&self, id: &SubscriptionId, taker: &str) -> bool {
         let mut state = self.lock();
         let takers = state.takers.entry(id.clone()).or_default();
+        // Whoever reaches the admin listener can say so, under any name.
+        if takers.len() >= MAX_TAKERS && !takers.contains_key(taker) {
+            let oldest = takers.iter().min_by_key(|(_, told)| **told);
+            let oldest = oldest.map(|(taker, _)| taker.clone());
+            oldest.and_then(|oldest| takers.remove(&oldest));
+        }
         takers.insert(taker.to_owned(), Instant::now()).is_none()
     }
 

@@ -120,6 +120,18 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
     assert!(fleet.lock().takers.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_many_who_take_a_stream_the_last_are_remembered() {
+    let (fleet, _api) = fleet();
+    for number in 0..10 * MAX_TAKERS {
+        assert!(fleet.note_taker(&id(), &format!("gw-{number}_0")));
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let last = format!("gw-{}_0", 10 * MAX_TAKERS - 1);
+    assert!(!fleet.note_taker(&id(), &last));
+    assert_eq!(fleet.lock().takers[&id()].len(), MAX_TAKERS);
+}
+
 #[tokio::test]
 async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
     let (fleet, mut api) = fleet();

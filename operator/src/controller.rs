@@ -236,7 +236,7 @@ impl Feed {
         let mut told = std::pin::pin!(told);
         while let Some((scope, told)) = told.next().await {
             let change = match told {
-                Told::Change(change) => change,
+                Told::Change(change) => *change,
                 Told::Absent => {
                     let gone = self.within(scope.as_deref().unwrap_or_default());
                     for id in gone {
@@ -299,7 +299,7 @@ impl Feed {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             };
             let (scope, change) = match told {
-                Some((scope, Told::Change(change))) => (scope, Some(change)),
+                Some((scope, Told::Change(change))) => (scope, Some(*change)),
                 Some((scope, Told::Absent)) => {
                     for id in self.secrets.within(scope.as_deref().unwrap_or_default()) {
                         self.secrets.set(id.clone(), None);

@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is told of the objects of one scope.
 pub(crate) enum Told<K> {
     /// One change.
-    Change(Change<K>),
+    Change(Box<Change<K>>),
     /// The namespace does not exist, and so nothing in it.
     Absent,
 }
@@ -49,7 +49,7 @@ where
             None => {
                 let api = Api::all(client.clone());
                 let changes = follow(what.to_owned(), api, config.clone(), metrics.clone());
-                changes.map(Told::Change).boxed()
+                changes.map(|change| Told::Change(Box::new(change))).boxed()
             }
             Some(namespace) => {
                 let (client, config) = (client.clone(), config.clone());
@@ -89,7 +89,7 @@ where
                 {
                     Told::Absent
                 }
-                change => Told::Change(change),
+                change => Told::Change(Box::new(change)),
             }
         }
     });

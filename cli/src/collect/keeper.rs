@@ -24,11 +24,11 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 pub(super) enum Anew {
     /// Where this process began to store.
     #[default]
-    AtOrigin,
+    Origin,
     /// Where the configuration says.
-    AtStart,
+    Start,
     /// With the first event that the topic ever had, so that the gateway says what of them has expired.
-    AtBeginning,
+    Beginning,
 }
 
 /// A store does not have any more what it had: the stream has to go on where the stores are now.

@@ -124,9 +124,9 @@ async fn collect(
 ) -> anyhow::Result<Outcome> {
     let places: Vec<_> = stores.iter().map(|store| store.describe()).collect();
     let anew = match plan.start {
-        Start::Latest | Start::Committed => Anew::AtOrigin,
-        Start::Earliest => Anew::AtBeginning,
-        Start::Seq(_) | Start::Time(_) => Anew::AtStart,
+        Start::Latest | Start::Committed => Anew::Origin,
+        Start::Earliest => Anew::Beginning,
+        Start::Seq(_) | Start::Time(_) => Anew::Start,
     };
     let dead_letters = plan.dead_letter.map(DeadLetters::new);
     let mut keeper = Keeper::new(stores, status.clone(), anew, dead_letters);

@@ -143,8 +143,8 @@ impl Shelf {
             return Ok(());
         };
         let position = match (opened.position, anew) {
-            (None, Anew::AtOrigin) => self.begin_again(self.origin.clone()).await?,
-            (None, Anew::AtBeginning) => {
+            (None, Anew::Origin) => self.begin_again(self.origin.clone()).await?,
+            (None, Anew::Beginning) => {
                 let beginning = Position::start(known.partitions());
                 self.begin_again(Some(beginning)).await?
             }

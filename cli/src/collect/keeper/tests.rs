@@ -110,7 +110,7 @@ impl Store for MemoryStore {
 }
 
 fn keeper(stores: &[&MemoryStore]) -> Keeper {
-    keeper_that(stores, Anew::AtOrigin, None)
+    keeper_that(stores, Anew::Origin, None)
 }
 
 fn keeper_that(stores: &[&MemoryStore], anew: Anew, dead_letters: Option<DeadLetters>) -> Keeper {
@@ -238,7 +238,7 @@ async fn what_will_not_pass_is_an_error_at_the_start() {
         }
     }
     let status = Arc::new(Metrics::new().unwrap().stream("a"));
-    let mut keeper = Keeper::new(vec![Box::new(Broken)], status, Anew::AtOrigin, None);
+    let mut keeper = Keeper::new(vec![Box::new(Broken)], status, Anew::Origin, None);
     let error = keeper.open().await.unwrap_err();
     assert_eq!(error.reason, "no such folder");
 }
@@ -276,7 +276,7 @@ async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty() {
     let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
-    let mut keeper = keeper_that(&[&lost, &whole], Anew::AtStart, None);
+    let mut keeper = keeper_that(&[&lost, &whole], Anew::Start, None);
     keeper.open().await.unwrap();
     keeper.append(&events(5..=6)).await.unwrap();
     lost.empty();
@@ -292,7 +292,7 @@ async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty()
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() {
     let store = MemoryStore::default();
-    let mut keeper = keeper_that(&[&store], Anew::AtBeginning, None);
+    let mut keeper = keeper_that(&[&store], Anew::Beginning, None);
     keeper.open().await.unwrap();
     assert_eq!(keeper.position(), None);
     keeper.append(&events(5..=6)).await.unwrap();
@@ -308,7 +308,7 @@ async fn an_event_that_is_not_taken_is_set_aside_alone() {
     let store = MemoryStore::default();
     store.0.lock().unwrap().poison = vec!["3".to_owned(), "4".to_owned(), "9".to_owned()];
     let letters = Some(DeadLetters::new(path.clone()));
-    let mut keeper = keeper_that(&[&store], Anew::AtOrigin, letters);
+    let mut keeper = keeper_that(&[&store], Anew::Origin, letters);
     keeper.open().await.unwrap();
     keeper.append(&events(1..=9)).await.unwrap();
     assert_eq!(store.seqs(), ["1", "2", "5", "6", "7", "8"]);

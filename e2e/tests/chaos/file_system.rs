@@ -44,9 +44,7 @@ impl FileSystem {
         loop {
             match mount(&["-o", how], &self.path) {
                 // What was killed closes its files a moment later.
-                Err(_) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(20))
-                }
+                Err(_) if Instant::now() < deadline => (),
                 result => return result,
             }
         }

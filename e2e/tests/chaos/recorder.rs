@@ -135,7 +135,7 @@ impl Recorder {
             Start::Committed { .. } => Start::Committed {
                 from: self.fleet.traffic.next(),
             },
-            start => start,
+            start @ Start::Seq(_) => start,
         };
         let session = Session {
             gateway: door,

@@ -28,7 +28,7 @@ pub(crate) fn ruin(dir: &Path, stream: &str, rng: &mut StdRng) -> anyhow::Result
     let number = rng.random_range(0..files.len());
     let is_newest = number + 1 == files.len();
     let before = fs::read(&files[number])?;
-    let breaks = before.iter().filter(|b| **b == b'\n').count();
+    let breaks = before.split(|b| *b == b'\n').count() - 1;
     if breaks < 4 {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use super::world::NAMESPACE;
 
 /// A subscription that a later version has written.
 pub(super) const LATER: &str = "later";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Something done by somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

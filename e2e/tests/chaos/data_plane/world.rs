@@ -169,7 +169,7 @@ impl World {
             }
             Fault::Attack(..) => (),
             Fault::Damage(topic, partition, kind) if begins => {
-                self.damage(*topic, *partition, *kind)?;
+                self.damage(*topic, *partition, kind)?;
             }
             Fault::Damage(..) => (),
             Fault::RuinJournal(seed) => self.ruin_journal(*seed, begins)?,

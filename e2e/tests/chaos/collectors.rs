@@ -101,6 +101,9 @@ pub(crate) enum CollectorFault {
     ReadOnly,
 }
 
+/// Picks a fault, and how long it may last, in seconds.
+pub(crate) type Pick = fn(&mut StdRng) -> (CollectorFault, std::ops::Range<f64>);
+
 /// The subscriptions of all collectors of a topic: name, devices and how they resume.
 pub(crate) fn subscriptions() -> impl Iterator<Item = (String, u8, Resume)> {
     (0..COLLECTORS).flat_map(|collector| {
@@ -331,9 +334,8 @@ impl Collector {
     }
 
     /// What can be done to it.
-    pub(crate) fn faults(&self) -> Vec<fn(&mut StdRng) -> (CollectorFault, std::ops::Range<f64>)> {
+    pub(crate) fn faults(&self) -> Vec<Pick> {
         use CollectorFault as F;
-        type Pick = fn(&mut StdRng) -> (CollectorFault, std::ops::Range<f64>);
         let mut all: Vec<Pick> = vec![
             |_| (F::Kill, 0.0..1.0),
             |_| (F::Kill, 0.0..1.0),

@@ -115,11 +115,13 @@ fn starts(
                         let missing = cursor.missing(log, history.interest, partition, begins);
                         cursor.at <= begins && missing.is_none()
                     };
-                    let passed =
-                        |(partition, cursor): (usize, Cursor)| match passes(partition, &cursor) {
-                            true => Cursor::exact(begins[partition]),
-                            false => cursor,
-                        };
+                    let passed = |(partition, cursor): (usize, Cursor)| {
+                        if passes(partition, &cursor) {
+                            Cursor::exact(begins[partition])
+                        } else {
+                            cursor
+                        }
+                    };
                     let may = expiring(again).into_iter().enumerate();
                     after_gap(gap, &may.map(passed).collect::<Vec<_>>())
                 }

@@ -239,7 +239,11 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
     stack.wait_ready("leds");
 
     // What someone does to a routing object is undone, and nobody notices.
-    let name = stack.kubectl(&["get", "secrets", "-n", NAMESPACE, "-o", "name"]);
+    let routes = "datastream.dev/component=routes";
+    let list = [
+        "get", "secrets", "-n", NAMESPACE, "-l", routes, "-o", "name",
+    ];
+    let name = stack.kubectl(&list);
     let name = name.trim();
     let bytes = [
         "get",

@@ -5,7 +5,7 @@ use datastream_e2e::chart;
 use super::{NAMESPACE, helm, refused};
 
 /// What is set, and what the schema says to it.
-const BY_SCHEMA: [(&str, &str); 28] = [
+const BY_SCHEMA: [(&str, &str); 29] = [
     (
         "gatewy.replicas=2",
         "at '': additional properties 'gatewy' not allowed",
@@ -77,6 +77,10 @@ const BY_SCHEMA: [(&str, &str); 28] = [
     (
         "monitoring.podMonitor.interval=often",
         "at '/monitoring/podMonitor/interval': 'often' does not match pattern",
+    ),
+    (
+        "monitoring.prometheusRule.runbookUrl=https://h/\u{9b}",
+        "at '/monitoring/prometheusRule/runbookUrl': 'https://h/",
     ),
     (
         "log.format=xml",

@@ -45,12 +45,15 @@ fn right(event: &Value) -> Option<String> {
     ))
 }
 
-/// The rights that roles of this name grant.
-pub(crate) fn granted(kubectl: &Kubectl, name: &str) -> anyhow::Result<Rights> {
+/// The rights that the roles of an account grant, which are called like it, for the operator's with an end to the name.
+pub(crate) fn granted(kubectl: &Kubectl, account: &str) -> anyhow::Result<Rights> {
     let mut granted = Rights::new();
+    let ends = ["-routes", "-leader"].map(|end| format!("{account}{end}"));
     for role in [
-        &["role", "-n", SYSTEM, "--ignore-not-found", name][..],
-        &["clusterrole", "--ignore-not-found", name],
+        &["role", "-n", SYSTEM, "--ignore-not-found", account][..],
+        &["role", "-n", SYSTEM, "--ignore-not-found", &ends[0]],
+        &["role", "-n", SYSTEM, "--ignore-not-found", &ends[1]],
+        &["clusterrole", "--ignore-not-found", account],
     ] {
         let text = kubectl.run(&[&["get", "-o", "json"], role].concat())?;
         if text.trim().is_empty() {

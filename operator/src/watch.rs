@@ -21,10 +21,6 @@ use crate::namespaces::Scope;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is told of the objects of one scope.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "the large variant is the usual one, and each value is handed on at once"
-)]
 pub(crate) enum Told<K> {
     /// One change.
     Change(Box<Change<K>>),

@@ -20,6 +20,27 @@ use crate::namespaces::Scope;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A kind of objects in namespaces that can be followed.
+pub(crate) trait Namespaced:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static
+{
+}
+
 /// What is told of the objects of one scope.
 pub(crate) enum Told<K> {
     /// One change.
@@ -29,21 +50,13 @@ pub(crate) enum Told<K> {
 }
 
 /// Follows objects in each of these scopes. One that may not be looked at, or does not exist, does not disturb the others.
-pub(crate) fn follow_each<K>(
+pub(crate) fn follow_each<K: Namespaced>(
     what: &'static str,
     client: &Client,
     scopes: Vec<Scope>,
     config: &watcher::Config,
     metrics: &Arc<Metrics>,
-) -> impl Stream<Item = (Scope, Told<K>)> + use<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
-{
+) -> impl Stream<Item = (Scope, Told<K>)> + use<K> {
     let each = scopes.into_iter().map(|scope| {
         let told = match &scope {
             None => {
@@ -62,21 +75,13 @@ where
 }
 
 /// Follows objects of one namespace.
-fn follow_within<K>(
+fn follow_within<K: Namespaced>(
     what: &str,
     client: Client,
     namespace: Arc<str>,
     config: watcher::Config,
     metrics: Arc<Metrics>,
-) -> impl Stream<Item = Told<K>> + use<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
-{
+) -> impl Stream<Item = Told<K>> + use<K> {
     let what = format!("{what}/{namespace}");
     let api = Api::namespaced(client.clone(), &namespace);
     let changes = follow(what.clone(), api, config, metrics.clone());

@@ -23,7 +23,7 @@ use crate::file_system::{self, FileSystem};
 use crate::phase::Phase;
 use crate::process::Process;
 use crate::recorder::received;
-use crate::records::{read_body, read_line};
+use crate::records::read_body;
 use crate::report::Report;
 use crate::routes::key;
 use crate::ruin::ruin;
@@ -46,7 +46,7 @@ pub(crate) struct Collector {
     pub topic: usize,
     disk: FileSystem,
     shelf: Shelf,
-    /// What the store was before somebody moved it away.
+    /// The stores that somebody has moved away.
     moved: Vec<Moved>,
     dead_letters: PathBuf,
     /// By stream: lines that were destroyed or doubled.
@@ -62,7 +62,7 @@ pub(crate) struct Collector {
 /// A store that was moved away.
 struct Moved {
     shelf: Shelf,
-    /// How long the log of the process was then.
+    /// The length of the log of the process at that time.
     logged: usize,
     /// It may be that the process ended before it noticed.
     unnoticed: bool,
@@ -78,7 +78,7 @@ pub(crate) struct Guide {
     starting: Arc<Mutex<()>>,
 }
 
-/// What can be done to a collector.
+/// A fault of a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CollectorFault {
     /// SIGKILL, and a new one at the end.
@@ -333,7 +333,7 @@ impl Collector {
         self.guide.clone()
     }
 
-    /// What can be done to it.
+    /// The faults that it can have.
     pub(crate) fn faults(&self) -> Vec<Pick> {
         use CollectorFault as F;
         let mut all: Vec<Pick> = vec![
@@ -443,7 +443,7 @@ impl Collector {
     }
 }
 
-/// Where nobody answers.
+/// An address at which nobody answers.
 const NOBODY: &str = "127.0.0.1:9";
 /// The folder of a store on its disk, and the database in it.
 const FOLDER: &str = "store";
@@ -459,8 +459,7 @@ fn shelf(disk: &Path, (topic, number): (usize, usize), database: &SharedDatabase
 }
 
 fn read(text: &str, one_line: bool, partitions: usize) -> Option<Received> {
-    let read = if one_line { read_line } else { read_body };
-    received(read(text)?, partitions)
+    received(read_body(text, one_line)?, partitions)
 }
 
 impl Guide {

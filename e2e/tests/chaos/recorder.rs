@@ -298,7 +298,7 @@ fn read(frame: &str, partitions: usize) -> Option<Told> {
             _ => None,
         };
     }
-    received(records::read_body(body)?, partitions).map(Told::Event)
+    received(records::read_body(body, false)?, partitions).map(Told::Event)
 }
 
 /// An event that is what was sent.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::checker::Record;
 
-/// How many devices there are.
+/// The number of devices.
 pub(crate) const DEVICES: u8 = 8;
 /// The largest frame that the gateways of a run send, in KiB.
 pub(crate) const LARGEST_FRAME_KIB: usize = 64;
@@ -21,7 +21,7 @@ const AROUND: usize = "12345678|".len() + r#"{"seq":"",}"#.len();
 /// The most digits of a number: of a topic with one partition, and with three.
 const DIGITS: [usize; 2] = [20, 1 + 3 * 15 + 3];
 
-/// What a record is like.
+/// The form of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Plain,
@@ -100,7 +100,7 @@ fn mixed(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }
 
-/// What a device is called.
+/// The name of a device.
 pub(crate) fn dsn(device: u8) -> String {
     format!("chaos-{device}")
 }
@@ -216,7 +216,7 @@ fn nested(depth: usize) -> String {
     format!(r#"{{"value":{}{}}}"#, "[".repeat(inner), "]".repeat(inner))
 }
 
-/// What is no event.
+/// A record that is no event.
 fn junk(number: u64, kind: u64) -> Vec<u8> {
     let plain = metadata(number, "datapoint");
     let text = match kind % 12 {
@@ -251,7 +251,7 @@ pub(crate) fn record(number: u64) -> Vec<u8> {
     }
 }
 
-/// What a client gets of an event, with this `seq`.
+/// The body that a client gets of an event, with this `seq`.
 pub(crate) fn body(number: u64, seq: &str) -> String {
     let mut body = format!("{{\"seq\":\"{seq}\",");
     for c in members(number).arrive.chars() {
@@ -267,24 +267,20 @@ pub(crate) fn body(number: u64, seq: &str) -> String {
     body
 }
 
-/// The number of an event, and its `seq`, if it is what was sent, to the byte. Found by its text: not every JSON reader takes what is
-/// legal.
-pub(crate) fn read_body(text: &str) -> Option<(u64, u8, &str)> {
+/// The number of an event, its device and its `seq`, if it is what was sent, to the byte; of one that is stored on `one_line`, line
+/// breaks between members have become spaces. Found by its text: not every JSON reader takes what is legal.
+pub(crate) fn read_body(text: &str, one_line: bool) -> Option<(u64, u8, &str)> {
     let (seq, _) = text.strip_prefix(r#"{"seq":""#)?.split_once('"')?;
     let number = number_in(text)?;
     let device = device(number)?;
-    (text == body(number, seq)).then_some((number, device, seq))
+    let mut sent = body(number, seq);
+    if one_line {
+        sent = sent.replace(['\n', '\r'], " ");
+    }
+    (text == sent).then_some((number, device, seq))
 }
 
-/// As [`read_body`], of what is stored on one line: line breaks between members have become spaces.
-pub(crate) fn read_line(text: &str) -> Option<(u64, u8, &str)> {
-    let (seq, _) = text.strip_prefix(r#"{"seq":""#)?.split_once('"')?;
-    let number = number_in(text)?;
-    let device = device(number)?;
-    (text == body(number, seq).replace(['\n', '\r'], " ")).then_some((number, device, seq))
-}
-
-/// What a record of the topic is.
+/// The record that these bytes of the topic are.
 pub(crate) fn read_record(bytes: &[u8]) -> Option<Record> {
     let number = number_in(&String::from_utf8_lossy(bytes))?;
     // Of a record that is too large, its reader has the beginning.
@@ -341,11 +337,13 @@ mod tests {
             if device(number).is_some() {
                 let text = body(number, "12");
                 assert_eq!(
-                    read_body(&text),
+                    read_body(&text, false),
                     Some((number, some_device(number), "12")),
                     "{text}"
                 );
-                assert!(read_body(&text.replace("oem", "OEM").replace("n\"", "m\"")).is_none());
+                assert!(
+                    read_body(&text.replace("oem", "OEM").replace("n\"", "m\""), false).is_none()
+                );
             }
             forms.insert(
                 format!("{:?}", form(number))

@@ -49,6 +49,11 @@ pub fn decode_subscription(text: &str) -> Option<SubscriptionId> {
     Some(SubscriptionId::new(namespace, name))
 }
 
+/// The labels of the objects of a component of a group of gateways.
+pub fn labels(component: &str, group: &str) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([(COMPONENT, component.to_owned()), (GROUP, group.to_owned())])
+}
+
 /// The label selector of the objects of a component (`routes`, `gateway`, `stream`) of a group of gateways.
 pub fn selector(component: &str, group: &str) -> String {
     format!("{COMPONENT}={component},{GROUP}={group}")
@@ -64,12 +69,8 @@ pub fn routes_bucket(name: &str) -> Option<BucketId> {
     name.rsplit_once("-routes-")?.1.parse().ok()
 }
 
-/// What the label [`COMPONENT`] says of the Secret that lists a group's routing objects.
-const INDEX: &str = "routes-index";
-/// The labels of that Secret.
-pub fn index_labels(group: &str) -> BTreeMap<&'static str, String> {
-    BTreeMap::from([(COMPONENT, INDEX.to_owned()), (GROUP, group.to_owned())])
-}
+/// The component of the Secret that lists a group's routing objects.
+pub const INDEX: &str = "routes-index";
 
 /// The name of the Secret that lists a group's routing objects: by it, a gateway that starts finds out that one is missing.
 pub fn index_name(group: &str) -> String {

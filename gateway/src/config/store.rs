@@ -162,7 +162,7 @@ impl ConfigStore {
     pub fn apply(&self, updates: Vec<ConfigUpdate>) {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = ConfigState::clone(&self.state());
-        let mut changed = false;
+        let (mut changed, mut listed) = (false, false);
         for update in updates {
             match update {
                 ConfigUpdate::Set { object, bytes } => {
@@ -211,7 +211,7 @@ impl ConfigStore {
                     state.refused.remove(&object);
                     state.listed = buckets;
                 }
-                ConfigUpdate::Synced => state.synced = true,
+                ConfigUpdate::Synced => (state.synced, listed) = (true, true),
             }
         }
         if changed {
@@ -222,8 +222,8 @@ impl ConfigStore {
         let missing: Vec<_> = missing.map(ToString::to_string).collect();
         let incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
         state.incomplete = incomplete || !missing.is_empty();
-        // While they are listed for the first time, all are still to come.
-        if state.synced && !missing.is_empty() {
+        // Otherwise one that is new may be on its way: the operator lists it first.
+        if listed && !missing.is_empty() {
             let buckets = missing.join(", ");
             tracing::error!(
                 buckets,

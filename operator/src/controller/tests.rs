@@ -3,15 +3,13 @@
 use std::sync::Mutex;
 
 use datastream_routing::KeyHash;
-use http_body_util::BodyExt as _;
-use hyper::{Request, Response, StatusCode};
-use kube::client::Body;
+use datastream_routing::object::{INDEX_KEY, decode_index};
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use datastream_routing::object::{INDEX_KEY, decode_index};
-
 use super::*;
+use crate::api_server::answered_by;
 use crate::build;
 use crate::groups::Limits;
 use crate::namespaces::Namespaces;
@@ -28,42 +26,36 @@ type Written = Arc<Mutex<Vec<(String, String, Value)>>>;
 /// An API server that answers GETs of a path with these items, or with an error of this code, and takes every write. Watches are never
 /// answered: nothing happens.
 fn server(get: impl Fn(&str) -> Result<Vec<Value>, u16> + Send + 'static) -> (Client, Written) {
-    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let written = Written::default();
     let log = written.clone();
-    tokio::spawn(async move {
-        let mut silent = vec![];
-        while let Some((request, respond)) = handle.next_request().await {
-            let (parts, body) = request.into_parts();
-            let bytes = body.collect().await.unwrap().to_bytes();
-            let path = parts.uri.path().to_owned();
-            let mut code = StatusCode::OK;
-            let answer = if parts.method != "GET" {
-                let mut body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-                let method = parts.method.to_string();
-                log.lock().unwrap().push((method, path, body.clone()));
-                body["metadata"]["resourceVersion"] = json!("9");
-                body
-            } else if parts.uri.query().unwrap_or_default().contains("watch") {
-                silent.push(respond);
-                continue;
-            } else {
-                match get(&path) {
-                    Ok(items) => {
-                        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "5"}, "items": items})
-                    }
-                    Err(error) => {
-                        code = StatusCode::from_u16(error).unwrap();
-                        json!({"kind": "Status", "status": "Failure", "code": error, "reason": if error == 404 { "NotFound" } else { "Forbidden" }, "message": path})
-                    }
-                }
-            };
-            let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
-            *response.status_mut() = code;
-            respond.send_response(response);
+    let client = answered_by(move |parts, mut body| {
+        let path = parts.uri.path().to_owned();
+        if parts.method != "GET" {
+            let method = parts.method.to_string();
+            log.lock().unwrap().push((method, path, body.clone()));
+            body["metadata"]["resourceVersion"] = json!("9");
+            return Some((StatusCode::OK, body));
         }
+        if parts.uri.query().unwrap_or_default().contains("watch") {
+            return None;
+        }
+        Some(match get(&path) {
+            Ok(items) => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "5"}, "items": items});
+                (StatusCode::OK, list)
+            }
+            Err(error) => {
+                let reason = if error == 404 {
+                    "NotFound"
+                } else {
+                    "Forbidden"
+                };
+                let failure = json!({"kind": "Status", "status": "Failure", "code": error, "reason": reason, "message": path});
+                (StatusCode::from_u16(error).unwrap(), failure)
+            }
+        })
     });
-    (Client::new(service, "default"), written)
+    (client, written)
 }
 
 fn subscription(name: &str, types: &[&str], status: Value) -> Value {

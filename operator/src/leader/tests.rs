@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::BodyExt as _;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, StatusCode};
 use k8s_openapi::jiff::SignedDuration;
-use kube::client::Body;
 
 use super::*;
+use crate::api_server::answered_by;
 
 /// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
 #[derive(Clone, Default)]
@@ -52,25 +51,15 @@ impl Server {
 
     /// A candidate whose lock is in this namespace.
     fn candidate_in(&self, namespace: &str, identity: &str) -> Candidate {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
         let this = self.clone();
-        tokio::spawn(async move {
-            while let Some((request, respond)) = handle.next_request().await {
-                let (parts, body) = request.into_parts();
-                let bytes = body.collect().await.unwrap().to_bytes();
-                let body = serde_json::from_slice(&bytes).unwrap_or_default();
-                let kind = parts.uri.path().split('/').rev();
-                let mut state = this.0.lock().unwrap();
-                state.kinds.extend(kind.take(2).map(str::to_owned));
-                let (status, answer) = state.answer(&parts.method, body);
-                drop(state);
-                let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
-                *response.status_mut() = status;
-                respond.send_response(response);
-            }
+        let client = answered_by(move |parts, body| {
+            let kind = parts.uri.path().split('/').rev();
+            let mut state = this.0.lock().unwrap();
+            state.kinds.extend(kind.take(2).map(str::to_owned));
+            Some(state.answer(&parts.method, body))
         });
         let lock = Lock::in_namespace(namespace, GATEWAYS);
-        Candidate::stand(Client::new(service, "default"), lock, identity)
+        Candidate::stand(client, lock, identity)
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_routing::object::{
-    COMPONENT, GROUP, INDEX_KEY, ROUTES_KEY, encode_index, index_labels, index_name, routes_bucket,
-    routes_name,
+    INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket, routes_name,
 };
 use datastream_routing::{BucketId, SubscriptionId};
 use futures_util::StreamExt as _;
@@ -140,11 +139,9 @@ impl Publisher {
 
     async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
         let name = routes_name(&self.group, write.bucket);
-        let labels = BTreeMap::from([
-            (COMPONENT, "routes".to_owned()),
-            (GROUP, self.group.clone()),
-        ]);
-        let written = self.apply(&name, &labels, ROUTES_KEY, &write.bytes).await?;
+        let written = self
+            .apply(&name, "routes", ROUTES_KEY, &write.bytes)
+            .await?;
         Ok(version(&written))
     }
 
@@ -152,8 +149,7 @@ impl Publisher {
     async fn list(&self, objects: &BTreeSet<BucketId>) -> bool {
         let name = index_name(&self.group);
         let list = encode_index(objects);
-        let labels = index_labels(&self.group);
-        let written = self.apply(&name, &labels, INDEX_KEY, list.as_bytes()).await;
+        let written = self.apply(&name, INDEX, INDEX_KEY, list.as_bytes()).await;
         if let Err(error) = &written {
             self.metrics.object_errors.inc();
             tracing::warn!(object = name, %error, "cannot write the list of the routing objects; trying again");
@@ -164,14 +160,14 @@ impl Publisher {
     async fn apply(
         &self,
         name: &str,
-        labels: &BTreeMap<&str, String>,
+        component: &str,
         key: &str,
         bytes: &[u8],
     ) -> Result<Secret, kube::Error> {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": { "name": name, "labels": labels },
+            "metadata": { "name": name, "labels": labels(component, &self.group) },
             "type": "Opaque",
             "data": BTreeMap::from([(key, ByteString(bytes.to_vec()))]),
         });

@@ -4,16 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
-use http_body_util::BodyExt as _;
-use hyper::{Request, Response, StatusCode};
+use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::client::Body;
 use kube::runtime::events::Reporter;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
+use crate::api_server::answered_by;
 use crate::gather::{Found, Secrets};
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
@@ -88,20 +87,10 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
         let this = self.clone();
-        tokio::spawn(async move {
-            while let Some((request, respond)) = handle.next_request().await {
-                let (parts, body) = request.into_parts();
-                let bytes = body.collect().await.unwrap().to_bytes();
-                let body = serde_json::from_slice(&bytes).unwrap_or_default();
-                let (status, answer) = this.answer(parts.method.as_str(), parts.uri.path(), body);
-                let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
-                *response.status_mut() = status;
-                respond.send_response(response);
-            }
-        });
-        Client::new(service, "default")
+        answered_by(move |parts, body| {
+            Some(this.answer(parts.method.as_str(), parts.uri.path(), body))
+        })
     }
 
     /// Reconciles before the watch has brought the Secret, and tells what was asked of the API server.

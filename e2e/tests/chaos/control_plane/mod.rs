@@ -229,7 +229,7 @@ async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::R
                 let (_, body) = frame.split_once('|').context("a frame")?;
                 // What was produced before it was live is not asked for, and a marker is no event.
                 got.extend(
-                    records::read_body(body)
+                    records::read_body(body, false)
                         .map(|e| e.0)
                         .filter(|n| *n >= first),
                 );

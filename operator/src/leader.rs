@@ -94,7 +94,7 @@ impl Lock {
         seconds.map_or(DURATION, |s| Duration::from_secs(s).min(LONGEST_DURATION))
     }
 
-    /// How often it has changed hands.
+    /// The number of times that it has changed hands.
     fn transitions(&self, object: &DynamicObject) -> u64 {
         number(&self.content(object)["leaseTransitions"]).unwrap_or(0)
     }

@@ -24,7 +24,7 @@ pub(super) struct Event {
     pub dsn: Box<str>,
     /// When it arrived here.
     pub received: Timestamp,
-    /// What else databases have of it.
+    /// The other columns that databases have of it.
     pub columns: Columns,
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Collector {
     pub on_gap: OnGap,
     /// Where it goes; open.
     pub keeper: Keeper,
-    /// How often that is looked after when nothing is stored.
+    /// The time between two looks at the stores when nothing is stored.
     pub check_interval: Duration,
     /// What is known of it.
     pub status: Arc<Status>,
@@ -46,7 +46,7 @@ pub(super) struct Collector {
     pub stop: CancellationToken,
 }
 
-/// How often these stores are looked after, at least, when nothing is stored.
+/// The longest time between two looks at these stores when nothing is stored.
 pub(super) fn check_interval(stores: &[StorePlan]) -> Duration {
     let wanted = stores.iter().map(|store| match store {
         StorePlan::Jsonl(_) | StorePlan::Sqlite(_) => STORE_CHECK,
@@ -183,7 +183,7 @@ impl Collector {
         Ok(verified.ok_or(End::Stopped)??)
     }
 
-    /// What cannot be read, and where it stands.
+    /// The words for a frame that cannot be read, with its place.
     fn behind(&self, reason: &str) -> String {
         match self.keeper.position() {
             Some(position) => format!(

@@ -18,7 +18,7 @@ pub(crate) const ATTACKERS: usize = 24;
 /// Connections that are held open at once: more than the gateway has descriptors.
 const HELD: usize = 600;
 
-/// What they do.
+/// An attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
     /// Open streams, send pings and read nothing.

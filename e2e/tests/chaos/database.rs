@@ -7,7 +7,7 @@ use crate::shelf::{SharedDatabase, locked};
 pub(crate) const REFUSED_EVERY: u64 = 211;
 pub(crate) const REFUSED_REST: u64 = 7;
 
-/// What can be done to it.
+/// A fault of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DatabaseFault {
     /// It crashes, and recovers at the end.

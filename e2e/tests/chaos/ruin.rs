@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::shelf::files;
 
-/// What damage has made of a stream's lines.
+/// The effect of damage on a stream's lines.
 #[derive(Debug, Default)]
 pub(crate) struct Ruined {
     /// Whole lines that are not there any more, or more than once.

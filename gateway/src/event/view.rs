@@ -153,7 +153,7 @@ impl<'a> View<'a> {
         self.body()?.happened()
     }
 
-    /// What happened, for people: the value of a property, a place, `Online`. The whole JSON if there is no body of the
+    /// The event in a few words: the value of a property, a place, `Online`. The whole JSON if there is no body of the
     /// event's type.
     pub fn what(&self) -> Cow<'a, str> {
         let (Some(event_type), Some(body)) = (self.event_type(), self.body()) else {

@@ -57,7 +57,7 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    /// How many offsets there are.
+    /// The number of offsets.
     pub const fn count(&self) -> u64 {
         self.next.saturating_sub(self.first)
     }

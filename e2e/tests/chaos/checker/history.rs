@@ -16,7 +16,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// What nobody sent: a batch that cannot be read.
+    /// A record that nobody sent: a batch that cannot be read.
     pub(crate) const NONE: Self = Self {
         number: u64::MAX,
         device: None,

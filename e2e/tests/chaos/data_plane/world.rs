@@ -49,7 +49,7 @@ pub(super) struct World {
     pub fleets: Vec<Arc<Fleet>>,
     pub collectors: Vec<Collector>,
     database: SharedDatabase,
-    /// How often the tables were moved.
+    /// The number of times that the tables were moved.
     moves: usize,
     /// By topic.
     evictions: Vec<Vec<Eviction>>,

@@ -85,7 +85,7 @@ pub(super) fn front(mut bytes: &[u8]) -> Front {
 }
 
 impl Header {
-    /// How its records are compressed.
+    /// The compression of its records.
     pub(super) const fn codec(&self) -> Codec {
         Codec(self.attributes & CODEC)
     }

@@ -28,7 +28,7 @@ pub(super) struct Reader {
     permits: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
     unit: Option<Unit>,
-    /// How much an answer may hold.
+    /// The most bytes that an answer may hold.
     max_bytes: usize,
     /// The offset of the next batch.
     next: u64,

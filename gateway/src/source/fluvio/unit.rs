@@ -25,7 +25,7 @@ use crate::source::SourceError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What an answer has beside batches: names, numbers, the text of an error. Also the most that an answer without batches has.
 const OVERHEAD: usize = 64 << 10;
-/// How much an answer may hold without a permit for large ones.
+/// The most bytes that an answer may hold without a permit for large ones.
 pub(super) const NORMAL_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_BATCH_SIZE as usize;
 /// The version of `StreamFetch` for a server that does not say which it has: the client's word.
 const OLDEST_FETCH: Version = 17;

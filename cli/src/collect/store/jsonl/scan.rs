@@ -147,7 +147,7 @@ impl Pending {
 }
 
 impl Tail {
-    /// What a last line is that has no line break and is no event.
+    /// The kind of a last line that has no line break and is no event.
     fn of(line: &[u8]) -> Self {
         let text = match std::str::from_utf8(line) {
             Ok(text) => text,

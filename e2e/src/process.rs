@@ -125,7 +125,7 @@ fn spawn(command: Command) -> io::Result<Child> {
     answered.recv().map_err(|_| gone())?
 }
 
-/// A server in a process group of its own; dropping it kills the group.
+/// A server in a process group of its own; dropping it kills it, and waits until it is gone.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -209,7 +209,11 @@ pub fn own_program(name: &str) -> anyhow::Result<PathBuf> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.signal("-KILL");
+        // The program first: the `timeout` above it ends when it is gone, with its locks and sockets.
+        match self.pid() {
+            Some(pid) => kill("-KILL", &pid.to_string()),
+            None => self.signal("-KILL"),
+        }
         let _ = self.child.wait();
     }
 }

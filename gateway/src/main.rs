@@ -5,14 +5,12 @@ mod args;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Parser;
 use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
 use datastream_gateway::fleet::KubeFleet;
 use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_gateway::{Gateway, Parts};
-use datastream_service::{log, process};
-use kube::Client;
+use datastream_service::{api, log, process};
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
@@ -42,9 +40,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let config: Box<dyn ConfigSource> = match (&args.routes_dir, &args.routes_namespace) {
         (Some(path), _) => Box::new(DirectorySource::new(path)),
         (None, Some(namespace)) => {
-            let found = Client::try_default()
-                .await
-                .context("cannot find a Kubernetes API server: set KUBECONFIG, or run in a pod")?;
+            let found = api::client().await?;
             client = Some((found.clone(), namespace));
             Box::new(KubeSource::new(found, namespace, &args.group))
         }

@@ -8,6 +8,8 @@ use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_routing::{Heartbeat, Resume, Route};
 use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 fn committed(name: &str) -> Route {
@@ -33,6 +35,19 @@ async fn heartbeat(client: &mut Client, answer: bool) {
 
 async fn live(gateway: &TestGateway) {
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
+}
+
+/// A client whose connection is reset before it has read anything.
+async fn lose(gateway: &TestGateway, name: &str) {
+    let mut socket = TcpStream::connect(gateway.stream).await.unwrap();
+    let (host, key) = (gateway.stream, key(name));
+    let request = format!(
+        "GET /stream?stream_key={key} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    // What is there and is not read when a socket is closed makes the kernel reset the connection.
+    socket.peek(&mut [0]).await.unwrap();
 }
 
 #[tokio::test]
@@ -123,20 +138,40 @@ async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
     assert_eq!(client.raw().await["control"], "gap");
     assert_eq!(client.numbers(3).await, [7, 8, 9]);
     assert!((gateway.metric("committed_gaps_total").await - 1.0).abs() < 0.1);
+    // It has acknowledged nothing: for all that the gateway knows, nobody has heard of the gap.
+    client.leave().await;
+    gateway.metric_reaches("streams_closed_total", 2.0).await;
+    let mut client = gateway.connect("a", "&markers=1").await;
+    assert_eq!(client.raw().await["control"], "gap");
+    assert_eq!(client.numbers(3).await, [7, 8, 9]);
+    assert_eq!(client.raw().await["control"], "live");
+    heartbeat(&mut client, true).await;
+    gateway.metric_reaches("cursors_written_total", 2.0).await;
+    client.leave().await;
+    gateway.metric_reaches("streams_closed_total", 3.0).await;
+    topic.append(0, event("A", 10));
+    let mut client = gateway.connect("a", "").await;
+    assert_eq!(client.numbers(1).await, [10]);
     gateway.stop().await;
 }
 
 #[tokio::test]
-async fn a_client_without_markers_is_told_once_by_a_close_frame_what_expired_and_then_goes_on() {
+async fn a_client_without_markers_is_told_by_a_close_frame_what_expired_and_then_goes_on() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
     drop(gateway.connect("a", "").await);
     topic.append_all(0, (0..10).map(|n| event("A", n)));
     topic.expire(0, 7);
     gateway.metric_reaches("streams_closed_total", 1.0).await;
+    // Those that are lost before they hear of it leave it to be told.
+    for lost in 2..4 {
+        lose(&gateway, "a").await;
+        gateway.metric_reaches("streams_closed_total", f64::from(lost)).await;
+    }
     let (code, reason) = gateway.connect("a", "").await.closed().await;
     assert_eq!(code, 1011);
     assert!(reason.contains("events before 8 have expired"), "{reason}");
+    gateway.metric_reaches("cursors_written_total", 2.0).await;
     let mut client = gateway.connect("a", "").await;
     assert_eq!(client.numbers(3).await, [7, 8, 9]);
     gateway.stop().await;

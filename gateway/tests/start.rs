@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
+use datastream_gateway::config::StaleRoutes;
 use datastream_gateway::{LagLimit, Settings};
 use serde_json::json;
 
@@ -27,6 +28,27 @@ async fn first(gateway: &TestGateway, query: &str) -> usize {
     let number = client.numbers(1).await[0];
     client.leave().await;
     number
+}
+
+#[tokio::test]
+async fn routes_that_could_not_be_followed_for_too_long_open_no_stream_if_that_is_wanted() {
+    let settings = Settings {
+        stale_routes: StaleRoutes::RefuseAfter(Duration::ZERO),
+        ..Settings::default()
+    };
+    let routes = vec![route("a"), route("b")];
+    let gateway = TestGateway::start_with(Topic::new(1), routes, settings).await;
+    let mut open = gateway.connect("a", "").await;
+    gateway.config().set_source_error(Some("no API server".to_owned()));
+    let query = format!("stream_key={}", key("b"));
+    let (status, body) = gateway.refused(&query).await;
+    assert_eq!((status, &body["error"]), (503, &"unavailable".into()));
+    // What is open stays open.
+    gateway.topic.append(0, event("A", 1));
+    assert_eq!(open.numbers(1).await, [1]);
+    gateway.config().set_source_error(None);
+    gateway.connect("b", "").await.leave().await;
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -9,8 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::{COMPONENT, GROUP, routes_bucket, routes_name, selector};
-use datastream_service::watch::{Change, Watched};
+use datastream_routing::object::{
+    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name, routes_selector, selector,
+};
+use datastream_service::lease::PULSE;
+use datastream_service::watch::{Change, Selection, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,7 +22,7 @@ use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use kube::runtime::{reflector, watcher};
+use kube::runtime::reflector;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use prometheus::IntGaugeVec;
 use serde::de::DeserializeOwned;
@@ -127,14 +130,14 @@ pub(crate) async fn run(
 
     let mut tasks = JoinSet::new();
     let scopes = settings.namespaces.scopes();
-    let every = watcher::Config::default();
+    let every = Selection::all();
     let told = follow_each("subscriptions", &client, scopes.clone(), &every, &metrics);
     tasks.spawn(feed.clone().subscriptions(told, subscriptions_writer));
-    let of_keys = watcher::Config::default().labels(&format!("{COMPONENT}={LABEL}"));
+    let of_keys = Selection::labelled(&format!("{COMPONENT}={LABEL}"));
     let told = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
     tasks.spawn(feed.clone().keys(told));
     for (name, group) in groups.iter() {
-        let of_group = |component| watcher::Config::default().labels(&selector(component, name));
+        let of_group = |component| Selection::labelled(&selector(component, name));
         let leases = || Api::namespaced(client.clone(), namespace);
         if group.endpoint.is_none() {
             tracing::warn!(
@@ -148,8 +151,9 @@ pub(crate) async fn run(
             group: group.clone(),
         };
         let objects = Api::namespaced(client.clone(), namespace);
-        tasks.spawn(feed().objects(objects, of_group("routes")));
-        tasks.spawn(feed().gateways(leases(), of_group("gateway")));
+        let routes = Selection::labelled(&routes_selector(name));
+        tasks.spawn(feed().objects(objects, routes));
+        tasks.spawn(feed().gateways(leases(), of_group("gateway").with_pulse(PULSE)));
         tasks.spawn(feed().claims(leases(), of_group("stream")));
         let publisher = Publisher {
             secrets: Api::namespaced(client.clone(), namespace),
@@ -429,11 +433,17 @@ impl GroupFeed {
     async fn objects(
         self,
         api: Api<Watched<Secret>>,
-        config: watcher::Config,
+        selection: Selection,
     ) -> anyhow::Result<()> {
-        let mut changes = std::pin::pin!(self.follow("routes", api, config));
+        let index = index_name(&self.name);
+        let mut changes = std::pin::pin!(self.follow("routes", api, selection));
         while let Some(change) = changes.next().await {
             match change {
+                Change::Set(secret) if secret.name_any() == index => self.index(&secret),
+                Change::Unreadable(object) if object.metadata.name.as_ref() == Some(&index) => {
+                    self.group.board.lock().set_unreadable_index();
+                }
+                Change::Gone(_, name) if name == index => self.group.board.lock().set_index(None),
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
                         self.group.board.lock().set_object(bucket, version, bytes);
@@ -462,12 +472,26 @@ impl GroupFeed {
         anyhow::bail!("the watch of the routing objects ended")
     }
 
+    fn index(&self, secret: &Secret) {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(INDEX_KEY));
+        let listed = decode_index(bytes.map_or(&[], |bytes| &bytes.0));
+        let mut board = self.group.board.lock();
+        match listed {
+            Ok(listed) => board.set_index(Some(listed)),
+            Err(error) => {
+                let object = secret.name_any();
+                tracing::warn!(object, error, "the list of the routing objects cannot be read; writing it, and each that it may have named, again");
+                board.set_unreadable_index();
+            }
+        }
+    }
+
     async fn gateways(
         self,
         api: Api<Watched<Lease>>,
-        config: watcher::Config,
+        selection: Selection,
     ) -> anyhow::Result<()> {
-        let mut changes = std::pin::pin!(self.follow("gateways", api, config));
+        let mut changes = std::pin::pin!(self.follow("gateways", api, selection));
         loop {
             let expiry = self.group.board.lock().next_expiry();
             let due = expiry.unwrap_or_else(Instant::now);
@@ -537,8 +561,8 @@ impl GroupFeed {
         affected
     }
 
-    async fn claims(self, api: Api<Watched<Lease>>, config: watcher::Config) -> anyhow::Result<()> {
-        let mut changes = std::pin::pin!(self.follow("claims", api, config));
+    async fn claims(self, api: Api<Watched<Lease>>, selection: Selection) -> anyhow::Result<()> {
+        let mut changes = std::pin::pin!(self.follow("claims", api, selection));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Set(lease) => self.feed.connections.lock().set_claim(&lease),
@@ -555,13 +579,13 @@ impl GroupFeed {
         &self,
         what: &str,
         api: Api<Watched<K>>,
-        config: watcher::Config,
+        selection: Selection,
     ) -> impl Stream<Item = Change<K>> + use<K>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let what = format!("{what}/{}", self.name);
-        follow(what, api, config, self.feed.metrics.clone())
+        follow(what, api, selection, self.feed.metrics.clone())
     }
 
     fn synced(&self, kind: Synced) {

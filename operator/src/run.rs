@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use datastream_service::probes;
-use kube::Client;
+use datastream_service::{api, probes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -50,9 +49,7 @@ pub async fn run(
         !names.is_empty() && names.len() == settings.groups.len(),
         "--groups must name at least one group of gateways, and each once"
     );
-    let client = Client::try_default()
-        .await
-        .context("cannot find a Kubernetes API server: set KUBECONFIG, or run in a pod")?;
+    let client = api::client().await?;
     let lock = Lock::in_namespace(&settings.leader_namespace, &settings.routes_namespace);
     preflight::check(&client, &settings, &lock).await?;
     let listener = TcpListener::bind(settings.listen)

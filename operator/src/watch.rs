@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_service::watch::{Change, Watched, changes};
+use datastream_service::watch::{Change, Selection, Watched, changes};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
@@ -54,19 +54,19 @@ pub(crate) fn follow_each<K: Namespaced>(
     what: &'static str,
     client: &Client,
     scopes: Vec<Scope>,
-    config: &watcher::Config,
+    selection: &Selection,
     metrics: &Arc<Metrics>,
 ) -> impl Stream<Item = (Scope, Told<K>)> + use<K> {
     let each = scopes.into_iter().map(|scope| {
         let told = match &scope {
             None => {
                 let api = Api::all(client.clone());
-                let changes = follow(what.to_owned(), api, config.clone(), metrics.clone());
+                let changes = follow(what.to_owned(), api, selection.clone(), metrics.clone());
                 changes.map(|change| Told::Change(Box::new(change))).boxed()
             }
             Some(namespace) => {
-                let (client, config) = (client.clone(), config.clone());
-                follow_within(what, client, namespace.clone(), config, metrics.clone()).boxed()
+                let (client, selection) = (client.clone(), selection.clone());
+                follow_within(what, client, namespace.clone(), selection, metrics.clone()).boxed()
             }
         };
         told.map(move |told| (scope.clone(), told)).boxed()
@@ -79,12 +79,12 @@ fn follow_within<K: Namespaced>(
     what: &str,
     client: Client,
     namespace: Arc<str>,
-    config: watcher::Config,
+    selection: Selection,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = Told<K>> + use<K> {
     let what = format!("{what}/{namespace}");
     let api = Api::namespaced(client.clone(), &namespace);
-    let changes = follow(what.clone(), api, config, metrics.clone());
+    let changes = follow(what.clone(), api, selection, metrics.clone());
     let told = changes.then(move |change| {
         let (client, namespace) = (client.clone(), namespace.clone());
         async move {
@@ -139,7 +139,7 @@ async fn is_absent(client: Client, namespace: &str) -> bool {
 pub(crate) fn follow<K>(
     what: String,
     api: Api<Watched<K>>,
-    config: watcher::Config,
+    selection: Selection,
     metrics: Arc<Metrics>,
 ) -> impl Stream<Item = Change<K>>
 where
@@ -147,7 +147,7 @@ where
 {
     metrics.watch_failing.with_label_values(&[&what]).set(0);
     let mut is_forbidden_told = false;
-    changes(api, config).map(move |(change, unreadable)| {
+    changes(api, selection).map(move |(change, unreadable)| {
         let set = |is_failing| {
             metrics
                 .watch_failing

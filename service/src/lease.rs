@@ -7,8 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-/// For a Lease that does not say.
-const DEFAULT_SECONDS: i32 = 15;
+/// How often a gateway renews its Lease.
+pub const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How long it counts after a renewal.
+pub const DURATION: Duration = RENEW_EVERY.saturating_mul(3);
+/// How long nothing may be heard of the Leases of a group of gateways, of which one at least is renewed.
+pub const PULSE: Duration = RENEW_EVERY.saturating_mul(2);
 
 /// The time until which a Lease counts, by the clock of the one who watches it.
 ///
@@ -30,8 +34,9 @@ impl Freshness {
         let spec = lease.spec.as_ref();
         let renewed = spec.and_then(|s| s.renew_time.clone());
         let seconds = spec.and_then(|s| s.lease_duration_seconds);
-        let seconds = u64::try_from(seconds.unwrap_or(DEFAULT_SECONDS)).unwrap_or(0);
-        let duration = Duration::from_secs(seconds);
+        let duration = seconds.map_or(DURATION, |seconds| {
+            Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        });
         let expires = match before {
             Some(old) if old.renewed == renewed => old.expires,
             Some(_) => now + duration,

@@ -1,6 +1,7 @@
-//! What the programs have in common as services: log, TLS provider, stop signal, listeners, metrics and probes, how long a Lease
-//! counts, the reading of watches and of files, and text for terminals.
+//! What the programs have in common as services: log, TLS provider, stop signal, listeners, metrics and probes, the client of the
+//! API server, how long a Lease counts, the reading of watches and of files, and text for terminals.
 
+pub mod api;
 pub mod file;
 pub mod lease;
 pub mod listen;

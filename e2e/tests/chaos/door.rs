@@ -20,6 +20,11 @@ impl Door {
         *self.address.lock().unwrap() = Some(address.to_owned());
     }
 
+    /// Nobody finds it from now on; tells where it was.
+    pub(crate) fn close(&self) -> Option<String> {
+        self.address.lock().unwrap().take()
+    }
+
     /// Something is done to the gateway that may cost it its connections.
     pub(crate) fn disturb(&self) {
         self.disturbances.fetch_add(1, Ordering::SeqCst);

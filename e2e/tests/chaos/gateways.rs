@@ -89,16 +89,26 @@ impl Gateway {
     }
 
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        self.door.disturb();
+        self.kill();
         let address = self.process.start()?.address("stream")?;
         self.door.open(address);
         Ok(())
     }
 
+    fn kill(&mut self) {
+        // Whoever comes before it has ended would be cut off without a disturbance.
+        let address = self.door.close();
+        self.door.disturb();
+        self.process.kill();
+        if let Some(address) = address {
+            self.door.open(&address);
+        }
+    }
+
     pub(crate) fn apply(&mut self, fault: GatewayFault, begins: bool) -> anyhow::Result<()> {
         self.door.disturb();
         match (fault, begins) {
-            (GatewayFault::Kill, true) => self.process.kill(),
+            (GatewayFault::Kill, true) => self.kill(),
             (GatewayFault::Terminate, true) => self.process.terminate(),
             (GatewayFault::Kill | GatewayFault::Terminate, false) => self.start()?,
             (GatewayFault::Pause, on) => self.process.pause(on),

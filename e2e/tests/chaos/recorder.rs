@@ -64,11 +64,12 @@ impl Recorder {
                 let query = query(&self.key, &plan);
                 (plan, query)
             };
+            // In this order: what disturbs it closes it first.
+            let disturbances = self.fleet.doors[door].disturbances();
             let Some(address) = self.fleet.doors[door].address() else {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let disturbances = self.fleet.doors[door].disturbances();
             match Client::connect(&address, &query, self.temper.is_slow()).await {
                 Ok(client) => {
                     let outcome = self.session(door, disturbances, plan, client).await;

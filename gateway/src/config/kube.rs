@@ -6,11 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use datastream_routing::object;
 use datastream_service::log::causes;
-use datastream_service::watch::{Change, Unreadable, Watched, changes};
+use datastream_service::watch::{Change, Selection, Unreadable, Watched, changes};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -57,9 +56,9 @@ impl ConfigSource for KubeSource {
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let selector = object::routes_selector(&self.group);
-            let config = watcher::Config::default().labels(&selector);
             let index = object::index_name(&self.group);
-            let mut changes = std::pin::pin!(changes(self.secrets, config));
+            let selection = Selection::labelled(&selector);
+            let mut changes = std::pin::pin!(changes(self.secrets, selection));
             let mut waiting = Waiting::default();
             let mut due = Instant::now();
             loop {

@@ -23,6 +23,8 @@ pub(crate) struct Acks {
     unanswered: VecDeque<Sent>,
     /// Events sent up to the last acknowledgement, and when that was.
     acknowledged: (u64, Instant),
+    /// The client has not acknowledged yet that it begins behind what had expired.
+    is_behind_gap: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,21 @@ impl Acks {
             key,
             unanswered: VecDeque::new(),
             acknowledged: (0, Instant::now()),
+            is_behind_gap: false,
         }
+    }
+
+    /// Behind a gap: that is news to be acknowledged, too.
+    pub(crate) fn behind_gap(self) -> Self {
+        Self {
+            is_behind_gap: true,
+            ..self
+        }
+    }
+
+    /// The client knows that its stream goes on here.
+    pub(crate) fn told(&self, position: &Position) {
+        self.cursors.acknowledge(&self.key, position);
     }
 
     /// A heartbeat goes out behind everything before `position`, which was this many events.
@@ -57,7 +73,8 @@ impl Acks {
             return;
         };
         let (before, since) = self.acknowledged;
-        if events > before || since.elapsed() >= IDLE {
+        if events > before || self.is_behind_gap || since.elapsed() >= IDLE {
+            self.is_behind_gap = false;
             self.acknowledged = (events, Instant::now());
             self.cursors.acknowledge(&self.key, &position);
         }

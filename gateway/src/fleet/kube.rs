@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service::lease::DURATION;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ask::{Probed, ask};
 use super::claim::{Claimant, Progress, holder, pod, pod_of};
-use super::lease::{LEASE_SECONDS, LeaseKeeper, lease_name};
+use super::lease::{LeaseKeeper, lease_name};
 use super::peers::{Peer, Peers, read};
 use super::{in_time, release, report, shed};
 use crate::pipeline::Ring;
@@ -34,8 +35,6 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 const SURELY_OURS: Duration = Duration::from_secs(10);
 /// Gateways that are remembered as those who take one stream: of more, the last.
 const MAX_TAKERS: usize = 16;
-/// A gateway that was heard of may live for this long.
-const LIVES: Duration = Duration::from_secs(LEASE_SECONDS as u64);
 
 /// Why a stream cannot be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,7 +337,7 @@ impl KubeFleet {
             match self.find(&taker, pod).await {
                 Ok(Some(peer)) => ask_holder(&peer, pod.to_owned(), id).await?,
                 // It lived when it said so, and whoever does counts for as long as its Lease.
-                Err(_) if told.elapsed() < LIVES => {
+                Err(_) if told.elapsed() < DURATION => {
                     unknown = true;
                     continue;
                 }
@@ -385,6 +384,7 @@ impl KubeFleet {
     /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
     /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
     async fn ask_all(&self, id: &SubscriptionId) -> Result<(), Taken> {
+        self.peers.refresh().await;
         if !self.peers.are_complete() {
             return Err(Taken::Unknown);
         }

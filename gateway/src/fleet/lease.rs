@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{BucketHash, BucketId};
+use datastream_service::lease::{DURATION, RENEW_EVERY};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -20,9 +21,6 @@ use super::in_time;
 use crate::config::{ConfigState, ConfigStore};
 use crate::stream::Load;
 
-const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// For how long the others take this gateway for living after a renewal.
-pub(super) const LEASE_SECONDS: i32 = 15;
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);
 /// After an acknowledgement, the next one waits for so long for each bucket that was new in it: one is told at once, and while
@@ -160,7 +158,7 @@ impl LeaseKeeper {
             },
             "spec": {
                 "holderIdentity": self.me.holder,
-                "leaseDurationSeconds": LEASE_SECONDS,
+                "leaseDurationSeconds": DURATION.as_secs(),
                 "renewTime": now,
             },
         });

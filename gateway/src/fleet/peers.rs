@@ -1,17 +1,20 @@
 //! The other gateways, as their Leases tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
-use datastream_service::lease::Freshness;
-use datastream_service::watch::{Change, Watched, changes};
+use datastream_service::lease::{Freshness, PULSE};
+use datastream_service::watch::{Change, Selection, Watched, changes};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::watcher;
+use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
 use super::claim::holder;
 
@@ -30,9 +33,21 @@ pub(crate) struct Peer {
     pub freshness: Freshness,
 }
 
+/// How long a list of the Leases may take that somebody waits for.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What is known of all gateways of the group, this one included.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Peers(Arc<Mutex<Known>>);
+pub(crate) struct Peers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<Known>,
+    /// Somebody waits for a list.
+    wanted: Notify,
+    /// The number of the last list that is over, for good or ill.
+    listed: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -40,6 +55,10 @@ struct Known {
     peers: BTreeMap<String, Peer>,
     /// Whether all were told of once.
     complete: bool,
+    /// The watch does not tell what happens.
+    failing: bool,
+    /// The number of the last list that was begun because somebody wanted it.
+    begun: u64,
 }
 
 impl Peers {
@@ -49,16 +68,59 @@ impl Peers {
         leases: Api<Watched<Lease>>,
         group: &str,
     ) -> anyhow::Result<()> {
-        let config = watcher::Config::default().labels(&selector("gateway", group));
-        let mut changes = std::pin::pin!(changes(leases, config));
-        while let Some((change, _)) = changes.next().await {
-            self.take(change);
+        let selector = selector("gateway", group);
+        let selection = Selection::labelled(&selector).with_pulse(PULSE);
+        let mut changes = std::pin::pin!(changes(leases.clone(), selection));
+        loop {
+            tokio::select! {
+                change = changes.next() => {
+                    let (change, _) = change.context("the watch of the gateways' Leases ended")?;
+                    self.take(change);
+                }
+                () = self.0.wanted.notified() => self.list(&leases, &selector).await,
+            }
         }
-        anyhow::bail!("the watch of the gateways' Leases ended")
+    }
+
+    /// Asks what is there now, out of turn. If that cannot be told, what is known stays.
+    async fn list(&self, leases: &Api<Watched<Lease>>, selector: &str) {
+        let number = {
+            let mut known = self.lock();
+            known.begun += 1;
+            known.begun
+        };
+        let params = ListParams::default().labels(selector);
+        if let Ok(Ok(list)) = timeout(LIST_TIMEOUT, leases.list(&params)).await {
+            let names: BTreeSet<_> = list.items.iter().map(Watched::name_any).collect();
+            self.lock().peers.retain(|name, _| names.contains(name));
+            for lease in list.items {
+                self.take(match lease {
+                    Watched::Read(lease) => Change::Set(lease),
+                    Watched::Unreadable(object) => Change::Unreadable(object),
+                });
+            }
+            self.take(Change::Synced);
+        }
+        self.0.listed.send_replace(number);
+    }
+
+    /// Makes sure that a gateway which has started while the watch fails is known, if the API server can be asked.
+    pub(super) async fn refresh(&self) {
+        let wanted = {
+            let known = self.lock();
+            if !known.failing {
+                return;
+            }
+            known.begun + 1
+        };
+        let mut listed = self.0.listed.subscribe();
+        self.0.wanted.notify_one();
+        let _ = timeout(LIST_TIMEOUT, listed.wait_for(|listed| *listed >= wanted)).await;
     }
 
     fn take(&self, change: Change<Lease>) {
-        let Known { peers, complete } = &mut *self.lock();
+        let known = &mut *self.lock();
+        let peers = &mut known.peers;
         match change {
             Change::Set(lease) => {
                 let before = peers.get(&lease.name_any()).map(|p| &p.freshness);
@@ -67,7 +129,7 @@ impl Peers {
                 }
             }
             Change::Gone(_, name) => drop(peers.remove(&name)),
-            Change::Synced => *complete = true,
+            Change::Synced => known.complete = true,
             // What was known of it counts for as long as its Lease did.
             Change::Unreadable(object) => {
                 let name = object.metadata.name.unwrap_or_default();
@@ -78,9 +140,10 @@ impl Peers {
                 );
             }
             Change::Failed(error) => {
+                known.failing = true;
                 tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");
             }
-            Change::Recovered => (),
+            Change::Recovered => known.failing = false,
         }
     }
 
@@ -108,7 +171,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,4 +188,66 @@ pub(super) fn read(lease: &Lease, before: Option<&Freshness>) -> Option<Peer> {
         ready: annotations.get(READY).is_some_and(|r| r == "true"),
         freshness: Freshness::seen(lease, before, Instant::now(), Timestamp::now()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, Response, StatusCode};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn leases(holder: &str) -> Value {
+        json!({
+            "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1", "metadata": {"resourceVersion": "1"},
+            "items": [{"metadata": {"name": "gw-1", "resourceVersion": "1"}, "spec": {"holderIdentity": holder}}],
+        })
+    }
+
+    /// An API server that says once that there is the first process of a gateway, and fails from then on, but for lists out of turn: these
+    /// tell of the second process.
+    fn restarted() -> Api<Watched<Lease>> {
+        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+        tokio::spawn(async move {
+            let mut is_first = true;
+            while let Some((request, respond)) = handle.next_request().await {
+                let query = request.uri().query().unwrap_or_default();
+                let is_of_the_watch = query.contains("watch") || query.contains("limit");
+                let answer = match (is_of_the_watch, is_first) {
+                    (true, true) => Some(leases("gw-1_first")),
+                    (true, false) => None,
+                    (false, _) => Some(leases("gw-1_second")),
+                };
+                is_first = false;
+                let failure = json!({"kind": "Status", "status": "Failure", "code": 500, "reason": "x", "message": "no"});
+                let status = match answer {
+                    Some(_) => StatusCode::OK,
+                    None => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                let body = answer.unwrap_or(failure).to_string().into_bytes();
+                let response = Response::builder().status(status).body(Body::from(body));
+                respond.send_response(response.unwrap());
+            }
+        });
+        Api::namespaced(Client::new(service, "ds"), "ds")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_that_has_started_again_while_the_watch_fails_is_found_when_it_matters() {
+        let peers = Peers::default();
+        let following = tokio::spawn({
+            let (peers, api) = (peers.clone(), restarted());
+            async move { peers.follow(api, "default").await }
+        });
+        while !peers.lock().failing {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(peers.by_holder("gw-1_first").is_some());
+        peers.refresh().await;
+        assert!(peers.by_holder("gw-1_first").is_none());
+        assert!(peers.by_holder("gw-1_second").is_some());
+        following.abort();
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service::lease::DURATION;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -11,7 +12,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::claim::{Progress, holder, progress};
 use super::in_time;
 use super::kube::{Claimed, KubeFleet};
-use super::lease::LEASE_SECONDS;
 use crate::pipeline::Ring;
 use crate::stream::{CloseCause, Registry};
 
@@ -30,7 +30,7 @@ pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, ring: &Ring) {
         ticks.tick().await;
         let before = std::mem::replace(&mut renewed, *fleet.renewed.borrow());
         let expired = before.zip(renewed).is_some_and(|(before, now)| {
-            now - before > Duration::from_secs(LEASE_SECONDS.unsigned_abs().into())
+            now - before > DURATION
         });
         let held = fleet.held();
         for (id, claimed) in &held {

@@ -217,26 +217,23 @@ impl Front {
             )
         };
         let committed = self.cursors.resume(&key).await.map_err(unavailable)?;
+        let acks = Acks::new(self.cursors.clone(), key.clone());
         match committed {
-            None => self
-                .cursors
-                .start(&key, &range.start)
-                .await
-                .map_err(unavailable)?,
+            None => {
+                let started = self.cursors.start(&key, &range.start).await;
+                started.map_err(unavailable)?;
+            }
             Some(_) if range.chosen => (),
             Some(committed) => {
                 *range = after(&self.context, committed).await?;
                 if range.gap {
                     self.metrics.committed_gaps.inc();
-                    // What has expired never comes: the client hears of it once, and goes on behind it.
-                    self.cursors
-                        .start(&key, &range.start)
-                        .await
-                        .map_err(unavailable)?;
+                    // The position moves when the client knows of it: a handshake that is lost tells nobody.
+                    return Ok(acks.behind_gap());
                 }
             }
         }
-        Ok(Acks::new(self.cursors.clone(), key))
+        Ok(acks)
     }
 
     async fn report(&self, route: &Route) -> Result<Answer, Refusal> {

@@ -106,12 +106,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tracing::info!(stream = %self.claim.id(), cause = cause.name(), held_back, "stream closed");
         }
         self.metrics.closed.with_label_values(&[cause.name()]).inc();
-        let Self { socket, claim, .. } = self;
+        let Self {
+            socket,
+            claim,
+            acks,
+            position,
+            ..
+        } = self;
         // The next client need not wait for this one's goodbye.
         drop(claim);
         if cause != CloseCause::ConnectionLost {
             let goodbye = goodbye(socket, &mut outgoing, cause.frame());
-            let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+            let goodbye = timeout(CLOSE_TIMEOUT, goodbye).await;
+            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(()))) = (&cause, acks, goodbye) {
+                acks.told(&position);
+            }
         }
     }
 
@@ -364,6 +373,9 @@ where
 }
 
 /// Says why the stream ends, and waits for the client to have read it.
+///
+/// # Errors
+/// The connection is lost before the client has closed it in order: whether it knows cannot be told.
 async fn goodbye<S>(
     mut socket: WebSocketStream<Shared<S>>,
     outgoing: &mut Outgoing,
@@ -383,6 +395,8 @@ where
             Some(Ok(_)) => (),
             // Both have said goodbye.
             None => return Ok(()),
+            // There is nobody any more.
+            Some(Err(Error::Io(error))) => return Err(Error::Io(error)),
             Some(Err(_)) => break,
         }
     }

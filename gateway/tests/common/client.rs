@@ -97,13 +97,17 @@ impl Client {
 
     /// The code and reason of the close frame that must come next, events before it skipped.
     pub async fn closed(&mut self) -> (u16, String) {
-        loop {
-            match self.event().await {
-                Ok(_) => (),
-                Err(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
-                Err(None) => panic!("closed without a close frame"),
+        let closed = async {
+            loop {
+                match self.event().await {
+                    Ok(_) => (),
+                    Err(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
+                    Err(None) => panic!("closed without a close frame"),
+                }
             }
-        }
+        };
+        let closed = tokio::time::timeout(super::PATIENCE * 3, closed).await;
+        closed.expect("closed in time")
     }
 
     /// Answers heartbeats, and drops what comes, for as long as it is polled.

@@ -221,6 +221,10 @@ impl TestGateway {
             .unwrap();
     }
 
+    pub fn config(&self) -> &ConfigStore {
+        &self.store
+    }
+
     pub fn url(&self, name: &str, query: &str) -> String {
         format!(
             "ws://{}/stream?stream_key={}{query}",

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use datastream_routing::KeyHash;
-use datastream_routing::object::{INDEX_KEY, decode_index};
+use datastream_routing::object::{INDEX, INDEX_KEY, decode_index};
+use datastream_routing::{Bucket, BucketId, KeyHash};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -154,6 +154,67 @@ async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_ba
     }
     assert!(!running.is_finished());
     running.abort();
+}
+
+/// The list of routing objects, with this content.
+fn index(content: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {
+            "namespace": "system", "name": index_name("default"), "resourceVersion": "1",
+            "labels": {COMPONENT: INDEX, GROUP: "default"},
+        },
+        "data": {INDEX_KEY: k8s_openapi::ByteString(content.as_bytes().to_vec())},
+    })
+}
+
+/// The routing objects that a leader writes, all without routes, that finds these Secrets beside the gateways and no subscription.
+async fn emptied(secrets: Vec<Value>, count: usize) -> BTreeSet<BucketId> {
+    let (client, written) = server(move |path| {
+        let is_beside_gateways = path == "/api/v1/namespaces/system/secrets";
+        Ok(if is_beside_gateways { secrets.clone() } else { vec![] })
+    });
+    let metrics = Arc::new(Metrics::new(["default"]).unwrap());
+    let running = tokio::spawn(run(client, settings(), metrics));
+    let emptied = || {
+        let written = written.lock().unwrap();
+        let secrets = written.iter().map(|(_, _, body)| body.clone());
+        let secrets = secrets.filter_map(|body| serde_json::from_value::<Secret>(body).ok());
+        let objects = secrets.filter_map(|secret| {
+            let (bucket, _, bytes) = decode_object(&secret)?;
+            assert_eq!(Bucket::decode(bytes).unwrap().routes, []);
+            Some(bucket)
+        });
+        objects.collect::<BTreeSet<_>>()
+    };
+    let all = async {
+        while emptied().len() < count {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, all).await.expect("all are written");
+    running.abort();
+    emptied()
+}
+
+#[tokio::test(start_paused = true)]
+async fn routing_objects_that_were_deleted_while_nobody_looked_are_emptied() {
+    let listed = vec![index(r#"["017","200"]"#)];
+    let gone = [17, 200].map(BucketId).into();
+    assert_eq!(emptied(listed, 2).await, gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_list_every_routing_object_may_have_been_there() {
+    let all: BTreeSet<_> = BucketId::all().collect();
+    assert_eq!(emptied(vec![index("garbage")], all.len()).await, all);
+    // Not on a fresh installation.
+    assert_eq!(emptied(vec![], 0).await, BTreeSet::new());
+    let one = published("team", "leds");
+    let (bucket, ..) = decode_object(&serde_json::from_value(one.clone()).unwrap()).unwrap();
+    let others = emptied(vec![one], all.len() - 1).await;
+    let others: BTreeSet<_> = others.into_iter().chain([bucket]).collect();
+    assert_eq!(others, all);
 }
 
 /// The routing Secret with one route, that of this subscription.

@@ -85,8 +85,8 @@ pub struct Write {
 pub struct Plan {
     /// The routing objects to write.
     pub writes: Vec<Write>,
-    /// All routing objects that there are, those to write included; none while that is not known.
-    pub objects: BTreeSet<BucketId>,
+    /// What the list of all routing objects should say, those to write included; absent if it does.
+    pub index: Option<BTreeSet<BucketId>>,
     /// When removals that are held back are due.
     pub held_until: Option<Instant>,
     /// The time at which objects that could not be written are due.
@@ -102,6 +102,8 @@ pub struct Board {
     hold: ShrinkHold,
     failing: Failing,
     synced: u8,
+    /// What the list of the routing objects says; absent if there is none that can be read.
+    index: Option<BTreeSet<BucketId>>,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
 }
@@ -132,6 +134,7 @@ impl Board {
             hold: ShrinkHold::new(hold),
             failing: Failing::default(),
             synced: 0,
+            index: None,
             full: BTreeMap::new(),
             max_bucket_bytes: MAX_BUCKET_BYTES,
         }
@@ -217,6 +220,35 @@ impl Board {
         self.desired.mark(bucket);
     }
 
+    /// The list of the routing objects says this (`None`: it is gone). One that it names and that is not there was deleted, maybe while
+    /// no operator looked: it is written again, empty if nothing belongs into it any more, because gateways serve by the last content
+    /// that they know until they are told otherwise.
+    pub fn set_index(&mut self, listed: Option<BTreeSet<BucketId>>) {
+        self.expect(listed.iter().flatten().copied());
+        self.index = listed;
+    }
+
+    /// The list of the routing objects says nothing that can be read: each may have been there.
+    pub fn set_unreadable_index(&mut self) {
+        self.expect(BucketId::all());
+        self.index = None;
+    }
+
+    /// The list of the routing objects was written.
+    pub fn wrote_index(&mut self, listed: BTreeSet<BucketId>) {
+        self.index = Some(listed);
+    }
+
+    /// These routing objects should be there.
+    fn expect(&mut self, buckets: impl Iterator<Item = BucketId>) {
+        for bucket in buckets {
+            if !self.history.knows(bucket) {
+                self.history.drifted(bucket, 0);
+                self.desired.mark(bucket);
+            }
+        }
+    }
+
     /// A gateway's Lease as it is now.
     pub fn set_gateway(&mut self, lease: &Lease, now: Instant) -> Affected {
         self.gateways.set(lease, now, Timestamp::now())
@@ -255,7 +287,11 @@ impl Board {
     /// One kind of objects has been listed completely. Returns whether routes can be published since.
     pub fn synced(&mut self, kind: Synced) -> bool {
         let before = self.is_publishable();
+        let is_first = !self.is_synced(kind);
         self.synced |= kind as u8;
+        if kind == Synced::Objects && is_first && self.index.is_none() && !self.history.is_empty() {
+            self.expect(BucketId::all());
+        }
         let publishable = self.is_publishable() && !before;
         if publishable {
             let buckets: Vec<_> = self.history.buckets().collect();
@@ -284,7 +320,14 @@ impl Board {
 
     /// Returns whether [`Board::plan`] has something to look at.
     pub fn is_dirty(&self) -> bool {
-        self.is_publishable() && self.desired.is_dirty()
+        self.is_publishable() && (self.desired.is_dirty() || self.new_index().is_some())
+    }
+
+    /// What the list of the routing objects should say and does not.
+    fn new_index(&self) -> Option<BTreeSet<BucketId>> {
+        let listed = self.index.iter().flatten();
+        let is_new = !self.history.buckets().eq(listed.copied());
+        is_new.then(|| self.history.buckets().collect())
     }
 
     /// What to write so that the routing objects say what they should.
@@ -344,7 +387,7 @@ impl Board {
             self.history.begin(bucket, BucketHash::of(&bytes), wanted);
             plan.writes.push(Write { bucket, bytes });
         }
-        plan.objects = self.history.buckets().collect();
+        plan.index = self.new_index();
         plan
     }
 
@@ -643,6 +686,7 @@ mod tests {
         let mut again = empty_board(Duration::ZERO);
         put(&mut again, "a", 1);
         again.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        again.set_index(Some([writes[0].bucket].into()));
         acknowledge(&mut again, "g", &writes);
         sync(&mut again);
         assert!(publish(&mut again, 2).is_empty());
@@ -656,10 +700,12 @@ mod tests {
         put(&mut invalid, "a", 1);
         invalid.set_invalid(&subscription("a", "a", 2));
         invalid.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        invalid.set_index(Some([writes[0].bucket].into()));
         sync(&mut invalid);
         assert!(publish(&mut invalid, 2).is_empty());
         let mut empty = empty_board(Duration::ZERO);
         empty.set_object(writes[0].bucket, 1, &writes[0].bytes);
+        empty.set_index(Some([writes[0].bucket].into()));
         sync(&mut empty);
         assert_eq!(
             Bucket::decode(&publish(&mut empty, 2)[0].bytes)

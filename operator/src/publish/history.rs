@@ -128,6 +128,16 @@ impl History {
         self.buckets.keys().copied()
     }
 
+    /// Whether the bucket was ever published, or should be there.
+    pub(super) fn knows(&self, id: BucketId) -> bool {
+        self.buckets.contains_key(&id)
+    }
+
+    /// Whether nothing was ever published.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
     /// How many routes are published.
     pub(super) fn total(&self) -> usize {
         self.buckets.values().map(|b| b.routes.len()).sum()

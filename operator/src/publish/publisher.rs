@@ -56,7 +56,6 @@ impl Publisher {
     pub async fn run(self) -> anyhow::Result<()> {
         let mut due: Option<Instant> = None;
         let mut is_held = false;
-        let mut listed = BTreeSet::new();
         loop {
             let at = due.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -76,10 +75,10 @@ impl Publisher {
                 .with_label_values(&[&self.group])
                 .set(i64::from(is_held));
             due = [plan.held_until, plan.retry_at].into_iter().flatten().min();
-            if listed != plan.objects {
+            if let Some(index) = plan.index {
                 // Before the objects: a gateway that starts meanwhile knows that one is still to come.
-                if self.list(&plan.objects).await {
-                    listed = plan.objects;
+                if self.list(&index).await {
+                    self.board.lock().wrote_index(index);
                 } else {
                     let again = Instant::now() + LIST_AGAIN;
                     due = Some(due.map_or(again, |due| due.min(again)));

@@ -54,6 +54,11 @@ impl Listing {
         }
     }
 
+    /// Returns whether no object is there.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Returns how many of the objects cannot be read.
     pub fn unreadable(&self) -> usize {
         self.unreadable.len()

@@ -1,4 +1,4 @@
-//! A watch that goes on through outages.
+//! A watch that goes on through outages and silence.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -11,36 +11,58 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Backoff, Change, Listing, Watched};
+use super::{Backoff, Change, Listing, Selection, Watched};
+use crate::api;
+use crate::lease;
 
 /// A watch of which nothing bad was heard for this long after an error is taken to be established: it may have nothing to tell.
-/// Longer than it takes to find out that a connection cannot be made (30 s).
-const ESTABLISHED: Duration = Duration::from_secs(35);
+/// Longer than it takes to find out that a request is not answered.
+const ESTABLISHED: Duration = api::SILENCE.saturating_add(Duration::from_secs(5));
+/// The time within which objects must have been listed that were asked for because of silence: after it, those that expire may
+/// well have been renewed unseen.
+const ANSWER: Duration = lease::DURATION
+    .saturating_sub(lease::PULSE)
+    .saturating_sub(Duration::from_secs(1));
+/// Doublings of the time between two lists because of silence: it may be that there is nothing to be heard any more.
+const DOUBLINGS: u32 = 5;
 
 struct Watch<K> {
+    api: Api<Watched<K>>,
+    selection: Selection,
     events: BoxStream<'static, watcher::Result<Event<Watched<K>>>>,
     listing: Listing,
     backoff: Backoff,
     /// The time at which to go on after an error.
     pause: Option<Instant>,
     failing: bool,
+    /// A list is on its way, so that silence says nothing good.
+    is_listing: bool,
+    /// How many lists in a row were asked for because of silence.
+    silences: u32,
     ready: VecDeque<Change<K>>,
 }
+
+/// Nothing has come for as long as it may.
+struct Silence;
 
 /// Follows objects, until dropped. With each change comes the number of objects that cannot be read at that time.
 pub fn changes<K>(
     api: Api<Watched<K>>,
-    config: watcher::Config,
+    selection: Selection,
 ) -> impl Stream<Item = (Change<K>, usize)>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let watch = Watch {
-        events: watcher(api, config).boxed(),
+        events: watcher(api.clone(), selection.config()).boxed(),
+        api,
+        selection,
         listing: Listing::default(),
         backoff: Backoff::default(),
         pause: None,
         failing: false,
+        is_listing: true,
+        silences: 0,
         ready: VecDeque::new(),
     };
     stream::unfold(watch, |mut watch| async {
@@ -49,7 +71,10 @@ where
     })
 }
 
-impl<K: Resource<DynamicType = ()>> Watch<K> {
+impl<K> Watch<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     async fn next(&mut self) -> Option<Change<K>> {
         loop {
             if let Some(change) = self.ready.pop_front() {
@@ -58,31 +83,75 @@ impl<K: Resource<DynamicType = ()>> Watch<K> {
             if let Some(until) = self.pause.take() {
                 sleep_until(until).await;
             }
-            let event = if self.failing {
-                let Ok(event) = timeout(ESTABLISHED, self.events.next()).await else {
+            match self.hear().await? {
+                Ok(Ok(event)) => self.take(event),
+                Ok(Err(error)) => return Some(self.fail(error)),
+                Err(Silence) if self.failing => {
                     self.failing = false;
                     return Some(Change::Recovered);
-                };
-                event?
-            } else {
-                self.events.next().await?
-            };
-            match event {
-                Ok(event) => {
-                    self.ready.extend(self.listing.take(event));
-                    if self.failing && !self.ready.is_empty() {
-                        self.failing = false;
-                        self.ready.push_front(Change::Recovered);
-                    }
                 }
-                Err(error) => {
-                    let now = Instant::now();
-                    self.pause = Some(now + self.backoff.after(&error, now));
+                // The list may still come.
+                Err(Silence) if self.is_listing => {
                     self.failing = true;
-                    return Some(Change::Failed(error));
+                    let error = "the API server does not answer".into();
+                    let error = kube::Error::Service(error);
+                    return Some(Change::Failed(watcher::Error::InitialListFailed(error)));
                 }
+                Err(Silence) => self.list_again(),
             }
         }
+    }
+
+    async fn hear(&mut self) -> Option<Result<watcher::Result<Event<Watched<K>>>, Silence>> {
+        let patience = self.patience();
+        let next = self.events.next();
+        match patience {
+            None => next.await.map(Ok),
+            Some(patience) => match timeout(patience, next).await {
+                Ok(event) => event.map(Ok),
+                Err(_) => Some(Err(Silence)),
+            },
+        }
+    }
+
+    /// For how long nothing may come.
+    fn patience(&self) -> Option<Duration> {
+        if self.is_listing {
+            return (self.silences > 0 && !self.failing).then_some(ANSWER);
+        }
+        if self.failing {
+            return Some(ESTABLISHED);
+        }
+        let pulse = self.selection.pulse.filter(|_| !self.listing.is_empty())?;
+        Some(pulse * (1 << self.silences.min(DOUBLINGS)))
+    }
+
+    fn take(&mut self, event: Event<Watched<K>>) {
+        match &event {
+            Event::Init => self.is_listing = true,
+            Event::InitDone => self.is_listing = false,
+            Event::InitApply(_) => (),
+            Event::Apply(_) | Event::Delete(_) => self.silences = 0,
+        }
+        self.ready.extend(self.listing.take(event));
+        if self.failing && !self.ready.is_empty() {
+            self.failing = false;
+            self.ready.push_front(Change::Recovered);
+        }
+    }
+
+    fn fail(&mut self, error: watcher::Error) -> Change<K> {
+        let now = Instant::now();
+        self.pause = Some(now + self.backoff.after(&error, now));
+        self.failing = true;
+        Change::Failed(error)
+    }
+
+    /// Asks what is there on another connection: this one may be dead without a sign.
+    fn list_again(&mut self) {
+        self.silences += 1;
+        self.is_listing = true;
+        self.events = watcher(self.api.clone(), self.selection.config()).boxed();
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn check_stored(
         let pairs = one.into_iter().zip(other);
         pairs.map(|(one, other)| one.min(other)).collect()
     });
-    let began_anew = stored.volumes.iter().any(|volume| volume.unnoticed);
+    let anew = began_anew(log, stored);
     let mut pending = None;
     for (partition, offsets) in offsets.iter().enumerate() {
         let begun = first.as_ref().map_or(u64::MAX, |first| first[partition]);
@@ -95,7 +95,7 @@ pub(crate) fn check_stored(
                     Begin::Before(number) => offset >= begun || record.number >= number,
                 };
             let excused = |gap: &Gap| (gap.from[partition]..gap.to[partition]).contains(&offset);
-            let unnoticed = began_anew && offset < log.earliest(partition, Instant::now());
+            let unnoticed = anew.as_ref().is_some_and(|anew| offset < anew[partition]);
             if !wanted || offsets.contains(&offset) || destroyed(offset) || unnoticed {
                 continue;
             }
@@ -112,6 +112,19 @@ pub(crate) fn check_stored(
         }
     }
     Ok(pending)
+}
+
+/// Where the last collector began that knew nothing of what was stored before: at what was left in the topic, or, if it goes on where
+/// the gateway was told that it is, at the first event that it stored. What others had stored may have been lost before.
+fn began_anew(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
+    let last = stored.volumes.iter().rposition(|volume| volume.unnoticed)?;
+    let next = stored.volumes[last + 1..].iter().find(|volume| !volume.repeats);
+    let first = next.and_then(|volume| volume.events.first());
+    if let (Begin::Before(_), Some(event)) = (stored.begin, first) {
+        return Some(event.seq.start());
+    }
+    let partitions = 0..log.partitions.len();
+    Some(partitions.map(|p| log.earliest(p, Instant::now())).collect())
 }
 
 /// A recorded gap: the first offset of every partition that was asked for, and that was left.

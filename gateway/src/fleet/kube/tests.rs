@@ -115,7 +115,7 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
     answers(api, 500, failure(500, "InternalError"));
     fleet.note_taker(&id(), OTHER);
     assert_eq!(fleet.ask_takers(&id()).await, Err(Taken::Unknown));
-    tokio::time::advance(LIVES).await;
+    tokio::time::advance(DURATION).await;
     assert_eq!(fleet.ask_takers(&id()).await, Ok(()));
     assert!(fleet.lock().takers.is_empty());
 }

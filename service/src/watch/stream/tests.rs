@@ -50,7 +50,7 @@ async fn asked_within_ten_minutes(
     let (client, asked) = server(answer);
     let mut changes = std::pin::pin!(changes::<Secret>(
         Api::all(client),
-        watcher::Config::default()
+        Selection::all()
     ));
     let deadline = Instant::now() + Duration::from_mins(10);
     while tokio::time::timeout_at(deadline, changes.next())
@@ -98,7 +98,7 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
             json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}}),
         ),
     });
-    let changes = changes::<Secret>(Api::all(client), watcher::Config::default());
+    let changes = changes::<Secret>(Api::all(client), Selection::all());
     let told = changes.take(6).map(|(change, unreadable)| match change {
         Change::Set(secret) => format!("+{} {unreadable}", secret.name_any()),
         Change::Unreadable(object) => format!("?{} {unreadable}", object.error),
@@ -114,4 +114,58 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
         "{}",
         told[5]
     );
+}
+
+/// Follows Secrets of which something is heard every ten seconds, of an API server that answers the requests with these numbers
+/// and no others; tells what is told, and when, for a minute.
+async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static str)> {
+    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    tokio::spawn(async move {
+        // Held, so that those that get no answer wait for one.
+        let mut silent = vec![];
+        for number in 0.. {
+            let Some((request, respond)) = handle.next_request().await else {
+                return;
+            };
+            let is_watch = request.uri().query().unwrap_or_default().contains("watch");
+            if is_watch || !answered.contains(&number) {
+                silent.push(respond);
+                continue;
+            }
+            let body = Body::from(list(&["a"]).to_string().into_bytes());
+            respond.send_response(Response::new(body));
+        }
+    });
+    let api = Api::all(Client::new(service, "default"));
+    let started = Instant::now();
+    let selection = Selection::all().with_pulse(Duration::from_secs(10));
+    let mut changes = std::pin::pin!(changes::<Secret>(api, selection));
+    let deadline = started + Duration::from_mins(1);
+    let mut told = vec![];
+    while let Ok(Some((change, _))) = tokio::time::timeout_at(deadline, changes.next()).await {
+        let what = match change {
+            Change::Set(_) => "set",
+            Change::Synced => "synced",
+            Change::Failed(_) => "failed",
+            Change::Recovered => "recovered",
+            Change::Unreadable(_) | Change::Gone(..) => "else",
+        };
+        told.push((started.elapsed().as_secs(), what));
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_silence_renewed_objects_are_listed_again_ever_more_seldom() {
+    // 0 and 2 and 4: lists, each followed by a watch that says nothing.
+    let told = told_within_a_minute(&[0, 2, 4]).await;
+    let all = [(0, "set"), (0, "synced"), (10, "set"), (10, "synced")];
+    assert_eq!(told[..4], all);
+    assert_eq!(told[4..], [(30, "set"), (30, "synced")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_before_leases_expire() {
+    let told = told_within_a_minute(&[0]).await;
+    assert_eq!(told, [(0, "set"), (0, "synced"), (14, "failed")]);
 }

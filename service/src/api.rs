@@ -1,0 +1,55 @@
+//! The client of the API server, and for how long it may be silent.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::{Client, Config};
+
+/// The API server ends each watch after this time, and the next one begins where it ended: so silence that lasts longer is no
+/// lack of news.
+pub const WATCH: Duration = Duration::from_mins(1);
+
+/// A connection on which an answer or a watch is awaited and nothing has come for this long is taken for dead: a network that
+/// drops packets, or a server that hangs, ends no connection.
+pub const SILENCE: Duration = WATCH.saturating_add(Duration::from_secs(15));
+
+/// The client that `KUBECONFIG` or the account of the pod says.
+///
+/// # Errors
+/// There is neither, or it cannot be used.
+pub async fn client() -> anyhow::Result<Client> {
+    let config = Config::infer()
+        .await
+        .context("cannot find a Kubernetes API server: set KUBECONFIG, or run in a pod")?;
+    Ok(Client::try_from(bounded(config, SILENCE))?)
+}
+
+fn bounded(mut config: Config, silence: Duration) -> Config {
+    config.read_timeout = Some(silence);
+    // Otherwise the time for which a connection of the pool was idle counts, too.
+    config.reset_reader_on_write = true;
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::Api;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::watch::{Change, Selection, changes};
+
+    #[tokio::test]
+    async fn an_api_server_that_takes_connections_and_does_not_answer_is_told() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        let config = Config::new(format!("http://{address}").parse().unwrap());
+        let client = Client::try_from(bounded(config, Duration::from_millis(100))).unwrap();
+        let changes = changes::<Secret>(Api::all(client), Selection::all());
+        let told: Vec<_> = changes.take(2).map(|(change, _)| change).collect().await;
+        let failed = |change: &Change<Secret>| matches!(change, Change::Failed(_));
+        assert!(told.iter().all(failed), "{told:?}");
+    }
+}

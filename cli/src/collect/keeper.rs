@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use datastream_gateway::position::Position;
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use super::dead_letter::DeadLetters;
 use super::event::Event;
@@ -18,6 +19,8 @@ use shelf::{Failed, Shelf, Work};
 /// Waiting times after a store failed.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// An error at the start is believed when it comes again after this time.
+const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// Where a store goes on that had events and has nothing any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,16 +64,22 @@ impl Keeper {
         }
     }
 
-    /// Opens the stores. An error that may pass by itself is waited for.
+    /// Opens the stores. An error that may pass by itself is waited for, and any other must come twice: a place that is moved just while
+    /// it is opened looks broken in many ways.
     ///
     /// # Errors
-    /// One that does not.
+    /// One that does not pass.
     pub(super) async fn open(&mut self) -> Result<(), StoreError> {
+        let mut is_second = false;
         while let Err(Failed::Store(error)) = self.attempt(&Work::Verify).await {
-            if !error.passes() {
+            if error.passes() {
+                self.wait(&error).await;
+            } else if is_second {
                 return Err(error);
+            } else {
+                is_second = true;
+                sleep(ONCE_MORE).await;
             }
-            self.wait(&error).await;
         }
         if let Some(position) = self.position() {
             // A store that was added later goes on where the others are.

@@ -217,15 +217,24 @@ async fn marks_only_move_on_and_gaps_are_recorded() {
     assert_eq!(keeper.status.gaps.get(), 1);
 }
 
-#[tokio::test]
-async fn what_will_not_pass_is_an_error_at_the_start() {
-    struct Broken;
+#[tokio::test(start_paused = true)]
+async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
+    /// Cannot be opened for so many times.
+    struct Broken(usize);
     impl Store for Broken {
         fn describe(&self) -> String {
             String::new()
         }
         fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
-            async { Err(StoreError::lasting("no such folder")) }.boxed()
+            let opened = match self.0 {
+                0 => Ok(Opened {
+                    position: None,
+                    damaged_lines: 0,
+                }),
+                _ => Err(StoreError::lasting("no such folder")),
+            };
+            self.0 = self.0.saturating_sub(1);
+            async { opened }.boxed()
         }
         fn append(&mut self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>> {
             async { Ok(()) }.boxed()
@@ -237,10 +246,14 @@ async fn what_will_not_pass_is_an_error_at_the_start() {
             async { Ok(()) }.boxed()
         }
     }
-    let status = Arc::new(Metrics::new().unwrap().stream("a"));
-    let mut keeper = Keeper::new(vec![Box::new(Broken)], status, Anew::Origin, None);
-    let error = keeper.open().await.unwrap_err();
-    assert_eq!(error.reason, "no such folder");
+    let opened = async |times| {
+        let status = Arc::new(Metrics::new().unwrap().stream("a"));
+        let stores: Vec<Box<dyn Store>> = vec![Box::new(Broken(times))];
+        let mut keeper = Keeper::new(stores, status, Anew::Origin, None);
+        keeper.open().await.map_err(|error| error.reason)
+    };
+    assert_eq!(opened(1).await, Ok(()));
+    assert_eq!(opened(2).await, Err("no such folder".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,7 +166,9 @@ async fn a_client_without_markers_is_told_by_a_close_frame_what_expired_and_then
     // Those that are lost before they hear of it leave it to be told.
     for lost in 2..4 {
         lose(&gateway, "a").await;
-        gateway.metric_reaches("streams_closed_total", f64::from(lost)).await;
+        gateway
+            .metric_reaches("streams_closed_total", f64::from(lost))
+            .await;
     }
     let (code, reason) = gateway.connect("a", "").await.closed().await;
     assert_eq!(code, 1011);

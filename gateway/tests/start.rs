@@ -39,7 +39,9 @@ async fn routes_that_could_not_be_followed_for_too_long_open_no_stream_if_that_i
     let routes = vec![route("a"), route("b")];
     let gateway = TestGateway::start_with(Topic::new(1), routes, settings).await;
     let mut open = gateway.connect("a", "").await;
-    gateway.config().set_source_error(Some("no API server".to_owned()));
+    gateway
+        .config()
+        .set_source_error(Some("no API server".to_owned()));
     let query = format!("stream_key={}", key("b"));
     let (status, body) = gateway.refused(&query).await;
     assert_eq!((status, &body["error"]), (503, &"unavailable".into()));

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use datastream_routing::object::{
-    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name, routes_selector, selector,
+    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
+    routes_selector, selector,
 };
 use datastream_service::lease::PULSE;
 use datastream_service::watch::{Change, Selection, Watched};
@@ -20,9 +21,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use kube::runtime::reflector;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use prometheus::IntGaugeVec;
 use serde::de::DeserializeOwned;
@@ -430,11 +431,7 @@ impl Feed {
 }
 
 impl GroupFeed {
-    async fn objects(
-        self,
-        api: Api<Watched<Secret>>,
-        selection: Selection,
-    ) -> anyhow::Result<()> {
+    async fn objects(self, api: Api<Watched<Secret>>, selection: Selection) -> anyhow::Result<()> {
         let index = index_name(&self.name);
         let mut changes = std::pin::pin!(self.follow("routes", api, selection));
         while let Some(change) = changes.next().await {
@@ -480,17 +477,17 @@ impl GroupFeed {
             Ok(listed) => board.set_index(Some(listed)),
             Err(error) => {
                 let object = secret.name_any();
-                tracing::warn!(object, error, "the list of the routing objects cannot be read; writing it, and each that it may have named, again");
+                tracing::warn!(
+                    object,
+                    error,
+                    "the list of the routing objects cannot be read; writing it, and each that it may have named, again"
+                );
                 board.set_unreadable_index();
             }
         }
     }
 
-    async fn gateways(
-        self,
-        api: Api<Watched<Lease>>,
-        selection: Selection,
-    ) -> anyhow::Result<()> {
+    async fn gateways(self, api: Api<Watched<Lease>>, selection: Selection) -> anyhow::Result<()> {
         let mut changes = std::pin::pin!(self.follow("gateways", api, selection));
         loop {
             let expiry = self.group.board.lock().next_expiry();

@@ -29,9 +29,9 @@ pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, ring: &Ring) {
     loop {
         ticks.tick().await;
         let before = std::mem::replace(&mut renewed, *fleet.renewed.borrow());
-        let expired = before.zip(renewed).is_some_and(|(before, now)| {
-            now - before > DURATION
-        });
+        let expired = before
+            .zip(renewed)
+            .is_some_and(|(before, now)| now - before > DURATION);
         let held = fleet.held();
         for (id, claimed) in &held {
             // Claims that could not be written, and after a time in which the others took us for dead, all of them.

@@ -118,7 +118,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if cause != CloseCause::ConnectionLost {
             let goodbye = goodbye(socket, &mut outgoing, cause.frame());
             let goodbye = timeout(CLOSE_TIMEOUT, goodbye).await;
-            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(()))) = (&cause, acks, goodbye) {
+            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(()))) =
+                (&cause, acks, goodbye)
+            {
                 acks.told(&position);
             }
         }

@@ -172,7 +172,11 @@ fn index(content: &str) -> Value {
 async fn emptied(secrets: Vec<Value>, count: usize) -> BTreeSet<BucketId> {
     let (client, written) = server(move |path| {
         let is_beside_gateways = path == "/api/v1/namespaces/system/secrets";
-        Ok(if is_beside_gateways { secrets.clone() } else { vec![] })
+        Ok(if is_beside_gateways {
+            secrets.clone()
+        } else {
+            vec![]
+        })
     });
     let metrics = Arc::new(Metrics::new(["default"]).unwrap());
     let running = tokio::spawn(run(client, settings(), metrics));

@@ -118,13 +118,19 @@ pub(crate) fn check_stored(
 /// the gateway was told that it is, at the first event that it stored. What others had stored may have been lost before.
 fn began_anew(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
     let last = stored.volumes.iter().rposition(|volume| volume.unnoticed)?;
-    let next = stored.volumes[last + 1..].iter().find(|volume| !volume.repeats);
+    let next = stored.volumes[last + 1..]
+        .iter()
+        .find(|volume| !volume.repeats);
     let first = next.and_then(|volume| volume.events.first());
     if let (Begin::Before(_), Some(event)) = (stored.begin, first) {
         return Some(event.seq.start());
     }
     let partitions = 0..log.partitions.len();
-    Some(partitions.map(|p| log.earliest(p, Instant::now())).collect())
+    Some(
+        partitions
+            .map(|p| log.earliest(p, Instant::now()))
+            .collect(),
+    )
 }
 
 /// A recorded gap: the first offset of every partition that was asked for, and that was left.

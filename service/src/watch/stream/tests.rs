@@ -48,10 +48,7 @@ async fn asked_within_ten_minutes(
     answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
 ) -> Vec<Duration> {
     let (client, asked) = server(answer);
-    let mut changes = std::pin::pin!(changes::<Secret>(
-        Api::all(client),
-        Selection::all()
-    ));
+    let mut changes = std::pin::pin!(changes::<Secret>(Api::all(client), Selection::all()));
     let deadline = Instant::now() + Duration::from_mins(10);
     while tokio::time::timeout_at(deadline, changes.next())
         .await
@@ -165,7 +162,8 @@ async fn after_silence_renewed_objects_are_listed_again_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_before_leases_expire() {
+async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_before_leases_expire()
+ {
     let told = told_within_a_minute(&[0]).await;
     assert_eq!(told, [(0, "set"), (0, "synced"), (14, "failed")]);
 }

@@ -195,7 +195,7 @@ async fn main() -> ExitCode {
         format!("--fluvio={}", broker.address()),
         format!("--topic={TOPIC}"),
         format!("--routes-dir={}", dir.path().display()),
-        "--handshakes-per-second=100000".to_owned(),
+        "--handshakes-per-second=1000000".to_owned(),
         "--ring-mib=16".to_owned(),
     ];
     let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args);

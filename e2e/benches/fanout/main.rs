@@ -137,6 +137,8 @@ async fn main() -> ExitCode {
         &format!("--fluvio={}", broker.address()),
         &format!("--topic={TOPIC}"),
         &format!("--routes-dir={}", dir.path().display()),
+        // All of them are of one namespace, and come at once.
+        "--handshakes-per-second=1000000",
     ]));
     let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
     let http = bound["stream"].as_str().unwrap();

@@ -7,11 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-/// How often a gateway renews its Lease.
+/// The time between two renewals of a gateway's Lease.
 pub const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// How long it counts after a renewal.
+/// The time for which it counts after a renewal, unless it says another.
 pub const DURATION: Duration = RENEW_EVERY.saturating_mul(3);
-/// How long nothing may be heard of the Leases of a group of gateways, of which one at least is renewed.
+/// The time for which nothing may be heard of the Leases of a group of gateways, of which one at least is renewed.
 pub const PULSE: Duration = RENEW_EVERY.saturating_mul(2);
 
 /// The time until which a Lease counts, by the clock of the one who watches it.

@@ -1,4 +1,4 @@
-//! What the programs have in common as services: log, TLS provider, stop signal, listeners, metrics and probes, the client of the
+//! The common parts of the programs as services: log, TLS provider, stop signal, listeners, metrics and probes, the client of the
 //! API server, how long a Lease counts, the reading of watches and of files, and text for terminals.
 
 pub mod api;

@@ -55,9 +55,8 @@ impl ConfigSource for KubeSource {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let selector = object::routes_selector(&self.group);
             let index = object::index_name(&self.group);
-            let selection = Selection::labelled(&selector);
+            let selection = Selection::labelled(&object::routes_selector(&self.group));
             let mut changes = std::pin::pin!(changes(self.secrets, selection));
             let mut waiting = Waiting::default();
             let mut due = Instant::now();

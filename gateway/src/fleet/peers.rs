@@ -33,7 +33,7 @@ pub(crate) struct Peer {
     pub freshness: Freshness,
 }
 
-/// How long a list of the Leases may take that somebody waits for.
+/// The time that a list of the Leases may take that somebody waits for.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is known of all gateways of the group, this one included.

@@ -85,7 +85,7 @@ pub struct Write {
 pub struct Plan {
     /// The routing objects to write.
     pub writes: Vec<Write>,
-    /// What the list of all routing objects should say, those to write included; absent if it does.
+    /// The list of all routing objects, those to write included; absent if it is written.
     pub index: Option<BTreeSet<BucketId>>,
     /// When removals that are held back are due.
     pub held_until: Option<Instant>,
@@ -102,7 +102,7 @@ pub struct Board {
     hold: ShrinkHold,
     failing: Failing,
     synced: u8,
-    /// What the list of the routing objects says; absent if there is none that can be read.
+    /// The list of the routing objects as it is written; absent if there is none that can be read.
     index: Option<BTreeSet<BucketId>>,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
@@ -323,7 +323,7 @@ impl Board {
         self.is_publishable() && (self.desired.is_dirty() || self.new_index().is_some())
     }
 
-    /// What the list of the routing objects should say and does not.
+    /// The list of the routing objects as it should be; absent if it is written.
     fn new_index(&self) -> Option<BTreeSet<BucketId>> {
         let listed = self.index.iter().flatten();
         let is_new = !self.history.buckets().eq(listed.copied());

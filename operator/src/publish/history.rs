@@ -128,12 +128,12 @@ impl History {
         self.buckets.keys().copied()
     }
 
-    /// Whether the bucket was ever published, or should be there.
+    /// Returns whether the bucket was ever published, or should be there.
     pub(super) fn knows(&self, id: BucketId) -> bool {
         self.buckets.contains_key(&id)
     }
 
-    /// Whether nothing was ever published.
+    /// Returns whether nothing was ever published.
     pub(super) fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }

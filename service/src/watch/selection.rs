@@ -1,4 +1,4 @@
-//! Which objects are followed.
+//! The selection of the objects that are followed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use kube::runtime::watcher;
 
 use crate::api;
 
-/// Which objects are followed, and how often at least something is heard of them.
+/// The objects that are followed, and the longest time without news of them.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     labels: Option<String>,

@@ -37,7 +37,7 @@ struct Watch<K> {
     failing: bool,
     /// A list is on its way, so that silence says nothing good.
     is_listing: bool,
-    /// How many lists in a row were asked for because of silence.
+    /// Lists in a row that were asked for because of silence.
     silences: u32,
     ready: VecDeque<Change<K>>,
 }
@@ -114,7 +114,7 @@ where
         }
     }
 
-    /// For how long nothing may come.
+    /// The time for which nothing may come; absent if it may be for ever.
     fn patience(&self) -> Option<Duration> {
         if self.is_listing {
             return (self.silences > 0 && !self.failing).then_some(ANSWER);

@@ -114,7 +114,7 @@ pub(crate) fn check_stored(
     Ok(pending)
 }
 
-/// Where the last collector began that knew nothing of what was stored before: at what was left in the topic, or, if it goes on where
+/// The beginning of the last collector that knew nothing of what was stored before: at what was left in the topic, or, if it goes on where
 /// the gateway was told that it is, at the first event that it stored. What others had stored may have been lost before.
 fn began_anew(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
     let last = stored.volumes.iter().rposition(|volume| volume.unnoticed)?;

@@ -10,19 +10,25 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// An API server that answers requests, given their number and whether they are watches, and the requests that it got.
+/// An API server that answers requests, given their number and whether they are watches, or leaves them without an answer for ever;
+/// and the requests that it got.
 fn server(
-    answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
+    answer: impl Fn(usize, bool) -> Option<(StatusCode, Value)> + Send + 'static,
 ) -> (Client, Arc<Mutex<Vec<Instant>>>) {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let asked = Arc::new(Mutex::new(vec![]));
     let log = asked.clone();
     tokio::spawn(async move {
+        // Held, so that those that get no answer wait for one.
+        let mut silent = vec![];
         while let Some((request, respond)) = handle.next_request().await {
             let is_watch = request.uri().query().unwrap_or_default().contains("watch");
             let number = log.lock().unwrap().len();
             log.lock().unwrap().push(Instant::now());
-            let (status, body) = answer(number, is_watch);
+            let Some((status, body)) = answer(number, is_watch) else {
+                silent.push(respond);
+                continue;
+            };
             let mut response = Response::new(Body::from(format!("{body}\n").into_bytes()));
             *response.status_mut() = status;
             respond.send_response(response);
@@ -47,7 +53,7 @@ fn list(items: &[&str]) -> Value {
 async fn asked_within_ten_minutes(
     answer: impl Fn(usize, bool) -> (StatusCode, Value) + Send + 'static,
 ) -> Vec<Duration> {
-    let (client, asked) = server(answer);
+    let (client, asked) = server(move |number, is_watch| Some(answer(number, is_watch)));
     let mut changes = std::pin::pin!(changes::<Secret>(Api::all(client), Selection::all()));
     let deadline = Instant::now() + Duration::from_mins(10);
     while tokio::time::timeout_at(deadline, changes.next())
@@ -87,13 +93,15 @@ async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_sel
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
-    let (client, _) = server(|number, is_watch| match (number, is_watch) {
-        (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
-        (_, false) => (StatusCode::OK, list(&["a"])),
-        (_, true) => (
-            StatusCode::OK,
-            json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}}),
-        ),
+    let (client, _) = server(|number, is_watch| {
+        Some(match (number, is_watch) {
+            (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
+            (_, false) => (StatusCode::OK, list(&["a"])),
+            (_, true) => (
+                StatusCode::OK,
+                json!({"type": "MODIFIED", "object": {"metadata": {"name": "a", "resourceVersion": "2"}, "data": 1}}),
+            ),
+        })
     });
     let changes = changes::<Secret>(Api::all(client), Selection::all());
     let told = changes.take(6).map(|(change, unreadable)| match change {
@@ -116,24 +124,10 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
 /// Follows Secrets of which something is heard every ten seconds, of an API server that answers the requests with these numbers
 /// and no others; tells what is told, and when, for a minute.
 async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static str)> {
-    let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    tokio::spawn(async move {
-        // Held, so that those that get no answer wait for one.
-        let mut silent = vec![];
-        for number in 0.. {
-            let Some((request, respond)) = handle.next_request().await else {
-                return;
-            };
-            let is_watch = request.uri().query().unwrap_or_default().contains("watch");
-            if is_watch || !answered.contains(&number) {
-                silent.push(respond);
-                continue;
-            }
-            let body = Body::from(list(&["a"]).to_string().into_bytes());
-            respond.send_response(Response::new(body));
-        }
+    let (client, _) = server(move |number, is_watch| {
+        (!is_watch && answered.contains(&number)).then(|| (StatusCode::OK, list(&["a"])))
     });
-    let api = Api::all(Client::new(service, "default"));
+    let api = Api::all(client);
     let started = Instant::now();
     let selection = Selection::all().with_pulse(Duration::from_secs(10));
     let mut changes = std::pin::pin!(changes::<Secret>(api, selection));

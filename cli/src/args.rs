@@ -8,6 +8,7 @@ use crate::collect::CollectArgs;
 use crate::completions::CompletionsArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
+use crate::man::ManArgs;
 use crate::publish::PublishArgs;
 use crate::simulate::SimulateArgs;
 use crate::tail::TailArgs;
@@ -45,6 +46,8 @@ pub enum Command {
     Collect(CollectArgs),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder.
+    Man(ManArgs),
 }
 
 impl Command {
@@ -54,7 +57,7 @@ impl Command {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
-            Self::Tail(_) | Self::Check(_) | Self::Completions(_) => "warn",
+            Self::Tail(_) | Self::Check(_) | Self::Completions(_) | Self::Man(_) => "warn",
             Self::Collect(_) => "info,tokio_postgres=warn",
         }
     }

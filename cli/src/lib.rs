@@ -11,6 +11,7 @@ pub mod completions;
 pub mod dev;
 mod event_line;
 pub mod logging;
+pub mod man;
 pub mod producer;
 pub mod publish;
 pub mod simulate;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     match cli.command {
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish::run(args, stop).await,
         Command::Check(args) => check::run(args, stop).await,

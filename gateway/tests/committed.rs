@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::client::Client;
+use common::client::{Client, GOOD, handshake};
 use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_routing::{Heartbeat, Resume, Route};
@@ -40,11 +40,7 @@ async fn live(gateway: &TestGateway) {
 /// A client whose connection is reset before it has read anything.
 async fn lose(gateway: &TestGateway, name: &str) {
     let mut socket = TcpStream::connect(gateway.stream).await.unwrap();
-    let (host, key) = (gateway.stream, key(name));
-    let request = format!(
-        "GET /stream?stream_key={key} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
+    let request = handshake(name, "1.1", "Upgrade", &GOOD);
     socket.write_all(request.as_bytes()).await.unwrap();
     // What is there and is not read when a socket is closed makes the kernel reset the connection.
     socket.peek(&mut [0]).await.unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::client::{Client, get};
+use common::client::{Client, GOOD, get, handshake};
 use common::topic::{Topic, event};
 use common::{PATIENCE, TestGateway, key, route};
 use datastream_gateway::Settings;
@@ -27,22 +27,6 @@ async fn exchange(gateway: &TestGateway, request: &str) -> String {
         .unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
-
-/// A handshake with these lines after the first one, which asks for HTTP of this version.
-fn handshake(version: &str, lines: &[&str]) -> String {
-    let key = key("a");
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    format!(
-        "GET /stream?stream_key={key} HTTP/{version}\r\n{lines}Connection: close, Upgrade\r\n\r\n"
-    )
-}
-
-const GOOD: [&str; 4] = [
-    "Host: x",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Version: 13",
-];
 
 #[tokio::test]
 async fn handshakes_that_break_the_rules_are_refused_and_take_no_stream() {
@@ -98,7 +82,7 @@ async fn handshakes_that_break_the_rules_are_refused_and_take_no_stream() {
         ),
     ];
     for (version, lines, expected) in cases {
-        let answer = exchange(&gateway, &handshake(version, &lines)).await;
+        let answer = exchange(&gateway, &handshake("a", version, "close, Upgrade", &lines)).await;
         assert!(answer.contains(" 400 "), "{lines:?}: {answer}");
         assert!(answer.contains(expected), "{lines:?}: {answer}");
         if answer.contains("bad_handshake") {
@@ -121,7 +105,7 @@ async fn the_subprotocol_is_named_where_it_is_asked_for() {
     let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
     let mut lines = GOOD.to_vec();
     lines.push("Sec-WebSocket-Protocol: other, datastream.v1");
-    let request = handshake("1.1", &lines).replace("close, ", "");
+    let request = handshake("a", "1.1", "Upgrade", &lines);
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut head = vec![0; 1024];
     let read = timeout(PATIENCE, tcp.read(&mut head))

@@ -348,9 +348,27 @@ impl KubeFleet {
         if unknown { Err(Taken::Unknown) } else { Ok(()) }
     }
 
-    /// Another gateway asks for a stream, and takes it without a claim if it is told that no client of ours has it. To be noted before
-    /// it is looked for: a client of ours that comes meanwhile has to ask there. Tells whether it was not noted yet.
-    pub(crate) fn note_taker(&self, id: &SubscriptionId, taker: &str) -> bool {
+    /// Answers another gateway that asks for a stream: `look` finds out whether a client of ours has it. If none does, the other one may
+    /// take over the claim, or, if it names itself as the `taker`, the stream without one.
+    pub(crate) async fn answer(
+        &self,
+        id: &SubscriptionId,
+        taker: Option<&str>,
+        look: impl Future<Output = Probed>,
+    ) -> Probed {
+        // Before the look: a client of ours that comes meanwhile has to ask there.
+        let noted = taker.filter(|taker| self.note_taker(id, taker));
+        let client = look.await;
+        match (client, noted) {
+            (Probed::Answers, Some(taker)) => self.forget_taker(id, taker),
+            (Probed::Answers, None) => (),
+            _ => self.yield_claim(id),
+        }
+        client
+    }
+
+    /// Notes that another gateway takes a stream without a claim. Returns whether it was not noted yet.
+    fn note_taker(&self, id: &SubscriptionId, taker: &str) -> bool {
         let mut state = self.lock();
         let takers = state.takers.entry(id.clone()).or_default();
         // Whoever reaches the admin listener can say so, under any name.
@@ -363,7 +381,7 @@ impl KubeFleet {
     }
 
     /// It does not have the stream, or has it no more.
-    pub(crate) fn forget_taker(&self, id: &SubscriptionId, taker: &str) {
+    fn forget_taker(&self, id: &SubscriptionId, taker: &str) {
         let takers = &mut self.lock().takers;
         if let Some(left) = takers.get_mut(id) {
             left.remove(taker);
@@ -374,7 +392,7 @@ impl KubeFleet {
     }
 
     /// Another gateway has asked for a stream and was told that no client of ours has it: it may take it over.
-    pub(crate) fn yield_claim(&self, id: &SubscriptionId) {
+    fn yield_claim(&self, id: &SubscriptionId) {
         let mut state = self.lock();
         if let Some(version) = state.released.remove(id) {
             state.doubtful.insert(id.clone(), version);

@@ -20,7 +20,7 @@ use super::respond::{
 };
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
-use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Probed};
+use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport};
 use crate::metrics::Metrics;
 use crate::pipeline::SendMemory;
 use crate::source::{EventSource, SourceStatus};
@@ -246,21 +246,11 @@ impl Admin {
         };
         // Subscriptions that are unknown here have no clients here.
         let known = self.config.table().position(&id).is_some();
-        let fleet = self.fleet.as_ref().filter(|_| known);
-        let taker = field("taker").filter(|taker| {
-            let noted = fleet.map(|fleet| fleet.note_taker(&id, taker));
-            noted.unwrap_or_default()
-        });
-        let client = self.registry.probe(&id).await;
-        match (fleet, client) {
-            (None, _) => (),
-            (Some(fleet), Probed::Answers) => {
-                if let Some(taker) = taker {
-                    fleet.forget_taker(&id, &taker);
-                }
-            }
-            (Some(fleet), _) => fleet.yield_claim(&id),
-        }
+        let look = self.registry.probe(&id);
+        let client = match self.fleet.as_ref().filter(|_| known) {
+            Some(fleet) => fleet.answer(&id, field("taker").as_deref(), look).await,
+            None => look.await,
+        };
         json(StatusCode::OK, &ProbeReport { client })
     }
 

@@ -129,6 +129,24 @@ impl Client {
     }
 }
 
+/// Header lines of a good handshake, as the example of RFC 6455 has them.
+pub const GOOD: [&str; 4] = [
+    "Host: x",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version: 13",
+];
+
+/// The bytes of a handshake for a subscription's stream with these header lines, which asks for this version of HTTP. With
+/// `close, Upgrade` as its `Connection` a refusal ends the connection.
+pub fn handshake(subscription: &str, version: &str, connection: &str, lines: &[&str]) -> String {
+    let key = super::key(subscription);
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!(
+        "GET /stream?stream_key={key} HTTP/{version}\r\n{lines}Connection: {connection}\r\n\r\n"
+    )
+}
+
 /// A plain GET: status and body.
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut tcp = TcpStream::connect(address).await.unwrap();

@@ -228,7 +228,7 @@ impl Board {
         self.index = listed;
     }
 
-    /// The list of the routing objects says nothing that can be read: each may have been there.
+    /// There is no list of the routing objects that can be read: each may have been there.
     pub fn set_unreadable_index(&mut self) {
         self.expect(BucketId::all());
         self.index = None;
@@ -290,7 +290,7 @@ impl Board {
         let is_first = !self.is_synced(kind);
         self.synced |= kind as u8;
         if kind == Synced::Objects && is_first && self.index.is_none() && !self.history.is_empty() {
-            self.expect(BucketId::all());
+            self.set_unreadable_index();
         }
         let publishable = self.is_publishable() && !before;
         if publishable {

@@ -133,6 +133,32 @@ async fn of_many_who_take_a_stream_the_last_are_remembered() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
+    let (fleet, _api) = fleet();
+    let (taker, asked) = other(&fleet, Probed::Answers).await;
+    let look = async {
+        let taken = fleet.claim(&id(), "1").await.err();
+        let pod = "gw-1".to_owned();
+        assert_eq!(taken, Some(Taken::Elsewhere { pod }));
+        Probed::NotHeld
+    };
+    let client = fleet.answer(&id(), Some(&taker), look).await;
+    assert!(matches!(client, Probed::NotHeld));
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert!(!fleet.note_taker(&id(), &taker));
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
+    let (fleet, _api) = fleet();
+    let client = fleet
+        .answer(&id(), Some(OTHER), async { Probed::Answers })
+        .await;
+    assert!(matches!(client, Probed::Answers));
+    assert!(fleet.lock().takers.is_empty());
+}
+
+#[tokio::test]
 async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
     let (fleet, mut api) = fleet();
     fleet.renewed.send_replace(Some(Instant::now()));

@@ -1,5 +1,6 @@
 //! Asking another gateway whether the client of a stream that it serves is still there.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
@@ -14,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Where a gateway's admin listener is asked; the subscription is in the query, `subscription=NAMESPACE/NAME`, and who will take
-/// the stream without a claim if it is not held, `taker=HOLDER`.
+/// the stream without a claim if it is not held, `taker=HOLDER&port=PORT`, with the port of its own admin listener.
 pub(crate) const PROBE_PATH: &str = "/streams/probe";
 /// How long another gateway may take to accept the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +42,29 @@ pub(crate) struct ProbeReport {
     pub client: Probed,
 }
 
+/// A gateway that takes a stream without a claim, as it says when it asks the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Taker<P> {
+    /// What its claims would name.
+    pub holder: String,
+    /// Where it can be asked in turn: the port of its admin listener when it says so, the address for whoever hears it.
+    pub place: Option<P>,
+}
+
+impl Taker<u16> {
+    /// The same, for whoever was asked from this address. That it cannot name another host keeps whoever can ask
+    /// from having other servers asked.
+    pub(crate) fn at(self, remote: IpAddr) -> Taker<SocketAddr> {
+        let place = self
+            .place
+            .map(|port| SocketAddr::new(remote.to_canonical(), port));
+        Taker {
+            holder: self.holder,
+            place,
+        }
+    }
+}
+
 /// Asks the gateway whose admin listener is at `address`. A `taker` takes the stream without a claim if it is not held.
 ///
 /// # Errors
@@ -48,7 +72,7 @@ pub(crate) struct ProbeReport {
 pub(super) async fn ask(
     address: &str,
     id: &SubscriptionId,
-    taker: Option<&str>,
+    taker: Option<&Taker<u16>>,
 ) -> anyhow::Result<Probed> {
     let socket = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
     timeout(ANSWER_TIMEOUT, request(socket, address, id, taker)).await?
@@ -58,12 +82,17 @@ async fn request(
     socket: TcpStream,
     address: &str,
     id: &SubscriptionId,
-    taker: Option<&str>,
+    taker: Option<&Taker<u16>>,
 ) -> anyhow::Result<Probed> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("subscription", &id.to_string())
-        .extend_pairs(taker.map(|taker| ("taker", taker)))
+        .extend_pairs(taker.map(|taker| ("taker", &taker.holder)))
+        .extend_pairs(
+            taker
+                .and_then(|t| t.place)
+                .map(|port| ("port", port.to_string())),
+        )
         .finish();
     let request = Request::builder()
         .method(Method::POST)

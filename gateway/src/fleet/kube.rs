@@ -1,7 +1,8 @@
 //! Claims of streams as Leases in Kubernetes: written when a client connects and when it has gone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
@@ -13,7 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::ask::{Probed, ask};
+use super::ask::{Probed, Taker, ask};
 use super::claim::{Claimant, Progress, holder, pod, pod_of};
 use super::lease::{LeaseKeeper, lease_name};
 use super::peers::{Peer, Peers, read};
@@ -62,6 +63,8 @@ pub struct KubeFleet {
     pub(super) leases: Api<Lease>,
     pub(super) me: Claimant,
     pub(super) peers: Peers,
+    /// The port of this gateway's admin listener, if others can ask there.
+    port: OnceLock<u16>,
     /// When this gateway's own Lease was last renewed, as its keeper tells.
     pub(super) renewed: watch::Sender<Option<Instant>>,
     /// Held for look-ups only, never across an await.
@@ -83,8 +86,16 @@ struct State {
     released: HashMap<SubscriptionId, String>,
     /// Those of them that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
-    /// All who said that they take a stream without a claim, and when: it may not be written yet.
-    takers: HashMap<SubscriptionId, BTreeMap<String, Instant>>,
+    /// All who said that they take a stream without a claim: it may not be written yet.
+    takers: HashMap<SubscriptionId, BTreeMap<String, Told>>,
+}
+
+/// What another gateway said when it took a stream without a claim.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    at: Instant,
+    /// Where it can be asked, if it said so.
+    place: Option<SocketAddr>,
 }
 
 /// A claim that this gateway holds.
@@ -140,6 +151,7 @@ impl KubeFleet {
             leases: Api::namespaced(client.clone(), &namespace),
             me: Claimant::new(group, pod),
             peers: Peers::default(),
+            port: OnceLock::new(),
             renewed: watch::Sender::new(None),
             state: Mutex::default(),
             released: Notify::new(),
@@ -153,6 +165,12 @@ impl KubeFleet {
     /// The keeper of this gateway's own Lease. Other gateways reach the admin listener at `peer` (HOST:PORT); without it they
     /// cannot ask this one.
     pub fn lease_keeper(&self, peer: Option<String>) -> LeaseKeeper {
+        let port = peer
+            .as_deref()
+            .and_then(|peer| peer.rsplit_once(':')?.1.parse().ok());
+        if let Some(port) = port {
+            let _ = self.port.set(port);
+        }
         LeaseKeeper::new(
             self.client.clone(),
             &self.namespace,
@@ -313,7 +331,9 @@ impl KubeFleet {
         let Some(peer) = self.find(name, &pod).await? else {
             return Ok(());
         };
-        ask_holder(&peer, pod, id).await.map_err(Failed::Taken)
+        let (address, expires) = peer.place();
+        let asked = ask_holder(address.as_deref(), expires, pod, id).await;
+        asked.map_err(Failed::Taken)
     }
 
     /// The gateway that claims name like this; none if it has ended.
@@ -334,10 +354,22 @@ impl KubeFleet {
         let mut unknown = false;
         for (taker, told) in takers {
             let pod = pod_of(&taker);
-            match self.find(&taker, pod).await {
-                Ok(Some(peer)) => ask_holder(&peer, pod.to_owned(), id).await?,
-                // It lived when it said so, and whoever does counts for as long as its Lease.
-                Err(_) if told.elapsed() < DURATION => {
+            // It lived when it said so, and whoever does counts for as long as its Lease.
+            let counts_until = told.at + DURATION;
+            let peer = match (self.peers.by_holder(&taker), told.place) {
+                (Some(peer), _) => Ok(Some(peer.place())),
+                // Its Lease may not be written yet.
+                (None, Some(place)) => Ok(Some((Some(place.to_string()), counts_until))),
+                (None, None) => {
+                    let found = self.find(&taker, pod).await;
+                    found.map(|peer| peer.map(Peer::place))
+                }
+            };
+            match peer {
+                Ok(Some((address, expires))) => {
+                    ask_holder(address.as_deref(), expires, pod.to_owned(), id).await?;
+                }
+                Err(_) if counts_until > Instant::now() => {
                     unknown = true;
                     continue;
                 }
@@ -353,14 +385,14 @@ impl KubeFleet {
     pub(crate) async fn answer(
         &self,
         id: &SubscriptionId,
-        taker: Option<&str>,
+        taker: Option<Taker<SocketAddr>>,
         look: impl Future<Output = Probed>,
     ) -> Probed {
         // Before the look: a client of ours that comes meanwhile has to ask there.
         let noted = taker.filter(|taker| self.note_taker(id, taker));
         let client = look.await;
         match (client, noted) {
-            (Probed::Answers, Some(taker)) => self.forget_taker(id, taker),
+            (Probed::Answers, Some(taker)) => self.forget_taker(id, &taker.holder),
             (Probed::Answers, None) => (),
             _ => self.yield_claim(id),
         }
@@ -368,16 +400,20 @@ impl KubeFleet {
     }
 
     /// Notes that another gateway takes a stream without a claim. Returns whether it was not noted yet.
-    fn note_taker(&self, id: &SubscriptionId, taker: &str) -> bool {
+    fn note_taker(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> bool {
         let mut state = self.lock();
         let takers = state.takers.entry(id.clone()).or_default();
         // Whoever reaches the admin listener can say so, under any name.
-        if takers.len() >= MAX_TAKERS && !takers.contains_key(taker) {
-            let oldest = takers.iter().min_by_key(|(_, told)| **told);
+        if takers.len() >= MAX_TAKERS && !takers.contains_key(&taker.holder) {
+            let oldest = takers.iter().min_by_key(|(_, told)| told.at);
             let oldest = oldest.map(|(taker, _)| taker.clone());
             oldest.and_then(|oldest| takers.remove(&oldest));
         }
-        takers.insert(taker.to_owned(), Instant::now()).is_none()
+        let told = Told {
+            at: Instant::now(),
+            place: taker.place,
+        };
+        takers.insert(taker.holder.clone(), told).is_none()
     }
 
     /// It does not have the stream, or has it no more.
@@ -406,6 +442,10 @@ impl KubeFleet {
         if !self.peers.are_complete() {
             return Err(Taken::Unknown);
         }
+        let taker = Taker {
+            holder: self.me.holder.clone(),
+            place: self.port.get().copied(),
+        };
         let others = self
             .peers
             .all()
@@ -414,7 +454,8 @@ impl KubeFleet {
         let asked = others.filter_map(|peer| {
             let address = peer.address?;
             let pod = pod_of(&peer.holder).to_owned();
-            Some(async move { (pod, ask(&address, id, Some(&self.me.holder)).await) })
+            let taker = &taker;
+            Some(async move { (pod, ask(&address, id, Some(taker)).await) })
         });
         for (pod, answer) in futures_util::future::join_all(asked).await {
             if matches!(answer, Ok(Probed::Answers)) {
@@ -463,8 +504,13 @@ impl KubeFleet {
 }
 
 /// Whether a stream may be taken over from the gateway that has it: its client does not answer, or the gateway is dead.
-async fn ask_holder(peer: &Peer, pod: String, id: &SubscriptionId) -> Result<(), Taken> {
-    let asked = match &peer.address {
+async fn ask_holder(
+    address: Option<&str>,
+    expires: Instant,
+    pod: String,
+    id: &SubscriptionId,
+) -> Result<(), Taken> {
+    let asked = match address {
         Some(address) => ask(address, id, None).await,
         None => Err(anyhow::anyhow!("it does not say where it can be asked")),
     };
@@ -472,7 +518,6 @@ async fn ask_holder(peer: &Peer, pod: String, id: &SubscriptionId) -> Result<(),
         Ok(Probed::Answers) => Err(Taken::Elsewhere { pod }),
         Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
         Err(error) => {
-            let expires = peer.freshness.expires;
             let left = expires.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());

@@ -10,7 +10,7 @@ mod release;
 mod report;
 mod shed;
 
-pub(crate) use ask::{PROBE_PATH, ProbeReport, Probed};
+pub(crate) use ask::{PROBE_PATH, ProbeReport, Probed, Taker};
 pub(crate) use claim::Progress;
 pub use kube::KubeFleet;
 pub(crate) use kube::{Held, Taken};

@@ -33,6 +33,13 @@ pub(crate) struct Peer {
     pub freshness: Freshness,
 }
 
+impl Peer {
+    /// Where it can be asked, and until when it counts if it does not answer.
+    pub(super) fn place(self) -> (Option<String>, Instant) {
+        (self.address, self.freshness.expires)
+    }
+}
+
 /// The time that a list of the Leases may take that somebody waits for.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -14,13 +14,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::connection::Handler;
+use super::connection::{Handler, RemoteAddress};
 use super::respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
 };
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
-use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport};
+use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Taker};
 use crate::metrics::Metrics;
 use crate::pipeline::SendMemory;
 use crate::source::{EventSource, SourceStatus};
@@ -233,6 +233,7 @@ impl Admin {
 
     /// Another gateway has a client that wants a stream of ours: is ours still there?
     async fn probe(&self, request: &Request<Incoming>) -> Answer {
+        let remote = request.extensions().get::<RemoteAddress>();
         let query = request.uri().query().unwrap_or_default();
         let field = |wanted: &str| {
             let mut fields = form_urlencoded::parse(query.as_bytes());
@@ -246,9 +247,14 @@ impl Admin {
         };
         // Subscriptions that are unknown here have no clients here.
         let known = self.config.table().position(&id).is_some();
+        let taker = field("taker").zip(remote).map(|(holder, remote)| {
+            let place = field("port").and_then(|port| port.parse().ok());
+            let holder = holder.into_owned();
+            Taker { holder, place }.at(remote.0.ip())
+        });
         let look = self.registry.probe(&id);
         let client = match self.fleet.as_ref().filter(|_| known) {
-            Some(fleet) => fleet.answer(&id, field("taker").as_deref(), look).await,
+            Some(fleet) => fleet.answer(&id, taker, look).await,
             None => look.await,
         };
         json(StatusCode::OK, &ProbeReport { client })

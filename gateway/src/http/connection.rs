@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,10 @@ const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
 
+/// The address of the other end, which every request carries as an extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RemoteAddress(pub SocketAddr);
+
 /// Answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Answers one request. Errors are answers, too.
@@ -50,9 +55,10 @@ pub(crate) async fn serve<H: Handler>(
             () = cancel.cancelled() => return,
         };
         match socket {
-            Ok((socket, _)) => {
+            Ok((socket, address)) => {
                 tasks.spawn(connection(
                     socket,
+                    RemoteAddress(address),
                     handler.clone(),
                     connections.enter(),
                     cancel.clone(),
@@ -74,14 +80,16 @@ pub(crate) type HttpSocket = TokioIo<WriteLimit<TcpStream>>;
 
 async fn connection<H: Handler>(
     socket: TcpStream,
+    address: RemoteAddress,
     handler: Arc<H>,
     place: Place,
     cancel: CancellationToken,
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
     let _ = socket.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
+        request.extensions_mut().insert(address);
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
     });
     let connection = http1::Builder::new()

@@ -36,6 +36,8 @@ pub(super) struct World {
     pub operators: Vec<Process>,
     clocks: Vec<Option<Clock>>,
     meddler: Meddler,
+    /// Ends of meddling that the API server did not take yet.
+    unfinished: Vec<Step<Fault>>,
     pub gateways: Vec<Gateway>,
     /// One for each operator, then one for each gateway.
     proxies: Vec<Proxy>,
@@ -111,6 +113,7 @@ impl World {
             operators,
             clocks,
             meddler: Meddler::new(dir),
+            unfinished: vec![],
             gateways,
             proxies,
             fleet: Arc::new(fleet),
@@ -136,9 +139,8 @@ impl World {
             Fault::Meddle(what) if begins => {
                 self.meddler.begin(&self.subscriptions.cluster, what)?;
             }
-            Fault::Meddle(what) => {
-                self.meddler.end(&self.subscriptions.cluster, what)?;
-            }
+            // Below.
+            Fault::Meddle(_) => self.unfinished.push(step.clone()),
             Fault::Rekey(number) if begins => self.subscriptions.rekey(&churn(number))?,
             Fault::Freeze(number) if begins => self.subscriptions.freeze(&churn(number))?,
             Fault::Freeze(number) => self.subscriptions.rekey(&churn(number))?,
@@ -173,8 +175,24 @@ impl World {
             _ => (),
         }
         self.watch()?;
-        if !begins {
+        if !begins && !matches!(step.fault, Fault::Meddle(_)) {
             self.troubles.end(step);
+        }
+        self.finish()
+    }
+
+    /// Undoes meddling that is over. It lasts for as long as the API server does not take that.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        for step in std::mem::take(&mut self.unfinished) {
+            let is_undone = match step.fault {
+                Fault::Meddle(what) => self.meddler.end(&self.subscriptions.cluster, what)?,
+                _ => true,
+            };
+            if is_undone {
+                self.troubles.end(&step);
+            } else {
+                self.unfinished.push(step);
+            }
         }
         Ok(())
     }
@@ -217,6 +235,7 @@ impl World {
         }
         self.watch()?;
         self.meddler.tidy(&self.subscriptions.cluster)?;
+        self.finish()?;
         self.subscriptions.insist()
     }
 }

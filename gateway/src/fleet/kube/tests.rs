@@ -26,6 +26,15 @@ fn fleet() -> (Arc<KubeFleet>, Api) {
 
 const OTHER: &str = "gw-1_0123456789abcdef";
 
+/// A gateway of this name that takes a stream, and does not say where it can be asked.
+fn taker(holder: &str) -> Taker<SocketAddr> {
+    let holder = holder.to_owned();
+    Taker {
+        holder,
+        place: None,
+    }
+}
+
 /// Another gateway that answers every question like this, its Lease, and the questions.
 async fn stranger(client: Probed) -> (Lease, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -87,10 +96,10 @@ fn id() -> SubscriptionId {
 async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
     let (fleet, api) = fleet();
     answers(api, 404, failure(404, "NotFound"));
-    let (taker, asked) = other(&fleet, Probed::Answers).await;
-    fleet.note_taker(&id(), &taker);
+    let (other_one, asked) = other(&fleet, Probed::Answers).await;
+    fleet.note_taker(&id(), &taker(&other_one));
     // Another one asks as well, and is told by the first that it has it.
-    fleet.note_taker(&id(), "gw-0a_fedcba9876543210");
+    fleet.note_taker(&id(), &taker("gw-0a_fedcba9876543210"));
     let taken = fleet.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
     assert_eq!(taken, Some(Taken::Elsewhere { pod }));
@@ -102,10 +111,34 @@ async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
     let (fleet, api) = fleet();
     let (lease, asked) = stranger(Probed::Answers).await;
     answers(api, 200, serde_json::to_string(&lease).unwrap());
-    fleet.note_taker(&id(), OTHER);
+    fleet.note_taker(&id(), &taker(OTHER));
     let taken = fleet.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
     assert_eq!(taken, Some(Taken::Elsewhere { pod }));
+    assert_eq!(*asked.lock().unwrap(), ["subscription=default%2Fa"]);
+}
+
+#[tokio::test]
+async fn whoever_takes_a_stream_before_its_lease_is_written_is_asked_where_its_question_came_from()
+{
+    let (fleet, api) = fleet();
+    let (lease, asked) = stranger(Probed::Answers).await;
+    // What is there is of the process before it.
+    let mut before = lease.clone();
+    before.spec.as_mut().unwrap().holder_identity = Some("gw-1_fedcba9876543210".to_owned());
+    answers(api, 200, serde_json::to_string(&before).unwrap());
+    let address: SocketAddr = lease.annotations()[PEER].parse().unwrap();
+    let holder = OTHER.to_owned();
+    let place = Some(address.port());
+    let taker = Taker { holder, place }.at("::ffff:127.0.0.1".parse().unwrap());
+    fleet
+        .answer(&id(), Some(taker), async { Probed::NotHeld })
+        .await;
+    let pod = "gw-1".to_owned();
+    assert_eq!(
+        fleet.claim(&id(), "1").await.err(),
+        Some(Taken::Elsewhere { pod })
+    );
     assert_eq!(*asked.lock().unwrap(), ["subscription=default%2Fa"]);
 }
 
@@ -113,7 +146,7 @@ async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
 async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_lease() {
     let (fleet, api) = fleet();
     answers(api, 500, failure(500, "InternalError"));
-    fleet.note_taker(&id(), OTHER);
+    fleet.note_taker(&id(), &taker(OTHER));
     assert_eq!(fleet.ask_takers(&id()).await, Err(Taken::Unknown));
     tokio::time::advance(DURATION).await;
     assert_eq!(fleet.ask_takers(&id()).await, Ok(()));
@@ -124,35 +157,35 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
 async fn of_many_who_take_a_stream_the_last_are_remembered() {
     let (fleet, _api) = fleet();
     for number in 0..10 * MAX_TAKERS {
-        assert!(fleet.note_taker(&id(), &format!("gw-{number}_0")));
+        assert!(fleet.note_taker(&id(), &taker(&format!("gw-{number}_0"))));
         tokio::time::advance(Duration::from_millis(1)).await;
     }
     let last = format!("gw-{}_0", 10 * MAX_TAKERS - 1);
-    assert!(!fleet.note_taker(&id(), &last));
+    assert!(!fleet.note_taker(&id(), &taker(&last)));
     assert_eq!(fleet.lock().takers[&id()].len(), MAX_TAKERS);
 }
 
 #[tokio::test]
 async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
     let (fleet, _api) = fleet();
-    let (taker, asked) = other(&fleet, Probed::Answers).await;
+    let (other_one, asked) = other(&fleet, Probed::Answers).await;
     let look = async {
         let taken = fleet.claim(&id(), "1").await.err();
         let pod = "gw-1".to_owned();
         assert_eq!(taken, Some(Taken::Elsewhere { pod }));
         Probed::NotHeld
     };
-    let client = fleet.answer(&id(), Some(&taker), look).await;
+    let client = fleet.answer(&id(), Some(taker(&other_one)), look).await;
     assert!(matches!(client, Probed::NotHeld));
     assert_eq!(asked.lock().unwrap().len(), 1);
-    assert!(!fleet.note_taker(&id(), &taker));
+    assert!(!fleet.note_taker(&id(), &taker(&other_one)));
 }
 
 #[tokio::test]
 async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
     let (fleet, _api) = fleet();
     let client = fleet
-        .answer(&id(), Some(OTHER), async { Probed::Answers })
+        .answer(&id(), Some(taker(OTHER)), async { Probed::Answers })
         .await;
     assert!(matches!(client, Probed::Answers));
     assert!(fleet.lock().takers.is_empty());
@@ -162,8 +195,8 @@ async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
 async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
     let (fleet, mut api) = fleet();
     fleet.renewed.send_replace(Some(Instant::now()));
-    let (taker, asked) = other(&fleet, Probed::NotHeld).await;
-    fleet.note_taker(&id(), &taker);
+    let (other_one, asked) = other(&fleet, Probed::NotHeld).await;
+    fleet.note_taker(&id(), &taker(&other_one));
     let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}}).to_string();
     let answering = tokio::spawn(async move {
         while let Some((_, respond)) = api.next_request().await {
@@ -180,6 +213,7 @@ async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
 #[tokio::test]
 async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
     let (fleet, mut api) = fleet();
+    drop(fleet.lease_keeper(Some("10.0.0.1:9090".to_owned())));
     fleet.renewed.send_replace(Some(Instant::now()));
     let (_, asked) = other(&fleet, Probed::NotHeld).await;
     let failing = tokio::spawn(async move {
@@ -189,7 +223,10 @@ async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
     });
     let held = fleet.claim(&id(), "1").await.unwrap();
     assert_eq!(fleet.held()[0].1.version, None);
-    let question = format!("subscription=default%2Fa&taker={}", fleet.me.holder);
+    let question = format!(
+        "subscription=default%2Fa&taker={}&port=9090",
+        fleet.me.holder
+    );
     assert_eq!(*asked.lock().unwrap(), [question]);
     drop(held);
     failing.abort();

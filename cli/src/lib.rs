@@ -3,7 +3,6 @@
 //! there is one.
 
 mod args;
-mod backoff;
 pub mod check;
 mod client;
 pub mod collect;
@@ -22,7 +21,6 @@ mod yaml;
 use std::process::ExitCode;
 
 pub use args::{Cli, Command, FluvioTarget};
-pub use backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
 /// Runs one command until it ends or the user stops it (Ctrl-C, SIGTERM).

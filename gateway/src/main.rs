@@ -10,7 +10,8 @@ use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
 use datastream_gateway::fleet::KubeFleet;
 use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_gateway::{Gateway, Parts};
-use datastream_service::{api, log, process};
+use datastream_service::{log, process};
+use datastream_service_kube::api;
 use tokio_util::sync::CancellationToken;
 
 use args::Args;

@@ -13,8 +13,8 @@ use datastream_routing::object::{
     COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
     routes_selector, selector,
 };
-use datastream_service::lease::PULSE;
-use datastream_service::watch::{Change, Selection, Watched};
+use datastream_service_kube::lease::PULSE;
+use datastream_service_kube::watch::{Change, Selection, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;

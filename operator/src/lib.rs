@@ -4,8 +4,6 @@
 //! [`publish`]er renders routing objects from all subscriptions, so a deleted one needs no finalizer. [`run`] ties both
 //! together, in the one replica that leads.
 
-#[cfg(test)]
-mod api_server;
 mod apply;
 pub mod build;
 mod connection;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use datastream_service::{api, probes};
+use datastream_service::probes;
+use datastream_service_kube::api;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

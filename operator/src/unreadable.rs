@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionSpec, Heartbeat, Resume};
 use datastream_routing::SubscriptionId;
-use datastream_service::watch::Unreadable;
+use datastream_service_kube::watch::Unreadable;
 
 /// The subscriptions that cannot be read, each with the field and what is wrong with it.
 #[derive(Clone, Debug, Default)]

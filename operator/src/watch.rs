@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_service::watch::{Change, Selection, Watched, changes};
+use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;

@@ -13,7 +13,7 @@ use super::dead_letter::DeadLetters;
 use super::event::Event;
 use super::metrics::Status;
 use super::store::{Gap, Mark, Store, StoreError, new_events};
-use crate::backoff::Backoff;
+use datastream_service::backoff::Backoff;
 use shelf::{Failed, Shelf, Work};
 
 /// Waiting times after a store failed.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::config::OnGap;
-use crate::backoff::Backoff;
 use crate::client::Failure;
+use datastream_service::backoff::Backoff;
 
 /// Waiting times while the server cannot be reached, or has no room.
 const FIRST_DELAY: Duration = Duration::from_millis(500);

@@ -18,8 +18,8 @@ pub use model::MODELS;
 use pace::Pace;
 
 use crate::FluvioTarget;
-use crate::backoff::Backoff;
 use crate::producer::{Producer, Record};
+use datastream_service::backoff::Backoff;
 
 const EXAMPLES: &str = "Examples:
   datastream simulate --fluvio 127.0.0.1:9003

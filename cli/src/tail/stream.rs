@@ -5,8 +5,8 @@ use std::time::Duration;
 use datastream_gateway::event::View;
 use tokio::sync::mpsc;
 
-use crate::backoff::Backoff;
 use crate::client::{self, Body, Connection, Failure, Incoming, Target, Unreadable};
+use datastream_service::backoff::Backoff;
 
 /// What happens on a stream.
 #[derive(Debug)]

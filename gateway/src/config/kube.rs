@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use datastream_routing::object;
 use datastream_service::log::causes;
-use datastream_service::watch::{Change, Selection, Unreadable, Watched, changes};
+use datastream_service_kube::watch::{Change, Selection, Unreadable, Watched, changes};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{BucketHash, BucketId};
-use datastream_service::lease::{DURATION, RENEW_EVERY};
+use datastream_service_kube::lease::{DURATION, RENEW_EVERY};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};

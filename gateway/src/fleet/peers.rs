@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
-use datastream_service::lease::{Freshness, PULSE};
-use datastream_service::watch::{Change, Selection, Watched, changes};
+use datastream_service_kube::lease::{Freshness, PULSE};
+use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -199,9 +199,8 @@ pub(super) fn read(lease: &Lease, before: Option<&Freshness>) -> Option<Peer> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::{Request, Response, StatusCode};
-    use kube::Client;
-    use kube::client::Body;
+    use datastream_service_kube::api_server::answered_by;
+    use hyper::StatusCode;
     use serde_json::{Value, json};
 
     use super::*;
@@ -216,29 +215,22 @@ mod tests {
     /// An API server that says once that there is the first process of a gateway, and fails from then on, but for lists out of turn: these
     /// tell of the second process.
     fn restarted() -> Api<Watched<Lease>> {
-        let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-        tokio::spawn(async move {
-            let mut is_first = true;
-            while let Some((request, respond)) = handle.next_request().await {
-                let query = request.uri().query().unwrap_or_default();
-                let is_of_the_watch = query.contains("watch") || query.contains("limit");
-                let answer = match (is_of_the_watch, is_first) {
-                    (true, true) => Some(leases("gw-1_first")),
-                    (true, false) => None,
-                    (false, _) => Some(leases("gw-1_second")),
-                };
-                is_first = false;
-                let failure = json!({"kind": "Status", "status": "Failure", "code": 500, "reason": "x", "message": "no"});
-                let status = match answer {
-                    Some(_) => StatusCode::OK,
-                    None => StatusCode::INTERNAL_SERVER_ERROR,
-                };
-                let body = answer.unwrap_or(failure).to_string().into_bytes();
-                let response = Response::builder().status(status).body(Body::from(body));
-                respond.send_response(response.unwrap());
-            }
+        let mut is_first = true;
+        let client = answered_by(move |request, _| {
+            let query = request.uri.query().unwrap_or_default();
+            let is_of_the_watch = query.contains("watch") || query.contains("limit");
+            let answer = match (is_of_the_watch, is_first) {
+                (true, true) => (StatusCode::OK, leases("gw-1_first")),
+                (true, false) => {
+                    let failure = json!({"kind": "Status", "status": "Failure", "code": 500, "reason": "x", "message": "no"});
+                    (StatusCode::INTERNAL_SERVER_ERROR, failure)
+                }
+                (false, _) => (StatusCode::OK, leases("gw-1_second")),
+            };
+            is_first = false;
+            Some(answer)
         });
-        Api::namespaced(Client::new(service, "ds"), "ds")
+        Api::namespaced(client, "ds")
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
-use datastream_service::lease::DURATION;
+use datastream_service_kube::lease::DURATION;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};

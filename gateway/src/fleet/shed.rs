@@ -60,7 +60,7 @@ fn excess(own: u64, peers: &[Peer], me: &str, now: Instant) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use datastream_service::lease::Freshness;
+    use datastream_service_kube::lease::Freshness;
     use k8s_openapi::api::coordination::v1::Lease;
     use k8s_openapi::jiff::Timestamp;
 

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::api_server::answered_by;
 use crate::build;
 use crate::groups::Limits;
 use crate::namespaces::Namespaces;
 use crate::publish::render;
 use crate::validate::validate;
+use datastream_service_kube::api_server::answered_by;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ALL_SUBSCRIPTIONS: &str = "/apis/datastream.dev/v1alpha1/datastreamsubscriptions";

@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
-use crate::api_server::answered_by;
+use datastream_service_kube::api_server::answered_by;
 
 /// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
 #[derive(Clone, Default)]

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
-use crate::api_server::answered_by;
 use crate::gather::{Found, Secrets};
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
@@ -20,6 +19,7 @@ use crate::namespaces::{Heard, Namespaces};
 use crate::publish::{Denied, Synced};
 use crate::troubles::Troubles;
 use crate::unreadable::SetAside;
+use datastream_service_kube::api_server::answered_by;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 

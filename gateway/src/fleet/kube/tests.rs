@@ -3,25 +3,22 @@
 use std::convert::Infallible;
 
 use datastream_routing::object::PEER;
+use datastream_service_kube::api_server::answered_by;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_test::mock::Handle;
 
 use super::*;
 
-type Api = Handle<Request<Body>, Response<Body>>;
-
-fn fleet() -> (Arc<KubeFleet>, Api) {
-    let (service, api) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let client = Client::new(service, "ds");
-    (KubeFleet::new(client, "ds", "default", "gw-0", 0), api)
+/// A gateway whose API server answers everything like this.
+fn fleet((status, body): (StatusCode, Value)) -> Arc<KubeFleet> {
+    let client = answered_by(move |_, _| Some((status, body.clone())));
+    KubeFleet::new(client, "ds", "default", "gw-0", 0)
 }
 
 const OTHER: &str = "gw-1_0123456789abcdef";
@@ -73,19 +70,14 @@ async fn other(fleet: &KubeFleet, client: Probed) -> (String, Arc<Mutex<Vec<Stri
     (OTHER.to_owned(), asked)
 }
 
-/// An API server that answers everything like this.
-fn answers(mut api: Api, status: u16, body: String) {
-    tokio::spawn(async move {
-        while let Some((_, respond)) = api.next_request().await {
-            let body = Body::from(body.clone().into_bytes());
-            respond.send_response(Response::builder().status(status).body(body).unwrap());
-        }
-    });
+fn failure(status: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let code = status.as_u16();
+    let body = json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": reason});
+    (status, body)
 }
 
-fn failure(code: u16, reason: &str) -> String {
-    json!({"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": reason})
-        .to_string()
+fn failing() -> (StatusCode, Value) {
+    failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
 }
 
 fn id() -> SubscriptionId {
@@ -94,8 +86,7 @@ fn id() -> SubscriptionId {
 
 #[tokio::test]
 async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
-    let (fleet, api) = fleet();
-    answers(api, 404, failure(404, "NotFound"));
+    let fleet = fleet(failure(StatusCode::NOT_FOUND, "NotFound"));
     let (other_one, asked) = other(&fleet, Probed::Answers).await;
     fleet.note_taker(&id(), &taker(&other_one));
     // Another one asks as well, and is told by the first that it has it.
@@ -108,9 +99,8 @@ async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
 
 #[tokio::test]
 async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
-    let (fleet, api) = fleet();
     let (lease, asked) = stranger(Probed::Answers).await;
-    answers(api, 200, serde_json::to_string(&lease).unwrap());
+    let fleet = fleet((StatusCode::OK, serde_json::to_value(&lease).unwrap()));
     fleet.note_taker(&id(), &taker(OTHER));
     let taken = fleet.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
@@ -121,12 +111,11 @@ async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
 #[tokio::test]
 async fn whoever_takes_a_stream_before_its_lease_is_written_is_asked_where_its_question_came_from()
 {
-    let (fleet, api) = fleet();
     let (lease, asked) = stranger(Probed::Answers).await;
     // What is there is of the process before it.
     let mut before = lease.clone();
     before.spec.as_mut().unwrap().holder_identity = Some("gw-1_fedcba9876543210".to_owned());
-    answers(api, 200, serde_json::to_string(&before).unwrap());
+    let fleet = fleet((StatusCode::OK, serde_json::to_value(&before).unwrap()));
     let address: SocketAddr = lease.annotations()[PEER].parse().unwrap();
     let holder = OTHER.to_owned();
     let place = Some(address.port());
@@ -144,8 +133,7 @@ async fn whoever_takes_a_stream_before_its_lease_is_written_is_asked_where_its_q
 
 #[tokio::test(start_paused = true)]
 async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_lease() {
-    let (fleet, api) = fleet();
-    answers(api, 500, failure(500, "InternalError"));
+    let fleet = fleet(failing());
     fleet.note_taker(&id(), &taker(OTHER));
     assert_eq!(fleet.ask_takers(&id()).await, Err(Taken::Unknown));
     tokio::time::advance(DURATION).await;
@@ -155,7 +143,7 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
 
 #[tokio::test(start_paused = true)]
 async fn of_many_who_take_a_stream_the_last_are_remembered() {
-    let (fleet, _api) = fleet();
+    let fleet = fleet(failing());
     for number in 0..10 * MAX_TAKERS {
         assert!(fleet.note_taker(&id(), &taker(&format!("gw-{number}_0"))));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -167,7 +155,7 @@ async fn of_many_who_take_a_stream_the_last_are_remembered() {
 
 #[tokio::test]
 async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
-    let (fleet, _api) = fleet();
+    let fleet = fleet(failing());
     let (other_one, asked) = other(&fleet, Probed::Answers).await;
     let look = async {
         let taken = fleet.claim(&id(), "1").await.err();
@@ -183,7 +171,7 @@ async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
 
 #[tokio::test]
 async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
-    let (fleet, _api) = fleet();
+    let fleet = fleet(failing());
     let client = fleet
         .answer(&id(), Some(taker(OTHER)), async { Probed::Answers })
         .await;
@@ -193,34 +181,23 @@ async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
 
 #[tokio::test]
 async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
-    let (fleet, mut api) = fleet();
+    let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}});
+    let fleet = fleet((StatusCode::OK, made));
     fleet.renewed.send_replace(Some(Instant::now()));
     let (other_one, asked) = other(&fleet, Probed::NotHeld).await;
     fleet.note_taker(&id(), &taker(&other_one));
-    let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}}).to_string();
-    let answering = tokio::spawn(async move {
-        while let Some((_, respond)) = api.next_request().await {
-            respond.send_response(Response::new(Body::from(made.clone().into_bytes())));
-        }
-    });
     for _ in 0..2 {
         drop(fleet.claim(&id(), "1").await.unwrap());
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
-    answering.abort();
 }
 
 #[tokio::test]
 async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
-    let (fleet, mut api) = fleet();
+    let fleet = fleet(failing());
     drop(fleet.lease_keeper(Some("10.0.0.1:9090".to_owned())));
     fleet.renewed.send_replace(Some(Instant::now()));
     let (_, asked) = other(&fleet, Probed::NotHeld).await;
-    let failing = tokio::spawn(async move {
-        while let Some((_, respond)) = api.next_request().await {
-            respond.send_error(std::io::Error::other("away"));
-        }
-    });
     let held = fleet.claim(&id(), "1").await.unwrap();
     assert_eq!(fleet.held()[0].1.version, None);
     let question = format!(
@@ -229,26 +206,19 @@ async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
     );
     assert_eq!(*asked.lock().unwrap(), [question]);
     drop(held);
-    failing.abort();
 }
 
 #[tokio::test]
 async fn without_the_api_server_nothing_is_taken_before_the_others_are_known() {
-    let (fleet, mut api) = fleet();
+    let fleet = fleet(failing());
     fleet.renewed.send_replace(Some(Instant::now()));
-    let failing = tokio::spawn(async move {
-        while let Some((_, respond)) = api.next_request().await {
-            respond.send_error(std::io::Error::other("away"));
-        }
-    });
     let taken = fleet.claim(&id(), "1").await.err();
     assert_eq!(taken, Some(Taken::Unknown));
-    failing.abort();
 }
 
 #[tokio::test]
 async fn a_claim_that_another_gateway_may_have_taken_over_is_not_taken_up_again() {
-    let (fleet, _api) = fleet();
+    let fleet = fleet(failing());
     fleet.renewed.send_replace(Some(Instant::now()));
     let hold = || drop(fleet.hold(&id(), "1", Some("7".to_owned())));
     hold();

@@ -1,6 +1,6 @@
-//! An API server of a test's own: a function answers its requests.
+//! An API server for tests: a function answers its requests.
 
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use kube::Client;
@@ -8,7 +8,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 /// A client whose requests are answered by this function, one after the other. Those without an answer wait for one for ever.
-pub(crate) fn answered_by(
+pub fn answered_by(
     mut answer: impl FnMut(&Parts, Value) -> Option<(StatusCode, Value)> + Send + 'static,
 ) -> Client {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
@@ -16,8 +16,12 @@ pub(crate) fn answered_by(
         let mut silent = vec![];
         while let Some((request, respond)) = handle.next_request().await {
             let (parts, body) = request.into_parts();
-            let bytes = body.collect().await.unwrap().to_bytes();
-            let body = serde_json::from_slice(&bytes).unwrap_or_default();
+            let body = body
+                .collect()
+                .await
+                .map(Collected::to_bytes)
+                .unwrap_or_default();
+            let body = serde_json::from_slice(&body).unwrap_or_default();
             let Some((status, answer)) = answer(&parts, body) else {
                 silent.push(respond);
                 continue;

@@ -118,6 +118,14 @@ impl Broker {
             })
     }
 
+    /// The number of partitions of a topic, if it is there.
+    pub fn partitions(&self, name: &str) -> Option<u32> {
+        let topics = self.store.topics(|(topic, found)| {
+            (topic.as_str() == name).then_some(found.partitions.len() as u32)
+        });
+        topics.into_iter().flatten().next()
+    }
+
     /// Closes all connections of a port.
     pub fn drop_connections(&self, role: Role) {
         match role {

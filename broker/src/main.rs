@@ -1,14 +1,21 @@
 //! The broker as a process.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Parser;
 use datastream_broker::{Broker, BrokerOptions, TopicError, serve_control};
+use datastream_service::log::{self, LogFormat, one_line};
+use datastream_service::{process, stdout};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+
+/// As in Fluvio.
+const MAX_NAME: usize = 63;
+/// Partitions of one topic: what a broker for development is good for.
+const MAX_PARTITIONS: u32 = 1024;
 
 /// A single-node loopback broker that speaks the Fluvio protocol. For development and tests: it is no Fluvio server.
 #[derive(Parser)]
@@ -26,7 +33,7 @@ struct Args {
     advertise: Option<String>,
     /// A topic to have, with its number of partitions (default 1); may be repeated
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]")]
-    topics: Vec<String>,
+    topics: Vec<Topic>,
     /// Keep everything in this file, so that a restart has the same data
     #[arg(long)]
     journal: Option<PathBuf>,
@@ -41,14 +48,51 @@ struct Args {
     control: Option<SocketAddr>,
 }
 
+/// A topic to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Topic {
+    name: String,
+    partitions: u32,
+}
+
+impl FromStr for Topic {
+    type Err = String;
+
+    /// Reads `NAME[:PARTITIONS]`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, partitions) = text.split_once(':').unwrap_or((text, "1"));
+        let is_fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_fine);
+        if !is_name || name.starts_with('-') || name.ends_with('-') {
+            return Err(format!(
+                "a topic's name has 1 to {MAX_NAME} lower-case letters, digits and hyphens, none of these at its ends"
+            ));
+        }
+        let partitions = partitions
+            .parse()
+            .ok()
+            .filter(|n| (1..=MAX_PARTITIONS).contains(n));
+        let partitions =
+            partitions.ok_or(format!("a topic has 1 to {MAX_PARTITIONS} partitions"))?;
+        let name = name.to_owned();
+        Ok(Self { name, partitions })
+    }
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
+async fn main() -> ExitCode {
     let args = Args::parse();
+    log::start(LogFormat::Text, "error");
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let options = BrokerOptions {
         listen: args.listen,
         unit_listen: args.unit_listen,
@@ -61,13 +105,17 @@ async fn main() -> anyhow::Result<()> {
     let mut broker = Broker::start(options)
         .await
         .context("cannot start the broker")?;
-    for topic in &args.topics {
-        let (name, partitions) = topic.split_once(':').unwrap_or((topic, "1"));
-        let partitions = partitions
-            .parse()
-            .with_context(|| format!("--topic {topic}: partitions"))?;
-        match broker.create_topic(name, partitions) {
-            Ok(()) | Err(TopicError::Exists(_)) => (),
+    for Topic { name, partitions } in &args.topics {
+        match broker.create_topic(name, *partitions) {
+            Ok(()) => (),
+            Err(TopicError::Exists(_)) => {
+                let found = broker.partitions(name);
+                anyhow::ensure!(
+                    found == Some(*partitions),
+                    "--topic {name}:{partitions}: it is there, with {} partitions",
+                    found.unwrap_or_default()
+                );
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -80,10 +128,9 @@ async fn main() -> anyhow::Result<()> {
         None => None,
     };
     announce(&broker, control.as_ref())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = process::stop_on_signal()?;
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        result = tokio::signal::ctrl_c() => Ok(result?),
+        () = stop.cancelled() => Ok(()),
         result = async {
             match control {
                 Some(listener) => serve_control(listener, &mut broker).await,
@@ -94,13 +141,46 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// One line of JSON, for whoever started it with port 0.
-#[allow(clippy::print_stdout)]
 fn announce(broker: &Broker, control: Option<&TcpListener>) -> anyhow::Result<()> {
     let (fluvio, unit) = (broker.address(), broker.unit_address());
     let control = match control {
         Some(control) => format!(",\"control\":\"{}\"", control.local_addr()?),
         None => String::new(),
     };
-    println!("{{\"fluvio\":\"{fluvio}\",\"unit\":\"{unit}\"{control}}}");
-    Ok(())
+    let line = format!("{{\"fluvio\":\"{fluvio}\",\"unit\":\"{unit}\"{control}}}\n");
+    stdout::write(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_names_a_topic_is_one() {
+        for (text, name, partitions) in
+            [("a", "a", 1), ("device-events:1024", "device-events", 1024)]
+        {
+            let topic = Topic {
+                name: name.to_owned(),
+                partitions,
+            };
+            assert_eq!(text.parse(), Ok(topic));
+        }
+        let long = "a".repeat(MAX_NAME + 1);
+        for bad in [
+            "",
+            ":1",
+            "a:0",
+            "a:-1",
+            "a:4294967295",
+            "a:1:2",
+            "A",
+            "a b",
+            "-a",
+            "a-",
+            &long,
+        ] {
+            assert!(bad.parse::<Topic>().is_err(), "{bad}");
+        }
+    }
 }

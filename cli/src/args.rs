@@ -1,10 +1,11 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use datastream_collector::CollectArgs;
+use datastream_source::fluvio::{FluvioTarget, parse_address};
 use secrecy::SecretString;
 
 use crate::check::CheckArgs;
-use crate::collect::CollectArgs;
 use crate::completions::CompletionsArgs;
 use crate::dev::DevArgs;
 use crate::logging::LogFormat;
@@ -58,20 +59,26 @@ impl Command {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
             Self::Tail(_) | Self::Check(_) | Self::Completions(_) | Self::Man(_) => "warn",
-            Self::Collect(_) => "info,tokio_postgres=warn",
+            Self::Collect(_) => datastream_collector::LOG_FILTER,
         }
     }
 }
 
-/// Which topic of which Fluvio.
+/// A topic of a Fluvio cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct FluvioTarget {
+pub struct FluvioArgs {
     /// Address of Fluvio's SC, HOST:PORT.
-    #[arg(long = "fluvio", value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO")]
+    #[arg(long = "fluvio", value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
     pub address: String,
     /// The topic that carries the device events.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
+}
+
+impl From<FluvioArgs> for FluvioTarget {
+    fn from(FluvioArgs { address, topic }: FluvioArgs) -> Self {
+        Self { address, topic }
+    }
 }
 
 #[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants

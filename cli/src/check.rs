@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use datastream_client::{Failure, inquire};
+use datastream_protocol::StreamUrl;
+use datastream_service::stdout;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::secret;
-use crate::client::{Failure, Target, inquire};
-use crate::stdout;
 
 /// The status for a key that no subscription has.
 const UNAUTHORIZED: u16 = 401;
@@ -49,10 +50,10 @@ enum Answer {
 /// # Errors
 /// A URL that is none.
 pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-    let target = Target::locate(args.url.expose_secret()).context("the command line")?;
+    let url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        let asked = stop.run_until_cancelled(ask(&target)).await;
+        let asked = stop.run_until_cancelled(ask(&url)).await;
         let (line, code) = match asked {
             Some(Answer::Good(line)) => (line, ExitCode::SUCCESS),
             Some(Answer::NotNow(_)) if Instant::now() < deadline => {
@@ -65,15 +66,15 @@ pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<Exi
                 ExitCode::FAILURE,
             ),
         };
-        let shown = target.to_string();
+        let shown = url.to_string();
         let shown = shown.trim_end_matches('?');
         stdout::write(format!("{shown}: {line}\n").as_bytes())?;
         return Ok(code);
     }
 }
 
-async fn ask(target: &Target) -> Answer {
-    match (inquire(target).await, target.key()) {
+async fn ask(url: &StreamUrl) -> Answer {
+    match (inquire(url).await, url.key()) {
         (Ok(()), _) => Answer::Good("the gateway serves, and the key is good".to_owned()),
         // A gateway says so only when it knows every route.
         (Err(Failure::Refused(refusal)), None) if refusal.status == UNAUTHORIZED => {

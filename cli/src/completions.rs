@@ -3,10 +3,13 @@
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use crate::{Cli, stdout};
+use datastream_service::stdout;
+
+use crate::Cli;
 
 const EXAMPLES: &str = "Examples:
-  datastream completions bash > ~/.local/share/bash-completion/completions/datastream
+  mkdir -p ~/.local/share/bash-completion/completions &&
+    datastream completions bash > ~/.local/share/bash-completion/completions/datastream
   datastream completions zsh > \"${fpath[1]}/_datastream\"
   datastream completions fish > ~/.config/fish/completions/datastream.fish";
 

@@ -1,9 +1,11 @@
 //! A line of JSON that becomes a record.
 
-use datastream_gateway::DEFAULT_FRAME;
-use datastream_gateway::event::{Event, MAX_RECORD_BYTES, SkipReason, View, largest_content};
+use datastream_gateway::event::{Event, SkipReason, largest_content};
+use datastream_protocol::event::View;
+use datastream_protocol::frame::DEFAULT_FRAME;
+use datastream_source::MAX_RECORD_BYTES;
 
-use crate::producer::Record;
+use datastream_source::fluvio::producer::Record;
 
 /// The largest line, in bytes without white space around it: gateways skip larger records.
 pub(crate) const MAX_LINE: usize = MAX_RECORD_BYTES;

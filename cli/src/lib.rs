@@ -4,31 +4,26 @@
 
 mod args;
 pub mod check;
-mod client;
-pub mod collect;
 pub mod completions;
 pub mod dev;
 mod event_line;
 pub mod logging;
 pub mod man;
-pub mod producer;
 pub mod publish;
 pub mod simulate;
-mod stdout;
 pub mod tail;
-mod yaml;
 
 use std::process::ExitCode;
 
-pub use args::{Cli, Command, FluvioTarget};
-use tokio_util::sync::CancellationToken;
+pub use args::{Cli, Command, FluvioArgs};
+use datastream_service::process;
 
 /// Runs one command until it ends or the user stops it (Ctrl-C, SIGTERM).
 ///
 /// # Errors
 /// Whatever keeps the command from starting or from going on, with what to do about it.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let stop = stop_signal()?;
+    let stop = process::stop_on_signal()?;
     match cli.command {
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
@@ -36,24 +31,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Publish(args) => publish::run(args, stop).await,
         Command::Check(args) => check::run(args, stop).await,
         Command::Tail(args) => tail::run(args, stop).await,
-        Command::Collect(args) => collect::run(args, stop).await,
+        Command::Collect(args) => datastream_collector::run(args, stop).await,
         Command::Simulate(args) => simulate::run(args, stop).await.map(|()| ExitCode::SUCCESS),
     }
-}
-
-/// A token that is cancelled by the first Ctrl-C or SIGTERM; the second one ends the process as usual.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stop = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let cancel = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        cancel.cancel();
-    });
-    Ok(stop)
 }

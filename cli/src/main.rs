@@ -5,17 +5,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use datastream_cli::{Cli, logging, run};
 use datastream_service::log::one_line;
+use datastream_service::process;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::init(cli.log_format, cli.command.default_log_filter());
-    // Two TLS providers in one tree panic at the first handshake unless one is named before.
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
-        tracing::warn!("a TLS provider was installed before ring");
+    if let Err(error) = process::install_tls_provider() {
+        tracing::warn!("{error}");
     }
     match run(cli).await {
         Ok(code) => code,

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use clap_mangen::Man;
 
-use crate::{Cli, stdout};
+use datastream_service::stdout;
+
+use crate::Cli;
 
 const EXAMPLES: &str = "Examples:
   datastream man | man -l -

@@ -161,7 +161,7 @@ async fn edits_additions_and_deletions_take_effect_live() {
 async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
     let bad = manifest("bad", "B*").replace("[location]", "[reboot]");
     let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*")), ("bad.yaml", &bad)]).await;
-    let report = timeout(PATIENCE, dev.stderr.next_line())
+    let report = timeout(PATIENCE, dev.log().next_line())
         .await
         .expect("a report in time")
         .unwrap()
@@ -174,7 +174,7 @@ async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
     let mut a = Stream::open(&url).await;
     // Of what was good, a half-written version takes nothing away.
     std::fs::write(dev.path("a.yaml"), &manifest("a", "A*")[..120]).unwrap();
-    let report = timeout(PATIENCE, dev.stderr.next_line())
+    let report = timeout(PATIENCE, dev.log().next_line())
         .await
         .expect("a report in time")
         .unwrap()
@@ -194,7 +194,7 @@ async fn what_is_no_file_is_reported_and_the_others_go_on() {
     mkfifo(folder.path().join("fifo.yaml"));
     let mut dev = Dev::start_in(folder, &[]).await;
     let report = async |dev: &mut Dev| {
-        let line = timeout(PATIENCE, dev.stderr.next_line()).await;
+        let line = timeout(PATIENCE, dev.log().next_line()).await;
         line.expect("a report in time").unwrap().unwrap()
     };
     let first = report(&mut dev).await;
@@ -242,4 +242,19 @@ async fn keys_and_events_outlive_a_kill_beside_the_journal() {
     assert_eq!(key(&before), key(&after));
     let mut a = Stream::open(&format!("{after}&seq_start=1")).await;
     assert_eq!(a.event().await["metadata"]["dsn"], "A1");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.yaml"), "kind: [").unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let dev = Dev::start_with(folder, &[], full.unwrap().into()).await;
+    std::fs::write(dev.path("worse.yaml"), "kind: {").unwrap();
+    for event in 0..3 {
+        let event = format!(
+            r#"{{"metadata":{{"event_type":"datapoint"}},"datapoint":{{"value":{event}}}}}"#
+        );
+        assert_eq!(dev.post(&event).await.0, 200);
+    }
 }

@@ -7,8 +7,8 @@ mod support;
 use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions, Role};
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{Producer, Record, SendError};
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record, SendError};
 use futures_util::StreamExt as _;
 use support::topic::{self, TOPIC};
 use tokio::time::timeout;

@@ -5,7 +5,7 @@ mod support;
 
 use std::process::{Output, Stdio};
 
-use datastream_gateway::LARGEST_FRAME;
+use datastream_protocol::frame::LARGEST_FRAME;
 use futures_util::StreamExt as _;
 use support::PATIENCE;
 use support::script::{KEY, accept, event, frame, refuse, send, server};

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::{Launch, Program, get, own_program};
 use datastream_gateway::Settings;
 use datastream_operator::publish::render;
-use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datastream_gateway::event::Event;
+use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventType, Filter, Heartbeat, KeyHash, Matches, Resume, Route, RouteTable, SubscriptionId,
+    Filter, Heartbeat, KeyHash, Matches, Resume, Route, RouteTable, SubscriptionId,
 };
 
 const SUBSCRIPTIONS: usize = 10_000;

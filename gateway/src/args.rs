@@ -6,22 +6,25 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
-use datastream_gateway::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings, cursors_topic};
+use datastream_gateway::{LagLimit, Settings};
+use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
+use datastream_source::cursors_topic;
+use datastream_source::fluvio::parse_address;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
 #[derive(Debug, Parser)]
 #[command(version, group(ArgGroup::new("routes").required(true)))]
 pub(crate) struct Args {
     /// Where clients connect; port 0 picks a free one
-    #[arg(long, env = "DATASTREAM_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "DATASTREAM_LISTEN", value_parser = listen::parse, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// Where probes and metrics are; port 0 picks a free one
-    #[arg(long, env = "DATASTREAM_ADMIN", default_value = "0.0.0.0:9090")]
+    #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
     /// The address of the Fluvio cluster (its SC), HOST:PORT
-    #[arg(long, env = "DATASTREAM_FLUVIO")]
+    #[arg(long, env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
     pub fluvio: String,
     /// The topic that holds the events
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
@@ -40,7 +43,7 @@ pub(crate) struct Args {
     pub stale_routes: StaleRoutesArg,
     /// Seconds for which routes could not be followed before new streams are refused, with --stale-routes=refuse
     #[arg(long, env = "DATASTREAM_STALE_ROUTES_AFTER", default_value_t = 300)]
-    pub stale_routes_after: u64,
+    pub stale_routes_after: u32,
     /// The group of gateways that this one belongs to
     #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
     pub group: String,
@@ -55,7 +58,7 @@ pub(crate) struct Args {
     pub shed_per_second: u32,
     /// Seconds that open streams may take to close when the gateway is told to stop
     #[arg(long, env = "DATASTREAM_DRAIN_SECONDS", default_value_t = 30)]
-    pub drain_seconds: u64,
+    pub drain_seconds: u32,
     /// Memory for recent events, in MiB, from which streams that fall behind read on
     #[arg(long, env = "DATASTREAM_RING_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub ring_mib: u32,
@@ -69,8 +72,8 @@ pub(crate) struct Args {
     #[arg(long, env = "DATASTREAM_HANDSHAKES_PER_SECOND", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub handshakes_per_second: u32,
     /// Close a stream that was live and whose next event is older than this many seconds (default: no limit)
-    #[arg(long, env = "DATASTREAM_MAX_LAG_SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub max_lag_seconds: Option<u64>,
+    #[arg(long, env = "DATASTREAM_MAX_LAG_SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_lag_seconds: Option<u32>,
     /// Close a stream that was live and is behind by more than this many MiB of the topic (default: no limit)
     #[arg(long, env = "DATASTREAM_MAX_LAG_MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub max_lag_mib: Option<u64>,
@@ -114,19 +117,19 @@ impl Args {
             admin: listen::address(self.admin),
             ring_bytes: (self.ring_mib as usize) << 20,
             replays: self.replays as usize,
-            drain: Duration::from_secs(self.drain_seconds),
+            drain: Duration::from_secs(self.drain_seconds.into()),
             max_streams: self.max_streams as usize,
             handshakes_per_second: self.handshakes_per_second,
             largest_frame: (self.max_frame_kib as usize) << 10,
             send_memory: (self.send_memory_mib as usize) << 20,
             max_lag: LagLimit {
-                age: self.max_lag_seconds.map(Duration::from_secs),
+                age: self.max_lag_seconds.map(|s| Duration::from_secs(s.into())),
                 bytes: self.max_lag_mib.map(|mib| mib << 20),
             },
             stale_routes: match self.stale_routes {
                 StaleRoutesArg::Serve => StaleRoutes::Serve,
                 StaleRoutesArg::Refuse => {
-                    StaleRoutes::RefuseAfter(Duration::from_secs(self.stale_routes_after))
+                    StaleRoutes::RefuseAfter(Duration::from_secs(self.stale_routes_after.into()))
                 }
             },
         }

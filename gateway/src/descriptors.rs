@@ -38,9 +38,9 @@ impl Descriptors {
         if shares.streams < streams {
             tracing::warn!(
                 open_files = limit,
-                wanted = streams,
+                asked_for = streams,
                 streams = shares.streams,
-                "the limit of open files (ulimit -n) is too low for so many streams: fewer are let in"
+                "the limit of open files (ulimit -n) leaves room for fewer streams than asked for, beside probes, plain requests and the topic"
             );
         }
         shares

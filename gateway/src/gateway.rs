@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
+use datastream_protocol::position::{MAX_PARTITIONS, Position};
+use datastream_source::{Bounds, CursorLog, EventSource};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,16 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ConfigSource, ConfigStore};
-use crate::cursor::{CursorLog, Cursors, Keeper};
+use crate::cursor::{Cursors, Keeper};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
 use crate::fleet::KubeFleet;
 use crate::http::{Admin, AdminExtension, Admission, Connections, Front, serve};
+use crate::ingest::{SourceStatus, Tail, first_bounds, monitor};
 use crate::metrics::Metrics;
 use crate::pipeline::{CatchUpContext, Dispatcher, Ring, SendMemory};
-use crate::position::{MAX_PARTITIONS, Position};
 use crate::settings::Settings;
-use crate::source::{Bounds, EventSource, SourceStatus, Tail, first_bounds, monitor};
 use crate::stream::{Load, Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
@@ -253,6 +254,7 @@ impl Gateway {
             largest_content,
             turns: Semaphore::new(settings.replays),
             unreadable: Mutex::default(),
+            metrics: metrics.clone(),
         });
         let handler = Arc::new(Front {
             config: store,

@@ -1,6 +1,6 @@
 //! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets.
 //!
-//! One event, one direction: [`source`] (a task per partition) → decode ([`event`]) → route and fan out
+//! One event, one direction: `ingest` (a task per partition) → decode ([`event`]) → route and fan out
 //! (`pipeline`) → a bounded mailbox per stream → socket writer (`stream`). Control moves sideways: [`config`] swaps
 //! a whole route table in, and streams are told what has changed for them.
 
@@ -11,15 +11,13 @@ pub mod event;
 pub mod fleet;
 mod gateway;
 mod http;
+mod ingest;
 mod metrics;
 mod pipeline;
-pub mod position;
 mod settings;
-pub mod source;
 mod stream;
 
-pub use cursor::{CursorLog, cursors_topic};
 pub use gateway::{Gateway, Parts};
 pub use http::AdminExtension;
-pub use settings::{DEFAULT_FRAME, LARGEST_FRAME, LagLimit, Settings};
+pub use settings::{LagLimit, Settings};
 pub use stream::Load;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use clap::Parser;
 use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
 use datastream_gateway::fleet::KubeFleet;
-use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_gateway::{Gateway, Parts};
 use datastream_service::{log, process};
 use datastream_service_kube::api;
+use datastream_source::fluvio::{FluvioCursorLog, FluvioSource};
 use tokio_util::sync::CancellationToken;
 
 use args::Args;

@@ -1,11 +1,11 @@
 //! What `/metrics` serves. No metric has a label per subscription: there may be tens of thousands of them.
 
+use datastream_protocol::close::CloseCause;
 use datastream_service::metrics::Registry;
+use datastream_source::Damage;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::event::SkipReason;
-use crate::source::Damage;
-use crate::stream::CloseCause;
 
 /// Upper bounds of latencies, in seconds.
 const LATENCIES: &[f64] = &[
@@ -81,7 +81,7 @@ impl Metrics {
             records: registry.counter("records_total", "Records read from the topic.")?,
             skipped: registry.counters(
                 "records_skipped_total",
-                "Records that could not be served.",
+                "Records that could not be served, each time that they are met: live, and by streams that catch up.",
                 "reason",
             )?,
             matched: registry.counter(

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
+use datastream_source::fluvio::MAX_BATCH_BYTES;
+
 use crate::config::StaleRoutes;
-use crate::source::fluvio::MAX_BATCH_BYTES;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -32,12 +34,6 @@ pub struct Settings {
     /// Bytes that all streams together may hold for their clients, beyond 16 KiB that each has.
     pub send_memory: usize,
 }
-
-/// The largest frame that a gateway sends unless it is told otherwise, in bytes: what many client libraries take by default.
-pub const DEFAULT_FRAME: usize = 1 << 20;
-
-/// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.
-pub const LARGEST_FRAME: usize = 16 << 20;
 
 /// Memory of a gateway without streams and events, in bytes: code, route tables of ordinary size, clients of Fluvio and Kubernetes,
 /// connections that are not streams, and what the allocator keeps.

@@ -8,7 +8,7 @@ use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_routing::{Heartbeat, Resume, Route};
 use futures_util::StreamExt;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -37,13 +37,35 @@ async fn live(gateway: &TestGateway) {
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
 }
 
-/// A client whose connection is reset before it has read anything.
-async fn lose(gateway: &TestGateway, name: &str) {
+/// A connection that is lost before its client has read anything.
+#[derive(Clone, Copy, Debug)]
+enum Lost {
+    /// The kernel resets it.
+    Reset,
+    /// Somebody on the way ends it, and has taken what was sent.
+    Ended,
+    /// The client closes it in order at the same moment.
+    Closed,
+}
+
+async fn lose(gateway: &TestGateway, name: &str, how: Lost) {
     let mut socket = TcpStream::connect(gateway.stream).await.unwrap();
     let request = handshake(name, "1.1", "Upgrade", &GOOD);
     socket.write_all(request.as_bytes()).await.unwrap();
-    // What is there and is not read when a socket is closed makes the kernel reset the connection.
-    socket.peek(&mut [0]).await.unwrap();
+    match how {
+        // What is there and is not read when a socket is closed makes the kernel reset the connection.
+        Lost::Reset => drop(socket.peek(&mut [0]).await.unwrap()),
+        Lost::Ended => {
+            socket.shutdown().await.unwrap();
+            socket.read_to_end(&mut vec![]).await.unwrap();
+        }
+        Lost::Closed => {
+            // Code 1000, masked with zeros.
+            let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+            socket.write_all(&close).await.unwrap();
+            socket.read_to_end(&mut vec![]).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -160,11 +182,11 @@ async fn a_client_without_markers_is_told_by_a_close_frame_what_expired_and_then
     topic.expire(0, 7);
     gateway.metric_reaches("streams_closed_total", 1.0).await;
     // Those that are lost before they hear of it leave it to be told.
-    for lost in 2..4 {
-        lose(&gateway, "a").await;
-        gateway
-            .metric_reaches("streams_closed_total", f64::from(lost))
-            .await;
+    let mut closed = 1.0;
+    for how in [Lost::Reset, Lost::Ended, Lost::Closed, Lost::Reset] {
+        lose(&gateway, "a", how).await;
+        closed += 1.0;
+        gateway.metric_reaches("streams_closed_total", closed).await;
     }
     let (code, reason) = gateway.connect("a", "").await.closed().await;
     assert_eq!(code, 1011);

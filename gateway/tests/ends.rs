@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::stopped::Stopped;
 use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
-use datastream_gateway::source::EventSource as _;
+use datastream_source::EventSource as _;
 
 /// A gateway that has read five of ten events and was told of no others.
 async fn start_gateway() -> (TestGateway, Arc<Stopped>) {

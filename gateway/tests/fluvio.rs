@@ -11,9 +11,9 @@ use common::batch::batch;
 use common::topic::event;
 use common::{PATIENCE, TestGateway, key, route_of};
 use datastream_broker::{BatchDamage, Broker, BrokerOptions, Role};
-use datastream_gateway::cursors_topic;
-use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
 use datastream_routing::{Heartbeat, Resume, Route};
+use datastream_source::cursors_topic;
+use datastream_source::fluvio::{FluvioCursorLog, FluvioSource};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Compression, Fluvio, FluvioConfig, TopicProducerConfigBuilder};
 

@@ -122,6 +122,21 @@ async fn the_subprotocol_is_named_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_websocket_is_asked_for_by_get_and_without_a_body() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let good = handshake("a", "1.1", "close, Upgrade", &GOOD);
+    for bad in [
+        good.replacen("GET", "HEAD", 1),
+        good.replacen("Host:", "Content-Length: 1\r\nHost:", 1) + "x",
+        good.replacen("Host:", "Transfer-Encoding: chunked\r\nHost:", 1) + "0\r\n\r\n",
+    ] {
+        let answer = exchange(&gateway, &bad).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{bad} {answer}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn head_is_answered_and_other_methods_are_told_what_is_allowed() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let ask = async |address, method: &str, path: &str| {
@@ -184,6 +199,31 @@ async fn who_sends_pings_and_reads_nothing_is_sent_away() {
     };
     let ended: Result<(), tokio_tungstenite::tungstenite::Error> =
         timeout(PATIENCE, flood).await.expect("an end in time");
+    assert!(ended.is_err());
+    gateway
+        .metric_reaches("streams_closed_total{cause=\"flooded\"}", 1.0)
+        .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_one_message_in_frames_without_end_is_sent_away() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+    let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
+    let request = handshake("a", "1.1", "Upgrade", &GOOD);
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let (mut from, mut to) = tcp.split();
+    let flood = async {
+        // A text that is not finished, and then nothing, masked with zeros, on and on.
+        to.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'Z']).await?;
+        let continuations = [0x00, 0x80, 0, 0, 0, 0].repeat(1000);
+        loop {
+            to.write_all(&continuations).await?;
+        }
+    };
+    let mut answer = Vec::new();
+    let flooded = async { tokio::join!(flood, from.read_to_end(&mut answer)).0 };
+    let ended: std::io::Result<()> = timeout(PATIENCE, flooded).await.expect("an end in time");
     assert!(ended.is_err());
     gateway
         .metric_reaches("streams_closed_total{cause=\"flooded\"}", 1.0)

@@ -7,8 +7,8 @@ use std::io::Write;
 
 use common::batch::{batch, with_payload};
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_gateway::source::fluvio::FluvioSource;
-use datastream_gateway::source::{Damage, EventSource as _, SourceError};
+use datastream_source::fluvio::FluvioSource;
+use datastream_source::{Damage, EventSource as _, SourceError};
 use fluvio::Compression;
 use futures_util::StreamExt as _;
 use peak_alloc::PeakAlloc;

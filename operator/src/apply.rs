@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datastream_crds::DatastreamSubscription;
+use datastream_protocol::StreamKey;
 use datastream_routing::object::COMPONENT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,7 +12,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use secrecy::ExposeSecret as _;
 
 use crate::FIELD_MANAGER;
-use crate::build::{StreamKey, new_stream_key, stream_url};
+use crate::build::{new_stream_key, stream_url};
 use crate::context::Context;
 use crate::gather::{ADOPT, Found, LABEL, Ownership, STREAM_KEY, URL, secret_name};
 use crate::metrics::Metrics;

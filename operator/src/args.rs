@@ -62,7 +62,7 @@ pub(crate) struct RunArgs {
     identity: Option<String>,
     /// Seconds for which a sudden loss of more than half of all routes (20 or more) is held back; 0 never holds
     #[arg(long, env = "DATASTREAM_SHRINK_HOLD_SECONDS", default_value_t = 60)]
-    shrink_hold_seconds: u64,
+    shrink_hold_seconds: u32,
     /// The largest cost of one subscription's filters: bytes of literal text in patterns with a * elsewhere than at the end
     #[arg(long, env = "DATASTREAM_MAX_FILTER_COST", default_value_t = Budget::default().subscription)]
     max_filter_cost: u64,
@@ -98,7 +98,7 @@ impl RunArgs {
             listen: listen::address(self.listen),
             identity,
             limits: Limits {
-                shrink_hold: Duration::from_secs(self.shrink_hold_seconds),
+                shrink_hold: Duration::from_secs(self.shrink_hold_seconds.into()),
                 budget: Budget {
                     subscription: self.max_filter_cost,
                     namespace: self.max_namespace_filter_cost,

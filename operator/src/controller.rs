@@ -13,6 +13,7 @@ use datastream_routing::object::{
     COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
     routes_selector, selector,
 };
+use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::PULSE;
 use datastream_service_kube::watch::{Change, Selection, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -191,7 +192,10 @@ async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
                 return objects.into_iter().filter_map(group).collect();
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot list the routing objects; trying again in {pause:?}");
+                tracing::warn!(
+                    error = reason(&error),
+                    "cannot list the routing objects; trying again in {pause:?}"
+                );
                 sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }
@@ -225,7 +229,7 @@ async fn reconciles(
 fn observed(found: &Found) -> Option<ObservedKey> {
     Some(ObservedKey {
         owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
-        hash: found.key.as_ref()?.hash(),
+        hash: found.key.as_ref()?.into(),
     })
 }
 

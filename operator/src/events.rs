@@ -1,6 +1,7 @@
 //! Kubernetes Events for what people want to read in `kubectl describe`: transitions, not states.
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
+use datastream_service_kube::api::reason;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -130,7 +131,11 @@ impl Teller {
             }
             told += 1;
             if let Err(error) = recorder.publish(&event, &regarding).await {
-                tracing::warn!(reason = event.reason, %error, "cannot publish an Event");
+                tracing::warn!(
+                    reason = event.reason,
+                    error = reason(&error),
+                    "cannot publish an Event"
+                );
             }
         }
         anyhow::bail!("nobody reconciles")

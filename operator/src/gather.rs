@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datastream_crds::DatastreamSubscription;
+use datastream_protocol::StreamKey;
 use datastream_routing::SubscriptionId;
 use datastream_routing::object::COMPONENT;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;
-
-use crate::build::StreamKey;
 
 /// The key of the stream key in a subscription's Secret.
 pub(crate) const STREAM_KEY: &str = "stream_key";

@@ -28,7 +28,7 @@ pub struct GroupSetting {
 /// Why a text is not the setting of a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a group is NAME=URL, with lower-case letters, digits and - in the name ({MAX_NAME} at most) and ws://HOST/stream or wss://HOST/stream without a query as URL, not {0:?}"
+    "a group is NAME=URL, with lower-case letters, digits and - in the name ({MAX_NAME} at most) and ws://HOST/stream or wss://HOST/stream without a query as URL, not {0:?}; without a path, it is /stream"
 )]
 pub struct MalformedGroup(String);
 
@@ -53,9 +53,18 @@ impl FromStr for GroupSetting {
         if !is_label || !is_url {
             return Err(malformed());
         }
+        // Without a path it would lead to the console.
+        let path = host
+            .and_then(|host| host.split_once('/'))
+            .map(|(_, path)| path);
+        let endpoint = match path {
+            Some("") => format!("{endpoint}stream"),
+            Some(_) => endpoint.to_owned(),
+            None => format!("{endpoint}/stream"),
+        };
         Ok(Self {
             name: name.to_owned(),
-            endpoint: endpoint.to_owned(),
+            endpoint,
         })
     }
 }
@@ -124,10 +133,10 @@ impl Groups {
         })
     }
 
-    /// The generation of a subscription that gateways of some group are told to serve.
-    pub(crate) fn published_generation(&self, id: &SubscriptionId) -> Option<i64> {
+    /// The generation of a subscription that gateways of some group serve from now on.
+    pub(crate) fn served_generation(&self, id: &SubscriptionId) -> Option<i64> {
         self.iter()
-            .find_map(|(_, group)| group.board.lock().published_generation(id))
+            .find_map(|(_, group)| group.board.lock().served_generation(id))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Group)> {
@@ -332,7 +341,7 @@ mod tests {
             error.ends_with("there is no group eu: name one of default"),
             "{error}"
         );
-        assert_eq!(groups.published_generation(&id), Some(1));
+        assert_eq!(groups.served_generation(&id), Some(1));
         groups.set_key(&id, None);
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
         let groups = without_eu(true, true);

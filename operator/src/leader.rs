@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use datastream_service_kube::api::reason;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -203,7 +204,11 @@ impl Elector {
                 Ok(None) => failing = false,
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::warn!(lease = NAME, %error, "cannot stand for election; trying again");
+                    tracing::warn!(
+                        lease = NAME,
+                        error = reason(&error),
+                        "cannot stand for election; trying again"
+                    );
                 }
                 Err(_) => (),
             }
@@ -217,7 +222,9 @@ impl Elector {
         };
         let version = lease.resource_version().unwrap_or_default();
         let now = Instant::now();
-        let before = seen.take().filter(|seen| seen.version == version);
+        let before = seen.take();
+        let is_first = before.is_none();
+        let before = before.filter(|seen| seen.version == version);
         let since = before.map_or(now, |seen| seen.since);
         let is_free = match self.lock.holder(&lease) {
             None => true,
@@ -225,6 +232,10 @@ impl Elector {
             Some(holder) => holder == self.identity || now - since >= self.lock.duration(&lease),
         };
         if !is_free {
+            if is_first {
+                let leader = self.lock.holder(&lease).unwrap_or_default();
+                tracing::info!(leader, "standing by");
+            }
             *seen = Some(Seen { version, since });
             return Ok(None);
         }
@@ -250,7 +261,9 @@ impl Elector {
                 version: made.resource_version().unwrap_or_default(),
                 renewed,
             })),
-            Err(error) if is_overtaken(&error) => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_already_exists() || status.is_conflict() => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -272,7 +285,11 @@ impl Elector {
                 }
                 Ok(Err(error)) if !failing => {
                     failing = true;
-                    tracing::warn!(lease = NAME, %error, "cannot renew the Lease; trying again");
+                    tracing::warn!(
+                        lease = NAME,
+                        error = reason(&error),
+                        "cannot renew the Lease; trying again"
+                    );
                 }
                 Ok(Err(_)) => (),
                 Err(_) => break,
@@ -323,7 +340,10 @@ impl Elector {
         };
         match timeout(REQUEST_TIMEOUT, release).await {
             Ok(Ok(())) => (),
-            Ok(Err(error)) => tracing::warn!(%error, "cannot give the Lease back; it expires"),
+            Ok(Err(error)) => tracing::warn!(
+                error = reason(&error),
+                "cannot give the Lease back; it expires"
+            ),
             Err(_) => tracing::warn!("cannot give the Lease back in time; it expires"),
         }
     }

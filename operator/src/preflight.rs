@@ -8,8 +8,12 @@ use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{ListParams, PostParams};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::core::ApiResource;
 use kube::{Api, Client, Resource as _};
+use serde_json::json;
 
 use crate::leader::{self, Lock};
 use crate::namespaces::Namespaces;
@@ -76,6 +80,21 @@ pub(crate) async fn check(client: &Client, settings: &Settings, lock: &Lock) -> 
         "this account may not {}: give it the roles that the chart has for the operator",
         missing.join(", ")
     );
+    exists(
+        client,
+        "secrets",
+        &settings.routes_namespace,
+        "--routes-namespace",
+    )
+    .await?;
+    let (_, lock_resource) = lock.resource();
+    exists(
+        client,
+        lock_resource,
+        lock.namespace(),
+        "--leader-namespace",
+    )
+    .await?;
     for namespace in settings.namespaces.names() {
         let needed = attributes(&OF_SUBSCRIPTIONS, Some(namespace));
         let missing = self::missing(client, needed).await.context(reach)?;
@@ -105,6 +124,39 @@ pub(crate) async fn check(client: &Client, settings: &Settings, lock: &Lock) -> 
         }
         Err(error) => Err(error).context("cannot list the subscriptions"),
     }
+}
+
+/// Makes sure that there is a namespace, by asking for an object in it that is not made: namespaces themselves this account may not read.
+///
+/// # Errors
+/// It does not exist.
+async fn exists(
+    client: &Client,
+    plural: &str,
+    namespace: &str,
+    option: &str,
+) -> anyhow::Result<()> {
+    let resource = match plural {
+        "secrets" => ApiResource::erase::<Secret>(&()),
+        "configmaps" => ApiResource::erase::<ConfigMap>(&()),
+        _ => ApiResource::erase::<Lease>(&()),
+    };
+    let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let object = DynamicObject::new("datastream-preflight", &resource).data(json!({}));
+    // Whatever else keeps it from being made, a quota or a webhook, is not for now.
+    let is_missing = match objects.create(&params, &object).await {
+        Err(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    };
+    anyhow::ensure!(
+        !is_missing,
+        "namespace {namespace} does not exist: create it, or name another with {option}"
+    );
+    Ok(())
 }
 
 /// The versions of the group that the cluster serves.

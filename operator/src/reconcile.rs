@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_routing::SubscriptionId;
+use datastream_routing::{KeyHash, SubscriptionId};
+use datastream_service_kube::api::reason;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
@@ -16,7 +17,7 @@ use crate::apply::{Applied, Error, apply};
 use crate::context::Context;
 use crate::events;
 use crate::gather::{Ownership, secret_name};
-use crate::publish::{Programmed, id_of, reason};
+use crate::publish::{Programmed, id_of};
 use crate::status::{self, Outcome};
 use crate::validate::validate;
 
@@ -112,7 +113,7 @@ async fn find_out<'a>(
     subscription: &DatastreamSubscription,
 ) -> Result<Findings<'a>, Error> {
     let id = id_of(subscription);
-    let served = || context.groups.published_generation(&id);
+    let served = || context.groups.served_generation(&id);
     let found = |outcome, endpoint| Findings {
         outcome,
         issued: false,
@@ -145,7 +146,7 @@ async fn find_out<'a>(
         Err(Error::Kube(error)) if is_refusal(&error, context.troubles.failures(&id)) => {
             let observed = context.secrets.get(&id);
             let owned = observed.filter(|s| s.ownership(&valid.uid, false) == Ownership::Ours);
-            let key = owned.and_then(|secret| Some(secret.key.as_ref()?.hash()));
+            let key = owned.and_then(|secret| Some(KeyHash::from(secret.key.as_ref()?)));
             let outcome = Outcome::SecretNotWritten {
                 secret,
                 error: reason(&error),
@@ -166,7 +167,7 @@ async fn find_out<'a>(
         },
         None => Outcome::Accepted {
             secret,
-            programmed: programmed(key.hash()),
+            programmed: programmed((&key).into()),
             suspended: valid.suspended,
         },
     };

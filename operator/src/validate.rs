@@ -3,6 +3,7 @@
 use std::fmt;
 
 use datastream_crds::{DatastreamSubscription, EventType, Filter, Resume};
+use datastream_protocol::event;
 use datastream_routing as routing;
 use kube::ResourceExt;
 
@@ -24,7 +25,7 @@ pub struct ValidSubscription {
     /// Whether delivery is stopped.
     pub suspended: bool,
     /// The types to deliver.
-    pub event_types: routing::EventTypes,
+    pub event_types: event::EventTypes,
     /// Which devices' events to deliver.
     pub filters: Vec<routing::Filter>,
     /// The heartbeat of the stream.
@@ -162,13 +163,13 @@ impl Errors {
     }
 }
 
-fn event_type(event_type: EventType) -> routing::EventType {
+fn event_type(event_type: EventType) -> event::EventType {
     match event_type {
-        EventType::Connectivity => routing::EventType::Connectivity,
-        EventType::Datapoint => routing::EventType::Datapoint,
-        EventType::Datapointack => routing::EventType::Datapointack,
-        EventType::Location => routing::EventType::Location,
-        EventType::Registration => routing::EventType::Registration,
+        EventType::Connectivity => event::EventType::Connectivity,
+        EventType::Datapoint => event::EventType::Datapoint,
+        EventType::Datapointack => event::EventType::Datapointack,
+        EventType::Location => event::EventType::Location,
+        EventType::Registration => event::EventType::Registration,
     }
 }
 
@@ -229,7 +230,7 @@ mod tests {
             }
         );
         assert_eq!(valid.resume, routing::Resume::Committed);
-        assert!(valid.event_types.contains(routing::EventType::Connectivity));
+        assert!(valid.event_types.contains(event::EventType::Connectivity));
     }
 
     #[test]

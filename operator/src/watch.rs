@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
+use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::NamespaceResourceScope;
@@ -165,7 +166,11 @@ where
                 // Rights come when somebody gives them, which may be never.
                 let is_forbidden = is_forbidden(error);
                 if !(is_forbidden && is_forbidden_told) {
-                    tracing::warn!(objects = what, %error, "cannot watch; trying again");
+                    tracing::warn!(
+                        objects = what,
+                        error = watch_reason(error),
+                        "cannot watch; trying again"
+                    );
                 }
                 is_forbidden_told = is_forbidden;
             }

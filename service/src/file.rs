@@ -25,6 +25,18 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_up_to(&file, most, metadata.len())
 }
 
+/// Makes sure that there is a regular file at this path, or nothing yet, before it is opened to be written. Links are followed.
+///
+/// # Errors
+/// Something else is there.
+pub fn check_regular(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) => check(found.file_type()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 fn read_up_to(file: &File, most: u64, expected: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(expected.min(most) as usize);
     // What it says of its length and what it has may differ.
@@ -85,6 +97,10 @@ mod tests {
         ] {
             let error = read_regular(&path(name), 5).unwrap_err();
             assert!(error.to_string().contains(reason), "{name}: {error}");
+        }
+        assert!(check_regular(&path("file")).is_ok() && check_regular(&path("missing")).is_ok());
+        for name in ["dir", "zero", "fifo", "socket"] {
+            assert!(check_regular(&path(name)).is_err(), "{name}");
         }
         let error = read_regular(&path("file"), 4).unwrap_err();
         assert_eq!(

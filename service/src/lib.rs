@@ -1,11 +1,17 @@
 //! The common parts of the programs as long-lived processes: log, TLS provider, stop signal, back-off, listeners, metrics and probes,
-//! the reading of files, and text for terminals.
+//! the reading of files and of YAML, and what is for terminals.
 
 pub mod backoff;
 pub mod file;
 pub mod listen;
+#[cfg(feature = "live-lines")]
+pub mod live_lines;
 pub mod log;
+pub mod log_limit;
 pub mod metrics;
 pub mod probes;
 pub mod process;
+pub mod stdout;
 pub mod text;
+#[cfg(feature = "yaml")]
+pub mod yaml;

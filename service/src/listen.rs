@@ -2,6 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
+/// Reads an address to listen on, for a command line.
+///
+/// # Errors
+/// The text is none, in words.
+pub fn parse(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "an address to listen on is IP:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
+            .to_owned()
+    })
+}
+
 /// The address to bind where `address` is asked for: `[::]`, which takes connections of IPv4 as well, becomes 0.0.0.0 where the
 /// kernel has no IPv6.
 pub fn address(address: SocketAddr) -> SocketAddr {
@@ -29,6 +40,14 @@ mod tests {
             let asked = asked.parse().unwrap();
             assert_eq!(on_kernel(asked, || false).to_string(), expected);
             assert_eq!(on_kernel(asked, || true), asked);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_says_how_one_looks() {
+        assert!(parse("[::]:0").is_ok());
+        for bad in ["8080", ":8080", "localhost:8080", "127.0.0.1"] {
+            assert!(parse(bad).unwrap_err().contains("IP:PORT"), "{bad}");
         }
     }
 

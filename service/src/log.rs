@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -17,20 +18,44 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log, with the filter in `RUST_LOG` or else this one. To be called once.
+/// Starts the log of a service, with the filter in `RUST_LOG` or else this one. To be called once.
 pub fn start(format: LogFormat, default_filter: &str) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_env_filter(filter(default_filter));
-    match format {
-        LogFormat::Text => log.with_ansi(colours(&io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
-    }
+    start_on(io::stderr, format, default_filter, true);
 }
 
-/// The filter in `RUST_LOG` or else this one.
-pub fn filter(default: &str) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+/// Starts the log of a command on a terminal, with the filter in `RUST_LOG` or else this one: its lines do not name parts of the
+/// program, and pass above [live lines](crate::live_lines). To be called once.
+#[cfg(feature = "live-lines")]
+pub fn start_above_live_lines(format: LogFormat, default_filter: &str) {
+    start_on(
+        || crate::live_lines::AboveLiveLines,
+        format,
+        default_filter,
+        false,
+    );
+}
+
+fn start_on<W>(writer: W, format: LogFormat, default_filter: &str, has_target: bool)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let log = tracing_subscriber::fmt()
+        // A line that cannot be written is lost: the complaint about it would go where the line could not, and panic.
+        .log_internal_errors(false)
+        .with_writer(writer)
+        .with_env_filter(filter);
+    let started = match format {
+        LogFormat::Text => log
+            .with_ansi(colours(&io::stderr()))
+            .with_target(has_target)
+            .try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    if let Err(error) = started {
+        tracing::debug!(%error, "the log was started before");
+    }
 }
 
 /// Whether `output` takes colours: a terminal does, unless `NO_COLOR` is set (<https://no-color.org>).

@@ -5,12 +5,13 @@
 //! it is reported and stepped over, an entry that is there twice counts once. Only a last entry that was not written to its end
 //! is cut off.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use datastream_service::file::check_regular;
 use memchr::memmem;
 
 /// What happened.
@@ -87,15 +88,33 @@ impl Journal {
     /// # Errors
     /// The file cannot be read or written, or is something else: it is left as it is.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Contents)> {
+        check_regular(path)?;
         let mut file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)?;
+        match file.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other(format!(
+                    "another process keeps its events in {}: stop it, or name another file with --journal",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let contents = read(&Bytes::from(bytes))?;
+        if contents.last.is_none() && contents.is_damaged() {
+            let reason = format!(
+                "{} is no journal of this version: move it away, or name another",
+                path.display()
+            );
+            return Err(crate::wire::invalid(reason));
+        }
         for Range { start, end } in &contents.damaged {
             tracing::error!(
                 path = %path.display(), from = start, to = end,
@@ -104,13 +123,6 @@ impl Journal {
         }
         if contents.disordered {
             tracing::error!(path = %path.display(), "entries of the journal are missing or there twice");
-        }
-        if contents.last.is_none() && contents.is_damaged() {
-            let reason = format!(
-                "{} is no journal of this version: move it away, or name another",
-                path.display()
-            );
-            return Err(crate::wire::invalid(reason));
         }
         if let Some(torn) = contents.torn {
             tracing::warn!(path = %path.display(), from = torn, "the journal's last entry was not written to its end: cut off");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datastream_gateway::AdminExtension;
+use datastream_source::fluvio::producer::{Producer, Record, SendError};
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -15,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::event_line::{self, Check};
-use crate::producer::{Producer, Record, SendError};
 
 /// The largest body that is accepted, in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -115,6 +115,10 @@ impl Ingest {
 }
 
 impl AdminExtension for Ingest {
+    fn paths(&self) -> &'static str {
+        "/events"
+    }
+
     fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Option<Response<Full<Bytes>>>> {
         Box::pin(async move {
             if request.uri().path() != "/events" {

@@ -7,7 +7,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use datastream_operator::build::{StreamKey, new_stream_key};
+use datastream_operator::build::new_stream_key;
+use datastream_protocol::StreamKey;
 use datastream_routing::SubscriptionId;
 use datastream_service::file::read_regular;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,10 @@ impl Keys {
 impl KeysFile {
     fn open(path: PathBuf) -> anyhow::Result<(Self, BTreeMap<SubscriptionId, Identity>)> {
         let shown = path.display().to_string();
+        anyhow::ensure!(
+            path.file_name().is_some() && !path.is_dir(),
+            "cannot keep the stream keys in {shown}: it is a folder"
+        );
         let lock = lock(&path)?;
         let known =
             current(&path).with_context(|| format!("cannot read the stream keys in {shown}"))?;

@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 use datastream_crds::DatastreamSubscription;
 use datastream_operator::validate::{ValidSubscription, validate};
 use datastream_routing::SubscriptionId;
+use datastream_service::yaml::{self, Node, Tree};
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 use super::folder::{Manifest, Problem, Reading};
 use super::schema::{self, Fault};
-use crate::yaml::{self, Node, Tree};
 
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";

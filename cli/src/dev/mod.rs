@@ -18,22 +18,26 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_gateway::source::fluvio::{FluvioCursorLog, FluvioSource};
-use datastream_gateway::{Gateway, Parts, Settings, cursors_topic};
+use datastream_gateway::{Gateway, Parts, Settings};
 use datastream_operator::validate::ValidSubscription;
+use datastream_service::listen;
+use datastream_source::cursors_topic;
+use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address};
 use tokio_util::sync::CancellationToken;
 
 pub use output::Output;
 
-use crate::FluvioTarget;
-use crate::producer::Producer;
-use crate::simulate::{self, FleetArgs, SimulateArgs};
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::Producer;
 use folder::Folder;
 use ingest::Ingest;
 use keys::Keys;
 use output::Printer;
 use routes::Routes;
 use watch::FolderWatch;
+
+use crate::FluvioArgs;
+use crate::simulate::{self, FleetArgs, SimulateArgs};
 
 /// What the embedded broker keeps of each partition, in bytes; older events are dropped.
 const RETENTION_BYTES: u64 = 256 << 20;
@@ -57,13 +61,13 @@ pub struct DevArgs {
     #[arg(long, default_value = "crds/examples")]
     pub manifests: PathBuf,
     /// Where clients connect; port 0 picks a free one.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = listen::parse)]
     pub listen: SocketAddr,
     /// Where probes and metrics are, and where events are posted; port 0 picks a free one.
-    #[arg(long, default_value = "127.0.0.1:9090")]
+    #[arg(long, default_value = "127.0.0.1:9090", value_parser = listen::parse)]
     pub admin: SocketAddr,
     /// Use this Fluvio (its SC), HOST:PORT, instead of the embedded broker.
-    #[arg(long, value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO")]
+    #[arg(long, value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
     pub fluvio: Option<String>,
     /// The topic that carries the device events; made if it is missing.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
@@ -93,24 +97,29 @@ pub struct DevArgs {
 /// # Errors
 /// What keeps it from starting, or a part of it that has ended.
 pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
-    let watch = FolderWatch::new(args.manifests.clone());
     // Before anything else is started: a wrong folder is the likeliest mistake.
+    anyhow::ensure!(
+        args.manifests.is_dir(),
+        "there is no folder {}: name that of your manifests with --manifests",
+        args.manifests.display()
+    );
+    let watch = FolderWatch::new(args.manifests.clone());
     let scan = watch
         .scan()
         .await
         .with_context(|| format!("cannot read the manifests in {}", args.manifests.display()))?;
 
+    let (_broker, address) = fluvio(&args).await?;
     let keys = Keys::load(args.keys.clone().or_else(|| {
         let mut beside = args.journal.clone()?.into_os_string();
         beside.push(".keys");
         Some(beside.into())
     }))?;
-
-    let (_broker, address) = fluvio(&args).await?;
-    let target = FluvioTarget {
+    let fluvio = FluvioArgs {
         address,
         topic: args.topic.clone(),
     };
+    let target = FluvioTarget::from(fluvio.clone());
     topic::ensure(&target, args.partitions).await?;
 
     let (routes, config) = Routes::new(keys);
@@ -158,7 +167,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
             // The first events of a fleet register its devices: worth waiting for a gateway that sees them.
             let _ = ready.wait_for(|ready| *ready).await;
             let args = SimulateArgs {
-                target,
+                fluvio,
                 fleet: args.fleet,
                 count: None,
             };

@@ -88,9 +88,8 @@ impl Printer {
     }
 
     /// Something is wrong with a manifest; what was good before stays.
-    #[allow(clippy::print_stderr)]
     pub(super) fn problem(problem: &impl std::fmt::Display) {
-        eprintln!("{problem}");
+        let _ = writeln!(std::io::stderr(), "{problem}");
     }
 }
 

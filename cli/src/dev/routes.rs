@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_operator::build::{StreamKey, route};
+use datastream_operator::build::route;
 use datastream_operator::publish::render;
 use datastream_operator::validate::ValidSubscription;
+use datastream_protocol::StreamKey;
 use datastream_routing::{Bucket, BucketId, SubscriptionId};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -89,7 +90,7 @@ impl Routes {
         let rendered = render(
             self.issued
                 .values()
-                .map(|i| route(&i.subscription, i.key.hash())),
+                .map(|i| route(&i.subscription, (&i.key).into())),
         );
         self.buckets.extend(rendered.keys());
         let mut updates = vec![];
@@ -101,6 +102,11 @@ impl Routes {
                 bytes,
             });
         }
+        // Without manifests there is nothing else that says so.
+        updates.push(ConfigUpdate::Listed {
+            object: "the list of buckets".to_owned(),
+            buckets: self.buckets.clone(),
+        });
         updates.push(ConfigUpdate::Synced);
         self.updates
             .send(updates)

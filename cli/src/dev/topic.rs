@@ -7,7 +7,7 @@ use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use tokio::time::timeout;
 
-use crate::FluvioTarget;
+use datastream_source::fluvio::FluvioTarget;
 
 /// The client itself waits more than 90 s for an address that never answers.
 const TIMEOUT: Duration = Duration::from_secs(10);

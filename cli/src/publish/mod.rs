@@ -8,15 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use datastream_service::stdout;
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
+use input::Chunk;
+use lines::{Line, Lines};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::FluvioTarget;
+use crate::FluvioArgs;
 use crate::event_line::{self, Check, MAX_LINE};
-use crate::producer::{Producer, Record};
-use crate::stdout;
-use input::Chunk;
-use lines::{Line, Lines};
 
 /// What a line may have beside an event of the largest size: white space around it.
 const MARGIN: usize = 4 << 10;
@@ -36,7 +37,7 @@ Examples:
 pub struct PublishArgs {
     /// Where the events go.
     #[command(flatten)]
-    pub target: FluvioTarget,
+    pub fluvio: FluvioArgs,
     /// Files of JSON lines, an event each; - or none: standard input.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -53,7 +54,7 @@ pub struct PublishArgs {
 pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let (names, chunks) = input::read(input::open(&args.files)?);
     let publisher = Publisher {
-        producer: Producer::new(args.target.clone()),
+        producer: Producer::new(args.fluvio.clone().into()),
         names: names.into(),
         lines: Lines::new(MAX_LINE + MARGIN),
         check: if args.force {
@@ -65,7 +66,9 @@ pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<E
         sent: 0,
         refused: 0,
     };
-    publisher.run(&args.target, chunks, stop).await
+    publisher
+        .run(&args.fluvio.clone().into(), chunks, stop)
+        .await
 }
 
 struct Publisher {

@@ -12,14 +12,14 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use datastream_service::backoff::Backoff;
+use datastream_source::fluvio::producer::{Producer, Record};
 pub use events::{Body, Event};
 pub use fleet::Fleet;
 pub use model::MODELS;
 use pace::Pace;
 
-use crate::FluvioTarget;
-use crate::producer::{Producer, Record};
-use datastream_service::backoff::Backoff;
+use crate::FluvioArgs;
 
 const EXAMPLES: &str = "Examples:
   datastream simulate --fluvio 127.0.0.1:9003
@@ -31,7 +31,7 @@ const EXAMPLES: &str = "Examples:
 pub struct SimulateArgs {
     /// Where the events go.
     #[command(flatten)]
-    pub target: FluvioTarget,
+    pub fluvio: FluvioArgs,
     /// The fleet.
     #[command(flatten)]
     pub fleet: FleetArgs,
@@ -76,15 +76,15 @@ pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<
 async fn produce(args: &SimulateArgs) -> anyhow::Result<()> {
     let seed = args.fleet.seed.unwrap_or_else(rand::random);
     tracing::info!(
-        fluvio = args.target.address,
-        topic = args.target.topic,
+        fluvio = args.fluvio.address,
+        topic = args.fluvio.topic,
         devices = args.fleet.devices,
         rate = args.fleet.rate,
         seed,
         "simulating a fleet"
     );
     let mut fleet = Fleet::new(args.fleet.devices as usize, seed);
-    let mut producer = Producer::new(args.target.clone());
+    let mut producer = Producer::new(args.fluvio.clone().into());
     let mut pace = Pace::new(args.fleet.rate);
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {

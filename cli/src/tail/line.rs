@@ -1,7 +1,7 @@
 //! One event as one line for people.
 
-use datastream_gateway::event::View;
-use datastream_routing::EventType;
+use datastream_protocol::event::EventType;
+use datastream_protocol::event::View;
 use datastream_service::text::printable;
 
 /// The columns of an event's line. Devices choose some of the text, so control characters are shown, not sent to the

@@ -5,14 +5,15 @@ mod only;
 mod render;
 mod since;
 mod stream;
+mod target;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
-use datastream_gateway::event::View;
+use clap::{Args, ValueEnum};
+use datastream_protocol::event::View;
 use datastream_service::log;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,13 +21,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use datastream_protocol::position::after;
 pub use only::Only;
 pub use render::Output;
 use render::{Renderer, Style};
 use stream::{Follow, Report};
 
+use self::target::Target;
 use crate::args::secret;
-use crate::client::{self, Target};
 
 const EXAMPLES: &str = "Examples:
   datastream tail 'ws://127.0.0.1:8080/stream?stream_key=KEY'
@@ -51,18 +53,34 @@ pub struct TailArgs {
     #[arg(long, value_parser = decimal, value_name = "SEQ")]
     pub seq_start: Option<String>,
     /// Replay stored events from this time on: an RFC 3339 time, or how long ago, as in 15m, 2h or 1d.
-    #[arg(long, value_parser = since_now, value_name = "TIME", conflicts_with = "seq_start")]
+    #[arg(long, value_parser = since_now, value_name = "TIME", conflicts_with = "seq_start", allow_hyphen_values = true)]
     pub since: Option<Timestamp>,
+    /// What to do when the first of the events that are asked for have expired.
+    #[arg(long, value_enum, default_value_t)]
+    pub on_gap: OnGap,
     /// Which events are shown.
     #[command(flatten)]
     pub only: Only,
     /// Silence after which a connection counts as dead (unset: three times the interval of its heartbeats).
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=LONGEST_SILENCE))]
     pub silence: Option<u64>,
 }
 
+/// The choice when events have expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnGap {
+    /// End, with what is left.
+    #[default]
+    Fail,
+    /// Begin with the earliest that is left.
+    Earliest,
+}
+
+/// A day, in seconds.
+const LONGEST_SILENCE: u64 = 86_400;
+
 fn decimal(text: &str) -> Result<String, String> {
-    client::after(text).map_or_else(
+    after(text).map_or_else(
         || Err("a sequence number has decimal digits only".to_owned()),
         |_| Ok(text.to_owned()),
     )
@@ -85,6 +103,16 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         .zip(&args.streams)
         .map(|(number, text)| {
             let target = text.expose_secret().parse::<Target>();
+            let target = target.map_err(anyhow::Error::from).and_then(|target| {
+                let begins = ["seq_start", "time_start"]
+                    .iter()
+                    .any(|p| target.url.get(p).is_some());
+                anyhow::ensure!(
+                    !begins || (args.seq_start.is_none() && args.since.is_none()),
+                    "its URL says where to begin, and so does --seq-start or --since: leave one out"
+                );
+                Ok(target)
+            });
             target.with_context(|| format!("stream {number} of the command line"))
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -101,18 +129,19 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         status_line: io::stdout().is_terminal() && io::stderr().is_terminal(),
         labels: targets.iter().map(Target::label).collect(),
     };
-    for (number, mut target) in targets.into_iter().enumerate() {
+    for (number, Target { mut url, .. }) in targets.into_iter().enumerate() {
         if let Some(seq) = &args.seq_start {
-            target.unset("time_start");
-            target.set("seq_start", seq);
+            url.set("seq_start", seq);
         }
         if let Some(since) = args.since {
-            target.unset("seq_start");
-            target.set("time_start", &since.to_string());
+            url.set("time_start", &since.to_string());
+        }
+        if args.on_gap == OnGap::Earliest {
+            url.set("on_gap", "earliest");
         }
         // They say where a stream stands that has not got any event yet.
-        target.set("markers", "1");
-        streams.spawn(follow.run(number, target, sender.clone()));
+        url.set("markers", "1");
+        streams.spawn(follow.run(number, url, sender.clone()));
     }
     drop(sender);
 

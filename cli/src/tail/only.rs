@@ -1,14 +1,15 @@
 //! Which events `tail` shows.
 
 use clap::Args;
-use datastream_gateway::event::View;
+use clap::builder::PossibleValuesParser;
+use datastream_protocol::event::{EventType, View};
 use datastream_routing::Pattern;
 
 /// Shows only the events that match every option given; of several values of one option any may match.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Only {
     /// Show only events of this type; may be repeated.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(EventType::ALL.map(EventType::as_str)))]
     pub event_types: Vec<String>,
     /// Show only events of this device; * stands for any text; may be repeated.
     #[arg(long = "dsn", value_name = "PATTERN")]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use datastream_gateway::event::View;
+use datastream_protocol::event::View;
 use datastream_service::text::printable;
 
 use super::line::Line;
@@ -233,8 +233,9 @@ impl<O: Write, N: Write> Renderer<O, N> {
 mod tests {
     use std::time::Duration;
 
+    use datastream_client::Body;
+
     use super::*;
-    use crate::client::Body;
 
     const EVENT: &str = r#"{"seq":"12","metadata":{"dsn":"AC1","event_type":"connectivity"},"connection":{"event_time":"2018-09-24T10:26:37Z","status":"Online"}}"#;
 
@@ -247,7 +248,7 @@ mod tests {
             labels: vec!["a".to_owned(), "leds".to_owned()],
         };
         let mut renderer = Renderer::new(&mut out, &mut notes, style);
-        let event = Report::Event(Body::new(format!("{}|{EVENT}", EVENT.len()).into(), 4));
+        let event = Report::Event(Body::from(EVENT));
         let lost = Report::Lost {
             reason: "gone".to_owned(),
             retry_in: Duration::from_millis(1500),

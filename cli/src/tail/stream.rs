@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use datastream_gateway::event::View;
-use tokio::sync::mpsc;
-
-use crate::client::{self, Body, Connection, Failure, Incoming, Target, Unreadable};
+use datastream_client::{Body, Connection, Failure, Incoming, Unreadable};
+use datastream_protocol::StreamUrl;
+use datastream_protocol::close::code;
+use datastream_protocol::event::View;
+use datastream_protocol::position::after;
 use datastream_service::backoff::Backoff;
+use tokio::sync::mpsc;
 
 /// What happens on a stream.
 #[derive(Debug)]
@@ -65,15 +67,12 @@ impl From<Failure> for End {
     }
 }
 
-/// The close code of a stream whose `seq_end` was reached.
-const NORMAL: u16 = 1000;
-
 impl Follow {
     /// Follows the stream until it ends, is refused or cannot be read, or nobody takes its reports, which carry `number`.
     pub(super) async fn run(
         self,
         number: usize,
-        mut target: Target,
+        mut url: StreamUrl,
         reports: mpsc::Sender<(usize, Report)>,
     ) {
         let mut backoff = Backoff::new(self.first_delay, self.longest_delay);
@@ -81,22 +80,22 @@ impl Follow {
         loop {
             let mut progress = false;
             let Err(end) = self
-                .connection(number, &mut target, &reports, &mut progress)
+                .connection(number, &mut url, &reports, &mut progress)
                 .await;
             if progress {
                 backoff.reset();
             }
             let End::Failed(failure) = end else { return };
             let (report, delay) = match &failure {
-                Failure::Closed { code: NORMAL, .. } if target.get("seq_end").is_some() => {
-                    (Report::Ended, None)
-                }
+                Failure::Closed {
+                    code: code::NORMAL, ..
+                } if url.get("seq_end").is_some() => (Report::Ended, None),
                 Failure::BadUrl(reason) => (Report::Refused(reason.clone()), None),
                 Failure::Refused(refusal) if !refusal.passes() => {
                     (Report::Refused(refusal.to_string()), None)
                 }
-                Failure::Unreadable(reason) if unreadable.again(place(&target)) => {
-                    (Report::Unreadable(behind(&target, reason)), None)
+                Failure::Unreadable(reason) if unreadable.again(place(&url)) => {
+                    (Report::Unreadable(behind(&url, reason)), None)
                 }
                 failure => {
                     let retry_in = backoff.next_delay().max(failure.retry_after());
@@ -115,16 +114,16 @@ impl Follow {
         }
     }
 
-    /// One connection, from the handshake to its end. Moves the target's `seq_start` along with what arrives.
+    /// One connection, from the handshake to its end. Moves the url's `seq_start` along with what arrives.
     async fn connection(
         self,
         number: usize,
-        target: &mut Target,
+        url: &mut StreamUrl,
         reports: &mpsc::Sender<(usize, Report)>,
         progress: &mut bool,
     ) -> Result<std::convert::Infallible, End> {
         let mut connection = tokio::select! {
-            connected = Connection::open(target, self.silence) => connected?,
+            connected = Connection::open(url, self.silence) => connected?,
             () = reports.closed() => return Err(End::Stopped),
         };
         let mut report = Report::Connected;
@@ -140,7 +139,7 @@ impl Follow {
                 incoming = connection.next() => incoming?,
             };
             report = match incoming {
-                Incoming::Json(body) => follow(target, body),
+                Incoming::Json(body) => follow(url, body),
                 Incoming::Heartbeat => {
                     connection.answer().await?;
                     Report::Heartbeat
@@ -155,13 +154,13 @@ impl Follow {
 }
 
 /// Where the stream goes on; none if it did not begin anywhere and nothing has come.
-fn place(target: &Target) -> Option<String> {
-    target.get("seq_start").map(str::to_owned)
+fn place(url: &StreamUrl) -> Option<String> {
+    url.get("seq_start").map(str::to_owned)
 }
 
 /// What cannot be received, and where it stands.
-fn behind(target: &Target, reason: &str) -> String {
-    let what = match target.get("seq_start") {
+fn behind(url: &StreamUrl, reason: &str) -> String {
+    let what = match url.get("seq_start") {
         Some(seq_start) => format!("what follows seq_start {seq_start}"),
         None => "the first event".to_owned(),
     };
@@ -170,19 +169,17 @@ fn behind(target: &Target, reason: &str) -> String {
     )
 }
 
-/// Moves the target's `seq_start` behind an event, or to where a control frame says that the stream goes on.
-fn follow(target: &mut Target, body: Body) -> Report {
+/// Moves the url's `seq_start` behind an event, or to where a control frame says that the stream goes on.
+fn follow(url: &mut StreamUrl, body: Body) -> Report {
     let view = match View::parse(body.as_str()) {
         Ok(view) => view,
         Err(error) => return Report::Junk(format!("an event that is no JSON object: {error}")),
     };
     let (seq, control) = (view.text("seq"), view.text("control"));
     if seq.is_none() && control.is_some() {
-        let next = view
-            .text("seq_start")
-            .filter(|n| client::after(n).is_some());
+        let next = view.text("seq_start").filter(|n| after(n).is_some());
         if let Some(next) = &next {
-            resume_at(target, next);
+            resume_at(url, next);
         }
         return match (control.as_deref(), next) {
             (Some("gap"), Some(next)) => Report::Expired {
@@ -191,16 +188,16 @@ fn follow(target: &mut Target, body: Body) -> Report {
             _ => Report::Marker,
         };
     }
-    if let Some(next) = seq.as_deref().and_then(client::after) {
-        resume_at(target, &next);
+    if let Some(next) = seq.as_deref().and_then(after) {
+        resume_at(url, &next);
     }
     Report::Event(body)
 }
 
 /// The next connection starts with this sequence number, whatever the first one was asked for.
-fn resume_at(target: &mut Target, seq_start: &str) {
-    target.unset("time_start");
-    target.set("seq_start", seq_start);
+fn resume_at(url: &mut StreamUrl, seq_start: &str) {
+    url.unset("time_start");
+    url.set("seq_start", seq_start);
 }
 
 #[cfg(test)]
@@ -210,10 +207,10 @@ mod tests {
     const URL: &str = "ws://h/stream?stream_key=0123456789abcdef";
 
     fn followed(url: &str, json: &str) -> (Report, Option<String>) {
-        let mut target: Target = url.parse().unwrap();
-        let report = follow(&mut target, Body::new(json.into(), 0));
-        assert!(target.get("time_start").is_none() || target.get("seq_start").is_none());
-        (report, target.get("seq_start").map(str::to_owned))
+        let mut url: StreamUrl = url.parse().unwrap();
+        let report = follow(&mut url, Body::from(json));
+        assert!(url.get("time_start").is_none() || url.get("seq_start").is_none());
+        (report, url.get("seq_start").map(str::to_owned))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What cannot be received, and what a store does not take.
 
-use datastream_gateway::LARGEST_FRAME;
+use datastream_protocol::frame::LARGEST_FRAME;
 
 use super::collector::{Collector, folder, run};
 use super::into_postgres::IntoPostgres;

@@ -191,7 +191,7 @@ fn the_console_reads_events_as_the_gateway_does() {
     let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
     let browser = Browser::start();
     browser.open(&page_and_key(&url).0);
-    let vectors = include_str!("../../../gateway/tests/vectors/events.json");
+    let vectors = include_str!("../../../protocol/tests/vectors/events.json");
     let wrong = browser.run(&format!(
         r#"return (async () => {{
         const {{ view }} = await import("/console/event.js");

@@ -17,7 +17,7 @@ use super::PATIENCE;
 pub(crate) struct Dev {
     pub(crate) child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
-    pub(crate) stderr: Lines<BufReader<ChildStderr>>,
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
     admin: SocketAddr,
     pub(crate) manifests: TempDir,
 }
@@ -32,6 +32,10 @@ impl Dev {
     }
 
     pub(crate) async fn start_in(folder: TempDir, options: &[&str]) -> Self {
+        Self::start_with(folder, options, Stdio::piped()).await
+    }
+
+    pub(crate) async fn start_with(folder: TempDir, options: &[&str], stderr: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
             .args([
                 "dev",
@@ -46,12 +50,12 @@ impl Dev {
             .arg(folder.path())
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stderr = child.stderr.take().map(|s| BufReader::new(s).lines());
         let first = json(&mut stdout).await;
         let admin = first["admin"]
             .as_str()
@@ -76,6 +80,11 @@ impl Dev {
             admin,
             manifests: folder,
         }
+    }
+
+    /// The log, line by line.
+    pub(crate) fn log(&mut self) -> &mut Lines<BufReader<ChildStderr>> {
+        self.stderr.as_mut().unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {

@@ -17,10 +17,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::own_program;
 use datastream_routing::Filter;
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
 use slow::{Pace, Slow};
 use tokio::time::{MissedTickBehavior, interval, sleep};

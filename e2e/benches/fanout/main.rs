@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use clients::{Clients, SENT};
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::own_program;
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use datastream_operator::publish::render;
-use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 
 /// The stream key of a subscription.
 pub(crate) fn key(number: usize) -> String {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datastream_cli::FluvioTarget;
 use datastream_e2e::{Launch, Program, own_program};
 use datastream_gateway::Settings;
+use datastream_source::fluvio::FluvioTarget;
 
 use crate::clock::Clock;
 use crate::door::Door;

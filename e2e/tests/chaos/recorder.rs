@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Moment};
 
-use datastream_cli::FluvioTarget;
+use datastream_source::fluvio::FluvioTarget;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::Value;

@@ -304,7 +304,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use datastream_gateway::event::{Event, largest_content};
-    use datastream_gateway::position::{Position, Seq};
+    use datastream_protocol::position::{Position, Seq};
 
     use super::*;
 

@@ -4,9 +4,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use datastream_operator::publish::render;
-use datastream_routing::{
-    EventType, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId,
-};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId};
 
 use crate::records::{DEVICES, dsn};
 

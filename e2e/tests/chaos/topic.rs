@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_gateway::source::fluvio::FluvioSource;
-use datastream_gateway::source::{Bounds, EventSource as _, SourceError};
+use datastream_source::fluvio::FluvioSource;
+use datastream_source::{Bounds, EventSource as _, SourceError};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioConfig};
 use futures_util::StreamExt as _;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{self, Producer};
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{self, Producer};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tokio::sync::watch;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use datastream_e2e::Program;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -11,7 +12,6 @@ use tokio::time::sleep;
 use super::client::{Client, Told};
 use super::stack::Stack;
 use super::{assert_no_forbidden, datapoint, leds};
-use datastream_e2e::Program;
 
 /// For how long a stream may be refused after its gateway was killed.
 const LOCKED_OUT: Duration = Duration::from_secs(20);

@@ -1,8 +1,7 @@
 //! A gateway process on a real API server, with the rights that it ships with: it follows routing Secrets and acknowledges them.
 
-use datastream_routing::{
-    Bucket, BucketHash, EventType, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
-};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Bucket, BucketHash, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 
 use super::assert_no_forbidden;
 use super::stack::{NAMESPACE, Stack};

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_cli::FluvioTarget;
-use datastream_cli::producer::{Producer, Record};
 use datastream_e2e::{ControlPlane, Launch, Program, own_program};
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,8 +1,8 @@
 //! What a subscription wants to see of the events of its types.
 
+use datastream_protocol::event::EventType;
 use serde::{Deserialize, Serialize};
 
-use crate::event_type::EventType;
 use crate::pattern::Pattern;
 
 /// One entry of a subscription's filters. A missing list is no condition; in a list any item may match; all

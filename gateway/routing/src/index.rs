@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::event_type::EventType;
+use datastream_protocol::event::EventType;
+
 use crate::filter::{EventFields, Filter};
 use crate::pattern::Pattern;
 use crate::pattern_set::{Found, PatternSet, PatternSetBuilder};

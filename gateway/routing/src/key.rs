@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datastream_protocol::StreamKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
@@ -32,6 +33,12 @@ impl KeyHash {
     /// The 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl From<&StreamKey> for KeyHash {
+    fn from(key: &StreamKey) -> Self {
+        Self::of(key.expose())
     }
 }
 

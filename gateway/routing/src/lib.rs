@@ -6,7 +6,6 @@
 
 mod bucket;
 mod cost;
-mod event_type;
 mod filter;
 mod id;
 mod index;
@@ -19,7 +18,6 @@ mod table;
 
 pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION};
 pub use cost::cost;
-pub use event_type::{EventType, EventTypes, UnknownEventType};
 pub use filter::{EventFields, Filter};
 pub use id::SubscriptionId;
 pub use index::FilterIndex;

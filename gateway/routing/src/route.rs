@@ -1,8 +1,8 @@
 //! One subscription, as the gateways see it.
 
+use datastream_protocol::event::EventTypes;
 use serde::{Deserialize, Serialize};
 
-use crate::event_type::EventTypes;
 use crate::filter::{EventFields, Filter};
 use crate::id::SubscriptionId;
 use crate::key::KeyHash;

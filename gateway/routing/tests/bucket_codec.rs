@@ -1,7 +1,8 @@
 //! What is written is read back; what is broken, foreign or from the future is refused whole.
 
+use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Bucket, BucketError, BucketHash, EventType, Filter, Heartbeat, KeyHash, Pattern, Resume, Route,
+    Bucket, BucketError, BucketHash, Filter, Heartbeat, KeyHash, Pattern, Resume, Route,
     SubscriptionId,
 };
 use proptest::collection::vec;

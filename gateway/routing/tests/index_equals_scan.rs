@@ -1,8 +1,9 @@
 //! The index finds exactly the routes that a scan over all routes would find.
 
+use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventFields, EventType, Filter, Heartbeat, KeyHash, Matches, Pattern, Resume, Route,
-    RouteTable, SubscriptionId,
+    EventFields, Filter, Heartbeat, KeyHash, Matches, Pattern, Resume, Route, RouteTable,
+    SubscriptionId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_routing::object;
-use datastream_service::log::causes;
+use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::watch::{Change, Selection, Unreadable, Watched, changes};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -70,7 +70,7 @@ impl ConfigSource for KubeSource {
                 };
                 match change {
                     Some(Change::Failed(error)) => {
-                        let error = causes(&error);
+                        let error = watch_reason(&error);
                         tracing::warn!(error, "cannot watch the routing Secrets; trying again");
                         store.set_source_error(Some(error));
                     }

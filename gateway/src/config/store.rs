@@ -48,6 +48,8 @@ pub enum ConfigUpdate {
 pub struct ConfigState {
     /// Whether a first complete set of routing objects has been seen; before, the gateway is not ready.
     pub synced: bool,
+    /// Whether there has ever been a routing object, or a list of them: without, nobody publishes to this gateway.
+    pub published: bool,
     /// The hash of every bucket in force.
     pub held: BTreeMap<BucketId, BucketHash>,
     /// Objects that were refused whole or that are gone, with the reason. Their last good content stays in force.
@@ -208,6 +210,7 @@ impl ConfigStore {
                     }
                 }
                 ConfigUpdate::Listed { object, buckets } => {
+                    state.published = true;
                     state.refused.remove(&object);
                     state.listed = buckets;
                 }
@@ -222,6 +225,12 @@ impl ConfigStore {
         let missing: Vec<_> = missing.map(ToString::to_string).collect();
         let incomplete = state.refused.keys().any(|o| !objects.contains_key(o));
         state.incomplete = incomplete || !missing.is_empty();
+        state.published |= !state.held.is_empty() || incomplete;
+        if listed && !state.published {
+            tracing::warn!(
+                "nothing is published to this group of gateways: keys are answered 503 until an operator serves it"
+            );
+        }
         // Otherwise one that is new may be on its way: the operator lists it first.
         if listed && !missing.is_empty() {
             let buckets = missing.join(", ");

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datastream_protocol::position::Position;
 use tokio::time::Instant;
 
 use super::CursorKey;
 use super::keeper::Cursors;
-use crate::position::Position;
 
 /// Heartbeats in flight that are told apart. More come only from a client that leaves some out.
 const IN_FLIGHT: usize = 16;

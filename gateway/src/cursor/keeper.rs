@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
+use datastream_protocol::position::Position;
+use datastream_service::log_limit::LogLimit;
+use datastream_source::{CursorLog, SourceError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::CursorKey;
 use super::record::{CursorRecord, MAX_CURSORS};
 use super::table::{MaxAge, Table};
-use super::{CursorKey, CursorLog};
 use crate::config::ConfigStore;
+use crate::ingest::{Batch, SourceStatus, Tail, first_bounds, monitor};
 use crate::metrics::Metrics;
-use crate::pipeline::LogLimit;
-use crate::position::Position;
-use crate::source::{Batch, SourceError, SourceStatus, Tail, first_bounds, monitor};
 
 /// What moves within this time is written together.
 const SETTLE: Duration = Duration::from_millis(100);

@@ -1,11 +1,11 @@
 //! What a record of the cursors topic says, as JSON.
 
 use bytes::Bytes;
+use datastream_protocol::position::Position;
 use datastream_routing::SubscriptionId;
 use serde::{Deserialize, Serialize};
 
 use super::CursorKey;
-use crate::position::Position;
 
 /// The version of the format. Records of a later one are skipped by this reader.
 const VERSION: u32 = 1;

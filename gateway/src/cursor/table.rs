@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use datastream_protocol::position::Position;
+
 use super::CursorKey;
-use crate::position::Position;
 
 /// Every cursor that is in the topic. Plain data, no I/O.
 #[derive(Debug, Default)]

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use datastream_routing::{EventFields, EventType};
+use datastream_protocol::event::EventType;
+use datastream_protocol::event::unescape;
+use datastream_routing::EventFields;
+use datastream_source::MAX_RECORD_BYTES;
 
 use super::scan::{Kind, Member, ScanError, Scanner};
-use super::view::unescape;
-
-/// The largest record that is served, in bytes.
-pub const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// The deepest nesting of arrays and objects that is served, the event's own braces included.
 pub const MAX_DEPTH: usize = 32;

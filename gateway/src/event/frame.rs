@@ -2,32 +2,11 @@
 
 use std::fmt::Write as _;
 
+use datastream_protocol::frame::{LENGTH_PREFIX, framed};
+use datastream_protocol::position::Seq;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::decode::{Decoded, Repeat};
-use crate::position::Seq;
-
-/// The heartbeat frame.
-pub const HEARTBEAT: Utf8Bytes = Utf8Bytes::from_static("1|Z");
-
-/// What a control frame says; clients that asked for markers get them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marker {
-    /// Everything stored has been sent; what follows is live.
-    Live,
-    /// Events before the first one that follows have expired.
-    Gap,
-}
-
-/// A control frame: `LEN|{"control":"live","seq_start":"N"}`, where N is the number to start with to get what follows.
-pub fn marker(marker: Marker, seq_start: &Seq) -> Utf8Bytes {
-    let control = match marker {
-        Marker::Live => "live",
-        Marker::Gap => "gap",
-    };
-    let body = format!(r#"{{"control":"{control}","seq_start":"{seq_start}"}}"#);
-    with_length(&body)
-}
 
 /// Bytes of an event's frame apart from its sequence number: the most that an event may have where frames of
 /// `largest_frame` bytes are sent and the topic has so many partitions.
@@ -54,9 +33,6 @@ pub(super) fn content(value: &[u8], decoded: &Decoded) -> usize {
     }
     LENGTH_PREFIX + body
 }
-
-/// The most bytes of `LEN|`, for bodies of less than 100 MB.
-const LENGTH_PREFIX: usize = 9;
 
 /// Bytes that [`escape`] makes of this.
 fn escaped_length(json: &[u8]) -> usize {
@@ -108,15 +84,7 @@ pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
         escape(&value[decoded.body.clone()], &mut body);
     }
     body.push('}');
-    with_length(&body)
-}
-
-/// `LEN|BODY`.
-fn with_length(body: &str) -> Utf8Bytes {
-    let mut frame = String::with_capacity(body.len() + 8);
-    let _ = write!(frame, "{}|", body.len());
-    frame.push_str(body);
-    frame.into()
+    framed(&body).into()
 }
 
 /// Appends JSON text. In JSON, `|` and non-ASCII characters can only stand inside a string, where an escape is the same.
@@ -139,11 +107,11 @@ fn escape(json: &[u8], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use datastream_protocol::position::Position;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::position::Position;
 
     fn rendered(text: &str) -> String {
         let decoded = Decoded::new(text.as_bytes()).unwrap();

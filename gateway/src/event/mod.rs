@@ -4,12 +4,10 @@ mod decode;
 mod frame;
 mod scan;
 mod time;
-mod view;
 
-pub use decode::{Decoded, MAX_DEPTH, MAX_RECORD_BYTES, SkipReason};
-pub use frame::{HEARTBEAT, Marker, largest_content, marker};
+pub use decode::{Decoded, MAX_DEPTH, SkipReason};
+pub use frame::largest_content;
 pub use time::Times;
-pub use view::{Object, View};
 
 use std::sync::OnceLock;
 
@@ -17,7 +15,7 @@ use bytes::Bytes;
 use datastream_routing::EventFields;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::position::Seq;
+use datastream_protocol::position::Seq;
 
 /// One decoded record. Decoded once, rendered at most once, shared by every stream that wants it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::view::Object;
+use datastream_protocol::event::Object;
 
 /// The two times of an event, in milliseconds since 1970; 0 for one that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::DURATION;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -147,10 +148,13 @@ impl KubeFleet {
         shed_per_second: u32,
     ) -> Arc<Self> {
         let namespace = namespace.into();
+        let me = Claimant::new(group, pod);
+        let peers = Peers::default();
+        peers.set_own(lease_name(pod), me.holder.clone());
         Arc::new(Self {
             leases: Api::namespaced(client.clone(), &namespace),
-            me: Claimant::new(group, pod),
-            peers: Peers::default(),
+            me,
+            peers,
             port: OnceLock::new(),
             renewed: watch::Sender::new(None),
             state: Mutex::default(),
@@ -240,7 +244,7 @@ impl KubeFleet {
                     return Err(taken);
                 }
                 Err(Failed::Api(error)) => {
-                    tracing::warn!(subscription = %id, %error, "cannot claim the stream; asking the other gateways");
+                    tracing::warn!(subscription = %id, error = reason(&error), "cannot claim the stream; asking the other gateways");
                     self.ask_all(id).await?;
                     return Ok(self.hold(id, uid, None));
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{BucketHash, BucketId};
+use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::{DURATION, RENEW_EVERY};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -97,7 +98,11 @@ impl LeaseKeeper {
             let pause = if written.is_ok() { RENEW_EVERY } else { RETRY };
             match written {
                 Err(error) if !failing => {
-                    tracing::warn!(lease = self.name, %error, "cannot renew the Lease; trying again");
+                    tracing::warn!(
+                        lease = self.name,
+                        error = reason(&error),
+                        "cannot renew the Lease; trying again"
+                    );
                     failing = true;
                 }
                 Err(_) => (),
@@ -129,7 +134,11 @@ impl LeaseKeeper {
         {
             Ok(Ok(_)) => (),
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, %error, "cannot delete the Lease; it expires")
+                tracing::warn!(
+                    lease = self.name,
+                    error = reason(&error),
+                    "cannot delete the Lease; it expires"
+                )
             }
             Err(_) => tracing::warn!(
                 lease = self.name,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use datastream_routing::object::{PEER, READY, STREAMS, selector};
+use datastream_service::log_limit::LogLimit;
+use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::lease::{Freshness, PULSE};
 use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::StreamExt as _;
@@ -58,6 +60,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The Lease of this gateway and the process that should hold it, and whether it was seen to.
+    own: Option<(String, String)>,
+    is_own_seen: bool,
+    /// Bounds the lines about another process that holds it.
+    twins: LogLimit,
     /// By the name of the Lease.
     peers: BTreeMap<String, Peer>,
     /// Whether all were told of once.
@@ -130,6 +137,22 @@ impl Peers {
         let peers = &mut known.peers;
         match change {
             Change::Set(lease) => {
+                if let Some((name, process)) = &known.own
+                    && *name == lease.name_any()
+                {
+                    let is_ours = holder(&lease) == Some(process);
+                    known.is_own_seen |= is_ours;
+                    // Before it was ours, it was that of the process before.
+                    if known.is_own_seen
+                        && !is_ours
+                        && known.twins.admit(std::time::Instant::now()).is_some()
+                    {
+                        tracing::error!(
+                            lease = name,
+                            "another gateway has the same name: give each its own with --pod"
+                        );
+                    }
+                }
                 let before = peers.get(&lease.name_any()).map(|p| &p.freshness);
                 if let Some(peer) = read(&lease, before) {
                     peers.insert(lease.name_any(), peer);
@@ -148,10 +171,18 @@ impl Peers {
             }
             Change::Failed(error) => {
                 known.failing = true;
-                tracing::warn!(%error, "cannot watch the gateways' Leases; trying again");
+                tracing::warn!(
+                    error = watch_reason(&error),
+                    "cannot watch the gateways' Leases; trying again"
+                );
             }
             Change::Recovered => known.failing = false,
         }
+    }
+
+    /// Says which Lease is that of this gateway, and which process this one is.
+    pub(super) fn set_own(&self, lease: String, process: String) {
+        self.lock().own = Some((lease, process));
     }
 
     /// Knows of one more, and that this is all.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service_kube::api::reason;
 use futures_util::StreamExt as _;
 use kube::api::{DeleteParams, Preconditions};
 use tokio::time::sleep;
@@ -47,7 +48,7 @@ async fn release(fleet: &KubeFleet, id: SubscriptionId, version: String) -> bool
         Ok(_) => true,
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => true,
         Err(error) => {
-            tracing::warn!(subscription = %id, %error, "cannot release the claim of a stream; trying again");
+            tracing::warn!(subscription = %id, error = reason(&error), "cannot release the claim of a stream; trying again");
             fleet.put_back(id, version);
             false
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
 use datastream_routing::SubscriptionId;
+use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::DURATION;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -13,7 +15,7 @@ use super::claim::{Progress, holder, progress};
 use super::in_time;
 use super::kube::{Claimed, KubeFleet};
 use crate::pipeline::Ring;
-use crate::stream::{CloseCause, Registry};
+use crate::stream::Registry;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Claims written in a second by one gateway, however many streams it has.
@@ -96,7 +98,7 @@ async fn tell(
             confirm(fleet, registry, id, claimed).await;
         }
         Err(error) => {
-            tracing::debug!(subscription = %id, %error, "cannot tell how far a stream has come");
+            tracing::debug!(subscription = %id, error = reason(&error), "cannot tell how far a stream has come");
         }
     }
 }
@@ -107,7 +109,7 @@ async fn confirm(fleet: &KubeFleet, registry: &Registry, id: &SubscriptionId, cl
     let found = match in_time(fleet.leases.get_opt(&name)).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::debug!(subscription = %id, %error, "cannot look at the claim of a stream");
+            tracing::debug!(subscription = %id, error = reason(&error), "cannot look at the claim of a stream");
             return;
         }
     };

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::kube::KubeFleet;
 use super::peers::Peer;
-use crate::stream::{CloseCause, Registry};
+use crate::stream::Registry;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// The excess must have lasted this long: after a rollout or a crash, clients come back by themselves.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use datastream_protocol::event::EventTypes;
+use datastream_routing::Filter;
 use datastream_routing::object::decode_subscription;
-use datastream_routing::{EventTypes, Filter};
+use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,15 +23,18 @@ use super::respond::{
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
 use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Taker};
+use crate::ingest::{PartitionStatus, SourceStatus};
 use crate::metrics::Metrics;
 use crate::pipeline::SendMemory;
-use crate::source::{EventSource, SourceStatus};
 use crate::stream::Registry;
 
 /// More that the admin listener answers: `datastream dev` takes events there.
 pub trait AdminExtension: Send + Sync + 'static {
     /// Answers a request that the gateway itself has no answer for; `None` passes it on (to a 404).
     fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Option<Response<Full<Bytes>>>>;
+
+    /// The paths that it answers, for whoever asks for another one.
+    fn paths(&self) -> &'static str;
 }
 
 /// Serves operators.
@@ -134,8 +139,15 @@ impl Handler for Admin {
                     Some(extension) => extension.handle(request).await,
                     None => None,
                 };
-                extended
-                    .unwrap_or_else(|| not_found(&path, "/livez, /readyz, /metrics and /routing"))
+                extended.unwrap_or_else(|| {
+                    let own = "/livez, /readyz, /metrics and /routing";
+                    match &self.extension {
+                        Some(extension) => {
+                            not_found(&path, &format!("{}, {own}", extension.paths()))
+                        }
+                        None => not_found(&path, own),
+                    }
+                })
             }
         }
     }
@@ -148,7 +160,7 @@ impl Admin {
         // An outage of the broker or of the source of routes does not make a gateway unready: it serves what it has,
         // and every other gateway has the same outage.
         let ready = *self.ready.borrow();
-        let partition = |p: crate::source::PartitionStatus| PartitionReport {
+        let partition = |p: PartitionStatus| PartitionReport {
             connected: p.connected,
             next_offset: p.next,
             lag: p.lag(),

@@ -193,7 +193,8 @@ impl Drop for Admitted {
 mod tests {
     use std::time::Duration;
 
-    use datastream_routing::{EventType, Heartbeat, Resume, SubscriptionId};
+    use datastream_protocol::event::EventType;
+    use datastream_routing::{Heartbeat, Resume, SubscriptionId};
 
     use super::*;
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datastream_service::log_limit::LogLimit;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,7 +20,6 @@ use tokio_util::task::TaskTracker;
 use super::connections::{Connections, Place};
 use super::respond::Answer;
 use super::write_limit::WriteLimit;
-use crate::pipeline::LogLimit;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,10 +5,10 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::respond::Answer;
@@ -49,6 +49,16 @@ impl Handshake {
     /// Checks the handshake of a request.
     pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
         let headers = request.headers();
+        if request.method() != Method::GET {
+            return Err(Refusal::BadHandshake("a WebSocket is asked for by GET"));
+        }
+        // What would be the body on its way through a proxy is frames here.
+        let is_empty = only(headers, &CONTENT_LENGTH).is_none_or(|length| length == "0");
+        if !is_empty || headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Refusal::BadHandshake(
+                "a WebSocket is asked for without a body",
+            ));
+        }
         if request.version() != Version::HTTP_11 {
             return Err(Refusal::BadHandshake(
                 "HTTP/1.1 is needed for a WebSocket (for nginx: proxy_http_version 1.1)",

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use datastream_protocol::position::{Position, Seq, SeqError};
+use datastream_source::{Bounds, SourceError};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use crate::ingest::seek;
 use crate::pipeline::CatchUpContext;
-use crate::position::{Position, Seq, SeqError};
-use crate::source::{Bounds, SourceError, exists, seek};
 use crate::stream::{Refusal, StreamRequest};
 
 /// How far a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
-/// How long a request may wait for its turn at reading the topic.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request may wait for its turn at reading the topic, or for what the topic holds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a stream begins and, perhaps, ends.
 #[derive(Debug)]
@@ -147,8 +148,12 @@ pub(crate) async fn after(context: &CatchUpContext, committed: Position) -> Resu
 /// # Errors
 /// The topic cannot be asked.
 pub(crate) async fn bounds(context: &CatchUpContext) -> Result<Vec<Bounds>, Refusal> {
-    context.source.bounds().await.map_err(unreachable)
+    let bounds = timeout(PATIENCE, context.source.bounds()).await;
+    let bounds = bounds.map_err(|_| Refusal::Unavailable(SILENT))?;
+    bounds.map_err(unreachable)
 }
+
+const SILENT: &str = "the topic cannot be asked for what it holds: try again shortly";
 
 /// The beginning of the log.
 pub(crate) fn earliest(bounds: &[Bounds]) -> Position {
@@ -166,13 +171,13 @@ pub(crate) fn newest(bounds: &[Bounds], head: &Position) -> Position {
 /// another gateway.
 async fn is_there(context: &CatchUpContext, partition: u32, offset: u64) -> Result<bool, Refusal> {
     let _turn = turn(context).await?;
-    let there = exists(context.source.as_ref(), partition, offset).await;
+    let there = context.source.exists(partition, offset).await;
     there.map_err(unreachable)
 }
 
 /// A turn at reading the topic.
 async fn turn(context: &CatchUpContext) -> Result<impl Drop + '_, Refusal> {
-    let Ok(turn) = timeout(TURN_PATIENCE, context.turns.acquire()).await else {
+    let Ok(turn) = timeout(PATIENCE, context.turns.acquire()).await else {
         return Err(Refusal::busy("many clients ask for old events at once"));
     };
     turn.map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::Seq;
 use datastream_routing::{Resume, Route, RouteTable};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
@@ -27,11 +29,8 @@ use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fleet::{KubeFleet, Probed, Taken};
 use crate::metrics::Metrics;
 use crate::pipeline::CatchUpContext;
-use crate::position::Seq;
 use crate::settings::LagLimit;
-use crate::stream::{
-    Claim, CloseCause, Refusal, Registry, Session, Shared, StreamRequest, websocket_config,
-};
+use crate::stream::{Claim, Refusal, Registry, Session, Shared, StreamRequest, websocket_config};
 
 /// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
 const SEND_BUFFER: usize = 256 << 10;
@@ -65,7 +64,7 @@ pub(crate) struct Front {
 struct KeyReport<'a> {
     namespace: &'a str,
     name: &'a str,
-    event_types: datastream_routing::EventTypes,
+    event_types: datastream_protocol::event::EventTypes,
     /// Whether a stream is open on this gateway.
     connected: bool,
     replay: ReplayRange,
@@ -163,6 +162,11 @@ impl Front {
         if self.config.is_stale() {
             return Err(Refusal::Unavailable(
                 "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
+            ));
+        }
+        if !state.published {
+            return Err(Refusal::Unavailable(
+                "nothing is published to this group of gateways yet: try again shortly, and see that an operator serves it",
             ));
         }
         let key = wanted.key.ok_or(Refusal::Unauthorized)?;

@@ -4,21 +4,23 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::{Position, Seq};
 use datastream_routing::SubscriptionId;
+use datastream_service::log_limit::LogLimit;
+use datastream_source::{EventSource, Record, SourceError, Unreadable};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::chunk::Chunk;
 use super::dispatcher::{Joined, Pipeline};
-use super::log_limit::LogLimit;
 use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
 use crate::event::Event;
-use crate::position::{Position, Seq};
-use crate::source::{EventSource, Record, STALL, STALL_MAX, SourceError, Unreadable, contiguous};
-use crate::stream::CloseCause;
+use crate::ingest::{STALL, STALL_MAX, contiguous};
+use crate::metrics::Metrics;
 
 /// How long one stream may read the topic before others that wait get their turn.
 const TURN: Duration = Duration::from_secs(2);
@@ -39,6 +41,7 @@ pub(crate) struct CatchUpContext {
     pub turns: Semaphore,
     /// Bounds the lines about what cannot be read. Held for a look, never across an await.
     pub unreadable: Mutex<LogLimit>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// One stream on its way to the live fan-out.
@@ -213,8 +216,11 @@ impl CatchUp {
         Turn::Over
     }
 
-    /// Says what is skipped. Before the gateway started, nobody has said it on the live path.
+    /// Counts and says what is skipped: the live path has not met what was damaged since, or before the gateway started.
     fn report(&self, partition: u32, place: &Unreadable) {
+        let skipped = &self.context.metrics.skipped;
+        let skipped = skipped.with_label_values(&[place.damage.as_str()]);
+        skipped.inc_by(place.count());
         let mut limit = self
             .context
             .unreadable

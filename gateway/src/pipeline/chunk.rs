@@ -1,10 +1,10 @@
 //! One batch of records, decoded: what the dispatcher routes and the ring keeps.
 
+use datastream_protocol::position::{Position, Seq};
 use datastream_routing::Route;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::event::Event;
-use crate::position::{Position, Seq};
 
 /// Consecutive records of one partition. Records that could not be decoded leave no event but are counted in.
 #[derive(Debug)]

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::Position;
 use datastream_routing::{Matches, RouteTable, SubscriptionId};
+use datastream_service::log_limit::LogLimit;
+use datastream_source::Unreadable;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chunk::Chunk;
-use super::log_limit::LogLimit;
 use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
 use crate::config::ConfigStore;
 use crate::event::Event;
+use crate::ingest::Batch;
 use crate::metrics::Metrics;
-use crate::position::Position;
-use crate::source::{Batch, Unreadable};
-use crate::stream::CloseCause;
 
 /// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
 const JOIN_CHUNKS: usize = 16;

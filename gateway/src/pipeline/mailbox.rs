@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::frame::Marker;
+use datastream_protocol::position::{Position, Seq};
 use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::send_memory::SendMemory;
-use crate::event::{Event, Marker, Times, marker};
-use crate::position::{Position, Seq};
-use crate::stream::CloseCause;
+use crate::event::{Event, Times};
 
 /// Frames that may wait in one mailbox.
 const MAX_LETTERS: usize = 1024;
@@ -176,7 +177,7 @@ impl Mailbox {
         inner.mail.joined = true;
         inner.live = true;
         if std::mem::take(&mut inner.live_marker) {
-            let marker = marker(Marker::Live, &Seq::starting_at(position));
+            let marker = Marker::Live.frame(&Seq::starting_at(position)).into();
             inner.mail.letters.push_back(Letter::control(marker));
         }
         drop(inner);
@@ -351,7 +352,8 @@ impl Drop for Mailbox {
 mod tests {
     use std::time::Duration;
 
-    use datastream_routing::{EventType, Heartbeat, KeyHash, Resume, SubscriptionId};
+    use datastream_protocol::event::EventType;
+    use datastream_routing::{Heartbeat, KeyHash, Resume, SubscriptionId};
     use proptest::prelude::*;
     use tokio::time::timeout;
 

@@ -6,14 +6,12 @@
 mod catch_up;
 mod chunk;
 mod dispatcher;
-mod log_limit;
 mod mailbox;
 mod ring;
 mod send_memory;
 
 pub(crate) use catch_up::{CatchUp, CatchUpContext};
 pub(crate) use dispatcher::{Dispatcher, Pipeline};
-pub(crate) use log_limit::LogLimit;
 pub(crate) use mailbox::{Letter, Mail, Mailbox, OWN_BYTES};
 pub(crate) use ring::Ring;
 pub(crate) use send_memory::SendMemory;

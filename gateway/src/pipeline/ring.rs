@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datastream_protocol::position::Position;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
-use crate::position::Position;
 
 /// A bounded window over the end of the topic. Written by the dispatcher, read by streams that catch up.
 #[derive(Debug)]

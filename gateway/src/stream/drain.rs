@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
 use tokio::time::{Instant, sleep_until};
 
-use super::close::CloseCause;
 use super::registry::Registry;
 
 /// Streams closed a second, unless the window is too short for that.

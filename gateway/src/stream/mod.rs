@@ -1,14 +1,13 @@
 //! One WebSocket: who may have it, what flows over it, and why it ends.
 
-mod close;
 mod drain;
+mod flood;
 mod outgoing;
 mod probe;
 mod registry;
 mod request;
 mod session;
 
-pub(crate) use close::CloseCause;
 pub(crate) use drain::drain;
 pub(crate) use outgoing::Shared;
 pub use registry::Load;

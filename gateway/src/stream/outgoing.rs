@@ -8,12 +8,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use datastream_protocol::frame::HEARTBEAT;
 use futures_util::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
-use crate::event::HEARTBEAT;
+use super::flood::{Flood, Flooded};
 use crate::pipeline::Letter;
 
 /// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
@@ -27,6 +28,8 @@ const MAX_HEADER: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Shared<S> {
     io: S,
+    /// Bounds what is read, which the library does not: a message may come in frames without end.
+    read: Flood,
     /// One of our frames has been written in part.
     ours_begun: bool,
     /// The library has written a frame in part.
@@ -35,9 +38,10 @@ pub(crate) struct Shared<S> {
 
 impl<S> Shared<S> {
     /// Shares a socket.
-    pub(crate) const fn new(io: S) -> Self {
+    pub(crate) fn new(io: S) -> Self {
         Self {
             io,
+            read: Flood::of_bytes(),
             ours_begun: false,
             theirs_begun: false,
         }
@@ -55,7 +59,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Shared<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if self.read.is_reached_by(read) {
+            return Poll::Ready(Err(io::Error::other(Flooded)));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -118,7 +128,7 @@ impl Outgoing {
         let waiting = self
             .letters
             .iter()
-            .filter(|letter| letter.frame == HEARTBEAT);
+            .filter(|letter| letter.frame.as_str() == HEARTBEAT);
         self.writing.heartbeats + waiting.count() as u64
     }
 
@@ -209,7 +219,7 @@ impl Writing {
         let taken = letters.drain(..count);
         writing.gathered = Vec::with_capacity(total.min(GATHER));
         for letter in taken {
-            writing.heartbeats += u64::from(letter.frame == HEARTBEAT);
+            writing.heartbeats += u64::from(letter.frame.as_str() == HEARTBEAT);
             put_header(&mut writing.gathered, letter.frame.len());
             writing.gathered.extend_from_slice(letter.frame.as_bytes());
         }

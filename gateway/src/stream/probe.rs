@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use datastream_protocol::close::CloseCause;
 use tokio::time::timeout;
 
-use super::close::CloseCause;
 use crate::fleet::Probed;
 use crate::pipeline::Mailbox;
 

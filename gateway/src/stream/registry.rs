@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::Seq;
 use datastream_routing::{Route, RouteTable, SubscriptionId};
+use datastream_service::log_limit::LogLimit;
 
-use super::close::CloseCause;
 use super::probe::probe;
 use super::request::Refusal;
 use crate::fleet::{Held, Probed, Progress};
-use crate::pipeline::{LogLimit, Mailbox, Pipeline, Ring, SendMemory};
-use crate::position::Seq;
+use crate::pipeline::{Mailbox, Pipeline, Ring, SendMemory};
 
 /// The open streams of this gateway.
 #[derive(Debug)]

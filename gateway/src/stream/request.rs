@@ -1,5 +1,6 @@
 //! What a client asks for on `/stream`, and why it may be refused. The parameters are described in `docs/protocol.md`.
 
+use datastream_protocol::StreamKey;
 use datastream_routing::KeyHash;
 
 /// A request on `/stream`, as far as the query says.
@@ -22,7 +23,7 @@ pub(crate) struct StreamRequest {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "no subscription has this stream key: take it from the Secret that the subscription's status names"
+        "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
     #[error("the subscription is suspended: set spec.suspended to false to get its events")]
@@ -134,8 +135,9 @@ impl StreamRequest {
             let value = value.trim();
             let given = (!value.is_empty()).then(|| value.to_owned());
             let bit = match name.as_ref() {
+                // Anything that cannot be a key is answered as a wrong one is.
                 "stream_key" => {
-                    request.key = is_key(value).then(|| KeyHash::of(value));
+                    request.key = StreamKey::parse(value).ok().map(|key| KeyHash::from(&key));
                     1
                 }
                 "seq_start" => {
@@ -169,14 +171,6 @@ impl StreamRequest {
         }
         Ok(request)
     }
-}
-
-/// A key has 32 lower-case hexadecimal digits. Anything else cannot be one, and is answered as a wrong one is.
-fn is_key(value: &str) -> bool {
-    value.len() == 32
-        && value
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use datastream_protocol::close::{Close, CloseCause};
+use datastream_protocol::frame::{HEARTBEAT, Marker};
+use datastream_protocol::position::{Position, Seq};
 use futures_util::{Sink, Stream};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -17,14 +20,12 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError}
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::close::CloseCause;
+use super::flood::{Flood, Flooded};
 use super::outgoing::{Outgoing, Shared};
 use super::registry::Claim;
 use crate::cursor::Acks;
-use crate::event::{HEARTBEAT, Marker, marker};
 use crate::metrics::Metrics;
 use crate::pipeline::{CatchUp, CatchUpContext, Letter, Mail, OWN_BYTES};
-use crate::position::{Position, Seq};
 use crate::settings::LagLimit;
 
 /// The largest message a client may send: it has nothing to say but `Z`.
@@ -32,9 +33,6 @@ const MAX_INCOMING: usize = 4 << 10;
 /// What the WebSocket library may hold of pongs and of a close frame, two of the largest: of pings that come faster than pongs
 /// can be sent, the last one is answered (RFC 6455, section 5.5.3).
 const CONTROL_BUFFER: usize = 256;
-/// The most messages that a client may send in [`FLOOD_WINDOW`]: it has no more to say than an answer to each heartbeat.
-const MAX_MESSAGES: u32 = 1_000;
-const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 /// How long a client may take nothing while others wait for the memory that it holds.
 const STALLED: Duration = Duration::from_secs(2);
 /// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
@@ -118,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if cause != CloseCause::ConnectionLost {
             let goodbye = goodbye(socket, &mut outgoing, cause.frame());
             let goodbye = timeout(CLOSE_TIMEOUT, goodbye).await;
-            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(()))) =
+            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(true))) =
                 (&cause, acks, goodbye)
             {
                 acks.told(&position);
@@ -131,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Held for its drop: it stops the catching up when the stream ends.
         let mut _catching_up = self.catch_up(self.position.clone());
         if self.gap_marker {
-            let marker = marker(Marker::Gap, &Seq::starting_at(&self.position));
+            let marker = Marker::Gap.frame(&Seq::starting_at(&self.position)).into();
             outgoing.letters.push_back(Letter::control(marker));
         }
         // Only while there is a lag to look at: most streams never have one.
@@ -153,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Whether there was something to send when the client was last probed.
         let mut blocked = false;
         let mut heartbeats = Heartbeats::default();
-        let mut flood = Flood::new();
+        let mut flood = Flood::of_messages();
         let mut stall: Option<Stall> = None;
         loop {
             if outgoing.is_empty() {
@@ -238,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 Happened::Received(_) => {
                     mailbox.alive();
-                    if flood.is_reached() {
+                    if flood.is_reached_by(1) {
                         return CloseCause::Flooded;
                     }
                 }
@@ -275,7 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(acks) = &mut self.acks {
             acks.heartbeat(&self.position, events);
         }
-        outgoing.letters.push_back(Letter::control(HEARTBEAT));
+        outgoing
+            .letters
+            .push_back(Letter::control(Utf8Bytes::from_static(HEARTBEAT)));
     }
 
     fn catch_up(&self, position: Position) -> Helper {
@@ -374,29 +374,39 @@ where
     })
 }
 
-/// Says why the stream ends, and waits for the client to have read it.
+/// Says why the stream ends. Returns whether the client has answered that; where it has not, it may know or not.
 ///
 /// # Errors
-/// The connection is lost before the client has closed it in order: whether it knows cannot be told.
+/// The connection is lost.
 async fn goodbye<S>(
     mut socket: WebSocketStream<Shared<S>>,
     outgoing: &mut Outgoing,
-    frame: Option<CloseFrame>,
-) -> Result<(), Error>
+    frame: Option<Close>,
+) -> Result<bool, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     poll_fn(|cx| outgoing.poll_finish(&mut socket, cx)).await?;
     // Pongs first: behind them there may be no room for the close frame.
     poll_fn(|cx| Pin::new(&mut socket).poll_flush(cx)).await?;
-    if let Some(frame) = frame {
+    let code = frame.as_ref().map(|frame| frame.code);
+    if let Some(Close { code, reason }) = frame {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
         socket.close(Some(frame)).await?;
     }
+    let mut answered = false;
     loop {
         match poll_fn(|cx| Pin::new(&mut socket).poll_next(cx)).await {
+            // An answer repeats the code (RFC 6455, section 5.5.1); a client that closes by itself has another one.
+            Some(Ok(Message::Close(reply))) => {
+                answered = reply.map(|reply| u16::from(reply.code)) == code;
+            }
             Some(Ok(_)) => (),
             // Both have said goodbye.
-            None => return Ok(()),
+            None => return Ok(answered),
             // There is nobody any more.
             Some(Err(Error::Io(error))) => return Err(Error::Io(error)),
             Some(Err(_)) => break,
@@ -406,7 +416,7 @@ where
     let mut io = socket.into_inner().into_inner();
     io.shutdown().await?;
     tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
-    Ok(())
+    Ok(answered)
 }
 
 /// Counts of heartbeats queued for the client, and answered.
@@ -423,30 +433,6 @@ impl Heartbeats {
         let is_one = self.answered < sent;
         self.answered += u64::from(is_one);
         is_one
-    }
-}
-
-/// The count of messages in the current window.
-struct Flood {
-    since: Instant,
-    messages: u32,
-}
-
-impl Flood {
-    fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            messages: 0,
-        }
-    }
-
-    /// Counts a message; true if there were too many.
-    fn is_reached(&mut self) -> bool {
-        if self.since.elapsed() >= FLOOD_WINDOW {
-            *self = Self::new();
-        }
-        self.messages += 1;
-        self.messages > MAX_MESSAGES
     }
 }
 
@@ -514,6 +500,7 @@ fn cause_of(error: &Error) -> CloseCause {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCause::TooLarge,
         Error::Utf8(_) => CloseCause::NotUtf8,
+        Error::Io(error) if Flooded::is(error) => CloseCause::Flooded,
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
             CloseCause::ConnectionLost
         }

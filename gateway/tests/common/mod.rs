@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_gateway::source::EventSource;
-use datastream_gateway::{CursorLog, Gateway, Parts, Settings};
-use datastream_routing::{
-    Bucket, EventType, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
-};
+use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Bucket, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_source::CursorLog;
+use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use datastream_gateway::source::{Bounds, EventSource, RecordStream, SourceError};
+use datastream_source::{Bounds, EventSource, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;

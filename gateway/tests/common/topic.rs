@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use datastream_gateway::CursorLog;
-use datastream_gateway::source::{Bounds, EventSource, Record, RecordStream, SourceError};
+use datastream_source::CursorLog;
+use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::watch;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datastream_crds::{Connection, DatastreamSubscription};
 use datastream_routing::SubscriptionId;
+use datastream_service_kube::api::reason;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -134,7 +135,7 @@ impl Writer {
                         }
                         Err(error) => {
                             let pause = self.connections.lock().failed(id.clone(), now);
-                            tracing::warn!(subscription = %id, %error, "cannot write the connection into the status; trying again in {pause:?}");
+                            tracing::warn!(subscription = %id, error = reason(&error), "cannot write the connection into the status; trying again in {pause:?}");
                             queue.push(id);
                         }
                     }
@@ -193,7 +194,11 @@ impl Writer {
             Ok(_) => tracing::info!(name, "deleted the claim of a gateway that is gone"),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),
             Err(error) => {
-                tracing::warn!(name, %error, "cannot delete the claim of a gateway that is gone");
+                tracing::warn!(
+                    name,
+                    error = reason(&error),
+                    "cannot delete the claim of a gateway that is gone"
+                );
                 return false;
             }
         }

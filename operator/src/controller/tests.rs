@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use datastream_routing::object::{INDEX, INDEX_KEY, decode_index};
 use datastream_routing::{Bucket, BucketId, KeyHash};
+use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -14,7 +15,6 @@ use crate::groups::Limits;
 use crate::namespaces::Namespaces;
 use crate::publish::render;
 use crate::validate::validate;
-use datastream_service_kube::api_server::answered_by;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ALL_SUBSCRIPTIONS: &str = "/apis/datastream.dev/v1alpha1/datastreamsubscriptions";

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use datastream_service_kube::api_server::answered_by;
 use hyper::{Method, StatusCode};
 use k8s_openapi::jiff::SignedDuration;
 
 use super::*;
-use datastream_service_kube::api_server::answered_by;
 
 /// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
 #[derive(Clone, Default)]

@@ -448,9 +448,14 @@ impl Board {
         }
     }
 
-    /// The generation of this subscription that gateways are told to serve.
-    pub fn published_generation(&self, id: &SubscriptionId) -> Option<i64> {
-        self.history.route(id).map(|r| r.generation)
+    /// The generation of this subscription that gateways serve from now on: as decided, or, before anything is decided, as published.
+    pub fn served_generation(&self, id: &SubscriptionId) -> Option<i64> {
+        let route = if self.is_publishable() {
+            self.desired.route(id)
+        } else {
+            self.history.route(id)
+        };
+        route.map(|route| route.generation)
     }
 
     /// The subscriptions whose status may be different now.
@@ -796,7 +801,7 @@ mod tests {
         publish(&mut again, 2);
         assert!(!again.is_complete());
         assert_eq!((again.totals().0, again.totals().1), (1, 1));
-        assert_eq!(again.published_generation(&id("a")), Some(1));
+        assert_eq!(again.served_generation(&id("a")), Some(1));
     }
 
     #[test]

@@ -48,7 +48,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use datastream_routing::{EventType, Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
+    use datastream_protocol::event::EventType;
+    use datastream_routing::{Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
 
     use super::*;
 

@@ -197,7 +197,8 @@ impl Published {
 
 #[cfg(test)]
 mod tests {
-    use datastream_routing::{Bucket, EventType, Heartbeat, KeyHash, Resume};
+    use datastream_protocol::event::EventType;
+    use datastream_routing::{Bucket, Heartbeat, KeyHash, Resume};
     use proptest::prelude::*;
 
     use super::*;

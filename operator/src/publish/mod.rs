@@ -24,7 +24,6 @@ pub(crate) use board::id_of;
 pub use board::{Board, Programmed, SharedBoard, Synced, Write};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
-pub(crate) use publisher::reason;
 pub use publisher::{Publisher, decode_object};
 pub use render::render;
 

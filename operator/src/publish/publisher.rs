@@ -8,6 +8,7 @@ use datastream_routing::object::{
     INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket, routes_name,
 };
 use datastream_routing::{BucketId, SubscriptionId};
+use datastream_service_kube::api::reason;
 use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -126,7 +127,11 @@ impl Publisher {
                     all = false;
                     self.metrics.object_errors.inc();
                     let name = routes_name(&self.group, write.bucket);
-                    tracing::warn!(object = name, %error, "cannot write the routing object; trying again");
+                    tracing::warn!(
+                        object = name,
+                        error = reason(&error),
+                        "cannot write the routing object; trying again"
+                    );
                     let error = format!("Secret {name}: {}", reason(&error));
                     let mut board = self.board.lock();
                     board.failed(write.bucket, error, Instant::now());
@@ -151,7 +156,11 @@ impl Publisher {
         let written = self.apply(&name, INDEX, INDEX_KEY, list.as_bytes()).await;
         if let Err(error) = &written {
             self.metrics.object_errors.inc();
-            tracing::warn!(object = name, %error, "cannot write the list of the routing objects; trying again");
+            tracing::warn!(
+                object = name,
+                error = reason(error),
+                "cannot write the list of the routing objects; trying again"
+            );
         }
         written.is_ok()
     }
@@ -176,14 +185,6 @@ impl Publisher {
         let timed_out = |_| kube::Error::Service("the API server did not answer in time".into());
         let written = tokio::time::timeout(WRITE_TIMEOUT, written).await;
         written.map_err(timed_out)?
-    }
-}
-
-/// The API server's own words, if it has any.
-pub(crate) fn reason(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        error => error.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -19,7 +20,6 @@ use crate::namespaces::{Heard, Namespaces};
 use crate::publish::{Denied, Synced};
 use crate::troubles::Troubles;
 use crate::unreadable::SetAside;
-use datastream_service_kube::api_server::answered_by;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 

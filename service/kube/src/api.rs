@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kube::runtime::watcher;
 use kube::{Client, Config};
 
 /// The API server ends each watch after this time, and the next one begins where it ended: so silence that lasts longer is no
@@ -29,6 +30,25 @@ fn bounded(mut config: Config, silence: Duration) -> Config {
     // Otherwise the time for which a connection of the pool was idle counts, too.
     config.reset_reader_on_write = true;
     config
+}
+
+/// An error in the API server's own words, if it has any.
+pub fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// The same for an error of a watch.
+pub fn watch_reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error) => format!("cannot list: {}", reason(error)),
+        watcher::Error::WatchStartFailed(error) => format!("cannot watch: {}", reason(error)),
+        watcher::Error::WatchFailed(error) => format!("the watch failed: {}", reason(error)),
+        watcher::Error::WatchError(status) => format!("the watch ended: {}", status.message),
+        error @ watcher::Error::NoResourceVersion => error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datastream_cli::FluvioTarget;
 use datastream_e2e::{ControlPlane, Launch, own_program};
+use datastream_source::fluvio::FluvioTarget;
 
 use super::meddling::Meddler;
 use super::schedule::{Fault, Other};

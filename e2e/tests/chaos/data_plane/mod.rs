@@ -5,7 +5,7 @@ mod world;
 
 use std::sync::{Arc, Mutex};
 
-use datastream_gateway::cursors_topic;
+use datastream_source::cursors_topic;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datastream_cli::FluvioTarget;
 use datastream_e2e::Database;
 use datastream_routing::Resume;
+use datastream_source::fluvio::FluvioTarget;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use datastream_routing::{EventType, Filter, Heartbeat, Resume};
+use datastream_protocol::event::EventType;
+use datastream_routing::{Filter, Heartbeat, Resume};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,301 @@
+//! One connection to a stream, from the handshake to its end.
+
+use std::time::Duration;
+
+use datastream_protocol::StreamUrl;
+use datastream_protocol::frame::{Frame, HEARTBEAT_ANSWER, LARGEST_FRAME};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+use crate::dial::{Attempts, dial};
+use crate::refusal::Refusal;
+
+/// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
+const FIRST_SILENCE: Duration = Duration::from_secs(310);
+/// Silence that is always endured.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
+/// Silence that is never endured: three times the longest interval of heartbeats.
+const LONGEST_SILENCE: Duration = Duration::from_mins(15);
+/// How long the close frame of a stream that is no longer wanted may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// A connection may take this long to be established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A frame that has arrived is taken within this time, however long the connection was not asked for one.
+const ARRIVED: Duration = Duration::from_secs(1);
+/// The defaults allocate 128 KiB a connection at once; events are small.
+const READ_BUFFER: usize = 16 << 10;
+
+/// The body of a frame, byte for byte as it came. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    frame: Utf8Bytes,
+    start: usize,
+}
+
+impl Body {
+    /// The body that starts at byte `start` of the frame.
+    const fn new(frame: Utf8Bytes, start: usize) -> Self {
+        Self { frame, start }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.frame[self.start..]
+    }
+}
+
+impl From<&str> for Body {
+    fn from(json: &str) -> Self {
+        Self::new(json.into(), 0)
+    }
+}
+
+/// What a server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// An event, or a control frame if the stream was asked for them: JSON text.
+    Json(Body),
+    /// The server wants [`Connection::answer`] to be called.
+    Heartbeat,
+    /// Nothing has to be done.
+    KeepAlive,
+    /// What makes no sense.
+    Junk(String),
+}
+
+/// Why there is no connection, or no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The server gives no stream.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The server closed the stream, saying why.
+    #[error("closed by the server: {code} {reason}")]
+    Closed {
+        /// The close code of the WebSocket.
+        code: u16,
+        /// In the server's words.
+        reason: String,
+    },
+    /// The connection failed, could not be made, or has died.
+    #[error("{0}")]
+    Lost(String),
+    /// The server sent what cannot be received, and will do so again: a message that is too long, or none.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A URL that cannot be used, now or later.
+    #[error("{0}")]
+    BadUrl(String),
+}
+
+impl Failure {
+    /// How long the server wants to be left alone.
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// An open stream.
+pub struct Connection {
+    socket: Socket,
+    silence: Duration,
+    /// Whether the silence that is endured follows the interval of the heartbeats.
+    adaptive: bool,
+    heartbeat: Instant,
+    /// When the last frame came.
+    heard: Instant,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn handshake(request: Request) -> Result<Socket, Failure> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(LARGEST_FRAME))
+        .max_frame_size(Some(LARGEST_FRAME));
+    let mut attempts = Attempts::default();
+    let attempt = Box::pin(async {
+        let uri = request.uri();
+        let host = uri.host().unwrap_or_default();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let secure = uri.scheme_str() == Some("wss");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let lost = |reason: String| Failure::Lost(format!("cannot connect: {reason}"));
+        let stream = dial(&host, port, &mut attempts).await.map_err(lost)?;
+        let address = stream.peer_addr().map_err(|e| lost(e.to_string()))?;
+        stream.set_nodelay(true).map_err(|e| lost(e.to_string()))?;
+        match client_async_tls_with_config(request, stream, Some(config), None).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(response)) => Err(Failure::Refused(Refusal::of(&response))),
+            Err(error @ (Error::Url(_) | Error::HttpFormat(_))) => {
+                Err(Failure::BadUrl(error.to_string()))
+            }
+            Err(error) if secure && error.to_string().contains("InvalidContentType") => {
+                let reason = "it does not speak TLS: a URL without TLS starts with ws://";
+                Err(lost(format!("{address}: {reason}")))
+            }
+            Err(error) => Err(lost(format!("{address}: {error}"))),
+        }
+    });
+    let Ok(result) = timeout(CONNECT_TIMEOUT, attempt).await else {
+        let seconds = CONNECT_TIMEOUT.as_secs();
+        let tried = attempts.describe();
+        let reason = format!("no answer within {seconds} s: {tried}");
+        return Err(Failure::Lost(reason));
+    };
+    result
+}
+
+fn request(url: &StreamUrl) -> Result<Request, Failure> {
+    let request = url.expose().into_client_request();
+    request.map_err(|e| Failure::BadUrl(e.to_string()))
+}
+
+/// Asks whether there is a stream at this URL, without opening it: its one stream may be somebody else's, and opening it can move
+/// what is committed.
+pub async fn inquire(url: &StreamUrl) -> Result<(), Failure> {
+    let mut plain = request(url)?;
+    // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
+    let headers = plain.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(UPGRADE, HeaderValue::from_static("none"));
+    refused_with(plain, |status| status == 200).await?;
+    // A handshake that no gateway accepts: whoever refuses it has seen that it is one.
+    let mut upgrade = request(url)?;
+    let headers = upgrade.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("0"));
+    refused_with(upgrade, |status| matches!(status, 400 | 426)).await
+}
+
+async fn refused_with(request: Request, status: impl Fn(u16) -> bool) -> Result<(), Failure> {
+    match handshake(request).await {
+        Err(Failure::Refused(answer)) if status(answer.status) => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(_) => Err(Failure::Lost(
+            "opened a stream that nobody asked for".to_owned(),
+        )),
+    }
+}
+
+impl Connection {
+    /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
+    /// its heartbeats.
+    pub async fn open(url: &StreamUrl, silence: Option<Duration>) -> Result<Self, Failure> {
+        let socket = handshake(request(url)?).await?;
+        Ok(Self {
+            socket,
+            silence: silence.unwrap_or(FIRST_SILENCE),
+            adaptive: silence.is_none(),
+            heartbeat: Instant::now(),
+            heard: Instant::now(),
+        })
+    }
+
+    /// The next frame. Nothing is lost if this is dropped before it is ready.
+    pub async fn next(&mut self) -> Result<Incoming, Failure> {
+        let silence = self.silence;
+        let end = (self.heard + silence).max(Instant::now() + ARRIVED);
+        let Ok(incoming) = timeout_at(end, self.receive()).await else {
+            let seconds = silence.as_secs();
+            return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
+        };
+        self.heard = Instant::now();
+        incoming
+    }
+
+    /// The next frame if it is here already.
+    pub fn at_hand(&mut self) -> Option<Result<Incoming, Failure>> {
+        self.receive().now_or_never()
+    }
+
+    async fn receive(&mut self) -> Result<Incoming, Failure> {
+        loop {
+            match self.socket.next().await {
+                None => return Err(Failure::Lost("the connection was closed".to_owned())),
+                Some(Err(error)) => return Err(broken(error)),
+                Some(Ok(Message::Text(text))) => return Ok(self.understand(text)),
+                Some(Ok(Message::Binary(data))) => {
+                    let reason = format!("a binary message of {} bytes", data.len());
+                    return Ok(Incoming::Junk(reason));
+                }
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err(Failure::Closed {
+                        code: frame.code.into(),
+                        reason: frame.reason.to_string(),
+                    });
+                }
+                Some(Ok(Message::Close(None))) => {
+                    return Err(Failure::Lost("closed by the server".to_owned()));
+                }
+                // Pings are answered by the WebSocket library.
+                Some(Ok(_)) => (),
+            }
+        }
+    }
+
+    fn understand(&mut self, text: Utf8Bytes) -> Incoming {
+        match Frame::parse(&text) {
+            Ok(Frame::Event(json)) => {
+                let start = text.len() - json.len();
+                Incoming::Json(Body::new(text, start))
+            }
+            Ok(frame) => {
+                if self.adaptive {
+                    let interval = self.heartbeat.elapsed();
+                    self.silence = (3 * interval).clamp(SHORTEST_SILENCE, LONGEST_SILENCE);
+                    self.heartbeat = Instant::now();
+                }
+                if frame == Frame::Heartbeat {
+                    Incoming::Heartbeat
+                } else {
+                    Incoming::KeepAlive
+                }
+            }
+            Err(error) => Incoming::Junk(error.to_string()),
+        }
+    }
+
+    /// Answers a heartbeat, which tells the server that everything before it has arrived for good.
+    pub async fn answer(&mut self) -> Result<(), Failure> {
+        let answer = Message::Text(Utf8Bytes::from_static(HEARTBEAT_ANSWER));
+        let sent = self.socket.send(answer).await;
+        sent.map_err(|e| Failure::Lost(e.to_string()))
+    }
+
+    /// Takes leave, so that the server need not find out by itself.
+    pub async fn close(mut self) {
+        let _ = timeout(FAREWELL, self.socket.close(None)).await;
+    }
+}
+
+/// The failure that an error of the WebSocket is.
+fn broken(error: Error) -> Failure {
+    match error {
+        Error::Capacity(error) => Failure::Unreadable(format!(
+            "{error}: no frame is larger than {LARGEST_FRAME} bytes"
+        )),
+        Error::Utf8(_) => Failure::Unreadable(error.to_string()),
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake
+            | ProtocolError::ReceivedAfterClosing
+            | ProtocolError::SendAfterClosing,
+        ) => Failure::Lost(error.to_string()),
+        Error::Protocol(_) => Failure::Unreadable(error.to_string()),
+        error => Failure::Lost(error.to_string()),
+    }
+}

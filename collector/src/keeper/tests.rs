@@ -1,0 +1,482 @@
+use std::sync::Mutex;
+
+use datastream_protocol::position::Seq;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::tests::event;
+use crate::metrics::Metrics;
+use crate::store::{Batch, ErrorKind, Opened};
+
+/// What a store in memory has, and how often it shall fail yet.
+#[derive(Default)]
+struct Memory {
+    seqs: Vec<String>,
+    position: Option<Position>,
+    gaps: Vec<Gap>,
+    /// For each call: whether it fails, and if so, whether what was asked for is done all the same.
+    failures: Vec<Option<bool>>,
+    /// Events that are not taken.
+    poison: Vec<String>,
+    /// It is not where it was.
+    moved: bool,
+    /// After so many calls more the process is killed, before the call or after it.
+    killed_after: Option<(usize, bool)>,
+}
+
+#[derive(Clone, Default)]
+struct MemoryStore(Arc<Mutex<Memory>>);
+
+impl MemoryStore {
+    fn call(&self, action: impl FnOnce(&mut Memory)) -> Result<(), StoreError> {
+        let mut memory = self.0.lock().unwrap();
+        let failure = memory.failures.pop().flatten();
+        if failure != Some(false) {
+            action(&mut memory);
+        }
+        match failure {
+            Some(_) => Err(StoreError::lasting("no")),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, for ever if the process is killed in it.
+    fn killable(&self, action: impl FnOnce(&mut Memory)) -> BoxFuture<'_, Result<(), StoreError>> {
+        let kill = self.0.lock().unwrap().killed_after.take();
+        match kill {
+            Some((0, is_done)) => {
+                if is_done {
+                    action(&mut self.0.lock().unwrap());
+                }
+                std::future::pending().boxed()
+            }
+            kill => {
+                self.0.lock().unwrap().killed_after =
+                    kill.map(|(calls, is_done)| (calls - 1, is_done));
+                let done = self.call(action);
+                async { done }.boxed()
+            }
+        }
+    }
+
+    /// Loses what it has, as when it is deleted.
+    fn empty(&self) {
+        *self.0.lock().unwrap() = Memory {
+            moved: true,
+            ..Memory::default()
+        };
+    }
+
+    fn seqs(&self) -> Vec<String> {
+        self.0.lock().unwrap().seqs.clone()
+    }
+}
+
+impl Store for MemoryStore {
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
+        let mut memory = self.0.lock().unwrap();
+        memory.moved = false;
+        let opened = Opened {
+            position: memory.position.clone(),
+            damaged_lines: 0,
+        };
+        async { Ok(opened) }.boxed()
+    }
+
+    fn append(&mut self, batch: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let poison = self.0.lock().unwrap().poison.clone();
+        if batch
+            .events
+            .iter()
+            .any(|e| poison.contains(&e.seq.to_string()))
+        {
+            let refused = StoreError {
+                reason: "no such character".to_owned(),
+                kind: ErrorKind::Refused,
+            };
+            return async { Err(refused) }.boxed();
+        }
+        self.killable(|memory| {
+            let seqs = batch.events.iter().map(|e| e.seq.to_string());
+            memory.seqs.extend(seqs);
+            memory.position = Some(batch.after.clone());
+        })
+    }
+
+    fn mark(&mut self, mark: Mark) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.killable(|memory| {
+            memory.gaps.extend(mark.gap);
+            memory.position = Some(mark.position);
+        })
+    }
+
+    fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let moved = self.0.lock().unwrap().moved;
+        let verified = if moved {
+            Err(StoreError::lasting("moved"))
+        } else {
+            Ok(())
+        };
+        async { verified }.boxed()
+    }
+}
+
+fn keeper(stores: &[&MemoryStore]) -> Keeper {
+    keeper_that(stores, Anew::Origin, None)
+}
+
+fn keeper_that(stores: &[&MemoryStore], anew: Anew, dead_letters: Option<DeadLetters>) -> Keeper {
+    let status = Arc::new(Metrics::new().unwrap().stream("a"));
+    let stores = stores
+        .iter()
+        .map(|s| Box::new((*s).clone()) as Box<dyn Store>);
+    Keeper::new(stores.collect(), status, anew, dead_letters)
+}
+
+fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Event> {
+    let event = |n: u64| event(&format!(r#"{{"seq":"{n}"}}"#));
+    numbers.into_iter().map(event).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_fails_and_whatever_is_replayed_every_store_has_every_event_once(
+        failures in vec(vec(proptest::option::of(any::<bool>()), 0..12), 2),
+        replays in vec((0_u64..40, 1_u64..15), 1..12),
+    ) {
+        let stores = [MemoryStore::default(), MemoryStore::default()];
+        for (store, failures) in stores.iter().zip(failures) {
+            store.0.lock().unwrap().failures = failures;
+        }
+        let mut sent = 0;
+        runtime().block_on(async {
+            let mut keeper = keeper(&[&stores[0], &stores[1]]);
+            keeper.open().await.unwrap();
+            for (back, more) in replays {
+                // As after a reconnect: from somewhere in the past, to somewhere beyond.
+                let from = sent - back.min(sent) + 1;
+                keeper.append(&events(from..=sent + more)).await.unwrap();
+                sent += more;
+            }
+            assert_eq!(keeper.status.stored.get(), sent);
+            assert_eq!(keeper.position(), Some(Position::new([sent])));
+        });
+        let expected: Vec<_> = (1..=sent).map(|n| n.to_string()).collect();
+        for store in &stores {
+            prop_assert_eq!(&store.0.lock().unwrap().seqs, &expected);
+        }
+    }
+}
+
+/// What happens between two connections of a stream.
+#[derive(Clone, Copy, Debug)]
+enum Between {
+    Nothing,
+    /// The process is killed in one of the next calls of a store, which is done or not.
+    Kill(usize, usize, bool),
+    /// A store is emptied while the process is killed.
+    Empty(usize),
+}
+
+fn between() -> impl Strategy<Value = Between> {
+    prop_oneof![
+        Just(Between::Nothing),
+        (0_usize..2, 0_usize..4, any::<bool>())
+            .prop_map(|(store, calls, is_done)| Between::Kill(store, calls, is_done)),
+        (0_usize..2).prop_map(Between::Empty),
+    ]
+}
+
+/// A process that has come up, however often it was killed before.
+async fn restarted(stores: &[MemoryStore; 2], anew: Anew) -> Keeper {
+    loop {
+        let mut keeper = keeper_that(&[&stores[0], &stores[1]], anew, None);
+        let opened = tokio::time::timeout(Duration::from_mins(5), keeper.open()).await;
+        if let Ok(opened) = opened {
+            opened.unwrap();
+            return keeper;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn whenever_the_process_is_killed_and_whatever_is_emptied_every_store_has_every_event_once(
+        steps in vec((between(), 1_u64..9), 1..8),
+        starts_at_a_number in any::<bool>(),
+    ) {
+        let stores = [MemoryStore::default(), MemoryStore::default()];
+        let anew = if starts_at_a_number { Anew::Start } else { Anew::Beginning };
+        let mut sent = 0;
+        let last = (Between::Nothing, 1);
+        runtime().block_on(async {
+            let mut keeper = restarted(&stores, anew).await;
+            for (between, more) in steps.into_iter().chain([last]) {
+                match between {
+                    Between::Nothing => (),
+                    Between::Kill(store, calls, is_done) => {
+                        stores[store].0.lock().unwrap().killed_after = Some((calls, is_done));
+                    }
+                    Between::Empty(store) => {
+                        drop(keeper);
+                        *stores[store].0.lock().unwrap() = Memory::default();
+                        keeper = restarted(&stores, anew).await;
+                    }
+                }
+                sent += more;
+                loop {
+                    // What the gateway sends: all from where the stores say, or from the start.
+                    let from = keeper.position().map_or(1, |position| position.next(0) + 1);
+                    let events = events(from..=sent);
+                    let stored = async {
+                        if events.is_empty() {
+                            return Ok(());
+                        }
+                        keeper.append(&events).await
+                    };
+                    match tokio::time::timeout(Duration::from_mins(5), stored).await {
+                        Ok(Ok(())) => break,
+                        Ok(Err(WentBack)) => (),
+                        Err(_) => keeper = restarted(&stores, anew).await,
+                    }
+                }
+            }
+        });
+        let expected: Vec<_> = (1..=sent).map(|n| n.to_string()).collect();
+        for store in &stores {
+            prop_assert_eq!(&store.seqs(), &expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_merge_of_the_partitions_brings_no_event_twice() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    let merge = |order: [u32; 4]| {
+        let mut position = Position::start(2);
+        order.map(|own| {
+            position.advance(own, position.next(own) + 1);
+            event(&format!(r#"{{"seq":"{}"}}"#, Seq::of(&position, own)))
+        })
+    };
+    keeper.append(&merge([0, 0, 1, 1])[..3]).await.unwrap();
+    // A server that goes back to the beginning, and merges in another order.
+    keeper.append(&merge([1, 1, 0, 0])).await.unwrap();
+    assert_eq!(keeper.status.stored.get(), 4);
+    assert_eq!(keeper.status.duplicates.get(), 3);
+    assert_eq!(keeper.position(), Some(Position::new([2, 2])));
+}
+
+#[tokio::test]
+async fn a_store_that_is_added_goes_on_where_the_other_is() {
+    let (old, new) = (MemoryStore::default(), MemoryStore::default());
+    old.0.lock().unwrap().position = Some(Position::new([7]));
+    let mut keeper = keeper(&[&old, &new]);
+    keeper.open().await.unwrap();
+    assert_eq!(keeper.position(), Some(Position::new([7])));
+    assert_eq!(new.0.lock().unwrap().position, Some(Position::new([7])));
+    // What came before is missing there, and it says so.
+    let gap = Gap {
+        from: "1".to_owned(),
+    };
+    assert_eq!(new.0.lock().unwrap().gaps, [gap]);
+    keeper.append(&events([7, 8])).await.unwrap();
+    assert_eq!(new.0.lock().unwrap().seqs, ["8"]);
+}
+
+#[tokio::test]
+async fn a_gap_is_recorded_where_events_are_missing_and_not_where_they_are() {
+    let (whole, behind) = (MemoryStore::default(), MemoryStore::default());
+    whole.0.lock().unwrap().position = Some(Position::new([9]));
+    behind.0.lock().unwrap().position = Some(Position::new([2]));
+    let mut keeper = keeper(&[&whole, &behind]);
+    keeper.open().await.unwrap();
+    let gap = Gap {
+        from: "3".to_owned(),
+    };
+    let recorded = keeper.record_gap(&Position::new([5]), gap.clone()).await;
+    assert_eq!(recorded, Ok(()));
+    assert_eq!(whole.0.lock().unwrap().gaps, []);
+    assert_eq!(behind.0.lock().unwrap().gaps, [gap]);
+    assert_eq!(keeper.position(), Some(Position::new([5])));
+}
+
+#[tokio::test]
+async fn marks_only_move_on_and_gaps_are_recorded() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    keeper.mark(&Position::new([5])).await.unwrap();
+    keeper.mark(&Position::new([3])).await.unwrap();
+    assert_eq!(keeper.position(), Some(Position::new([5])));
+    let gap = Gap {
+        from: "6".to_owned(),
+    };
+    keeper
+        .record_gap(&Position::new([9]), gap.clone())
+        .await
+        .unwrap();
+    assert_eq!(keeper.position(), Some(Position::new([9])));
+    assert_eq!(store.0.lock().unwrap().gaps, [gap]);
+    assert_eq!(keeper.status.gaps.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
+    /// Cannot be opened for so many times.
+    struct Broken(usize);
+    impl Store for Broken {
+        fn describe(&self) -> String {
+            String::new()
+        }
+        fn open(&mut self) -> BoxFuture<'_, Result<Opened, StoreError>> {
+            let opened = match self.0 {
+                0 => Ok(Opened {
+                    position: None,
+                    damaged_lines: 0,
+                }),
+                _ => Err(StoreError::lasting("no such folder")),
+            };
+            self.0 = self.0.saturating_sub(1);
+            async { opened }.boxed()
+        }
+        fn append(&mut self, _: Arc<Batch>) -> BoxFuture<'_, Result<(), StoreError>> {
+            async { Ok(()) }.boxed()
+        }
+        fn mark(&mut self, _: Mark) -> BoxFuture<'_, Result<(), StoreError>> {
+            async { Ok(()) }.boxed()
+        }
+        fn verify(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+            async { Ok(()) }.boxed()
+        }
+    }
+    let opened = async |times| {
+        let status = Arc::new(Metrics::new().unwrap().stream("a"));
+        let stores: Vec<Box<dyn Store>> = vec![Box::new(Broken(times))];
+        let mut keeper = Keeper::new(stores, status, Anew::Origin, None);
+        keeper.open().await.map_err(|error| error.reason)
+    };
+    assert_eq!(opened(1).await, Ok(()));
+    assert_eq!(opened(2).await, Err("no such folder".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
+    let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
+    let mut keeper = keeper(&[&lost, &whole]);
+    keeper.open().await.unwrap();
+    keeper.mark(&Position::new([4])).await.unwrap();
+    keeper.append(&events(5..=9)).await.unwrap();
+    lost.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), Some(Position::new([4])));
+    assert_eq!(keeper.status.losses.get(), 1);
+    // What the stream sends from there on.
+    keeper.append(&events(5..=10)).await.unwrap();
+    let expected: Vec<_> = (5..=10).map(|n| n.to_string()).collect();
+    assert_eq!((lost.seqs(), whole.seqs()), (expected.clone(), expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    keeper.append(&events(5..=6)).await.unwrap();
+    store.empty();
+    store.0.lock().unwrap().failures = vec![Some(false)];
+    assert_eq!(keeper.append(&events(7..=8)).await, Err(WentBack));
+    assert_eq!(store.seqs(), [""; 0]);
+    assert_eq!(keeper.position(), Some(Position::new([4])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty() {
+    let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
+    let mut keeper = keeper_that(&[&lost, &whole], Anew::Start, None);
+    keeper.open().await.unwrap();
+    keeper.append(&events(5..=6)).await.unwrap();
+    lost.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), None);
+    keeper.append(&events(1..=7)).await.unwrap();
+    assert_eq!(lost.seqs().len(), 7);
+    assert_eq!(whole.seqs(), ["5", "6", "7"]);
+    assert_eq!(keeper.position(), Some(Position::new([7])));
+}
+
+/// A start of 0 begins wherever the topic begins now, without a word about what has expired.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() {
+    let store = MemoryStore::default();
+    let mut keeper = keeper_that(&[&store], Anew::Beginning, None);
+    keeper.open().await.unwrap();
+    assert_eq!(keeper.position(), None);
+    keeper.append(&events(5..=6)).await.unwrap();
+    store.empty();
+    assert_eq!(keeper.verify().await, Err(WentBack));
+    assert_eq!(keeper.position(), Some(Position::new([0])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_taken_is_set_aside_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.jsonl");
+    let store = MemoryStore::default();
+    store.0.lock().unwrap().poison = vec!["3".to_owned(), "4".to_owned(), "9".to_owned()];
+    let letters = Some(DeadLetters::new(path.clone()));
+    let mut keeper = keeper_that(&[&store], Anew::Origin, letters);
+    keeper.open().await.unwrap();
+    keeper.append(&events(1..=9)).await.unwrap();
+    assert_eq!(store.seqs(), ["1", "2", "5", "6", "7", "8"]);
+    assert_eq!(keeper.position(), Some(Position::new([9])));
+    assert_eq!(keeper.status.stored.get(), 6);
+    assert_eq!(keeper.status.dead_letters.get(), 3);
+    let text = std::fs::read_to_string(path).unwrap();
+    let letters: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let seqs: Vec<_> = letters.iter().map(|l| l["seq"].as_str().unwrap()).collect();
+    assert_eq!(seqs, ["3", "4", "9"]);
+    assert_eq!(letters[0]["event"]["seq"], "3");
+    assert_eq!(letters[0]["reason"], "no such character");
+    assert_eq!(letters[0]["stream"], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_place_for_it_an_event_that_is_not_taken_stops_the_stream_just_before_it() {
+    let store = MemoryStore::default();
+    store.0.lock().unwrap().poison = vec!["3".to_owned()];
+    let mut keeper = keeper(&[&store]);
+    keeper.open().await.unwrap();
+    let events = events(1..=9);
+    let storing = tokio::time::timeout(Duration::from_mins(5), keeper.append(&events));
+    assert!(storing.await.is_err());
+    assert_eq!(store.seqs(), ["1", "2"]);
+    assert_eq!(keeper.status.store_open.get(), 0);
+    let trouble = keeper.status.detail().trouble.unwrap();
+    assert!(
+        trouble.starts_with("the event with seq 3 cannot be stored: no such character"),
+        "{trouble}"
+    );
+}

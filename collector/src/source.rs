@@ -1,0 +1,185 @@
+//! Where a stream comes from: its URL and its key, which may be in files that change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use datastream_protocol::{StreamUrl, StreamUrlError};
+
+/// Parameters that the collector sets itself.
+const OWN_PARAMETERS: [&str; 5] = ["seq_start", "seq_end", "time_start", "on_gap", "markers"];
+
+/// Where the key is.
+#[derive(Debug)]
+pub(super) enum KeyFrom {
+    /// In the URL.
+    Url,
+    /// Here.
+    Given(SecretString),
+    /// In a file that is read at every connect.
+    File(PathBuf),
+}
+
+/// The URL and the key of a stream. Debug shows no key.
+#[derive(Debug)]
+pub(super) struct Source(Place);
+
+#[derive(Debug)]
+enum Place {
+    /// The URL with the key in it.
+    Fixed(StreamUrl),
+    /// The URL, and the file with the key.
+    Key(StreamUrl, PathBuf),
+    /// The file with the URL, the key in it.
+    Url(PathBuf),
+}
+
+/// Why there is no URL to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SourceError {
+    /// No URL of a stream, or one without a key.
+    #[error("{0}")]
+    Url(#[from] StreamUrlError),
+    /// Neither the URL nor the configuration has a key.
+    #[error("the URL has no stream_key: add it there, or give key, keyFile or keyEnv")]
+    NoKey,
+    /// Both have one.
+    #[error("the URL has a stream_key already: give the key in one place only")]
+    TwoKeys,
+    /// What cannot be a key.
+    #[error("the key of a stream has letters and digits only, no spaces or other characters")]
+    BadKey,
+    /// The URL has a parameter that is the collector's to set.
+    #[error("the URL has {0}, which the collector sets itself: remove it, and use start and onGap")]
+    OwnParameter(&'static str),
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// Its path.
+        path: String,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+impl Source {
+    /// A stream at this URL.
+    pub(super) fn of_url(url: &SecretString, key: KeyFrom) -> Result<Self, SourceError> {
+        let mut url = StreamUrl::locate(url.expose_secret().trim())?;
+        for parameter in OWN_PARAMETERS {
+            if url.get(parameter).is_some() {
+                return Err(SourceError::OwnParameter(parameter));
+            }
+        }
+        match (key, url.key().is_some()) {
+            (KeyFrom::Url, true) => Ok(Self(Place::Fixed(url))),
+            (KeyFrom::Url, false) => Err(SourceError::NoKey),
+            (_, true) => Err(SourceError::TwoKeys),
+            (KeyFrom::Given(key), false) => {
+                set_key(&mut url, key.expose_secret())?;
+                Ok(Self(Place::Fixed(url)))
+            }
+            (KeyFrom::File(path), false) => Ok(Self(Place::Key(url, path))),
+        }
+    }
+
+    /// A stream whose URL, key and all, is in a file that is read at every connect.
+    pub(super) const fn of_file(path: PathBuf) -> Self {
+        Self(Place::Url(path))
+    }
+
+    /// The key, unless it is in a file.
+    pub(super) fn fixed_key(&self) -> Option<&str> {
+        match &self.0 {
+            Place::Fixed(url) => url.key(),
+            Place::Key(..) | Place::Url(_) => None,
+        }
+    }
+
+    /// The URL with the key, read anew from where they are.
+    pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
+        match &self.0 {
+            Place::Fixed(url) => Ok(url.clone()),
+            Place::Key(url, path) => {
+                let mut url = url.clone();
+                set_key(&mut url, read(path)?.expose_secret().trim())?;
+                Ok(url)
+            }
+            Place::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
+                Place::Fixed(url) => Ok(url),
+                Place::Key(..) | Place::Url(_) => Err(SourceError::NoKey),
+            },
+        }
+    }
+}
+
+fn set_key(url: &mut StreamUrl, key: &str) -> Result<(), SourceError> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    if key.is_empty() || !key.bytes().all(fine) {
+        return Err(SourceError::BadKey);
+    }
+    url.set_key(key);
+    Ok(())
+}
+
+/// The text of a file with a key or a URL, without the byte order mark that some editors write.
+pub(super) fn read(path: &Path) -> Result<SecretString, SourceError> {
+    fs::read_to_string(path)
+        .map(|text| text.strip_prefix('\u{feff}').unwrap_or(&text).into())
+        .map_err(|e| SourceError::File {
+            path: path.display().to_string(),
+            reason: e.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(url: &str, key: KeyFrom) -> Result<Source, SourceError> {
+        Source::of_url(&url.into(), key)
+    }
+
+    #[test]
+    fn a_key_is_in_one_place() {
+        let given = || KeyFrom::Given("k1".into());
+        let url = |s: Source| s.url().unwrap().expose();
+        let with_key = "ws://h/stream?stream_key=k1";
+        assert_eq!(url(source("ws://h", given()).unwrap()), with_key);
+        assert_eq!(url(source(with_key, KeyFrom::Url).unwrap()), with_key);
+        assert_eq!(
+            source("ws://h", KeyFrom::Url).unwrap_err(),
+            SourceError::NoKey
+        );
+        assert_eq!(source(with_key, given()).unwrap_err(), SourceError::TwoKeys);
+        let spaced = KeyFrom::Given("k 1".into());
+        assert_eq!(source("ws://h", spaced).unwrap_err(), SourceError::BadKey);
+    }
+
+    #[test]
+    fn what_the_collector_sets_itself_is_not_in_the_url() {
+        let error = source("ws://h?stream_key=k&seq_start=3", KeyFrom::Url).unwrap_err();
+        assert_eq!(error, SourceError::OwnParameter("seq_start"));
+    }
+
+    #[test]
+    fn files_are_read_anew_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let by_key = source("ws://h", KeyFrom::File(path.clone())).unwrap();
+        assert!(matches!(by_key.url(), Err(SourceError::File { .. })));
+        for (text, key) in [("k1\n", "k1"), ("\u{feff}k2\r\n", "k2")] {
+            fs::write(&path, text).unwrap();
+            let expected = format!("ws://h/stream?stream_key={key}");
+            assert_eq!(by_key.url().unwrap().expose(), expected);
+        }
+        let by_url = Source::of_file(path.clone());
+        assert!(matches!(by_url.url(), Err(SourceError::Url(_))));
+        fs::write(&path, "\u{feff}wss://h/stream?stream_key=k3\n").unwrap();
+        assert_eq!(
+            by_url.url().unwrap().expose(),
+            "wss://h/stream?stream_key=k3"
+        );
+    }
+}

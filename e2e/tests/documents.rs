@@ -1,0 +1,133 @@
+//! The documents name what is there: files, tests and each other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use datastream_e2e::checkout;
+
+/// The files of the checkout that are, or would be, committed, with this ending.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let root = checkout("");
+    let pattern = format!("*{ending}");
+    let listed = Command::new("git")
+        .args([
+            "-C",
+            &root,
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            &pattern,
+        ])
+        .output()
+        .unwrap();
+    let paths = String::from_utf8(listed.stdout).unwrap();
+    let paths: Vec<_> = paths
+        .lines()
+        .map(|path| Path::new(&root).join(path))
+        .collect();
+    assert!(!paths.is_empty(), "no files end with {ending}");
+    paths.into_iter().filter(|path| path.exists()).collect()
+}
+
+/// What stands between a pair of backticks in running text: blocks of code are left out.
+fn code_spans(markdown: &str) -> Vec<String> {
+    let text = markdown.lines().filter(|line| !line.starts_with("    "));
+    let text: String = text.flat_map(|line| [line, "\n"]).collect();
+    let spans = text.split('`').skip(1).step_by(2);
+    spans.map(str::to_owned).collect()
+}
+
+fn links(markdown: &str) -> Vec<String> {
+    let parts = markdown.split("](").skip(1);
+    let targets = parts.filter_map(|part| part.split([')', ' ']).next());
+    targets.map(str::to_owned).collect()
+}
+
+#[test]
+fn links_lead_to_files_of_the_checkout() {
+    let mut broken = vec![];
+    for document in files(".md") {
+        let text = fs::read_to_string(&document).unwrap();
+        let folder = document.parent().unwrap();
+        for link in links(&text) {
+            let path = link.split('#').next().unwrap();
+            let is_elsewhere =
+                link.contains("://") || link.starts_with("mailto:") || path.is_empty();
+            if !is_elsewhere && !folder.join(path).exists() {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn tests_that_documents_name_are_there() {
+    let functions: BTreeSet<String> = files(".rs")
+        .iter()
+        .flat_map(|file| {
+            let code = fs::read_to_string(file).unwrap();
+            let names = code.split("fn ").skip(1);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let names = names.filter_map(|rest| rest.split(|c| !is_name(c)).next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    let is_test = |word: &&str| {
+        let is_name = word
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        // Names of metrics and fields are shorter, or say whose they are.
+        is_name
+            && word.matches('_').count() >= 4
+            && !word.starts_with("datastream_")
+            && !word.ends_with("_total")
+    };
+    let mut missing = BTreeSet::new();
+    for document in files(".md") {
+        if document.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let text = fs::read_to_string(&document).unwrap();
+        for span in code_spans(&text) {
+            let words = span.split([' ', ':']);
+            for word in words.filter(is_test) {
+                // A command may name the beginning of several.
+                if !functions.iter().any(|name| name.contains(word)) {
+                    missing.insert(format!("{}: {word}", document.display()));
+                }
+            }
+        }
+    }
+    let known_metrics = ["container_memory_working_set_bytes"];
+    missing.retain(|line| !known_metrics.iter().any(|metric| line.ends_with(metric)));
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn files_that_documents_name_are_there() {
+    let root = PathBuf::from(checkout(""));
+    let is_path = |span: &String| {
+        let first = span.split('/').next().unwrap_or_default();
+        let is_here = span.contains('/') && !first.is_empty() && root.join(first).is_dir();
+        is_here && !span.contains([' ', '*', '{', '<', '$'])
+    };
+    let mut missing = vec![];
+    for document in files(".md") {
+        if document.ends_with("CHANGELOG.md") {
+            continue;
+        }
+        let text = fs::read_to_string(&document).unwrap();
+        for path in code_spans(&text).iter().filter(|span| is_path(span)) {
+            let path = path.split(':').next().unwrap();
+            if !root.join(path).exists() {
+                missing.push(format!("{}: {path}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}

@@ -1,0 +1,238 @@
+//! The live reader of one partition: every record once and in order, whatever the stream below does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_source::{EventSource, Record, RecordStream, SILENCE, SourceError, Unreadable};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::SourceStatus;
+
+/// Records of one partition with consecutive offsets, or a place where there are none to be read.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub partition: u32,
+    /// Offset of the first record. Larger than the end of the batch before if records expired unread.
+    pub first: u64,
+    /// The offset after the last one.
+    pub next: u64,
+    pub records: Vec<Record>,
+    /// Why there are no records, if so.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// How much one answer of the server may hold.
+const FETCH_BYTES: u32 = 1 << 20;
+/// With records waiting at the broker, a stream that is silent for this long has left them out or is dead. Doubled up to
+/// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
+pub(crate) const STALL: Duration = SILENCE;
+pub(crate) const STALL_MAX: Duration = STALL.saturating_mul(16);
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// The reader of one partition.
+pub(crate) struct Tail {
+    pub source: Arc<dyn EventSource>,
+    pub status: Arc<SourceStatus>,
+    pub partition: u32,
+    pub next: u64,
+    pub out: mpsc::Sender<Batch>,
+}
+
+/// How one opened stream ended.
+enum End {
+    /// Nobody takes the records any more.
+    Closed,
+    Failed(SourceError),
+}
+
+impl Tail {
+    /// Reads until nobody takes the records any more. Every failure is answered by opening again at the next offset.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = BACKOFF_MIN;
+        let mut stall = STALL;
+        loop {
+            let before = self.next;
+            let error = match self
+                .source
+                .tail(self.partition, self.next, FETCH_BYTES)
+                .await
+            {
+                Ok(stream) => match self.read(stream, stall).await {
+                    End::Closed => return,
+                    End::Failed(error) => error,
+                },
+                Err(error) => error,
+            };
+            let progress = self.next > before;
+            stall = if progress {
+                STALL
+            } else {
+                (stall * 2).min(STALL_MAX)
+            };
+            if let SourceError::Expired { available, .. } = &error
+                && *available > self.next
+            {
+                tracing::error!(
+                    partition = self.partition,
+                    from = self.next,
+                    to = available,
+                    "records expired before they could be read: retention is shorter than the outage was"
+                );
+                self.next = *available;
+                continue;
+            }
+            let cut = progress && matches!(error, SourceError::Broken { .. });
+            self.status.update(self.partition, |s| {
+                s.reopened += 1;
+                if !cut {
+                    s.connected = false;
+                    s.last_error = Some(error.to_string());
+                }
+            });
+            if cut {
+                // With progress, a source that leaves records out just has to be asked again.
+                tracing::trace!(partition = self.partition, at = self.next, %error, "reopened");
+                continue;
+            }
+            tracing::warn!(partition = self.partition, at = self.next, %error, "source interrupted; trying again");
+            backoff = if progress {
+                BACKOFF_MIN
+            } else {
+                (backoff * 2).min(BACKOFF_MAX)
+            };
+            tokio::select! {
+                () = sleep(backoff) => (),
+                () = self.out.closed() => return,
+            }
+        }
+    }
+
+    async fn read(&mut self, mut stream: RecordStream, stall: Duration) -> End {
+        self.status.update(self.partition, |s| {
+            s.connected = true;
+            s.last_error = None;
+        });
+        let mut waiting_since = None;
+        loop {
+            let next = tokio::select! {
+                next = timeout(STALL / 4, stream.next()) => next,
+                () = self.out.closed() => return End::Closed,
+            };
+            let records = match next {
+                Ok(Some(Ok(records))) => records,
+                Ok(Some(Err(SourceError::Unreadable(place)))) if place.first <= self.next => {
+                    waiting_since = None;
+                    if place.next > self.next
+                        && !self.hand_on(place.next, vec![], Some(place)).await
+                    {
+                        return End::Closed;
+                    }
+                    continue;
+                }
+                Ok(Some(Err(error))) => return End::Failed(error),
+                Ok(None) => return End::Failed(self.broken("the stream ended")),
+                Err(_) => {
+                    let behind = self
+                        .status
+                        .update(self.partition, |s| s.lag() > 0)
+                        .unwrap_or(false);
+                    match waiting_since.filter(|_| behind) {
+                        Some(since) if Instant::now() - since > stall => {
+                            let reason =
+                                format!("no record for {stall:?} although the broker has some");
+                            return End::Failed(self.broken(&reason));
+                        }
+                        Some(_) => (),
+                        None => waiting_since = behind.then(Instant::now),
+                    }
+                    continue;
+                }
+            };
+            waiting_since = None;
+            let (records, hole) = contiguous(self.next, records);
+            if let Some(last) = records.last() {
+                let next = last.offset + 1;
+                if !self.hand_on(next, records, None).await {
+                    return End::Closed;
+                }
+            }
+            if let Some(offset) = hole {
+                return End::Failed(self.broken(&format!("got offset {offset} next")));
+            }
+        }
+    }
+
+    /// Hands on what is between the last time and `next`; false if nobody takes it any more.
+    async fn hand_on(
+        &mut self,
+        next: u64,
+        records: Vec<Record>,
+        unreadable: Option<Unreadable>,
+    ) -> bool {
+        let batch = Batch {
+            partition: self.partition,
+            first: std::mem::replace(&mut self.next, next),
+            next,
+            records,
+            unreadable,
+        };
+        if self.out.send(batch).await.is_err() {
+            return false;
+        }
+        self.status.update(self.partition, |s| s.next = next);
+        true
+    }
+
+    fn broken(&self, reason: &str) -> SourceError {
+        SourceError::Broken {
+            at: self.next,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The records from `next` on up to the first hole, and the offset behind that hole. Earlier ones are dropped:
+/// a server answers with whole batches.
+pub(crate) fn contiguous(mut next: u64, records: Vec<Record>) -> (Vec<Record>, Option<u64>) {
+    let mut kept = records;
+    let skip = kept.iter().take_while(|r| r.offset < next).count();
+    kept.drain(..skip);
+    for (index, record) in kept.iter().enumerate() {
+        if record.offset != next {
+            let hole = record.offset;
+            kept.truncate(index);
+            return (kept, Some(hole));
+        }
+        next += 1;
+    }
+    (kept, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(offsets: &[u64]) -> Vec<Record> {
+        let record = |o: &u64| Record {
+            offset: *o,
+            timestamp_ms: 0,
+            value: bytes::Bytes::new(),
+        };
+        offsets.iter().map(record).collect()
+    }
+
+    #[test]
+    fn only_consecutive_records_are_taken() {
+        let offsets = |next, given: &[u64]| {
+            let (kept, hole) = contiguous(next, records(given));
+            (kept.iter().map(|r| r.offset).collect::<Vec<_>>(), hole)
+        };
+        assert_eq!(offsets(3, &[1, 2, 3, 4]), (vec![3, 4], None));
+        assert_eq!(offsets(3, &[3, 4, 7, 8]), (vec![3, 4], Some(7)));
+        assert_eq!(offsets(3, &[9]), (vec![], Some(9)));
+        assert_eq!(offsets(3, &[3, 3]), (vec![3], Some(3)));
+    }
+}

@@ -1,0 +1,215 @@
+//! The URL of a stream.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The URL of a stream. Debug and Display show it with its key masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamUrl {
+    /// Scheme, host and path.
+    base: String,
+    /// The query, in order, as given: still percent-encoded.
+    query: Vec<(String, String)>,
+}
+
+/// What is wrong with a stream's URL. Never shows the key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamUrlError {
+    /// Not `ws://…` or `wss://…`.
+    #[error(
+        "a stream's URL starts with ws:// or wss:// (http:// and https:// are taken for them), as in ws://HOST:PORT/stream?stream_key=KEY"
+    )]
+    Scheme,
+    /// No `stream_key=…`.
+    #[error("the URL has no stream_key parameter, as in ws://HOST:PORT/stream?stream_key=KEY")]
+    NoKey,
+}
+
+impl FromStr for StreamUrl {
+    type Err = StreamUrlError;
+
+    /// Reads a URL with the key in it.
+    fn from_str(text: &str) -> Result<Self, StreamUrlError> {
+        let url = Self::locate(text)?;
+        if url.key().is_none() {
+            return Err(StreamUrlError::NoKey);
+        }
+        Ok(url)
+    }
+}
+
+const KEY: &str = "stream_key";
+
+impl StreamUrl {
+    /// Reads a URL with or without a key. `http` and `https` are taken for `ws` and `wss`; without a path it is `/stream`.
+    pub fn locate(text: &str) -> Result<Self, StreamUrlError> {
+        let (scheme, rest) = text
+            .trim()
+            .split_once("://")
+            .ok_or(StreamUrlError::Scheme)?;
+        let scheme = match scheme {
+            "ws" | "http" => "ws",
+            "wss" | "https" => "wss",
+            _ => return Err(StreamUrlError::Scheme),
+        };
+        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (host, path) = place.split_once('/').unwrap_or((place, "stream"));
+        if host.is_empty() {
+            return Err(StreamUrlError::Scheme);
+        }
+        let path = if path.is_empty() { "stream" } else { path };
+        let query: Vec<_> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Ok(Self {
+            base: format!("{scheme}://{host}/{path}"),
+            query,
+        })
+    }
+
+    /// The key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.get(KEY)
+    }
+
+    /// Sets the key.
+    pub fn set_key(&mut self, key: &str) {
+        self.set(KEY, key);
+    }
+
+    /// The first digits of the key, which tell streams apart.
+    pub fn masked_key(&self) -> String {
+        mask(self.key().unwrap_or_default())
+    }
+
+    /// The full URL, key and all: for connecting, never for printing.
+    pub fn expose(&self) -> String {
+        self.render(|_, value| value.to_owned())
+    }
+
+    /// A parameter of the query.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a parameter of the query.
+    pub fn set(&mut self, name: &str, value: &str) {
+        match self.query.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.query.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    /// Takes a parameter out of the query.
+    pub fn unset(&mut self, name: &str) {
+        self.query.retain(|(n, _)| n != name);
+    }
+
+    fn render(&self, value_of: impl Fn(&str, &str) -> String) -> String {
+        let query: Vec<_> = self
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value_of(name, value)))
+            .collect();
+        format!("{}?{}", self.base, query.join("&"))
+    }
+}
+
+impl fmt::Display for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let masked = self.render(|name, value| match name {
+            KEY => mask(value),
+            _ => value.to_owned(),
+        });
+        f.write_str(&masked)
+    }
+}
+
+impl fmt::Debug for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The first four characters of a key that is long enough to lose them: 16 of 128 bits, to tell streams apart.
+fn mask(key: &str) -> String {
+    let shown = if key.len() >= 16 { 4 } else { 0 };
+    format!("{}…", key.chars().take(shown).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "ws://localhost:8080/stream?stream_key=0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_url_is_taken_apart_and_put_together() {
+        let mut url: StreamUrl = format!("{URL}&seq_start=7&seq_end=").parse().unwrap();
+        assert_eq!(url.masked_key(), "0123…");
+        assert_eq!(url.get("seq_start"), Some("7"));
+        assert_eq!(url.get("seq_end"), None);
+        url.unset("x");
+        url.set("seq_start", "10000000000000000000000");
+        url.set("seq_end", "20000000000000000000000");
+        assert_eq!(
+            url.expose(),
+            format!("{URL}&seq_start=10000000000000000000000&seq_end=20000000000000000000000")
+        );
+    }
+
+    #[test]
+    fn other_schemes_and_bare_hosts_are_understood() {
+        let url: StreamUrl = "https://example.org?stream_key=k".parse().unwrap();
+        assert_eq!(url.expose(), "wss://example.org/stream?stream_key=k");
+        let url: StreamUrl = "ws://h:1/?stream_key=a&x=leds=1".parse().unwrap();
+        assert_eq!(url.expose(), "ws://h:1/stream?stream_key=a&x=leds=1");
+    }
+
+    #[test]
+    fn a_key_may_come_later() {
+        let mut url = StreamUrl::locate("wss://example.org").unwrap();
+        assert_eq!(url.key(), None);
+        url.set_key("k");
+        assert_eq!(url.expose(), "wss://example.org/stream?stream_key=k");
+    }
+
+    #[test]
+    fn the_key_is_never_shown() {
+        let url: StreamUrl = URL.parse().unwrap();
+        for text in [format!("{url}"), format!("{url:?}")] {
+            assert_eq!(text, "ws://localhost:8080/stream?stream_key=0123…");
+        }
+        let url: StreamUrl = "ws://h/stream?stream_key=short".parse().unwrap();
+        assert_eq!(url.to_string(), "ws://h/stream?stream_key=…");
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        assert_eq!(
+            "localhost:8080".parse::<StreamUrl>(),
+            Err(StreamUrlError::Scheme)
+        );
+        assert_eq!(
+            "ftp://h/?stream_key=k".parse::<StreamUrl>(),
+            Err(StreamUrlError::Scheme)
+        );
+        assert_eq!(
+            "ws://?stream_key=k".parse::<StreamUrl>(),
+            Err(StreamUrlError::Scheme)
+        );
+        assert_eq!(
+            "ws://h/stream".parse::<StreamUrl>(),
+            Err(StreamUrlError::NoKey)
+        );
+        assert_eq!(
+            "ws://h?stream_key=".parse::<StreamUrl>(),
+            Err(StreamUrlError::NoKey)
+        );
+    }
+}

@@ -1,0 +1,359 @@
+//! Batches as the broker stores them: where one ends, and the records in it. Every length is checked before it is used.
+
+use bytes::{Buf, Bytes};
+use fluvio_protocol::record::{BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE};
+
+use super::inflate::Codec;
+use crate::MAX_RECORD_BYTES;
+use crate::Record;
+
+/// The largest batch that is read, as it comes or decompressed: Fluvio takes no larger request from a producer
+/// (`STORAGE_MAX_REQUEST_SIZE`), so what need not be compressed to be stored can be read.
+pub const MAX_BATCH_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize;
+
+/// Records that are handed on together.
+const CHUNK: usize = 512;
+/// Bytes of records that are handed on together, if it is more than one.
+const CHUNK_BYTES: usize = MAX_RECORD_BYTES;
+
+const SCHEMA_PRESENT: i16 = 0x10;
+const CODEC: i16 = 0x07;
+const SCHEMA_ID_SIZE: usize = 4;
+
+/// A batch without its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// The offset of its first record.
+    pub first: u64,
+    /// The offset after its last record.
+    pub next: u64,
+    /// Its length in bytes, by its own word, this header included.
+    pub size: usize,
+    first_timestamp: i64,
+    attributes: i16,
+}
+
+/// What the next bytes of an answer are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Front {
+    /// A batch, whole by its length.
+    Whole(Header),
+    /// The beginning of a batch that is longer than what is there.
+    Cut(Header),
+    /// A header whose offsets make sense, but its length does not.
+    Endless(Header),
+    /// Too little to say.
+    Short,
+    /// No header of a batch.
+    Senseless,
+}
+
+/// Looks at the next batch.
+pub(super) fn front(mut bytes: &[u8]) -> Front {
+    let available = bytes.len();
+    if available < BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE {
+        return Front::Short;
+    }
+    let base = bytes.get_i64();
+    let length = bytes.get_i32();
+    // Leader epoch, magic, checksum: a batch that can be read is not skipped for its checksum, as by other readers.
+    bytes.advance(4 + 1 + 4);
+    let attributes = bytes.get_i16();
+    let last_delta = bytes.get_i32();
+    let first_timestamp = bytes.get_i64();
+    let next = i64::from(last_delta)
+        .checked_add(1)
+        .and_then(|count| base.checked_add(count));
+    let (Some(next), true) = (next, base >= 0 && last_delta >= 0) else {
+        return Front::Senseless;
+    };
+    let size = usize::try_from(length).map_or(0, |length| BATCH_PREAMBLE_SIZE + length);
+    let header = Header {
+        first: base as u64,
+        next: next as u64,
+        size,
+        first_timestamp,
+        attributes,
+    };
+    if size < header.records_at() {
+        Front::Endless(header)
+    } else if size > available {
+        Front::Cut(header)
+    } else {
+        Front::Whole(header)
+    }
+}
+
+impl Header {
+    /// The compression of its records.
+    pub(super) const fn codec(&self) -> Codec {
+        Codec(self.attributes & CODEC)
+    }
+
+    /// Where its records begin.
+    pub(super) const fn records_at(&self) -> usize {
+        let schema = if self.attributes & SCHEMA_PRESENT == 0 {
+            0
+        } else {
+            SCHEMA_ID_SIZE
+        };
+        BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE + schema
+    }
+}
+
+/// The records of a batch that are still to be handed on.
+#[derive(Debug)]
+pub(super) struct Records {
+    bytes: Bytes,
+    left: u64,
+    offset: u64,
+    first_timestamp: i64,
+}
+
+impl Records {
+    /// The records from offset `from` on, of a batch whose decompressed records are `bytes`.
+    ///
+    /// # Errors
+    /// The records are not those that the header promises: none of them can be trusted to have the offset that it seems to have.
+    pub(super) fn new(header: &Header, mut bytes: Bytes, from: u64) -> Result<Self, String> {
+        let promised = header.next - header.first;
+        let count = match bytes.len() {
+            0..4 => return Err(format!("{} bytes of records", bytes.len())),
+            _ => bytes.get_i32(),
+        };
+        if u64::try_from(count).ok() != Some(promised) {
+            return Err(format!("{count} records, where the header says {promised}"));
+        }
+        let mut rest = &bytes[..];
+        let (mut skipped, mut start) = (0, 0);
+        for index in 0..promised {
+            if header.first + index < from {
+                skipped += 1;
+                start = bytes.len() - rest.len();
+            } else if header.first + index == from {
+                start = bytes.len() - rest.len();
+            }
+            record(&mut rest)
+                .ok_or_else(|| format!("record {index} of {promised} cannot be read"))?;
+        }
+        bytes.advance(start);
+        Ok(Self {
+            bytes,
+            left: promised - skipped,
+            offset: header.first + skipped,
+            first_timestamp: header.first_timestamp,
+        })
+    }
+
+    /// Some of them; none when all have been handed on.
+    pub(super) fn chunk(&mut self) -> Vec<Record> {
+        let mut records = Vec::with_capacity(CHUNK.min(self.left as usize));
+        let mut size = 0;
+        let mut rest = &self.bytes[..];
+        while self.left > 0 && records.len() < CHUNK && size < CHUNK_BYTES {
+            let Some((timestamp_delta, value)) = record(&mut rest) else {
+                // Not reached: all have been looked at.
+                self.left = 0;
+                break;
+            };
+            // A copy: a record that is kept must not keep its whole batch. Larger ones are kept by nobody, and only their
+            // being larger counts.
+            let value = Bytes::copy_from_slice(&value[..value.len().min(MAX_RECORD_BYTES + 1)]);
+            size += value.len();
+            records.push(Record {
+                offset: self.offset,
+                timestamp_ms: match self.first_timestamp {
+                    i64::MIN..=0 => -1,
+                    first => first.saturating_add(timestamp_delta),
+                },
+                value,
+            });
+            self.offset += 1;
+            self.left -= 1;
+        }
+        let read = self.bytes.len() - rest.len();
+        self.bytes.advance(read);
+        records
+    }
+}
+
+/// Takes a record from the front: its time after the batch's first, and its value.
+fn record<'a>(input: &mut &'a [u8]) -> Option<(i64, &'a [u8])> {
+    let length = usize::try_from(varint(input)?).ok()?;
+    if length > input.len() {
+        return None;
+    }
+    let _attributes = byte(input)?;
+    let timestamp_delta = varint(input)?;
+    let _offset_delta = varint(input)?;
+    match byte(input)? {
+        0 => (),
+        1 => drop(text(input)?),
+        _ => return None,
+    }
+    let value = text(input)?;
+    let _headers = varint(input)?;
+    Some((timestamp_delta, value))
+}
+
+fn text<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(varint(input)?).ok()?;
+    input.split_off(..length)
+}
+
+fn byte(input: &mut &[u8]) -> Option<u8> {
+    input.split_off_first().copied()
+}
+
+/// A zigzag varint of at most ten bytes.
+fn varint(input: &mut &[u8]) -> Option<i64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let next = byte(input)?;
+        number |= u64::from(next & 0x7f) << shift;
+        if next & 0x80 == 0 {
+            return Some((number >> 1) as i64 ^ -((number & 1) as i64));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use fluvio_protocol::Encoder;
+    use fluvio_protocol::record::{Batch, RawRecords, Record as Sent, RecordData};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A batch as a producer encodes it.
+    fn encoded(base: i64, values: &[Vec<u8>], keys: bool) -> Vec<u8> {
+        let record = |value: &Vec<u8>| {
+            let value = RecordData::from(value.clone());
+            if keys {
+                Sent::new_key_value("key", value)
+            } else {
+                Sent::new(value)
+            }
+        };
+        let mut batch = Batch::from(values.iter().map(record).collect::<Vec<_>>());
+        batch.base_offset = base;
+        batch.header.first_timestamp = 1_000;
+        let raw: Batch<RawRecords> = batch.try_into().unwrap();
+        let mut bytes = vec![];
+        raw.encode(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn read(bytes: &[u8], from: u64) -> Result<Vec<Record>, String> {
+        let Front::Whole(header) = front(bytes) else {
+            return Err("not whole".to_owned());
+        };
+        let payload = Bytes::copy_from_slice(&bytes[header.records_at()..header.size]);
+        let mut records = Records::new(&header, payload, from)?;
+        let mut all = vec![];
+        loop {
+            match records.chunk() {
+                chunk if chunk.is_empty() => return Ok(all),
+                chunk => all.extend(chunk),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_are_read_as_they_were_sent(
+            values in vec(vec(any::<u8>(), 0..300), 1..700), base in 0..1_i64 << 40, skip in 0..800_u64, keys: bool,
+        ) {
+            let from = base as u64 + skip;
+            let read = read(&encoded(base, &values, keys), from).unwrap();
+            let expected: Vec<_> = (base as u64..).zip(&values).filter(|(o, _)| *o >= from).collect();
+            prop_assert_eq!(read.len(), expected.len());
+            for (record, (offset, value)) in read.iter().zip(expected) {
+                prop_assert_eq!((record.offset, &record.value[..]), (offset, &value[..]));
+                prop_assert_eq!(record.timestamp_ms, 1_000);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_or_read_and_never_more_than_that(
+            values in vec(vec(any::<u8>(), 0..40), 1..40), flips in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..6), cut: prop::sample::Index,
+        ) {
+            let mut bytes = encoded(7, &values, true);
+            for (at, with) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] ^= with;
+            }
+            let _ = read(&bytes, 0);
+            bytes.truncate(cut.index(bytes.len()));
+            let _ = read(&bytes, 0);
+        }
+
+        #[test]
+        fn anything_at_all_is_looked_at(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes, 0);
+            let _ = varint(&mut &bytes[..]);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_whole_or_cut_by_its_own_length() {
+        let bytes = encoded(5, &[b"a".to_vec(), b"b".to_vec()], false);
+        let Front::Whole(header) = front(&bytes) else {
+            panic!("whole")
+        };
+        assert_eq!(
+            (header.first, header.next, header.size),
+            (5, 7, bytes.len())
+        );
+        assert_eq!(front(&bytes[..bytes.len() - 1]), Front::Cut(header));
+        assert_eq!(front(&bytes[..40]), Front::Short);
+        let with = |at: usize, new: &[u8]| {
+            let mut bytes = bytes.clone();
+            bytes[at..at + new.len()].copy_from_slice(new);
+            front(&bytes)
+        };
+        // Length, base offset, last offset.
+        assert!(matches!(
+            with(8, &(-1_i32).to_be_bytes()),
+            Front::Endless(_)
+        ));
+        assert!(matches!(with(8, &3_i32.to_be_bytes()), Front::Endless(_)));
+        assert_eq!(with(0, &(-1_i64).to_be_bytes()), Front::Senseless);
+        assert_eq!(with(0, &i64::MAX.to_be_bytes()), Front::Senseless);
+        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Front::Senseless);
+    }
+
+    #[test]
+    fn a_wrong_count_or_length_makes_the_whole_batch_unreadable() {
+        let bytes = encoded(0, &[b"a".to_vec(), b"b".to_vec()], false);
+        let payload = BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE;
+        let with = |at: usize, new: &[u8]| {
+            let mut bytes = bytes.clone();
+            bytes[at..at + new.len()].copy_from_slice(new);
+            read(&bytes, 0)
+        };
+        assert!(with(payload, &3_i32.to_be_bytes()).is_err());
+        assert!(with(payload, &1_i32.to_be_bytes()).is_err());
+        assert!(with(payload, &(-1_i32).to_be_bytes()).is_err());
+        // A record that claims to be longer than what is left, and a value of a negative length.
+        assert!(with(payload + 4, &[0x7e]).is_err());
+        assert!(with(payload + 9, &[0x01]).is_err());
+    }
+
+    #[test]
+    fn chunks_are_bounded_and_a_record_too_large_to_be_served_is_not_copied_whole() {
+        let large = vec![b'x'; 3 * MAX_RECORD_BYTES];
+        let bytes = encoded(0, &[large, vec![b'y'; 10], vec![b'z'; 10]], false);
+        let Front::Whole(header) = front(&bytes) else {
+            panic!("whole")
+        };
+        let payload = Bytes::from(bytes).slice(header.records_at()..);
+        let mut records = Records::new(&header, payload, 0).unwrap();
+        let sizes = |chunk: Vec<Record>| chunk.iter().map(|r| r.value.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(records.chunk()), [MAX_RECORD_BYTES + 1]);
+        assert_eq!(sizes(records.chunk()), [10, 10]);
+        assert!(records.chunk().is_empty());
+    }
+}

@@ -24,8 +24,9 @@ async fn client(address: impl ToString) -> Fluvio {
         .unwrap()
 }
 
+/// A broker; on a journal that another one had, as soon as the tasks of that one have ended.
 async fn start(options: BrokerOptions) -> (Broker, Fluvio) {
-    let broker = Broker::start(options).await.unwrap();
+    let broker = retry(async || Broker::start(options.clone()).await).await;
     let client = client(broker.address()).await;
     (broker, client)
 }

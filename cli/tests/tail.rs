@@ -201,9 +201,20 @@ async fn a_reader_that_has_seen_enough_ends_it_silently() {
 }
 
 #[tokio::test]
+async fn a_beginning_in_the_url_and_another_on_the_command_line_are_refused() {
+    let (_listener, url) = server().await;
+    let url = format!("{url}&seq_start=3");
+    for also in [["--since", "15m"], ["--seq-start", "7"]] {
+        let output = tail(&[&[url.as_str()], &also[..]].concat()).await.unwrap();
+        assert!(!output.status.success());
+        let log = text(&output.stderr);
+        assert!(log.contains("leave one out"), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_asked_for_is_shown() {
     let (listener, url) = server().await;
-    let url = format!("{url}&seq_start=3");
     let tail = tail(&[
         &url,
         "--count",

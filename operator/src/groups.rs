@@ -269,6 +269,10 @@ mod tests {
         let setting: GroupSetting = "eu=wss://eu.example.com/stream".parse().unwrap();
         assert_eq!(setting.name, "eu");
         assert_eq!(setting.endpoint, "wss://eu.example.com/stream");
+        for short in ["eu=wss://h:1", "eu=wss://h:1/"] {
+            let setting: GroupSetting = short.parse().unwrap();
+            assert_eq!(setting.endpoint, "wss://h:1/stream");
+        }
         for bad in [
             "eu",
             "=wss://h/stream",

@@ -248,3 +248,41 @@ async fn missing(
     missing.retain(|right| seen.insert(right.clone()));
     Ok(missing)
 }
+
+#[cfg(test)]
+mod tests {
+    use datastream_service_kube::api_server::answered_by;
+    use hyper::StatusCode;
+
+    use super::*;
+
+    async fn found(status: StatusCode) -> Result<(), String> {
+        let code = status.as_u16();
+        let client = answered_by(move |request, _| {
+            assert_eq!(request.uri.path(), "/api/v1/namespaces/nope/secrets");
+            assert!(
+                request
+                    .uri
+                    .query()
+                    .unwrap_or_default()
+                    .contains("dryRun=All")
+            );
+            let reason = json!({"kind": "Status", "status": "Failure", "code": code, "reason": "x", "message": "no"});
+            Some((status, reason))
+        });
+        let found = exists(&client, "secrets", "nope", "--routes-namespace").await;
+        found.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn only_a_namespace_that_is_not_there_is_missing() {
+        for other in [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY] {
+            assert_eq!(found(other).await, Ok(()));
+        }
+        let error = found(StatusCode::NOT_FOUND).await.unwrap_err();
+        assert_eq!(
+            error,
+            "namespace nope does not exist: create it, or name another with --routes-namespace"
+        );
+    }
+}

@@ -435,6 +435,7 @@ mod tests {
             prop_assert!(bytes.starts_with(&left));
             prop_assert!(left.len() == bytes.len() || read.torn.is_some());
             journal.write(&more).unwrap();
+            drop(journal);
             let mut expected = read.entries;
             expected.push(more);
             prop_assert_eq!(Journal::open(&path).unwrap().1.entries, expected);
@@ -457,9 +458,25 @@ mod tests {
             prop_assert_eq!(std::fs::metadata(&path).unwrap().len(), good as u64);
             let more = Entry::Delete { topic: "t".to_owned() };
             journal.write(&more).unwrap();
+            drop(journal);
             expected.push(more);
             prop_assert_eq!(Journal::open(&path).unwrap().1.entries, expected);
         }
+    }
+
+    #[test]
+    fn one_process_at_a_time_keeps_a_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let first = Journal::open(&path).unwrap();
+        let error = Journal::open(&path).err().unwrap().to_string();
+        assert!(
+            error.contains("another process") && error.contains("journal"),
+            "{error}"
+        );
+        drop(first);
+        assert!(Journal::open(&path).is_ok());
+        assert!(Journal::open(std::path::Path::new("/dev/full")).is_err());
     }
 
     #[test]

@@ -7,7 +7,6 @@ mod manifest;
 mod output;
 mod routes;
 mod schema;
-mod topic;
 mod watch;
 
 use std::net::SocketAddr;
@@ -22,7 +21,7 @@ use datastream_gateway::{Gateway, Parts, Settings};
 use datastream_operator::validate::ValidSubscription;
 use datastream_service::listen;
 use datastream_source::cursors_topic;
-use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address};
+use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address, topic};
 use tokio_util::sync::CancellationToken;
 
 pub use output::Output;

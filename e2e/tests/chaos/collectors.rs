@@ -46,6 +46,8 @@ pub(crate) struct Collector {
     pub topic: usize,
     disk: FileSystem,
     shelf: Shelf,
+    /// A second store of the same streams, which nobody touches, if it has one.
+    mirror: Option<Shelf>,
     /// The stores that somebody has moved away.
     moved: Vec<Moved>,
     dead_letters: PathBuf,
@@ -134,6 +136,11 @@ impl Collector {
         fs::create_dir(&dir)?;
         let disk = FileSystem::new(dir.join("disk"), own)?;
         let shelf = shelf(disk.path(), (topic, number), database);
+        let mirror = matches!(shelf, Shelf::Jsonl(_)).then(|| Shelf::Sqlite(dir.join("mirror.db")));
+        let mut stores = shelf.config();
+        if let (Some(mirror), Some(stores)) = (&mirror, stores.as_object_mut()) {
+            stores.extend(mirror.config().as_object().cloned().unwrap_or_default());
+        }
         let streams: Vec<_> = (0..STREAMS.len())
             .map(|stream| name(number, stream))
             .map(|name| (name.clone(), dir.join(format!("{name}.url"))))
@@ -145,7 +152,7 @@ impl Collector {
                 Resume::Latest => "earliest",
             };
             json!({
-                "name": name, "urlFile": url, "start": start, "store": shelf.config(),
+                "name": name, "urlFile": url, "start": start, "store": stores,
                 "deadLetter": dead_letters,
             })
         };
@@ -162,6 +169,7 @@ impl Collector {
             topic,
             disk,
             shelf,
+            mirror,
             moved: vec![],
             dead_letters,
             touched: vec![BTreeSet::new(); STREAMS.len()],
@@ -316,10 +324,13 @@ impl Collector {
         file_system::copy(&folder, &copy)
     }
 
-    /// Waits until every stream has its place in the store: from then on nothing may be missing.
+    /// Waits until every stream that begins where the gateway says has its place in the store: from then on nothing may be missing. Of the
+    /// others nothing may be missing at all, also if the first batch of events goes wrong.
     pub(crate) async fn begun(&mut self, next: impl Fn() -> u64) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        for (name, _) in &self.guide.streams {
+        let committed = self.guide.streams.iter().zip(STREAMS);
+        let committed = committed.filter(|(_, (_, resume))| *resume == Resume::Committed);
+        for ((name, _), _) in committed {
             while !self.shelf.has_begun(name)? {
                 anyhow::ensure!(Instant::now() < deadline, "{name} does not begin");
                 sleep(Duration::from_millis(20)).await;
@@ -399,16 +410,39 @@ impl Collector {
         let places = places.filter_map(|line| read(line, true, partitions));
         Ok(Stored {
             interest: Interest::exactly(mask),
-            begin: match resume {
-                Resume::Latest => Begin::Earliest,
-                Resume::Committed => Begin::Before(self.begin),
-            },
+            begin: begin_of(resume, self.begin),
             volumes,
             damaged: places
                 .map(|event| (event.seq.own, event.seq.offset()))
                 .collect(),
             gaps,
         })
+    }
+
+    /// What is in the second store.
+    fn mirrored(&self, stream: usize, partitions: usize) -> anyhow::Result<Option<Stored>> {
+        let (name, _) = &self.guide.streams[stream];
+        let (mask, resume) = STREAMS[stream];
+        let Some(mirror) = &self.mirror else {
+            return Ok(None);
+        };
+        let lines = mirror.events(name)?;
+        let event = |line: &String| {
+            let event = read(line, mirror.has_lines(), partitions);
+            event.with_context(|| format!("{name} has stored what was not sent: {line}"))
+        };
+        let events = lines.iter().map(event).collect::<anyhow::Result<_>>()?;
+        Ok(Some(Stored {
+            interest: Interest::exactly(mask),
+            begin: begin_of(resume, self.begin),
+            volumes: vec![Volume {
+                events,
+                repeats: false,
+                unnoticed: false,
+            }],
+            damaged: BTreeSet::new(),
+            gaps: mirror.gaps(name)?,
+        }))
     }
 
     /// The events of a stream that the store did not take. Only what the table refuses may be there: not what comes while a disk is full,
@@ -440,6 +474,13 @@ impl Collector {
             events.push(event);
         }
         Ok(events)
+    }
+}
+
+fn begin_of(resume: Resume, before: u64) -> Begin {
+    match resume {
+        Resume::Latest => Begin::Earliest,
+        Resume::Committed => Begin::Before(before),
     }
 }
 
@@ -512,14 +553,27 @@ pub(crate) async fn settle(collectors: &[Collector], report: &Report, logs: &[Lo
         let name = &collector.process.name;
         for stream in 0..STREAMS.len() {
             loop {
-                let stored = collector.stored(stream, log.partitions.len());
-                let stored = report.expect(name, stored);
-                let pending = match check_stored(log, &stored) {
-                    Ok(pending) => pending,
-                    Err(violation) => report.fail(format!("{name}, stream {stream}: {violation}")),
-                };
+                let partitions = log.partitions.len();
+                let stored = report.expect(name, collector.stored(stream, partitions));
+                let mirrored = report.expect(name, collector.mirrored(stream, partitions));
+                let mut pending = None;
+                for (store, stored) in [
+                    (name.clone(), Some(&stored)),
+                    (format!("the second store of {name}"), mirrored.as_ref()),
+                ] {
+                    match stored.map(|stored| check_stored(log, stored)) {
+                        None => (),
+                        Some(Ok(missing)) => pending = pending.or(missing),
+                        Some(Err(violation)) => {
+                            report.fail(format!("{store}, stream {stream}: {violation}"))
+                        }
+                    }
+                }
                 let Some((partition, offset, number)) = pending else {
-                    let volumes = stored.volumes.iter();
+                    let volumes = stored
+                        .volumes
+                        .iter()
+                        .chain(mirrored.iter().flat_map(|m| &m.volumes));
                     events += volumes.map(|volume| volume.events.len()).sum::<usize>();
                     break;
                 };

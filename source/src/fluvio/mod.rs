@@ -8,6 +8,7 @@ mod directory;
 mod inflate;
 pub mod producer;
 mod reader;
+pub mod topic;
 mod unit;
 
 use std::future::Future;

@@ -104,11 +104,11 @@ pub(crate) fn check_claims(
 /// Two times without the API server so close to each other are one: what was missed was not made up for in between.
 const CATCHES_UP: Duration = Duration::from_secs(3);
 
-/// Since when a gateway that took a stream had heard nothing of others, if it had not.
-fn blind_since(other: &Served, troubled: &[Troubled]) -> Option<Instant> {
-    let none = |t: &&Troubled| t.gateway == other.gateway && t.trouble == Trouble::NoApi;
+/// Since when a gateway had heard nothing of others, nor they of it, when a stream was taken, if it had not.
+fn blind_since(gateway: usize, taken: &Served, troubled: &[Troubled]) -> Option<Instant> {
+    let none = |t: &&Troubled| t.gateway == gateway && t.trouble == Trouble::NoApi;
     let outages = || troubled.iter().filter(none);
-    let now = outages().filter(|t| t.meets(other.asked, other.opened));
+    let now = outages().filter(|t| t.meets(taken.asked, taken.opened));
     let mut since = now.map(|t| t.from).min()?;
     let joins = |t: &&Troubled, since: Instant| {
         t.from < since && t.until.is_some_and(|until| until + CATCHES_UP >= since)
@@ -130,11 +130,13 @@ fn may_begin(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
     // `asker` could not ask the gateway of `asked`, or did not know of it.
     let unasked = |asker: &Served, asked: &Served| {
         let reached = |gateway| !meets(Trouble::Unreachable, gateway, asker.asked, asker.opened);
-        let blind_since = blind_since(asker, troubled);
+        // The one cannot read of the next process, or that one cannot say that it is there.
+        let blind = [of(asker), of(asked)].map(|gateway| blind_since(gateway, asker, troubled));
         let unknown = |t: &Troubled| {
+            let was_missed = |since: &Instant| t.until.is_none_or(|until| until >= *since);
             (t.gateway, t.trouble) == (of(asked), Trouble::Ended)
                 && t.from <= asker.opened
-                && blind_since.is_some_and(|since| t.until.is_none_or(|until| until >= since))
+                && blind.iter().flatten().any(was_missed)
         };
         !reached(of(asked)) || !reached(of(asker)) || troubled.iter().any(unknown)
     };
@@ -262,9 +264,11 @@ mod tests {
             ((8.0, 15.0), false),
             ((6.5, 11.0), false),
         ] {
-            let ended = clock.troubled(0, Trouble::Ended, 6.0, 7.0);
-            let blind = clock.troubled(1, Trouble::NoApi, blind.0, blind.1);
-            assert_eq!(check_claims(&both, &[ended, blind]).is_ok(), found);
+            for gateway in [0, 1] {
+                let ended = clock.troubled(0, Trouble::Ended, 6.0, 7.0);
+                let blind = clock.troubled(gateway, Trouble::NoApi, blind.0, blind.1);
+                assert_eq!(check_claims(&both, &[ended, blind]).is_ok(), found);
+            }
         }
         assert!(!explains(0, Trouble::Unreachable, 12.0, 13.0));
         assert!(!explains(0, Trouble::NoApi, 14.0, 16.0));

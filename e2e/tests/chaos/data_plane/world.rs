@@ -10,6 +10,7 @@ use datastream_routing::Resume;
 use datastream_source::fluvio::FluvioTarget;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::time::sleep;
 
 use super::schedule::{Fault, Other, RoutesFault};
 use super::{GATEWAYS_PER_TOPIC, STORM, TOPICS, clients, mask, name_of};
@@ -283,6 +284,11 @@ impl World {
 
     /// What each topic has and had.
     pub(super) async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
+        if let Some(broker) = &self.broker {
+            // A request of a producer that gave up may be on its way yet: nothing may come behind what is read here.
+            broker.tell("drop unit")?;
+            sleep(Duration::from_millis(500)).await;
+        }
         let archives = self.broker.as_ref().map(|b| b.archives(dir)).transpose()?;
         let mut logs = vec![];
         for (number, fleet) in self.fleets.iter().enumerate() {

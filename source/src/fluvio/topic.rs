@@ -7,13 +7,16 @@ use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioClusterConfig};
 use tokio::time::timeout;
 
-use datastream_source::fluvio::FluvioTarget;
+use super::FluvioTarget;
 
 /// The client itself waits more than 90 s for an address that never answers.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes sure that the topic is there; one that is missing gets this many partitions.
-pub(super) async fn ensure(target: &FluvioTarget, partitions: u32) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Fluvio does not answer, or does not make it.
+pub async fn ensure(target: &FluvioTarget, partitions: u32) -> anyhow::Result<()> {
     let FluvioTarget { address, topic } = target;
     timeout(TIMEOUT, create_if_missing(target, partitions))
         .await

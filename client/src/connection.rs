@@ -234,6 +234,8 @@ impl Connection {
                     return Ok(Incoming::Junk(reason));
                 }
                 Some(Ok(Message::Close(Some(frame)))) => {
+                    // The answer, which says that the reason has arrived, goes out with the next flush.
+                    let _ = timeout(FAREWELL, self.socket.flush()).await;
                     return Err(Failure::Closed {
                         code: frame.code.into(),
                         reason: frame.reason.to_string(),

@@ -80,6 +80,8 @@ impl Client {
                 }
                 Ok(Some(Ok(Message::Text(text)))) => return Heard::Frame(text),
                 Ok(Some(Ok(Message::Close(Some(frame))))) => {
+                    // The answer.
+                    let _ = timeout(SEND, self.0.flush()).await;
                     return Heard::Closed {
                         code: frame.code.into(),
                         reason: frame.reason.as_str().to_owned(),

@@ -65,7 +65,11 @@ impl Client {
                     assert!(body.starts_with(r#"{"seq":""#), "{text}");
                     return Ok(serde_json::from_str(body).unwrap());
                 }
-                Some(Ok(Message::Close(frame))) => return Err(frame),
+                Some(Ok(Message::Close(frame))) => {
+                    // The answer.
+                    let _ = self.socket.flush().await;
+                    return Err(frame);
+                }
                 None | Some(Err(_)) => return Err(None),
                 Some(Ok(_)) => (),
             }

@@ -288,6 +288,7 @@ impl Collector {
                     tracing::error!(stream, asked_for, went_on_at = %to, "events have expired before they were stored");
                     let gap = Gap {
                         from: asked_for.to_owned(),
+                        to: position.clone(),
                     };
                     self.unless_stopped(async |keeper| keeper.record_gap(&position, gap).await)
                         .await?;

@@ -137,7 +137,8 @@ impl Shelf {
             Anew::Origin => Some(Mark {
                 position: others.position.clone(),
                 gap: Some(Gap {
-                    from: Seq::starting_at(&first).to_string(),
+                    from: String::new(),
+                    to: others.position.clone(),
                 }),
             }),
         };

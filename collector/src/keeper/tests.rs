@@ -296,7 +296,8 @@ async fn a_store_that_is_added_goes_on_where_the_other_is() {
     assert_eq!(new.0.lock().unwrap().position, Some(Position::new([7])));
     // What came before is missing there, and it says so.
     let gap = Gap {
-        from: "1".to_owned(),
+        from: String::new(),
+        to: Position::new([7]),
     };
     assert_eq!(new.0.lock().unwrap().gaps, [gap]);
     keeper.append(&events([7, 8])).await.unwrap();
@@ -312,6 +313,7 @@ async fn a_gap_is_recorded_where_events_are_missing_and_not_where_they_are() {
     keeper.open().await.unwrap();
     let gap = Gap {
         from: "3".to_owned(),
+        to: Position::new([5]),
     };
     let recorded = keeper.record_gap(&Position::new([5]), gap.clone()).await;
     assert_eq!(recorded, Ok(()));
@@ -330,6 +332,7 @@ async fn marks_only_move_on_and_gaps_are_recorded() {
     assert_eq!(keeper.position(), Some(Position::new([5])));
     let gap = Gap {
         from: "6".to_owned(),
+        to: Position::new([9]),
     };
     keeper
         .record_gap(&Position::new([9]), gap.clone())

@@ -127,8 +127,17 @@ impl Mark {
 /// Events that expired before they were stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
-    /// The `seq_start` that was asked for.
+    /// The `seq_start` that was asked for; empty if nobody knows where the stream stood.
     pub from: String,
+    /// The first position that is left.
+    pub to: Position,
+}
+
+impl Gap {
+    /// The number of the first position that is left.
+    fn went_on_at(&self) -> Seq {
+        Seq::starting_at(&self.to)
+    }
 }
 
 /// A store that did not do what it should.

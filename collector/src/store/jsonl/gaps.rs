@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use datastream_protocol::position::Seq;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -20,7 +19,8 @@ struct Missed<'a> {
 }
 
 /// Adds a gap to the list.
-pub(super) fn record(path: &Path, gap: &Gap, went_on_at: &Seq) -> io::Result<()> {
+pub(super) fn record(path: &Path, gap: &Gap) -> io::Result<()> {
+    let went_on_at = gap.went_on_at();
     let line = serde_json::to_string(&Missed {
         seen_at: Timestamp::now(),
         asked_for: &gap.from,

@@ -346,7 +346,7 @@ impl BlockingStore for JsonlStore {
         self.verify()?;
         if let Some(gap) = &mark.gap {
             let path = self.files.gaps();
-            gaps::record(&path, gap, &mark.seq_start()).map_err(|e| at(&path, &e))?;
+            gaps::record(&path, gap).map_err(|e| at(&path, &e))?;
         }
         let lines = self.lines();
         if lines.is_none() {

@@ -199,6 +199,7 @@ fn positions_without_events_and_gaps_are_remembered() {
     let position = Position::new([41]);
     let gap = Some(Gap {
         from: "3".to_owned(),
+        to: position.clone(),
     });
     one.mark(&Mark {
         position: position.clone(),

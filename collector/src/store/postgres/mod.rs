@@ -226,7 +226,7 @@ impl PostgresStore {
                 if let Some(gap) = &mark.gap {
                     let gaps = self.sql.gap();
                     transaction
-                        .execute(&gaps, &[stream, &gap.from, &seq_start.as_str()])
+                        .execute(&gaps, &[stream, &gap.from, &gap.went_on_at().as_str()])
                         .await?;
                 }
                 seq_start

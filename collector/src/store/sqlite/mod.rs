@@ -349,7 +349,7 @@ impl BlockingStore for SqliteStore {
                 let seen_at = jiff::Timestamp::now().to_string();
                 transaction.execute(
                     &schema::gap(&table),
-                    params![stream, gap.from, seq_start.as_str(), seen_at],
+                    params![stream, gap.from, gap.went_on_at().as_str(), seen_at],
                 )?;
             }
             Ok(())

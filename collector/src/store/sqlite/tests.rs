@@ -37,6 +37,7 @@ fn streams_share_a_file_and_each_goes_on_where_it_was() {
         position: Position::new([9]),
         gap: Some(super::super::Gap {
             from: "1".to_owned(),
+            to: Position::new([9]),
         }),
     };
     b.mark(&mark).unwrap();

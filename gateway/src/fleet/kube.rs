@@ -89,11 +89,15 @@ struct State {
     doubtful: HashMap<SubscriptionId, String>,
     /// All who said that they take a stream without a claim: it may not be written yet.
     takers: HashMap<SubscriptionId, BTreeMap<String, Told>>,
+    /// The number of times that somebody has said so.
+    told: u64,
 }
 
 /// What another gateway said when it took a stream without a claim.
 #[derive(Clone, Copy, Debug)]
 struct Told {
+    /// Tells one time that it was said from the next one.
+    number: u64,
     at: Instant,
     /// Where it can be asked, if it said so.
     place: Option<SocketAddr>,
@@ -379,7 +383,7 @@ impl KubeFleet {
                 }
                 Ok(None) | Err(_) => (),
             }
-            self.forget_taker(id, &taker);
+            self.forget_taker(id, &taker, told.number);
         }
         if unknown { Err(Taken::Unknown) } else { Ok(()) }
     }
@@ -393,19 +397,21 @@ impl KubeFleet {
         look: impl Future<Output = Probed>,
     ) -> Probed {
         // Before the look: a client of ours that comes meanwhile has to ask there.
-        let noted = taker.filter(|taker| self.note_taker(id, taker));
+        let noted = taker.map(|taker| (self.note_taker(id, &taker), taker.holder));
         let client = look.await;
         match (client, noted) {
-            (Probed::Answers, Some(taker)) => self.forget_taker(id, &taker.holder),
+            (Probed::Answers, Some((number, taker))) => self.forget_taker(id, &taker, number),
             (Probed::Answers, None) => (),
             _ => self.yield_claim(id),
         }
         client
     }
 
-    /// Notes that another gateway takes a stream without a claim. Returns whether it was not noted yet.
-    fn note_taker(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> bool {
-        let mut state = self.lock();
+    /// Notes that another gateway takes a stream without a claim. Returns the number of the note.
+    fn note_taker(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> u64 {
+        let state = &mut *self.lock();
+        state.told += 1;
+        let number = state.told;
         let takers = state.takers.entry(id.clone()).or_default();
         // Whoever reaches the admin listener can say so, under any name.
         if takers.len() >= MAX_TAKERS && !takers.contains_key(&taker.holder) {
@@ -414,17 +420,19 @@ impl KubeFleet {
             oldest.and_then(|oldest| takers.remove(&oldest));
         }
         let told = Told {
+            number,
             at: Instant::now(),
             place: taker.place,
         };
-        takers.insert(taker.holder.clone(), told).is_none()
+        takers.insert(taker.holder.clone(), told);
+        number
     }
 
-    /// It does not have the stream, or has it no more.
-    fn forget_taker(&self, id: &SubscriptionId, taker: &str) {
+    /// It does not have the stream, or has it no more. What it has said since counts.
+    fn forget_taker(&self, id: &SubscriptionId, taker: &str, number: u64) {
         let takers = &mut self.lock().takers;
         if let Some(left) = takers.get_mut(id) {
-            left.remove(taker);
+            left.retain(|holder, told| holder != taker || told.number > number);
             if left.is_empty() {
                 takers.remove(id);
             }

@@ -145,12 +145,12 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
 async fn of_many_who_take_a_stream_the_last_are_remembered() {
     let fleet = fleet(failing());
     for number in 0..10 * MAX_TAKERS {
-        assert!(fleet.note_taker(&id(), &taker(&format!("gw-{number}_0"))));
+        fleet.note_taker(&id(), &taker(&format!("gw-{number}_0")));
         tokio::time::advance(Duration::from_millis(1)).await;
     }
     let last = format!("gw-{}_0", 10 * MAX_TAKERS - 1);
-    assert!(!fleet.note_taker(&id(), &taker(&last)));
     assert_eq!(fleet.lock().takers[&id()].len(), MAX_TAKERS);
+    assert!(fleet.lock().takers[&id()].contains_key(&last));
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
     let client = fleet.answer(&id(), Some(taker(&other_one)), look).await;
     assert!(matches!(client, Probed::NotHeld));
     assert_eq!(asked.lock().unwrap().len(), 1);
-    assert!(!fleet.note_taker(&id(), &taker(&other_one)));
+    assert!(fleet.lock().takers[&id()].contains_key(&other_one));
 }
 
 #[tokio::test]
@@ -176,6 +176,24 @@ async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
         .answer(&id(), Some(taker(OTHER)), async { Probed::Answers })
         .await;
     assert!(matches!(client, Probed::Answers));
+    assert!(fleet.lock().takers.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_takes_a_stream_again_while_it_is_asked_is_not_forgotten() {
+    let fleet = fleet(failing());
+    let look = async {
+        fleet.note_taker(&id(), &taker(OTHER));
+        Probed::Answers
+    };
+    fleet.answer(&id(), Some(taker(OTHER)), look).await;
+    assert!(fleet.lock().takers[&id()].contains_key(OTHER));
+    // The answer to a question that was put before.
+    let first = fleet.note_taker(&id(), &taker(OTHER));
+    let second = fleet.note_taker(&id(), &taker(OTHER));
+    fleet.forget_taker(&id(), OTHER, first);
+    assert!(fleet.lock().takers[&id()].contains_key(OTHER));
+    fleet.forget_taker(&id(), OTHER, second);
     assert!(fleet.lock().takers.is_empty());
 }
 

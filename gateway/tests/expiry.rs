@@ -76,3 +76,18 @@ async fn a_stream_that_begins_behind_what_has_expired_stays() {
     assert_eq!(behind.numbers(6).await, [15, 16, 17, 18, 19, 20]);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_is_told_what_has_expired_though_nothing_comes_behind_it() {
+    let (gateway, source) = start(&["a"]).await;
+    let mut client = gateway.connect("a", "").await;
+    append(&source, 0..5);
+    assert_eq!(client.numbers(5).await, [0, 1, 2, 3, 4]);
+
+    source.reads.send_replace(false);
+    append(&source, 5..20);
+    source.topic.expire(0, 20);
+    source.reads.send_replace(true);
+    assert_eq!(client.closed().await.0, 1011);
+    gateway.stop().await;
+}

@@ -419,7 +419,7 @@ impl Collector {
         })
     }
 
-    /// What is in the second store.
+    /// Content of the second store.
     fn mirrored(&self, stream: usize, partitions: usize) -> anyhow::Result<Option<Stored>> {
         let (name, _) = &self.guide.streams[stream];
         let (mask, resume) = STREAMS[stream];

@@ -48,7 +48,7 @@ pub enum ConfigUpdate {
 pub struct ConfigState {
     /// Whether a first complete set of routing objects has been seen; before, the gateway is not ready.
     pub synced: bool,
-    /// Whether there has ever been a routing object, or a list of them: without, nobody publishes to this gateway.
+    /// A routing object, or a list of them, has been seen at least once: without, nobody publishes to this gateway.
     pub published: bool,
     /// The hash of every bucket in force.
     pub held: BTreeMap<BucketId, BucketHash>,

@@ -45,9 +45,9 @@ pub(crate) struct ProbeReport {
 /// A gateway that takes a stream without a claim, as it says when it asks the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Taker<P> {
-    /// What its claims would name.
+    /// Name that its claims would bear.
     pub holder: String,
-    /// Where it can be asked in turn: the port of its admin listener when it says so, the address for whoever hears it.
+    /// Address at which it can be asked in turn: the port of its admin listener when it says so, the address for whoever hears it.
     pub place: Option<P>,
 }
 

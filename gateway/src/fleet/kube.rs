@@ -93,13 +93,13 @@ struct State {
     told: u64,
 }
 
-/// What another gateway said when it took a stream without a claim.
+/// Word of another gateway, said when it took a stream without a claim.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     /// Tells one time that it was said from the next one.
     number: u64,
     at: Instant,
-    /// Where it can be asked, if it said so.
+    /// Address at which it can be asked, if it said so.
     place: Option<SocketAddr>,
 }
 

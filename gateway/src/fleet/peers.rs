@@ -36,7 +36,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Where it can be asked, and until when it counts if it does not answer.
+    /// Address at which it can be asked, and until when it counts if it does not answer.
     pub(super) fn place(self) -> (Option<String>, Instant) {
         (self.address, self.freshness.expires)
     }

@@ -14,7 +14,7 @@ use crate::stream::{Refusal, StreamRequest};
 /// How far a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
-/// How long a request may wait for its turn at reading the topic, or for what the topic holds.
+/// Time a request may wait for its turn at reading the topic, or for what the topic holds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a stream begins and, perhaps, ends.

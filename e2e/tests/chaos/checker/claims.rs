@@ -101,7 +101,7 @@ pub(crate) fn check_claims(
     Ok(explained)
 }
 
-/// How long it may take, on a busy machine, until others know of a gateway that was started.
+/// Time it may take, on a busy machine, until others know of a gateway that was started.
 const KNOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// Two times without the API server so close to each other are one: what was missed was not made up for in between.

@@ -104,8 +104,9 @@ pub(crate) fn check_claims(
 /// Time it may take, on a busy machine, until others know of a gateway that was started.
 const KNOWN_AFTER: Duration = Duration::from_secs(5);
 
-/// Two times without the API server so close to each other are one: what was missed was not made up for in between.
-const CATCHES_UP: Duration = Duration::from_secs(3);
+/// Two times without the API server so close to each other are one: what was missed was not made up for in between. A gateway
+/// tries again within 5 s.
+const CATCHES_UP: Duration = Duration::from_secs(8);
 
 /// Since when a gateway had heard nothing of others, nor they of it, when a stream was taken, if it had not.
 fn blind_since(gateway: usize, taken: &Served, troubled: &[Troubled]) -> Option<Instant> {

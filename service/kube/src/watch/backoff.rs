@@ -10,39 +10,79 @@ use tokio::time::Instant;
 /// ask in step.
 ///
 /// An API server that cannot be reached is tried at least every 5 s, which costs it nothing and ends an outage soon. One that
-/// answers with an error has done work for it, such as a list of everything: it is asked again after up to 30 s.
+/// answers with an error has done work for it, such as a list of everything: it is asked again after up to 30 s, or half the
+/// pulse of objects that have one, because what is known of them expires.
+///
+/// That a watch is too old to go on is no failure: it is what an API server says after an outage, and lists at once. Said twice in a
+/// row, it is one.
 ///
 /// No single success resets it, because a list that succeeds may be followed by a watch that fails each time: only a minute
 /// without errors does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
     errors: u32,
     /// The end of the last pause.
     resumed: Option<Instant>,
+    /// The longest pause after an error that the API server answered with.
+    last_answered: Duration,
+    /// The last error was that the watch is too old.
+    is_too_old: bool,
 }
 
 const FIRST: Duration = Duration::from_millis(200);
 const LAST_UNREACHABLE: Duration = Duration::from_secs(5);
 /// The longest pause after an error that the API server answered with.
 pub(super) const LAST_ANSWERED: Duration = Duration::from_secs(30);
+/// The status code of what the API server no longer has.
+const GONE: u16 = 410;
 const STEADY: Duration = Duration::from_mins(1);
 
 impl Backoff {
+    /// The pauses of a watch of objects that have this pulse, if any.
+    pub fn new(pulse: Option<Duration>) -> Self {
+        Self {
+            errors: 0,
+            resumed: None,
+            last_answered: pulse.map_or(LAST_ANSWERED, |pulse| (pulse / 2).min(LAST_ANSWERED)),
+            is_too_old: false,
+        }
+    }
+
     /// The pause after this error.
     pub fn after(&mut self, error: &watcher::Error, now: Instant) -> Duration {
         if self.resumed.is_some_and(|resumed| resumed + STEADY <= now) {
             self.errors = 0;
         }
+        let was_too_old = std::mem::replace(&mut self.is_too_old, is_too_old(error));
+        let pause = if self.is_too_old && !was_too_old {
+            FIRST
+        } else {
+            self.counted(error)
+        };
+        let pause = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
+        self.resumed = Some(now + pause);
+        pause
+    }
+
+    /// The longest pause after one more error.
+    fn counted(&mut self, error: &watcher::Error) -> Duration {
         let last = if was_answered(error) {
-            LAST_ANSWERED
+            self.last_answered
         } else {
             LAST_UNREACHABLE
         };
         let pause = FIRST.saturating_mul(1 << self.errors.min(10)).min(last);
-        let pause = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.errors += 1;
-        self.resumed = Some(now + pause);
         pause
+    }
+}
+
+/// Returns whether the API server no longer has what has happened since the watch ended.
+fn is_too_old(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status)
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == GONE,
+        _ => false,
     }
 }
 
@@ -62,13 +102,19 @@ fn was_answered(error: &watcher::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::PULSE;
 
     fn unreachable() -> watcher::Error {
         watcher::Error::WatchStartFailed(kube::Error::Service("connection refused".into()))
     }
 
+    fn too_old() -> watcher::Error {
+        let status = kube::core::Status::failure("too old resource version", "Expired");
+        watcher::Error::WatchError(Box::new(status.with_code(410)))
+    }
+
     fn pauses(error: &watcher::Error, count: usize) -> Vec<Duration> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(None);
         let mut now = Instant::now();
         let pause = |_| {
             let pause = backoff.after(error, now);
@@ -94,8 +140,30 @@ mod tests {
     }
 
     #[test]
+    fn objects_that_expire_are_asked_for_before_they_do() {
+        let mut backoff = Backoff::new(Some(PULSE));
+        for _ in 0..100 {
+            let pause = backoff.after(&watcher::Error::NoResourceVersion, Instant::now());
+            assert!(pause <= PULSE / 2, "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn a_watch_that_is_too_old_after_an_outage_lists_at_once_and_again_only_like_after_an_error() {
+        let mut backoff = Backoff::new(None);
+        let mut now = Instant::now();
+        for _ in 0..2 {
+            for _ in 0..10 {
+                now += backoff.after(&unreachable(), now);
+            }
+            assert!(backoff.after(&too_old(), now) <= FIRST);
+        }
+        assert!(backoff.after(&too_old(), now) > FIRST);
+    }
+
+    #[test]
     fn a_minute_without_errors_begins_again_with_the_shortest_pause() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(None);
         let mut now = Instant::now();
         for _ in 0..10 {
             now += backoff.after(&unreachable(), now);

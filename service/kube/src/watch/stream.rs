@@ -56,9 +56,9 @@ where
     let watch = Watch {
         events: watcher(api.clone(), selection.config()).boxed(),
         api,
+        backoff: Backoff::new(selection.pulse),
         selection,
         listing: Listing::default(),
-        backoff: Backoff::default(),
         pause: None,
         failing: false,
         is_listing: true,

@@ -161,3 +161,33 @@ async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_b
     let told = told_within_a_minute(&[0]).await;
     assert_eq!(told, [(0, "set"), (0, "synced"), (14, "failed")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_blinds_a_watch_of_objects_that_expire_for_half_a_pulse_more_at_most() {
+    // Listed, then an outage of a minute, after which the watch is too old to go on.
+    let started = Instant::now();
+    let outage = Duration::from_mins(1);
+    let (client, _) = server(move |_, is_watch| {
+        Some(match (is_watch, started.elapsed() < outage) {
+            (false, _) => (StatusCode::OK, list(&["a"])),
+            (true, true) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
+            (true, false) => {
+                let error = json!({"type": "ERROR", "object": failure(410)});
+                (StatusCode::OK, error)
+            }
+        })
+    });
+    let selection = Selection::all().with_pulse(lease::PULSE);
+    let mut changes = std::pin::pin!(changes::<Secret>(Api::all(client), selection));
+    loop {
+        let change = changes.next().await;
+        if started.elapsed() >= outage && matches!(change, Some((Change::Synced, _))) {
+            break;
+        }
+    }
+    let blind = started.elapsed() - outage;
+    assert!(
+        blind <= lease::PULSE / 2 + Duration::from_millis(200),
+        "{blind:?}"
+    );
+}

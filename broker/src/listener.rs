@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datastream_service::accept::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -53,9 +54,9 @@ impl Listener {
         let gate = self.gate.subscribe();
         self.accepting = Some(tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-            while let Ok(place) = room.clone().acquire_owned().await
-                && let Ok((socket, _)) = listener.accept().await
-            {
+            let mut acceptor = Acceptor::new(listener);
+            while let Ok(place) = room.clone().acquire_owned().await {
+                let (socket, _) = acceptor.accept().await;
                 let mut gate = gate.clone();
                 gate.mark_unchanged();
                 let served = serve(socket);

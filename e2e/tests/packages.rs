@@ -10,7 +10,7 @@ use datastream_e2e::checkout;
 const ARROWS: [(&str, &[&str]); 12] = [
     ("protocol", &[]),
     ("service", &[]),
-    ("service/kube", &[]),
+    ("service/kube", &["service"]),
     ("source", &[]),
     ("crds", &[]),
     ("gateway/routing", &["protocol"]),

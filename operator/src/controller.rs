@@ -13,6 +13,7 @@ use datastream_routing::object::{
     COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
     routes_selector, selector,
 };
+use datastream_service::backoff::Backoff;
 use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::PULSE;
 use datastream_service_kube::watch::{Change, Selection, Watched};
@@ -53,6 +54,7 @@ const QUEUE: usize = 1024;
 /// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
 /// at once, and one that has only lost its label looks as if it were gone.
 const REVOKED_AFTER: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to find the groups that are published to.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -178,7 +180,7 @@ pub(crate) async fn run(
 /// The groups of gateways that have routing objects, whether or not they are served. Tries until it is told.
 async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
     let of_routes = ListParams::default().labels(&format!("{COMPONENT}=routes"));
-    let mut pause = Duration::from_millis(500);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
     loop {
         match secrets.list_metadata(&of_routes).await {
             Ok(objects) => {
@@ -192,12 +194,12 @@ async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
                 return objects.into_iter().filter_map(group).collect();
             }
             Err(error) => {
+                let pause = backoff.next_delay();
                 tracing::warn!(
                     error = reason(&error),
-                    "cannot list the routing objects; trying again in {pause:?}"
+                    "cannot list the routing objects; trying again in {pause:.1?}"
                 );
                 sleep(pause).await;
-                pause = (pause * 2).min(LAST_PAUSE);
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use datastream_service_kube::api::reason;
+use datastream_service_kube::api::{in_time, reason};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -20,7 +20,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// The name of the Lease, or of the ConfigMap in its place.
@@ -33,7 +33,6 @@ const RENEW_WITHIN: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(2);
 /// The longest that a Lease which says so itself is waited for, whoever wrote it.
 const LONGEST_DURATION: Duration = Duration::from_mins(1);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The object that the leader has: a Lease, or a ConfigMap with the same content.
 #[derive(Clone, Debug)]
@@ -338,13 +337,11 @@ impl Elector {
                 released => released.map(|_| ()),
             }
         };
-        match timeout(REQUEST_TIMEOUT, release).await {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) => tracing::warn!(
+        if let Err(error) = in_time(release).await {
+            tracing::warn!(
                 error = reason(&error),
                 "cannot give the Lease back; it expires"
-            ),
-            Err(_) => tracing::warn!("cannot give the Lease back in time; it expires"),
+            );
         }
     }
 
@@ -375,13 +372,6 @@ impl Elector {
 /// Returns whether the object is no longer as it was seen.
 fn is_overtaken(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(s) if s.is_conflict() || s.is_already_exists() || s.is_not_found())
-}
-
-async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    let late = || kube::Error::Service("the API server did not answer in time".into());
-    timeout(REQUEST_TIMEOUT, request)
-        .await
-        .unwrap_or_else(|_| Err(late()))
 }
 
 #[cfg(test)]

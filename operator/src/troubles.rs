@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service::backoff::Backoff;
 use tokio::time::Instant;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -14,27 +15,34 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Troubles(Arc<Mutex<HashMap<SubscriptionId, Trouble>>>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Trouble {
-    /// How often in a row it has failed.
-    failures: u32,
+    /// Failures in a row.
+    backoff: Backoff,
     /// The generation that is on its way to the gateways, and since when.
     pending: Option<(i64, Instant)>,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::new(FIRST_RETRY, LAST_RETRY),
+            pending: None,
+        }
+    }
 }
 
 impl Troubles {
     /// A reconcile failed. Returns the pause before the next one, twice as long each time.
     pub(crate) fn failed(&self, id: SubscriptionId) -> Duration {
-        let mut troubles = self.lock();
-        let count = &mut troubles.entry(id).or_default().failures;
-        let wait = FIRST_RETRY.saturating_mul(1 << (*count).min(10));
-        *count += 1;
-        wait.min(LAST_RETRY)
+        self.lock().entry(id).or_default().backoff.next_delay()
     }
 
     /// The number of reconciles in a row that have failed.
     pub(crate) fn failures(&self, id: &SubscriptionId) -> u32 {
-        self.lock().get(id).map_or(0, |trouble| trouble.failures)
+        self.lock()
+            .get(id)
+            .map_or(0, |trouble| trouble.backoff.failures())
     }
 
     /// This generation was found on its way to the gateways. Returns for how long it has been.
@@ -50,7 +58,7 @@ impl Troubles {
     /// A reconcile went well to its end, although the subscription is not as it should be.
     pub(crate) fn succeeded(&self, id: &SubscriptionId) {
         if let Some(trouble) = self.lock().get_mut(id) {
-            trouble.failures = 0;
+            trouble.backoff.reset();
         }
     }
 
@@ -72,15 +80,17 @@ mod tests {
     fn waits_grow_and_begin_anew_after_a_success() {
         let troubles = Troubles::default();
         let id = SubscriptionId::new("team", "a");
-        let waits: Vec<_> = (0..12).map(|_| troubles.failed(id.clone())).collect();
-        assert_eq!(waits[..3], [500, 1000, 2000].map(Duration::from_millis));
-        assert_eq!(waits[11], LAST_RETRY);
+        for _ in 0..12 {
+            troubles.failed(id.clone());
+        }
         troubles.pending(&id, 1);
-        assert_eq!(troubles.failed(id.clone()), LAST_RETRY);
+        assert!(troubles.failed(id.clone()) >= LAST_RETRY / 2);
         troubles.succeeded(&id);
-        assert_eq!(troubles.failed(id.clone()), FIRST_RETRY);
+        assert!(troubles.failed(id.clone()) <= FIRST_RETRY);
+        troubles.failed(id.clone());
+        assert_eq!(troubles.failures(&id), 2);
         troubles.over(&id);
-        assert_eq!(troubles.failed(id), FIRST_RETRY);
+        assert!(troubles.failed(id) <= FIRST_RETRY);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,10 +2,9 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_service_kube::api::watch_reason;
+use datastream_service_kube::api::{in_time, watch_reason};
 use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::NamespaceResourceScope;
@@ -13,13 +12,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use crate::gather::ADOPT;
 use crate::metrics::Metrics;
 use crate::namespaces::Scope;
-
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A kind of objects in namespaces that can be followed.
 pub(crate) trait Namespaced:
@@ -132,8 +128,7 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 /// Returns whether it is sure that there is no such namespace.
 async fn is_absent(client: Client, namespace: &str) -> bool {
     let namespaces: Api<Namespace> = Api::all(client);
-    let found = timeout(REQUEST_TIMEOUT, namespaces.get_opt(namespace)).await;
-    matches!(found, Ok(Ok(None)))
+    matches!(in_time(namespaces.get_opt(namespace)).await, Ok(None))
 }
 
 /// Follows objects. `what` names them in metrics and in the log.

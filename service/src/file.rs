@@ -1,6 +1,6 @@
 //! Files that somebody else puts into a folder.
 
-use std::fs::{File, FileType, OpenOptions};
+use std::fs::{File, FileType, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -34,6 +34,19 @@ pub fn check_regular(path: &Path) -> io::Result<()> {
         Ok(found) => check(found.file_type()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes the lock on an open file, which is held for as long as the file is open; a process that is killed loses it. Returns
+/// whether it could be taken: it cannot while another process holds it.
+///
+/// # Errors
+/// The file cannot be locked at all.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

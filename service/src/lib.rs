@@ -1,6 +1,7 @@
-//! The common parts of the programs as long-lived processes: log, TLS provider, stop signal, back-off, listeners, metrics and probes,
+//! The common parts of the programs as long-lived processes: log, TLS provider, stop signal, back-off, listeners and their connections, metrics and probes,
 //! the reading of files and of YAML, and what is for terminals.
 
+pub mod accept;
 pub mod backoff;
 pub mod file;
 pub mod listen;

@@ -12,7 +12,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+
+use crate::accept::Acceptor;
 
 /// Connections at once: probes and scrapers are few.
 const CONNECTIONS: usize = 32;
@@ -41,21 +42,15 @@ pub trait Probes: Send + Sync + 'static {
 /// None in practice.
 pub async fn serve(listener: TcpListener, probes: Arc<impl Probes>) -> anyhow::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut acceptor = Acceptor::new(listener);
     loop {
         let permit = connections.clone().acquire_owned().await?;
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                let probes = probes.clone();
-                tokio::spawn(async move {
-                    connection(socket, probes).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (socket, _) = acceptor.accept().await;
+        let probes = probes.clone();
+        tokio::spawn(async move {
+            connection(socket, probes).await;
+            drop(permit);
+        });
     }
 }
 

@@ -5,13 +5,13 @@
 //! it is reported and stepped over, an entry that is there twice counts once. Only a last entry that was not written to its end
 //! is cut off.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use datastream_service::file::check_regular;
+use datastream_service::file::{check_regular, try_lock};
 use memchr::memmem;
 
 /// What happened.
@@ -95,15 +95,11 @@ impl Journal {
             .create(true)
             .truncate(false)
             .open(path)?;
-        match file.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::other(format!(
-                    "another process keeps its events in {}: stop it, or name another file with --journal",
-                    path.display()
-                )));
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
+        if !try_lock(&file)? {
+            return Err(io::Error::other(format!(
+                "another process keeps its events in {}: stop it, or name another file with --journal",
+                path.display()
+            )));
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;

@@ -1,7 +1,7 @@
 //! What a subscription keeps as long as it exists: its stream key and its uid; in a file, if wanted.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use datastream_operator::build::new_stream_key;
 use datastream_protocol::StreamKey;
 use datastream_routing::SubscriptionId;
-use datastream_service::file::read_regular;
+use datastream_service::file::{read_regular, try_lock};
 use serde::{Deserialize, Serialize};
 
 /// What the API server (the uid) and the operator (the key) give a subscription once.
@@ -183,16 +183,13 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         .mode(0o600)
         .open(&lock)
         .with_context(|| format!("cannot keep the stream keys in {shown}: {}", lock.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
+    if !try_lock(&file).with_context(|| format!("cannot lock {}", lock.display()))? {
+        bail!(
             "another datastream dev keeps its stream keys in {shown} (it holds {}): stop it, or give this one a file of its own with --keys",
             lock.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
-        }
+        );
     }
+    Ok(file)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -1,8 +1,10 @@
 //! Locks that keep two processes from storing into one place.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+use datastream_service::file::try_lock;
 
 use super::StoreError;
 use super::place::Placed;
@@ -25,15 +27,11 @@ impl Lock {
             .append(true)
             .open(path)
             .map_err(|e| at(path, &e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::lasting(format!(
-                    "another collector stores into this place (it holds {}): stop it, or name another place",
-                    path.display()
-                )));
-            }
-            Err(TryLockError::Error(e)) => return Err(at(path, &e)),
+        if !try_lock(&file).map_err(|e| at(path, &e))? {
+            return Err(StoreError::lasting(format!(
+                "another collector stores into this place (it holds {}): stop it, or name another place",
+                path.display()
+            )));
         }
         let placed = Placed::new(path, &file).map_err(|e| at(path, &e))?;
         Ok(Self {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
 use datastream_protocol::position::Position;
+use datastream_service::backoff::Backoff;
 use datastream_service::log_limit::LogLimit;
 use datastream_source::{CursorLog, SourceError};
 use jiff::Timestamp;
@@ -218,12 +219,11 @@ impl Keeper {
     }
 
     async fn ensure(&self) {
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         while let Err(error) = self.log.ensure().await {
             tracing::warn!(%error, "cannot make the cursors topic; trying again");
             self.cursors.set_error(Some(&error));
-            sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
+            sleep(backoff.next_delay()).await;
         }
     }
 
@@ -264,7 +264,7 @@ impl Keeper {
     }
 
     async fn write(&self) {
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         loop {
             self.cursors.wanted.notified().await;
             if !self.cursors.lock().barrier_wanted {
@@ -280,11 +280,10 @@ impl Keeper {
                 self.cursors.set_error(Some(&error));
                 self.metrics.cursor_errors.inc();
                 self.put_back(moved, barrier.is_some());
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF_MAX);
+                sleep(backoff.next_delay()).await;
             } else {
                 self.cursors.set_error(None);
-                backoff = BACKOFF_MIN;
+                backoff.reset();
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
-use datastream_service_kube::api::reason;
+use datastream_service_kube::api::{in_time, reason};
 use datastream_service_kube::lease::DURATION;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout};
 use super::ask::{Probed, Taker, ask};
 use super::claim::{Claimant, Progress, holder, pod, pod_of};
 use super::lease::{LeaseKeeper, lease_name};
-use super::peers::{Peer, Peers, read};
-use super::{in_time, release, report, shed};
+use super::peers::{Peer, Peers, Place, read};
+use super::{release, report, shed};
 use crate::pipeline::Ring;
 use crate::stream::Registry;
 
@@ -336,24 +336,32 @@ impl KubeFleet {
     async fn probe_holder(&self, found: &Lease, id: &SubscriptionId) -> Result<(), Failed> {
         let name = holder(found).unwrap_or_default();
         let pod = pod(found).to_owned();
-        let Some(peer) = self.find(name, &pod).await? else {
+        let Some(place) = self.place(name, &pod, None).await? else {
             return Ok(());
         };
-        let (address, expires) = peer.place();
-        let asked = ask_holder(address.as_deref(), expires, pod, id).await;
+        let asked = ask_holder(place, pod, id).await;
         asked.map_err(Failed::Taken)
     }
 
-    /// The gateway that claims name like this; none if it has ended.
-    async fn find(&self, holder: &str, pod: &str) -> kube::Result<Option<Peer>> {
+    /// Place of the gateway that claims name like this; none if it has ended. `said` is what it said itself, if it did.
+    async fn place(
+        &self,
+        holder: &str,
+        pod: &str,
+        said: Option<Place>,
+    ) -> kube::Result<Option<Place>> {
         if let Some(peer) = self.peers.by_holder(holder) {
-            return Ok(Some(peer));
+            return Ok(Some(peer.place()));
+        }
+        // Its Lease may not be written yet.
+        if said.is_some() {
+            return Ok(said);
         }
         // It may be so new that the watch has not told of it.
         let name = lease_name(pod);
         let lease = self.in_turn(self.leases.get_opt(&name)).await?;
         let peer = lease.and_then(|lease| read(&lease, None));
-        Ok(peer.filter(|peer| peer.holder == holder))
+        Ok(peer.filter(|peer| peer.holder == holder).map(Peer::place))
     }
 
     /// Whoever took the stream without a claim has it for as long as its client answers.
@@ -363,21 +371,14 @@ impl KubeFleet {
         for (taker, told) in takers {
             let pod = pod_of(&taker);
             // It lived when it said so, and whoever does counts for as long as its Lease.
-            let counts_until = told.at + DURATION;
-            let peer = match (self.peers.by_holder(&taker), told.place) {
-                (Some(peer), _) => Ok(Some(peer.place())),
-                // Its Lease may not be written yet.
-                (None, Some(place)) => Ok(Some((Some(place.to_string()), counts_until))),
-                (None, None) => {
-                    let found = self.find(&taker, pod).await;
-                    found.map(|peer| peer.map(Peer::place))
-                }
-            };
-            match peer {
-                Ok(Some((address, expires))) => {
-                    ask_holder(address.as_deref(), expires, pod.to_owned(), id).await?;
-                }
-                Err(_) if counts_until > Instant::now() => {
+            let expires = told.at + DURATION;
+            let said = told.place.map(|place| Place {
+                address: Some(place.to_string()),
+                expires,
+            });
+            match self.place(&taker, pod, said).await {
+                Ok(Some(place)) => ask_holder(place, pod.to_owned(), id).await?,
+                Err(_) if expires > Instant::now() => {
                     unknown = true;
                     continue;
                 }
@@ -516,21 +517,16 @@ impl KubeFleet {
 }
 
 /// Whether a stream may be taken over from the gateway that has it: its client does not answer, or the gateway is dead.
-async fn ask_holder(
-    address: Option<&str>,
-    expires: Instant,
-    pod: String,
-    id: &SubscriptionId,
-) -> Result<(), Taken> {
-    let asked = match address {
-        Some(address) => ask(address, id, None).await,
+async fn ask_holder(place: Place, pod: String, id: &SubscriptionId) -> Result<(), Taken> {
+    let asked = match place.address {
+        Some(address) => ask(&address, id, None).await,
         None => Err(anyhow::anyhow!("it does not say where it can be asked")),
     };
     match asked {
         Ok(Probed::Answers) => Err(Taken::Elsewhere { pod }),
         Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
         Err(error) => {
-            let left = expires.saturating_duration_since(Instant::now());
+            let left = place.expires.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{BucketHash, BucketId};
-use datastream_service_kube::api::reason;
+use datastream_service_kube::api::{in_time, reason};
 use datastream_service_kube::lease::{DURATION, RENEW_EVERY};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimant;
-use super::in_time;
 use crate::config::{ConfigState, ConfigStore};
 use crate::stream::Load;
 

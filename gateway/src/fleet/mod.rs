@@ -15,19 +15,3 @@ pub(crate) use claim::Progress;
 pub use kube::KubeFleet;
 pub(crate) use kube::{Held, Taken};
 pub use lease::LeaseKeeper;
-
-use std::time::Duration;
-
-/// How long any one request to the API server may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The answer to a request to the API server, or an error if there was none in time.
-async fn in_time<T>(request: impl Future<Output = ::kube::Result<T>>) -> ::kube::Result<T> {
-    tokio::time::timeout(REQUEST_TIMEOUT, request)
-        .await
-        .unwrap_or_else(|_| {
-            Err(::kube::Error::Service(
-                "the API server did not answer in time".into(),
-            ))
-        })
-}

@@ -36,10 +36,22 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Address at which it can be asked, and until when it counts if it does not answer.
-    pub(super) fn place(self) -> (Option<String>, Instant) {
-        (self.address, self.freshness.expires)
+    /// The place of this gateway.
+    pub(super) fn place(self) -> Place {
+        Place {
+            address: self.address,
+            expires: self.freshness.expires,
+        }
     }
+}
+
+/// Where a gateway can be asked, and for how long it counts if it does not answer.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// HOST:PORT; absent if it did not say.
+    pub address: Option<String>,
+    /// The time at which it is given up.
+    pub expires: Instant,
 }
 
 /// The time that a list of the Leases may take that somebody waits for.

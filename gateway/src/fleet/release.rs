@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
-use datastream_service_kube::api::reason;
+use datastream_service_kube::api::{in_time, reason};
 use futures_util::StreamExt as _;
 use kube::api::{DeleteParams, Preconditions};
 use tokio::time::sleep;
 
-use super::in_time;
 use super::kube::KubeFleet;
 
 /// Deletes that are on their way at once.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_routing::SubscriptionId;
-use datastream_service_kube::api::reason;
+use datastream_service_kube::api::{in_time, reason};
 use datastream_service_kube::lease::DURATION;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -12,7 +12,6 @@ use kube::api::{Patch, PatchParams, PostParams};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::claim::{Progress, holder, progress};
-use super::in_time;
 use super::kube::{Claimed, KubeFleet};
 use crate::pipeline::Ring;
 use crate::stream::Registry;

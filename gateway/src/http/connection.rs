@@ -4,16 +4,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use datastream_service::log_limit::LogLimit;
+use datastream_service::accept::Acceptor;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,8 +24,6 @@ use super::write_limit::WriteLimit;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that cannot be accepted is logged once in this time.
-const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
 
@@ -48,30 +45,19 @@ pub(crate) async fn serve<H: Handler>(
     tasks: TaskTracker,
     cancel: CancellationToken,
 ) {
-    let mut log = LogLimit::new(1, LOG_EVERY);
+    let mut acceptor = Acceptor::new(listener);
     loop {
-        let socket = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (socket, address) = tokio::select! {
+            accepted = acceptor.accept() => accepted,
             () = cancel.cancelled() => return,
         };
-        match socket {
-            Ok((socket, address)) => {
-                tasks.spawn(connection(
-                    socket,
-                    RemoteAddress(address),
-                    handler.clone(),
-                    connections.enter(),
-                    cancel.clone(),
-                ));
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: others will close theirs.
-                if let Some(held_back) = log.admit(Instant::now()) {
-                    tracing::warn!(%error, held_back, "cannot accept a connection; trying again");
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
+        tasks.spawn(connection(
+            socket,
+            RemoteAddress(address),
+            handler.clone(),
+            connections.enter(),
+            cancel.clone(),
+        ));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datastream_service::backoff::Backoff;
 use datastream_source::{Bounds, EventSource};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -17,7 +18,7 @@ pub(crate) async fn first_bounds(
     source: &Arc<dyn EventSource>,
     status: &SourceStatus,
 ) -> Vec<Bounds> {
-    let mut backoff = BACKOFF_MIN;
+    let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
     loop {
         match source.bounds().await {
             Ok(bounds) => {
@@ -29,8 +30,7 @@ pub(crate) async fn first_bounds(
                 status.set_error(error.to_string());
             }
         }
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        sleep(backoff.next_delay()).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datastream_service::backoff::Backoff;
 use datastream_source::{EventSource, Record, RecordStream, SILENCE, SourceError, Unreadable};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -51,7 +52,7 @@ enum End {
 impl Tail {
     /// Reads until nobody takes the records any more. Every failure is answered by opening again at the next offset.
     pub(crate) async fn run(mut self) {
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut stall = STALL;
         loop {
             let before = self.next;
@@ -102,13 +103,11 @@ impl Tail {
                 continue;
             }
             tracing::warn!(partition = self.partition, at = self.next, %error, "source interrupted; trying again");
-            backoff = if progress {
-                BACKOFF_MIN
-            } else {
-                (backoff * 2).min(BACKOFF_MAX)
-            };
+            if progress {
+                backoff.reset();
+            }
             tokio::select! {
-                () = sleep(backoff) => (),
+                () = sleep(backoff.next_delay()) => (),
                 () = self.out.closed() => return,
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::{Position, Seq};
 use datastream_routing::SubscriptionId;
+use datastream_service::backoff::Backoff;
 use datastream_service::log_limit::LogLimit;
 use datastream_source::{EventSource, Record, SourceError, Unreadable};
 use futures_util::StreamExt;
@@ -133,7 +134,7 @@ impl CatchUp {
                 .min(end.next(partition))
                 .max(self.position.next(partition))
         });
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut stall = STALL;
         while self.position.next(partition) < until {
             let before = self.position.next(partition);
@@ -150,8 +151,7 @@ impl CatchUp {
                 Turn::Failed(error) => {
                     tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
                     stall = (stall * 2).min(STALL_MAX);
-                    sleep(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                    sleep(backoff.next_delay()).await;
                 }
             }
             self.mailbox.wake();

@@ -9,6 +9,7 @@ use datastream_routing::SubscriptionId;
 use datastream_routing::object::{
     LAG, LAST_SEQ, POD, SUBSCRIPTION, SUBSCRIPTION_UID, decode_subscription,
 };
+use datastream_service::backoff::Backoff;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -40,7 +41,7 @@ pub(crate) struct Connections {
     /// When the status of a subscription was last written.
     written: HashMap<SubscriptionId, Instant>,
     /// Subscriptions whose status could not be written: when to try again, and the pause before that.
-    failing: HashMap<SubscriptionId, (Instant, Duration)>,
+    failing: HashMap<SubscriptionId, (Instant, Backoff)>,
 }
 
 /// A claim of a stream.
@@ -242,9 +243,10 @@ impl Connections {
 
     /// The status could not be written: it is tried again, later each time. Returns when.
     pub(crate) fn failed(&mut self, id: SubscriptionId, now: Instant) -> Duration {
-        let before = self.failing.get(&id).map(|(_, pause)| *pause);
-        let pause = before.map_or(FIRST_RETRY, |pause| (pause * 2).min(LAST_RETRY));
-        self.failing.insert(id, (now + pause, pause));
+        let before = self.failing.remove(&id).map(|(_, backoff)| backoff);
+        let mut backoff = before.unwrap_or(Backoff::new(FIRST_RETRY, LAST_RETRY));
+        let pause = backoff.next_delay();
+        self.failing.insert(id, (now + pause, backoff));
         pause
     }
 

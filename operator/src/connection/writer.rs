@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datastream_crds::{Connection, DatastreamSubscription};
 use datastream_routing::SubscriptionId;
+use datastream_service::backoff::Backoff;
 use datastream_service_kube::api::reason;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -79,7 +80,7 @@ impl Writer {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut queue = Queue::default();
-        let (mut clear_at, mut pause) = (Instant::now(), EVERY);
+        let (mut clear_at, mut backoff) = (Instant::now(), Backoff::new(EVERY, LAST_PAUSE));
         loop {
             ticks.tick().await;
             let abandoned = {
@@ -93,12 +94,10 @@ impl Writer {
             };
             if Instant::now() >= clear_at {
                 let cleared = self.clear(abandoned).await;
-                pause = if cleared {
-                    EVERY
-                } else {
-                    (pause * 2).min(LAST_PAUSE)
-                };
-                clear_at = Instant::now() + pause;
+                if cleared {
+                    backoff.reset();
+                }
+                clear_at = Instant::now() + backoff.next_delay();
             }
             self.round(&mut queue).await;
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use datastream_service_kube::api::REQUEST_TIMEOUT;
 use datastream_service_kube::api_server::answered_by;
 use hyper::{Method, StatusCode};
 use k8s_openapi::jiff::SignedDuration;
+use tokio::time::timeout;
 
 use super::*;
 

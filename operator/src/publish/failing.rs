@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use datastream_routing::BucketId;
+use datastream_service::backoff::Backoff;
 use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_secs(1);
@@ -16,19 +17,19 @@ pub(super) struct Failing(BTreeMap<BucketId, Failure>);
 #[derive(Debug)]
 struct Failure {
     error: String,
-    pause: Duration,
+    backoff: Backoff,
     due: Instant,
 }
 
 impl Failing {
     /// A write failed: the next one is due after twice as long as the last time.
     pub(super) fn failed(&mut self, bucket: BucketId, error: String, now: Instant) {
-        let before = self.0.get(&bucket).map(|failure| failure.pause);
-        let pause = before.map_or(FIRST, |pause| (pause * 2).min(LAST));
+        let before = self.0.remove(&bucket).map(|failure| failure.backoff);
+        let mut backoff = before.unwrap_or(Backoff::new(FIRST, LAST));
         let failure = Failure {
             error,
-            pause,
-            due: now + pause,
+            due: now + backoff.next_delay(),
+            backoff,
         };
         self.0.insert(bucket, failure);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::runtime::watcher;
 use kube::{Client, Config};
+use tokio::time::timeout;
 
 /// The API server ends each watch after this time, and the next one begins where it ended: so silence that lasts longer is no
 /// lack of news.
@@ -30,6 +31,20 @@ fn bounded(mut config: Config, silence: Duration) -> Config {
     // Otherwise the time for which a connection of the pool was idle counts, too.
     config.reset_reader_on_write = true;
     config
+}
+
+/// Timeout of one request to the API server, watches excepted.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Returns the answer to a request.
+///
+/// # Errors
+/// The request's own, or [`kube::Error::Service`] if it takes longer than [`REQUEST_TIMEOUT`].
+pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let late = || kube::Error::Service("the API server did not answer in time".into());
+    timeout(REQUEST_TIMEOUT, request)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 /// An error in the API server's own words, if it has any.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use datastream_service::backoff::{Backoff, jittered};
 use kube::runtime::watcher;
-use rand::RngExt as _;
 use tokio::time::Instant;
 
 /// Pauses between attempts: from 0.2 s, doubled each time, and shortened at random by up to a half, so that many watchers do not
@@ -19,8 +19,8 @@ use tokio::time::Instant;
 /// No single success resets it, because a list that succeeds may be followed by a watch that fails each time: only a minute
 /// without errors does.
 #[derive(Debug)]
-pub struct Backoff {
-    errors: u32,
+pub(super) struct WatchBackoff {
+    errors: Backoff,
     /// The end of the last pause.
     resumed: Option<Instant>,
     /// The longest pause after an error that the API server answered with.
@@ -37,11 +37,11 @@ pub(super) const LAST_ANSWERED: Duration = Duration::from_secs(30);
 const GONE: u16 = 410;
 const STEADY: Duration = Duration::from_mins(1);
 
-impl Backoff {
+impl WatchBackoff {
     /// The pauses of a watch of objects that have this pulse, if any.
-    pub fn new(pulse: Option<Duration>) -> Self {
+    pub(super) fn new(pulse: Option<Duration>) -> Self {
         Self {
-            errors: 0,
+            errors: Backoff::new(FIRST, LAST_ANSWERED),
             resumed: None,
             last_answered: pulse.map_or(LAST_ANSWERED, |pulse| (pulse / 2).min(LAST_ANSWERED)),
             is_too_old: false,
@@ -49,30 +49,19 @@ impl Backoff {
     }
 
     /// The pause after this error.
-    pub fn after(&mut self, error: &watcher::Error, now: Instant) -> Duration {
+    pub(super) fn after(&mut self, error: &watcher::Error, now: Instant) -> Duration {
         if self.resumed.is_some_and(|resumed| resumed + STEADY <= now) {
-            self.errors = 0;
+            self.errors.reset();
         }
         let was_too_old = std::mem::replace(&mut self.is_too_old, is_too_old(error));
         let pause = if self.is_too_old && !was_too_old {
-            FIRST
+            jittered(FIRST)
+        } else if was_answered(error) {
+            self.errors.next_delay_within(self.last_answered)
         } else {
-            self.counted(error)
+            self.errors.next_delay_within(LAST_UNREACHABLE)
         };
-        let pause = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.resumed = Some(now + pause);
-        pause
-    }
-
-    /// The longest pause after one more error.
-    fn counted(&mut self, error: &watcher::Error) -> Duration {
-        let last = if was_answered(error) {
-            self.last_answered
-        } else {
-            LAST_UNREACHABLE
-        };
-        let pause = FIRST.saturating_mul(1 << self.errors.min(10)).min(last);
-        self.errors += 1;
         pause
     }
 }
@@ -114,7 +103,7 @@ mod tests {
     }
 
     fn pauses(error: &watcher::Error, count: usize) -> Vec<Duration> {
-        let mut backoff = Backoff::new(None);
+        let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         let pause = |_| {
             let pause = backoff.after(error, now);
@@ -141,7 +130,7 @@ mod tests {
 
     #[test]
     fn objects_that_expire_are_asked_for_before_they_do() {
-        let mut backoff = Backoff::new(Some(PULSE));
+        let mut backoff = WatchBackoff::new(Some(PULSE));
         for _ in 0..100 {
             let pause = backoff.after(&watcher::Error::NoResourceVersion, Instant::now());
             assert!(pause <= PULSE / 2, "{pause:?}");
@@ -150,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_watch_that_is_too_old_after_an_outage_lists_at_once_and_again_only_like_after_an_error() {
-        let mut backoff = Backoff::new(None);
+        let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..2 {
             for _ in 0..10 {
@@ -163,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_minute_without_errors_begins_again_with_the_shortest_pause() {
-        let mut backoff = Backoff::new(None);
+        let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..10 {
             now += backoff.after(&unreachable(), now);

@@ -1,7 +1,7 @@
 //! Watches of Kubernetes objects, as plain changes.
 //!
 //! An object that cannot be read is set aside by name ([`Unreadable`]), so that it does not stop the others, attempts after
-//! an error are further and further apart ([`Backoff`]), and silence is not taken for a lack of news for longer than
+//! an error are further and further apart, and silence is not taken for a lack of news for longer than
 //! [`SILENCE`](crate::api::SILENCE), or than a [pulse](Selection::with_pulse).
 
 mod backoff;
@@ -10,7 +10,6 @@ mod object;
 mod selection;
 mod stream;
 
-pub use backoff::Backoff;
 pub use listing::Listing;
 pub use object::{Unreadable, Watched};
 pub use selection::Selection;

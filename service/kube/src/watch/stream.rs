@@ -11,7 +11,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Backoff, Change, Listing, Selection, Watched};
+use super::backoff::WatchBackoff;
+use super::{Change, Listing, Selection, Watched};
 use crate::api;
 use crate::lease;
 
@@ -31,7 +32,7 @@ struct Watch<K> {
     selection: Selection,
     events: BoxStream<'static, watcher::Result<Event<Watched<K>>>>,
     listing: Listing,
-    backoff: Backoff,
+    backoff: WatchBackoff,
     /// The time at which to go on after an error.
     pause: Option<Instant>,
     failing: bool,
@@ -56,7 +57,7 @@ where
     let watch = Watch {
         events: watcher(api.clone(), selection.config()).boxed(),
         api,
-        backoff: Backoff::new(selection.pulse),
+        backoff: WatchBackoff::new(selection.pulse),
         selection,
         listing: Listing::default(),
         pause: None,

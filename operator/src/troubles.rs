@@ -16,7 +16,7 @@ pub(crate) struct Troubles(Arc<Mutex<HashMap<SubscriptionId, Trouble>>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Trouble {
-    /// How often in a row it has failed.
+    /// Reconciles in a row that have failed.
     failures: u32,
     /// The generation that is on its way to the gateways, and since when.
     pending: Option<(i64, Instant)>,

@@ -25,14 +25,14 @@ pub(crate) enum Applied {
     Key {
         /// The key.
         key: StreamKey,
-        /// Whether the key is a new one.
+        /// The key is a new one.
         issued: bool,
     },
     /// A Secret of this name belongs to someone else, and is left alone.
     Conflict,
 }
 
-/// Why the Secret could not be made.
+/// An error that keeps the Secret from being made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server refused, or could not be reached.
@@ -122,7 +122,7 @@ impl Apply<'_> {
         Ok(self.written(key, issued))
     }
 
-    /// Whether everything that is wanted is there; what others added is theirs.
+    /// Returns whether everything that is wanted is there; what others added is theirs.
     fn is_as_wanted(&self, found: &Found, key: &StreamKey) -> bool {
         let url = stream_url(self.endpoint, key);
         found.is_labelled

@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
         required = true
     )]
     groups: Vec<GroupSetting>,
-    /// Where probes and metrics are served; port 0 picks a free one
+    /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
     /// The name of this replica for leader election, usually its pod's; random if not given
@@ -69,7 +69,7 @@ pub(crate) struct RunArgs {
     /// The largest cost of the filters of all subscriptions of a namespace in one group of gateways
     #[arg(long, env = "DATASTREAM_MAX_NAMESPACE_FILTER_COST", default_value_t = Budget::default().namespace)]
     max_namespace_filter_cost: u64,
-    /// How to write the log (to standard error)
+    /// Format of the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }

@@ -1,4 +1,4 @@
-//! What a valid subscription needs: a stream key, the URL to use it with, and its route. Pure, but for the key.
+//! Parts that a valid subscription needs: a stream key, the URL to use it with, and its route. Pure, but for the key.
 
 use datastream_protocol::StreamKey;
 use datastream_routing::{KeyHash, Route};
@@ -16,7 +16,7 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
     Ok(StreamKey::from_random(bytes))
 }
 
-/// What the gateways are told of a subscription.
+/// Makes the route of a subscription: what the gateways are told of it.
 pub fn route(subscription: &ValidSubscription, key_sha256: KeyHash) -> Route {
     Route {
         id: subscription.id.clone(),

@@ -76,8 +76,8 @@ const WAITING: usize = 8192;
 /// repeats does so soon, and ten thousand subscriptions are not to be remembered twice.
 const REMEMBERED: usize = 512;
 
-/// Where reconciles leave Events. They are told one after the other, so that ten thousand of them do not keep the API server
-/// from what matters more.
+/// The queue in which reconciles leave Events. They are told one after the other, so that ten thousand of them do not keep the
+/// API server from what matters more.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     queue: mpsc::Sender<(Event, ObjectReference)>,

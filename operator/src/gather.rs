@@ -15,7 +15,7 @@ use secrecy::SecretString;
 pub(crate) const STREAM_KEY: &str = "stream_key";
 /// The key of the URL in a subscription's Secret.
 pub(crate) const URL: &str = "url";
-/// What the label [`COMPONENT`] says of a subscription's Secret.
+/// The value of the label [`COMPONENT`] on a subscription's Secret.
 pub(crate) const LABEL: &str = "stream-key";
 /// The annotation of a subscription that says `true` if the key in a Secret without an owner, or of a deleted subscription, is
 /// to be its own: after a restore from a backup.
@@ -33,8 +33,8 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
     secret_name.strip_suffix(SUFFIX)
 }
 
-/// What is looked at in a subscription's Secret. There is one for each subscription, and a whole Secret takes ten times as much
-/// memory.
+/// The parts of a subscription's Secret that are looked at. They are kept for each subscription, and a whole Secret takes ten
+/// times as much memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub resource_version: Option<String>,
@@ -52,11 +52,11 @@ pub(crate) struct Found {
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     pub uid: String,
-    /// Whether the reference to it is what is written here.
+    /// The reference to it is as this operator writes it.
     pub is_as_written: bool,
 }
 
-/// Whose a Secret is.
+/// Ownership of a Secret, seen from a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ownership {
     /// The subscription's.
@@ -71,7 +71,7 @@ pub(crate) enum Ownership {
 }
 
 impl Found {
-    /// What there is to see in the Secret of the subscription with this name.
+    /// Reads the Secret of the subscription with this name.
     pub(crate) fn in_secret(secret: &Secret, subscription: &str) -> Self {
         let text = |key: &str| {
             let bytes = secret.data.as_ref()?.get(key)?;

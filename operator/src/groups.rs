@@ -25,7 +25,7 @@ pub struct GroupSetting {
     pub endpoint: String,
 }
 
-/// Why a text is not the setting of a group.
+/// A text that is not the setting of a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a group is NAME=URL, with lower-case letters, digits and - in the name ({MAX_NAME} at most) and ws://HOST/stream or wss://HOST/stream without a query as URL, not {0:?}; without a path, it is /stream"
@@ -195,14 +195,14 @@ impl Groups {
         }
     }
 
-    /// What all groups share has been listed completely.
+    /// A kind of objects that all groups share has been listed completely.
     pub(crate) fn synced(&self, kind: Synced) {
         for (_, group) in self.iter() {
             group.synced(kind);
         }
     }
 
-    /// Whether everything has been listed once, for every group.
+    /// Returns whether everything has been listed once, for every group.
     pub(crate) fn are_complete(&self) -> bool {
         self.iter()
             .all(|(_, group)| group.board.lock().is_complete())

@@ -12,7 +12,7 @@ use datastream_service::{log, process};
 
 use args::{Arguments, Command, RunArgs};
 
-/// What the Kubernetes client logs about a failed request is in the error that is logged here.
+/// Log filter without the Kubernetes client: what it logs about a failed request is in the error that is logged here.
 const LOG: &str = "info,kube_client=off,kube_runtime=off";
 
 #[tokio::main]

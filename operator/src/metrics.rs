@@ -16,7 +16,7 @@ pub struct Metrics {
     registry: Registry,
     /// Reconciles, by result (`ok`, `error`).
     pub(crate) reconciles: IntCounterVec,
-    /// How long a successful reconcile took.
+    /// Seconds that successful reconciles took.
     pub(crate) reconcile_seconds: Histogram,
     /// Secrets with stream keys created or mended.
     pub(crate) secrets_written: IntCounter,
@@ -30,7 +30,7 @@ pub struct Metrics {
     pub(crate) objects_written: IntCounter,
     /// Writes of routing objects that failed.
     pub(crate) object_errors: IntCounter,
-    /// Whether a mass shrink of a group is held back.
+    /// 1 if a mass shrink of a group is held back.
     pub(crate) shrink_held: IntGaugeVec,
     /// Routes that should be published to a group.
     pub(crate) routes_desired: IntGaugeVec,
@@ -46,7 +46,7 @@ pub struct Metrics {
     pub(crate) watch_failing: IntGaugeVec,
     /// 1 if everything has been listed once.
     pub(crate) listed: IntGauge,
-    /// Whether this replica leads.
+    /// 1 if this replica leads.
     pub(crate) leads: IntGauge,
     groups: Vec<String>,
 }

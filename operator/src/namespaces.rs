@@ -13,7 +13,7 @@ const MAX_NAME: usize = 63;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamespaceName(String);
 
-/// Why a text is not the name of a namespace.
+/// A text that is not the name of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a namespace is named by lower-case letters, digits and - between them ({MAX_NAME} at most), not {0:?}"
@@ -87,7 +87,8 @@ impl Namespaces {
     }
 }
 
-/// What has been heard of each watched part of the cluster. One namespace that cannot be listed does not keep the others waiting.
+/// The kinds of objects that have been heard of in each watched part of the cluster. One namespace that cannot be listed does not
+/// keep the others waiting.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard(Arc<Mutex<BTreeMap<Scope, Kinds>>>);
 

@@ -182,7 +182,7 @@ fn not_served(versions: &[String]) -> String {
     )
 }
 
-/// What is asked about these rights.
+/// Returns the resource attributes to ask about, one for each verb of these rights.
 fn attributes<'a>(
     rights: &'static [Right],
     namespace: Option<&'a str>,

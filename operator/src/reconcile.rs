@@ -1,7 +1,7 @@
 //! One reconcile of one subscription: validate → gather → build → apply → status.
 //!
-//! What is built for the gateways, the route, goes to them by way of the [`publish`](crate::publish) side, which builds
-//! it from the same two things: the valid spec and the key in the Secret.
+//! The route, which is built for the gateways, goes to them by way of the [`publish`](crate::publish) side, which builds it from
+//! the same two things: the valid spec and the key in the Secret.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::publish::{Programmed, id_of};
 use crate::status::{self, Outcome};
 use crate::validate::validate;
 
-/// When to look again at what nothing reports: a Secret in the way may go.
+/// Pause before another look at what nothing reports: a Secret in the way may go.
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
-/// When to look again at a route on its way, to tell how far it has come.
+/// Pause before another look at a route on its way, to tell how far it has come.
 const PENDING_AGAIN: Duration = Duration::from_secs(3);
 /// That a new generation is on its way is told only if it takes longer than this: usually it takes milliseconds, and when
 /// subscriptions change by the thousand, a write that is spared for each of them is time for the others.
@@ -189,7 +189,7 @@ fn is_refusal(error: &kube::Error, failures: u32) -> bool {
     !is_overtaken && (!is_passing || failures >= PASSING)
 }
 
-/// Whether its route is on its way to the gateways.
+/// Returns whether its route is on its way to the gateways.
 fn is_pending(outcome: &Outcome) -> bool {
     matches!(
         outcome,

@@ -28,7 +28,7 @@ pub struct Settings {
     pub namespaces: Namespaces,
     /// The groups of gateways to publish to; at least one, each once.
     pub groups: Vec<GroupSetting>,
-    /// Where probes and metrics are served; port 0 picks a free one.
+    /// Address of probes and metrics; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The name of this replica, different from all others'.
     pub identity: String,

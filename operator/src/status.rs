@@ -64,9 +64,9 @@ pub(crate) enum Outcome {
     Accepted {
         /// The name of the Secret.
         secret: String,
-        /// How far the route has come.
+        /// The state of the route.
         programmed: Programmed,
-        /// Whether delivery is stopped.
+        /// Delivery is stopped.
         suspended: bool,
     },
 }

@@ -22,24 +22,24 @@ pub struct ValidSubscription {
     pub uid: String,
     /// `metadata.generation`; 1 outside a cluster.
     pub generation: i64,
-    /// Whether delivery is stopped.
+    /// Delivery is stopped.
     pub suspended: bool,
     /// The types to deliver.
     pub event_types: event::EventTypes,
-    /// Which devices' events to deliver.
+    /// Filters for the devices whose events are delivered.
     pub filters: Vec<routing::Filter>,
     /// The heartbeat of the stream.
     pub heartbeat: routing::Heartbeat,
-    /// Where a client starts that does not say where.
+    /// The position from which a client starts that asks for none.
     pub resume: routing::Resume,
 }
 
-/// What is wrong with one field.
+/// A mistake in one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The path of the field, as in `spec.filters[0].dsns`.
     pub path: String,
-    /// What is wrong with it and what to do.
+    /// The mistake, and what to do about it.
     pub reason: String,
 }
 

@@ -38,7 +38,7 @@ impl<K> Namespaced for K where
 {
 }
 
-/// What is told of the objects of one scope.
+/// News of the objects of one scope.
 pub(crate) enum Told<K> {
     /// One change.
     Change(Box<Change<K>>),

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// A change of state of one subscription is written at most this often.
 const STATE_EVERY: Duration = Duration::from_secs(5);
-/// How far a stream has come is written at most this often.
+/// The progress of a stream is written at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// A claim whose gateway has been gone for this long is of no use to anybody.
 const ABANDONED: Duration = Duration::from_mins(1);
@@ -36,9 +36,9 @@ pub(crate) struct Connections {
     gateways: BTreeMap<String, String>,
     /// Subscriptions whose status may be out of date.
     dirty: BTreeSet<SubscriptionId>,
-    /// How far streams had come whose claims are gone: uid and `seq`, until the status says so.
+    /// Uid and last `seq` of streams whose claims are gone, until the status has the `seq`.
     ended: HashMap<SubscriptionId, (String, String)>,
-    /// When the status of a subscription was last written.
+    /// Time at which the status of a subscription was last written.
     written: HashMap<SubscriptionId, Instant>,
     /// Subscriptions whose status could not be written: when to try again, and the pause before that.
     failing: HashMap<SubscriptionId, (Instant, Backoff)>,
@@ -70,7 +70,7 @@ impl SharedConnections {
     }
 }
 
-/// What a status should say, compared with what it says.
+/// Comparison of what a status should say with what it says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It says so already.
@@ -157,8 +157,8 @@ impl Connections {
         abandoned
     }
 
-    /// What a status says when this process begins may no longer be true. It counts as written just now: a new operator does
-    /// not write what the one before would not have.
+    /// Marks a status that was there when this process began: it may no longer be true. It counts as written just now: a new
+    /// operator does not write what the one before would not have.
     pub(crate) fn mark(&mut self, id: SubscriptionId, now: Instant) {
         self.written.insert(id.clone(), now);
         self.dirty.insert(id);
@@ -177,7 +177,7 @@ impl Connections {
         std::mem::take(&mut self.dirty)
     }
 
-    /// What the status of the subscription with this uid should say, given what it says.
+    /// Returns the verdict on the status of the subscription with this uid, given what it says.
     pub(crate) fn verdict(
         &self,
         id: &SubscriptionId,

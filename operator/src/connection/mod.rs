@@ -1,4 +1,4 @@
-//! Whether a subscription's client is connected, from the claims of the gateways to the subscription's status.
+//! Connection state of each subscription's client, from the claims of the gateways to the subscription's status.
 //!
 //! The [`board`] says what should be written and when; the [`writer`] writes it, at a bounded rate.
 

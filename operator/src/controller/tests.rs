@@ -290,7 +290,7 @@ impl Scoped {
         }
     }
 
-    /// Whether the routing object of a subscription was last written with a route of it; absent if it was never written.
+    /// Returns whether the routing object of a subscription was last written with a route of it; absent if it was never written.
     fn is_routed(&self, namespace: &str, name: &str) -> Option<bool> {
         let bucket = SubscriptionId::new(namespace, name).bucket();
         let object = routes_name("default", bucket);

@@ -1,4 +1,5 @@
-//! What should be published, what is, and who serves it: one place that every watch writes and every reconcile reads.
+//! State of the publishing side: what should be published, what is, and who serves it. Every watch writes it and every reconcile
+//! reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,14 +27,14 @@ use crate::validate::validate;
 pub enum Programmed {
     /// Every live gateway serves it.
     Everywhere {
-        /// How many there are.
+        /// The number of live gateways.
         gateways: usize,
     },
     /// It is published, and not every live gateway has acknowledged it.
     Waiting {
-        /// How many have.
+        /// The number of those that have acknowledged it.
         holding: usize,
-        /// How many there are.
+        /// The number of live gateways.
         gateways: usize,
         /// The Lease of the first that has not.
         missing: String,
@@ -74,20 +75,20 @@ const COMPLETE: u8 = PUBLISHABLE | Synced::Gateways as u8 | Synced::Claims as u8
 /// A routing object to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Which one.
+    /// The bucket that the object is for.
     pub bucket: BucketId,
-    /// What goes into it.
+    /// The bucket's content, encoded.
     pub bytes: Vec<u8>,
 }
 
-/// What to write now, and when to look again.
+/// The writes that are due now, and when to look again.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The routing objects to write.
     pub writes: Vec<Write>,
     /// The list of all routing objects, those to write included; absent if it is written.
     pub index: Option<BTreeSet<BucketId>>,
-    /// When removals that are held back are due.
+    /// The time at which removals that are held back are due.
     pub held_until: Option<Instant>,
     /// The time at which objects that could not be written are due.
     pub retry_at: Option<Instant>,
@@ -279,7 +280,7 @@ impl Board {
         self.gateways.may_live(lease)
     }
 
-    /// When the next Lease expires.
+    /// Returns the time at which the next Lease expires.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.gateways.next_expiry()
     }
@@ -330,7 +331,7 @@ impl Board {
         is_new.then(|| self.history.buckets().collect())
     }
 
-    /// What to write so that the routing objects say what they should.
+    /// Returns the writes that bring the routing objects to what they should say.
     ///
     /// Buckets that are planned and not [written](Board::wrote) must be [marked](Board::failed) again.
     pub fn plan(&mut self, now: Instant) -> Plan {
@@ -409,7 +410,7 @@ impl Board {
         self.desired.denied(id).cloned()
     }
 
-    /// How far this generation of a subscription has come, with this key.
+    /// Returns the state of the route of this generation of a subscription, with this key.
     pub fn programmed(
         &self,
         id: &SubscriptionId,

@@ -1,4 +1,4 @@
-//! What goes into a bucket that would become too large.
+//! The choice of routes for a bucket that would become too large.
 
 use datastream_routing::Route;
 
@@ -38,7 +38,7 @@ pub(super) fn fit(published: &Routes, wanted: Routes, limit: usize) -> Routes {
     taken
 }
 
-/// What a route takes in a bucket, its comma included.
+/// Returns the size of a route in a bucket, in bytes, its comma included.
 fn bytes(route: &Route) -> usize {
     serde_json::to_vec(route).map_or(usize::MAX / 4096, |text| text.len() + 1)
 }

@@ -10,21 +10,21 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
-/// Whose status may be different now.
+/// Subscriptions whose status may be different now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Affected {
-    /// Nobody's.
+    /// None.
     None,
     /// Subscriptions of buckets of which a gateway holds another version than before.
     Buckets(Vec<Acknowledged>),
-    /// Everybody's: a gateway came or went.
+    /// All: a gateway came or went.
     All,
 }
 
-/// What a gateway says of one bucket.
+/// A change of the version of one bucket that a gateway holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Which one.
+    /// The bucket.
     pub bucket: BucketId,
     /// The version that it held before, if any.
     pub before: Option<BucketHash>,
@@ -156,7 +156,7 @@ impl Gateways {
         (affected, expired)
     }
 
-    /// When [`Gateways::expire`] has something to do next.
+    /// Returns the time at which [`Gateways::expire`] has something to do next.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         if self.is_paused {
             return None;

@@ -7,10 +7,10 @@ use datastream_routing::{BucketHash, BucketId, Route, SubscriptionId};
 
 use super::Routes;
 
-/// How many versions of a bucket are remembered. A gateway that is further behind counts as holding none of it.
+/// Number of versions of a bucket that are remembered. A gateway that is further behind counts as holding none of it.
 const VERSIONS: usize = 32;
 
-/// What is published, and what was.
+/// The routes that are published, and the versions before.
 #[derive(Debug, Default)]
 pub(super) struct History {
     buckets: BTreeMap<BucketId, Published>,
@@ -27,7 +27,7 @@ struct Published {
     resource_version: u64,
     /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
     drifted: Option<u64>,
-    /// What is being written right now: gateways may hold it before the API server's answer is here.
+    /// The version that is being written right now: gateways may hold it before the API server's answer is here.
     writing: Option<(BucketHash, Routes)>,
 }
 
@@ -44,7 +44,7 @@ impl History {
         bucket.record(hash, resource_version, routes);
     }
 
-    /// What [began](History::begin) is written.
+    /// The version that [began](History::begin) is written.
     ///
     /// Returns the identities of routes that are new or changed.
     pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
@@ -89,7 +89,7 @@ impl History {
         bucket.drifted = Some(0);
     }
 
-    /// Whether the object has to be written again.
+    /// Returns whether the object has to be written again.
     pub(super) fn has_drifted(&self, id: BucketId) -> bool {
         self.buckets.get(&id).is_some_and(|b| b.drifted.is_some())
     }
@@ -138,12 +138,12 @@ impl History {
         self.buckets.is_empty()
     }
 
-    /// How many routes are published.
+    /// Returns the number of published routes.
     pub(super) fn total(&self) -> usize {
         self.buckets.values().map(|b| b.routes.len()).sum()
     }
 
-    /// Whether the version of the bucket with this hash has the route of this subscription as it is published now.
+    /// Returns whether the version of the bucket with this hash has the route of this subscription as it is published now.
     pub(super) fn holds(&self, hash: BucketHash, id: &SubscriptionId) -> bool {
         let Some(bucket) = self.buckets.get(&id.bucket()) else {
             return false;

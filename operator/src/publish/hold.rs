@@ -12,7 +12,7 @@ const SMALL: usize = 20;
 #[derive(Debug)]
 pub(super) struct ShrinkHold {
     period: Duration,
-    /// When how many routes were published; values never rise from front to back.
+    /// Times, and numbers of routes that were published then; the numbers never rise from front to back.
     peaks: VecDeque<(Instant, usize)>,
     since: Option<Instant>,
 }

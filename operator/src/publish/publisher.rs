@@ -42,11 +42,11 @@ pub struct Publisher {
     pub secrets: Api<Secret>,
     /// The group of gateways that they are for.
     pub group: String,
-    /// What to write.
+    /// The board, which plans the writes.
     pub board: SharedBoard,
     /// Woken when there may be something to write.
     pub changed: Arc<Notify>,
-    /// Where to send the subscriptions whose routes were published.
+    /// The queue for the subscriptions whose routes were published.
     pub published: mpsc::Sender<SubscriptionId>,
     /// Counts what is written.
     pub metrics: Arc<Metrics>,

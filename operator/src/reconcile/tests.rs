@@ -1,4 +1,4 @@
-//! What a reconcile asks of the API server, scenario by scenario.
+//! Requests of a reconcile to the API server, scenario by scenario.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,7 +37,7 @@ struct Server {
     refuses: Arc<Mutex<Option<Refused>>>,
     unreadable: SetAside,
     namespaces: Namespaces,
-    /// What the operator remembers.
+    /// The operator's memory.
     troubles: Troubles,
 }
 

@@ -18,7 +18,7 @@ pub use lease::LeaseKeeper;
 
 use std::time::Duration;
 
-/// How long any one request to the API server may take.
+/// Timeout of one request to the API server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The answer to a request to the API server, or an error if there was none in time.

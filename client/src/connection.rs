@@ -25,7 +25,7 @@ const FIRST_SILENCE: Duration = Duration::from_secs(310);
 const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
 /// Silence that is never endured: three times the longest interval of heartbeats.
 const LONGEST_SILENCE: Duration = Duration::from_mins(15);
-/// How long the close frame of a stream that is no longer wanted may take.
+/// Timeout of the close frame of a stream that is no longer wanted.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl From<&str> for Body {
     }
 }
 
-/// What a server sends.
+/// Message from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// An event, or a control frame if the stream was asked for them: JSON text.
@@ -68,11 +68,11 @@ pub enum Incoming {
     Heartbeat,
     /// Nothing has to be done.
     KeepAlive,
-    /// What makes no sense.
+    /// A message that makes no sense, described in words.
     Junk(String),
 }
 
-/// Why there is no connection, or no more.
+/// Reason why there is no connection, or no more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The server gives no stream.
@@ -98,7 +98,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// How long the server wants to be left alone.
+    /// Time for which the server wants to be left alone.
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
@@ -111,10 +111,10 @@ impl Failure {
 pub struct Connection {
     socket: Socket,
     silence: Duration,
-    /// Whether the silence that is endured follows the interval of the heartbeats.
+    /// The silence that is endured follows the interval of the heartbeats.
     adaptive: bool,
     heartbeat: Instant,
-    /// When the last frame came.
+    /// Time at which the last frame came.
     heard: Instant,
 }
 

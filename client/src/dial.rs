@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 /// The time that an address has before the next one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// What was tried, and how it went: said when a connection is not made.
+/// Attempts to connect, and how they went: reported when no connection is made.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     failed: Vec<(SocketAddr, io::Error)>,

@@ -19,7 +19,7 @@ const NO_UPGRADE: &str = "instead of a stream: a proxy on the way removed the Up
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// When the server asks to be tried again.
+    /// Time after which the server asks to be tried again.
     pub retry_after: Option<Duration>,
     reason: String,
 }
@@ -62,7 +62,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it passes by itself: in use, too many, or not now. An unknown key, a suspension, and a bad position do
+    /// Returns whether it passes by itself: in use, too many, or not now. An unknown key, a suspension, and a bad position do
     /// not, unless somebody changes something.
     pub const fn passes(&self) -> bool {
         matches!(self.status, 408 | 409 | 425 | 429 | 500..=599)

@@ -17,10 +17,10 @@ use datastream_source::fluvio::parse_address;
 #[derive(Debug, Parser)]
 #[command(version, group(ArgGroup::new("routes").required(true)))]
 pub(crate) struct Args {
-    /// Where clients connect; port 0 picks a free one
+    /// Address that clients connect to; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", value_parser = listen::parse, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Where probes and metrics are; port 0 picks a free one
+    /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
     /// The address of the Fluvio cluster (its SC), HOST:PORT
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Take the routes from Secrets in this namespace
     #[arg(long, env = "DATASTREAM_ROUTES_NAMESPACE", group = "routes")]
     pub routes_namespace: Option<String>,
-    /// What to do with new streams while routes cannot be followed: serve them by the routes that are known, or refuse them
+    /// Treatment of new streams while routes cannot be followed: serve them by the routes that are known, or refuse them
     #[arg(long, env = "DATASTREAM_STALE_ROUTES", value_enum, default_value_t = StaleRoutesArg::Serve)]
     pub stale_routes: StaleRoutesArg,
     /// Seconds for which routes could not be followed before new streams are refused, with --stale-routes=refuse
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// The IP address under which other gateways reach this one's admin listener (default: the one that it listens on)
     #[arg(long, env = "DATASTREAM_POD_IP")]
     pub pod_ip: Option<IpAddr>,
-    /// How many streams above the gateway's fair share are closed a second when gateways were added; 0 never closes any
+    /// Streams above the gateway's fair share that are closed per second after gateways were added; 0 never closes any
     #[arg(long, env = "DATASTREAM_SHED_PER_SECOND", default_value_t = 0)]
     pub shed_per_second: u32,
     /// Seconds that open streams may take to close when the gateway is told to stop
@@ -62,13 +62,13 @@ pub(crate) struct Args {
     /// Memory for recent events, in MiB, from which streams that fall behind read on
     #[arg(long, env = "DATASTREAM_RING_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub ring_mib: u32,
-    /// How many streams may read the topic at once to catch up
+    /// Number of streams that may read the topic at once to catch up
     #[arg(long, env = "DATASTREAM_REPLAYS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub replays: u32,
-    /// How many streams may be open at once; more are answered 503
+    /// Number of streams that may be open at once; more are answered 503
     #[arg(long, env = "DATASTREAM_MAX_STREAMS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_streams: u32,
-    /// How many clients may connect in a second; more are answered 503 with Retry-After
+    /// Number of clients that may connect per second; more are answered 503 with Retry-After
     #[arg(long, env = "DATASTREAM_HANDSHAKES_PER_SECOND", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub handshakes_per_second: u32,
     /// Close a stream that was live and whose next event is older than this many seconds (default: no limit)
@@ -83,7 +83,7 @@ pub(crate) struct Args {
     /// Memory for what waits to be sent to all clients together, in MiB; each has 16 KiB beside it
     #[arg(long, env = "DATASTREAM_SEND_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub send_memory_mib: u32,
-    /// How to write the log (to standard error)
+    /// Format of the log (on standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
@@ -104,7 +104,7 @@ impl Args {
         self.cursors_topic.clone().unwrap_or_else(default)
     }
 
-    /// Where other gateways reach the admin listener that is bound to `admin`, HOST:PORT; none if that is not known.
+    /// Address at which other gateways reach the admin listener that is bound to `admin`, HOST:PORT; none if it is not known.
     pub(crate) fn peer_address(&self, admin: SocketAddr) -> Option<String> {
         let ip = self.pod_ip.unwrap_or(admin.ip());
         (!ip.is_unspecified()).then(|| SocketAddr::new(ip, admin.port()).to_string())

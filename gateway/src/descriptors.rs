@@ -1,4 +1,4 @@
-//! How the process's file descriptors are shared out, so that streams never take those that probes and the topic need.
+//! Shares of the process's file descriptors, so that streams never take those that probes and the topic need.
 
 use rlimit::Resource;
 

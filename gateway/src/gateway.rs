@@ -29,11 +29,11 @@ use crate::stream::{Load, Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
-/// What the kernel may hold of an answer for a client that does not read, in bytes; a stream has buffers of its own.
+/// Bytes of an answer that the kernel may hold for a client that does not read; a stream has buffers of its own.
 const SEND_BUFFER: u32 = 16 << 10;
 const BACKLOG: u32 = 4096;
 
-/// Where a gateway's events and routes come from.
+/// Parts that a gateway is made from: the sources of its events and routes, the other gateways, and an extension.
 pub struct Parts {
     /// The topic.
     pub events: Arc<dyn EventSource>,
@@ -110,18 +110,18 @@ impl Gateway {
         })
     }
 
-    /// Where clients connect.
+    /// Address that clients connect to.
     ///
     /// # Errors
-    /// The system's, if it does not know.
+    /// The operating system's error, if it does not know the address.
     pub fn stream_addr(&self) -> std::io::Result<SocketAddr> {
         self.front.local_addr()
     }
 
-    /// Where probes and metrics are.
+    /// Address of probes and metrics.
     ///
     /// # Errors
-    /// The system's, if it does not know.
+    /// The operating system's error, if it does not know the address.
     pub fn admin_addr(&self) -> std::io::Result<SocketAddr> {
         self.admin.local_addr()
     }
@@ -131,12 +131,12 @@ impl Gateway {
         self.store.clone()
     }
 
-    /// How many streams it has.
+    /// Load of the gateway: the number of its streams.
     pub fn load(&self) -> Load {
         Load(self.registry.clone())
     }
 
-    /// Whether the gateway serves: routes and topic are known, and it is not draining.
+    /// Readiness of the gateway: routes and topic are known, and it is not draining.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
     }

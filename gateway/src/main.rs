@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use args::Args;
 
-/// What the Kubernetes client logs about a failed request is in the error that is logged here.
+/// Log filter. The Kubernetes client is silent: what it logs about a failed request is in the error that is logged here.
 const LOG: &str = "info,fluvio=error,fluvio_socket=error,kube_client=off,kube_runtime=off";
 
 #[tokio::main]

@@ -1,4 +1,4 @@
-//! What `/metrics` serves. No metric has a label per subscription: there may be tens of thousands of them.
+//! Metrics, as `/metrics` serves them. None has a label per subscription: there may be tens of thousands of subscriptions.
 
 use datastream_protocol::close::CloseCause;
 use datastream_service::metrics::Registry;
@@ -46,15 +46,15 @@ pub(crate) struct Metrics {
     pub heartbeats_answered: IntCounter,
     /// Records that the broker holds and this gateway has not read, by partition.
     pub lag: IntGaugeVec,
-    /// Whether the live stream of a partition is open, by partition.
+    /// State of the live stream, by partition: 1 if it is open.
     pub source_connected: IntGaugeVec,
-    /// How often the live stream of a partition was opened again, by partition.
+    /// Number of times that the live stream was opened again, by partition.
     pub source_reopened: IntGaugeVec,
     /// Routes in force.
     pub routes: IntGauge,
     /// Routing objects refused or gone, while the last good content stays in force.
     pub objects_refused: IntGauge,
-    /// Whether the source of routing objects can be reached.
+    /// State of the source of routing objects: 1 if it can be reached.
     pub config_connected: IntGauge,
     /// Bytes held by the ring of recent events.
     pub ring_bytes: IntGauge,

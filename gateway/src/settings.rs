@@ -1,4 +1,4 @@
-//! What a gateway can be told.
+//! Settings of a gateway.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::config::StaleRoutes;
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where clients connect; port 0 picks a free one.
+    /// Address that clients connect to; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Where probes and metrics are; port 0 picks a free one.
+    /// Address of probes and metrics; port 0 picks a free one.
     pub admin: SocketAddr,
     /// Bytes of recent events kept in memory for streams that fall behind.
     pub ring_bytes: usize,
-    /// How many streams may read the topic at once to catch up.
+    /// Number of streams that may read the topic at once to catch up.
     pub replays: usize,
-    /// How long open streams may take to close when the gateway is told to stop.
+    /// Time that open streams may take to close when the gateway is told to stop.
     pub drain: Duration,
-    /// How many streams may be open at once.
+    /// Number of streams that may be open at once.
     pub max_streams: usize,
-    /// How many requests on `/stream` with a good key are let in a second.
+    /// Number of requests on `/stream` with a good key that are let in per second.
     pub handshakes_per_second: u32,
-    /// How far a stream may fall behind.
+    /// Limits on how far a stream may fall behind.
     pub max_lag: LagLimit,
     /// The treatment of new streams while routes cannot be followed.
     pub stale_routes: StaleRoutes,
@@ -95,7 +95,8 @@ impl Default for Settings {
     }
 }
 
-/// How far a stream may fall behind after it has been live. Catching up has no limit of its own: the log is the buffer.
+/// Limits on how far a stream may fall behind after it has been live. Catching up has no limit of its own: the log is the
+/// buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LagLimit {
     /// Age of the next event to send, by the broker's time stamp.

@@ -230,7 +230,7 @@ fn damaged_and_good(broker: &Broker, rounds: std::ops::Range<usize>) {
     }
 }
 
-/// What came of each partition.
+/// Groups the numbers that came by partition.
 fn by_partition(numbers: &[usize]) -> Vec<Vec<usize>> {
     let of = |p| {
         let of = |n: &&usize| *n % DAMAGED_PARTITIONS == p;

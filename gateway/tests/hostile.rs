@@ -1,4 +1,4 @@
-//! What a peer sends, or does not read, never becomes more than a stated amount of memory, time or places.
+//! Tests of hostile peers: what a peer sends, or does not read, never takes more than a stated amount of memory, time or places.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

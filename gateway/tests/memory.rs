@@ -1,4 +1,4 @@
-//! What a batch of the topic may make the gateway hold. One test: it looks at the memory of the whole process.
+//! Test of the memory that a batch of the topic may take in the gateway. One test: it looks at the memory of the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Who gets a stream, and how it ends.
+//! Tests of who gets a stream, and of how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

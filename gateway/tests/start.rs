@@ -1,4 +1,4 @@
-//! Where streams begin: by number, by time, behind a gap; and what a gateway with limits refuses.
+//! Tests of where streams begin: by number, by time, behind a gap; and of what a gateway with limits refuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

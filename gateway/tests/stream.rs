@@ -1,4 +1,4 @@
-//! What a client gets: live events, replay, and no loss however slow it is.
+//! Tests of what a client gets: live events, replay, and no loss however slow it is.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -33,7 +33,7 @@ pub struct Close {
     pub reason: String,
 }
 
-/// Why a stream ends.
+/// Cause for which a stream ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseCause {
     /// The client said goodbye.
@@ -42,7 +42,7 @@ pub enum CloseCause {
     ConnectionLost,
     /// Too many heartbeats in a row were not answered.
     HeartbeatsMissed {
-        /// How many.
+        /// Number of them.
         missed: u32,
     },
     /// The subscription was deleted, or its key has changed.

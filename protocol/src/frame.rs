@@ -49,7 +49,7 @@ pub fn framed(body: &str) -> String {
     frame
 }
 
-/// What one frame says.
+/// Content of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// `1|Z`: the server asks whether the client is still there; the answer is [`HEARTBEAT_ANSWER`].
@@ -66,13 +66,13 @@ pub enum FrameError {
     /// There is no `|`.
     #[error("a frame without '|'")]
     NoSeparator,
-    /// What stands before the `|` is no number.
+    /// The text before the `|` is no number.
     #[error("a frame whose length is no number")]
     BadLength,
     /// The body is longer or shorter than it should be: it was cut, or two were joined.
     #[error("a frame that announces {announced} characters but has {found}")]
     WrongLength {
-        /// What stands before the `|`.
+        /// The number before the `|`.
         announced: usize,
         /// The characters after it.
         found: usize,

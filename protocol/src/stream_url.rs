@@ -12,7 +12,7 @@ pub struct StreamUrl {
     query: Vec<(String, String)>,
 }
 
-/// What is wrong with a stream's URL. Never shows the key.
+/// Fault in a stream's URL. Never shows the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamUrlError {
     /// Not `ws://…` or `wss://…`.

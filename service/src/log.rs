@@ -58,7 +58,7 @@ where
     }
 }
 
-/// Whether `output` takes colours: a terminal does, unless `NO_COLOR` is set (<https://no-color.org>).
+/// Returns whether `output` takes colours: a terminal does, unless `NO_COLOR` is set (<https://no-color.org>).
 pub fn colours(output: &impl IsTerminal) -> bool {
     output.is_terminal() && allows_colours(std::env::var_os("NO_COLOR").as_deref())
 }

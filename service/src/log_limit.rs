@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub struct LogLimit {
     lines: u32,
     every: Duration,
-    /// When the current period began, and the lines that it had.
+    /// Start of the current period, and the lines that it had.
     period: Option<(Instant, u32)>,
     held_back: u64,
 }

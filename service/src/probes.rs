@@ -19,12 +19,12 @@ use crate::accept::Acceptor;
 const CONNECTIONS: usize = 32;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a process tells of itself.
+/// State and metrics that a process reports of itself.
 pub trait Probes: Send + Sync + 'static {
-    /// Whether it does its work: text to show, as `Ok` if it does.
+    /// Returns whether the process does its work: a text to show, as `Ok` if it does.
     ///
     /// # Errors
-    /// What it waits for.
+    /// The process does not do its work. The text says what it waits for.
     fn ready(&self) -> Result<String, String> {
         Ok("ok\n".to_owned())
     }

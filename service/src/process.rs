@@ -1,4 +1,4 @@
-//! What has to be done once in a process.
+//! Setup that has to be done once in a process.
 
 use anyhow::anyhow;
 use tokio::signal::unix::{SignalKind, signal};

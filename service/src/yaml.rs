@@ -32,12 +32,12 @@ pub enum Tree {
     Map(Vec<(String, Node)>),
 }
 
-/// Why a file cannot be read as YAML.
+/// Reason why a file cannot be read as YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// Where, counted from 1.
+    /// Line of the fault, counted from 1.
     pub line: u64,
-    /// What is wrong.
+    /// Description of the fault.
     pub reason: String,
 }
 
@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
 }
 
 impl SyntaxError {
-    /// What the reader of a file says.
+    /// Converts an error of the YAML library.
     pub fn of(error: &serde_saphyr::Error) -> Self {
         Self {
             line: error.location().map_or(1, |l| l.line().max(1)),

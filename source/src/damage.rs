@@ -1,8 +1,8 @@
-//! What of the log cannot be read although the broker has it, and why.
+//! Damage of the log: what cannot be read although the broker has it, and why.
 
 use std::fmt;
 
-/// Why a batch was skipped. The name is a `reason` of `datastream_gateway_records_skipped_total`.
+/// Reason why a batch was skipped. Its name is a `reason` of `datastream_gateway_records_skipped_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
     /// Larger than any batch may be, as it came or decompressed.
@@ -50,9 +50,9 @@ pub struct Unreadable {
     pub first: u64,
     /// The offset after the last of them.
     pub next: u64,
-    /// Why.
+    /// Reason why they cannot be read.
     pub damage: Damage,
-    /// What was found, for logs.
+    /// Details of what was found, for logs.
     pub detail: String,
 }
 

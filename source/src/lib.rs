@@ -22,13 +22,13 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 pub struct Record {
     /// Offset in its partition; a partition's offsets have no holes.
     pub offset: u64,
-    /// When the broker took it, in milliseconds since 1970 (0 or less: unknown).
+    /// Time at which the broker took it, in milliseconds since 1970 (0 or less: unknown).
     pub timestamp_ms: i64,
-    /// What the producer wrote.
+    /// Value that the producer wrote.
     pub value: Bytes,
 }
 
-/// What a partition holds.
+/// Bounds of the records that a partition holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// The first offset that is still there.
@@ -37,15 +37,15 @@ pub struct Bounds {
     pub end: u64,
 }
 
-/// Why the log could not be read.
+/// Reason why the log could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// Nobody answers there, or not in time, or the connection broke.
     #[error("{what}: {reason}")]
     Unreachable {
-        /// What was tried.
+        /// The attempt that failed.
         what: &'static str,
-        /// What the client library said.
+        /// The cause, in words.
         reason: String,
     },
     /// The topic does not exist.
@@ -70,10 +70,10 @@ pub enum SourceError {
     Broken {
         /// The offset that was expected next.
         at: u64,
-        /// What was wrong.
+        /// The fault, in words.
         reason: String,
     },
-    /// What the log holds there cannot be read. The one error after which a stream goes on, behind it.
+    /// A part of the log cannot be read. This is the one error after which a stream goes on, behind that part.
     #[error("{0}")]
     Unreadable(Unreadable),
 }
@@ -83,10 +83,10 @@ pub type RecordStream = BoxStream<'static, Result<Vec<Record>, SourceError>>;
 
 /// A partitioned log. What it returns is not trusted to be complete: readers count offsets.
 pub trait EventSource: Send + Sync + 'static {
-    /// What this is and where, for logs and `/readyz`.
+    /// Names the source and its place, for logs and `/readyz`.
     fn describe(&self) -> String;
 
-    /// What each partition holds, partition 0 first. One element per partition. The ends may be old: a log may reach further.
+    /// Bounds of every partition, partition 0 first. One element per partition. The ends may be old: a log may reach further.
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>>;
 
     /// Opens a stream for the live path that starts at `from` and never ends by itself. Must be polled all the time.

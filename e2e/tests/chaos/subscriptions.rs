@@ -1,6 +1,6 @@
 //! Subscriptions on the API server, as they should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -24,6 +24,8 @@ pub(crate) struct Subscriptions {
     pub wanted: BTreeMap<String, Option<Wanted>>,
     /// Keys of subscriptions that were deleted.
     pub revoked: Vec<String>,
+    /// Subscriptions whose Secret is immutable.
+    frozen: BTreeSet<String>,
 }
 
 impl Subscriptions {
@@ -33,6 +35,7 @@ impl Subscriptions {
             dir,
             wanted: BTreeMap::new(),
             revoked: vec![],
+            frozen: BTreeSet::new(),
         }
     }
 
@@ -47,7 +50,8 @@ impl Subscriptions {
     }
 
     /// Makes the Secret of a subscription immutable, if it is there.
-    pub(crate) fn freeze(&self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn freeze(&mut self, name: &str) -> anyhow::Result<()> {
+        self.frozen.insert(name.to_owned());
         let secret = format!("{name}-stream-key");
         let immutable = json!({"immutable": true}).to_string();
         self.run(&["patch", "secret", &secret, "-p", &immutable])
@@ -56,17 +60,26 @@ impl Subscriptions {
 
     /// Deletes the Secret of a subscription: its key must end, and a new one be made.
     pub(crate) fn rekey(&mut self, name: &str) -> anyhow::Result<()> {
-        if let Ok(key) = self.key(name) {
-            let secret = format!("{name}-stream-key");
-            if self.run(&["delete", "secret", &secret])?.is_empty() {
-                self.revoked.push(key);
-            }
+        let key = self.key(name).ok();
+        let secret = format!("{name}-stream-key");
+        let complaint = self.run(&["delete", "secret", &secret, "--ignore-not-found"])?;
+        if complaint.is_empty() {
+            self.revoked.extend(key);
+            self.frozen.remove(name);
         }
         Ok(())
     }
 
     /// Makes everything as it should be.
-    pub(crate) fn insist(&self) -> anyhow::Result<()> {
+    pub(crate) fn insist(&mut self) -> anyhow::Result<()> {
+        for name in self.frozen.clone() {
+            self.rekey(&name)?;
+        }
+        anyhow::ensure!(
+            self.frozen.is_empty(),
+            "immutable Secrets are left: {:?}",
+            self.frozen
+        );
         for name in self.wanted.keys() {
             let made = self.make(name)?;
             anyhow::ensure!(made.is_empty(), "{name}: {made}");

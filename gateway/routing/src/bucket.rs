@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::route::Route;
 
-/// How many buckets the routes are spread over.
+/// Number of buckets that the routes are spread over.
 pub const BUCKETS: u16 = 256;
 
 /// The version of the format that this build writes and reads. Any change of meaning raises it.
@@ -80,13 +80,13 @@ impl FromStr for BucketHash {
 /// One routing object: the routes of all subscriptions whose identity hashes to `bucket`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Which of the 256 this is.
+    /// Number of the bucket, one of 256.
     pub id: BucketId,
     /// The routes, sorted by identity.
     pub routes: Vec<Route>,
 }
 
-/// Why a routing object was refused. It is refused whole: the last good one stays in force.
+/// Reason why a routing object was refused. It is refused whole: the last good one stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
     /// Not JSON, or not of the format's shape.
@@ -105,9 +105,9 @@ pub enum BucketError {
     WrongBucket {
         /// Identity of the route.
         id: String,
-        /// Where it belongs.
+        /// Bucket that it belongs to.
         expected: BucketId,
-        /// Where it was found.
+        /// Bucket that it was found in.
         found: BucketId,
     },
     /// Routes out of order or twice: the object was edited by hand.

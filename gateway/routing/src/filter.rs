@@ -1,4 +1,4 @@
-//! What a subscription wants to see of the events of its types.
+//! Filters of a subscription: which events of its types it wants.
 
 use datastream_protocol::event::EventType;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub struct EventFields<'a> {
 }
 
 impl Filter {
-    /// Whether every given list matches the event (the event's type is the route's business).
+    /// Returns whether every given list matches the event (the route checks the event's type).
     pub fn matches(&self, event: &EventFields<'_>) -> bool {
         list_matches(&self.dsns, event.dsn)
             && list_matches(&self.property_names, event.property_name)

@@ -287,7 +287,7 @@ fn values<'a>(event: &EventFields<'a>) -> [Option<&'a str>; FIELDS] {
     ]
 }
 
-/// How many entries of all routes share each item, per field.
+/// Counts the entries of all routes that share each item, per field.
 fn count_items<'a>(
     routes: impl IntoIterator<Item = &'a Route>,
 ) -> HashMap<(usize, &'a Pattern), u64> {
@@ -304,7 +304,7 @@ fn count_items<'a>(
 
 /// Literal bytes of a pattern below which it is taken to match a good part of all values.
 const TELLING: usize = 3;
-/// How many entries such a pattern counts for.
+/// Number of entries that such a pattern counts for.
 const COMMON: u64 = 1_000;
 
 /// The field whose items the fewest entries share; none if every given list takes any value.

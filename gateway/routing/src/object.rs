@@ -98,7 +98,7 @@ pub fn decode_index(bytes: &[u8]) -> Result<BTreeSet<BucketId>, String> {
     names.iter().map(bucket).collect()
 }
 
-/// What a gateway holds, as a JSON object `{"017":"HASH"}`.
+/// Encodes the buckets that a gateway holds as a JSON object `{"017":"HASH"}`.
 pub fn encode_held(held: &BTreeMap<BucketId, BucketHash>) -> String {
     let text = |(id, hash): (&BucketId, &BucketHash)| (id.to_string(), hash.to_string().into());
     serde_json::Value::Object(held.iter().map(text).collect()).to_string()

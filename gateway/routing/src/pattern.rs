@@ -20,7 +20,7 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether the text has no `*`, so that only the equal value matches.
+    /// Returns whether the text has no `*`, so that only the equal value matches.
     pub fn is_exact(&self) -> bool {
         memchr::memchr(b'*', self.0.as_bytes()).is_none()
     }
@@ -35,7 +35,7 @@ impl Pattern {
         self.0.rsplit('*').next().unwrap_or_default()
     }
 
-    /// Whether `value` matches: linear in the length of the value for each literal part.
+    /// Returns whether `value` matches. The time is linear in the length of the value for each literal part.
     ///
     /// ```
     /// # use datastream_routing::Pattern;

@@ -60,7 +60,7 @@ pub(crate) struct Found {
     pub matching: Vec<u32>,
     /// The texts that stand in the value and where, sorted by both.
     places: Vec<(u32, usize)>,
-    /// Where in `places` each text begins.
+    /// Index in `places` at which each text begins.
     texts: Vec<(u32, usize)>,
 }
 

@@ -11,7 +11,7 @@ use crate::key::KeyHash;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
-    /// Which subscription this is.
+    /// Namespace and name of the subscription.
     #[serde(flatten)]
     pub id: SubscriptionId,
     /// `metadata.uid` of the subscription: tells a deleted and re-created one from the one before.
@@ -26,9 +26,9 @@ pub struct Route {
     pub event_types: EventTypes,
     /// An event passes if any entry matches; no entry means every device.
     pub filters: Vec<Filter>,
-    /// How the gateway finds out that a client is gone.
+    /// Heartbeat, by which the gateway finds out that a client is gone.
     pub heartbeat: Heartbeat,
-    /// Where a client that names no position starts.
+    /// Start for a client that names no position.
     pub resume: Resume,
 }
 
@@ -51,7 +51,7 @@ impl Default for Heartbeat {
     }
 }
 
-/// Where a client that names no position starts.
+/// Start for a client that names no position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Resume {
     /// With the next event (as DSS does).
@@ -62,7 +62,7 @@ pub enum Resume {
 }
 
 impl Route {
-    /// Whether the event's type is wanted and any filter entry matches. Suspension is the session's business.
+    /// Returns whether the event's type is wanted and any filter entry matches, if there are any. The session checks suspension.
     pub fn matches(&self, event: &EventFields<'_>) -> bool {
         self.event_types.contains(event.event_type)
             && (self.filters.is_empty() || self.filters.iter().any(|f| f.matches(event)))

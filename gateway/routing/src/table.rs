@@ -71,7 +71,7 @@ impl RouteTable {
         self.position(id).map(|i| &self.routes[i as usize])
     }
 
-    /// Where in [`RouteTable::routes`] a subscription's route is.
+    /// Index of a subscription's route in [`RouteTable::routes`].
     pub fn position(&self, id: &SubscriptionId) -> Option<u32> {
         self.by_id.get(id).copied()
     }

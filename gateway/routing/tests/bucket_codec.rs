@@ -1,4 +1,5 @@
-//! What is written is read back; what is broken, foreign or from the future is refused whole.
+//! Tests of the codec of routing objects: what is written is read back; what is broken, foreign or from the future is refused
+//! whole.
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{

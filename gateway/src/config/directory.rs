@@ -97,8 +97,8 @@ fn without_paths(mut error: notify::Error) -> notify::Error {
     error
 }
 
-/// Whether an event of a watched folder can be a change of it. That somebody reads it is none: whoever reads it on every
-/// event would never come to rest.
+/// Returns whether an event of a watched folder can be a change of it. Reading is not a change: a watcher that reads the
+/// folder on every event would never come to rest.
 pub fn is_change(event: &notify::Result<notify::Event>) -> bool {
     let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
     event

@@ -100,7 +100,7 @@ impl ConfigSource for KubeSource {
 struct Waiting {
     objects: BTreeMap<String, ConfigUpdate>,
     synced: bool,
-    /// How many updates there were.
+    /// Number of updates taken in.
     taken: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Where the routes come from: every source writes the same [`ConfigStore`], every reader takes its table from it.
+//! Sources of the routes: every source writes the same [`ConfigStore`], every reader takes its table from it.
 
 mod directory;
 mod kube;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A source of routing objects: the Kubernetes watch, a directory, or `datastream dev`'s manifests.
 pub trait ConfigSource: Send + 'static {
-    /// What this source is and where it reads, for logs and `/readyz`.
+    /// Names the source and the place that it reads, for logs and `/readyz`.
     fn describe(&self) -> String;
 
     /// Feeds the store until cancelled. An outage of what lies behind is the source's own business: it says so with

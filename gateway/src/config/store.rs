@@ -43,10 +43,10 @@ pub enum ConfigUpdate {
     Synced,
 }
 
-/// What is in force, for acknowledgement (`held`) and reports. A new value for every batch of updates.
+/// State of the routes, for acknowledgement (`held`) and reports. Every batch of updates makes a new value.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigState {
-    /// Whether a first complete set of routing objects has been seen; before, the gateway is not ready.
+    /// A first complete set of routing objects has been seen; before, the gateway is not ready.
     pub synced: bool,
     /// A routing object, or a list of them, has been seen at least once: without, nobody publishes to this gateway.
     pub published: bool,
@@ -56,16 +56,16 @@ pub struct ConfigState {
     pub refused: BTreeMap<String, String>,
     /// The buckets that there are, as the operator lists them; empty if it does not.
     pub listed: BTreeSet<BucketId>,
-    /// Whether an object was refused that never had good content, or is listed and not there: there may be routes that nobody here
-    /// knows.
+    /// An object was refused that never had good content, or is listed and missing: there may be routes that this gateway does
+    /// not know.
     pub incomplete: bool,
-    /// Why the source cannot be reached at the moment, if so. The table stays in force.
+    /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
     /// Since when it cannot be reached.
     pub failing_since: Option<Instant>,
 }
 
-/// What becomes of new streams while a gateway cannot follow its routes, so that keys may have been revoked without its knowledge
+/// Treatment of new streams while a gateway cannot follow its routes, so that keys may have been revoked without its knowledge
 /// (`docs/decisions/0009-availability-against-revocation.md`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StaleRoutes {
@@ -125,12 +125,12 @@ impl ConfigStore {
         self.table.load_full()
     }
 
-    /// What is in force, and a wake-up for every change of it. The table is always swapped before.
+    /// Subscribes to the state and its changes. The table is always swapped before a change is announced.
     pub fn subscribe(&self) -> watch::Receiver<Arc<ConfigState>> {
         self.state.subscribe()
     }
 
-    /// What is in force now.
+    /// State of the routes now.
     pub fn state(&self) -> Arc<ConfigState> {
         self.state.borrow().clone()
     }

@@ -1,4 +1,4 @@
-//! What the answered heartbeats of one stream acknowledge.
+//! Acknowledgement of what one stream has sent, by the heartbeats that its client answers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -19,11 +19,11 @@ use crate::config::ConfigStore;
 use crate::ingest::{Batch, SourceStatus, Tail, first_bounds, monitor};
 use crate::metrics::Metrics;
 
-/// What moves within this time is written together.
+/// Time within which cursors that move are written together.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long a client that connects may wait for the cursors.
+/// Time that a client that connects waits for the cursors at most.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often old cursors are looked for.
+/// Interval between two looks for old cursors.
 const LOOK: Duration = Duration::from_mins(1);
 /// Cursors are written again after this time even if nothing drives them out, in case the topic is bounded by time.
 const MAX_AGE_MS: i64 = 24 * 3600 * 1000;
@@ -48,7 +48,7 @@ pub(crate) struct Cursors {
     wanted: Notify,
     /// The last barrier of this process that came back from the topic.
     seen: watch::Sender<u64>,
-    /// Why the topic could not be written last, until it can again.
+    /// Reason why the topic could not be made or written last, until it can again.
     error: Mutex<Option<String>>,
 }
 
@@ -64,7 +64,8 @@ struct State {
 }
 
 impl Cursors {
-    /// Where the stream of a subscription goes on: what was committed on any gateway before this call. None: nowhere yet.
+    /// Position from which the stream of a subscription goes on: what was committed on any gateway before this call. `None` if
+    /// nothing was committed yet.
     pub(crate) async fn resume(
         &self,
         key: &CursorKey,
@@ -104,7 +105,7 @@ impl Cursors {
         self.wanted.notify_one();
     }
 
-    /// Why the topic could not be made or written last, until it can again.
+    /// Reason why the topic could not be made or written last, until it can again.
     pub(crate) fn error(&self) -> Option<String> {
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         error.clone()
@@ -115,12 +116,12 @@ impl Cursors {
         *last = error.map(ToString::to_string);
     }
 
-    /// How many subscriptions have a committed position.
+    /// Number of subscriptions with a committed position.
     pub(crate) fn count(&self) -> usize {
         self.lock().table.len()
     }
 
-    /// Whether anything was ever acknowledged here: if not, there is nothing to wait for in the end.
+    /// Returns whether anything was ever acknowledged here: if not, there is nothing to wait for in the end.
     pub(crate) fn is_used(&self) -> bool {
         self.lock().used
     }
@@ -152,7 +153,7 @@ pub(crate) struct Keeper {
     config: Arc<ConfigStore>,
     metrics: Arc<Metrics>,
     cursors: Arc<Cursors>,
-    /// Who writes, in records: another one with every start of a gateway.
+    /// Name of the writer in records: another one with every start of a gateway.
     writer: String,
 }
 
@@ -294,7 +295,7 @@ impl Keeper {
         }
     }
 
-    /// What is to be written now.
+    /// Takes out what is to be written now: cursors, and perhaps a barrier.
     fn take(&self) -> (Vec<(CursorKey, Position)>, Option<u64>) {
         let mut state = self.cursors.lock();
         let moved = std::mem::take(&mut state.moved).into_iter().collect();

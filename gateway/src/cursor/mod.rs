@@ -13,10 +13,10 @@ pub(crate) use keeper::{Cursors, CursorsUnavailable, Keeper};
 
 use datastream_routing::{Route, SubscriptionId};
 
-/// Whose cursor it is. A subscription that was deleted and made again starts anew.
+/// Owner of a cursor. A subscription that was deleted and made again starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CursorKey {
-    /// Which subscription.
+    /// Namespace and name of the subscription.
     pub id: SubscriptionId,
     /// Its `metadata.uid`.
     pub uid: String,

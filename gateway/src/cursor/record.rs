@@ -1,4 +1,4 @@
-//! What a record of the cursors topic says, as JSON.
+//! Records of the cursors topic, as JSON.
 
 use bytes::Bytes;
 use datastream_protocol::position::Position;
@@ -19,11 +19,11 @@ pub(super) struct CursorRecord {
     pub writer: String,
     /// Every request for a barrier of this writer up to this number: who sees it has seen all that was written before.
     pub barrier: Option<u64>,
-    /// Where the streams of subscriptions go on.
+    /// Positions from which the streams of subscriptions go on.
     pub cursors: Vec<(CursorKey, Position)>,
 }
 
-/// Why a record could not be read.
+/// Reason why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecordError {
     #[error("it is no JSON of a cursor record: {0}")]

@@ -17,13 +17,13 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Entry {
     position: Position,
-    /// Where its newest record ends, in bytes read.
+    /// End of its newest record, in bytes read.
     at_bytes: u64,
-    /// When the broker took that record, in milliseconds since 1970; 0 if it did not say.
+    /// Time at which the broker took that record, in milliseconds since 1970; 0 if it did not say.
     at_ms: i64,
 }
 
-/// How old a cursor may become before it is written again.
+/// Age that a cursor may reach before it is written again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MaxAge {
     /// Bytes of records that came after it.
@@ -53,12 +53,12 @@ impl Table {
         }
     }
 
-    /// Where this subscription's stream goes on.
+    /// Position from which this subscription's stream goes on.
     pub(super) fn get(&self, key: &CursorKey) -> Option<&Position> {
         self.cursors.get(key).map(|entry| &entry.position)
     }
 
-    /// How many there are.
+    /// Number of cursors.
     pub(super) fn len(&self) -> usize {
         self.cursors.len()
     }

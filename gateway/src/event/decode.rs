@@ -1,4 +1,4 @@
-//! What the gateway needs to know of a record: the fields that filters read, and where to cut and splice.
+//! Decoding of records, as far as the gateway needs it: the fields that filters read, and where to cut and splice.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::scan::{Kind, Member, ScanError, Scanner};
 /// The deepest nesting of arrays and objects that is served, the event's own braces included.
 pub const MAX_DEPTH: usize = 32;
 
-/// Why a record was skipped. The name is the `reason` label of `datastream_gateway_records_skipped_total`.
+/// Reason why a record was skipped. Its name is the `reason` label of `datastream_gateway_records_skipped_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SkipReason {
     /// Not valid JSON in UTF-8, or not an object.
@@ -47,7 +47,7 @@ impl SkipReason {
         Self::NoBody,
     ];
 
-    /// What is wrong, for whoever sends such a record.
+    /// Explains the reason to whoever sends such a record.
     pub const fn explain(self) -> &'static str {
         match self {
             Self::NotJson => "not a JSON object in UTF-8",
@@ -91,7 +91,7 @@ impl From<ScanError> for SkipReason {
     }
 }
 
-/// What was found in a record, as places in its bytes.
+/// Decoded record. Its parts are places in the bytes of the record.
 #[derive(Debug)]
 pub struct Decoded {
     event_type: EventType,
@@ -105,7 +105,7 @@ pub struct Decoded {
     pub(super) foreign_seq: Option<Range<usize>>,
     /// The body that belongs to the event's type.
     pub(super) body: Range<usize>,
-    /// Where the body of a datapointack must be repeated.
+    /// Place at which the body of a datapointack must be repeated.
     pub(super) repeat_body: Option<Repeat>,
 }
 

@@ -22,7 +22,7 @@ use datastream_protocol::position::Seq;
 pub struct Event {
     /// Offset in its partition.
     pub offset: u64,
-    /// When the broker took it, in milliseconds since 1970 (0 if unknown).
+    /// Time at which the broker took it, in milliseconds since 1970 (0 if unknown).
     pub timestamp_ms: i64,
     value: Bytes,
     decoded: Decoded,
@@ -37,7 +37,7 @@ impl Event {
     /// ([`largest_content`]).
     ///
     /// # Errors
-    /// Why the record is no event that can be sent.
+    /// The reason why the record is no event that can be sent.
     pub fn decode(
         offset: u64,
         timestamp_ms: i64,
@@ -70,7 +70,7 @@ impl Event {
         self.decoded.fields(&self.value)
     }
 
-    /// When the broker took it, and when it happened.
+    /// Times at which the broker took it and at which it happened.
     pub fn times(&self) -> Times {
         Times {
             taken_ms: self.timestamp_ms,

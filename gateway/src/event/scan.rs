@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-/// Why a text was refused.
+/// Reason why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScanError {
     /// Not JSON.
@@ -14,7 +14,7 @@ pub(super) enum ScanError {
     Depth,
 }
 
-/// What a value begins with.
+/// Kind of a value, by its first character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
@@ -50,7 +50,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What comes next, after white space; `None` at the end.
+    /// Kind of the next value, after white space; `None` at the end.
     pub(super) fn peek_kind(&mut self) -> Option<Kind> {
         self.space();
         self.text.get(self.at).map(|b| match b {
@@ -62,12 +62,12 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Where the scanner stands.
+    /// Position of the scanner in the text.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 
-    /// Whether only white space is left.
+    /// Returns whether only white space is left.
     pub(super) fn at_end(&mut self) -> bool {
         self.space();
         self.at == self.text.len()

@@ -1,4 +1,4 @@
-//! When an event happened, by its own word.
+//! Time at which an event happened, as its producer states it.
 
 use jiff::Timestamp;
 
@@ -7,13 +7,13 @@ use datastream_protocol::event::Object;
 /// The two times of an event, in milliseconds since 1970; 0 for one that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// When the broker took it.
+    /// Time at which the broker took it.
     pub taken_ms: i64,
-    /// When it happened, as its producer says.
+    /// Time at which it happened, as its producer states it.
     pub happened_ms: i64,
 }
 
-/// When the event with this body happened, in milliseconds since 1970. 0 if it does not say.
+/// Time at which the event with this body happened, in milliseconds since 1970; 0 if the body does not say.
 pub(super) fn happened_ms(body: &[u8]) -> i64 {
     let body = std::str::from_utf8(body).ok();
     let body = body.and_then(|text| Object::parse(text).ok());

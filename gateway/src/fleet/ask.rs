@@ -14,16 +14,17 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Where a gateway's admin listener is asked; the subscription is in the query, `subscription=NAMESPACE/NAME`, and who will take
-/// the stream without a claim if it is not held, `taker=HOLDER&port=PORT`, with the port of its own admin listener.
+/// Path on a gateway's admin listener at which it is asked. The query names the subscription, `subscription=NAMESPACE/NAME`, and
+/// who will take the stream without a claim if it is not held, `taker=HOLDER&port=PORT`, with the port of the taker's own admin
+/// listener.
 pub(crate) const PROBE_PATH: &str = "/streams/probe";
-/// How long another gateway may take to accept the connection.
+/// Time within which another gateway must accept the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it may take to answer: its client has 5 s to answer a heartbeat.
+/// Time within which it must answer: its client has 5 s to answer a heartbeat.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const MAX_ANSWER: usize = 4 << 10;
 
-/// What became of the client of a stream.
+/// Result of probing the client of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Probed {
@@ -38,7 +39,7 @@ pub(crate) enum Probed {
 /// The body of the answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ProbeReport {
-    /// What became of the client.
+    /// Result of the probe.
     pub client: Probed,
 }
 

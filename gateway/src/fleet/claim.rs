@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-/// Who claims: one process of a gateway.
+/// Claimant of streams: one process of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Claimant {
     /// The group of gateways.
@@ -21,7 +21,7 @@ pub(crate) struct Claimant {
     pub holder: String,
 }
 
-/// How far a stream has come, for people to read.
+/// Progress of a stream, for people to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// The `seq` of the last event that was sent.
@@ -103,7 +103,7 @@ pub(crate) fn pod_of(holder: &str) -> &str {
     holder.rsplit_once('_').map_or(holder, |(pod, _)| pod)
 }
 
-/// Who holds a claim; nobody if it does not say.
+/// Holder of a claim; none if the Lease does not say.
 pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()
 }

@@ -27,18 +27,18 @@ use crate::stream::Registry;
 const REQUESTS: usize = 64;
 /// Looks at a claim that changes under our eyes before the client is told to come again.
 const ATTEMPTS: usize = 4;
-/// How long a client waits for this gateway's own Lease, without which its claims would count for nothing.
+/// Time that a client waits for this gateway's own Lease, without which its claims would count for nothing.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a refusal stands for those who try again.
+/// Time for which a refusal stands for those who try again.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long the last releases may take when the gateway ends.
+/// Timeout of the last releases when the gateway ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
 const SURELY_OURS: Duration = Duration::from_secs(10);
 /// Gateways that are remembered as those who take one stream: of more, the last.
 const MAX_TAKERS: usize = 16;
 
-/// Why a stream cannot be claimed.
+/// Reason why a stream cannot be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// Another gateway serves it, and its client answers.
@@ -50,7 +50,7 @@ pub(crate) enum Taken {
     Unreachable {
         /// That gateway's pod.
         pod: String,
-        /// When it will have been given up, in seconds.
+        /// Seconds until it will have been given up.
         seconds: u32,
     },
     /// Too many claim it at once.
@@ -66,7 +66,7 @@ pub struct KubeFleet {
     pub(super) peers: Peers,
     /// The port of this gateway's admin listener, if others can ask there.
     port: OnceLock<u16>,
-    /// When this gateway's own Lease was last renewed, as its keeper tells.
+    /// Time at which this gateway's own Lease was last renewed, as its keeper tells.
     pub(super) renewed: watch::Sender<Option<Instant>>,
     /// Held for look-ups only, never across an await.
     state: Mutex<State>,
@@ -81,7 +81,7 @@ pub struct KubeFleet {
 #[derive(Default)]
 struct State {
     held: HashMap<SubscriptionId, Claimed>,
-    /// What the last look at a claim said, for clients that come again at once: the API server is not asked for each.
+    /// Refusals and until when they stand, for clients that come again at once: the API server is not asked for each.
     taken: HashMap<SubscriptionId, (Taken, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
@@ -109,7 +109,7 @@ pub(super) struct Claimed {
     pub uid: String,
     /// The version of the Lease as we wrote it; absent while the API server could not be reached to write it.
     pub version: Option<String>,
-    /// What was told last, and when.
+    /// Progress that was told last, and when.
     pub told: Option<(Progress, Instant)>,
 }
 
@@ -136,7 +136,7 @@ impl Drop for Held {
     }
 }
 
-/// What a look at the API server said.
+/// Outcome of one attempt to claim a stream.
 enum Attempt {
     Done(Option<String>),
     Again,
@@ -257,7 +257,7 @@ impl KubeFleet {
         Err(Taken::Contended)
     }
 
-    /// Why the stream could not be claimed a moment ago.
+    /// Reason why the stream could not be claimed a moment ago, if so.
     fn known(&self, id: &SubscriptionId) -> Option<Taken> {
         let state = self.lock();
         let (taken, until) = state.taken.get(id)?;
@@ -332,7 +332,7 @@ impl KubeFleet {
         in_time(request).await
     }
 
-    /// Whether the claim may be taken over: its holder is dead, or has no such stream, or its client does not answer.
+    /// Checks that the claim may be taken over: its holder is dead, or has no such stream, or its client does not answer.
     async fn probe_holder(&self, found: &Lease, id: &SubscriptionId) -> Result<(), Failed> {
         let name = holder(found).unwrap_or_default();
         let pod = pod(found).to_owned();
@@ -516,7 +516,8 @@ impl KubeFleet {
     }
 }
 
-/// Whether a stream may be taken over from the gateway that has it: its client does not answer, or the gateway is dead.
+/// Checks that a stream may be taken over from the gateway that has it: its client does not answer, or the gateway has no such
+/// stream or is dead.
 async fn ask_holder(place: Place, pod: String, id: &SubscriptionId) -> Result<(), Taken> {
     let asked = match place.address {
         Some(address) => ask(&address, id, None).await,
@@ -539,7 +540,7 @@ async fn ask_holder(place: Place, pod: String, id: &SubscriptionId) -> Result<()
     }
 }
 
-/// Why an attempt failed.
+/// Reason why an attempt failed.
 enum Failed {
     Taken(Taken),
     /// The API server cannot be reached, or does not do what it is asked.

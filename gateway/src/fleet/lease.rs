@@ -40,7 +40,7 @@ pub struct LeaseKeeper {
     renewed: watch::Sender<Option<Instant>>,
 }
 
-/// How many buckets are other ones than what was told.
+/// Number of buckets that differ from what was told last.
 fn news(told: Option<&ConfigState>, state: &ConfigState) -> u32 {
     let is_told = |(bucket, hash): &(&BucketId, &BucketHash)| {
         told.is_some_and(|told| told.held.get(bucket) == Some(hash))

@@ -25,11 +25,11 @@ use super::claim::holder;
 pub(crate) struct Peer {
     /// The process, as claims name it.
     pub holder: String,
-    /// Where it can be asked, HOST:PORT; absent if it did not say.
+    /// Address at which it can be asked, HOST:PORT; absent if it did not say.
     pub address: Option<String>,
-    /// How many streams it has, as of its last renewal.
+    /// Number of its streams, as of its last renewal.
     pub streams: u64,
-    /// Whether it takes streams.
+    /// It takes streams.
     pub ready: bool,
     /// Until when it counts.
     pub freshness: Freshness,
@@ -57,7 +57,7 @@ pub(super) struct Place {
 /// The time that a list of the Leases may take that somebody waits for.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is known of all gateways of the group, this one included.
+/// All known gateways of the group, this one included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peers(Arc<Shared>);
 
@@ -79,7 +79,7 @@ struct Known {
     twins: LogLimit,
     /// By the name of the Lease.
     peers: BTreeMap<String, Peer>,
-    /// Whether all were told of once.
+    /// A complete list was seen once.
     complete: bool,
     /// The watch does not tell what happens.
     failing: bool,
@@ -215,7 +215,7 @@ impl Peers {
         self.lock().peers.values().cloned().collect()
     }
 
-    /// Whether these are all, as far as the API server has ever told.
+    /// Returns whether these are all, as far as the API server has ever told.
     pub(super) fn are_complete(&self) -> bool {
         self.lock().complete
     }
@@ -225,7 +225,7 @@ impl Peers {
     }
 }
 
-/// What a gateway's Lease says.
+/// Reads a gateway's Lease; `None` if it names no holder.
 pub(super) fn read(lease: &Lease, before: Option<&Freshness>) -> Option<Peer> {
     let annotations = lease.annotations();
     Some(Peer {

@@ -44,7 +44,8 @@ pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, per_second: u32)
     }
 }
 
-/// How many streams this gateway has above its fair share of what all gateways that live have.
+/// Number of streams that this gateway has above its fair share of the streams of all live and ready gateways; 0 while that is
+/// tolerated.
 fn excess(own: u64, peers: &[Peer], me: &str, now: Instant) -> u64 {
     let live = peers
         .iter()

@@ -101,7 +101,7 @@ struct PartitionReport {
     last_error: Option<String>,
 }
 
-/// What `/routing` tells of a route: everything but the hash of its key.
+/// Route as `/routing` reports it, without the hash of its key.
 #[derive(Serialize)]
 struct RouteReport<'a> {
     namespace: &'a str,

@@ -1,5 +1,5 @@
-//! How many requests are let in, so that a storm of reconnects cannot starve the streams that are open, and one key or namespace
-//! cannot use up what is there for all.
+//! Admission of requests, at bounded rates: a storm of reconnects cannot starve the streams that are open, and one key or
+//! namespace cannot use up what is there for all.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -20,9 +20,9 @@ use super::connections::{Connections, Place};
 use super::respond::Answer;
 use super::write_limit::WriteLimit;
 
-/// How long a client may take to send the head of a request.
+/// Time within which a client must have sent the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of an answer.
+/// Longest time for which a client may take nothing of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;

@@ -21,7 +21,7 @@ const SUBPROTOCOL: &str = "datastream.v1";
 /// Bytes of a `Sec-WebSocket-Key`, decoded.
 const KEY_BYTES: usize = 16;
 
-/// What the answer to a good handshake says.
+/// Content of the answer to a good handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
     accept: String,

@@ -1,4 +1,4 @@
-//! Where a stream begins and ends, from what its client asks for and what the topic still holds.
+//! Start and end of a stream, from what its client asks for and what the topic still holds.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::ingest::seek;
 use crate::pipeline::CatchUpContext;
 use crate::stream::{Refusal, StreamRequest};
 
-/// How far a client's clock may be ahead of ours.
+/// Milliseconds by which a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;
 
 /// Time a request may wait for its turn at reading the topic, or for what the topic holds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where a stream begins and, perhaps, ends.
+/// Start and, perhaps, end of a stream.
 #[derive(Debug)]
 pub(crate) struct Range {
     /// The first events that it sees.
     pub start: Position,
-    /// Where it ends (`seq_end`).
+    /// Position at which it ends (`seq_end`).
     pub end: Option<Position>,
-    /// Whether events between what was asked for and `start` have expired.
+    /// Events between the position that was asked for or committed and `start` have expired.
     pub gap: bool,
-    /// Whether the client said where to start.
+    /// The client said where to start.
     pub chosen: bool,
 }
 
-/// What the client wants to see first.
+/// Start that the client asks for.
 struct Wanted {
     parameter: &'static str,
     start: Position,
@@ -143,7 +143,7 @@ pub(crate) async fn after(context: &CatchUpContext, committed: Position) -> Resu
     })
 }
 
-/// What the log holds.
+/// Asks which records the log holds, by partition.
 ///
 /// # Errors
 /// The topic cannot be asked.
@@ -167,8 +167,8 @@ pub(crate) fn newest(bounds: &[Bounds], head: &Position) -> Position {
     newest
 }
 
-/// Whether there is, or was, an event at this offset, which is beyond what is known of the log: clients may have seen it on
-/// another gateway.
+/// Returns whether there is, or was, an event at this offset, which is beyond what is known of the log: clients may have seen
+/// it on another gateway.
 async fn is_there(context: &CatchUpContext, partition: u32, offset: u64) -> Result<bool, Refusal> {
     let _turn = turn(context).await?;
     let there = context.source.exists(partition, offset).await;

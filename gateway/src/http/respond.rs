@@ -14,7 +14,7 @@ pub(crate) fn reads(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// What every handler answers with.
+/// Response of a handler.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 #[derive(Serialize)]

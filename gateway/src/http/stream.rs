@@ -36,9 +36,9 @@ use crate::stream::{Claim, Refusal, Registry, Session, Shared, StreamRequest, we
 const SEND_BUFFER: usize = 256 << 10;
 /// Bytes that the kernel may hold for a stream and has not sent.
 const UNSENT: u32 = 16 << 10;
-/// How long what was sent may stay unacknowledged before the connection is given up.
+/// Time for which sent bytes may stay unacknowledged before the connection is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
-/// How long a stream may take to close whose client did not answer.
+/// Time that closing a stream may take if its client did not answer.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves clients.
@@ -52,20 +52,20 @@ pub(crate) struct Front {
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
     pub admission: Arc<Admission>,
-    /// How many streams may be open at once.
+    /// Number of streams that may be open at once.
     pub max_streams: usize,
     pub max_lag: LagLimit,
-    /// Where the streams run.
+    /// Tasks of the streams.
     pub streams: TaskTracker,
 }
 
-/// What a plain GET on `/stream` tells about a key.
+/// Report about a key: the answer to a plain GET on `/stream`.
 #[derive(Serialize)]
 struct KeyReport<'a> {
     namespace: &'a str,
     name: &'a str,
     event_types: datastream_protocol::event::EventTypes,
-    /// Whether a stream is open on this gateway.
+    /// A stream is open on this gateway.
     connected: bool,
     replay: ReplayRange,
 }
@@ -338,8 +338,8 @@ fn take_socket(upgraded: Upgraded) -> Option<Parts<HttpSocket>> {
     upgraded.downcast().ok()
 }
 
-/// What the kernel may hold of a stream: little that has not been sent, as much as the network has room for of what has been.
-/// So a client that does not read costs little, and one that is far away is not slowed down.
+/// Bounds what the kernel holds of a stream: little that it has not sent, but as much of what it has sent as the network has
+/// room for. So a client that does not read costs little, and one that is far away is not slowed down.
 fn set_buffers(tcp: &TcpStream) -> std::io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_send_buffer_size(SEND_BUFFER)?;

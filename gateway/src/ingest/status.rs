@@ -1,21 +1,21 @@
-//! What `/readyz` and the metrics say about the source.
+//! State of the source, for `/readyz` and the metrics.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datastream_source::Bounds;
 
-/// What is known of one partition.
+/// State of one partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PartitionStatus {
-    /// What the broker says that it holds.
+    /// Bounds of the records in it, as the broker reports them.
     pub bounds: Bounds,
     /// The next offset that the live path reads.
     pub next: u64,
-    /// Whether the live path has an open stream.
+    /// The live path has an open stream.
     pub connected: bool,
-    /// What went wrong last, until it goes right again.
+    /// Last error of the live path, until it has an open stream again.
     pub last_error: Option<String>,
-    /// How often the live stream has been opened again.
+    /// Number of times that the live stream has been opened again.
     pub reopened: u64,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct SourceStatus {
 struct Inner {
     /// Empty until the topic's partitions are known.
     partitions: Vec<PartitionStatus>,
-    /// Why the broker's control side cannot be asked, if so.
+    /// Reason why the broker's control side cannot be asked, if so.
     error: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl SourceStatus {
         self.lock().partitions.clone()
     }
 
-    /// Why the broker cannot be asked for the topic's partitions, if so.
+    /// Reason why the broker cannot be asked for the topic's partitions, if so.
     pub(crate) fn error(&self) -> Option<String> {
         self.lock().error.clone()
     }

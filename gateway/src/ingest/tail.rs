@@ -20,11 +20,11 @@ pub(crate) struct Batch {
     /// The offset after the last one.
     pub next: u64,
     pub records: Vec<Record>,
-    /// Why there are no records, if so.
+    /// Place that cannot be read, if that is why there are no records.
     pub unreadable: Option<Unreadable>,
 }
 
-/// How much one answer of the server may hold.
+/// Bytes that one answer of the server may hold.
 const FETCH_BYTES: u32 = 1 << 20;
 /// With records waiting at the broker, a stream that is silent for this long has left them out or is dead. Doubled up to
 /// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
@@ -42,7 +42,7 @@ pub(crate) struct Tail {
     pub out: mpsc::Sender<Batch>,
 }
 
-/// How one opened stream ended.
+/// Reason why an opened stream ended.
 enum End {
     /// Nobody takes the records any more.
     Closed,

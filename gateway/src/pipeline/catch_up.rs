@@ -1,4 +1,5 @@
-//! How a stream that is behind reads on by itself: from the ring, past that from the topic, until it can join again.
+//! Catch-up of a stream that is behind: it reads on by itself, from the ring or, for what the ring no longer has, from the
+//! topic, until it can join again.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,18 +24,18 @@ use crate::event::Event;
 use crate::ingest::{STALL, STALL_MAX, contiguous};
 use crate::metrics::Metrics;
 
-/// How long one stream may read the topic before others that wait get their turn.
+/// Time for which one stream may read the topic before others that wait get their turn.
 const TURN: Duration = Duration::from_secs(2);
 const FETCH_BYTES: u32 = 256 << 10;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// What all catching-up streams of a gateway share.
+/// State that all catching-up streams of a gateway share.
 pub(crate) struct CatchUpContext {
     pub ring: Arc<Ring>,
     pub pipeline: Pipeline,
     pub source: Arc<dyn EventSource>,
-    /// What the mailboxes of all streams share.
+    /// Memory that the mailboxes of all streams share.
     pub memory: Arc<SendMemory>,
     /// Events whose frame has more bytes, apart from the sequence number, are skipped.
     pub largest_content: usize,
@@ -55,7 +56,7 @@ pub(crate) struct CatchUp {
     pub end: Option<Position>,
 }
 
-/// How one turn at the topic ended.
+/// Outcome of one turn at the topic.
 enum Turn {
     /// Read on: in the ring, or in another turn.
     Over,

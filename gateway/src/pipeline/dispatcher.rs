@@ -28,7 +28,7 @@ pub(crate) struct Pipeline {
     commands: mpsc::Sender<Command>,
 }
 
-/// What became of a wish to join the live fan-out.
+/// Outcome of a request to join the live fan-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
     /// From now on the dispatcher fills the mailbox.
@@ -85,9 +85,9 @@ impl Pipeline {
 /// A stream in the live fan-out.
 struct Live {
     mailbox: Arc<Mailbox>,
-    /// Where a stream that is ahead of the dispatcher joined: earlier events are not for it.
+    /// Position at which a stream that is ahead of the dispatcher joined: earlier events are not for it.
     ahead: Option<Position>,
-    /// Whether it has got something in this round and is to be woken at its end.
+    /// It got something in this round and is to be woken at the end of the round.
     touched: bool,
 }
 

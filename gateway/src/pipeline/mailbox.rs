@@ -21,14 +21,14 @@ const MAX_PROBES: usize = 8;
 const MAX_BYTES: usize = 256 << 10;
 /// Bytes of frames that each stream may have waiting and on their way to the socket without borrowing.
 pub(crate) const OWN_BYTES: usize = 16 << 10;
-/// What is borrowed is a multiple of this, so that most frames need no look at what all streams share.
+/// Unit in which bytes are borrowed, so that most frames need no look at what all streams share.
 const STEP: usize = 16 << 10;
 
 /// One frame on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub frame: Utf8Bytes,
-    /// When the event was taken and happened. None: not an event.
+    /// Times at which the event was taken and happened; `None` if the frame is not an event.
     pub times: Option<Times>,
 }
 
@@ -54,7 +54,7 @@ impl Letter {
     }
 }
 
-/// What a stream finds in its mailbox.
+/// Content of a mailbox, as its stream finds it.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
     pub letters: VecDeque<Letter>,
@@ -98,7 +98,7 @@ struct Inner {
     live: bool,
     /// The `seq` of the last event handed to the socket.
     last_seq: Option<Box<str>>,
-    /// What the session has not yet seen: the stream is to be closed at once.
+    /// Cause for which the stream is to be closed at once.
     abort: Option<CloseCause>,
     /// Those who want to know whether the client is still there; and whether it was asked for them.
     probes: Vec<oneshot::Sender<()>>,
@@ -203,7 +203,7 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Why the stream is to close at once, if so.
+    /// Cause for which the stream is to close at once, if there is one.
     pub(crate) fn aborted(&self) -> Option<CloseCause> {
         self.lock().abort.clone()
     }
@@ -228,7 +228,7 @@ impl Mailbox {
         Some(answer)
     }
 
-    /// Whether the client is to be asked for a sign of life now.
+    /// Returns whether the client is to be asked for a sign of life now; it counts as asked from then on.
     pub(crate) fn take_probe(&self) -> bool {
         let mut inner = self.lock();
         !inner.probes.is_empty() && !std::mem::replace(&mut inner.asked, true)
@@ -242,7 +242,7 @@ impl Mailbox {
         }
     }
 
-    /// Whether the dispatcher fills it.
+    /// Returns whether the dispatcher fills it.
     pub(crate) fn is_live(&self) -> bool {
         self.lock().live
     }
@@ -290,7 +290,7 @@ impl Mailbox {
         mail
     }
 
-    /// Whether more than the stream's own share of memory is on its way to the socket, while others wait for some.
+    /// Returns whether more than the stream's own share of memory is on its way to the socket while memory for others is short.
     pub(crate) fn is_in_the_way(&self) -> bool {
         self.memory.is_short() && self.lock().in_flight > OWN_BYTES
     }

@@ -27,14 +27,14 @@ struct Inner {
     start: Position,
 }
 
-/// What the ring has for a reader.
+/// Answer of the ring to a reader.
 #[derive(Debug)]
 pub(crate) enum RingRead {
     /// The first chunk that the reader has not seen whole.
     Chunk(Arc<Chunk>),
     /// The reader has seen everything.
     AtHead,
-    /// What the reader needs next of this partition is no longer here, but is in the topic before `until`.
+    /// Records of this partition that the reader needs next are no longer here, but in the topic before `until`.
     Past { partition: u32, until: u64 },
 }
 
@@ -54,7 +54,7 @@ impl Ring {
         }
     }
 
-    /// Where the dispatcher is.
+    /// Position of the dispatcher.
     pub(crate) fn head(&self) -> Position {
         self.head.borrow().clone()
     }
@@ -95,7 +95,7 @@ impl Ring {
         inner.start.advance(partition, first);
     }
 
-    /// How much of the topic is between `position` and the head, in bytes: records, at their mean size so far.
+    /// Bytes of the topic between `position` and the head: records, at their mean size so far.
     pub(crate) fn bytes_behind(&self, position: &Position) -> u64 {
         let (records, bytes) = self
             .inner
@@ -106,14 +106,14 @@ impl Ring {
             .saturating_mul(bytes / records.max(1))
     }
 
-    /// How many records are between `position` and the head.
+    /// Number of records between `position` and the head.
     pub(crate) fn records_behind(&self, position: &Position) -> u64 {
         let head = self.head.borrow();
         let behind = |p| head.next(p).saturating_sub(position.next(p));
         (0..head.partitions()).map(behind).sum()
     }
 
-    /// What comes next for a reader at `position`.
+    /// Finds what comes next for a reader at `position`.
     pub(crate) fn read(&self, position: &Position) -> RingRead {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for partition in 0..inner.start.partitions() {

@@ -51,7 +51,7 @@ impl SendMemory {
         }
     }
 
-    /// Whether so little is left that streams whose clients take nothing are in the way of the others.
+    /// Returns whether so little is left that streams whose clients take nothing are in the way of the others.
     pub(crate) fn is_short(&self) -> bool {
         self.free.load(Ordering::Acquire) < self.limit / 4
     }

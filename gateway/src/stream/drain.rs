@@ -1,4 +1,4 @@
-//! How streams are closed when the gateway stops: not all at once, so that the other gateways can take them in.
+//! Closing of streams when the gateway stops: not all at once, so that the other gateways can take them in.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::fleet::Probed;
 use crate::pipeline::Mailbox;
 
-/// How long a client may take to answer the heartbeat that it is asked with.
+/// Time within which a client must answer the heartbeat that it is asked with.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the client with a heartbeat. One that gives no sign of life in time is closed.

@@ -1,4 +1,4 @@
-//! Which subscription has a stream right now: at most one each.
+//! Registry of the open streams: at most one per subscription.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,7 @@ pub(crate) struct Claim {
     held: Option<Held>,
 }
 
-/// How many streams a gateway has.
+/// Load of a gateway: the number of its streams.
 #[derive(Clone, Debug, Default)]
 pub struct Load(pub(crate) Arc<Registry>);
 
@@ -112,7 +112,7 @@ impl Registry {
         }
     }
 
-    /// How far a stream has come.
+    /// Progress of a stream; `None` if it is not open.
     pub(crate) fn progress(&self, id: &SubscriptionId, ring: &Ring) -> Option<Progress> {
         let mailbox = self.lock().get(id).cloned()?;
         let last_seq = mailbox.last_seq();
@@ -133,18 +133,19 @@ impl Registry {
         self.lock().values().take(count).cloned().collect()
     }
 
-    /// Whether a subscription's stream is open.
+    /// Returns whether a subscription's stream is open.
     pub(crate) fn has(&self, id: &SubscriptionId) -> bool {
         self.lock().contains_key(id)
     }
 
-    /// Whether to log that a stream comes or goes and, if so, how many such lines were held back before.
+    /// Asks for a log line about a stream that comes or goes. Returns the number of such lines held back before it, or `None` if
+    /// it is to be held back, too.
     pub(crate) fn log_admits(&self) -> Option<u64> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.admit(Instant::now())
     }
 
-    /// How many streams are open.
+    /// Number of open streams.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
@@ -160,17 +161,17 @@ impl Claim {
         self.held = Some(held);
     }
 
-    /// Whether anybody is told how far the stream has come.
+    /// Returns whether the progress of the stream is reported.
     pub(crate) fn is_told(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Whether to log that this stream comes or goes ([`Registry::log_admits`]).
+    /// Asks for a log line about this stream, which comes or goes ([`Registry::log_admits`]).
     pub(crate) fn log_admits(&self) -> Option<u64> {
         self.registry.log_admits()
     }
 
-    /// Whose stream it is.
+    /// Subscription that the stream belongs to.
     pub(crate) fn id(&self) -> &SubscriptionId {
         &self.id
     }

@@ -1,4 +1,4 @@
-//! What a client asks for on `/stream`, and why it may be refused. The parameters are described in `docs/protocol.md`.
+//! Requests of clients on `/stream`, and reasons to refuse them. The parameters are described in `docs/protocol.md`.
 
 use datastream_protocol::StreamKey;
 use datastream_routing::KeyHash;
@@ -19,7 +19,7 @@ pub(crate) struct StreamRequest {
     pub markers: bool,
 }
 
-/// Why a request on `/stream` gets no stream.
+/// Reason why a request on `/stream` gets no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
@@ -90,7 +90,7 @@ impl Refusal {
         }
     }
 
-    /// How long a client should wait before it tries again, in seconds, if that helps.
+    /// Seconds that a client should wait before it tries again, if that helps.
     pub(crate) const fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Unavailable(_) => Some(2),

@@ -30,19 +30,19 @@ use crate::settings::LagLimit;
 
 /// The largest message a client may send: it has nothing to say but `Z`.
 const MAX_INCOMING: usize = 4 << 10;
-/// What the WebSocket library may hold of pongs and of a close frame, two of the largest: of pings that come faster than pongs
-/// can be sent, the last one is answered (RFC 6455, section 5.5.3).
+/// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
+/// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).
 const CONTROL_BUFFER: usize = 256;
-/// How long a client may take nothing while others wait for the memory that it holds.
+/// Longest time for which a client may take nothing while others wait for the memory that it holds.
 const STALLED: Duration = Duration::from_secs(2);
 /// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
 const MAX_DRAINED: u64 = 1 << 20;
-/// How often the lag of a stream that fell behind is looked at.
+/// Interval at which the lag of a stream that fell behind is checked.
 const LAG_CHECK: Duration = Duration::from_secs(1);
-/// How long a client may take to answer a close frame.
+/// Time within which a client must answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How the server side of a stream's WebSocket is set up: small buffers, because there are many and most are idle.
+/// Configuration of the server side of a stream's WebSocket: small buffers, because there are many streams and most are idle.
 pub(crate) fn websocket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(1 << 10)
@@ -304,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Why to close, if the next event to send is older, or further from the head, than a stream may be.
+    /// Returns the cause to close with, if the next event to send is older, or further from the head, than `max_lag` allows.
     fn too_far_behind(&self, unsent: &VecDeque<Letter>) -> Option<CloseCause> {
         let (letter, taken_ms) = unsent
             .iter()

@@ -16,7 +16,7 @@ use super::PATIENCE;
 pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
     pub heartbeats: usize,
-    /// Whether heartbeats are answered.
+    /// Heartbeats are answered.
     pub answers: bool,
 }
 

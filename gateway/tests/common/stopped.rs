@@ -11,11 +11,11 @@ use super::topic::Topic;
 
 pub struct Stopped {
     pub topic: Topic,
-    /// Whether the live reader reads.
+    /// The live reader reads.
     pub reads: watch::Sender<bool>,
-    /// What is told of the partitions, if it is not what is so.
+    /// Bounds of the partitions that are told instead of the true ones, if any.
     pub told: Mutex<Option<Vec<Bounds>>>,
-    /// Whether nobody can read anything but live.
+    /// Nobody can read anything but live.
     pub away: watch::Sender<bool>,
 }
 

@@ -26,7 +26,7 @@ struct Partition {
 struct Log {
     start: u64,
     values: Vec<Bytes>,
-    /// When the first record was taken, in milliseconds since 1970, each later one a second after; 0 for unknown.
+    /// Time at which the first record was taken, in milliseconds since 1970, each later one a second after; 0 for unknown.
     since_ms: i64,
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum Answer {
 #[derive(Clone, Default)]
 pub(crate) struct Api {
     script: Arc<Mutex<VecDeque<Answer>>>,
-    /// What is answered when the script has ended; nothing at all if `None`.
+    /// Answer to requests after the end of the script; `None` for no answer at all.
     then: Option<Answer>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }

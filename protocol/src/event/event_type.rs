@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// What kind of device event a record carries (`metadata.event_type` on the wire).
+/// Kind of device event that a record carries (`metadata.event_type` on the wire).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventType {
@@ -84,12 +84,12 @@ impl FromStr for EventType {
 pub struct EventTypes(u8);
 
 impl EventTypes {
-    /// Whether `t` is in the set.
+    /// Returns whether `t` is in the set.
     pub const fn contains(self, t: EventType) -> bool {
         self.0 & (1 << t as u8) != 0
     }
 
-    /// Whether the set has no member.
+    /// Returns whether the set has no member.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

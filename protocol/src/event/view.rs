@@ -69,7 +69,7 @@ impl<'a> Object<'a> {
         members.map(|(_, value)| *value)
     }
 
-    /// When the event with this body happened, in its producer's words.
+    /// Time at which the event with this body happened, in its producer's words.
     pub fn happened(&self) -> Option<Cow<'a, str>> {
         TIMES.iter().find_map(|field| self.text(field))
     }
@@ -149,7 +149,7 @@ impl<'a> View<'a> {
         Object::parse(raw).ok()
     }
 
-    /// When it happened, in its producer's words.
+    /// Time at which it happened, in its producer's words.
     pub fn happened(&self) -> Option<Cow<'a, str>> {
         self.body()?.happened()
     }

@@ -1,4 +1,4 @@
-//! What makes an event the one that it is: its own partition and its offset there.
+//! Identity of an event: its own partition and its offset there.
 
 use super::Position;
 use super::seq::{Seq, SeqError, parse, partitions};
@@ -27,14 +27,14 @@ impl EventIdentity {
         Ok((Self { partition, offset }, position))
     }
 
-    /// Whether a stream that has come to `position` has seen this event.
+    /// Returns whether a stream that has come to `position` has seen this event.
     pub fn is_before(&self, position: &Position) -> bool {
         self.offset < position.next(self.partition)
     }
 }
 
 impl Seq {
-    /// Where a replay with `seq_start=text` begins, in a topic with as many partitions as the number names.
+    /// Position at which a replay with `seq_start=text` begins, in a topic with as many partitions as the number names.
     ///
     /// # Errors
     /// No number that a gateway gives.

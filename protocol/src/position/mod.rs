@@ -1,4 +1,4 @@
-//! Where in the topic a stream stands, and the sequence number that says so on the wire.
+//! Position of a stream in the topic, and the sequence number that stands for it on the wire.
 
 mod after;
 mod identity;
@@ -27,7 +27,7 @@ impl Position {
         }
     }
 
-    /// How many partitions it covers.
+    /// Number of partitions that it covers.
     pub fn partitions(&self) -> u32 {
         self.next.len() as u32
     }
@@ -52,7 +52,7 @@ impl Position {
         }
     }
 
-    /// Whether no partition of `other` is ahead of this position.
+    /// Returns whether no partition of `other` is ahead of this position.
     pub fn covers(&self, other: &Self) -> bool {
         (0..self.partitions().max(other.partitions())).all(|p| self.next(p) >= other.next(p))
     }
@@ -65,7 +65,7 @@ impl Position {
         Self::new((0..partitions).map(furthest).collect::<Vec<_>>())
     }
 
-    /// What both have seen, of all partitions that either knows.
+    /// The part that both have seen, of all partitions that either knows.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let partitions = self.partitions().max(other.partitions());

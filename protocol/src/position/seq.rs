@@ -20,7 +20,7 @@ pub const MAX_PARTITIONS: u32 = 499;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seq(Box<str>);
 
-/// Why a `seq_start` or `seq_end` was refused.
+/// Reason why a `seq_start` or `seq_end` was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeqError {
     /// Something but decimal digits.
@@ -82,7 +82,7 @@ impl Seq {
         &self.0
     }
 
-    /// Where a replay with `seq_start=text` begins: the event with this number is the first one it sees.
+    /// Position at which a replay with `seq_start=text` begins: the event with this number is the first one it sees.
     pub fn parse_start(text: &str, partitions: u32) -> Result<Position, SeqError> {
         let (mut position, own) = parse(text, partitions)?;
         if let Some(own) = own {
@@ -92,13 +92,13 @@ impl Seq {
         Ok(position)
     }
 
-    /// Where a replay with `seq_end=text` ends: the event with this number is the last one it sees.
+    /// Position at which a replay with `seq_end=text` ends: the event with this number is the last one it sees.
     pub fn parse_end(text: &str, partitions: u32) -> Result<Position, SeqError> {
         parse(text, partitions).map(|(position, _)| position)
     }
 }
 
-/// How many partitions the topic has that a number comes from, as far as its length tells.
+/// Number of partitions of the topic that a number comes from, as far as its length tells.
 pub(super) fn partitions(text: &str) -> u32 {
     let digits = text.trim_start_matches('0').len();
     let groups = digits.saturating_sub(1 + OWN_DIGITS) / OFFSET_DIGITS;
@@ -190,7 +190,7 @@ mod tests {
         history.iter().map(number).collect()
     }
 
-    /// What a stream that starts at `position` still sees of the history.
+    /// Events of the history that a stream which starts at `position` still sees.
     fn rest(history: &[u32], position: &Position) -> Vec<usize> {
         let mut offsets = vec![0; position.partitions() as usize];
         let mut seen = vec![];

@@ -24,7 +24,7 @@ pub struct Freshness {
     renewed: Option<MicroTime>,
     /// The time for which it counts after a renewal.
     pub duration: Duration,
-    /// When its holder is taken for dead unless it is renewed.
+    /// Time at which its holder is taken for dead unless it is renewed.
     pub expires: Instant,
 }
 

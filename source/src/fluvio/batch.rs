@@ -33,7 +33,7 @@ pub(super) struct Header {
     attributes: i16,
 }
 
-/// What the next bytes of an answer are.
+/// Kind of the next bytes of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Front {
     /// A batch, whole by its length.
@@ -90,7 +90,7 @@ impl Header {
         Codec(self.attributes & CODEC)
     }
 
-    /// Where its records begin.
+    /// Place in its bytes at which its records begin.
     pub(super) const fn records_at(&self) -> usize {
         let schema = if self.attributes & SCHEMA_PRESENT == 0 {
             0

@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use super::{FluvioSource, in_time, unreachable};
 use crate::{CursorLog, EventSource, SourceError};
 
-/// What the topic keeps when the gateway makes it. Bounded by size and not by time: an outage of all gateways, however
+/// Bytes that the topic keeps when the gateway makes it. Bounded by size and not by time: an outage of all gateways, however
 /// long, must not delete a cursor.
 const KEPT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES: u32 = 8 << 20;
-/// How long one record may take to be stored. The client itself may wait for a minute on a lost connection.
+/// Timeout of storing one record. The client itself may wait for a minute on a lost connection.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The cursors topic of a Fluvio cluster.

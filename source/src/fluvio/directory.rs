@@ -1,4 +1,4 @@
-//! Which unit leads a partition, and where it listens, as the controller (Fluvio's SC) says.
+//! Directory of the units that lead partitions, and of their addresses, as the controller (Fluvio's SC) says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Directory {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
-    /// Where the leader of a partition listens.
+    /// Address of the leader of a partition.
     pub(super) async fn leader(&self, partition: u32) -> Result<String, SourceError> {
         let known = self.leaders.load().get(&partition).cloned();
         let doubted = self.doubted.swap(false, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-/// How a batch's records are compressed, as the batch says.
+/// Compression of a batch's records, as the batch says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Codec(pub i16);
 
@@ -21,7 +21,7 @@ const ZSTD_MEMORY: &str = "too much memory";
 /// The most that one step adds to what is there.
 const STEP: usize = 64 << 10;
 
-/// Why there is nothing.
+/// Reason why data was not decompressed.
 #[derive(Debug)]
 pub(super) enum InflateError {
     /// It becomes larger than it may.

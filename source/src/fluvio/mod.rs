@@ -33,7 +33,7 @@ use crate::{Bounds, EventSource, LOOK_BYTES, RecordStream, SourceError, has_reco
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many batches larger than usual are held at once, live and by all replays.
+/// Number of batches larger than usual that are held at once by the live path, and as many by all replays together.
 const LARGE_BATCHES: usize = 1;
 
 /// The place of a topic.

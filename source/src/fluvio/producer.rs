@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::FluvioTarget;
 
-/// How long a connection may take; the client itself waits more than 90 s for an address that never answers.
+/// Timeout of connecting; the client itself waits more than 90 s for an address that never answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one chunk of records may take to be stored.
+/// Timeout of storing one chunk of records.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many bytes of records are sent before waiting for them. The client spins on a full queue instead of
+/// Bytes of records that are sent before waiting for them to be stored. The client spins on a full queue instead of
 /// waiting, so this stays far below the 100 batches that it queues.
 const CHUNK_BYTES: usize = 4 << 20;
 const BATCH_BYTES: usize = 256 << 10;
@@ -32,9 +32,9 @@ pub struct Record {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct SendError {
-    /// How many records, from the first on, were stored for certain.
+    /// Number of records, from the first on, that were stored for certain.
     pub confirmed: usize,
-    /// What happened, where.
+    /// Description of the failure, with the address of Fluvio.
     pub reason: String,
 }
 

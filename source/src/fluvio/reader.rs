@@ -17,7 +17,7 @@ use super::inflate::{self, InflateError};
 use super::unit::{Answer, Fetch, NORMAL_BYTES, Unit};
 use crate::{Damage, Record, SourceError, Unreadable};
 
-/// What decompressed records may take without a permit for large batches.
+/// Bytes that decompressed records may take without a permit for large batches.
 const NORMAL_RECORDS_BYTES: usize = 2 * NORMAL_BYTES;
 
 /// The reader of a partition from one offset on.
@@ -36,7 +36,7 @@ pub(super) struct Reader {
     batches: Bytes,
     /// Records of the batch before `next` that have not been handed on.
     records: Option<Records>,
-    /// What is at `next` looked damaged on the connection before this one.
+    /// The batch at `next` looked damaged on the connection before this one.
     suspected: bool,
     failed: bool,
 }
@@ -241,7 +241,7 @@ impl Reader {
         Err(unreadable(first, next, damage, detail()))
     }
 
-    /// Whether more is asked for than without a permit.
+    /// Returns whether more is asked for than is allowed without a permit.
     const fn is_oversized(&self) -> bool {
         self.max_bytes > NORMAL_BYTES
     }
@@ -303,8 +303,8 @@ fn unreadable(first: u64, next: u64, damage: Damage, detail: String) -> SourceEr
     })
 }
 
-/// How many bytes of an answer are whole batches, each of which begins where the one before ends, and where the last one ends.
-/// The first may begin before `next`: a server answers with whole batches.
+/// Number of bytes of an answer that are whole batches, each of which begins where the one before ends, and the offset at which
+/// the last one ends. The first may begin before `next`: a server answers with whole batches.
 fn in_sequence(answer: &Answer, next: u64) -> (usize, u64) {
     let (mut rest, mut reached) = (&answer.batches[..], next);
     while let Front::Whole(header) = batch::front(rest) {

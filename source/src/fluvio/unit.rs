@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use super::batch::MAX_BATCH_BYTES;
 use crate::SourceError;
 
-/// How long connecting and the first answer may take, together.
+/// Timeout of connecting and the first answer, together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What an answer has beside batches: names, numbers, the text of an error. Also the most that an answer without batches has.
+/// Bytes that an answer may have beside batches: names, numbers, the text of an error. An answer without batches has no more.
 const OVERHEAD: usize = 64 << 10;
 /// The most bytes that an answer may hold without a permit for large ones.
 pub(super) const NORMAL_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_BATCH_SIZE as usize;
@@ -34,7 +34,7 @@ const VERSIONS_ID: i32 = 1;
 const FETCH_ID: i32 = 2;
 const ACK_ID: i32 = 3;
 
-/// What is fetched.
+/// Partition to read, and the isolation to read it with.
 #[derive(Clone, Debug)]
 pub(super) struct Fetch {
     pub topic: Arc<str>,
@@ -53,7 +53,7 @@ pub(super) struct Unit {
     isolation: Isolation,
 }
 
-/// What the server sends at a time.
+/// One answer of the server.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Batches; the last one may be cut.

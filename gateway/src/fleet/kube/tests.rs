@@ -1,4 +1,4 @@
-//! Who has a stream while claims cannot be written.
+//! Tests of who has a stream while claims cannot be written.
 
 use std::convert::Infallible;
 

@@ -26,7 +26,7 @@ pub enum Role {
     Unit,
 }
 
-/// Why a topic could not be made.
+/// An error that keeps a topic from being made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// There is one of that name.
@@ -37,7 +37,7 @@ pub enum TopicError {
     Failed {
         /// The topic's name.
         name: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -92,12 +92,12 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Where clients connect.
+    /// Returns the address for clients.
     pub const fn address(&self) -> SocketAddr {
         self.controller.address()
     }
 
-    /// Where records are produced and fetched.
+    /// Returns the address at which records are produced and fetched.
     pub const fn unit_address(&self) -> SocketAddr {
         self.unit.address()
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use fluvio_protocol::Encoder;
 use fluvio_protocol::record::{BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE, Batch, Record, RecordData};
 
-/// What is wrong with a batch. Its offsets are right: it takes three.
+/// The damage of a batch. Its offsets are right: it takes three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchDamage {
     /// It says gzip and is not.

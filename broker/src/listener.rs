@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-/// How often a port that the system has not yet given back is asked for.
+/// Attempts at a port that the system has not yet given back.
 const BIND_TRIES: u32 = 40;
 const BIND_PAUSE: Duration = Duration::from_millis(25);
 
@@ -35,7 +35,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens; the real port once it has been opened.
+    /// Returns the address on which it listens, with the real port once it has been opened.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }

@@ -21,10 +21,10 @@ const MAX_PARTITIONS: u32 = 1024;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Where clients connect (a loopback address, unless --advertise is given; port 0 picks a free one)
+    /// Address for clients (a loopback address, unless --advertise is given; port 0 picks a free one)
     #[arg(long, default_value = "127.0.0.1:9003")]
     listen: SocketAddr,
-    /// Where records are produced and fetched
+    /// Address at which records are produced and fetched
     #[arg(long, default_value = "127.0.0.1:0")]
     unit_listen: SocketAddr,
     /// Listen on addresses that other machines reach, too, and tell clients that records are at this host. For networks of

@@ -1,4 +1,4 @@
-//! What a broker can be told.
+//! Options of a broker.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use std::time::Duration;
 /// port 0 picks a free one.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
-    /// Where clients connect (the controller).
+    /// The address for clients (of the controller).
     pub listen: SocketAddr,
-    /// Where records are produced and fetched; clients learn it from the controller.
+    /// The address at which records are produced and fetched; clients learn it from the controller.
     pub unit_listen: SocketAddr,
     /// Takes addresses that other machines reach, too, and tells clients that the unit is at this host. For networks of tests
     /// that nobody else is in: the broker has no access control. Default: loopback only.
@@ -23,7 +23,7 @@ pub struct BrokerOptions {
     pub retention_bytes: Option<u64>,
     /// Answers fetches with whole batches only. The real server cuts them at `max_bytes`; so does this one by default.
     pub whole_batches: bool,
-    /// How often the controller's view of the logs' ends follows the unit's (the real one lags by 0.1 to 0.3 s).
+    /// The interval at which the controller's view of the logs' ends follows the unit's (the real one lags by 0.1 to 0.3 s).
     pub status_every: Duration,
     /// The version that clients are told. They refuse servers older than 0.9.
     pub platform_version: semver::Version,

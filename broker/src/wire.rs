@@ -124,7 +124,7 @@ impl Out {
     }
 }
 
-/// What `ApiVersions` announces of a request.
+/// Returns what `ApiVersions` announces of a request.
 pub(crate) fn announce<R: Request>() -> ApiVersionKey {
     ApiVersionKey {
         api_key: R::API_KEY as i16,

@@ -25,7 +25,7 @@ pub struct Cli {
     /// The format of log lines on stderr [default: text].
     #[arg(long, global = true, value_enum, env = "DATASTREAM_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }

@@ -28,7 +28,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
-    /// Where the stream is. With a stream key in it, the key must be good, too; the stream is not opened.
+    /// URL of the stream. With a stream key in it, the key must be good, too; the stream is not opened.
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
     #[arg(value_name = "URL", value_parser = secret)]
     pub url: SecretString,
@@ -37,7 +37,7 @@ pub struct CheckArgs {
     pub wait: u64,
 }
 
-/// Whether the gateway serves.
+/// A gateway's answer to the question whether it serves.
 enum Answer {
     Good(String),
     /// A later question may be answered otherwise.

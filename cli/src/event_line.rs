@@ -26,7 +26,7 @@ pub(crate) enum Check {
 /// of it.
 ///
 /// # Errors
-/// What is wrong with the line.
+/// The line is no event, or too large.
 pub(crate) fn record(line: &[u8], check: Check) -> Result<Option<Record>, String> {
     let text = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
     let text = text.trim_ascii();
@@ -79,7 +79,7 @@ fn not_json(text: &[u8]) -> String {
     }
 }
 
-/// Whether this is the beginning of a text in UTF-16: its mark, or every other byte of ASCII being zero.
+/// Returns whether this is the beginning of a text in UTF-16: its mark, or every other byte of ASCII being zero.
 pub(crate) fn is_utf16(text: &[u8]) -> bool {
     matches!(
         text,
@@ -87,7 +87,7 @@ pub(crate) fn is_utf16(text: &[u8]) -> bool {
     )
 }
 
-/// Why a line of so many bytes is not accepted.
+/// Returns the reason for which a line of so many bytes is not accepted.
 pub(crate) fn too_large(bytes: usize) -> String {
     format!("{bytes} bytes, but an event may have at most {MAX_LINE}")
 }

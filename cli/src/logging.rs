@@ -21,7 +21,7 @@ pub fn init(format: Option<LogFormat>, default_filter: &str) {
     }
 }
 
-/// What the old variable says. Others use its name, too: a value that is none of ours is not an error.
+/// Returns the format that the old variable names. Others use its name, too: a value that is none of ours is not an error.
 fn old_format(value: Option<&str>) -> Option<LogFormat> {
     LogFormat::from_str(value?, true).ok()
 }

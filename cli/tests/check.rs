@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Whether it succeeded, and what it said.
+/// Runs `datastream check`. Returns whether it succeeded, and what it said.
 async fn check(args: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_datastream"))
         .arg("check")

@@ -1,4 +1,4 @@
-//! What stands in a frame: an event as it is stored, or a control frame.
+//! Content of a frame: an event as it is stored, or a control frame.
 
 use datastream_client::Body;
 use datastream_protocol::event::View;
@@ -14,15 +14,15 @@ pub(super) struct Event {
     pub body: Body,
     /// Its sequence number.
     pub seq: Box<str>,
-    /// What makes it this event.
+    /// Its identity: no other event has it.
     pub identity: EventIdentity,
-    /// Where a stream stands that has seen it.
+    /// Position of a stream that has seen it.
     pub position: Position,
     /// Its type; empty if it has none.
     pub kind: Box<str>,
     /// Its device; empty if it has none.
     pub dsn: Box<str>,
-    /// When it arrived here.
+    /// Time at which it arrived here.
     pub received: Timestamp,
     /// The other columns that databases have of it.
     pub columns: Columns,

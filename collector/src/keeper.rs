@@ -22,15 +22,15 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// An error at the start is believed when it comes again after this time.
 const ONCE_MORE: Duration = Duration::from_secs(1);
 
-/// Where a store goes on that had events and has nothing any more.
+/// The point from which a store goes on that had events and has nothing any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Anew {
-    /// Where this process began to store.
+    /// The one at which this process began to store.
     #[default]
     Origin,
-    /// Where the configuration says.
+    /// The one that the configuration names.
     Start,
-    /// With the first event that the topic ever had, so that the gateway says what of them has expired.
+    /// The first event that the topic ever had, so that the gateway says what of them has expired.
     Beginning,
 }
 
@@ -90,7 +90,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Where the stream has to go on so that every store gets everything; `None` if nothing is stored anywhere.
+    /// Returns the position from which the stream has to go on so that every store gets everything; `None` if nothing is stored
+    /// anywhere, or if a store begins anew.
     pub(super) fn position(&self) -> Option<Position> {
         if self.shelves.iter().any(Shelf::begins_anew) {
             return None;

@@ -51,7 +51,7 @@ Example:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CollectArgs {
-    /// What to collect and where to store it: streams.yaml, or the config.json of a DSS Collector.
+    /// File that says what to collect and where to store it: streams.yaml, or the config.json of a DSS Collector.
     #[arg(long, value_name = "FILE", env = "DATASTREAM_COLLECT_CONFIG")]
     pub config: PathBuf,
     /// Serve /metrics, /livez and /readyz here (unset: nowhere); port 0 picks a free one, and prints it.

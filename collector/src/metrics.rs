@@ -25,7 +25,7 @@ pub(super) struct Metrics {
     age: IntGaugeVec,
 }
 
-/// What is known of one stream.
+/// The state of one stream.
 pub(super) struct Status {
     /// Its name.
     pub name: String,
@@ -47,21 +47,21 @@ pub(super) struct Status {
     pub unreadable: IntCounter,
     /// Lines of the newest file that are no events.
     pub damaged_lines: IntGauge,
-    /// Whether the stream is open.
+    /// 1 if the stream is open.
     pub connected: IntGauge,
-    /// Whether the store takes events.
+    /// 1 if the store takes events.
     pub store_open: IntGauge,
     detail: Mutex<Detail>,
 }
 
-/// What has no metric.
+/// Details that have no metric.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
     /// The sequence number of the last event stored.
     pub last_seq: Option<Box<str>>,
-    /// When it was stored.
+    /// Time at which it was stored.
     pub last_stored: Option<Timestamp>,
-    /// Why the stream is not open, or its store does not work.
+    /// The reason why the stream is not open, or its store does not work.
     pub trouble: Option<String>,
     /// The stores have been opened.
     pub opened: bool,
@@ -143,7 +143,7 @@ impl Metrics {
 }
 
 impl Status {
-    /// What has no metric.
+    /// Returns the details that have no metric.
     pub(super) fn detail(&self) -> Detail {
         self.detail
             .lock()
@@ -157,7 +157,7 @@ impl Status {
     }
 }
 
-/// What `/metrics` and `/readyz` answer.
+/// Answers of `/metrics` and `/readyz`.
 pub(super) struct Report {
     /// The metrics.
     pub metrics: Metrics,

@@ -1,4 +1,4 @@
-//! What a terminal shows: one live line per stream. Elsewhere, a log line now and then.
+//! Progress on a terminal: one live line per stream. Elsewhere, a log line now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::time::{Instant, interval};
 
 use super::metrics::{Detail, Status};
 
-/// How often the live lines change.
+/// Interval at which the live lines change.
 const LIVE: Duration = Duration::from_millis(500);
-/// How often a line is logged.
+/// Interval at which a line is logged.
 const LOG: Duration = Duration::from_mins(1);
 
 /// Shows what the streams do, until dropped.

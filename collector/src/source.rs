@@ -1,4 +1,4 @@
-//! Where a stream comes from: its URL and its key, which may be in files that change.
+//! Source of a stream: its URL and its key, which may be in files that change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use datastream_protocol::{StreamUrl, StreamUrlError};
 /// Parameters that the collector sets itself.
 const OWN_PARAMETERS: [&str; 5] = ["seq_start", "seq_end", "time_start", "on_gap", "markers"];
 
-/// Where the key is.
+/// The place of the key.
 #[derive(Debug)]
 pub(super) enum KeyFrom {
     /// In the URL.
@@ -35,7 +35,7 @@ enum Place {
     Url(PathBuf),
 }
 
-/// Why there is no URL to connect to.
+/// The reason why there is no URL to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SourceError {
     /// No URL of a stream, or one without a key.
@@ -47,7 +47,7 @@ pub(super) enum SourceError {
     /// Both have one.
     #[error("the URL has a stream_key already: give the key in one place only")]
     TwoKeys,
-    /// What cannot be a key.
+    /// A text that cannot be a key.
     #[error("the key of a stream has letters and digits only, no spaces or other characters")]
     BadKey,
     /// The URL has a parameter that is the collector's to set.

@@ -21,28 +21,28 @@ use super::store::Gap;
 const BATCH_EVENTS: usize = 1000;
 /// … or, with the event that comes last, at this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
-/// How often stores are looked after, at least, when nothing is stored.
+/// Longest time between two looks at the stores when nothing is stored.
 const STORE_CHECK: Duration = Duration::from_secs(15);
-/// How often a database session is used, at least, in the time after which it counts as one whose process is gone.
+/// Number of times that a database session is used, at least, in the time after which it counts as one whose process is gone.
 const CHECKS_UNTIL_ABANDONED: u32 = 4;
 /// The status of a refusal because events have expired.
 const GONE: u16 = 410;
-/// How long a store may take for what has arrived when the collector is told to stop.
+/// Time that a store may take for what has arrived when the collector is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One stream and its stores.
 pub(super) struct Collector {
-    /// Where it comes from.
+    /// Its URL and its key.
     pub source: Source,
-    /// Where it starts when nothing is stored.
+    /// The point from which it starts when nothing is stored.
     pub start: Start,
-    /// What happens when events have expired.
+    /// The reaction when events have expired.
     pub on_gap: OnGap,
-    /// Where it goes; open.
+    /// Its stores; open.
     pub keeper: Keeper,
     /// The time between two looks at the stores when nothing is stored.
     pub check_interval: Duration,
-    /// What is known of it.
+    /// Its state.
     pub status: Arc<Status>,
     /// Cancelled when the collector shall stop.
     pub stop: CancellationToken,
@@ -57,7 +57,7 @@ pub(super) fn check_interval(stores: &[StorePlan]) -> Duration {
     wanted.fold(STORE_CHECK, Duration::min)
 }
 
-/// How a stream ended.
+/// The way in which a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It was told to stop.
@@ -68,13 +68,13 @@ pub(super) enum Outcome {
     NotStored,
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 enum End {
     Stopped,
     NotStored,
     Failed(Failure),
     NoUrl(SourceError),
-    /// What arrived makes no sense, so that it was not stored, and not acknowledged.
+    /// Something arrived that makes no sense, so that it was not stored, and not acknowledged.
     Nonsense(String),
     /// A store lost what it had.
     WentBack,
@@ -92,12 +92,12 @@ impl From<Failure> for End {
     }
 }
 
-/// What arrived at once.
+/// Everything that arrived at once.
 #[derive(Default)]
 struct Haul {
     events: Vec<Event>,
     bytes: usize,
-    /// What came behind the events and has to wait for them.
+    /// The next step: it came behind the events and has to wait for them.
     then: Then,
 }
 

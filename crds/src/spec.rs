@@ -1,4 +1,4 @@
-//! What a team asks for.
+//! The spec of a subscription: what a team asks for.
 
 // The derive repeats the visibility of the type on helper items of its own; each printer column has the same fields.
 #![allow(unreachable_pub, clippy::duplicated_attributes)]
@@ -68,22 +68,22 @@ pub struct DatastreamSubscriptionSpec {
     #[schemars(length(min = 1, max = 5))]
     pub event_types: Vec<EventType>,
 
-    /// Which devices' events to deliver: an event passes if any entry matches it.
+    /// Filters by device and property: an event passes if any entry matches it.
     /// Unset: the events of every device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub filters: Vec<Filter>,
 
-    /// Whether delivery is stopped. A suspended subscription keeps its stream key; its stream is closed, and a new one is
+    /// Stops delivery if true. A suspended subscription keeps its stream key; its stream is closed, and a new one is
     /// refused (403). Unset: false.
     #[serde(default)]
     pub suspended: bool,
 
-    /// How the gateway finds out that a client is gone. Unset: a heartbeat every 30 s, of which 3 may be missed.
+    /// Heartbeats by which the gateway finds out that a client is gone. Unset: a heartbeat every 30 s, of which 3 may be missed.
     #[serde(default)]
     pub heartbeat: Heartbeat,
 
-    /// Where a client starts that connects without saying where. Unset: Latest.
+    /// Position from which a client starts that asks for none. Unset: Latest.
     #[serde(default)]
     pub resume: Resume,
 
@@ -95,7 +95,7 @@ pub struct DatastreamSubscriptionSpec {
         .message("gatewayGroup must be a DNS label: lower-case letters, digits and -"))]
     pub gateway_group: String,
 
-    /// What the subscription is for, for people. Unset: nothing.
+    /// Purpose of the subscription, for people. Unset: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub description: Option<String>,
@@ -198,7 +198,7 @@ impl Default for Heartbeat {
     }
 }
 
-/// Where a client starts that connects without saying where.
+/// The position from which a client starts that asks for none.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resume {
     /// With the next event.

@@ -1,4 +1,4 @@
-//! What became of it.
+//! The status of a subscription: what became of it.
 
 // The derive repeats the visibility of the type on helper items of its own.
 #![allow(unreachable_pub)]
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lenient;
 
-/// What the operator and the gateways made of a subscription.
+/// State of a subscription at the operator and the gateways.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DatastreamSubscriptionStatus {
@@ -41,7 +41,7 @@ pub struct DatastreamSubscriptionStatus {
     )]
     pub secret_name: Option<String>,
 
-    /// Where clients connect, without the key.
+    /// URL at which clients connect, without the key.
     #[serde(
         default,
         deserialize_with = "lenient::value",
@@ -62,7 +62,7 @@ pub struct DatastreamSubscriptionStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Whether a client is connected.
+    /// State of the connection of a client.
     pub state: ConnectionState,
 
     /// The gateway pod that serves it. Unset: none does.
@@ -99,7 +99,7 @@ pub struct Connection {
     pub lag: Option<i64>,
 }
 
-/// Whether a client is connected.
+/// State of the connection of a client.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     /// A client is connected.

@@ -1,4 +1,4 @@
-//! Where the project's files are.
+//! Places of the project's files.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

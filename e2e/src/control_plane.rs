@@ -14,7 +14,7 @@ use crate::servers::{self, Site};
 use crate::{built, pki};
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
-/// What operator and gateways need of the chart to run as processes.
+/// Arguments for the parts of the chart that operator and gateways need to run as processes.
 const WHAT_PROGRAMS_NEED: [&str; 7] = [
     "--set=image.registry=registry.test",
     "--set=fluvio.address=localhost:9003",
@@ -45,10 +45,10 @@ struct Own {
     etcd: Server,
 }
 
-/// What kubectl or Helm said.
+/// The output of kubectl or Helm.
 #[derive(Debug)]
 pub struct Output {
-    /// Whether it ended with 0.
+    /// It ended with 0.
     pub success: bool,
     /// Its standard output.
     pub stdout: String,
@@ -103,7 +103,7 @@ impl ControlPlane {
         Ok(this)
     }
 
-    /// Whether the cluster is the test's own, so that its servers can be stopped.
+    /// Returns whether the cluster is the test's own, so that its servers can be stopped.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -121,7 +121,7 @@ impl ControlPlane {
         self.wait_until_ready(&dir)
     }
 
-    /// Whether the API server of the test's own has ended.
+    /// Returns whether the API server of the test's own has ended.
     pub(crate) fn api_server_has_ended(&mut self) -> bool {
         let own = self.own.as_mut().and_then(|own| own.apiserver.as_mut());
         own.is_some_and(Server::has_ended)

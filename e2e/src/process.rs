@@ -16,7 +16,7 @@ const LIFETIME_SECONDS: &str = "1200";
 /// The kernel kills whoever runs under this when its parent dies, however that happens.
 const DIES_WITH_ITS_PARENT: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 
-/// How a program is started; can be used again for a restart.
+/// The way in which a program is started; can be used again for a restart.
 #[derive(Clone, Debug)]
 pub struct Launch {
     program: PathBuf,
@@ -175,7 +175,7 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }

@@ -63,7 +63,7 @@ impl Program {
         Ok(address.strip_prefix("http://").unwrap_or(address))
     }
 
-    /// What it has logged so far.
+    /// Returns what it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

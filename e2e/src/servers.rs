@@ -1,8 +1,8 @@
-//! What the servers of a control plane are told.
+//! Arguments of the servers of a control plane.
 
 use std::path::Path;
 
-/// Where a control plane is, and for whom.
+/// The place of a control plane, and whom it is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
     /// On loopback, without a node: pods are never run.
@@ -93,7 +93,7 @@ pub(crate) fn apiserver(dir: &Path, site: &Site, etcd: u16, port: u16) -> Vec<St
     args
 }
 
-/// What the controllers and the scheduler have in common.
+/// Returns the arguments that the controllers and the scheduler have in common.
 pub(crate) fn client(kubeconfig: &Path) -> Vec<String> {
     vec![
         format!("--kubeconfig={}", kubeconfig.display()),
@@ -105,7 +105,7 @@ pub(crate) fn client(kubeconfig: &Path) -> Vec<String> {
     ]
 }
 
-/// What the controllers need in a cluster that runs pods.
+/// Returns the arguments that the controllers need in a cluster that runs pods.
 pub(crate) fn all_controllers(dir: &Path) -> Vec<String> {
     let file = |name: &str| dir.join(name).display().to_string();
     vec![

@@ -33,7 +33,7 @@ fn files(ending: &str) -> Vec<PathBuf> {
     paths.into_iter().filter(|path| path.exists()).collect()
 }
 
-/// What stands between a pair of backticks in running text: blocks of code are left out.
+/// Returns the text between each pair of backticks in running text: blocks of code are left out.
 fn code_spans(markdown: &str) -> Vec<String> {
     let text = markdown.lines().filter(|line| !line.starts_with("    "));
     let text: String = text.flat_map(|line| [line, "\n"]).collect();

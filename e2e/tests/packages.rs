@@ -1,4 +1,4 @@
-//! Which package may depend on which: the table of `docs/decisions/0011-packages.md`.
+//! Dependencies that packages may have on each other: the table of `docs/decisions/0011-packages.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +112,7 @@ fn every_package_is_in_the_table() {
     assert_eq!(members.collect::<BTreeSet<_>>(), known);
 }
 
-/// What is above in the table knows nothing of Kubernetes, of Fluvio or of a WebSocket library but where it says so.
+/// The packages above in the table know nothing of Kubernetes, of Fluvio or of a WebSocket library but where it says so.
 #[test]
 fn libraries_of_others_stay_in_their_packages() {
     for (library, allowed) in [

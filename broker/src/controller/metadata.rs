@@ -43,7 +43,7 @@ pub(super) fn open(
     Err(invalid("watch of an unknown kind"))
 }
 
-/// What the client knows of one object: as it was encoded, to see changes.
+/// The objects that the client knows: each as it was encoded, to see changes.
 type Known<K> = BTreeMap<String, (Vec<u8>, Metadata<K>)>;
 
 async fn watch<K: Kind>(store: Arc<Store>, out: Out, id: i32, version: i16) -> io::Result<()>

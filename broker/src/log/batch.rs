@@ -7,9 +7,9 @@ use fluvio_protocol::record::{BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE};
 
 use crate::wire::invalid;
 
-/// Where the length is, behind the base offset.
+/// Place of the length: behind the base offset.
 const LENGTH_AT: usize = 8;
-/// Where the last offset less the first is: behind leader epoch, magic, checksum and attributes.
+/// Place of the last offset less the first: behind leader epoch, magic, checksum and attributes.
 const LAST_DELTA_AT: usize = BATCH_PREAMBLE_SIZE + 4 + 1 + 4 + 2;
 
 /// A batch and the offsets that it takes.

@@ -14,7 +14,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use datastream_service::file::{check_regular, try_lock};
 use memchr::memmem;
 
-/// What happened.
+/// A change that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// A topic was made, with this many partitions.
@@ -50,22 +50,22 @@ pub(crate) struct Journal {
     serial: u64,
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// In the order in which they were written.
     pub entries: Vec<Entry>,
-    /// Where there is something else, in bytes.
+    /// The places where there is something else, in bytes.
     pub damaged: Vec<Range<usize>>,
-    /// Whether numbers are missing or there twice.
+    /// Numbers are missing or there twice.
     pub disordered: bool,
-    /// Where an entry begins that was not written to its end.
+    /// The beginning of an entry that was not written to its end.
     torn: Option<usize>,
     last: Option<u64>,
 }
 
 impl Contents {
-    /// Whether anything that was written may be missing.
+    /// Returns whether anything that was written may be missing.
     pub(crate) fn is_damaged(&self) -> bool {
         self.disordered || !self.damaged.is_empty()
     }
@@ -191,7 +191,7 @@ fn header(bytes: &[u8]) -> Option<(u64, usize, u32)> {
     })
 }
 
-/// Whether this is the beginning of an entry and nothing else.
+/// Returns whether this is the beginning of an entry and nothing else.
 fn is_torn(tail: &[u8]) -> bool {
     match header(tail) {
         Some((_, length, _)) => tail.len() < HEADER + length,
@@ -251,7 +251,7 @@ fn body(entry: &Entry) -> Bytes {
     bytes.freeze()
 }
 
-/// What a body says. One that is whole and says nothing known is of another version.
+/// Decodes a body. One that is whole and says nothing known is of another version.
 fn decode(bytes: Bytes) -> io::Result<Entry> {
     entry(bytes).ok_or_else(|| {
         crate::wire::invalid("the journal has an entry of a kind that this version does not know")
@@ -401,7 +401,7 @@ mod tests {
         (bytes, places)
     }
 
-    /// Whether `part` is in `whole`, in its order.
+    /// Returns whether `part` is in `whole`, in its order.
     fn is_part(part: &[Entry], whole: &[Entry]) -> bool {
         let mut whole = whole.iter();
         part.iter().all(|entry| whole.any(|other| other == entry))

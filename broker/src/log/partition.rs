@@ -18,7 +18,7 @@ struct Log {
     deleted: bool,
 }
 
-/// Where a log begins and ends.
+/// The bounds of a log.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// The first offset that is still there.
@@ -31,7 +31,7 @@ pub(crate) struct Ends {
     pub size: i64,
 }
 
-/// What a fetch gets.
+/// The result of a fetch.
 #[derive(Debug)]
 pub(crate) struct Slice {
     /// Batches; the last one may be cut.

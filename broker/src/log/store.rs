@@ -39,7 +39,7 @@ pub(crate) struct Store {
     topics: Mutex<BTreeMap<String, Topic>>,
     /// Offset and when it was stored, in seconds since 1970.
     consumers: Mutex<BTreeMap<ConsumerKey, (i64, u64)>>,
-    /// What the controller last heard of each partition.
+    /// The bounds of each partition that the controller last heard of.
     reported: Mutex<BTreeMap<(String, u32), Ends>>,
     unit_online: AtomicBool,
     /// Moves when the metadata changes.
@@ -237,7 +237,7 @@ impl Store {
         Ok(Some(log.evict(offset)))
     }
 
-    /// Whether there is a topic of this name.
+    /// Returns whether there is a topic of this name.
     pub(crate) fn exists(&self, name: &str) -> bool {
         lock(&self.topics).contains_key(name)
     }
@@ -264,7 +264,7 @@ impl Store {
         lock(&self.topics).iter().map(each).collect()
     }
 
-    /// What the controller last heard of a partition.
+    /// Returns the bounds of a partition that the controller last heard of.
     pub(crate) fn reported(&self, topic: &str, partition: u32) -> Ends {
         lock(&self.reported)
             .get(&(topic.to_owned(), partition))

@@ -34,7 +34,7 @@ pub(crate) struct OpenStream {
     acknowledged: watch::Sender<i64>,
 }
 
-/// How often a connection may open a stream.
+/// Number of times that a connection may open a stream.
 const MAX_STREAMS: usize = 10_000;
 
 /// One connection.

@@ -1,4 +1,4 @@
-//! Where logs begin and end, and what consumers have stored.
+//! Bounds of logs, and offsets that consumers have stored.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! What a folder of manifests says, as `kubectl apply` would take it: the last good version of every object.
+//! Content of a folder of manifests, as `kubectl apply` would take it: the last good version of every object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,14 +6,14 @@ use std::fmt;
 use datastream_routing::SubscriptionId;
 use datastream_service::text::printable;
 
-/// What is wrong with a file, and where.
+/// A problem in a file, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Problem {
     /// The file, as the user named its folder; printable.
     pub file: String,
     /// Counted from 1; 0 if it is about the file as a whole.
     pub line: u64,
-    /// What is wrong.
+    /// The problem itself.
     pub reason: String,
 }
 
@@ -37,12 +37,12 @@ pub(super) struct Manifest<T> {
     pub object: T,
 }
 
-/// What reading one file gave.
+/// The result of reading one file.
 #[derive(Clone, Debug)]
 pub(super) struct Reading<T> {
     /// The objects that are fine.
     pub good: BTreeMap<SubscriptionId, Manifest<T>>,
-    /// What is wrong with the others.
+    /// The problems of the others.
     pub problems: Vec<Problem>,
     /// The objects that are not fine.
     pub refused: BTreeSet<SubscriptionId>,
@@ -68,7 +68,7 @@ pub(super) type Scan = BTreeMap<String, Result<String, String>>;
 pub(super) struct Folder<T> {
     read: fn(&str, &str) -> Reading<T>,
     files: BTreeMap<String, File<T>>,
-    /// Whose version of an object counts, if several files define it.
+    /// The file whose version of an object counts, if several files define it.
     owners: BTreeMap<SubscriptionId, String>,
     conflicts: BTreeSet<Problem>,
 }
@@ -79,14 +79,14 @@ struct File<T> {
     faulty: bool,
 }
 
-/// What a new look at the folder brought.
+/// The result of a new look at the folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// What is newly wrong.
+    /// New problems.
     pub problems: Vec<Problem>,
     /// Files that were faulty and are no more.
     pub mended: Vec<String>,
-    /// Whether any file changed at all.
+    /// A file has changed, or is new or gone.
     pub changed: bool,
 }
 

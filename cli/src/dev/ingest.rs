@@ -21,7 +21,7 @@ use crate::event_line::{self, Check};
 const MAX_BODY: usize = 16 << 20;
 /// Requests that may wait for the one before.
 const QUEUE: usize = 16;
-/// How long a request waits for its turn and for Fluvio.
+/// Time for which a request waits for its turn and for Fluvio.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Takes `POST /events` and hands the records to the one task that owns the producer.
@@ -35,7 +35,7 @@ struct Batch {
     done: oneshot::Sender<Result<(), SendError>>,
 }
 
-/// Why a line of the body is not accepted.
+/// A line of the body that is not accepted.
 #[derive(Debug, PartialEq, Eq)]
 struct BadLine {
     /// Counted from 1.

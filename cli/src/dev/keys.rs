@@ -1,4 +1,4 @@
-//! What a subscription keeps as long as it exists: its stream key and its uid; in a file, if wanted.
+//! The identity of a subscription, which it keeps as long as it exists: its stream key and its uid; in a file, if wanted.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use datastream_routing::SubscriptionId;
 use datastream_service::file::{read_regular, try_lock};
 use serde::{Deserialize, Serialize};
 
-/// What the API server (the uid) and the operator (the key) give a subscription once.
+/// The identity that a subscription gets once: the uid from the API server and the key from the operator.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     /// As `metadata.uid`: another one after it was deleted and made again.
@@ -151,7 +151,7 @@ impl KeysFile {
         Ok(())
     }
 
-    /// What somebody else wrote into the file since is kept beside it.
+    /// Keeps, beside the file, what somebody else has written into it since.
     fn keep_foreign_content(&self) -> anyhow::Result<()> {
         // What cannot be read is not known to be ours, either.
         let now = current(&self.path);

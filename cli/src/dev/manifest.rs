@@ -191,7 +191,7 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
     })
 }
 
-/// What the API server checks of every object: its fields, and names as in RFC 1123.
+/// Checks what the API server checks of every object: its fields, and names as in RFC 1123.
 fn metadata(manifest: &Value, id: &SubscriptionId) -> Vec<Fault> {
     let mut faults = Vec::new();
     let none = Value::Null;

@@ -38,7 +38,7 @@ use watch::FolderWatch;
 use crate::FluvioArgs;
 use crate::simulate::{self, FleetArgs, SimulateArgs};
 
-/// What the embedded broker keeps of each partition, in bytes; older events are dropped.
+/// Bytes of each partition that the embedded broker keeps; older events are dropped.
 const RETENTION_BYTES: u64 = 256 << 20;
 
 /// Streams for one developer, within what most systems let a process open.
@@ -59,10 +59,10 @@ pub struct DevArgs {
     /// The folder of manifests, watched: an edit, a new file and a deleted one take effect at once.
     #[arg(long, default_value = "crds/examples")]
     pub manifests: PathBuf,
-    /// Where clients connect; port 0 picks a free one.
+    /// Address for clients; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = listen::parse)]
     pub listen: SocketAddr,
-    /// Where probes and metrics are, and where events are posted; port 0 picks a free one.
+    /// Address of probes and metrics, and for posting events; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:9090", value_parser = listen::parse)]
     pub admin: SocketAddr,
     /// Use this Fluvio (its SC), HOST:PORT, instead of the embedded broker.
@@ -71,7 +71,7 @@ pub struct DevArgs {
     /// The topic that carries the device events; made if it is missing.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
-    /// How many partitions a topic gets that is made.
+    /// Number of partitions of a topic that is made.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub partitions: u32,
     /// Keep the embedded broker's data in this file, so that events outlive a restart.
@@ -86,7 +86,7 @@ pub struct DevArgs {
     /// The simulated fleet.
     #[command(flatten)]
     pub fleet: FleetArgs,
-    /// How to print where everything is.
+    /// Format in which addresses and URLs are printed.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
@@ -94,7 +94,7 @@ pub struct DevArgs {
 /// Runs until `stop` is cancelled.
 ///
 /// # Errors
-/// What keeps it from starting, or a part of it that has ended.
+/// Something keeps it from starting, or a part of it has ended.
 pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     // Before anything else is started: a wrong folder is the likeliest mistake.
     anyhow::ensure!(

@@ -1,4 +1,4 @@
-//! What `datastream dev` prints: where everything is, for people or for programs.
+//! Output of `datastream dev`: where everything is, for people or for programs.
 
 use std::fmt;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::routes::NewStream;
 
-/// How things are printed.
+/// Format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -29,7 +29,7 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// Where the process itself is.
+    /// Prints the addresses of the process itself.
     pub(super) fn started(&self, fluvio: &str, topic: &str) {
         let admin = format!("http://{}", reachable(self.admin));
         match self.output {

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-/// What is wrong with one value of a manifest.
+/// A mistake in one value of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Which value, as in `spec.filters[0].dsns[1]`; empty for the whole document.
+    /// The path of the value, as in `spec.filters[0].dsns[1]`; empty for the whole document.
     pub path: String,
-    /// What is wrong with it.
+    /// The mistake.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! Where the lines come from: files, one after the other, or standard input.
+//! Sources of the lines: files, one after the other, or standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-/// How many bytes are read at once, at most.
+/// Most bytes that are read at once.
 const CHUNK: usize = 64 << 10;
-/// How many chunks may wait while Fluvio stores what was read before.
+/// Chunks that may wait while Fluvio stores what was read before.
 const QUEUE: usize = 16;
 
 /// An input that can be read.
 pub(super) struct Input {
-    /// What it is called in messages.
+    /// Its name in messages.
     pub name: String,
     source: Box<dyn Read + Send>,
 }
 
-/// What was read of an input.
+/// The outcome of one read of an input.
 pub(super) enum Chunk {
     /// The next bytes.
     Bytes(Vec<u8>),
@@ -87,7 +87,7 @@ pub(super) fn read(sources: Vec<Input>) -> (Vec<String>, mpsc::Receiver<Chunk>) 
     (names, chunks)
 }
 
-/// What is there, up to [`CHUNK`]; nothing at the end.
+/// Reads what is there, up to [`CHUNK`]; nothing at the end.
 fn read_some(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; CHUNK];
     loop {

@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::FluvioArgs;
 use crate::event_line::{self, Check, MAX_LINE};
 
-/// What a line may have beside an event of the largest size: white space around it.
+/// Bytes that a line may have beside an event of the largest size: white space around it.
 const MARGIN: usize = 4 << 10;
-/// How many chunks of what was read become one batch at most.
+/// Most chunks of what was read that become one batch.
 const BATCH: usize = 16;
 
 const EXAMPLES: &str = "An event is one line:
@@ -35,7 +35,7 @@ Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PublishArgs {
-    /// Where the events go.
+    /// The topic that the events go to.
     #[command(flatten)]
     pub fluvio: FluvioArgs,
     /// Files of JSON lines, an event each; - or none: standard input.

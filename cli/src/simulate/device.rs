@@ -28,9 +28,9 @@ pub(super) struct Device {
     user_uuid: String,
     ip: String,
     place: (f64, f64),
-    /// Whether it is connected; only then it reports anything.
+    /// It is connected; only then it reports anything.
     pub online: bool,
-    /// Whether it belongs to a user; a device that does not stays offline.
+    /// It belongs to a user; a device that does not stays offline.
     pub registered: bool,
     values: Vec<Value>,
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 /// One event, ready to become a record of the topic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
-    /// What filters read.
+    /// The part that filters read.
     pub metadata: Metadata,
-    /// What happened.
+    /// The body: what happened.
     #[serde(flatten)]
     pub body: Body,
 }
@@ -43,7 +43,7 @@ pub struct PropertyMetadata {
     pub base_type: &'static str,
 }
 
-/// What happened, under the key that its event type has on the wire.
+/// The body of an event, under the key that its event type has on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Body {
     /// Of `connectivity`.
@@ -63,9 +63,9 @@ pub enum Body {
 /// A device went online or offline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connection {
-    /// When.
+    /// Time of the change.
     pub event_time: String,
-    /// Whose device it is.
+    /// The user whose device it is.
     pub user_uuid: String,
     /// `Online` or `Offline`.
     pub status: &'static str,
@@ -76,17 +76,17 @@ pub struct Connection {
 pub struct Datapoint {
     /// Identity of the datapoint; an acknowledgement carries the one that it acknowledges.
     pub id: String,
-    /// When the device measured it, if the device has a clock.
+    /// Time at which the device measured it, if the device has a clock.
     pub created_at_from_device: Option<String>,
-    /// When the cloud last touched it.
+    /// Time at which the cloud last touched it.
     pub updated_at: String,
-    /// When the cloud received it.
+    /// Time at which the cloud received it.
     pub created_at: String,
-    /// Whose device it is.
+    /// The user whose device it is.
     pub user_uuid: String,
-    /// Whether the device sent back a value that had been sent to it.
+    /// The device sent back a value that had been sent to it.
     pub echo: bool,
-    /// Whether a file datapoint is complete; always false here.
+    /// The datapoint is a file that is complete; always false here.
     pub closed: bool,
     /// The value: a number or a string.
     pub value: Value,
@@ -107,7 +107,7 @@ pub struct Ack {
     pub ack_status: u16,
     /// Identity of the acknowledgement.
     pub ack_id: String,
-    /// When.
+    /// Time of the acknowledgement.
     pub acked_at: String,
 }
 
@@ -126,11 +126,11 @@ pub struct Location {
     pub lat: String,
     /// Degrees east, likewise.
     pub long: String,
-    /// How it was located.
+    /// The way in which it was located.
     pub provider: &'static str,
-    /// Whose device it is.
+    /// The user whose device it is.
     pub user_uuid: String,
-    /// When.
+    /// Time of the location.
     pub created_at: String,
 }
 
@@ -140,16 +140,16 @@ pub struct Location {
 pub struct Registration {
     /// The device.
     pub dsn: String,
-    /// Whose device it is now, if anybody's.
+    /// The user whose device it is now, if anybody's.
     pub user_uuid: Option<String>,
-    /// Whether it is registered now.
+    /// The device is registered now.
     pub registered: bool,
-    /// How the device was paired.
+    /// The way in which the device was paired.
     pub registration_type: &'static str,
-    /// When it was registered, if it was.
+    /// Time at which it was registered, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_at: Option<String>,
-    /// When it was unregistered, if it was.
+    /// Time at which it was unregistered, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unregistered_at: Option<String>,
 }

@@ -16,9 +16,9 @@ use super::model::MODELS;
 pub struct Fleet {
     rng: StdRng,
     devices: Vec<Device>,
-    /// How many of `devices` have joined.
+    /// The number of `devices` that have joined.
     joined: usize,
-    /// What follows from what happened, due before anything new: (device, event). Never more than a handful.
+    /// Events that follow from earlier ones, due before anything new. Never more than a handful.
     due: VecDeque<Due>,
 }
 
@@ -48,7 +48,7 @@ impl Fleet {
         }
     }
 
-    /// What happens next, at the time `now`.
+    /// Returns what happens next, at the time `now`.
     pub fn next_event(&mut self, now: Timestamp) -> Event {
         if let Some(event) = self.due.pop_front().and_then(|due| self.settle(due, now)) {
             return event;

@@ -29,7 +29,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SimulateArgs {
-    /// Where the events go.
+    /// The topic that the events go to.
     #[command(flatten)]
     pub fluvio: FluvioArgs,
     /// The fleet.
@@ -43,7 +43,7 @@ pub struct SimulateArgs {
 /// Size, speed and seed of a simulated fleet.
 #[derive(Clone, Debug, Args)]
 pub struct FleetArgs {
-    /// How many devices there are.
+    /// Number of devices.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub devices: u32,
     /// Events a second, of the whole fleet.

@@ -11,7 +11,7 @@ pub struct Model {
     pub oem_id: &'static str,
     /// The model's name.
     pub name: &'static str,
-    /// How devices of this model are paired.
+    /// The way in which devices of this model are paired.
     pub registration_type: &'static str,
     /// Its properties.
     pub properties: &'static [Property],
@@ -24,13 +24,13 @@ pub struct Property {
     pub name: &'static str,
     /// Its name for people.
     pub display_name: &'static str,
-    /// Whether values are sent to the device, which then acknowledges them.
+    /// Values are sent to the device, which then acknowledges them.
     pub to_device: bool,
-    /// How its value moves.
+    /// The way in which its value changes.
     pub kind: Kind,
 }
 
-/// How the value of a property moves.
+/// The way in which the value of a property changes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// 0 or 1, toggling.

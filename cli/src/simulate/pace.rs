@@ -1,19 +1,19 @@
-//! When events are due at a given rate.
+//! Times at which events are due at a given rate.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How often a fast fleet is woken; what has become due in between is produced as one batch.
+/// Interval at which a fast fleet is woken; what has become due in between is produced as one batch.
 const TICK: Duration = Duration::from_millis(10);
-/// How much is caught up at most after a delay: after an outage the fleet goes on at its rate.
+/// Time that is caught up at most after a delay: after an outage the fleet goes on at its rate.
 const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// Hands out events at a steady rate.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: f64,
-    /// When `sent` was 0.
+    /// The time at which `sent` was 0.
     start: Instant,
     sent: u64,
 }

@@ -8,13 +8,13 @@ use datastream_service::text::printable;
 /// terminal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// When it happened, as the event says.
+    /// Time at which it happened, as the event says.
     pub time: String,
     /// Its type.
     pub event_type: String,
     /// The device.
     pub dsn: String,
-    /// What happened: `PROPERTY = VALUE`, `Online`, a place; the JSON as it came if it says nothing of that kind.
+    /// Summary of what happened: `PROPERTY = VALUE`, `Online`, a place; the JSON as it came if it says nothing of that kind.
     pub what: String,
 }
 

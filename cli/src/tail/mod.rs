@@ -43,7 +43,7 @@ pub struct TailArgs {
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
     #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
     pub streams: Vec<SecretString>,
-    /// How events look on stdout.
+    /// Format of events on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
     /// End after this many events of all streams together.
@@ -55,10 +55,10 @@ pub struct TailArgs {
     /// Replay stored events from this time on: an RFC 3339 time, or how long ago, as in 15m, 2h or 1d.
     #[arg(long, value_parser = since_now, value_name = "TIME", conflicts_with = "seq_start", allow_hyphen_values = true)]
     pub since: Option<Timestamp>,
-    /// What to do when the first of the events that are asked for have expired.
+    /// Action when the first of the events that are asked for have expired.
     #[arg(long, value_enum, default_value_t)]
     pub on_gap: OnGap,
-    /// Which events are shown.
+    /// The choice of events that are shown.
     #[command(flatten)]
     pub only: Only,
     /// Silence after which a connection counts as dead (unset: three times the interval of its heartbeats).
@@ -90,7 +90,7 @@ fn since_now(text: &str) -> Result<Timestamp, String> {
     since::since(text, Timestamp::now())
 }
 
-/// How many reports wait for the terminal before the sockets wait.
+/// Reports that wait for the terminal before the sockets wait.
 const QUEUE: usize = 1024;
 
 /// Follows the streams until they have ended, `count` events have come, or `stop` is cancelled. Fails if every

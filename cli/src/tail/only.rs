@@ -1,4 +1,4 @@
-//! Which events `tail` shows.
+//! The choice of events that `tail` shows.
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;

@@ -1,4 +1,4 @@
-//! What `tail` prints: events, what happens to the streams, and counters.
+//! Output of `tail`: events, what happens to the streams, and counters.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use datastream_service::text::printable;
 use super::line::Line;
 use super::stream::Report;
 
-/// How events look.
+/// Format of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     /// One readable line each.
@@ -36,9 +36,9 @@ pub(super) struct Counters {
     pub junk: u64,
     /// Position of the last event.
     pub last_seq: String,
-    /// Whether it is open.
+    /// It is open.
     pub open: bool,
-    /// Whether the server refused it for good, or what it sends cannot be read.
+    /// The server refused it for good, or what it sends cannot be read.
     pub failed: bool,
 }
 
@@ -56,16 +56,16 @@ pub(super) struct Renderer<O, N> {
     pub counters: Vec<Counters>,
 }
 
-/// What a renderer needs to know beside where to write.
+/// Settings of a renderer, but for where to write.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
-    /// How events look.
+    /// Format of events.
     pub output: Output,
-    /// Whether to use colours.
+    /// Colours are used.
     pub colours: bool,
-    /// Whether to keep a line with counters at the bottom.
+    /// A line with counters is kept at the bottom.
     pub status_line: bool,
-    /// What the streams are called.
+    /// Labels of the streams.
     pub labels: Vec<String>,
 }
 

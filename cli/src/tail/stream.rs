@@ -10,7 +10,7 @@ use datastream_protocol::position::after;
 use datastream_service::backoff::Backoff;
 use tokio::sync::mpsc;
 
-/// What happens on a stream.
+/// A report of what happens on a stream.
 #[derive(Debug)]
 pub(super) enum Report {
     /// The stream is open.
@@ -30,7 +30,7 @@ pub(super) enum Report {
     Junk(String),
     /// The connection is gone, or could not be made; the stream tries again after the delay.
     Lost {
-        /// What happened.
+        /// The reason.
         reason: String,
         /// The time until the next attempt.
         retry_in: Duration,
@@ -43,7 +43,7 @@ pub(super) enum Report {
     Unreadable(String),
 }
 
-/// How a stream is followed.
+/// Times for following a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follow {
     /// Silence after which a connection counts as dead. Unset: three times the interval of its heartbeats.
@@ -54,7 +54,7 @@ pub(super) struct Follow {
     pub longest_delay: Duration,
 }
 
-/// Why a connection ended.
+/// The reason for which a connection ended.
 enum End {
     Failed(Failure),
     /// Nobody wants to hear more.
@@ -153,12 +153,12 @@ impl Follow {
     }
 }
 
-/// Where the stream goes on; none if it did not begin anywhere and nothing has come.
+/// Returns the position from which the stream goes on; none if it did not begin anywhere and nothing has come.
 fn place(url: &StreamUrl) -> Option<String> {
     url.get("seq_start").map(str::to_owned)
 }
 
-/// What cannot be received, and where it stands.
+/// Says what cannot be received, and where it stands.
 fn behind(url: &StreamUrl, reason: &str) -> String {
     let what = match url.get("seq_start") {
         Some(seq_start) => format!("what follows seq_start {seq_start}"),

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::support::PATIENCE;
 
-/// How often a test looks whether something has happened that it cannot await.
+/// Interval at which a test looks whether something has happened that it cannot await.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A running collector. It is killed when this is dropped.
@@ -66,7 +66,7 @@ impl Collector {
         }
     }
 
-    /// What it has logged.
+    /// Returns what it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// The proxy. It ends when this is dropped.
 pub(crate) struct HalfOpen {
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) address: SocketAddr,
     forget: watch::Sender<u64>,
     accepting: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! What every test of a PostgreSQL store begins with: a gateway, a server, and a place in it.
+//! Beginning of every test of a PostgreSQL store: a gateway, a server, and a place in it.
 
 use datastream_e2e::Database;
 use tempfile::TempDir;
@@ -17,7 +17,7 @@ pub(crate) struct IntoPostgres {
     pub(crate) server: Database,
     /// The table `events` in the server.
     pub(crate) place: Place,
-    /// Where the collector is started.
+    /// The folder in which the collector is started.
     pub(crate) folder: TempDir,
     /// The URL of the stream of everything.
     url: String,

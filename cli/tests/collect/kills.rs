@@ -16,9 +16,9 @@ use super::database::Postgres;
 use super::place::Place;
 use super::traffic::{gateway_that_resumes, post};
 
-/// How often the collector is killed, unless `DATASTREAM_KILLS` says more.
+/// Number of times that the collector is killed, unless `DATASTREAM_KILLS` gives another.
 const ROUNDS: usize = 12;
-/// How long it lives at most after it has read its configuration.
+/// Longest life of a collector after it has read its configuration, in milliseconds.
 const LONGEST_LIFE_MS: u64 = 400;
 
 fn rounds() -> usize {
@@ -26,7 +26,7 @@ fn rounds() -> usize {
     more.map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
-/// Who knows where the stream is before anything is stored.
+/// The one who knows where the stream is before anything is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begin {
     /// The place, as soon as the gateway has told.
@@ -143,7 +143,7 @@ async fn postgresql_survives() {
     survives(place, 3, Begin::Place, 3).await;
 }
 
-/// Where the store is lost as well, the gateway goes on behind what was acknowledged, and that was stored.
+/// The gateway goes on behind what was acknowledged, and that was stored: this holds even if the store is lost as well.
 #[tokio::test]
 async fn what_no_store_has_was_not_acknowledged() {
     const PART: u64 = 200;

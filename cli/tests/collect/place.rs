@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::database::Postgres;
 
-/// Where events go.
+/// A place that events go to.
 pub(crate) enum Place {
     /// JSON lines in a folder.
     Jsonl(PathBuf),
@@ -73,7 +73,7 @@ impl Place {
         numbers
     }
 
-    /// Whether the place knows where the stream begins.
+    /// Returns whether the place knows where the stream begins.
     pub(crate) async fn has_begun(&self) -> bool {
         match self {
             Self::Jsonl(dir) => dir.join("all.position.json").exists(),

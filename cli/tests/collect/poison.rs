@@ -1,4 +1,4 @@
-//! What cannot be received, and what a store does not take.
+//! Events that cannot be received, and events that a store does not take.
 
 use datastream_protocol::frame::LARGEST_FRAME;
 

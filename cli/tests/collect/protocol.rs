@@ -1,4 +1,4 @@
-//! What a server says, and what the collector makes of it.
+//! Answers of a server, and what the collector makes of them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What keeps a collector from starting, in one line; and the configuration of the DSS Collector.
+//! Mistakes that keep a collector from starting, each told in one line; and the configuration of the DSS Collector.
 
 use std::process::Stdio;
 

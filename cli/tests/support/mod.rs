@@ -1,4 +1,4 @@
-//! What several test programs need.
+//! Code that several test programs need.
 #![allow(dead_code)] // each of them uses a part of it
 
 pub(crate) mod dev;
@@ -8,5 +8,5 @@ pub(crate) mod topic;
 
 use std::time::Duration;
 
-/// How long a test waits for what should come at once.
+/// Time for which a test waits for what should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! What is in the topic of a test's broker.
+//! Content of the topic of a test's broker.
 
 use fluvio::consumer::{ConsumerConfigExtBuilder, Record};
 use fluvio::{Fluvio, FluvioClusterConfig, Offset};

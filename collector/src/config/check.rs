@@ -1,4 +1,4 @@
-//! What every configuration has to satisfy, in whichever shape it came.
+//! Rules that every configuration has to satisfy, in whichever shape it came.
 
 use std::collections::BTreeMap;
 

@@ -41,7 +41,7 @@ pub(super) struct File {
     streams: Vec<Stream>,
 }
 
-/// What streams have that do not say otherwise.
+/// Settings of streams that do not say otherwise.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Defaults {
@@ -106,7 +106,7 @@ pub(super) fn read(text: &str) -> Result<File, SyntaxError> {
 }
 
 impl File {
-    /// What the file asks for.
+    /// Returns the plan that the file asks for.
     pub(super) fn plan(self) -> Result<Plan, Problem> {
         let Self { defaults, streams } = self;
         let streams = streams.into_iter().enumerate().map(|(index, stream)| {

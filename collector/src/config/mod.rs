@@ -1,4 +1,4 @@
-//! What to collect and where to store it: `streams.yaml`, or the `config.json` of the DSS Collector.
+//! Configuration, what to collect and where to store it: `streams.yaml`, or the `config.json` of the DSS Collector.
 
 mod check;
 mod file;
@@ -29,13 +29,13 @@ pub(super) struct StreamPlan {
     pub name: String,
     /// Its place in the configuration: first as in `streams[0]`, then with file and line before it.
     pub place: String,
-    /// Where it comes from.
+    /// Its URL and its key.
     pub source: Source,
-    /// Where its events go: each event into every one of these, and there is one at least.
+    /// The stores of its events: each event goes into every one of these, and there is one at least.
     pub stores: Vec<StorePlan>,
-    /// Where it starts when nothing is stored.
+    /// The point from which it starts when nothing is stored.
     pub start: Start,
-    /// What happens when events have expired before they were stored.
+    /// The reaction when events have expired before they were stored.
     pub on_gap: OnGap,
     /// The file for events that a store does not take.
     pub dead_letter: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub(super) enum StorePlan {
     Postgres(PostgresPlan),
 }
 
-/// Where and how JSON lines are written.
+/// Settings of a store of JSON lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JsonlPlan {
     /// The folder; made if it is missing.
@@ -63,7 +63,7 @@ pub(super) struct JsonlPlan {
     pub rotate_every: Option<Duration>,
 }
 
-/// Which table of which SQLite file.
+/// A table of a SQLite file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SqlitePlan {
     /// The file; made if it is missing.
@@ -72,7 +72,7 @@ pub(super) struct SqlitePlan {
     pub table: String,
 }
 
-/// Which table of which PostgreSQL database.
+/// A table of a PostgreSQL database.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresPlan {
     /// The database.
@@ -85,7 +85,7 @@ pub(super) struct PostgresPlan {
     pub abandoned_after: Duration,
 }
 
-/// Where a stream starts of which nothing is stored.
+/// The point from which a stream starts of which nothing is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Start {
     /// With what comes from now on.
@@ -93,7 +93,7 @@ pub(super) enum Start {
     Latest,
     /// With the earliest event that the topic still has.
     Earliest,
-    /// Where the server says.
+    /// With the event that the server chooses.
     Committed,
     /// With this sequence number.
     Seq(String),
@@ -101,7 +101,7 @@ pub(super) enum Start {
     Time(String),
 }
 
-/// What happens when events have expired before they were stored.
+/// The reaction when events have expired before they were stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnGap {
@@ -112,7 +112,7 @@ pub(super) enum OnGap {
     Stop,
 }
 
-/// What is wrong with the configuration, and where.
+/// A problem in the configuration, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {problem}")]
 pub(super) struct ConfigError {
@@ -121,7 +121,7 @@ pub(super) struct ConfigError {
     problem: Problem,
 }
 
-/// What is wrong with one value.
+/// A problem in one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Problem {
     /// Its place, as in `streams[0].url`; empty for the file as a whole.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::source::{KeyFrom, Source};
 
-/// Where the DSS Collector writes, from the folder that it is started in.
+/// The folder into which the DSS Collector writes, below the one that it is started in.
 const FOLDER: &str = "events";
 const DATABASE: &str = "events/events.sqlite";
 
@@ -42,7 +42,7 @@ pub(super) fn streams(document: &Node) -> Option<(&'static str, &[Node])> {
     }
 }
 
-/// What the list asks for. A stream that is to be stored nowhere is left out.
+/// Returns the plan that the list asks for. A stream that is to be stored nowhere is left out.
 pub(super) fn plan(items: &[Node]) -> Result<Plan, Problem> {
     let mut streams = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -180,7 +180,7 @@ fn typed(node: &Node) -> Result<Vec<StorePlan>, Problem> {
         .ok_or_else(|| Problem::new("type", not_understood(&kind)))
 }
 
-/// What a word stands for: a store, or none at all. `None` if it stands for nothing, or a place is missing.
+/// Returns the stores that a word stands for, perhaps none at all. `None` if it stands for nothing, or a place is missing.
 fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Vec<StorePlan>> {
     let table = table.unwrap_or_else(|| TABLE.to_owned());
     let url = if kind.contains("://") {

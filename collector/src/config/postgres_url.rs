@@ -22,7 +22,7 @@ pub(crate) enum PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// What to connect to, read anew from where it is.
+    /// Returns the settings of a connection, read anew from where they are.
     ///
     /// # Errors
     /// A file that cannot be read, or what is wrong with the URL.

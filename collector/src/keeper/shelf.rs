@@ -15,9 +15,9 @@ use crate::store::{Batch, ErrorKind, Gap, Mark, Store, StoreError};
 pub(super) struct Shelf {
     store: Box<dyn Store>,
     open: bool,
-    /// What the store says it has; after an error, until it is open again, what it said before.
+    /// The position that the store says it has; after an error, until it is open again, the one that it said before.
     stored: Option<Position>,
-    /// Where this process began to store.
+    /// The position at which this process began to store.
     origin: Option<Position>,
     /// It had events, has nothing any more, and gets them from the start of the stream.
     begins_anew: bool,
@@ -26,7 +26,7 @@ pub(super) struct Shelf {
     refused: u64,
 }
 
-/// What is to be done on every shelf.
+/// Work to be done on every shelf.
 pub(super) enum Work<'a> {
     /// See that the store is open and in its place.
     Verify,
@@ -38,7 +38,7 @@ pub(super) enum Work<'a> {
     Mark(&'a Mark),
 }
 
-/// Why it is not done.
+/// The reason why work is not done.
 pub(super) enum Failed {
     /// The store did not work.
     Store(StoreError),

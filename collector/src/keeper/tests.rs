@@ -11,7 +11,7 @@ use crate::event::tests::event;
 use crate::metrics::Metrics;
 use crate::store::{Batch, ErrorKind, Opened};
 
-/// What a store in memory has, and how often it shall fail yet.
+/// The content of a store in memory, and its failures to come.
 #[derive(Default)]
 struct Memory {
     seqs: Vec<String>,
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// What happens between two connections of a stream.
+/// Trouble, if any, between two connections of a stream.
 #[derive(Clone, Copy, Debug)]
 enum Between {
     Nothing,

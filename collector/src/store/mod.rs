@@ -113,7 +113,7 @@ fn past(position: Option<&Position>, event: &Event) -> Position {
 pub(super) struct Mark {
     /// Nothing before this has to be stored any more.
     pub position: Position,
-    /// What is missing.
+    /// The events that are missing, if any.
     pub gap: Option<Gap>,
 }
 

@@ -1,4 +1,4 @@
-//! What the API server says of the requests that it has had.
+//! The API server's own count of the requests that it has had.
 
 /// Requests that changed something, without the Leases and the ConfigMap by which gateways and operator say that they live, and
 /// without the questions that are asked as writes.

@@ -27,7 +27,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing but events and heartbeats has come.
+    /// Returns whether nothing but events and heartbeats has come.
     pub(crate) async fn stays_open(mut self) -> bool {
         while let Ok(message) = timeout(Duration::from_millis(1), self.0.next()).await {
             if !matches!(message, Some(Ok(Message::Text(_)))) {

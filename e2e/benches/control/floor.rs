@@ -42,7 +42,7 @@ pub(crate) async fn measure(count: usize) -> Duration {
     begun.elapsed()
 }
 
-/// What the operator would write.
+/// Makes the Secret that the operator would write.
 fn secret(name: &str, uid: &str) -> Value {
     json!({
         "metadata": {

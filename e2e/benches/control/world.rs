@@ -32,7 +32,7 @@ pub(crate) const CONCURRENCY: usize = 32;
 pub(crate) struct World {
     operator: Option<Program>,
     gateways: Vec<Program>,
-    /// Where the gateways take streams.
+    /// The addresses at which the gateways take streams.
     pub(crate) addresses: Vec<String>,
     client: Client,
     subscriptions: Api<DynamicObject>,

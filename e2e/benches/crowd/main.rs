@@ -1,4 +1,4 @@
-//! What one slow client costs 9,999 others on the same gateway: CPU per delivery, latency, and the gateway's memory, with and
+//! The cost of one slow client to 9,999 others on the same gateway: CPU per delivery, latency, and the gateway's memory, with and
 //! without it, in turns in one run.
 //!
 //! Gateway and clients are processes of their own; broker, producer and the slow client are in this one. In every turn all
@@ -29,7 +29,7 @@ const STREAMS: usize = 10_000;
 const EVENTS_PER_TURN: u64 = 12;
 const ROUNDS: usize = 4;
 const FRAME_BYTES: usize = 450;
-/// What only the slow client's subscription gets, a second.
+/// Events a second that only the slow client's subscription gets.
 const FLOOD_EVENTS: u64 = 64;
 const FLOOD_BYTES: usize = 8 << 10;
 /// Files that a process with all streams has open.
@@ -117,7 +117,7 @@ impl Server {
     }
 }
 
-/// What turns of one kind took.
+/// The cost of turns of one kind.
 #[derive(Default)]
 struct Usage {
     cpu: f64,

@@ -10,12 +10,12 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// What the kernel may hold for it, in bytes.
+/// Bytes that the kernel may hold for it.
 const BUFFER: u32 = 8 << 10;
 /// A fifth of what comes.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// How it reads.
+/// The way in which it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     ReadsNothing,

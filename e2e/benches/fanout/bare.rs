@@ -1,4 +1,4 @@
-//! What the gateway is compared with: a server that does nothing but pass lines on to every WebSocket.
+//! The server that the gateway is compared with: it does nothing but pass lines on to every WebSocket.
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tokio::net::{TcpListener, TcpStream};

@@ -73,7 +73,7 @@ fn event() -> String {
     format!("{head}{padding}\"}}}}")
 }
 
-/// What one server took.
+/// The cost of one server.
 #[derive(Default)]
 struct Usage {
     cpu: f64,

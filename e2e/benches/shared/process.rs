@@ -1,4 +1,4 @@
-//! What a process has used, from /proc.
+//! Usage of a process, from /proc.
 
 /// CPU time of all threads that live, in seconds (`schedstat`, in nanoseconds).
 #[allow(dead_code, reason = "not every bench asks")]

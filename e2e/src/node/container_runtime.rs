@@ -39,7 +39,7 @@ impl ContainerRuntime {
         Ok(this)
     }
 
-    /// Where the kubelet finds it.
+    /// Returns the socket at which the kubelet finds it.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
     }

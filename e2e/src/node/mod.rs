@@ -34,7 +34,7 @@ pub struct Node {
     cluster: ControlPlane,
 }
 
-/// Why pods cannot run here, if they cannot: what is missing, in a few words.
+/// Returns the reason why pods cannot run here, if they cannot: what is missing, in a few words.
 pub fn missing() -> Option<String> {
     if !is_root() {
         return Some("it takes root".to_owned());

@@ -1,4 +1,4 @@
-//! What stands between one program and the API server, and misbehaves as API servers, load balancers and networks do.
+//! A proxy that stands between one program and the API server, and misbehaves as API servers, load balancers and networks do.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How the proxy treats what goes through it.
+/// The way in which the proxy treats what goes through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// As it is.
@@ -36,9 +36,9 @@ pub(crate) enum Mode {
     Stall,
     /// Connections are cut, and none are made.
     Cut,
-    /// What writes is refused with 409, as if somebody else had written.
+    /// A write is refused with 409, as if somebody else had written.
     Conflict,
-    /// What writes is done, but the answer gets lost.
+    /// A write is done, but the answer gets lost.
     LoseAnswers,
     /// Every request takes this many milliseconds more.
     Delay(u64),
@@ -46,7 +46,7 @@ pub(crate) enum Mode {
 
 /// A proxy for one program.
 pub(crate) struct Proxy {
-    /// What the program is given as `KUBECONFIG`.
+    /// The file that the program is given as `KUBECONFIG`.
     pub kubeconfig: PathBuf,
     mode: watch::Sender<Mode>,
 }

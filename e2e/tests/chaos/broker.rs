@@ -151,8 +151,9 @@ fn archive(number: usize, journal: &Path, dir: &Path) -> anyhow::Result<(Process
 /// Topic and partition of a batch, and where it is.
 type Batch = ((String, u32), Range<usize>);
 
-/// Where in a journal the batches of some topics are, each with its topic and partition. An entry is `DSJ1`, its number (8 bytes), the length
-/// of its body (4), two checksums (4 each), and the body: its kind (2 for a batch), the length of the topic's name (2), the name, the partition (4).
+/// Returns the places of the batches of some topics in a journal, each with its topic and partition. An entry is `DSJ1`, its
+/// number (8 bytes), the length of its body (4), two checksums (4 each), and the body: its kind (2 for a batch), the length of
+/// the topic's name (2), the name, the partition (4).
 fn batches(journal: &[u8], topics: &[&str]) -> Vec<Batch> {
     const HEADER: usize = 24;
     const BATCH: u8 = 2;

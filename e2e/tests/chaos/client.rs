@@ -10,14 +10,14 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 const CONNECT: Duration = Duration::from_secs(8);
 const SEND: Duration = Duration::from_secs(1);
-/// What the kernel may hold for a client that reads slowly, in bytes.
+/// Bytes that the kernel may hold for a client that reads slowly.
 const SMALL_BUFFER: u32 = 8 << 10;
 
 /// An open stream.
 #[derive(Debug)]
 pub(crate) struct Client(WebSocketStream<TcpStream>);
 
-/// What comes on a stream.
+/// News on a stream.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Heartbeat,
@@ -33,7 +33,7 @@ pub(crate) enum Heard {
     Nothing,
 }
 
-/// Why there is no stream.
+/// The reason why there is no stream.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Status(u16, String),

@@ -36,7 +36,7 @@ impl Clock {
     }
 }
 
-/// Where Debian's package puts it.
+/// Returns the library's path, where Debian's package puts it.
 fn library() -> Option<PathBuf> {
     let architectures = std::fs::read_dir("/usr/lib").ok()?;
     architectures

@@ -21,13 +21,13 @@ pub(crate) const CONTENDED: usize = 4;
 const CLIENTS: usize = 2;
 /// For how long nobody may be locked out once all is well: a gateway that is gone is given up after 15 s.
 const LOCKED_OUT: Duration = Duration::from_secs(20);
-/// How long they go on after that, so that it shows whether anything lasts that must not.
+/// Time for which they go on after that, so that it shows whether anything lasts that must not.
 const AFTERWARDS: Duration = Duration::from_secs(6);
 
 /// All contenders of a round.
 pub(crate) struct Contest {
     served: Arc<Mutex<Vec<Served>>>,
-    /// What a contender was told that it must not be.
+    /// Refusals that a contender must not get, by status.
     wrong: Arc<Mutex<BTreeMap<u16, String>>>,
     clients: JoinSet<()>,
     over: watch::Sender<Phase>,

@@ -1,4 +1,4 @@
-//! What is done to the database server in which collectors store events.
+//! Faults of the database server in which collectors store events.
 
 use crate::collectors::{STREAMS, table};
 use crate::shelf::{SharedDatabase, locked};

@@ -1,4 +1,4 @@
-//! Where clients find a gateway, and whether something was done to it.
+//! The doors at which clients find gateways, and whether something was done to a gateway.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

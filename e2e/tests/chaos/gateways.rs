@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
     clock: Option<Clock>,
 }
 
-/// What can be done to a gateway.
+/// A fault of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GatewayFault {
     /// SIGKILL, and a new one at the end.
@@ -136,7 +136,7 @@ impl Gateway {
             .then(|| format!("{name} had {peak} bytes of memory, more than its bound of {bound}"))
     }
 
-    /// How many streams it says it has.
+    /// Returns the number of streams that it says it has.
     pub(crate) fn streams(&self) -> anyhow::Result<f64> {
         let streams = |program: &Program| program.metric("admin", "datastream_gateway_streams{");
         self.process.program().map_or(Ok(0.0), streams)

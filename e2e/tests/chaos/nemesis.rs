@@ -1,4 +1,4 @@
-//! When which fault begins and ends: decided by the seed before anything starts.
+//! The times at which each fault begins and ends: decided by the seed before anything starts.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub(crate) struct Step<F> {
     pub at: Duration,
     pub fault: F,
     pub begins: bool,
-    /// How long the fault lasts.
+    /// The duration of the fault.
     pub lasts: Duration,
 }
 

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 /// Set in the run that is inside.
 const INSIDE: &str = "CHAOS_NETWORK";
 const ROUTER: &str = "router";
-/// What `unshare` runs: a place for the names of namespaces, the router's name, then the test itself.
+/// The script that `unshare` runs: it makes a place for the names of namespaces and the router's name, then runs the test itself.
 const ENTER: &str = "mount -t tmpfs none /run && mkdir /run/netns && touch /run/netns/router \
     && mount --bind /proc/self/ns/net /run/netns/router && ip netns add node-0 \
     && exec ip netns exec node-0 \"$0\" \"$@\"";
@@ -34,7 +34,7 @@ pub(crate) struct Node(u8);
 /// The test and its clients.
 pub(crate) const CLIENTS: Node = Node(0);
 
-/// Which of the two addresses of a node: cuts are between addresses.
+/// One of the two addresses of a node: cuts are between addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Main,
@@ -42,14 +42,14 @@ pub(crate) enum Side {
     Other,
 }
 
-/// Where packets stop, one way.
+/// A way on which packets stop, in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
     pub from: (Node, Side),
     pub to: (Node, Side),
 }
 
-/// How two are cut from each other.
+/// The way in which two are cut from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     Both,
@@ -129,7 +129,7 @@ impl Network {
         Ok(Self { inside })
     }
 
-    /// Whether there are several nodes.
+    /// Returns whether there are several nodes.
     pub(crate) fn is_own(self) -> bool {
         self.inside
     }
@@ -147,7 +147,7 @@ impl Network {
         Ok(node)
     }
 
-    /// Where programs on a node listen.
+    /// Returns the address on which programs on a node listen.
     pub(crate) fn ip(self, node: Node, side: Side) -> String {
         if self.inside {
             node.ip(side)
@@ -161,7 +161,7 @@ impl Network {
         format!("{}:0", self.ip(node, side))
     }
 
-    /// What a program on a node is run under.
+    /// Returns the command under which a program on a node is run.
     pub(crate) fn within(self, node: Node) -> Vec<String> {
         if !self.inside || node == CLIENTS {
             return vec![];

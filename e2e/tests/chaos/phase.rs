@@ -1,6 +1,6 @@
-//! How far a round is.
+//! The progress of a round.
 
-/// What everybody does.
+/// A phase of a round, the same for everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Events are produced, faults are made, clients behave as they are.

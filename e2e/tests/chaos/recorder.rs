@@ -22,7 +22,7 @@ use crate::traffic::Traffic;
 /// A client that hears nothing for this long, no heartbeat either, tries another gateway.
 const QUIET: Duration = Duration::from_secs(8);
 
-/// What all clients of one topic share.
+/// The parts that all clients of one topic share.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub topic: FluvioTarget,
@@ -33,7 +33,7 @@ pub(crate) struct Fleet {
     pub excuse: Excuse,
 }
 
-/// What was refused how often: by status, 0 for 'nobody answers'.
+/// Numbers of refusals: by status, 0 for 'nobody answers'.
 pub(crate) type Refusals = Arc<Mutex<BTreeMap<u16, u64>>>;
 
 /// One client.
@@ -111,8 +111,8 @@ impl Recorder {
         *self.phase.borrow()
     }
 
-    /// Where it connects next. In the end everybody goes anywhere: a gateway that does not recover is found out by
-    /// those that stay at home.
+    /// Returns the gateway to which it connects next. In the end everybody goes anywhere: a gateway that does not recover is
+    /// found out by those that stay at home.
     fn choose(&mut self) -> usize {
         if self.roams {
             self.rng.random_range(0..self.fleet.doors.len())
@@ -277,14 +277,14 @@ fn query(key: &str, plan: &Plan) -> String {
     query
 }
 
-/// What a frame says.
+/// The message of a frame.
 enum Told {
     Event(Received),
     Gap(Seq),
     Live(Seq),
 }
 
-/// What a frame `LEN|BODY` says; absent if it is not exactly as it must be.
+/// Reads a frame `LEN|BODY`; absent if it is not exactly as it must be.
 fn read(frame: &str, partitions: usize) -> Option<Told> {
     let (length, body) = frame.split_once('|')?;
     if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {

@@ -1,4 +1,4 @@
-//! What was done in a round, and what to say when something is wrong.
+//! Report of what was done in a round, and of what is wrong.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

@@ -56,7 +56,7 @@ pub(crate) fn ruin(dir: &Path, stream: &str, rng: &mut StdRng) -> anyhow::Result
     Ok(Some(Ruined { touched, garbage }))
 }
 
-/// How often every whole line is there.
+/// Returns the number of times that every whole line is there.
 fn count(bytes: &[u8]) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
     let whole = bytes.iter().rposition(|b| *b == b'\n').unwrap_or(0);

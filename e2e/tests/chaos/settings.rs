@@ -1,8 +1,8 @@
-//! What a run is told by its environment.
+//! Settings of a run, from its environment.
 
 use std::time::{Duration, Instant};
 
-/// How long one round lasts at most: its history is kept in memory until it is checked.
+/// Seconds that one round lasts at most: its history is kept in memory until it is checked.
 const ROUND: u64 = 60;
 /// The part of a round in which faults are made; in the rest everything starts, recovers and is checked.
 const FAULTS: f64 = 0.7;
@@ -57,12 +57,12 @@ impl Settings {
 }
 
 impl Round {
-    /// How long faults are made.
+    /// Returns the time for which faults are made.
     pub(crate) fn faults(&self) -> Duration {
         Duration::from_secs_f64(self.seconds as f64 * FAULTS)
     }
 
-    /// What repeats it.
+    /// Returns the command that repeats it.
     pub(crate) fn command(&self) -> String {
         let fluvio = self.fluvio.as_ref();
         let fluvio = fluvio.map(|address| format!("FLUVIO_ADDR={address} "));

@@ -13,8 +13,8 @@ use crate::phase::Phase;
 use crate::recorder::{Recorder, Refusals};
 use crate::report::Report;
 
-/// How long it may take after the last fault until everything has arrived. The slowest are those that wait for
-/// timeouts of several seconds one after the other.
+/// Time after the last fault within which everything must have arrived. The slowest are those that wait for timeouts of several
+/// seconds one after the other.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The clients of a round.

@@ -1,4 +1,4 @@
-//! Where a collector stores events, read back as anybody else can.
+//! A collector's store of events, read back as anybody else can.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Shelf {
         }
     }
 
-    /// Whether it knows where a stream begins.
+    /// Returns whether it knows where a stream begins.
     pub(crate) fn has_begun(&self, stream: &str) -> anyhow::Result<bool> {
         Ok(match self {
             Self::Jsonl(dir) => dir.join(format!("{stream}.position.json")).exists(),
@@ -78,7 +78,7 @@ impl Shelf {
         }
     }
 
-    /// Whether an event is on one line: line breaks in it have become spaces.
+    /// Returns whether an event is on one line: line breaks in it have become spaces.
     pub(crate) fn has_lines(&self) -> bool {
         matches!(self, Self::Jsonl(_))
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::records::{DEVICES, dsn};
 
-/// What a subscription should be.
+/// The state that a subscription should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub devices: u8,
@@ -87,7 +87,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// What kubectl complains of, if it does.
+    /// Makes the subscription as it should be. Returns kubectl's complaint, empty if there is none.
     fn make(&self, name: &str) -> anyhow::Result<String> {
         let Some(Some(wanted)) = self.wanted.get(name) else {
             return self.run(&["delete", "dss", name, "--ignore-not-found"]);

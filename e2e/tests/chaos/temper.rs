@@ -1,4 +1,4 @@
-//! What a client is like.
+//! The temper of a client.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(crate) const KINDS: [Temper; 8] = [
     Temper::Committed,
 ];
 
-/// What a client wants of its next connection.
+/// The wishes of a client for its next connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub start: Start,
@@ -50,14 +50,14 @@ pub(crate) struct Plan {
     pub on_gap: bool,
     /// It wants control frames (`markers=1`).
     pub markers: bool,
-    /// How many events it stays for.
+    /// The number of events that it stays for.
     pub stays: Option<usize>,
     /// It goes without a goodbye.
     pub abrupt: bool,
 }
 
 impl Temper {
-    /// What its subscription says.
+    /// Returns what its subscription says.
     pub(crate) fn resume(self) -> Resume {
         match self {
             Self::Committed => Resume::Committed,
@@ -73,24 +73,24 @@ impl Temper {
         }
     }
 
-    /// Whether it reads so slowly that the gateway may give up on it without a word that it gets to see.
+    /// Returns whether it reads so slowly that the gateway may give up on it without a word that it gets to see.
     pub(crate) fn is_slow(self) -> bool {
         matches!(self, Self::Slow | Self::Frozen)
     }
 
-    /// How long it takes for an event.
+    /// Returns the time that it takes for an event.
     pub(crate) fn pace(self, rng: &mut StdRng) -> Option<Duration> {
         (self == Self::Slow).then(|| Duration::from_millis(rng.random_range(0..14)))
     }
 
-    /// How long it does not read now, if it does that.
+    /// Returns the time for which it does not read now, if it does that.
     pub(crate) fn freeze(self, rng: &mut StdRng) -> Option<Duration> {
         let freezes = self == Self::Frozen && rng.random_bool(0.004);
         freezes.then(|| Duration::from_millis(rng.random_range(500..9000)))
     }
 
-    /// What it wants next. `next` is the number of the first event that is not yet sent; `last` says that the run
-    /// comes to its end, so that it stays from now on.
+    /// Returns what it wants next. `next` is the number of the first event that is not yet sent; `last` says that the run comes
+    /// to its end, so that it stays from now on.
     pub(crate) fn plan(self, history: &History, next: u64, last: bool, rng: &mut StdRng) -> Plan {
         let mut plan = Plan {
             start: resume(history),
@@ -130,7 +130,7 @@ impl Temper {
     }
 }
 
-/// Where the last connection was that was told where it is, or from the beginning.
+/// Returns the place of the last connection that was told one, or the beginning.
 fn resume(history: &History) -> Start {
     let mut sessions = history.sessions.iter().rev();
     let digits = sessions.find_map(|session| {

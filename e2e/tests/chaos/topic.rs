@@ -116,7 +116,7 @@ pub(crate) fn join(
     Ok(log)
 }
 
-/// Where the partitions end, when that does not move any more.
+/// Returns the bounds of the partitions, when they do not move any more.
 async fn settled(source: &FluvioSource) -> anyhow::Result<Vec<Bounds>> {
     let deadline = Instant::now() + PATIENCE;
     let mut last = None;

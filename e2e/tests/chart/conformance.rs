@@ -109,7 +109,7 @@ pub(crate) fn cluster_with_every_api(namespace: &str) -> ControlPlane {
     cluster
 }
 
-/// What the API server would store of the objects of other projects' APIs is what was rendered: Argo CD and `kubectl diff`
+/// Checks that the API server would store objects of other projects' APIs as they were rendered: Argo CD and `kubectl diff`
 /// compare the two, and a default that only the definition knows is a difference for ever.
 fn compare(cluster: &ControlPlane, rendered: &str, dir: &Path) {
     let foreign = |document: &&str| {

@@ -268,7 +268,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
     }
 }
 
-/// What a user finds in the package.
+/// The package as a user gets it.
 #[test]
 fn the_package_has_everything_but_the_tests_of_the_chart() {
     let helm = Helm::new(None).unwrap();

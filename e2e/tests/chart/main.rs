@@ -55,13 +55,13 @@ fn assert_golden(path: &Path, text: &str) {
     );
 }
 
-/// What must have succeeded.
+/// Returns the standard output of a command that must have succeeded.
 fn succeeded(output: Output) -> String {
     assert!(output.success, "{}{}", output.stdout, output.stderr);
     output.stdout
 }
 
-/// What must have failed: its only line on standard error, but for Helm's hint at --debug.
+/// Returns the message of a command that must have failed: its only line on standard error, but for Helm's hint at --debug.
 fn refused(output: &Output) -> String {
     assert!(!output.success, "{}", output.stdout);
     let hint = "Use --debug flag to render out invalid YAML";

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::sound::{objects, problems};
 use super::{NAMESPACE, helm, succeeded};
 
-/// What a release of these values has, beside the least that must be said.
+/// The objects of a release of these values, beside the least that must be said.
 struct Release(Vec<Value>);
 
 impl Release {

@@ -4,7 +4,7 @@ use datastream_e2e::chart;
 
 use super::{NAMESPACE, helm, refused};
 
-/// What is set, and what the schema says to it.
+/// Settings, and what the schema says to them.
 const BY_SCHEMA: [(&str, &str); 29] = [
     (
         "gatewy.replicas=2",
@@ -121,7 +121,7 @@ const BY_SCHEMA: [(&str, &str); 29] = [
     ),
 ];
 
-/// What is set beside `fluvio.address`, and what the chart says to it.
+/// Settings beside `fluvio.address`, and what the chart says to them.
 const BY_THE_CHART: [(&str, &str); 22] = [
     (
         "fluvio.address=",

@@ -1,4 +1,4 @@
-//! What the chart renders: as expected, word for word, and in step with what it is made of.
+//! Rendering of the chart: as expected, word for word, and in step with what it is made of.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is wrong with rendered objects, as far as they show it themselves.
+//! Mistakes in rendered objects, as far as they show them themselves.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub(crate) fn objects(text: &str) -> Result<Vec<Value>, String> {
     Ok(objects.into_iter().filter(|o| !o.is_null()).collect())
 }
 
-/// What is wrong with a rendering.
+/// Returns the mistakes in a rendering.
 pub(crate) fn problems(text: &str) -> Vec<String> {
     let objects = match objects(text) {
         Ok(objects) => objects,

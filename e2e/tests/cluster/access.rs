@@ -1,4 +1,4 @@
-//! What the programs really asked the API server for, against what they are granted.
+//! Rights that the programs really asked the API server for, against those that they are granted.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -113,7 +113,7 @@ pub(crate) struct Follower {
     stop: watch::Sender<bool>,
 }
 
-/// What a follower got.
+/// The events that a follower got, and its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) numbers: Vec<u64>,

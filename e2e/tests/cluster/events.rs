@@ -35,7 +35,7 @@ pub(crate) struct Publisher {
     pod: Option<Pod>,
 }
 
-/// Where it runs in the cluster.
+/// The pod in which it runs in the cluster.
 struct Pod {
     kubeconfig: PathBuf,
     name: String,

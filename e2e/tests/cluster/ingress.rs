@@ -103,7 +103,8 @@ pub(crate) fn start(kubectl: &Kubectl, certificate: &Certificate) -> anyhow::Res
     kubectl.rolled_out(NAMESPACE, "ingress")
 }
 
-/// What ingress-nginx makes of these annotations. One that this does not know is an error: it would be a setting that is not tested.
+/// Returns the configuration that ingress-nginx makes of these annotations. One that this does not know is an error: it would be
+/// a setting that is not tested.
 fn configuration(ingress: &Value, service: &Value) -> anyhow::Result<String> {
     let annotations = ingress["metadata"]["annotations"].as_object();
     let mut location = String::new();

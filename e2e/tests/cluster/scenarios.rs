@@ -1,4 +1,4 @@
-//! What users do.
+//! Scenarios: what users do.
 
 mod changes;
 mod failures;

@@ -1,8 +1,8 @@
-//! Which images, and how long to wait.
+//! Images, and times to wait.
 
 use std::time::Duration;
 
-/// How long anything may take that a user waits for.
+/// Time that anything may take that a user waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The namespace of the release.
 pub(crate) const SYSTEM: &str = "datastream-system";

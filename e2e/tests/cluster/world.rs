@@ -1,4 +1,5 @@
-//! What every scenario finds: the chart installed, a broker that stands in for Fluvio, an ingress with TLS, two tenants.
+//! The world that every scenario finds: the chart installed, a broker that stands in for Fluvio, an ingress with TLS, two
+//! tenants.
 
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ pub(crate) struct World {
     pub(crate) kubectl: Kubectl,
     /// The way to the streams.
     pub(crate) door: Door,
-    /// Where the broker is, in the cluster.
+    /// The address of the broker, in the cluster.
     fluvio: String,
-    /// Whether the cluster was made for this test, on this machine.
+    /// The cluster was made for this test, on this machine.
     pub(crate) own: bool,
     _forward: Option<Forward>,
     _dir: TempDir,
@@ -128,7 +129,7 @@ impl World {
         Publisher::start(&self.kubectl, &self.fluvio, self.own)
     }
 
-    /// What somebody needs who wants to know why a scenario failed.
+    /// Prints what somebody needs who wants to know why a scenario failed.
     pub(crate) fn describe(&self) {
         for args in [
             &["get", "pods", "-A", "-o", "wide"][..],

@@ -13,7 +13,7 @@ use super::stack::PATIENCE;
 
 pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What a stream tells.
+/// News on a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Told {
     Event(Value),

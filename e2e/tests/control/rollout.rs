@@ -16,7 +16,7 @@ const SUBSCRIPTIONS: usize = 30;
 /// Events that are sent at once, every few milliseconds.
 const BATCH: i64 = 20;
 
-/// Where clients find gateways, as behind a Service: those that are ready.
+/// The addresses at which clients find gateways, as behind a Service: those that are ready.
 type Addresses = Arc<Mutex<Vec<String>>>;
 
 /// `seq` plus one, of a topic with one partition.

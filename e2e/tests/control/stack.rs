@@ -19,7 +19,7 @@ pub(crate) struct Stack {
     broker: Broker,
     dir: TempDir,
     started: usize,
-    /// Where routing objects and Leases are.
+    /// The namespace of routing objects and Leases.
     pub(crate) routes: &'static str,
 }
 

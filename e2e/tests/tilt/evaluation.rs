@@ -1,4 +1,4 @@
-//! What a Tiltfile asks Tilt for.
+//! Requests of a Tiltfile to Tilt.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::evaluation::{Call, Evaluation};
 use crate::root;
 
-/// Where `tilt/programs.sh` puts what cargo builds.
+/// The folder in which `tilt/programs.sh` puts what cargo builds.
 const PROGRAMS: &str = "tilt/bin/";
 
 pub(crate) fn problems(evaluation: &Evaluation) -> Vec<String> {
@@ -37,7 +37,7 @@ fn missing(call: &Call, file: &str) -> Option<String> {
     (!there).then(|| call.problem(format!("{file} does not exist")))
 }
 
-/// Whether `make tilt-programs` makes it.
+/// Returns whether `make tilt-programs` makes it.
 fn is_built(program: &str) -> bool {
     let script = std::fs::read_to_string(root().join("tilt/programs.sh")).unwrap();
     let list = script.split_once("programs=(").unwrap().1;
@@ -168,7 +168,7 @@ fn what_make_runs_exists() {
     }
 }
 
-/// Whether a value of JSON has this text anywhere.
+/// Returns whether a value of JSON has this text anywhere.
 pub(crate) fn mentions(value: &Value, text: &str) -> bool {
     match value {
         Value::String(string) => string == text,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use datastream_e2e::checkout;
 use evaluation::Evaluation;
 
-/// What is started, with which settings.
+/// A command that is started, with its settings.
 type Start = (&'static str, &'static [&'static str]);
 const STARTS: [Start; 5] = [
     ("up", &[]),
@@ -35,7 +35,7 @@ fn tiltfile() -> PathBuf {
     root().join("Tiltfile")
 }
 
-/// What is wrong with a Tiltfile when it is started in these ways.
+/// Returns the problems of a Tiltfile when it is started in these ways.
 fn problems(tiltfile: &Path, starts: &[Start]) -> Vec<String> {
     let mut problems = Vec::new();
     for (subcommand, settings) in starts {

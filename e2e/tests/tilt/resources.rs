@@ -109,7 +109,7 @@ fn selects(selector: &str, object: &Value) -> bool {
     }
 }
 
-/// What is forwarded to and no container of the workload has open.
+/// Returns a problem for each port that is forwarded to and that no container of the workload has open.
 fn closed_ports(call: &Call, workload: &Value) -> Vec<String> {
     let containers = workload["spec"]["template"]["spec"]["containers"].as_array();
     let open: Vec<_> = containers

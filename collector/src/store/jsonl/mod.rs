@@ -38,9 +38,9 @@ pub(crate) struct JsonlStore {
     lock: Option<Lock>,
     /// The file that is written, once there is an event.
     current: Option<Current>,
-    /// How much of which file is on the disk for certain, as far as this process knows.
+    /// The file and the number of its bytes that are on the disk for certain, as far as this process knows.
     synced: Option<Synced>,
-    /// What is stored without the lines of the current file.
+    /// The position that is stored without the lines of the current file.
     before: Option<Position>,
 }
 
@@ -50,7 +50,7 @@ struct Current {
     placed: Placed,
     name: String,
     len: u64,
-    /// Where a stream stands that has seen its last event.
+    /// Position of a stream that has seen its last event.
     last: Option<Position>,
     begun: Timestamp,
     age: Age,

@@ -24,14 +24,14 @@ pub(super) struct Remembered {
 pub(super) struct Lines {
     /// The name of their file.
     pub file: String,
-    /// Where a stream stands that has seen the last of them.
+    /// Position of a stream that has seen the last of them.
     pub last: Position,
     /// Everything before this is stored without them.
     pub before: Option<Position>,
 }
 
 impl Remembered {
-    /// What is stored for certain where the newest file has this name, and its events bring a stream there.
+    /// Returns the position that is stored for certain where the newest file has this name, and its events bring a stream there.
     pub(super) fn stored(&self, newest: Option<(&str, &Position)>) -> Option<&Position> {
         match &self.lines {
             Some(lines)
@@ -43,7 +43,7 @@ impl Remembered {
         }
     }
 
-    /// What is stored without the lines.
+    /// Returns the position that is stored without the lines.
     pub(super) fn before(&self) -> Option<&Position> {
         match &self.lines {
             Some(lines) => lines.before.as_ref(),

@@ -16,15 +16,15 @@ use crate::store::place::Placed;
 pub(super) struct Recovered {
     /// Its bytes.
     pub len: u64,
-    /// Where a stream stands that has seen the last event; none if there is none.
+    /// Position of a stream that has seen the last event; none if there is none.
     pub position: Option<Position>,
-    /// Where a stream stands that has seen all events that were read.
+    /// Position of a stream that has seen all events that were read.
     pub reached: Option<Position>,
     /// Lines that are no events.
     pub damaged: u64,
 }
 
-/// What a process has written for certain.
+/// The part of a file that a process has written for certain.
 #[derive(Clone, Debug)]
 pub(super) struct Synced {
     /// The file.
@@ -88,7 +88,7 @@ fn found(scan: Scan) -> Recovered {
     }
 }
 
-/// What this process wrote last may be read back and still be gone after a power cut.
+/// Cuts off what is not synced: what this process wrote last may be read back and still be gone after a power cut.
 fn cut_unsynced(file: &File, path: &Path, synced: u64) -> io::Result<()> {
     let len = file.metadata()?.len();
     if len > synced {

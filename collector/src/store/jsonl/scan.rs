@@ -24,9 +24,9 @@ const REMEMBERED: usize = 1 << 20;
 pub(super) struct Scan {
     /// The end of the last line that is an event.
     pub whole: u64,
-    /// Where a stream stands that has seen that event; none if no line is one.
+    /// Position of a stream that has seen that event; none if no line is one.
     pub position: Option<Position>,
-    /// Where a stream stands that has seen all events that were read.
+    /// Position of a stream that has seen all events that were read.
     pub reached: Option<Position>,
     /// Lines before `whole` that are no events.
     pub damaged: u64,
@@ -34,11 +34,11 @@ pub(super) struct Scan {
     pub named: Vec<u64>,
     /// Events before `whole` that were there already.
     pub repeated: u64,
-    /// What is behind `whole`.
+    /// The content behind `whole`.
     pub tail: Tail,
 }
 
-/// What is behind the last line that is an event.
+/// The content behind the last line that is an event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Tail {
     /// Nothing.

@@ -17,7 +17,7 @@ use super::sql;
 use crate::config::PostgresPlan;
 use crate::store::{ErrorKind, StoreError};
 
-/// How long a connection may take.
+/// Timeout of one attempt to connect to a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server that is silent this long is gone.
 const DEAD: Duration = Duration::from_secs(30);

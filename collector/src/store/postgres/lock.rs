@@ -14,11 +14,11 @@ use tokio_postgres::{Client, Error};
 use super::connect::{APPLICATION, Session};
 use super::sql;
 
-/// How long the lock is waited for before it is said who holds it.
+/// Time for which the lock is waited for before it is said who holds it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Why there is no lock.
+/// The reason why there is no lock.
 pub(super) enum LockError {
     /// Another session has it; none if that one ended just now.
     Held(Option<Holder>),
@@ -38,7 +38,7 @@ pub(super) struct Holder {
     pid: i32,
     /// Its name for itself; empty if it belongs to another user.
     application: String,
-    /// When it was opened.
+    /// The time at which it was opened.
     since: String,
     /// The time since it did anything; none while it does something, or if that is not shown to this user.
     idle: Option<Duration>,

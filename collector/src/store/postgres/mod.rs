@@ -20,8 +20,8 @@ use connect::Session;
 use lock::LockError;
 use sql::Sql;
 
-/// How long the server may take for one batch; then the connection is given up, and with it the batch, which is stored
-/// by the next one.
+/// Time that the server may take for one batch; then the connection is given up, and with it the batch, which is stored by the
+/// next one.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Encodings that take every event: SQL_ASCII stores bytes as they come.
 const ENCODINGS: [&str; 2] = ["UTF8", "SQL_ASCII"];
@@ -290,7 +290,7 @@ impl PostgresStore {
     }
 }
 
-/// What is done on a connection.
+/// Work on a connection.
 enum Work {
     Append(Arc<Batch>),
     Mark(Mark),

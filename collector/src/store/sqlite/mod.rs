@@ -21,9 +21,9 @@ use super::place::{FileId, Placed};
 use super::{Batch, ErrorKind, Mark, Opened, StoreError};
 use crate::config::SqlitePlan;
 
-/// How long another program may hold the file, before that is an error (and tried again).
+/// Time for which another program may hold the file before that is an error (and tried again).
 const BUSY: Duration = Duration::from_secs(5);
-/// What to do about a file that is not as SQLite and the collector wrote it.
+/// Advice about a file that is not as SQLite and the collector wrote it.
 const DAMAGED: &str = "; the file is left as it is: restore it from a backup, or save what `sqlite3 FILE .recover` finds, and move it away";
 
 /// The database files of this process: streams that share one take turns.

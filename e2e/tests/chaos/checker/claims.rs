@@ -4,9 +4,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What passes between a gateway's last word and a client's note of it.
+/// Time that passes between a gateway's last word and a client's note of it.
 const SLACK: Duration = Duration::from_millis(700);
-/// How long it may take, once nothing is done to two gateways any more, until one of them has found out that the stream is the
+/// Time within which, once nothing is done to two gateways any more, one of them must have found out that the stream is the
 /// other's: it renews its own Lease, looks every second, and a request to the API server takes 5 s at most.
 const FOUND_OUT: Duration = Duration::from_secs(12);
 
@@ -15,14 +15,14 @@ const FOUND_OUT: Duration = Duration::from_secs(12);
 pub(crate) struct Served {
     pub subscription: usize,
     pub gateway: usize,
-    /// When the client asked for it.
+    /// The time at which the client asked for it.
     pub asked: Instant,
     pub opened: Instant,
-    /// When the last frame came.
+    /// The time at which the last frame came.
     pub last: Instant,
 }
 
-/// What can be wrong with a gateway.
+/// A trouble that a gateway can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// Other gateways cannot ask it.

@@ -1,11 +1,11 @@
-//! Where a stream stands in one partition, as far as what it delivered shows.
+//! The place of a stream in one partition, as far as what it delivered shows.
 
 use super::history::{Interest, Log, Record};
 
 /// A place in one partition, and what is not yet known about where the stream began there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// What comes must not be before this offset.
+    /// The first offset that may come.
     pub at: u64,
     /// Nothing has come yet that says where exactly the stream began: at the latest at this offset …
     latest: u64,
@@ -39,7 +39,7 @@ impl Cursor {
         }
     }
 
-    /// Whether the stream may have begun here.
+    /// Returns whether the stream may have begun here.
     pub(crate) fn allows(&self, offset: u64) -> bool {
         (self.at..=self.latest).contains(&offset)
     }
@@ -71,12 +71,12 @@ impl Cursor {
         }
     }
 
-    /// Whether it is further than another one.
+    /// Returns whether it is further than another one.
     pub(crate) fn is_past(&self, other: &Self) -> bool {
         self.is_exact() && (!other.is_exact() || self.at > other.at)
     }
 
-    /// Where the next connection begins that goes on here, if `settled` was acknowledged for certain.
+    /// Returns the place at which the next connection begins that goes on here, if `settled` was acknowledged for certain.
     pub(crate) fn again_from(&self, settled: u64) -> Self {
         Self {
             at: settled.min(self.at),
@@ -84,7 +84,7 @@ impl Cursor {
         }
     }
 
-    /// What another one need not bring, this one need not either.
+    /// Takes over an excuse: what another one need not bring, this one need not either.
     pub(crate) fn excuse(&mut self, other: &Self) {
         if self.number == 0 && other.number == 0 {
             self.latest = self.latest.max(other.latest);

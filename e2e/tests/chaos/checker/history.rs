@@ -1,4 +1,4 @@
-//! What is known of a run: what the topic holds, and what every client was told.
+//! The knowledge of a run: what the topic holds, and what every client was told.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ impl Record {
     };
 }
 
-/// What the topic holds, read back when all is over: by partition and offset.
+/// The content of the topic, read back when all is over: by partition and offset.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     pub partitions: Vec<Vec<Record>>,
@@ -41,7 +41,7 @@ pub(crate) struct Eviction {
     pub start: u64,
 }
 
-/// Which devices' events a client gets, as bits.
+/// The devices whose events a client gets, as bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interest {
     /// All of these.
@@ -50,7 +50,7 @@ pub(crate) struct Interest {
     pub may: u8,
 }
 
-/// What holds from one connection of a client to the next.
+/// The promise that holds from one connection of a client to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contract {
     /// It goes on with its last number plus one: all connections together are one stream without gaps or duplicates.
@@ -62,18 +62,18 @@ pub(crate) enum Contract {
     Committed,
 }
 
-/// Where a connection starts.
+/// The point at which a connection starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     /// With what comes: at the latest with the event of this number, which was not yet produced.
     Live { from: u64 },
     /// At this sequence number.
     Seq(String),
-    /// Where the gateway has it; the first time, as [`Start::Live`].
+    /// At the point where the gateway has it; the first time, as [`Start::Live`].
     Committed { from: u64 },
 }
 
-/// How a connection ended.
+/// The way in which a connection ended.
 #[derive(Clone, Debug)]
 #[allow(dead_code, reason = "a violation shows them")]
 pub(crate) enum Outcome {
@@ -106,7 +106,7 @@ pub(crate) struct Received {
 /// One connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    /// Which gateway.
+    /// The number of its gateway.
     pub gateway: usize,
     pub start: Start,
     /// `seq_end`.
@@ -119,12 +119,12 @@ pub(crate) struct Session {
     pub opened: Instant,
     /// Just after its end, if it has ended.
     pub ended: Option<Instant>,
-    /// Where the gap marker said that the stream begins.
+    /// The place at which the stream begins, as the gap marker said.
     pub gap: Option<Seq>,
-    /// How many events had come when the live marker came, and where it said that the stream is.
+    /// The number of events that had come when the live marker came, and the place of the stream that it told.
     pub live: Option<(usize, Seq)>,
     pub events: Vec<Received>,
-    /// How many events had come when each heartbeat came.
+    /// The numbers of events that had come when each heartbeat came.
     pub heartbeats: Vec<usize>,
     pub outcome: Outcome,
 }

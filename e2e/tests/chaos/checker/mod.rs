@@ -26,7 +26,7 @@ pub(crate) use violation::{Violation, What};
 use cursor::Cursor;
 use stream::Stream;
 
-/// What a client that did not see the contract broken has got so far.
+/// The progress of a client that did not see the contract broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub events: usize,
@@ -86,7 +86,7 @@ pub(crate) fn check(log: &Log, history: &History) -> Result<Standing, Violation>
     Ok(standing)
 }
 
-/// Where a connection has to begin, in every partition.
+/// Returns the place at which a connection has to begin, in every partition.
 fn starts(
     log: &Log,
     history: &History,

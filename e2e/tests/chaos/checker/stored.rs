@@ -1,5 +1,6 @@
-//! What a collector has stored of one stream: every event once, in order within a partition, whatever was done to its store; what
-//! is missing must have been dropped by the broker, and be recorded as missing, or have been destroyed where it was stored.
+//! The check of what a collector has stored of one stream: every event once, in order within a partition, whatever was done to
+//! its store; what is missing must have been dropped by the broker, and be recorded as missing, or have been destroyed where it
+//! was stored.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -7,12 +8,12 @@ use std::time::Instant;
 use super::history::{Interest, Log, Received};
 use super::seq::Seq;
 
-/// Where a collector began.
+/// The point at which a collector began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
     /// At the beginning of the topic.
     Earliest,
-    /// Where it was told, at the latest with the event of this number.
+    /// At the point that it was told, at the latest with the event of this number.
     Before(u64),
 }
 

@@ -12,7 +12,7 @@ const EXPIRED: u16 = 1011;
 /// The gateway is short of memory, and the client takes nothing.
 const STALLED: u16 = 1013;
 
-/// What a connection has brought so far.
+/// A connection, and what it has brought so far.
 pub(super) struct Stream<'a> {
     log: &'a Log,
     interest: Interest,

@@ -329,7 +329,7 @@ fn numbers_are_read_as_decision_2_says() {
     assert_eq!(Seq::parse("8", 2), None);
 }
 
-/// What a stream from the beginning of a partition sees whose first events have expired.
+/// Returns the events that a stream from the beginning of a partition sees whose first events have expired.
 fn expired(model: &mut Model, until: u64) -> Vec<Received> {
     model.log.evictions.push(Eviction {
         partition: 0,

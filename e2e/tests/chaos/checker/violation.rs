@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::history::{History, Log, Record};
 
-/// How many events before and after are told.
+/// Number of events before and after that are told.
 const AROUND: usize = 4;
 
-/// What was broken.
+/// The part of the contract that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// An event never came although the stream went on past it.
@@ -26,7 +26,7 @@ pub(crate) enum What {
     BeyondEnd,
     /// An event that the client's filter does not let through.
     Foreign,
-    /// What is there in the topic, if anything, is not what came.
+    /// An event that differs from what is there in the topic, if anything.
     Altered(Option<Record>),
     /// A number that is not greater than the one before.
     NotGrowing(String),
@@ -52,7 +52,7 @@ impl What {
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
     pub what: What,
-    /// Who saw it, when, on which gateway, among which events.
+    /// The client, its connection and gateway, and the events around.
     around: String,
 }
 

@@ -1,4 +1,4 @@
-//! What administrators, quotas, policies and later versions do to a cluster, and how it is undone.
+//! Meddling of administrators, quotas, policies and later versions with a cluster, and how it is undone.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

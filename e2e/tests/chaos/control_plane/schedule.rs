@@ -1,4 +1,4 @@
-//! What is done to the control plane, and when.
+//! Schedule of the faults of the control plane.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(super) enum Fault {
     Edit(u8),
 }
 
-/// What a gateway can be cut from.
+/// A party that a gateway can be cut from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     Api,

@@ -1,4 +1,4 @@
-//! Which gateway was in which trouble when, as far as its streams' claims are concerned.
+//! Record of which gateway was in which trouble when, as far as its streams' claims are concerned.
 
 use std::time::Instant;
 

@@ -42,7 +42,7 @@ pub(super) struct World {
     /// One for each operator, then one for each gateway.
     proxies: Vec<Proxy>,
     pub fleet: Arc<Fleet>,
-    /// How often an operator ended as it should: it lost its Lease, or found no API server at its start.
+    /// Number of times that an operator ended as it should: it lost its Lease, or found no API server at its start.
     pub ended: usize,
     pub troubles: Troubles,
 }

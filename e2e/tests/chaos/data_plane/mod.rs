@@ -41,7 +41,7 @@ fn name_of(client: usize) -> String {
     format!("{temper:?}{roams}").to_lowercase()
 }
 
-/// Which devices a client wants to hear of: all, half of them, or one.
+/// Returns the devices that a client wants to hear of: all, half of them, or one.
 fn mask(client: usize) -> u8 {
     [0xff, 0x0f, 0xff, 0x3c, 0x02][client % 5]
 }

@@ -1,4 +1,4 @@
-//! What is done to the data plane, and when.
+//! Schedule of the faults of the data plane.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) enum Fault {
     CutProducers(Cut),
 }
 
-/// What a gateway can be cut from.
+/// A party that a gateway can be cut from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     Broker,

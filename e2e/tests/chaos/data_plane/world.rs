@@ -282,7 +282,7 @@ impl World {
         Ok(())
     }
 
-    /// What each topic has and had.
+    /// Reads what each topic has and had.
     pub(super) async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
         if let Some(broker) = &self.broker {
             // A request of a producer that gave up may be on its way yet: nothing may come behind what is read here.

@@ -26,7 +26,7 @@ const NUMBER: &str = "1234567";
 /// Renderings by each of the threads.
 const CASES: u32 = 60;
 const THREADS: usize = 2;
-/// What Helm says before the message of a guard. Anything else, as a nil pointer, is a fault of the chart.
+/// The text that Helm puts before the message of a guard. Anything else, as a nil pointer, is a fault of the chart.
 const GUARD: &str = "execution error at (datastream/templates/";
 const SCHEMA: &str = "values don't meet the specifications of the schema";
 
@@ -64,7 +64,7 @@ fn escaped(json: &str) -> String {
     ascii
 }
 
-/// What a case renders to; none if it is refused as it should be.
+/// Renders a case; none if it is refused as it should be.
 fn render(helm: &Helm, dir: &Path, case: &Case) -> Result<Option<String>, String> {
     let file = dir.join("values.yaml");
     std::fs::write(&file, escaped(&case.values.to_string())).unwrap();

@@ -1,5 +1,5 @@
-//! What stands for a string or an object about which the schema says too little to make one up. Much of it looks like something else
-//! to a YAML parser.
+//! Values to take for a string or an object about which the schema says too little to make one up. Much of it looks like
+//! something else to a YAML parser.
 
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ pub(super) fn keys(definition: &str) -> Vec<String> {
     keys.iter().map(|&key| key.to_owned()).collect()
 }
 
-/// What a definition of the schema is taken from.
+/// Returns the values from which one for a definition of the schema is taken.
 pub(super) fn of_definition(name: &str) -> Option<Vec<Value>> {
     Some(match name {
         "name" => strings(NAMES_OR_NONE),
@@ -125,7 +125,7 @@ pub(super) fn of_definition(name: &str) -> Option<Vec<Value>> {
     })
 }
 
-/// What the value at a path is taken from; a group's path is that of `gateway`.
+/// Returns the values from which the one at a path is taken; a group's path is that of `gateway`.
 pub(super) fn of_path(path: &str) -> Option<Vec<Value>> {
     let last = path.rsplit('/').next().unwrap_or_default();
     Some(match path {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::pools;
 
-/// How often a property is said at all, in a hundred.
+/// The share of cases in which an optional property is said at all.
 const SAID: f64 = 0.3;
 
 /// Makes up values.

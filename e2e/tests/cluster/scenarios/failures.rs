@@ -1,4 +1,4 @@
-//! What happens to a cluster.
+//! Failures that happen to a cluster.
 
 use std::process::Command;
 

@@ -92,7 +92,7 @@ fn whole(bytes: &[u8], sent: u64) -> BTreeSet<u64> {
     in_order(bytes, sent).into_iter().collect()
 }
 
-/// Whether a line stands before one that came earlier, as when a block was doubled into the lines before it.
+/// Returns whether a line stands before one that came earlier, as when a block was doubled into the lines before it.
 fn is_displaced(bytes: &[u8], sent: u64) -> bool {
     let mut seen = BTreeSet::new();
     let numbers = in_order(bytes, sent).into_iter();
@@ -100,7 +100,7 @@ fn is_displaced(bytes: &[u8], sent: u64) -> bool {
     !firsts.is_sorted()
 }
 
-/// Whether a line claims to be an event of the stream, but with another content.
+/// Returns whether a line claims to be an event of the stream, but with another content.
 fn has_false_numbers(bytes: &[u8], sent: u64) -> bool {
     let known: BTreeSet<_> = events(1..=sent)
         .iter()

@@ -169,7 +169,7 @@ fn missing(path: &Path, stream: &str, count: u64) -> Vec<i64> {
     (1..=count as i64).filter(is_missing).collect()
 }
 
-/// Whether an error says which file, and what to do.
+/// Returns whether an error says which file, and what to do.
 fn is_helpful(error: &StoreError, path: &Path) -> bool {
     error.reason.contains(&path.display().to_string())
         && error.reason.contains("restore it from a backup")

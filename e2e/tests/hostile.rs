@@ -11,8 +11,8 @@ use std::time::Duration;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::{Launch, Program, get, own_program};
 use datastream_gateway::Settings;
-use datastream_operator::publish::render;
 use datastream_protocol::event::EventType;
+use datastream_routing::buckets;
 use datastream_routing::{Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
@@ -67,7 +67,7 @@ fn settings() -> Settings {
 fn gateway(dir: &std::path::Path, broker: &str, settings: &Settings) -> Program {
     let objects = dir.join("routes");
     std::fs::create_dir(&objects).unwrap();
-    for (id, bucket) in render(routes()) {
+    for (id, bucket) in buckets(routes()) {
         std::fs::write(objects.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
     }
     let args = [

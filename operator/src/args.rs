@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use datastream_operator::groups::{GroupSetting, Limits};
 use datastream_operator::namespaces::NamespaceName;
-use datastream_operator::publish::Budget;
+use datastream_operator::routing::Budget;
 use datastream_operator::run::Settings;
 use datastream_service::listen;
 use datastream_service::log::LogFormat;

@@ -6,26 +6,26 @@ use kube::Client;
 use tokio::sync::watch;
 
 use crate::events::Events;
-use crate::gather::Secrets;
 use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::namespaces::Heard;
-use crate::troubles::Troubles;
-use crate::unreadable::SetAside;
+use crate::retry::Reconciles;
+use crate::stream_secret::Secrets;
+use crate::verdicts::Verdicts;
 
 /// Shared by all reconciles.
 pub(crate) struct Context {
     pub client: Client,
     pub secrets: Secrets,
     pub groups: Groups,
-    pub unreadable: SetAside,
+    pub verdicts: Verdicts,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
     /// Of a namespace that is not listed, nothing can be said either.
     pub heard: Heard,
     pub events: Events,
     pub metrics: Arc<Metrics>,
-    pub troubles: Troubles,
+    pub reconciles: Reconciles,
 }
 
 impl Context {

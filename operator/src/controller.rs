@@ -1,4 +1,4 @@
-//! The leader's work: watches feed the boards of the groups and the queue, reconciles and the publishers empty them.
+//! The leader's work: watches feed the states of the groups and the queue, reconciles and the publishers empty them.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -36,15 +36,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::events;
-use crate::gather::{Found, LABEL, Secrets, subscription_of};
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Scope};
-use crate::publish::{Affected, Board, ObservedKey, Publisher, Synced, decode_object, id_of};
 use crate::reconcile::{reconcile, retry};
+use crate::retry::Reconciles;
+use crate::routing::{
+    Affected, ObservedKey, Publisher, RoutingState, Synced, decode_object, id_of,
+};
 use crate::run::Settings;
-use crate::troubles::Troubles;
-use crate::unreadable::{SetAside, named, stand_in};
+use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
+use crate::unreadable::{named, stand_in};
+use crate::verdicts::{Fault, Verdict, Verdicts};
 use crate::watch::{Told, follow, follow_each, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
@@ -58,22 +61,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to find the groups that are published to.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Feeds the boards of the groups and the queue.
+/// Feeds the states of the groups and the queue.
 #[derive(Clone)]
 struct Feed {
     groups: Groups,
     connections: SharedConnections,
     secrets: Secrets,
-    unreadable: SetAside,
+    verdicts: Verdicts,
     queue: mpsc::Sender<SubscriptionId>,
-    troubles: Troubles,
+    reconciles: Reconciles,
     complete: watch::Sender<bool>,
     heard: Heard,
     store: reflector::Store<DatastreamSubscription>,
     metrics: Arc<Metrics>,
 }
 
-/// Feeds the board of one group.
+/// Feeds the state of one group.
 struct GroupFeed {
     feed: Feed,
     name: String,
@@ -98,9 +101,9 @@ pub(crate) async fn run(
         groups: groups.clone(),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
-        unreadable: SetAside::default(),
+        verdicts: Verdicts::default(),
         queue: queue.clone(),
-        troubles: Troubles::default(),
+        reconciles: Reconciles::default(),
         complete: watch::Sender::new(false),
         heard: Heard::of(&settings.namespaces),
         store: subscriptions.clone(),
@@ -116,12 +119,12 @@ pub(crate) async fn run(
         client: client.clone(),
         secrets: feed.secrets.clone(),
         groups: groups.clone(),
-        unreadable: feed.unreadable.clone(),
+        verdicts: feed.verdicts.clone(),
         complete: feed.complete.subscribe(),
         heard: feed.heard.clone(),
         events,
         metrics: metrics.clone(),
-        troubles: feed.troubles.clone(),
+        reconciles: feed.reconciles.clone(),
     });
     let writer = Writer {
         client: client.clone(),
@@ -162,7 +165,7 @@ pub(crate) async fn run(
         let publisher = Publisher {
             secrets: Api::namespaced(client.clone(), namespace),
             group: name.clone(),
-            board: group.board.clone(),
+            state: group.state.clone(),
             changed: group.publish.clone(),
             published: queue.clone(),
             metrics: metrics.clone(),
@@ -228,7 +231,7 @@ async fn reconciles(
 }
 
 /// The key in a subscription's Secret.
-fn observed(found: &Found) -> Option<ObservedKey> {
+fn observed(found: &ObservedSecret) -> Option<ObservedKey> {
     Some(ObservedKey {
         owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
         hash: found.key.as_ref()?.into(),
@@ -260,17 +263,17 @@ impl Feed {
                 Change::Set(mut subscription) => {
                     lean(&mut subscription);
                     let id = id_of(&subscription);
-                    self.groups.set_subscription(&subscription);
+                    self.check(&id, &subscription);
                     writer.apply_watcher_event(&Event::Apply(subscription));
-                    self.unreadable.remove(&id);
                     self.queue.send(id).await?;
                 }
                 Change::Unreadable(object) => {
                     let error = object.error.clone();
                     let subscription = stand_in(object);
                     let id = id_of(&subscription);
-                    self.unreadable.insert(id.clone(), &error);
-                    self.groups.set_invalid(&subscription);
+                    let checked = Err(Fault::Unreadable(error));
+                    self.groups.set_unroutable(&subscription);
+                    self.verdicts.set(id.clone(), &subscription, checked);
                     writer.apply_watcher_event(&Event::Apply(subscription));
                     self.queue.send(id).await?;
                 }
@@ -286,6 +289,21 @@ impl Feed {
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
+    /// A subscription as it is now: a generation that has a verdict is not checked again.
+    fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
+        let is_checked = match self.verdicts.get(id, subscription) {
+            // What could not be read may have been the status.
+            Some(Verdict::Faulty(fault)) => !matches!(*fault, Fault::Unreadable(_)),
+            Some(Verdict::Valid) => true,
+            None => false,
+        };
+        if !is_checked {
+            let checked = self.groups.set_subscription(subscription);
+            let checked = checked.map_err(Fault::Invalid);
+            self.verdicts.set(id.clone(), subscription, checked);
+        }
+    }
+
     /// A subscription is gone.
     fn gone(
         &self,
@@ -295,8 +313,8 @@ impl Feed {
         self.groups.remove_subscription(id);
         let named = named(id.namespace.to_string(), id.name.to_string());
         writer.apply_watcher_event(&Event::Delete(named));
-        self.unreadable.remove(id);
-        self.troubles.over(id);
+        self.verdicts.remove(id);
+        self.reconciles.over(id);
     }
 
     async fn keys(self, told: impl Stream<Item = (Scope, Told<Secret>)>) -> anyhow::Result<()> {
@@ -325,7 +343,7 @@ impl Feed {
                     let namespace = secret.namespace().unwrap_or_default();
                     if let Some(name) = subscription_of(&secret.name_any()) {
                         let id = SubscriptionId::new(namespace, name);
-                        let found = Found::in_secret(&secret, name);
+                        let found = ObservedSecret::of(&secret, name);
                         match observed(&found) {
                             Some(key) => self.groups.set_key(&id, Some(&key)),
                             None => gone.push_back((Instant::now() + REVOKED_AFTER, id.clone())),
@@ -415,15 +433,15 @@ impl Feed {
     }
 
     fn wake(&self, name: &str, group: &Group) {
-        let board = group.board.lock();
-        self.observe(name, group, &board);
-        if board.is_dirty() {
+        let state = group.state.lock();
+        self.observe(name, group, &state);
+        if state.is_dirty() {
             group.publish.notify_one();
         }
     }
 
-    fn observe(&self, name: &str, group: &Group, board: &Board) {
-        let (desired, published, gateways) = board.totals();
+    fn observe(&self, name: &str, group: &Group, state: &RoutingState) {
+        let (desired, published, gateways) = state.totals();
         let set = |gauges: &IntGaugeVec, value: usize| {
             gauges.with_label_values(&[name]).set(value as i64);
         };
@@ -444,17 +462,17 @@ impl GroupFeed {
             match change {
                 Change::Set(secret) if secret.name_any() == index => self.index(&secret),
                 Change::Unreadable(object) if object.metadata.name.as_ref() == Some(&index) => {
-                    self.group.board.lock().set_unreadable_index();
+                    self.group.state.lock().set_unreadable_index();
                 }
-                Change::Gone(_, name) if name == index => self.group.board.lock().set_index(None),
+                Change::Gone(_, name) if name == index => self.group.state.lock().set_index(None),
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
-                        self.group.board.lock().set_object(bucket, version, bytes);
+                        self.group.state.lock().set_object(bucket, version, bytes);
                     }
                 }
                 Change::Gone(_, name) => {
                     if let Some(bucket) = routes_bucket(&name) {
-                        self.group.board.lock().remove_object(bucket);
+                        self.group.state.lock().remove_object(bucket);
                     }
                 }
                 // Written again, as one with content that cannot be read.
@@ -464,7 +482,7 @@ impl GroupFeed {
                         ..Secret::default()
                     };
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
-                        self.group.board.lock().set_object(bucket, version, bytes);
+                        self.group.state.lock().set_object(bucket, version, bytes);
                     }
                 }
                 Change::Synced => self.synced(Synced::Objects),
@@ -478,9 +496,9 @@ impl GroupFeed {
     fn index(&self, secret: &Secret) {
         let bytes = secret.data.as_ref().and_then(|data| data.get(INDEX_KEY));
         let listed = decode_index(bytes.map_or(&[], |bytes| &bytes.0));
-        let mut board = self.group.board.lock();
+        let mut state = self.group.state.lock();
         match listed {
-            Ok(listed) => board.set_index(Some(listed)),
+            Ok(listed) => state.set_index(Some(listed)),
             Err(error) => {
                 let object = secret.name_any();
                 tracing::warn!(
@@ -488,7 +506,7 @@ impl GroupFeed {
                     error,
                     "the list of the routing objects cannot be read; writing it, and each that it may have named, again"
                 );
-                board.set_unreadable_index();
+                state.set_unreadable_index();
             }
         }
     }
@@ -496,7 +514,7 @@ impl GroupFeed {
     async fn gateways(self, api: Api<Watched<Lease>>, selection: Selection) -> anyhow::Result<()> {
         let mut changes = std::pin::pin!(self.follow("gateways", api, selection));
         loop {
-            let expiry = self.group.board.lock().next_expiry();
+            let expiry = self.group.state.lock().next_expiry();
             let due = expiry.unwrap_or_else(Instant::now);
             let change = tokio::select! {
                 // A renewal that is here already counts before an expiry.
@@ -508,25 +526,25 @@ impl GroupFeed {
                 Some(Change::Set(lease)) => self.set_gateway(&lease),
                 Some(Change::Gone(_, name)) => {
                     self.feed.connections.lock().remove_gateway(&name);
-                    self.group.board.lock().remove_gateway(&name)
+                    self.group.state.lock().remove_gateway(&name)
                 }
                 Some(Change::Synced) => {
                     self.synced(Synced::Gateways);
                     Affected::None
                 }
                 Some(Change::Failed(_)) => {
-                    self.group.board.lock().pause_gateways();
+                    self.group.state.lock().pause_gateways();
                     Affected::None
                 }
                 Some(Change::Recovered) => {
-                    self.group.board.lock().resume_gateways(Instant::now());
+                    self.group.state.lock().resume_gateways(Instant::now());
                     Affected::None
                 }
                 // It expires if its Lease stays so.
                 Some(Change::Unreadable(_)) => Affected::None,
                 None => {
                     let (affected, expired) =
-                        self.group.board.lock().expire_gateways(Instant::now());
+                        self.group.state.lock().expire_gateways(Instant::now());
                     let mut connections = self.feed.connections.lock();
                     for lease in &expired {
                         connections.remove_gateway(lease);
@@ -535,9 +553,9 @@ impl GroupFeed {
                 }
             };
             let ids = {
-                let board = self.group.board.lock();
-                self.feed.observe(&self.name, &self.group, &board);
-                board.affected(&affected)
+                let state = self.group.state.lock();
+                self.feed.observe(&self.name, &self.group, &state);
+                state.affected(&affected)
             };
             for id in ids {
                 self.feed.queue.send(id).await?;
@@ -548,10 +566,10 @@ impl GroupFeed {
     fn set_gateway(&self, lease: &Lease) -> Affected {
         let name = lease.name_any();
         let (affected, may_live) = {
-            let mut board = self.group.board.lock();
+            let mut state = self.group.state.lock();
             (
-                board.set_gateway(lease, Instant::now()),
-                board.may_live(&name),
+                state.set_gateway(lease, Instant::now()),
+                state.may_live(&name),
             )
         };
         let mut connections = self.feed.connections.lock();

@@ -10,8 +10,8 @@ use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use tokio::sync::Notify;
 
-use crate::publish::{Board, Budget, ObservedKey, SharedBoard, Synced, id_of};
-use crate::validate::{FieldError, Invalid};
+use crate::reconcile::validate::{Invalid, ValidSubscription, validate};
+use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced, id_of};
 
 /// A group's name has as many characters as leave room for the names of its objects.
 const MAX_NAME: usize = 32;
@@ -84,7 +84,7 @@ pub(crate) struct Group {
     /// The URL at which its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
     /// routing objects are there.
     pub endpoint: Option<String>,
-    pub board: SharedBoard,
+    pub state: SharedRoutingState,
     /// Wakes its publisher.
     pub publish: Arc<Notify>,
 }
@@ -103,7 +103,7 @@ impl Groups {
     ) -> Self {
         let group = |endpoint| Group {
             endpoint,
-            board: SharedBoard::new(Board::new(limits.shrink_hold, limits.budget)),
+            state: SharedRoutingState::new(RoutingState::new(limits.shrink_hold, limits.budget)),
             publish: Arc::default(),
         };
         let published = published.into_iter().map(|name| (name, group(None)));
@@ -126,17 +126,15 @@ impl Groups {
         let group = self.0.get(name);
         let served = group.and_then(|group| Some((group, group.endpoint.as_deref()?)));
         served.ok_or_else(|| {
-            Invalid(vec![FieldError {
-                path: "spec.gatewayGroup".to_owned(),
-                reason: format!("there is no group {name}: name one of {self}"),
-            }])
+            let reason = format!("there is no group {name}: name one of {self}");
+            Invalid::one("spec.gatewayGroup", reason)
         })
     }
 
     /// The generation of a subscription that gateways of some group serve from now on.
     pub(crate) fn served_generation(&self, id: &SubscriptionId) -> Option<i64> {
         self.iter()
-            .find_map(|(_, group)| group.board.lock().served_generation(id))
+            .find_map(|(_, group)| group.state.lock().served_generation(id))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Group)> {
@@ -145,53 +143,72 @@ impl Groups {
 
     /// A subscription as it is now: in its group, and no longer in the others. If it names none that exists, it keeps what
     /// route it has, like one that became invalid in any other way.
-    pub(crate) fn set_subscription(&self, subscription: &DatastreamSubscription) {
-        if self.of(subscription).is_err() {
-            self.set_invalid(subscription);
-            return;
-        }
+    ///
+    /// # Errors
+    /// It is invalid: every field that is wrong.
+    pub(crate) fn set_subscription(
+        &self,
+        subscription: &DatastreamSubscription,
+    ) -> Result<(), Invalid> {
+        let valid = self.check(subscription).inspect_err(|_| {
+            self.set_unroutable(subscription);
+        })?;
         for (name, group) in self.iter() {
-            let mut board = group.board.lock();
+            let mut state = group.state.lock();
             if *name == subscription.spec.gateway_group {
-                board.set_subscription(subscription);
+                state.set_subscription(subscription, Some(valid.clone()));
             } else {
-                board.remove_subscription(&id_of(subscription));
+                state.remove_subscription(&id_of(subscription));
             }
         }
+        Ok(())
+    }
+
+    /// Checks the spec of a subscription, and that there is the group that it names.
+    ///
+    /// # Errors
+    /// Every field that is wrong.
+    pub(crate) fn check(
+        &self,
+        subscription: &DatastreamSubscription,
+    ) -> Result<ValidSubscription, Invalid> {
+        let valid = validate(subscription)?;
+        self.of(subscription)?;
+        Ok(valid)
     }
 
     /// A subscription that cannot be routed, whatever its group: it keeps the route that it has.
-    pub(crate) fn set_invalid(&self, subscription: &DatastreamSubscription) {
+    pub(crate) fn set_unroutable(&self, subscription: &DatastreamSubscription) {
         for (_, group) in self.iter() {
-            group.board.lock().set_invalid(subscription);
+            group.state.lock().set_subscription(subscription, None);
         }
     }
 
     /// A subscription is gone.
     pub(crate) fn remove_subscription(&self, id: &SubscriptionId) {
         for (_, group) in self.iter() {
-            group.board.lock().remove_subscription(id);
+            group.state.lock().remove_subscription(id);
         }
     }
 
-    /// The key in a subscription's Secret, as [`Board::set_key`] takes it.
+    /// The key in a subscription's Secret, as [`RoutingState::set_key`] takes it.
     pub(crate) fn set_key(&self, id: &SubscriptionId, key: Option<&ObservedKey>) {
         for (_, group) in self.iter() {
-            group.board.lock().set_key(id, key.cloned());
+            group.state.lock().set_key(id, key.cloned());
         }
     }
 
     /// Nothing can be known of this namespace until it is listed.
     pub(crate) fn set_unlisted(&self, namespace: &Arc<str>) {
         for (_, group) in self.iter() {
-            group.board.lock().set_unlisted(namespace.clone());
+            group.state.lock().set_unlisted(namespace.clone());
         }
     }
 
     /// All subscriptions and keys of a namespace are known now.
     pub(crate) fn listed(&self, namespace: &str) {
         for (_, group) in self.iter() {
-            group.board.lock().listed(namespace);
+            group.state.lock().listed(namespace);
         }
     }
 
@@ -205,7 +222,7 @@ impl Groups {
     /// Returns whether everything has been listed once, for every group.
     pub(crate) fn are_complete(&self) -> bool {
         self.iter()
-            .all(|(_, group)| group.board.lock().is_complete())
+            .all(|(_, group)| group.state.lock().is_complete())
     }
 }
 
@@ -220,7 +237,7 @@ impl fmt::Display for Groups {
 impl Group {
     /// One kind of objects has been listed completely.
     pub(crate) fn synced(&self, kind: Synced) {
-        if self.board.lock().synced(kind) {
+        if self.state.lock().synced(kind) {
             self.publish.notify_one();
         }
     }
@@ -232,9 +249,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::build;
-    use crate::publish::render;
-    use crate::validate::validate;
+    use crate::reconcile::build;
+    use datastream_routing::buckets;
 
     fn subscription(group: &str) -> DatastreamSubscription {
         serde_json::from_value(json!({
@@ -259,7 +275,7 @@ mod tests {
     }
 
     fn desired(groups: &Groups) -> Vec<(&str, usize)> {
-        let desired = |(name, group): (&'static str, &Group)| (name, group.board.lock().totals().0);
+        let desired = |(name, group): (&'static str, &Group)| (name, group.state.lock().totals().0);
         let named = ["default", "eu"].map(|n| (n, &groups.0[n]));
         named.into_iter().map(desired).collect()
     }
@@ -294,13 +310,13 @@ mod tests {
         sync(&groups);
         let key = key();
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
-        groups.set_subscription(&subscription("eu"));
+        groups.set_subscription(&subscription("eu")).unwrap();
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
         assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
-        groups.set_subscription(&subscription("default"));
+        groups.set_subscription(&subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         // One that does not exist: the stream that there is goes on.
-        groups.set_subscription(&subscription("us"));
+        groups.set_subscription(&subscription("us")).unwrap_err();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         let error = groups.of(&subscription("us")).unwrap_err().to_string();
         assert_eq!(
@@ -317,12 +333,12 @@ mod tests {
         let groups = Groups::new(&settings, ["eu".to_owned()], Limits::default());
         let leds = subscription("eu");
         let route = build::route(&validate(&leds).unwrap(), key().hash);
-        for (bucket, content) in render([route]) {
+        for (bucket, content) in buckets([route]) {
             let bytes = content.encode().unwrap();
-            groups.0["eu"].board.lock().set_object(bucket, 1, &bytes);
+            groups.0["eu"].state.lock().set_object(bucket, 1, &bytes);
         }
         if exists {
-            groups.set_subscription(&leds);
+            groups.set_subscription(&leds).unwrap_err();
         }
         if keyed {
             groups.set_key(&id_of(&leds), Some(&key()));
@@ -353,7 +369,7 @@ mod tests {
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
         // One that names a group that there is moves.
         let groups = without_eu(true, true);
-        groups.set_subscription(&subscription("default"));
+        groups.set_subscription(&subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
     }
 
@@ -362,7 +378,7 @@ mod tests {
         let groups = without_eu(true, true);
         let mut other = subscription("eu");
         other.metadata.name = Some("lamps".to_owned());
-        groups.set_subscription(&other);
+        groups.set_subscription(&other).unwrap_err();
         groups.set_key(
             &id_of(&other),
             Some(&ObservedKey {

@@ -1,28 +1,24 @@
 //! The control plane of datastream: turns subscriptions into routing objects and stream keys.
 //!
-//! A [`reconcile`] is validate → gather (reads only) → build (pure) → apply → status, one module each. The
-//! [`publish`]er renders routing objects from all subscriptions, so a deleted one needs no finalizer. [`run`] ties both
-//! together, in the one replica that leads.
+//! A [`reconcile`] is gather → validate → build → apply → status, one module each. The [`routing`] side makes routing objects of
+//! all subscriptions, so a deleted one needs no finalizer. [`run`] ties both together, in the one replica that leads.
 
-mod apply;
-pub mod build;
 mod connection;
 mod context;
 mod controller;
 mod events;
-mod gather;
 pub mod groups;
 mod leader;
 mod metrics;
 pub mod namespaces;
 mod preflight;
-pub mod publish;
-mod reconcile;
+pub mod reconcile;
+mod retry;
+pub mod routing;
 pub mod run;
-mod status;
-mod troubles;
+mod stream_secret;
 mod unreadable;
-pub mod validate;
+mod verdicts;
 mod watch;
 
 /// The field manager of everything that the operator writes.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::publish::Synced;
+use crate::routing::Synced;
 
 /// The most characters of a DNS label.
 const MAX_NAME: usize = 63;

@@ -13,9 +13,9 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::gather::ADOPT;
 use crate::metrics::Metrics;
 use crate::namespaces::Scope;
+use crate::stream_secret::ADOPT;
 
 /// A kind of objects in namespaces that can be followed.
 pub(crate) trait Namespaced:

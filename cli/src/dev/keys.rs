@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use datastream_operator::build::new_stream_key;
+use datastream_operator::reconcile::build::new_stream_key;
 use datastream_protocol::StreamKey;
 use datastream_routing::SubscriptionId;
 use datastream_service::file::{read_regular, try_lock};

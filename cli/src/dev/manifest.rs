@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_operator::validate::{ValidSubscription, validate};
+use datastream_operator::reconcile::validate::{ValidSubscription, validate};
 use datastream_routing::SubscriptionId;
 use datastream_service::yaml::{self, Node, Tree};
 use kube::CustomResourceExt as _;
@@ -185,8 +185,9 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
         errors.as_slice().iter().map(fault).collect::<Vec<_>>()
     })?;
     validate(&subscription).map_err(|invalid| {
-        let fault =
-            |error: datastream_operator::validate::FieldError| Fault::new(error.path, error.reason);
+        let fault = |error: datastream_operator::reconcile::validate::FieldError| {
+            Fault::new(error.path, error.reason)
+        };
         invalid.0.into_iter().map(fault).collect()
     })
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::ValueEnum;
-use datastream_operator::build::stream_url;
+use datastream_operator::reconcile::build::stream_url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_operator::build::route;
-use datastream_operator::publish::render;
-use datastream_operator::validate::ValidSubscription;
+use datastream_operator::reconcile::build::route;
+use datastream_operator::reconcile::validate::ValidSubscription;
 use datastream_protocol::StreamKey;
+use datastream_routing::buckets;
 use datastream_routing::{Bucket, BucketId, SubscriptionId};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -87,7 +87,7 @@ impl Routes {
             self.keys.forget(id);
         }
         self.keys.save()?;
-        let rendered = render(
+        let rendered = buckets(
             self.issued
                 .values()
                 .map(|i| route(&i.subscription, (&i.key).into())),

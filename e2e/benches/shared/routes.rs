@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use datastream_operator::publish::render;
 use datastream_protocol::event::EventType;
+use datastream_routing::buckets;
 use datastream_routing::{Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 
 /// The stream key of a subscription.
@@ -24,7 +24,7 @@ pub(crate) fn write(dir: &Path, count: usize, filters: impl Fn(usize) -> Vec<Fil
         heartbeat: Heartbeat::default(),
         resume: Resume::Latest,
     });
-    for (id, bucket) in render(routes) {
+    for (id, bucket) in buckets(routes) {
         std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
     }
 }

@@ -3,8 +3,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use datastream_operator::publish::render;
 use datastream_protocol::event::EventType;
+use datastream_routing::buckets;
 use datastream_routing::{Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId};
 
 use crate::records::{DEVICES, dsn};
@@ -80,7 +80,7 @@ impl Routes {
 
     /// Name and content of every file.
     fn files(&self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
-        let buckets = render(self.routes.iter().cloned()).into_iter();
+        let buckets = buckets(self.routes.iter().cloned()).into_iter();
         let files =
             buckets.map(|(id, bucket)| Ok((self.dir.join(format!("{id}.json")), bucket.encode()?)));
         files.collect()

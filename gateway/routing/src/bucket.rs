@@ -1,5 +1,6 @@
 //! The codec of one routing object: a versioned, sorted list of routes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -84,6 +85,18 @@ pub struct Bucket {
     pub id: BucketId,
     /// The routes, sorted by identity.
     pub routes: Vec<Route>,
+}
+
+/// Returns the buckets that hold these routes. Buckets without routes are left out.
+pub fn buckets(routes: impl IntoIterator<Item = Route>) -> BTreeMap<BucketId, Bucket> {
+    let mut buckets: BTreeMap<BucketId, Vec<Route>> = BTreeMap::new();
+    for route in routes {
+        buckets.entry(route.id.bucket()).or_default().push(route);
+    }
+    buckets
+        .into_iter()
+        .map(|(id, routes)| (id, Bucket::new(id, routes)))
+        .collect()
 }
 
 /// Reason why a routing object was refused. It is refused whole: the last good one stays in force.

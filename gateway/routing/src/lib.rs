@@ -16,7 +16,7 @@ mod pattern_set;
 mod route;
 mod table;
 
-pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION};
+pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION, buckets};
 pub use cost::cost;
 pub use filter::{EventFields, Filter};
 pub use id::SubscriptionId;

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::SharedConnections;
-use super::board::Verdict;
+use super::connections::Verdict;
 use crate::metrics::Metrics;
 
 /// Its fields of the status are its own; the reconcile's are not touched.
@@ -73,7 +73,7 @@ impl Writer {
                 .as_ref()
                 .is_some_and(|s| s.connection.is_some());
             if is_known {
-                let id = crate::publish::id_of(&subscription);
+                let id = crate::routing::id_of(&subscription);
                 self.connections.lock().mark(id, Instant::now());
             }
         }

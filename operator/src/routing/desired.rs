@@ -7,8 +7,8 @@ use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId, cost};
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
-use crate::build;
-use crate::validate::ValidSubscription;
+use crate::reconcile::build;
+use crate::reconcile::validate::ValidSubscription;
 
 /// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
 /// seconds and `metadata.uid`.

@@ -12,13 +12,13 @@ const VERSIONS: usize = 32;
 
 /// The routes that are published, and the versions before.
 #[derive(Debug, Default)]
-pub(super) struct History {
-    buckets: BTreeMap<BucketId, Published>,
+pub(super) struct Published {
+    buckets: BTreeMap<BucketId, PublishedBucket>,
 }
 
 /// One routing object.
 #[derive(Debug, Default)]
-struct Published {
+struct PublishedBucket {
     /// The routes of the newest version, each with the version since which it has been exactly this.
     routes: BTreeMap<SubscriptionId, (Arc<Route>, u64)>,
     versions: VecDeque<(BucketHash, u64)>,
@@ -31,7 +31,7 @@ struct Published {
     writing: Option<(BucketHash, Routes)>,
 }
 
-impl History {
+impl Published {
     /// A bucket was found to hold exactly these routes.
     pub(super) fn found(
         &mut self,
@@ -44,7 +44,7 @@ impl History {
         bucket.record(hash, resource_version, routes);
     }
 
-    /// The version that [began](History::begin) is written.
+    /// The version that [began](Published::begin) is written.
     ///
     /// Returns the identities of routes that are new or changed.
     pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
@@ -162,7 +162,7 @@ impl History {
     }
 }
 
-impl Published {
+impl PublishedBucket {
     /// The object holds exactly these routes now. Returns the identities of routes that are new or changed.
     fn record(
         &mut self,
@@ -233,29 +233,29 @@ mod tests {
         ) {
             let a = SubscriptionId::new("team", "a");
             let id = a.bucket();
-            let mut history = History::default();
-            // Both routes are filed under one bucket; which one is of no concern to the history of `a`.
+            let mut objects = Published::default();
+            // Both routes are filed under one bucket; which one is of no concern to the published of `a`.
             let bytes = |(one, two): (i64, i64)| {
                 BucketHash::of(&Bucket::new(id, vec![route("a", one), route("b", two)]).encode().unwrap())
             };
             let mut published = None;
             for content in &contents {
-                history.begin(id, bytes(*content), routes(&[("a", content.0), ("b", content.1)]));
+                objects.begin(id, bytes(*content), routes(&[("a", content.0), ("b", content.1)]));
                 for acknowledged in &contents {
-                    if history.holds(bytes(*acknowledged), &a) {
+                    if objects.holds(bytes(*acknowledged), &a) {
                         prop_assert_eq!(Some(acknowledged.0), published);
                     }
                 }
-                prop_assert_eq!(history.holds(bytes(*content), &a), published == Some(content.0));
-                history.wrote(id, 0);
+                prop_assert_eq!(objects.holds(bytes(*content), &a), published == Some(content.0));
+                objects.wrote(id, 0);
                 let now = content.0;
                 published = Some(now);
                 for acknowledged in &contents {
-                    if history.holds(bytes(*acknowledged), &a) {
+                    if objects.holds(bytes(*acknowledged), &a) {
                         prop_assert_eq!(acknowledged.0, now);
                     }
                 }
-                prop_assert!(history.holds(bytes(*content), &a));
+                prop_assert!(objects.holds(bytes(*content), &a));
             }
         }
     }
@@ -264,35 +264,35 @@ mod tests {
     fn a_write_that_is_seen_before_it_is_confirmed_is_no_news() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
-        let mut history = History::default();
-        history.found(id, hash(1), 1, routes(&[]));
-        history.begin(id, hash(2), routes(&[]));
-        assert!(!history.is_news(id, hash(2), 2));
-        assert!(history.is_news(id, hash(3), 3));
-        history.drifted(id, 3);
-        history.wrote(id, 2);
-        assert!(history.has_drifted(id), "someone wrote after us");
-        history.begin(id, hash(2), routes(&[]));
-        history.wrote(id, 4);
-        assert!(!history.has_drifted(id));
+        let mut published = Published::default();
+        published.found(id, hash(1), 1, routes(&[]));
+        published.begin(id, hash(2), routes(&[]));
+        assert!(!published.is_news(id, hash(2), 2));
+        assert!(published.is_news(id, hash(3), 3));
+        published.drifted(id, 3);
+        published.wrote(id, 2);
+        assert!(published.has_drifted(id), "someone wrote after us");
+        published.begin(id, hash(2), routes(&[]));
+        published.wrote(id, 4);
+        assert!(!published.has_drifted(id));
     }
 
     #[test]
     fn an_older_version_counts_for_routes_that_have_not_changed_since() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
-        let mut history = History::default();
-        history.begin(id, hash(1), routes(&[("a", 1), ("b", 1)]));
-        assert_eq!(history.wrote(id, 5), [route("a", 1).id, route("b", 1).id]);
-        history.begin(id, hash(2), routes(&[("a", 1), ("b", 2)]));
-        assert_eq!(history.wrote(id, 6), [route("b", 2).id]);
-        assert!(history.holds(hash(1), &route("a", 1).id));
-        assert!(!history.holds(hash(9), &route("a", 1).id));
-        assert!(!history.is_news(id, hash(1), 5), "an echo of the first");
+        let mut published = Published::default();
+        published.begin(id, hash(1), routes(&[("a", 1), ("b", 1)]));
+        assert_eq!(published.wrote(id, 5), [route("a", 1).id, route("b", 1).id]);
+        published.begin(id, hash(2), routes(&[("a", 1), ("b", 2)]));
+        assert_eq!(published.wrote(id, 6), [route("b", 2).id]);
+        assert!(published.holds(hash(1), &route("a", 1).id));
+        assert!(!published.holds(hash(9), &route("a", 1).id));
+        assert!(!published.is_news(id, hash(1), 5), "an echo of the first");
         assert!(
-            history.is_news(id, hash(1), 7),
+            published.is_news(id, hash(1), 7),
             "someone restored the first"
         );
-        assert!(!history.is_news(id, hash(2), 8), "the same bytes");
+        assert!(!published.is_news(id, hash(2), 8), "the same bytes");
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::board::{SharedBoard, Write};
+use super::state::{SharedRoutingState, Write};
 use crate::FIELD_MANAGER;
 use crate::metrics::Metrics;
 
@@ -36,14 +36,14 @@ const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// An API server that does not answer a write within this time is asked again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The task that keeps the routing objects as the board wants them.
+/// The task that keeps the routing objects as the state wants them.
 pub struct Publisher {
     /// The Secrets of the namespace of the gateways.
     pub secrets: Api<Secret>,
     /// The group of gateways that they are for.
     pub group: String,
-    /// The board, which plans the writes.
-    pub board: SharedBoard,
+    /// The state, which plans the writes.
+    pub state: SharedRoutingState,
     /// Woken when there may be something to write.
     pub changed: Arc<Notify>,
     /// The queue for the subscriptions whose routes were published.
@@ -63,7 +63,7 @@ impl Publisher {
                 () = self.changed.notified() => sleep(SETTLE).await,
                 () = sleep_until(at), if due.is_some() => (),
             }
-            let plan = self.board.lock().plan(Instant::now());
+            let plan = self.state.lock().plan(Instant::now());
             if plan.held_until.is_some() && !is_held {
                 tracing::warn!(
                     group = self.group,
@@ -79,7 +79,7 @@ impl Publisher {
             if let Some(index) = plan.index {
                 // Before the objects: a gateway that starts meanwhile knows that one is still to come.
                 if self.list(&index).await {
-                    self.board.lock().wrote_index(index);
+                    self.state.lock().wrote_index(index);
                 } else {
                     let again = Instant::now() + LIST_AGAIN;
                     due = Some(due.map_or(again, |due| due.min(again)));
@@ -118,7 +118,7 @@ impl Publisher {
             match result {
                 Ok(resource_version) => {
                     self.metrics.objects_written.inc();
-                    let changed = self.board.lock().wrote(write.bucket, resource_version);
+                    let changed = self.state.lock().wrote(write.bucket, resource_version);
                     for id in changed {
                         self.published.send(id).await?;
                     }
@@ -133,8 +133,8 @@ impl Publisher {
                         "cannot write the routing object; trying again"
                     );
                     let error = format!("Secret {name}: {}", reason(&error));
-                    let mut board = self.board.lock();
-                    board.failed(write.bucket, error, Instant::now());
+                    let mut state = self.state.lock();
+                    state.failed(write.bucket, error, Instant::now());
                 }
             }
         }

@@ -13,17 +13,17 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// Shared by all reconciles, and by who sees subscriptions go.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Troubles(Arc<Mutex<HashMap<SubscriptionId, Trouble>>>);
+pub(crate) struct Reconciles(Arc<Mutex<HashMap<SubscriptionId, ReconcileState>>>);
 
 #[derive(Clone, Debug)]
-struct Trouble {
+struct ReconcileState {
     /// Failures in a row.
     backoff: Backoff,
     /// The generation that is on its way to the gateways, and since when.
     pending: Option<(i64, Instant)>,
 }
 
-impl Default for Trouble {
+impl Default for ReconcileState {
     fn default() -> Self {
         Self {
             backoff: Backoff::new(FIRST_RETRY, LAST_RETRY),
@@ -32,7 +32,7 @@ impl Default for Trouble {
     }
 }
 
-impl Troubles {
+impl Reconciles {
     /// A reconcile failed. Returns the pause before the next one, twice as long each time.
     pub(crate) fn failed(&self, id: SubscriptionId) -> Duration {
         self.lock().entry(id).or_default().backoff.next_delay()
@@ -42,23 +42,23 @@ impl Troubles {
     pub(crate) fn failures(&self, id: &SubscriptionId) -> u32 {
         self.lock()
             .get(id)
-            .map_or(0, |trouble| trouble.backoff.failures())
+            .map_or(0, |state| state.backoff.failures())
     }
 
     /// This generation was found on its way to the gateways. Returns for how long it has been.
     pub(crate) fn pending(&self, id: &SubscriptionId, generation: i64) -> Duration {
-        let mut troubles = self.lock();
-        let trouble = troubles.entry(id.clone()).or_default();
-        let known = trouble.pending.filter(|(known, _)| *known == generation);
+        let mut reconciles = self.lock();
+        let state = reconciles.entry(id.clone()).or_default();
+        let known = state.pending.filter(|(known, _)| *known == generation);
         let (_, since) = known.unwrap_or_else(|| (generation, Instant::now()));
-        trouble.pending = Some((generation, since));
+        state.pending = Some((generation, since));
         since.elapsed()
     }
 
     /// A reconcile went well to its end, although the subscription is not as it should be.
     pub(crate) fn succeeded(&self, id: &SubscriptionId) {
-        if let Some(trouble) = self.lock().get_mut(id) {
-            trouble.backoff.reset();
+        if let Some(state) = self.lock().get_mut(id) {
+            state.backoff.reset();
         }
     }
 
@@ -67,7 +67,7 @@ impl Troubles {
         self.lock().remove(id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Trouble>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubscriptionId, ReconcileState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,33 +78,33 @@ mod tests {
 
     #[test]
     fn waits_grow_and_begin_anew_after_a_success() {
-        let troubles = Troubles::default();
+        let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         for _ in 0..12 {
-            troubles.failed(id.clone());
+            reconciles.failed(id.clone());
         }
-        troubles.pending(&id, 1);
-        assert!(troubles.failed(id.clone()) >= LAST_RETRY / 2);
-        troubles.succeeded(&id);
-        assert!(troubles.failed(id.clone()) <= FIRST_RETRY);
-        troubles.failed(id.clone());
-        assert_eq!(troubles.failures(&id), 2);
-        troubles.over(&id);
-        assert!(troubles.failed(id) <= FIRST_RETRY);
+        reconciles.pending(&id, 1);
+        assert!(reconciles.failed(id.clone()) >= LAST_RETRY / 2);
+        reconciles.succeeded(&id);
+        assert!(reconciles.failed(id.clone()) <= FIRST_RETRY);
+        reconciles.failed(id.clone());
+        assert_eq!(reconciles.failures(&id), 2);
+        reconciles.over(&id);
+        assert!(reconciles.failed(id) <= FIRST_RETRY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_generation_is_pending_since_it_was_first_found_so() {
-        let troubles = Troubles::default();
+        let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         let second = Duration::from_secs(1);
-        assert_eq!(troubles.pending(&id, 1), Duration::ZERO);
+        assert_eq!(reconciles.pending(&id, 1), Duration::ZERO);
         tokio::time::advance(second).await;
-        assert_eq!(troubles.pending(&id, 1), second);
-        assert_eq!(troubles.pending(&id, 2), Duration::ZERO);
+        assert_eq!(reconciles.pending(&id, 1), second);
+        assert_eq!(reconciles.pending(&id, 2), Duration::ZERO);
         tokio::time::advance(second).await;
-        assert_eq!(troubles.pending(&id, 2), second);
-        troubles.over(&id);
-        assert_eq!(troubles.pending(&id, 2), Duration::ZERO);
+        assert_eq!(reconciles.pending(&id, 2), second);
+        reconciles.over(&id);
+        assert_eq!(reconciles.pending(&id, 2), Duration::ZERO);
     }
 }

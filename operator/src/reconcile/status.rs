@@ -1,5 +1,7 @@
 //! The subscription's status: one patch, and only if something is different.
 
+use std::sync::Arc;
+
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -7,44 +9,29 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::json;
 
+use super::gather::Gathered;
 use crate::FIELD_MANAGER;
 use crate::context::Context;
-use crate::gather::ADOPT;
-use crate::publish::{Denied, Programmed};
-use crate::validate::Invalid;
+use crate::routing::{Denied, Programmed};
+use crate::stream_secret::ADOPT;
+use crate::verdicts::Fault;
 
 /// Progress among gateways is counted in the message only after it has taken this long: usually it takes milliseconds.
-const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(2);
+const WORTH_COUNTING: SignedDuration = SignedDuration::from_secs(2);
 /// A message may be longer than this only in an API server that does not check (32 KiB is its limit).
 const MAX_MESSAGE: usize = 4096;
 
 /// The result of a reconcile.
 #[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The subscription cannot be read.
-    Unreadable {
-        /// The field, and what is wrong with it.
-        error: String,
-        /// The older generation that gateways go on serving.
-        served: Option<i64>,
-    },
-    /// The spec is invalid.
-    Invalid {
-        /// Every field that is wrong.
-        invalid: Invalid,
-        /// The older generation that gateways go on serving.
-        served: Option<i64>,
-    },
+pub(super) enum Outcome {
+    /// The subscription cannot be served.
+    Faulty(Arc<Fault>),
     /// The spec is valid, and asks for too much, or for what another subscription has.
     Denied {
         /// The name of the Secret.
         secret: String,
         /// The reason.
         denied: Denied,
-        /// The namespace of the subscription.
-        namespace: String,
-        /// The older generation that gateways go on serving.
-        served: Option<i64>,
     },
     /// The Secret cannot be written.
     SecretNotWritten {
@@ -66,9 +53,39 @@ pub(crate) enum Outcome {
         secret: String,
         /// The state of the route.
         programmed: Programmed,
-        /// Delivery is stopped.
-        suspended: bool,
     },
+}
+
+impl Outcome {
+    const fn route(&self) -> Option<&Programmed> {
+        match self {
+            Self::Accepted { programmed, .. } => Some(programmed),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the route is on its way to the gateways.
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(
+            self.route(),
+            Some(
+                Programmed::Waiting { .. } | Programmed::NotPublished { .. } | Programmed::Unknown
+            )
+        )
+    }
+
+    /// Returns whether the route cannot be written.
+    pub(super) const fn is_failing(&self) -> bool {
+        matches!(
+            self.route(),
+            Some(Programmed::NotPublished { error: Some(_) })
+        )
+    }
+
+    /// Returns whether it has yet to be seen if gateways live.
+    pub(super) const fn is_unknown(&self) -> bool {
+        matches!(self.route(), Some(Programmed::Unknown))
+    }
 }
 
 struct Verdict {
@@ -86,15 +103,15 @@ fn verdict(status: bool, reason: &'static str, message: impl Into<String>) -> Ve
 }
 
 /// The status that says this.
-pub(crate) fn status(
-    subscription: &DatastreamSubscription,
+pub(super) fn status(
+    gathered: &Gathered<'_>,
     outcome: &Outcome,
-    endpoint: Option<&str>,
     now: Timestamp,
 ) -> DatastreamSubscriptionStatus {
+    let subscription = gathered.subscription;
     let before = subscription.status.clone().unwrap_or_default();
     let generation = subscription.metadata.generation;
-    let (accepted, programmed, ready) = verdicts(outcome);
+    let (accepted, programmed, ready) = verdicts(gathered, outcome);
     let conditions = [
         ("Accepted", accepted),
         ("Programmed", programmed),
@@ -107,52 +124,55 @@ pub(crate) fn status(
     let secret_name = match outcome {
         Outcome::Accepted { secret, .. } | Outcome::Denied { secret, .. } => Some(secret.clone()),
         // Whatever key there was is still good.
-        Outcome::Unreadable { .. } | Outcome::Invalid { .. } | Outcome::SecretNotWritten { .. } => {
-            before.secret_name
-        }
+        Outcome::Faulty(_) | Outcome::SecretNotWritten { .. } => before.secret_name,
         Outcome::SecretConflict { .. } => None,
+    };
+    let endpoint = match outcome {
+        // The one that clients know is the one in the Secret.
+        Outcome::SecretNotWritten { .. } => None,
+        // Its group cannot be read.
+        Outcome::Faulty(fault) if matches!(**fault, Fault::Unreadable(_)) => None,
+        _ => gathered.group.map(|(_, endpoint)| endpoint.to_owned()),
     };
     DatastreamSubscriptionStatus {
         observed_generation: generation,
         conditions: conditions.into(),
         secret_name,
         // Without a group of its own, a stream that goes on is still where it was.
-        endpoint: endpoint.map(str::to_owned).or(before.endpoint),
+        endpoint: endpoint.or(before.endpoint),
         // Not the reconcile's to say.
         connection: None,
     }
 }
 
-fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
+fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
+    let served = || still_served(gathered.served);
     match outcome {
-        Outcome::Unreadable { error, served } => {
-            let version = env!("CARGO_PKG_VERSION");
-            let message = format!(
-                "operator {version} cannot read it: {error}: change that field, or run the operator of the release that knows it{}",
-                goes_on(*served)
-            );
-            refused(
-                "Unreadable",
-                message,
-                "a subscription that cannot be read is not published",
-            )
-        }
-        Outcome::Invalid { invalid, served } => {
-            let message = format!("{invalid}{}", goes_on(*served));
-            refused(
-                "Invalid",
-                message,
-                "an invalid subscription is not published",
-            )
-        }
-        Outcome::Denied {
-            secret,
-            denied,
-            namespace,
-            served,
-        } => {
-            let (reason, message) = denial(denied, secret, namespace);
-            let message = format!("{message}{}", goes_on(*served));
+        Outcome::Faulty(fault) => match &**fault {
+            Fault::Unreadable(error) => {
+                let version = env!("CARGO_PKG_VERSION");
+                let message = format!(
+                    "operator {version} cannot read it: {error}: change that field, or run the operator of the release that knows it{}",
+                    served()
+                );
+                refused(
+                    "Unreadable",
+                    message,
+                    "a subscription that cannot be read is not published",
+                )
+            }
+            Fault::Invalid(invalid) => {
+                let message = format!("{invalid}{}", served());
+                refused(
+                    "Invalid",
+                    message,
+                    "an invalid subscription is not published",
+                )
+            }
+        },
+        Outcome::Denied { secret, denied } => {
+            let (reason, message) = denial(denied, secret, &gathered.id.namespace);
+            let message = format!("{message}{}", served());
             refused(reason, message, "what is not accepted is not published")
         }
         Outcome::SecretNotWritten {
@@ -187,13 +207,9 @@ fn verdicts(outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
                 "without a stream key it is not published",
             )
         }
-        Outcome::Accepted {
-            secret,
-            programmed,
-            suspended,
-        } => {
+        Outcome::Accepted { secret, programmed } => {
             let (done, reason, message) = programming(programmed);
-            let ready = match (done, suspended) {
+            let ready = match (done, gathered.subscription.spec.suspended) {
                 (true, true) => verdict(
                     false,
                     "Suspended",
@@ -224,7 +240,7 @@ fn refused(reason: &'static str, message: String, programmed: &str) -> (Verdict,
     )
 }
 
-fn goes_on(served: Option<i64>) -> String {
+fn still_served(served: Option<i64>) -> String {
     served.map_or_else(String::new, |generation| {
         format!("; the gateways go on with generation {generation}")
     })
@@ -327,7 +343,7 @@ fn condition(
         && old.reason == "Pending"
         && verdict.reason == "Pending"
         && old.observed_generation == generation
-        && now.duration_since(since) < WORTH_TELLING
+        && now.duration_since(since) < WORTH_COUNTING
     {
         message.clone_from(&old.message);
     }
@@ -343,7 +359,7 @@ fn condition(
 }
 
 /// Writes the status if it is different. Returns whether it was.
-pub(crate) async fn update(
+pub(super) async fn update(
     context: &Context,
     subscription: &DatastreamSubscription,
     status: &DatastreamSubscriptionStatus,

@@ -1,11 +1,17 @@
 //! The loose spec, checked and turned into types that cannot be wrong. Nothing after this looks at the raw spec.
 
 use std::fmt;
+use std::sync::Arc;
 
 use datastream_crds::{DatastreamSubscription, EventType, Filter, Resume};
 use datastream_protocol::event;
 use datastream_routing as routing;
 use kube::ResourceExt;
+
+use super::gather::Gathered;
+use super::status::Outcome;
+use crate::groups::Group;
+use crate::verdicts::{Fault, Verdict};
 
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
@@ -46,6 +52,16 @@ pub struct FieldError {
 /// Everything that is wrong with a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(pub Vec<FieldError>);
+
+impl Invalid {
+    /// One field that is wrong.
+    pub(crate) fn one(path: &str, reason: String) -> Self {
+        Self(vec![FieldError {
+            path: path.to_owned(),
+            reason,
+        }])
+    }
+}
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,6 +124,37 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
             Resume::Latest => routing::Resume::Latest,
             Resume::Committed => routing::Resume::Committed,
         },
+    })
+}
+
+/// A subscription that can be served, and where.
+pub(super) struct Target<'a> {
+    pub uid: &'a str,
+    pub generation: i64,
+    pub group: &'a Group,
+    /// The URL at which clients connect, without a key.
+    pub endpoint: &'a str,
+}
+
+/// Decides whether a subscription can be served, by the verdict on its spec.
+///
+/// # Errors
+/// The reason for which it cannot.
+pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outcome> {
+    if let Verdict::Faulty(fault) = &gathered.verdict {
+        return Err(Outcome::Faulty(fault.clone()));
+    }
+    let Some((group, endpoint)) = gathered.group else {
+        let group = &gathered.subscription.spec.gateway_group;
+        let invalid = Invalid::one("spec.gatewayGroup", format!("there is no group {group}"));
+        return Err(Outcome::Faulty(Arc::new(Fault::Invalid(invalid))));
+    };
+    let metadata = &gathered.subscription.metadata;
+    Ok(Target {
+        uid: metadata.uid.as_deref().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or(1),
+        group,
+        endpoint,
     })
 }
 

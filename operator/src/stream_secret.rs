@@ -36,7 +36,7 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
 /// The parts of a subscription's Secret that are looked at. They are kept for each subscription, and a whole Secret takes ten
 /// times as much memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct ObservedSecret {
     pub resource_version: Option<String>,
     pub is_labelled: bool,
     /// The subscription that controls it.
@@ -70,9 +70,9 @@ pub(crate) enum Ownership {
     Foreign,
 }
 
-impl Found {
+impl ObservedSecret {
     /// Reads the Secret of the subscription with this name.
-    pub(crate) fn in_secret(secret: &Secret, subscription: &str) -> Self {
+    pub(crate) fn of(secret: &Secret, subscription: &str) -> Self {
         let text = |key: &str| {
             let bytes = secret.data.as_ref()?.get(key)?;
             std::str::from_utf8(&bytes.0).ok()
@@ -120,11 +120,11 @@ fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {
 /// The Secrets with stream keys, as far as the watch has brought them. One without the label may be in the way all the same, and
 /// a new one may be on its way.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Secrets(Arc<Mutex<BTreeMap<SubscriptionId, Arc<Found>>>>);
+pub(crate) struct Secrets(Arc<Mutex<BTreeMap<SubscriptionId, Arc<ObservedSecret>>>>);
 
 impl Secrets {
     /// The Secret of this subscription.
-    pub(crate) fn get(&self, id: &SubscriptionId) -> Option<Arc<Found>> {
+    pub(crate) fn get(&self, id: &SubscriptionId) -> Option<Arc<ObservedSecret>> {
         let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.get(id).cloned()
     }
@@ -138,7 +138,7 @@ impl Secrets {
     }
 
     /// The Secret of this subscription as it is now; absent if it is gone.
-    pub(crate) fn set(&self, id: SubscriptionId, found: Option<Found>) {
+    pub(crate) fn set(&self, id: SubscriptionId, found: Option<ObservedSecret>) {
         let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some(found) => secrets.insert(id, Arc::new(found)),
@@ -170,8 +170,8 @@ mod tests {
         owner
     }
 
-    fn found(changed: &serde_json::Value) -> Found {
-        Found::in_secret(&secret(&owner(changed)), "leds")
+    fn found(changed: &serde_json::Value) -> ObservedSecret {
+        ObservedSecret::of(&secret(&owner(changed)), "leds")
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
             secret
         };
         let ownership =
-            |secret: &Secret, adopts| Found::in_secret(secret, "leds").ownership("u2", adopts);
+            |secret: &Secret, adopts| ObservedSecret::of(secret, "leds").ownership("u2", adopts);
         let leftover = with_key(secret(&owner(&json!({}))));
         let mut orphan = leftover.clone();
         orphan.metadata.owner_references = None;
@@ -233,12 +233,12 @@ mod tests {
         let bytes = |text: &[u8]| k8s_openapi::ByteString(text.to_vec());
         for bad in [b"short".as_slice(), b"\xff\xfe"] {
             secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), bytes(bad))]));
-            assert!(Found::in_secret(&secret, "leds").key.is_none());
+            assert!(ObservedSecret::of(&secret, "leds").key.is_none());
         }
         secret.data = Some(BTreeMap::from([(
             STREAM_KEY.to_owned(),
             bytes(&[b'a'; 32]),
         )]));
-        assert!(Found::in_secret(&secret, "leds").key.is_some());
+        assert!(ObservedSecret::of(&secret, "leds").key.is_some());
     }
 }

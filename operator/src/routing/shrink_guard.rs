@@ -10,14 +10,14 @@ const SMALL: usize = 20;
 
 /// Holds a shrink to less than half of what was published within the last `period`, until `period` has passed.
 #[derive(Debug)]
-pub(super) struct ShrinkHold {
+pub(super) struct ShrinkGuard {
     period: Duration,
     /// Times, and numbers of routes that were published then; the numbers never rise from front to back.
     peaks: VecDeque<(Instant, usize)>,
     since: Option<Instant>,
 }
 
-impl ShrinkHold {
+impl ShrinkGuard {
     /// Holds for this long; zero never holds.
     pub(super) fn new(period: Duration) -> Self {
         Self {
@@ -59,14 +59,14 @@ mod tests {
 
     #[test]
     fn a_mass_shrink_waits_and_then_goes_through() {
-        let mut hold = ShrinkHold::new(PERIOD);
+        let mut hold = ShrinkGuard::new(PERIOD);
         let start = Instant::now();
         assert_eq!(
             hold.until(100, 60, start),
             None,
             "more than half: goes through"
         );
-        let mut hold = ShrinkHold::new(PERIOD);
+        let mut hold = ShrinkGuard::new(PERIOD);
         let until = start + PERIOD;
         assert_eq!(hold.until(100, 10, start), Some(until));
         assert_eq!(
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_shrink_that_trickles_is_held_too() {
-        let mut hold = ShrinkHold::new(PERIOD);
+        let mut hold = ShrinkGuard::new(PERIOD);
         let mut now = Instant::now();
         let mut published = 100;
         while published > 0 {
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn few_routes_and_routes_that_come_back_are_not_held() {
         let now = Instant::now();
-        assert_eq!(ShrinkHold::new(PERIOD).until(19, 0, now), None);
-        assert_eq!(ShrinkHold::new(Duration::ZERO).until(100, 0, now), None);
-        let mut hold = ShrinkHold::new(PERIOD);
+        assert_eq!(ShrinkGuard::new(PERIOD).until(19, 0, now), None);
+        assert_eq!(ShrinkGuard::new(Duration::ZERO).until(100, 0, now), None);
+        let mut hold = ShrinkGuard::new(PERIOD);
         assert!(hold.until(100, 0, now).is_some());
         assert_eq!(hold.until(100, 100, now + PERIOD / 4), None);
         assert_eq!(

@@ -10,7 +10,7 @@ pub(super) const MAX_BUCKET_BYTES: usize = 900_000;
 
 /// The routes to publish of those that do not fit into the limit together: what is published stays, as it is if its new form does not fit, and new
 /// routes are taken in while there is room.
-pub(super) fn fit(published: &Routes, wanted: Routes, limit: usize) -> Routes {
+pub(super) fn pack(published: &Routes, wanted: Routes, limit: usize) -> Routes {
     let mut taken: Routes = published
         .iter()
         .filter(|(id, _)| wanted.contains_key(id))
@@ -87,16 +87,16 @@ mod tests {
             route("c", 10),
             route("d", 50),
         ]);
-        let fitted = fit(&published, wanted, limit);
+        let fitted = pack(&published, wanted, limit);
         assert_eq!(
             fitted,
             BTreeMap::from([route("a", 100), route("b", 100), route("c", 10)])
         );
         // Room that one gives up is there for others.
         let wanted = BTreeMap::from([route("a", 10), route("b", 120), route("d", 50)]);
-        assert_eq!(fit(&published, wanted.clone(), limit), wanted);
+        assert_eq!(pack(&published, wanted.clone(), limit), wanted);
         // What is not wanted is not kept.
         let wanted = BTreeMap::from([route("x", 1000)]);
-        assert_eq!(fit(&published, wanted, limit), BTreeMap::new());
+        assert_eq!(pack(&published, wanted, limit), BTreeMap::new());
     }
 }

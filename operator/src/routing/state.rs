@@ -16,11 +16,11 @@ use super::Routes;
 use super::admission::{Budget, Denied};
 use super::desired::{Desired, ObservedKey, Rank};
 use super::failing::Failing;
-use super::fit::{MAX_BUCKET_BYTES, fit};
 use super::gateways::{Affected, Gateways};
-use super::history::History;
-use super::hold::ShrinkHold;
-use crate::validate::validate;
+use super::packing::{MAX_BUCKET_BYTES, pack};
+use super::published::Published;
+use super::shrink_guard::ShrinkGuard;
+use crate::reconcile::validate::ValidSubscription;
 
 /// The state of a subscription's route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,11 +96,11 @@ pub struct Plan {
 
 /// The state of the publishing side. Plain data, no I/O.
 #[derive(Debug)]
-pub struct Board {
+pub struct RoutingState {
     desired: Desired,
-    history: History,
+    published: Published,
     gateways: Gateways,
-    hold: ShrinkHold,
+    shrink_guard: ShrinkGuard,
     failing: Failing,
     synced: u8,
     /// The list of the routing objects as it is written; absent if there is none that can be read.
@@ -109,30 +109,30 @@ pub struct Board {
     max_bucket_bytes: usize,
 }
 
-/// The board, as every task has it.
+/// The state, as every task has it.
 #[derive(Clone, Debug)]
-pub struct SharedBoard(Arc<Mutex<Board>>);
+pub struct SharedRoutingState(Arc<Mutex<RoutingState>>);
 
-impl SharedBoard {
-    /// A board to share.
-    pub fn new(board: Board) -> Self {
-        Self(Arc::new(Mutex::new(board)))
+impl SharedRoutingState {
+    /// A state to share.
+    pub fn new(state: RoutingState) -> Self {
+        Self(Arc::new(Mutex::new(state)))
     }
 
-    /// The board, for a moment: not to be held across an await.
-    pub fn lock(&self) -> MutexGuard<'_, Board> {
+    /// The state, for a moment: not to be held across an await.
+    pub fn lock(&self) -> MutexGuard<'_, RoutingState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Board {
-    /// An empty board; a mass shrink is held back for `hold`, and filters cost no more than `budget`.
+impl RoutingState {
+    /// An empty state; a mass shrink is held back for `hold`, and filters cost no more than `budget`.
     pub fn new(hold: Duration, budget: Budget) -> Self {
         Self {
             desired: Desired::new(budget),
-            history: History::default(),
+            published: Published::default(),
             gateways: Gateways::default(),
-            hold: ShrinkHold::new(hold),
+            shrink_guard: ShrinkGuard::new(hold),
             failing: Failing::default(),
             synced: 0,
             index: None,
@@ -141,25 +141,19 @@ impl Board {
         }
     }
 
-    /// A subscription as it is now. One that is being deleted counts as gone.
-    pub fn set_subscription(&mut self, subscription: &DatastreamSubscription) {
+    /// A subscription as it is now, and its spec as it was checked: if it is absent, because it cannot be served, the subscription
+    /// keeps the route that it has. One that is being deleted counts as gone.
+    pub fn set_subscription(
+        &mut self,
+        subscription: &DatastreamSubscription,
+        valid: Option<ValidSubscription>,
+    ) {
         let id = id_of(subscription);
         if subscription.metadata.deletion_timestamp.is_some() {
             self.desired.remove_subscription(&id);
         } else {
-            let valid = validate(subscription).ok();
             self.desired
                 .set_subscription(&id, rank(subscription), valid);
-        }
-    }
-
-    /// A subscription that cannot be routed: it keeps the route that it has. One that is being deleted counts as gone.
-    pub fn set_invalid(&mut self, subscription: &DatastreamSubscription) {
-        let id = id_of(subscription);
-        if subscription.metadata.deletion_timestamp.is_some() {
-            self.desired.remove_subscription(&id);
-        } else {
-            self.desired.set_subscription(&id, rank(subscription), None);
         }
     }
 
@@ -186,12 +180,12 @@ impl Board {
     /// A routing object as someone sees it. What is neither published here nor an echo of it will be written again.
     pub fn set_object(&mut self, bucket: BucketId, resource_version: u64, bytes: &[u8]) {
         let hash = BucketHash::of(bytes);
-        if !self.history.is_news(bucket, hash, resource_version) {
+        if !self.published.is_news(bucket, hash, resource_version) {
             return;
         }
         if self.is_synced(Synced::Objects) {
             tracing::warn!(%bucket, "the routing object was changed by someone else; writing it again");
-            self.history.drifted(bucket, resource_version);
+            self.published.drifted(bucket, resource_version);
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
@@ -199,7 +193,7 @@ impl Board {
                         .routes
                         .into_iter()
                         .map(|r| (r.id.clone(), Arc::new(r)));
-                    self.history
+                    self.published
                         .found(bucket, hash, resource_version, routes.collect());
                 }
                 result => {
@@ -207,7 +201,7 @@ impl Board {
                         .err()
                         .map_or_else(|| "it is another bucket".to_owned(), |e| e.to_string());
                     tracing::warn!(%bucket, error, "the routing object cannot be read; writing it again");
-                    self.history.drifted(bucket, resource_version);
+                    self.published.drifted(bucket, resource_version);
                 }
             }
         }
@@ -217,7 +211,7 @@ impl Board {
     /// A routing object is gone: it will be written again.
     pub fn remove_object(&mut self, bucket: BucketId) {
         tracing::warn!(%bucket, "the routing object is gone; writing it again");
-        self.history.drifted(bucket, u64::MAX);
+        self.published.drifted(bucket, u64::MAX);
         self.desired.mark(bucket);
     }
 
@@ -243,8 +237,8 @@ impl Board {
     /// These routing objects should be there.
     fn expect(&mut self, buckets: impl Iterator<Item = BucketId>) {
         for bucket in buckets {
-            if !self.history.knows(bucket) {
-                self.history.drifted(bucket, 0);
+            if !self.published.knows(bucket) {
+                self.published.drifted(bucket, 0);
                 self.desired.mark(bucket);
             }
         }
@@ -290,16 +284,17 @@ impl Board {
         let before = self.is_publishable();
         let is_first = !self.is_synced(kind);
         self.synced |= kind as u8;
-        if kind == Synced::Objects && is_first && self.index.is_none() && !self.history.is_empty() {
+        if kind == Synced::Objects && is_first && self.index.is_none() && !self.published.is_empty()
+        {
             self.set_unreadable_index();
         }
         let publishable = self.is_publishable() && !before;
         if publishable {
-            let buckets: Vec<_> = self.history.buckets().collect();
-            let published = buckets.iter().flat_map(|b| self.history.routes(*b));
+            let buckets: Vec<_> = self.published.buckets().collect();
+            let published = buckets.iter().flat_map(|b| self.published.routes(*b));
             self.desired.settle(published);
             for bucket in buckets {
-                self.history.share(bucket, |id| self.desired.route(id));
+                self.published.share(bucket, |id| self.desired.route(id));
                 self.desired.mark(bucket);
             }
         }
@@ -319,29 +314,31 @@ impl Board {
         self.synced & kind as u8 != 0
     }
 
-    /// Returns whether [`Board::plan`] has something to look at.
+    /// Returns whether [`RoutingState::plan`] has something to look at.
     pub fn is_dirty(&self) -> bool {
         self.is_publishable() && (self.desired.is_dirty() || self.new_index().is_some())
     }
 
     /// The list of the routing objects as it should be; absent if it is written.
     fn new_index(&self) -> Option<BTreeSet<BucketId>> {
-        let listed = self.index.iter().flatten();
-        let is_new = !self.history.buckets().eq(listed.copied());
-        is_new.then(|| self.history.buckets().collect())
+        // Without one, gateways cannot tell a group of which nothing is published from one without subscriptions.
+        let is_written =
+            |listed: &BTreeSet<BucketId>| self.published.buckets().eq(listed.iter().copied());
+        let is_new = !self.index.as_ref().is_some_and(is_written);
+        is_new.then(|| self.published.buckets().collect())
     }
 
     /// Returns the writes that bring the routing objects to what they should say.
     ///
-    /// Buckets that are planned and not [written](Board::wrote) must be [marked](Board::failed) again.
+    /// Buckets that are planned and not [written](RoutingState::wrote) must be [marked](RoutingState::failed) again.
     pub fn plan(&mut self, now: Instant) -> Plan {
         let mut plan = Plan::default();
         if !self.is_publishable() {
             return plan;
         }
-        plan.held_until = self
-            .hold
-            .until(self.history.total(), self.desired.total(), now);
+        plan.held_until =
+            self.shrink_guard
+                .until(self.published.total(), self.desired.total(), now);
         for bucket in self.desired.take_dirty() {
             if let Some(due) = self.failing.due(bucket, now) {
                 self.desired.mark(bucket);
@@ -349,7 +346,7 @@ impl Board {
                 continue;
             }
             let published: Routes = self
-                .history
+                .published
                 .routes(bucket)
                 .map(|r| (r.id.clone(), r.clone()))
                 .collect();
@@ -364,7 +361,7 @@ impl Board {
             }
             self.full.retain(|_, b| *b != bucket);
             let is_published =
-                |routes: &_| routes == &published && !self.history.has_drifted(bucket);
+                |routes: &_| routes == &published && !self.published.has_drifted(bucket);
             if is_published(&wanted) {
                 continue;
             }
@@ -372,7 +369,7 @@ impl Board {
                 continue;
             };
             if bytes.len() > self.max_bucket_bytes {
-                let fitting = fit(&published, wanted.clone(), self.max_bucket_bytes);
+                let fitting = pack(&published, wanted.clone(), self.max_bucket_bytes);
                 let left_out = wanted
                     .keys()
                     .filter(|id| fitting.get(*id) != wanted.get(*id));
@@ -385,7 +382,7 @@ impl Board {
                 };
                 (bytes, wanted) = (smaller, fitting);
             }
-            self.history.begin(bucket, BucketHash::of(&bytes), wanted);
+            self.published.begin(bucket, BucketHash::of(&bytes), wanted);
             plan.writes.push(Write { bucket, bytes });
         }
         plan.index = self.new_index();
@@ -395,13 +392,13 @@ impl Board {
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
     pub fn wrote(&mut self, bucket: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
         self.failing.over(bucket);
-        self.history.wrote(bucket, resource_version)
+        self.published.wrote(bucket, resource_version)
     }
 
     /// A routing object could not be written: it is planned again, later each time.
     pub fn failed(&mut self, bucket: BucketId, error: String, now: Instant) {
         self.failing.failed(bucket, error, now);
-        self.history.failed(bucket);
+        self.published.failed(bucket);
         self.desired.mark(bucket);
     }
 
@@ -424,14 +421,14 @@ impl Board {
         let current =
             |r: &&Arc<Route>| r.uid == uid && r.generation == generation && r.key_sha256 == key;
         let desired = self.desired.route(id).filter(current);
-        if desired.is_none() || desired != self.history.route(id) {
+        if desired.is_none() || desired != self.published.route(id) {
             let error = self.failing.error(id.bucket()).map(str::to_owned);
             return Programmed::NotPublished { error };
         }
         let (mut gateways, mut holding, mut missing) = (0, 0, None);
         for (lease, hash) in self.gateways.holding(id.bucket()) {
             gateways += 1;
-            if hash.is_some_and(|hash| self.history.holds(hash, id)) {
+            if hash.is_some_and(|hash| self.published.holds(hash, id)) {
                 holding += 1;
             } else {
                 missing.get_or_insert_with(|| lease.to_owned());
@@ -454,7 +451,7 @@ impl Board {
         let route = if self.is_publishable() {
             self.desired.route(id)
         } else {
-            self.history.route(id)
+            self.published.route(id)
         };
         route.map(|route| route.generation)
     }
@@ -467,7 +464,7 @@ impl Board {
                 .iter()
                 .flat_map(|a| {
                     let holds = |hash: Option<BucketHash>, id: &_| {
-                        hash.is_some_and(|hash| self.history.holds(hash, id))
+                        hash.is_some_and(|hash| self.published.holds(hash, id))
                     };
                     let ids = self.desired.ids(a.bucket);
                     ids.filter(move |id| holds(a.before, id) != holds(a.now, id))
@@ -486,7 +483,7 @@ impl Board {
     pub fn totals(&self) -> (usize, usize, usize) {
         (
             self.desired.total(),
-            self.history.total(),
+            self.published.total(),
             self.gateways.live(),
         )
     }
@@ -525,6 +522,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::reconcile::validate::validate;
 
     fn subscription(name: &str, uid: &str, generation: i64) -> DatastreamSubscription {
         serde_json::from_value(json!({
@@ -543,7 +541,7 @@ mod tests {
         KeyHash::of(name)
     }
 
-    fn sync(board: &mut Board) {
+    fn sync(state: &mut RoutingState) {
         for kind in [
             Synced::Subscriptions,
             Synced::Keys,
@@ -551,21 +549,25 @@ mod tests {
             Synced::Gateways,
             Synced::Claims,
         ] {
-            board.synced(kind);
+            state.synced(kind);
         }
     }
 
-    fn empty_board(hold: Duration) -> Board {
-        Board::new(hold, Budget::default())
+    fn empty_state(hold: Duration) -> RoutingState {
+        RoutingState::new(hold, Budget::default())
     }
 
-    fn put(board: &mut Board, name: &str, generation: i64) {
-        board.set_subscription(&subscription(name, name, generation));
+    fn set(state: &mut RoutingState, subscription: &DatastreamSubscription) {
+        state.set_subscription(subscription, Some(validate(subscription).unwrap()));
+    }
+
+    fn put(state: &mut RoutingState, name: &str, generation: i64) {
+        set(state, &subscription(name, name, generation));
         let observed = ObservedKey {
             owner_uid: Some(name.to_owned()),
             hash: key(name),
         };
-        board.set_key(&id(name), Some(observed));
+        state.set_key(&id(name), Some(observed));
     }
 
     const NOT_PUBLISHED: Programmed = Programmed::NotPublished { error: None };
@@ -579,99 +581,99 @@ mod tests {
     }
 
     /// Writes everything that is planned and returns it.
-    fn publish(board: &mut Board, resource_version: u64) -> Vec<Write> {
-        let plan = board.plan(Instant::now());
+    fn publish(state: &mut RoutingState, resource_version: u64) -> Vec<Write> {
+        let plan = state.plan(Instant::now());
         for write in &plan.writes {
-            board.wrote(write.bucket, resource_version);
+            state.wrote(write.bucket, resource_version);
         }
         plan.writes
     }
 
-    fn acknowledge(board: &mut Board, gateway: &str, writes: &[Write]) -> Affected {
+    fn acknowledge(state: &mut RoutingState, gateway: &str, writes: &[Write]) -> Affected {
         let held = writes
             .iter()
             .map(|w| (w.bucket.to_string(), BucketHash::of(&w.bytes).to_string()));
-        board.set_gateway(&lease(gateway, &held.collect()), Instant::now())
+        state.set_gateway(&lease(gateway, &held.collect()), Instant::now())
     }
 
     #[test]
     fn a_route_is_programmed_when_every_live_gateway_holds_it() {
-        let mut board = empty_board(Duration::ZERO);
-        let programmed = |b: &Board, g| b.programmed(&id("a"), "a", g, key("a"));
-        put(&mut board, "a", 1);
+        let mut state = empty_state(Duration::ZERO);
+        let programmed = |b: &RoutingState, g| b.programmed(&id("a"), "a", g, key("a"));
+        put(&mut state, "a", 1);
         assert!(
-            board.plan(Instant::now()).writes.is_empty(),
+            state.plan(Instant::now()).writes.is_empty(),
             "nothing before everything is listed"
         );
-        sync(&mut board);
-        assert_eq!(programmed(&board, 1), NOT_PUBLISHED);
-        let first = publish(&mut board, 1);
+        sync(&mut state);
+        assert_eq!(programmed(&state, 1), NOT_PUBLISHED);
+        let first = publish(&mut state, 1);
         assert_eq!(first.len(), 1);
-        assert_eq!(programmed(&board, 1), Programmed::NoGateways);
-        acknowledge(&mut board, "g1", &first);
-        acknowledge(&mut board, "g2", &[]);
+        assert_eq!(programmed(&state, 1), Programmed::NoGateways);
+        acknowledge(&mut state, "g1", &first);
+        acknowledge(&mut state, "g2", &[]);
         let waiting = Programmed::Waiting {
             holding: 1,
             gateways: 2,
             missing: "g2".to_owned(),
         };
-        assert_eq!(programmed(&board, 1), waiting);
-        let affected = acknowledge(&mut board, "g2", &first);
-        assert_eq!(board.affected(&affected), [id("a")]);
+        assert_eq!(programmed(&state, 1), waiting);
+        let affected = acknowledge(&mut state, "g2", &first);
+        assert_eq!(state.affected(&affected), [id("a")]);
         assert_eq!(
-            programmed(&board, 1),
+            programmed(&state, 1),
             Programmed::Everywhere { gateways: 2 }
         );
-        put(&mut board, "a", 2);
-        assert_eq!(programmed(&board, 2), NOT_PUBLISHED);
-        publish(&mut board, 2);
+        put(&mut state, "a", 2);
+        assert_eq!(programmed(&state, 2), NOT_PUBLISHED);
+        publish(&mut state, 2);
         assert!(matches!(
-            programmed(&board, 2),
+            programmed(&state, 2),
             Programmed::Waiting { holding: 0, .. }
         ));
-        assert!(publish(&mut board, 3).is_empty(), "written once");
+        assert!(publish(&mut state, 3).is_empty(), "written once");
     }
 
     #[test]
     fn an_acknowledgement_that_comes_before_the_answer_to_the_write_takes_nobody_back() {
-        let mut board = empty_board(Duration::ZERO);
+        let mut state = empty_state(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
-        put(&mut board, &a, 1);
-        sync(&mut board);
-        let first = publish(&mut board, 1);
-        acknowledge(&mut board, "g", &first);
+        put(&mut state, &a, 1);
+        sync(&mut state);
+        let first = publish(&mut state, 1);
+        acknowledge(&mut state, "g", &first);
         let programmed =
-            |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
+            |state: &RoutingState, name: &str| state.programmed(&id(name), name, 1, key(name));
         let everywhere = Programmed::Everywhere { gateways: 1 };
-        assert_eq!(programmed(&board, &a), everywhere);
-        put(&mut board, &b, 1);
-        let second = board.plan(Instant::now()).writes;
-        let affected = acknowledge(&mut board, "g", &second);
+        assert_eq!(programmed(&state, &a), everywhere);
+        put(&mut state, &b, 1);
+        let second = state.plan(Instant::now()).writes;
+        let affected = acknowledge(&mut state, "g", &second);
         assert_eq!(
-            board.affected(&affected),
+            state.affected(&affected),
             [],
             "nothing is different for {a}"
         );
-        assert_eq!(programmed(&board, &a), everywhere);
-        assert_eq!(programmed(&board, &b), NOT_PUBLISHED);
-        assert_eq!(board.wrote(second[0].bucket, 2), [id(&b)]);
-        assert_eq!(programmed(&board, &b), everywhere);
+        assert_eq!(programmed(&state, &a), everywhere);
+        assert_eq!(programmed(&state, &b), NOT_PUBLISHED);
+        assert_eq!(state.wrote(second[0].bucket, 2), [id(&b)]);
+        assert_eq!(programmed(&state, &b), everywhere);
     }
 
     #[test]
     fn an_acknowledgement_is_news_for_those_whose_routes_are_new_in_it() {
-        let mut board = empty_board(Duration::ZERO);
+        let mut state = empty_state(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
-        put(&mut board, &a, 1);
-        sync(&mut board);
-        let first = publish(&mut board, 1);
-        acknowledge(&mut board, "g", &first);
-        put(&mut board, &b, 1);
-        let second = publish(&mut board, 2);
-        let affected = acknowledge(&mut board, "g", &second);
-        assert_eq!(board.affected(&affected), [id(&b)]);
-        let back = acknowledge(&mut board, "g", &first);
-        assert_eq!(board.affected(&back), [id(&b)]);
+        put(&mut state, &a, 1);
+        sync(&mut state);
+        let first = publish(&mut state, 1);
+        acknowledge(&mut state, "g", &first);
+        put(&mut state, &b, 1);
+        let second = publish(&mut state, 2);
+        let affected = acknowledge(&mut state, "g", &second);
+        assert_eq!(state.affected(&affected), [id(&b)]);
+        let back = acknowledge(&mut state, "g", &first);
+        assert_eq!(state.affected(&back), [id(&b)]);
     }
 
     /// Two names whose routes are in one bucket.
@@ -684,12 +686,12 @@ mod tests {
 
     #[test]
     fn a_restart_finds_what_is_published_and_writes_nothing() {
-        let mut board = empty_board(Duration::ZERO);
-        put(&mut board, "a", 1);
-        sync(&mut board);
-        let writes = publish(&mut board, 1);
+        let mut state = empty_state(Duration::ZERO);
+        put(&mut state, "a", 1);
+        sync(&mut state);
+        let writes = publish(&mut state, 1);
 
-        let mut again = empty_board(Duration::ZERO);
+        let mut again = empty_state(Duration::ZERO);
         put(&mut again, "a", 1);
         again.set_object(writes[0].bucket, 1, &writes[0].bytes);
         again.set_index(Some([writes[0].bucket].into()));
@@ -702,14 +704,14 @@ mod tests {
         );
 
         // An invalid subscription keeps its route.
-        let mut invalid = empty_board(Duration::ZERO);
+        let mut invalid = empty_state(Duration::ZERO);
         put(&mut invalid, "a", 1);
-        invalid.set_invalid(&subscription("a", "a", 2));
+        invalid.set_subscription(&subscription("a", "a", 2), None);
         invalid.set_object(writes[0].bucket, 1, &writes[0].bytes);
         invalid.set_index(Some([writes[0].bucket].into()));
         sync(&mut invalid);
         assert!(publish(&mut invalid, 2).is_empty());
-        let mut empty = empty_board(Duration::ZERO);
+        let mut empty = empty_state(Duration::ZERO);
         empty.set_object(writes[0].bucket, 1, &writes[0].bytes);
         empty.set_index(Some([writes[0].bucket].into()));
         sync(&mut empty);
@@ -722,77 +724,89 @@ mod tests {
     }
 
     #[test]
+    fn a_group_without_subscriptions_is_published_as_an_empty_index() {
+        let mut state = empty_state(Duration::ZERO);
+        assert!(!state.is_dirty(), "nothing is listed yet");
+        sync(&mut state);
+        let plan = state.plan(Instant::now());
+        assert_eq!(plan.index, Some(BTreeSet::new()));
+        assert!(plan.writes.is_empty());
+        state.wrote_index(BTreeSet::new());
+        assert!(!state.is_dirty());
+    }
+
+    #[test]
     fn what_others_do_to_routing_objects_is_undone() {
-        let mut board = empty_board(Duration::ZERO);
-        put(&mut board, "a", 1);
-        sync(&mut board);
-        let writes = publish(&mut board, 5);
+        let mut state = empty_state(Duration::ZERO);
+        put(&mut state, "a", 1);
+        sync(&mut state);
+        let writes = publish(&mut state, 5);
         let bucket = writes[0].bucket;
-        board.set_object(bucket, 5, &writes[0].bytes);
-        assert!(publish(&mut board, 6).is_empty(), "an echo");
-        board.set_object(bucket, 7, b"broken by hand");
-        assert_eq!(publish(&mut board, 8), writes);
-        board.set_object(bucket, 7, b"broken by hand");
-        assert!(publish(&mut board, 9).is_empty(), "older than the repair");
-        board.remove_object(bucket);
-        assert_eq!(publish(&mut board, 10), writes);
+        state.set_object(bucket, 5, &writes[0].bytes);
+        assert!(publish(&mut state, 6).is_empty(), "an echo");
+        state.set_object(bucket, 7, b"broken by hand");
+        assert_eq!(publish(&mut state, 8), writes);
+        state.set_object(bucket, 7, b"broken by hand");
+        assert!(publish(&mut state, 9).is_empty(), "older than the repair");
+        state.remove_object(bucket);
+        assert_eq!(publish(&mut state, 10), writes);
     }
 
     #[test]
     fn a_mass_shrink_keeps_routes_but_lets_others_in() {
-        let mut board = empty_board(Duration::from_mins(1));
+        let mut state = empty_state(Duration::from_mins(1));
         let names: Vec<_> = (0..30).map(|n| format!("s{n}")).collect();
         for name in &names {
-            put(&mut board, name, 1);
+            put(&mut state, name, 1);
         }
-        sync(&mut board);
-        publish(&mut board, 1);
+        sync(&mut state);
+        publish(&mut state, 1);
         for name in &names[..20] {
-            board.remove_subscription(&id(name));
+            state.remove_subscription(&id(name));
         }
-        put(&mut board, "new", 1);
+        put(&mut state, "new", 1);
         let now = Instant::now();
-        let plan = board.plan(now);
+        let plan = state.plan(now);
         let until = plan.held_until.unwrap();
         for write in plan.writes {
-            board.wrote(write.bucket, 2);
+            state.wrote(write.bucket, 2);
         }
-        assert_eq!(board.totals().1, 31);
+        assert_eq!(state.totals().1, 31);
         assert_eq!(
-            board.programmed(&id("new"), "new", 1, key("new")),
+            state.programmed(&id("new"), "new", 1, key("new")),
             Programmed::NoGateways
         );
-        let plan = board.plan(until);
+        let plan = state.plan(until);
         for write in plan.writes {
-            board.wrote(write.bucket, 3);
+            state.wrote(write.bucket, 3);
         }
-        assert_eq!((board.totals().0, board.totals().1), (11, 11));
+        assert_eq!((state.totals().0, state.totals().1), (11, 11));
     }
 
     #[test]
     fn a_full_bucket_says_so() {
-        let mut board = empty_board(Duration::ZERO);
-        board.max_bucket_bytes = 100;
-        put(&mut board, "a", 1);
-        sync(&mut board);
-        assert!(publish(&mut board, 1).is_empty());
+        let mut state = empty_state(Duration::ZERO);
+        state.max_bucket_bytes = 100;
+        put(&mut state, "a", 1);
+        sync(&mut state);
+        assert!(publish(&mut state, 1).is_empty());
         assert_eq!(
-            board.programmed(&id("a"), "a", 1, key("a")),
+            state.programmed(&id("a"), "a", 1, key("a")),
             Programmed::BucketFull
         );
     }
 
     #[test]
     fn routes_of_deleted_subscriptions_and_keys_end_although_gateways_cannot_be_listed() {
-        let mut first = empty_board(Duration::ZERO);
+        let mut first = empty_state(Duration::ZERO);
         for name in ["a", "b", "c"] {
             put(&mut first, name, 1);
         }
         sync(&mut first);
         let writes = publish(&mut first, 1);
-        let mut again = empty_board(Duration::ZERO);
+        let mut again = empty_state(Duration::ZERO);
         put(&mut again, "a", 1);
-        again.set_subscription(&subscription("b", "b", 1));
+        set(&mut again, &subscription("b", "b", 1));
         for write in &writes {
             again.set_object(write.bucket, 1, &write.bytes);
         }
@@ -807,40 +821,40 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_is_tried_ever_more_seldom_and_named_while_others_go_on() {
-        let mut board = empty_board(Duration::ZERO);
+        let mut state = empty_state(Duration::ZERO);
         let names = [String::from("s0"), other_bucket("s0")];
-        put(&mut board, &names[0], 1);
-        sync(&mut board);
+        put(&mut state, &names[0], 1);
+        sync(&mut state);
         let mut now = Instant::now();
         let start = now;
         let mut tried = 0;
         while now - start < Duration::from_mins(10) {
-            let plan = board.plan(now);
+            let plan = state.plan(now);
             tried += plan.writes.len();
             for write in plan.writes {
-                board.failed(write.bucket, "quota".to_owned(), now);
+                state.failed(write.bucket, "quota".to_owned(), now);
             }
-            now = board.plan(now).retry_at.unwrap();
+            now = state.plan(now).retry_at.unwrap();
         }
         assert!((20..40).contains(&tried), "{tried}");
         let error = Some("quota".to_owned());
         let programmed =
-            |board: &Board, name: &str| board.programmed(&id(name), name, 1, key(name));
+            |state: &RoutingState, name: &str| state.programmed(&id(name), name, 1, key(name));
         assert_eq!(
-            programmed(&board, &names[0]),
+            programmed(&state, &names[0]),
             Programmed::NotPublished { error }
         );
-        put(&mut board, &names[1], 1);
+        put(&mut state, &names[1], 1);
         let before = now - Duration::from_millis(1);
-        let plan = board.plan(before);
+        let plan = state.plan(before);
         assert_eq!(plan.writes.len(), 1);
-        board.wrote(plan.writes[0].bucket, 1);
-        assert_eq!(programmed(&board, &names[1]), Programmed::NoGateways);
-        assert_eq!(publish(&mut board, 2).len(), 0, "not yet");
-        let plan = board.plan(now);
+        state.wrote(plan.writes[0].bucket, 1);
+        assert_eq!(programmed(&state, &names[1]), Programmed::NoGateways);
+        assert_eq!(publish(&mut state, 2).len(), 0, "not yet");
+        let plan = state.plan(now);
         assert_eq!(plan.writes.len(), 1);
-        board.wrote(plan.writes[0].bucket, 2);
-        assert_eq!(programmed(&board, &names[0]), Programmed::NoGateways);
+        state.wrote(plan.writes[0].bucket, 2);
+        assert_eq!(programmed(&state, &names[0]), Programmed::NoGateways);
     }
 
     /// A name whose route is in another bucket.

@@ -1,0 +1,172 @@
+//! Parts that a valid subscription needs: a stream key, the URL to use it with, and its route. Pure, but for the key.
+
+use std::collections::BTreeMap;
+
+use datastream_crds::DatastreamSubscription;
+use datastream_protocol::StreamKey;
+use datastream_routing::object::COMPONENT;
+use datastream_routing::{KeyHash, Route};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource as _, ResourceExt as _};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::validate::ValidSubscription;
+use crate::stream_secret::{ADOPT, LABEL, ObservedSecret, Ownership, STREAM_KEY, URL, secret_name};
+
+/// A new key.
+///
+/// # Errors
+/// The system has no random bytes.
+pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(StreamKey::from_random(bytes))
+}
+
+/// Makes the route of a subscription: what the gateways are told of it.
+pub fn route(subscription: &ValidSubscription, key_sha256: KeyHash) -> Route {
+    Route {
+        id: subscription.id.clone(),
+        uid: subscription.uid.clone(),
+        generation: subscription.generation,
+        key_sha256,
+        suspended: subscription.suspended,
+        event_types: subscription.event_types,
+        filters: subscription.filters.clone(),
+        heartbeat: subscription.heartbeat,
+        resume: subscription.resume,
+    }
+}
+
+/// The subscription that a route was made of.
+pub(crate) fn subscription(route: &Route) -> ValidSubscription {
+    ValidSubscription {
+        id: route.id.clone(),
+        uid: route.uid.clone(),
+        generation: route.generation,
+        suspended: route.suspended,
+        event_types: route.event_types,
+        filters: route.filters.clone(),
+        heartbeat: route.heartbeat,
+        resume: route.resume,
+    }
+}
+
+/// What is to become of a subscription's Secret.
+pub(super) enum SecretPlan {
+    /// It is as it should be, with this key.
+    Keep(StreamKey),
+    /// There is none that is known of: it is to be made.
+    Create(Secret, StreamKey),
+    /// It is to be replaced, if it is still as it was read.
+    Replace {
+        secret: Secret,
+        key: StreamKey,
+        /// The key is a new one.
+        is_new: bool,
+        /// It has an owner that is to be another one.
+        changes_owner: bool,
+    },
+    /// It is someone else's, and left alone.
+    Foreign,
+}
+
+/// The Secret as it should be, with the URL under this endpoint, given the one that is there.
+///
+/// # Errors
+/// The system has no random bytes for a new key.
+pub(super) fn secret(
+    subscription: &DatastreamSubscription,
+    endpoint: &str,
+    found: Option<&ObservedSecret>,
+) -> Result<SecretPlan, getrandom::Error> {
+    let Some(found) = found else {
+        let key = new_stream_key()?;
+        let secret = secret_with(subscription, endpoint, &key);
+        return Ok(SecretPlan::Create(secret, key));
+    };
+    let adopts = subscription.annotations().get(ADOPT);
+    let adopts = adopts.is_some_and(|adopts| adopts == "true");
+    let owned = found.ownership(&subscription.uid().unwrap_or_default(), adopts);
+    let kept = match owned {
+        Ownership::Foreign => return Ok(SecretPlan::Foreign),
+        Ownership::Ours | Ownership::Adopted => found.key.clone(),
+        // A key that was given to a subscription of the past is not given to its successor.
+        Ownership::Leftover => None,
+    };
+    let (key, is_new) = match kept {
+        Some(key) if owned == Ownership::Ours && is_as_wanted(found, endpoint, &key) => {
+            return Ok(SecretPlan::Keep(key));
+        }
+        Some(key) => (key, false),
+        None => (new_stream_key()?, true),
+    };
+    let mut secret = secret_with(subscription, endpoint, &key);
+    // With the version that was read: what someone else has written since is looked at first.
+    secret
+        .metadata
+        .resource_version
+        .clone_from(&found.resource_version);
+    Ok(SecretPlan::Replace {
+        secret,
+        key,
+        is_new,
+        changes_owner: matches!(owned, Ownership::Leftover | Ownership::Adopted),
+    })
+}
+
+/// Returns whether everything that is wanted is there; what others added is theirs.
+fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey) -> bool {
+    let url = stream_url(endpoint, key);
+    found.is_labelled
+        && found.owner.as_ref().is_some_and(|o| o.is_as_written)
+        && found
+            .url
+            .as_ref()
+            .is_some_and(|u| u.expose_secret() == url.expose_secret())
+}
+
+fn secret_with(subscription: &DatastreamSubscription, endpoint: &str, key: &StreamKey) -> Secret {
+    let mut secret = Secret::default();
+    secret.metadata.name = Some(secret_name(&subscription.name_any()));
+    secret.metadata.namespace = subscription.namespace();
+    secret.metadata.labels = Some(BTreeMap::from([(COMPONENT.to_owned(), LABEL.to_owned())]));
+    let owner = subscription.controller_owner_ref(&());
+    secret.metadata.owner_references = owner.map(|o| vec![o]);
+    secret.type_ = Some("Opaque".to_owned());
+    let url = stream_url(endpoint, key);
+    let text = |t: &str| ByteString(t.as_bytes().to_vec());
+    secret.data = Some(BTreeMap::from([
+        (STREAM_KEY.to_owned(), text(key.expose())),
+        (URL.to_owned(), text(url.expose_secret())),
+    ]));
+    secret
+}
+
+/// The URL that a client opens: the endpoint with the key.
+pub fn stream_url(endpoint: &str, key: &StreamKey) -> SecretString {
+    format!("{endpoint}?stream_key={}", key.expose()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_random_and_well_formed() {
+        let (one, two) = (new_stream_key().unwrap(), new_stream_key().unwrap());
+        assert_ne!(one.expose(), two.expose());
+        assert!(StreamKey::parse(one.expose()).is_ok());
+    }
+
+    #[test]
+    fn the_url_is_the_endpoint_with_the_key() {
+        let key = StreamKey::parse("0123456789abcdef0123456789abcdef").unwrap();
+        let url = stream_url("ws://example.com/stream", &key);
+        assert_eq!(
+            url.expose_secret(),
+            "ws://example.com/stream?stream_key=0123456789abcdef0123456789abcdef"
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! Everything that is known of a subscription. Reads only.
+
+use std::sync::Arc;
+
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::SubscriptionId;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+
+use crate::context::Context;
+use crate::groups::Group;
+use crate::routing::id_of;
+use crate::stream_secret::{ObservedSecret, secret_name};
+use crate::verdicts::Verdict;
+
+/// What is known of one subscription.
+pub(super) struct Gathered<'a> {
+    /// The subscription.
+    pub subscription: &'a DatastreamSubscription,
+    /// Its namespace and name.
+    pub id: SubscriptionId,
+    /// The verdict on its spec.
+    pub verdict: Verdict,
+    /// The group that it names, and the URL at which the clients of that group connect; absent if there is no such group.
+    pub group: Option<(&'a Group, &'a str)>,
+    /// The generation that gateways go on serving if this one cannot be served.
+    pub served: Option<i64>,
+    /// Its Secret, as far as the watch has brought it.
+    pub secret: Option<Arc<ObservedSecret>>,
+}
+
+/// Gathers what the watches have brought. Returns nothing if they have brought another generation meanwhile.
+pub(super) fn gather<'a>(
+    context: &'a Context,
+    subscription: &'a DatastreamSubscription,
+) -> Option<Gathered<'a>> {
+    let id = id_of(subscription);
+    let verdict = context.verdicts.get(&id, subscription)?;
+    Some(Gathered {
+        subscription,
+        verdict,
+        group: context.groups.of(subscription).ok(),
+        served: context.groups.served_generation(&id),
+        secret: context.secrets.get(&id),
+        id,
+    })
+}
+
+/// Reads the Secret of a subscription from the API server: one without the label is not watched.
+///
+/// # Errors
+/// It cannot be read, or is gone.
+pub(super) async fn secret(
+    context: &Context,
+    gathered: &Gathered<'_>,
+) -> Result<ObservedSecret, kube::Error> {
+    let id = &gathered.id;
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &id.namespace);
+    let secret = secrets.get(&secret_name(&id.name)).await?;
+    Ok(ObservedSecret::of(&secret, &id.name))
+}

@@ -1,0 +1,228 @@
+//! One reconcile of one subscription: gather → validate → build → apply → status.
+//!
+//! - [`gather`] reads all that is known of the subscription: the verdict on its spec, its group, its Secret and its route.
+//! - [`validate`] decides whether it can be served. The spec itself was checked when its generation was first observed.
+//! - [`build`] makes the Secret as it should be, and its route ([`build::route`]). Pure, but for a new key.
+//! - [`apply`] writes the Secret, if that changes it.
+//! - [`status`] writes the status in one patch, if that changes it.
+//!
+//! The route goes to the gateways by way of the [routing state](crate::routing), which builds it from the same two things: the
+//! valid spec and the key in the Secret.
+
+mod apply;
+pub mod build;
+mod gather;
+mod status;
+pub mod validate;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::{KeyHash, SubscriptionId};
+use datastream_service_kube::api::reason;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use self::apply::{Applied, apply};
+use self::gather::{Gathered, gather};
+use self::status::Outcome;
+use self::validate::{Target, target};
+use crate::context::Context;
+use crate::events;
+use crate::routing::id_of;
+use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
+
+pub(crate) use self::apply::Error;
+
+/// Pause before another look at what nothing reports: a Secret in the way may go.
+const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
+/// Pause before another look at a route on its way, to tell how far it has come.
+const PENDING_AGAIN: Duration = Duration::from_secs(3);
+/// A new generation is said to be on its way only if it takes longer than this: usually it takes milliseconds, and when
+/// subscriptions change by the thousand, a write that is spared for each of them is time for the others.
+const WORTH_REPORTING: Duration = Duration::from_secs(10);
+
+/// Failures in a row after which an error that may pass by itself is reported.
+const PASSING: u32 = 3;
+
+/// Makes of a subscription what it asks for, as far as it takes to know its status.
+pub(crate) async fn reconcile(
+    subscription: Arc<DatastreamSubscription>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    context.completed().await;
+    let id = id_of(&subscription);
+    // It is queued again when its namespace is listed.
+    if !context.heard.is_listed(&id.namespace) {
+        return Ok(Action::await_change());
+    }
+    if subscription.metadata.deletion_timestamp.is_some() {
+        context.reconciles.over(&id);
+        return Ok(Action::await_change());
+    }
+    let timer = context.metrics.reconcile_seconds.start_timer();
+    // It is queued again when the change that it is behind has been taken in.
+    let Some(gathered) = gather(&context, &subscription) else {
+        return Ok(Action::await_change());
+    };
+    let (outcome, issued) = match target(&gathered) {
+        Ok(target) => serve(&context, &gathered, &target).await?,
+        Err(outcome) => (outcome, false),
+    };
+    let again = report(&context, &gathered, &outcome, issued).await?;
+    if let Outcome::SecretNotWritten { secret, error, .. } = &outcome {
+        let error = format_args!("Secret {secret}: {error}");
+        return Ok(failed(&context, &id, error));
+    }
+    if outcome.is_pending() {
+        context.reconciles.succeeded(&id);
+    } else {
+        context.reconciles.over(&id);
+    }
+    timer.observe_duration();
+    context.metrics.reconciles.with_label_values(&["ok"]).inc();
+    Ok(again)
+}
+
+/// Builds and applies the Secret of a subscription that can be served. Returns what has become of it, and whether the key in it is
+/// a new one.
+async fn serve(
+    context: &Context,
+    gathered: &Gathered<'_>,
+    target: &Target<'_>,
+) -> Result<(Outcome, bool), Error> {
+    let id = &gathered.id;
+    let secret = secret_name(&id.name);
+    let programmed = |key| {
+        let state = target.group.state.lock();
+        state.programmed(id, target.uid, target.generation, key)
+    };
+    let applied = match write(context, gathered, target, gathered.secret.as_deref()).await {
+        // It is not one of those that are watched, or not yet.
+        Err(Error::Kube(kube::Error::Api(status)))
+            if gathered.secret.is_none() && status.is_already_exists() =>
+        {
+            let found = gather::secret(context, gathered).await?;
+            write(context, gathered, target, Some(&found)).await
+        }
+        applied => applied,
+    };
+    let (key, issued) = match applied {
+        Ok(Applied::Key { key, issued }) => (key, issued),
+        Ok(Applied::Conflict) => return Ok((Outcome::SecretConflict { secret }, false)),
+        Err(Error::Kube(error)) if is_refusal(&error, context.reconciles.failures(id)) => {
+            // The key that clients know is the one in the Secret.
+            let observed = gathered.secret.as_deref();
+            let owned = observed.filter(|s| s.ownership(target.uid, false) == Ownership::Ours);
+            let key = owned.and_then(|secret| Some(KeyHash::from(secret.key.as_ref()?)));
+            let outcome = Outcome::SecretNotWritten {
+                secret,
+                error: reason(&error),
+                programmed: key.map(programmed),
+            };
+            return Ok((outcome, false));
+        }
+        Err(error) => return Err(error),
+    };
+    let denied = target.group.state.lock().denied(id);
+    let outcome = match denied {
+        Some(denied) => Outcome::Denied { secret, denied },
+        None => Outcome::Accepted {
+            secret,
+            programmed: programmed((&key).into()),
+        },
+    };
+    Ok((outcome, issued))
+}
+
+/// Builds and applies the Secret, given the one that is there.
+async fn write(
+    context: &Context,
+    gathered: &Gathered<'_>,
+    target: &Target<'_>,
+    found: Option<&ObservedSecret>,
+) -> Result<Applied, Error> {
+    let planned = build::secret(gathered.subscription, target.endpoint, found);
+    apply(context, gathered, planned.map_err(Error::Random)?).await
+}
+
+/// Writes the status and the Events that it is worth. Returns when to look again.
+async fn report(
+    context: &Context,
+    gathered: &Gathered<'_>,
+    outcome: &Outcome,
+    issued: bool,
+) -> Result<Action, Error> {
+    let subscription = gathered.subscription;
+    let status = status::status(gathered, outcome, Timestamp::now());
+    let generation = subscription.metadata.generation.unwrap_or_default();
+    let pending = outcome.is_pending();
+    let pending = pending.then(|| context.reconciles.pending(&gathered.id, generation));
+    let said = subscription.status.as_ref();
+    let is_new = said.is_none_or(|s| s.observed_generation != subscription.metadata.generation);
+    let wait = pending.and_then(|since| WORTH_REPORTING.checked_sub(since));
+    let wait = wait.filter(|wait| is_new && !wait.is_zero() && !outcome.is_failing());
+    // What the status says of this generation may still be true.
+    let is_known = !is_new && outcome.is_unknown();
+    let updated =
+        wait.is_none() && !is_known && status::update(context, subscription, &status).await?;
+    if updated || issued {
+        let events = events::transitions(said, &status, issued);
+        context.events.publish(subscription, events);
+    }
+    Ok(match (outcome, wait, pending) {
+        (Outcome::SecretConflict { .. } | Outcome::Denied { .. }, ..) => {
+            Action::requeue(CONFLICT_AGAIN)
+        }
+        (_, Some(wait), _) => Action::requeue(wait),
+        (_, None, Some(_)) => Action::requeue(PENDING_AGAIN),
+        (_, None, None) => Action::await_change(),
+    })
+}
+
+/// Returns whether an error is for the owner of the subscription to know: the API server has refused the write (a quota, a webhook, an
+/// immutable object, missing rights), or it has failed for some time.
+fn is_refusal(error: &kube::Error, failures: u32) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let is_overtaken = status.is_not_found() || status.is_conflict() || status.is_already_exists();
+    let is_passing = status.code >= 500 || status.code == 429;
+    !is_overtaken && (!is_passing || failures >= PASSING)
+}
+
+/// Counts a failure, and decides when to try again: later each time.
+fn failed(context: &Context, id: &SubscriptionId, error: impl Display) -> Action {
+    let wait = context.reconciles.failed(id.clone());
+    let errors = context.metrics.reconciles.with_label_values(&["error"]);
+    errors.inc();
+    tracing::warn!(
+        namespace = &*id.namespace,
+        name = &*id.name,
+        %error,
+        "cannot reconcile; trying again in {wait:.1?}"
+    );
+    Action::requeue(wait)
+}
+
+/// Decides when to try again after a failed reconcile.
+pub(crate) fn retry(
+    subscription: Arc<DatastreamSubscription>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let id = id_of(&subscription);
+    // The subscription was deleted, or someone wrote at the same time: no fault of anything.
+    let harmless = matches!(error, Error::Kube(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() || s.is_already_exists());
+    if !harmless {
+        return failed(&context, &id, error);
+    }
+    let wait = context.reconciles.failed(id.clone());
+    tracing::debug!(subscription = %id, %error, "trying again");
+    Action::requeue(wait)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The verdict on each subscription, found once for each generation: what keeps it from being served, if anything does.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datastream_crds::DatastreamSubscription;
+use datastream_routing::SubscriptionId;
+
+use crate::reconcile::validate::Invalid;
+
+/// Something that keeps a subscription from being served.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It cannot be read: the field, and what is wrong with it.
+    Unreadable(String),
+    /// It can be read and asks for something impossible.
+    Invalid(Invalid),
+}
+
+/// The verdict on one generation of a subscription.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// It can be served.
+    Valid,
+    /// It cannot.
+    Faulty(Arc<Fault>),
+}
+
+/// The verdicts on all subscriptions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdicts(Arc<Mutex<HashMap<SubscriptionId, Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    uid: Option<Box<str>>,
+    generation: Option<i64>,
+    verdict: Verdict,
+}
+
+impl Entry {
+    fn is_of(&self, subscription: &DatastreamSubscription) -> bool {
+        let metadata = &subscription.metadata;
+        self.generation.is_some()
+            && self.generation == metadata.generation
+            && self.uid.as_deref() == metadata.uid.as_deref()
+    }
+}
+
+impl Verdicts {
+    /// Sets the verdict on this generation of a subscription.
+    pub(crate) fn set(
+        &self,
+        id: SubscriptionId,
+        subscription: &DatastreamSubscription,
+        checked: Result<(), Fault>,
+    ) {
+        let entry = Entry {
+            uid: subscription.metadata.uid.as_deref().map(Box::from),
+            generation: subscription.metadata.generation,
+            verdict: checked.map_or_else(
+                |fault| Verdict::Faulty(Arc::new(fault)),
+                |()| Verdict::Valid,
+            ),
+        };
+        self.lock().insert(id, entry);
+    }
+
+    /// The subscription is gone.
+    pub(crate) fn remove(&self, id: &SubscriptionId) {
+        self.lock().remove(id);
+    }
+
+    /// Returns the verdict on this generation of a subscription, if there is one.
+    pub(crate) fn get(
+        &self,
+        id: &SubscriptionId,
+        subscription: &DatastreamSubscription,
+    ) -> Option<Verdict> {
+        let entries = self.lock();
+        let entry = entries.get(id).filter(|entry| entry.is_of(subscription))?;
+        Some(entry.verdict.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

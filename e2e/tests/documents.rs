@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use datastream_e2e::checkout;
+use datastream_gateway::event::Event;
+use datastream_operator::reconcile::build::route;
+use datastream_operator::reconcile::validate::validate;
+use datastream_protocol::event::EventType;
+use datastream_routing::{KeyHash, Route};
+use serde_json::{Value, json};
 
 /// The files of the checkout that are, or would be, committed, with this ending.
 fn files(ending: &str) -> Vec<PathBuf> {
@@ -133,4 +139,54 @@ fn files_that_documents_name_are_there() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Rows of the table with this header, each as its cells without backticks.
+fn rows(markdown: &str, header: &str) -> Vec<Vec<String>> {
+    let rows = markdown.lines().skip_while(|line| *line != header).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| code_spans(row).into_iter().collect())
+        .collect()
+}
+
+/// The route of a subscription with this filter, which asks for every type of event.
+fn route_with(filter: &Value) -> Route {
+    let types: Vec<_> = EventType::ALL.iter().map(|t| t.as_str()).collect();
+    let subscription = serde_json::from_value(json!({
+        "apiVersion": "datastream.dev/v1alpha1",
+        "kind": "DatastreamSubscription",
+        "metadata": {"namespace": "team", "name": "example"},
+        "spec": {"eventTypes": types, "filters": [filter]},
+    }));
+    let valid = validate(&subscription.unwrap()).unwrap();
+    route(&valid, KeyHash::of("k"))
+}
+
+/// Returns whether a gateway sends the event with this metadata on this route.
+fn is_sent(route: &Route, metadata: &Value) -> bool {
+    let name = metadata["event_type"].as_str().unwrap();
+    let all = EventType::ALL.iter();
+    let event_type = all.copied().find(|t| t.as_str() == name).unwrap();
+    let mut record = json!({ "metadata": metadata });
+    record[event_type.body_keys()[0]] = json!({});
+    let record = serde_json::to_vec(&record).unwrap();
+    let event = Event::decode(0, 0, record.into(), usize::MAX).unwrap();
+    route.matches(&event.fields())
+}
+
+#[test]
+fn the_examples_of_filters_match_as_the_document_says() {
+    let text = fs::read_to_string(checkout("docs/filters.md")).unwrap();
+    let rows = rows(&text, "| Filter | Matches | Does not match |");
+    assert!(rows.len() > 20, "{} examples", rows.len());
+    for row in rows {
+        let cells: Vec<Value> = row
+            .iter()
+            .map(|cell| serde_saphyr::from_str(cell).unwrap())
+            .collect();
+        let [filter, matches, differs] = cells.try_into().unwrap();
+        let route = route_with(&filter);
+        assert!(is_sent(&route, &matches), "{}: {}", row[0], row[1]);
+        assert!(!is_sent(&route, &differs), "{}: {}", row[0], row[2]);
+    }
 }

@@ -43,6 +43,7 @@ pub(crate) async fn read(address: &str, topic: &str) -> anyhow::Result<Vec<Vec<O
     for (partition, bounds) in ends.iter().enumerate() {
         anyhow::ensure!(bounds.start == 0, "{topic}: the beginning has expired");
         let records: &mut Vec<Option<Record>> = &mut log[partition];
+        let mut deadline = Instant::now() + PATIENCE;
         while (records.len() as u64) < bounds.end {
             let from = records.len() as u64;
             let mut stream = source.replay(partition as u32, from, WHOLE).await?;
@@ -75,8 +76,11 @@ pub(crate) async fn read(address: &str, topic: &str) -> anyhow::Result<Vec<Vec<O
                     }
                 }
             }
+            if records.len() as u64 > from {
+                deadline = Instant::now() + PATIENCE;
+            }
             anyhow::ensure!(
-                records.len() as u64 > from,
+                Instant::now() < deadline,
                 "{topic}, partition {partition}: nothing at {from}, although it ends at {}",
                 bounds.end
             );

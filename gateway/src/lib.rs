@@ -17,7 +17,7 @@ mod pipeline;
 mod settings;
 mod stream;
 
-pub use gateway::{Gateway, Parts};
+pub use gateway::{Dependencies, Gateway};
 pub use http::AdminExtension;
 pub use settings::{LagLimit, Settings};
 pub use stream::Load;

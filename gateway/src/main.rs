@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
 use datastream_gateway::fleet::KubeFleet;
-use datastream_gateway::{Gateway, Parts};
+use datastream_gateway::{Dependencies, Gateway};
 use datastream_service::{log, process};
 use datastream_service_kube::api;
 use datastream_source::fluvio::{FluvioCursorLog, FluvioSource};
@@ -53,14 +53,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         let shed = args.shed_per_second;
         KubeFleet::new(client, namespace, &args.group, &args.pod, shed)
     });
-    let parts = Parts {
+    let dependencies = Dependencies {
         events,
         cursors,
         config,
         fleet: fleet.clone(),
         admin_extension: None,
     };
-    let gateway = Gateway::bind(args.settings(), parts).await?;
+    let gateway = Gateway::bind(args.settings(), dependencies).await?;
     announce(&gateway)?;
 
     let drained = CancellationToken::new();

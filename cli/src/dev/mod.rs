@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_gateway::{Dependencies, Gateway, Settings};
 use datastream_operator::reconcile::validate::ValidSubscription;
 use datastream_service::listen;
 use datastream_source::cursors_topic;
@@ -122,7 +122,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     topic::ensure(&target, args.partitions).await?;
 
     let (routes, config) = Routes::new(keys);
-    let parts = Parts {
+    let dependencies = Dependencies {
         events: Arc::new(FluvioSource::new(&target.address, &target.topic)),
         cursors: Arc::new(FluvioCursorLog::new(
             &target.address,
@@ -139,7 +139,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         max_streams: STREAMS,
         ..Settings::default()
     };
-    let gateway = Gateway::bind(settings, parts).await?;
+    let gateway = Gateway::bind(settings, dependencies).await?;
     let printer = Printer {
         output: args.output,
         stream: gateway.stream_addr()?,

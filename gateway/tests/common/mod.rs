@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_gateway::{Gateway, Parts, Settings};
+use datastream_gateway::{Dependencies, Gateway, Settings};
 use datastream_protocol::event::EventType;
 use datastream_routing::{Bucket, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
 use datastream_source::CursorLog;
@@ -154,14 +154,14 @@ impl TestGateway {
             ..settings
         };
         let (updates, given) = mpsc::channel(16);
-        let parts = Parts {
+        let dependencies = Dependencies {
             events,
             cursors,
             config: Box::new(Given(given)),
             fleet: None,
             admin_extension: None,
         };
-        let gateway = Gateway::bind(settings, parts).await.unwrap();
+        let gateway = Gateway::bind(settings, dependencies).await.unwrap();
         let (stream, admin) = (
             gateway.stream_addr().unwrap(),
             gateway.admin_addr().unwrap(),

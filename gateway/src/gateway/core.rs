@@ -1,0 +1,245 @@
+//! The tasks of a gateway: what they share, how they are spawned and how they end.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use datastream_protocol::position::{MAX_PARTITIONS, Position};
+use datastream_source::{Bounds, EventSource};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::tasks::Tasks;
+use crate::config::{ConfigSource, ConfigStore};
+use crate::cursor::{Cursors, Keeper};
+use crate::descriptors::Descriptors;
+use crate::event::largest_content;
+use crate::fleet::KubeFleet;
+use crate::http::{Admin, AdminExtension, Admission, Connections, Front, serve};
+use crate::ingest::{SourceStatus, Tail, monitor};
+use crate::metrics::Metrics;
+use crate::pipeline::{CatchUpContext, Dispatcher, Pipeline, Ring, SendMemory};
+use crate::settings::Settings;
+use crate::stream::{Registry, drain};
+
+/// Batches that may wait for the dispatcher; then the sources wait.
+const BATCHES: usize = 8;
+
+/// The parts that the tasks of a gateway share.
+pub(super) struct Core {
+    pub settings: Settings,
+    pub store: Arc<ConfigStore>,
+    pub registry: Arc<Registry>,
+    pub ready: watch::Sender<bool>,
+    pub events: Arc<dyn EventSource>,
+    pub cursors: Arc<Cursors>,
+    /// The other gateways, if there are any.
+    pub fleet: Option<Arc<KubeFleet>>,
+    pub metrics: Arc<Metrics>,
+    pub descriptors: Descriptors,
+    pub memory: Arc<SendMemory>,
+    pub status: Arc<SourceStatus>,
+    pub draining: Arc<AtomicBool>,
+    /// Tasks of the connections of both listeners.
+    pub connections: TaskTracker,
+    /// Tasks of the streams.
+    pub streams: TaskTracker,
+    /// Stops all of them.
+    pub stop: CancellationToken,
+    /// Stops the listener for clients.
+    pub stop_accepting: CancellationToken,
+}
+
+impl Core {
+    /// Spawns what runs before anything is known of the topic: the admin listener and what follows the routes.
+    pub(super) fn spawn_control(
+        &self,
+        tasks: &mut Tasks,
+        admin: TcpListener,
+        config: Box<dyn ConfigSource>,
+        extension: Option<Arc<dyn AdminExtension>>,
+    ) {
+        let handler = Arc::new(Admin {
+            cursors: self.cursors.clone(),
+            config: self.store.clone(),
+            config_source: config.describe(),
+            source: self.events.clone(),
+            status: self.status.clone(),
+            registry: self.registry.clone(),
+            fleet: self.fleet.clone(),
+            metrics: self.metrics.clone(),
+            memory: self.memory.clone(),
+            draining: self.draining.clone(),
+            ready: self.ready.subscribe(),
+            extension,
+        });
+        let connections = Arc::new(Connections::new(self.descriptors.admin));
+        let (running, stop) = (self.connections.clone(), self.stop.clone());
+        let admin = serve(admin, handler, connections, running, stop);
+        tasks.spawn("the admin listener", ok(admin));
+        let routes = config.run(self.store.clone(), self.stop.clone());
+        tasks.spawn("the source of routes", routes);
+        let control = apply_routes(self.store.clone(), self.registry.clone());
+        tasks.spawn("the control of streams", ok(control));
+    }
+
+    /// Spawns what reads the topic from these bounds on, and serves streams.
+    ///
+    /// # Errors
+    /// The topic has more partitions than sequence numbers can name.
+    pub(super) fn spawn_streams(
+        &self,
+        tasks: &mut Tasks,
+        front: TcpListener,
+        keeper: Keeper,
+        bounds: &[Bounds],
+    ) -> anyhow::Result<()> {
+        let head = head(bounds)?;
+        let ring = Arc::new(Ring::new(head.clone(), self.settings.ring_bytes));
+        let largest_content = largest_content(self.settings.largest_frame, head.partitions());
+        let pipeline = self.spawn_pipeline(tasks, &head, &ring, largest_content);
+        tasks.spawn("the keeper of cursors", keeper.run());
+        if let Some(fleet) = &self.fleet {
+            let run = fleet.clone().run(self.registry.clone(), ring.clone());
+            tasks.spawn("the claims of streams", run);
+        }
+        let readiness = announce(self.store.clone(), self.ready.clone());
+        tasks.spawn("the readiness", ok(readiness));
+        let context = CatchUpContext {
+            ring,
+            pipeline,
+            source: self.events.clone(),
+            memory: self.memory.clone(),
+            largest_content,
+            turns: Semaphore::new(self.settings.replays),
+            unreadable: Mutex::default(),
+            metrics: self.metrics.clone(),
+        };
+        let accept = self.accept(front, context);
+        tasks.spawn("the listener for clients", accept);
+        Ok(())
+    }
+
+    /// Spawns the way of an event: a tail for each partition, the dispatcher, and what watches the topic.
+    fn spawn_pipeline(
+        &self,
+        tasks: &mut Tasks,
+        head: &Position,
+        ring: &Arc<Ring>,
+        largest_content: usize,
+    ) -> Pipeline {
+        let (dispatcher, pipeline) = Dispatcher::new(
+            self.store.clone(),
+            ring.clone(),
+            self.metrics.clone(),
+            largest_content,
+        );
+        let (batches, received) = mpsc::channel(BATCHES);
+        for (partition, next) in (0..).zip(head.offsets()) {
+            let tail = Tail {
+                source: self.events.clone(),
+                status: self.status.clone(),
+                partition,
+                next: *next,
+                out: batches.clone(),
+            };
+            tasks.spawn("a source", ok(tail.run()));
+        }
+        tasks.spawn("the dispatcher", ok(dispatcher.run(received)));
+        let monitor = monitor(self.events.clone(), self.status.clone());
+        tasks.spawn("the monitor of the topic", monitor);
+        pipeline
+    }
+
+    /// Accepts clients until it is told to stop, and never ends: that is not an end that anybody needs to hear of.
+    fn accept(
+        &self,
+        front: TcpListener,
+        context: CatchUpContext,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
+        let handler = Arc::new(Front {
+            config: self.store.clone(),
+            registry: self.registry.clone(),
+            context: Arc::new(context),
+            cursors: self.cursors.clone(),
+            fleet: self.fleet.clone(),
+            metrics: self.metrics.clone(),
+            draining: self.draining.clone(),
+            admission: Arc::new(Admission::new(self.settings.handshakes_per_second)),
+            max_streams: self.descriptors.streams,
+            max_lag: self.settings.max_lag,
+            streams: self.streams.clone(),
+        });
+        let connections = Arc::new(Connections::new(self.descriptors.http));
+        let (running, stop) = (self.connections.clone(), self.stop_accepting.clone());
+        let accept = serve(front, handler, connections, running, stop);
+        async move {
+            accept.await;
+            std::future::pending().await
+        }
+    }
+
+    /// Closes the streams, and gives back what this gateway has among others. Takes as long as the drain may.
+    pub(super) async fn drain(&self) {
+        tracing::info!(streams = self.registry.len(), "draining");
+        self.draining.store(true, Ordering::Relaxed);
+        self.ready.send_replace(false);
+        self.stop_accepting.cancel();
+        self.streams.close();
+        let drained = async {
+            drain(&self.registry, self.settings.drain).await;
+            self.streams.wait().await;
+        };
+        if timeout(self.settings.drain, drained).await.is_err() {
+            tracing::warn!(left = self.registry.len(), "streams did not close in time");
+        }
+        commit(&self.cursors).await;
+        if let Some(fleet) = &self.fleet {
+            fleet.finish().await;
+        }
+    }
+}
+
+/// Waits until what was acknowledged is stored; if the topic cannot be reached, clients see some events again.
+async fn commit(cursors: &Cursors) {
+    if cursors.is_used() && cursors.barrier().await.is_err() {
+        tracing::warn!("the last acknowledgements could not be stored");
+    }
+}
+
+async fn ok(task: impl Future<Output = ()>) -> anyhow::Result<()> {
+    task.await;
+    Ok(())
+}
+
+fn head(bounds: &[Bounds]) -> anyhow::Result<Position> {
+    if bounds.len() > MAX_PARTITIONS as usize {
+        anyhow::bail!(
+            "the topic has {} partitions, but sequence numbers hold {MAX_PARTITIONS}",
+            bounds.len()
+        );
+    }
+    Ok(Position::new(
+        bounds.iter().map(|b| b.end).collect::<Vec<_>>(),
+    ))
+}
+
+/// Tells every stream what each new table means for it.
+async fn apply_routes(store: Arc<ConfigStore>, registry: Arc<Registry>) {
+    let mut changes = store.subscribe();
+    while changes.changed().await.is_ok() {
+        registry.apply(&store.table());
+    }
+}
+
+/// Says 'ready' as soon as the routes are complete, and stays: nobody calls the gateway unready but the drain.
+async fn announce(store: Arc<ConfigStore>, ready: watch::Sender<bool>) {
+    let mut changes = store.subscribe();
+    if changes.wait_for(|state| state.synced).await.is_ok() {
+        ready.send_replace(true);
+    }
+    std::future::pending().await
+}

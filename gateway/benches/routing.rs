@@ -65,13 +65,13 @@ fn record(number: usize) -> Bytes {
 /// A subscription whose filters match nothing, with as many patterns as its size allows: texts that stand in every DSN, and then
 /// one that stands in none.
 fn greedy(number: usize) -> Route {
-    let letters = |n: usize| char::from(b'a' + (n % 26) as u8);
+    let frames = |n: usize| char::from(b'a' + (n % 26) as u8);
     let pattern = |n: usize| {
         let zeros = "*0".repeat(1 + n / 676 % 6);
         format!(
             "{zeros}*{}{}*",
-            letters(n),
-            letters(n / 26).to_ascii_uppercase()
+            frames(n),
+            frames(n / 26).to_ascii_uppercase()
         )
     };
     let dsns = (0..PATTERNS).map(|n| pattern(n + number * 13).as_str().into());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use datastream_gateway::config::{ConfigSource, DirectorySource, KubeSource};
-use datastream_gateway::fleet::KubeFleet;
+use datastream_gateway::ownership::KubeClaims;
 use datastream_gateway::{Dependencies, Gateway};
 use datastream_service::{log, process};
 use datastream_service_kube::api;
@@ -49,15 +49,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     let events = Arc::new(FluvioSource::new(&args.fluvio, &args.topic));
     let cursors = Arc::new(FluvioCursorLog::new(&args.fluvio, args.cursors_topic()));
-    let fleet = client.map(|(client, namespace)| {
+    let claims = client.map(|(client, namespace)| {
         let shed = args.shed_per_second;
-        KubeFleet::new(client, namespace, &args.group, &args.pod, shed)
+        KubeClaims::new(client, namespace, &args.group, &args.pod, shed)
     });
     let dependencies = Dependencies {
         events,
         cursors,
         config,
-        fleet: fleet.clone(),
+        claims: claims.clone(),
         admin_extension: None,
     };
     let gateway = Gateway::bind(args.settings(), dependencies).await?;
@@ -65,8 +65,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let drained = CancellationToken::new();
     let peer = args.peer_address(gateway.admin_addr()?);
-    let lease = fleet.map(|fleet| {
-        let keeper = fleet.lease_keeper(peer);
+    let lease = claims.map(|claims| {
+        let keeper = claims.lease_keeper(peer);
         let (config, ready, load) = (gateway.config(), gateway.ready(), gateway.load());
         tokio::spawn(keeper.run(config, ready, load, drained.clone()))
     });

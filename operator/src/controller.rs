@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::{
+use datastream_routing::names::{
     COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
     routes_selector, selector,
 };

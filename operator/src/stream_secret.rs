@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::COMPONENT;
+use datastream_routing::names::COMPONENT;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;

@@ -129,7 +129,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
             cursors_topic(&target.topic),
         )),
         config: Box::new(config),
-        fleet: None,
+        claims: None,
         admin_extension: Some(Arc::new(Ingest::start(Producer::new(target.clone())))),
     };
     let settings = Settings {

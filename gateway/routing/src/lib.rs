@@ -10,7 +10,7 @@ mod filter;
 mod id;
 mod index;
 mod key;
-pub mod object;
+pub mod names;
 mod pattern;
 mod pattern_set;
 mod route;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use datastream_routing::object;
+use datastream_routing::names;
 use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::watch::{Change, Selection, Unreadable, Watched, changes};
 use futures_util::StreamExt;
@@ -55,8 +55,8 @@ impl ConfigSource for KubeSource {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let index = object::index_name(&self.group);
-            let selection = Selection::labelled(&object::routes_selector(&self.group));
+            let index = names::index_name(&self.group);
+            let selection = Selection::labelled(&names::routes_selector(&self.group));
             let mut changes = std::pin::pin!(changes(self.secrets, selection));
             let mut waiting = Waiting::default();
             let mut due = Instant::now();
@@ -134,13 +134,13 @@ fn unreadable(object: Unreadable) -> ConfigUpdate {
 /// A Secret without the key is a broken routing object: the store refuses its empty content.
 fn set(mut secret: Secret) -> ConfigUpdate {
     ConfigUpdate::Set {
-        bytes: bytes(&mut secret, object::ROUTES_KEY),
+        bytes: bytes(&mut secret, names::ROUTES_KEY),
         object: secret.name_any(),
     }
 }
 
 fn listed(mut secret: Secret) -> ConfigUpdate {
-    let list = object::decode_index(&bytes(&mut secret, object::INDEX_KEY));
+    let list = names::decode_index(&bytes(&mut secret, names::INDEX_KEY));
     let object = secret.name_any();
     match list {
         Ok(buckets) => ConfigUpdate::Listed { object, buckets },

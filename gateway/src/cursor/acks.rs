@@ -8,7 +8,7 @@ use datastream_protocol::position::Position;
 use tokio::time::Instant;
 
 use super::CursorKey;
-use super::keeper::Cursors;
+use super::writer::Cursors;
 
 /// Heartbeats in flight that are told apart. More come only from a client that leaves some out.
 const IN_FLIGHT: usize = 16;
@@ -54,7 +54,7 @@ impl Acks {
     }
 
     /// The client knows that its stream goes on here.
-    pub(crate) fn told(&self, position: &Position) {
+    pub(crate) fn gap_confirmed(&self, position: &Position) {
         self.cursors.acknowledge(&self.key, position);
     }
 

@@ -4,12 +4,12 @@
 //! `docs/decisions/0005-cursors.md`.
 
 mod acks;
-mod keeper;
 mod record;
 mod table;
+mod writer;
 
 pub(crate) use acks::Acks;
-pub(crate) use keeper::{Cursors, CursorsUnavailable, Keeper};
+pub(crate) use writer::{CursorWriter, Cursors, CursorsUnavailable};
 
 use datastream_routing::{Route, SubscriptionId};
 

@@ -14,13 +14,13 @@ use tokio_util::task::TaskTracker;
 
 use super::tasks::Tasks;
 use crate::config::{ConfigSource, ConfigStore};
-use crate::cursor::{Cursors, Keeper};
+use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
-use crate::fleet::KubeFleet;
-use crate::http::{Admin, AdminExtension, Admission, Connections, Front, serve};
+use crate::http::{Admin, AdminExtension, Admission, Connections, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::metrics::Metrics;
+use crate::ownership::KubeClaims;
 use crate::pipeline::{CatchUpContext, Dispatcher, Pipeline, Ring, SendMemory};
 use crate::settings::Settings;
 use crate::stream::{Registry, drain};
@@ -37,7 +37,7 @@ pub(super) struct Core {
     pub events: Arc<dyn EventSource>,
     pub cursors: Arc<Cursors>,
     /// The other gateways, if there are any.
-    pub fleet: Option<Arc<KubeFleet>>,
+    pub claims: Option<Arc<KubeClaims>>,
     pub metrics: Arc<Metrics>,
     pub descriptors: Descriptors,
     pub memory: Arc<SendMemory>,
@@ -69,7 +69,7 @@ impl Core {
             source: self.events.clone(),
             status: self.status.clone(),
             registry: self.registry.clone(),
-            fleet: self.fleet.clone(),
+            claims: self.claims.clone(),
             metrics: self.metrics.clone(),
             memory: self.memory.clone(),
             draining: self.draining.clone(),
@@ -94,7 +94,7 @@ impl Core {
         &self,
         tasks: &mut Tasks,
         front: TcpListener,
-        keeper: Keeper,
+        keeper: CursorWriter,
         bounds: &[Bounds],
     ) -> anyhow::Result<()> {
         let head = head(bounds)?;
@@ -102,8 +102,8 @@ impl Core {
         let largest_content = largest_content(self.settings.largest_frame, head.partitions());
         let pipeline = self.spawn_pipeline(tasks, &head, &ring, largest_content);
         tasks.spawn("the keeper of cursors", keeper.run());
-        if let Some(fleet) = &self.fleet {
-            let run = fleet.clone().run(self.registry.clone(), ring.clone());
+        if let Some(claims) = &self.claims {
+            let run = claims.clone().run(self.registry.clone(), ring.clone());
             tasks.spawn("the claims of streams", run);
         }
         let readiness = announce(self.store.clone(), self.ready.clone());
@@ -160,12 +160,12 @@ impl Core {
         front: TcpListener,
         context: CatchUpContext,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
-        let handler = Arc::new(Front {
+        let handler = Arc::new(StreamServer {
             config: self.store.clone(),
             registry: self.registry.clone(),
             context: Arc::new(context),
             cursors: self.cursors.clone(),
-            fleet: self.fleet.clone(),
+            claims: self.claims.clone(),
             metrics: self.metrics.clone(),
             draining: self.draining.clone(),
             admission: Arc::new(Admission::new(self.settings.handshakes_per_second)),
@@ -197,8 +197,8 @@ impl Core {
             tracing::warn!(left = self.registry.len(), "streams did not close in time");
         }
         commit(&self.cursors).await;
-        if let Some(fleet) = &self.fleet {
-            fleet.finish().await;
+        if let Some(claims) = &self.claims {
+            claims.finish().await;
         }
     }
 }

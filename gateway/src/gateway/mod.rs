@@ -16,15 +16,15 @@ use tokio_util::task::TaskTracker;
 use self::core::Core;
 use self::tasks::Tasks;
 use crate::config::{ConfigSource, ConfigStore};
-use crate::cursor::Keeper;
+use crate::cursor::CursorWriter;
 use crate::descriptors::Descriptors;
-use crate::fleet::KubeFleet;
 use crate::http::AdminExtension;
 use crate::ingest::first_bounds;
 use crate::metrics::Metrics;
+use crate::ownership::KubeClaims;
 use crate::pipeline::SendMemory;
 use crate::settings::Settings;
-use crate::stream::{Load, Registry};
+use crate::stream::{Registry, StreamCount};
 
 /// Bytes of an answer that the kernel may hold for a client that does not read; a stream has buffers of its own.
 const SEND_BUFFER: u32 = 16 << 10;
@@ -39,7 +39,7 @@ pub struct Dependencies {
     /// The routing objects.
     pub config: Box<dyn ConfigSource>,
     /// The other gateways; none if this is the only one.
-    pub fleet: Option<Arc<KubeFleet>>,
+    pub claims: Option<Arc<KubeClaims>>,
     /// More for the admin listener to answer.
     pub admin_extension: Option<Arc<dyn AdminExtension>>,
 }
@@ -101,8 +101,8 @@ impl Gateway {
     }
 
     /// Load of the gateway: the number of its streams.
-    pub fn load(&self) -> Load {
-        Load(self.registry.clone())
+    pub fn load(&self) -> StreamCount {
+        StreamCount(self.registry.clone())
     }
 
     /// Readiness of the gateway: routes and topic are known, and it is not draining.
@@ -119,13 +119,13 @@ impl Gateway {
             events,
             cursors,
             config,
-            fleet,
+            claims,
             admin_extension,
         } = self.dependencies;
         let stop = CancellationToken::new();
         let _stop_all = stop.clone().drop_guard();
         let metrics = Arc::new(Metrics::new()?);
-        let (keeper, cursors) = Keeper::new(cursors, self.store.clone(), metrics.clone());
+        let (keeper, cursors) = CursorWriter::new(cursors, self.store.clone(), metrics.clone());
         let core = Core {
             memory: Arc::new(SendMemory::new(self.settings.send_memory)),
             descriptors: Descriptors::divide(self.settings.max_streams),
@@ -135,7 +135,7 @@ impl Gateway {
             ready: self.ready,
             events,
             cursors,
-            fleet,
+            claims,
             metrics,
             status: Arc::default(),
             draining: Arc::default(),

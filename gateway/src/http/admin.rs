@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use datastream_protocol::event::EventTypes;
 use datastream_routing::Filter;
-use datastream_routing::object::decode_subscription;
+use datastream_routing::names::decode_subscription;
 use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
@@ -22,9 +22,9 @@ use super::respond::{
 };
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
-use crate::fleet::{KubeFleet, PROBE_PATH, ProbeReport, Taker};
 use crate::ingest::{PartitionStatus, SourceStatus};
 use crate::metrics::Metrics;
+use crate::ownership::{KubeClaims, PROBE_PATH, ProbeReport, Taker};
 use crate::pipeline::SendMemory;
 use crate::stream::Registry;
 
@@ -46,7 +46,7 @@ pub(crate) struct Admin {
     pub cursors: Arc<Cursors>,
     pub registry: Arc<Registry>,
     /// The other gateways, if there are any.
-    pub fleet: Option<Arc<KubeFleet>>,
+    pub claims: Option<Arc<KubeClaims>>,
     pub metrics: Arc<Metrics>,
     pub memory: Arc<SendMemory>,
     pub draining: Arc<AtomicBool>,
@@ -265,8 +265,8 @@ impl Admin {
             Taker { holder, place }.at(remote.0.ip())
         });
         let look = self.registry.probe(&id);
-        let client = match self.fleet.as_ref().filter(|_| known) {
-            Some(fleet) => fleet.answer(&id, taker, look).await,
+        let client = match self.claims.as_ref().filter(|_| known) {
+            Some(claims) => claims.answer(&id, taker, look).await,
             None => look.await,
         };
         json(StatusCode::OK, &ProbeReport { client })

@@ -16,4 +16,4 @@ pub use admin::AdminExtension;
 pub(crate) use admission::Admission;
 pub(crate) use connection::serve;
 pub(crate) use connections::Connections;
-pub(crate) use stream::Front;
+pub(crate) use stream::StreamServer;

@@ -26,11 +26,13 @@ use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
-use crate::fleet::{KubeFleet, Probed, Taken};
 use crate::metrics::Metrics;
+use crate::ownership::{ClaimError, KubeClaims, Probed};
 use crate::pipeline::CatchUpContext;
 use crate::settings::LagLimit;
-use crate::stream::{Claim, Refusal, Registry, Session, Shared, StreamRequest, websocket_config};
+use crate::stream::{
+    Refusal, Registration, Registry, Session, Shared, StreamRequest, websocket_config,
+};
 
 /// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
 const SEND_BUFFER: usize = 256 << 10;
@@ -42,13 +44,13 @@ const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves clients.
-pub(crate) struct Front {
+pub(crate) struct StreamServer {
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
     pub context: Arc<CatchUpContext>,
     pub cursors: Arc<Cursors>,
     /// The other gateways, if there are any.
-    pub fleet: Option<Arc<KubeFleet>>,
+    pub claims: Option<Arc<KubeClaims>>,
     pub metrics: Arc<Metrics>,
     pub draining: Arc<AtomicBool>,
     pub admission: Arc<Admission>,
@@ -79,7 +81,7 @@ struct ReplayRange {
     next: String,
 }
 
-impl Handler for Front {
+impl Handler for StreamServer {
     async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
         if !reads(request.method()) {
             return method_not_allowed(request.method(), READ_ONLY);
@@ -98,7 +100,7 @@ impl Handler for Front {
     }
 }
 
-impl Front {
+impl StreamServer {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
         let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
         let table = self.config.table();
@@ -111,20 +113,20 @@ impl Front {
         let handshake = Handshake::of(request)?;
         let _admitted = self.admission.admit(&route, Purpose::Stream)?;
         let mut range = resolve(&self.context, &wanted).await?;
-        let claim = self.claim(&route, wanted.markers).await?;
-        claim.check(&self.config.table());
+        let registration = self.claim(&route, wanted.markers).await?;
+        registration.check(&self.config.table());
         // After the claim: no other stream of the subscription moves its cursor any more.
         let acks = match route.resume {
             Resume::Latest => None,
-            Resume::Committed => Some(self.go_on(&route, &mut range).await?),
+            Resume::Committed => Some(self.resume(&route, &mut range).await?),
         };
         // Another gateway asked for it while it was being opened, had no answer in time, and has it now.
-        if claim.mailbox().aborted().is_some() {
+        if registration.queue().aborted().is_some() {
             return Err(Refusal::InUse { pod: None });
         }
         let seq_start = Seq::starting_at(&range.start);
-        if let Some(held_back) = claim.log_admits() {
-            tracing::info!(stream = %claim.id(), from = %seq_start, held_back, "stream opened");
+        if let Some(held_back) = registration.log_admits() {
+            tracing::info!(stream = %registration.id(), from = %seq_start, held_back, "stream opened");
         }
         // A client that is not told by a marker, and has not said that it takes what is left, is told by a close frame.
         let is_told = wanted.markers || range.chosen || wanted.on_gap.is_some();
@@ -133,7 +135,7 @@ impl Front {
         });
         self.spawn(
             hyper::upgrade::on(request),
-            claim,
+            registration,
             range,
             wanted.markers,
             acks,
@@ -183,37 +185,37 @@ impl Front {
         }
     }
 
-    /// Claims the stream: here, and then among all gateways. A client that has it and is gone without a word loses it.
-    async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Claim, Refusal> {
-        let claim = || {
+    /// Registers the stream here, and claims it among all gateways. A client that has it and is gone without a word loses it.
+    async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Registration, Refusal> {
+        let register = || {
             let pipeline = &self.context.pipeline;
             let memory = &self.context.memory;
             self.registry
-                .claim(route, pipeline, markers, self.max_streams, memory)
+                .register(route, pipeline, markers, self.max_streams, memory)
         };
-        let mut claimed = claim();
-        if matches!(claimed, Err(Refusal::InUse { .. }))
+        let mut registered = register();
+        if matches!(registered, Err(Refusal::InUse { .. }))
             && self.registry.probe(&route.id).await != Probed::Answers
         {
             // It closes at once, but in a task of its own.
             let since = Instant::now();
-            claimed = claim();
-            while matches!(claimed, Err(Refusal::InUse { .. })) && since.elapsed() < CLOSING {
+            registered = register();
+            while matches!(registered, Err(Refusal::InUse { .. })) && since.elapsed() < CLOSING {
                 sleep(CLOSING / 100).await;
-                claimed = claim();
+                registered = register();
             }
         }
-        let mut claim = claimed?;
-        if let Some(fleet) = &self.fleet {
-            let held = fleet.claim(&route.id, &route.uid).await;
-            claim.keep(held.map_err(taken)?);
+        let mut registration = registered?;
+        if let Some(claims) = &self.claims {
+            let held = claims.claim(&route.id, &route.uid).await;
+            registration.keep(held.map_err(taken)?);
         }
-        Ok(claim)
+        Ok(registration)
     }
 
     /// Lets a stream that does not say where it starts go on from its committed position; one that has none gets it here,
     /// so that a crash before its first acknowledgement loses nothing.
-    async fn go_on(&self, route: &Route, range: &mut Range) -> Result<Acks, Refusal> {
+    async fn resume(&self, route: &Route, range: &mut Range) -> Result<Acks, Refusal> {
         let key = CursorKey::of(route);
         let unavailable = |_: CursorsUnavailable| {
             Refusal::Unavailable(
@@ -261,7 +263,7 @@ impl Front {
     fn spawn(
         &self,
         upgrade: OnUpgrade,
-        claim: Claim,
+        registration: Registration,
         range: Range,
         markers: bool,
         acks: Option<Acks>,
@@ -286,7 +288,7 @@ impl Front {
             };
             Session {
                 socket,
-                claim,
+                registration,
                 context,
                 metrics,
                 position: range.start,
@@ -322,12 +324,12 @@ impl Front {
     }
 }
 
-fn taken(taken: Taken) -> Refusal {
+fn taken(taken: ClaimError) -> Refusal {
     match taken {
-        Taken::Elsewhere { pod } => Refusal::InUse { pod: Some(pod) },
-        Taken::Unreachable { pod, seconds } => Refusal::HolderUnreachable { pod, seconds },
-        Taken::Contended => Refusal::busy("several clients want this stream at once"),
-        Taken::Unknown => Refusal::Unavailable(
+        ClaimError::Elsewhere { pod } => Refusal::InUse { pod: Some(pod) },
+        ClaimError::Unreachable { pod, seconds } => Refusal::HolderUnreachable { pod, seconds },
+        ClaimError::Contended => Refusal::busy("several clients want this stream at once"),
+        ClaimError::Unknown => Refusal::Unavailable(
             "this gateway can neither claim the stream nor ask the others, which it does not know yet: try again shortly",
         ),
     }

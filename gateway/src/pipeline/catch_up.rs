@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::chunk::Chunk;
 use super::dispatcher::{Joined, Pipeline};
-use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
+use super::send_queue::{QueuedFrame, SendQueue};
 use crate::event::Event;
 use crate::ingest::{STALL, STALL_MAX, contiguous};
 use crate::metrics::Metrics;
@@ -35,7 +35,7 @@ pub(crate) struct CatchUpContext {
     pub ring: Arc<Ring>,
     pub pipeline: Pipeline,
     pub source: Arc<dyn EventSource>,
-    /// Memory that the mailboxes of all streams share.
+    /// Memory that the queues of all streams share.
     pub memory: Arc<SendMemory>,
     /// Events whose frame has more bytes, apart from the sequence number, are skipped.
     pub largest_content: usize,
@@ -50,7 +50,7 @@ pub(crate) struct CatchUpContext {
 pub(crate) struct CatchUp {
     pub context: Arc<CatchUpContext>,
     pub id: SubscriptionId,
-    pub mailbox: Arc<Mailbox>,
+    pub queue: Arc<SendQueue>,
     pub position: Position,
     /// The stream ends here (`seq_end`) and never joins.
     pub end: Option<Position>,
@@ -60,13 +60,13 @@ pub(crate) struct CatchUp {
 enum Turn {
     /// Read on: in the ring, or in another turn.
     Over,
-    /// The mailbox is full. The letter is the next thing for it.
-    Full(Letter),
+    /// The queue is full. The frame is the next thing for it.
+    Full(QueuedFrame),
     Failed(SourceError),
 }
 
 impl CatchUp {
-    /// Fills the mailbox until the stream is live, has come to its end, or is to be closed. Dropping it stops it.
+    /// Fills the queue until the stream is live, has come to its end, or is to be closed. Dropping it stops it.
     pub(crate) async fn run(mut self) {
         let context = self.context.clone();
         if let Some(end) = &mut self.end {
@@ -80,7 +80,7 @@ impl CatchUp {
                 .as_ref()
                 .is_some_and(|end| self.position.covers(end))
             {
-                return self.mailbox.close(CloseCause::ReplayDone);
+                return self.queue.close(CloseCause::ReplayDone);
             }
             head.mark_unchanged();
             match context.ring.read(&self.position) {
@@ -99,12 +99,12 @@ impl CatchUp {
                     let position = self.position.clone();
                     match context
                         .pipeline
-                        .join(self.id.clone(), position, self.mailbox.clone())
+                        .join(self.id.clone(), position, self.queue.clone())
                         .await
                     {
                         Joined::Live => return,
                         Joined::Behind => (),
-                        Joined::NoRoute => return self.mailbox.close(CloseCause::Revoked),
+                        Joined::NoRoute => return self.queue.close(CloseCause::Revoked),
                     }
                 }
             }
@@ -112,20 +112,20 @@ impl CatchUp {
     }
 
     async fn deliver(&mut self, chunk: &Chunk) {
-        let route = self.mailbox.route();
+        let route = self.queue.route();
         for event in chunk.wanted(self.position.next(chunk.partition), &route) {
             if self.is_past_end(chunk.partition, event.offset) {
                 break;
             }
             self.position.advance(chunk.partition, event.offset + 1);
             let frame = chunk.frame_at(event, &self.numbered());
-            self.mailbox
-                .push_when_space(Letter::event(frame, event))
+            self.queue
+                .push_when_space(QueuedFrame::event(frame, event))
                 .await;
         }
         self.position
             .advance(chunk.partition, chunk.after.next(chunk.partition));
-        self.mailbox.wake();
+        self.queue.wake();
     }
 
     /// Reads one partition from the topic up to `until`, in turns; false if the stream is to be closed.
@@ -141,10 +141,10 @@ impl CatchUp {
             let before = self.position.next(partition);
             match self.take_turn(partition, until, stall).await {
                 Turn::Over => (),
-                Turn::Full(letter) => self.mailbox.push_when_space(letter).await,
+                Turn::Full(frame) => self.queue.push_when_space(frame).await,
                 Turn::Failed(SourceError::Expired { wanted, available }) => {
                     tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
-                    self.mailbox.close(CloseCause::Expired);
+                    self.queue.close(CloseCause::Expired);
                     return false;
                 }
                 Turn::Failed(SourceError::Broken { .. })
@@ -155,7 +155,7 @@ impl CatchUp {
                     sleep(backoff.next_delay()).await;
                 }
             }
-            self.mailbox.wake();
+            self.queue.wake();
         }
         let next = self.position.next(partition);
         if self
@@ -169,7 +169,7 @@ impl CatchUp {
         true
     }
 
-    /// One turn: reads and filters until the mailbox is full, the turn is over or the goal is reached.
+    /// One turn: reads and filters until the queue is full, the turn is over or the goal is reached.
     async fn take_turn(&mut self, partition: u32, until: u64, stall: Duration) -> Turn {
         let context = self.context.clone();
         let Ok(_turn) = context.turns.acquire().await else {
@@ -212,7 +212,7 @@ impl CatchUp {
             if let Some(offset) = hole {
                 return broken(format!("got offset {offset} next"));
             }
-            self.mailbox.wake();
+            self.queue.wake();
         }
         Turn::Over
     }
@@ -234,9 +234,9 @@ impl CatchUp {
         }
     }
 
-    /// Puts what the stream wants of these records into its mailbox; what did not fit comes back.
-    fn filter(&mut self, partition: u32, until: u64, records: Vec<Record>) -> Option<Letter> {
-        let route = self.mailbox.route();
+    /// Puts what the stream wants of these records into its queue; what did not fit comes back.
+    fn filter(&mut self, partition: u32, until: u64, records: Vec<Record>) -> Option<QueuedFrame> {
+        let route = self.queue.route();
         for record in records.into_iter().take_while(|r| r.offset < until) {
             self.position.advance(partition, record.offset + 1);
             // What cannot be decoded is counted and logged on the live path.
@@ -250,9 +250,9 @@ impl CatchUp {
             };
             if route.matches(&event.fields()) {
                 let frame = event.own_frame(&Seq::of(&self.numbered(), partition));
-                let letter = Letter::event(frame, &event);
-                if let Err(letter) = self.mailbox.push(letter) {
-                    return Some(letter);
+                let frame = QueuedFrame::event(frame, &event);
+                if let Err(frame) = self.queue.push(frame) {
+                    return Some(frame);
                 }
             }
         }

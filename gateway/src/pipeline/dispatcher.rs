@@ -1,4 +1,4 @@
-//! The task that owns the live fan-out: decodes each record once, asks the table who wants it, fills mailboxes.
+//! The task that owns the live fan-out: decodes each record once, asks the table who wants it, fills queues.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use datastream_source::Unreadable;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chunk::Chunk;
-use super::mailbox::{Letter, Mailbox};
 use super::ring::{Ring, RingRead};
+use super::send_queue::{QueuedFrame, SendQueue};
 use crate::config::ConfigStore;
 use crate::event::Event;
 use crate::ingest::Batch;
@@ -31,7 +31,7 @@ pub(crate) struct Pipeline {
 /// Outcome of a request to join the live fan-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// From now on the dispatcher fills the mailbox.
+    /// From now on the dispatcher fills the queue.
     Live,
     /// Too far behind: read on and ask again.
     Behind,
@@ -43,12 +43,12 @@ enum Command {
     Join {
         id: SubscriptionId,
         position: Position,
-        mailbox: Arc<Mailbox>,
+        queue: Arc<SendQueue>,
         answer: oneshot::Sender<Joined>,
     },
     Leave {
         id: SubscriptionId,
-        mailbox: Arc<Mailbox>,
+        queue: Arc<SendQueue>,
     },
 }
 
@@ -58,7 +58,7 @@ impl Pipeline {
         &self,
         id: SubscriptionId,
         position: Position,
-        mailbox: Arc<Mailbox>,
+        queue: Arc<SendQueue>,
     ) -> Joined {
         let (answer, joined) = oneshot::channel();
         match self
@@ -66,7 +66,7 @@ impl Pipeline {
             .send(Command::Join {
                 id,
                 position,
-                mailbox,
+                queue,
                 answer,
             })
             .await
@@ -76,15 +76,15 @@ impl Pipeline {
         }
     }
 
-    /// Ends the filling. If the way is blocked, the dispatcher finds out when the mailbox is full.
-    pub(crate) fn leave(&self, id: SubscriptionId, mailbox: Arc<Mailbox>) {
-        let _ = self.commands.try_send(Command::Leave { id, mailbox });
+    /// Ends the filling. If the way is blocked, the dispatcher finds out when the queue is full.
+    pub(crate) fn leave(&self, id: SubscriptionId, queue: Arc<SendQueue>) {
+        let _ = self.commands.try_send(Command::Leave { id, queue });
     }
 }
 
 /// A stream in the live fan-out.
 struct Live {
-    mailbox: Arc<Mailbox>,
+    queue: Arc<SendQueue>,
     /// Position at which a stream that is ahead of the dispatcher joined: earlier events are not for it.
     ahead: Option<Position>,
     /// It got something in this round and is to be woken at the end of the round.
@@ -155,15 +155,15 @@ impl Dispatcher {
             Command::Join {
                 id,
                 position,
-                mailbox,
+                queue,
                 answer,
             } => {
                 // A stream that has gone meanwhile takes no answer, and gets no place.
                 if !answer.is_closed() {
-                    let _ = answer.send(self.join(&id, position, mailbox));
+                    let _ = answer.send(self.join(&id, position, queue));
                 }
             }
-            Command::Leave { id, mailbox } => {
+            Command::Leave { id, queue } => {
                 let slot = self
                     .table
                     .position(&id)
@@ -171,7 +171,7 @@ impl Dispatcher {
                 if let Some(slot) = slot
                     && slot
                         .as_ref()
-                        .is_some_and(|live| Arc::ptr_eq(&live.mailbox, &mailbox))
+                        .is_some_and(|live| Arc::ptr_eq(&live.queue, &queue))
                 {
                     *slot = None;
                 }
@@ -183,7 +183,7 @@ impl Dispatcher {
         &mut self,
         id: &SubscriptionId,
         mut position: Position,
-        mailbox: Arc<Mailbox>,
+        queue: Arc<SendQueue>,
     ) -> Joined {
         let Some(place) = self.table.position(id) else {
             return Joined::NoRoute;
@@ -192,10 +192,10 @@ impl Dispatcher {
         for _ in 0..=JOIN_CHUNKS {
             match self.ring.read(&position) {
                 RingRead::AtHead => {
-                    mailbox.joined(&position);
+                    queue.joined(&position);
                     let ahead = (!self.head.covers(&position)).then_some(position);
                     self.live[place as usize] = Some(Live {
-                        mailbox,
+                        queue,
                         ahead,
                         touched: false,
                     });
@@ -207,19 +207,19 @@ impl Dispatcher {
                         let before = position.clone();
                         position.advance(chunk.partition, event.offset + 1);
                         let frame = chunk.frame_at(event, &position);
-                        if mailbox.push(Letter::event(frame, event)).is_err() {
-                            mailbox.fall_behind(before);
-                            mailbox.wake();
+                        if queue.push(QueuedFrame::event(frame, event)).is_err() {
+                            queue.fall_behind(before);
+                            queue.wake();
                             return Joined::Live;
                         }
                     }
                     position.advance(chunk.partition, chunk.after.next(chunk.partition));
-                    mailbox.wake();
+                    queue.wake();
                 }
             }
         }
-        mailbox.fall_behind(position);
-        mailbox.wake();
+        queue.fall_behind(position);
+        queue.wake();
         Joined::Live
     }
 
@@ -236,7 +236,7 @@ impl Dispatcher {
                 Some(place) if table.routes()[place as usize].uid == route.uid => {
                     live[place as usize] = Some(stream)
                 }
-                _ => stream.mailbox.close(CloseCause::Revoked),
+                _ => stream.queue.close(CloseCause::Revoked),
             }
         }
         (self.table, self.live) = (table, live);
@@ -260,7 +260,7 @@ impl Dispatcher {
         for place in self.touched.drain(..) {
             if let Some(live) = &mut self.live[place as usize] {
                 live.touched = false;
-                live.mailbox.wake();
+                live.queue.wake();
             }
         }
     }
@@ -273,7 +273,7 @@ impl Dispatcher {
             ahead.is_none_or(|position| position.next(partition) < first)
         };
         let streams = self.live.iter_mut().filter_map(|slot| slot.take_if(needs));
-        streams.for_each(|live| live.mailbox.close(CloseCause::Expired));
+        streams.for_each(|live| live.queue.close(CloseCause::Expired));
     }
 
     fn skip_unreadable(&mut self, partition: u32, place: &Unreadable) {
@@ -357,15 +357,15 @@ impl Dispatcher {
                 }
             };
             self.metrics.matched.inc();
-            if live.mailbox.push(Letter::event(frame, event)).is_err() {
+            if live.queue.push(QueuedFrame::event(frame, event)).is_err() {
                 let mut position = chunk.position_after(event);
                 if let Some(ahead) = &live.ahead {
                     position.merge(ahead);
                 }
                 let mut offsets = position.offsets().to_vec();
                 offsets[chunk.partition as usize] = event.offset;
-                live.mailbox.fall_behind(Position::new(offsets));
-                live.mailbox.wake();
+                live.queue.fall_behind(Position::new(offsets));
+                live.queue.wake();
                 self.metrics.fell_behind.inc();
                 *slot = None;
                 continue;

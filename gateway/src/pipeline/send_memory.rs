@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// A number of bytes that mailboxes borrow from and give back to. Whoever gets none reads on from the log later.
+/// A number of bytes that queues borrow from and give back to. Whoever gets none reads on from the log later.
 #[derive(Debug)]
 pub(crate) struct SendMemory {
     limit: usize,

@@ -14,18 +14,18 @@ const TELLING: f64 = 0.8;
 
 /// Tells every stream to close, spread over the window with jitter. Few streams do not take the whole of it.
 pub(crate) async fn drain(registry: &Registry, window: Duration) {
-    let mailboxes = registry.mailboxes();
-    let count = mailboxes.len() as f64;
+    let queues = registry.queues();
+    let count = queues.len() as f64;
     let spread = (count / PER_SECOND).min(window.as_secs_f64() * TELLING);
     let started = Instant::now();
-    for (mailbox, index) in mailboxes.into_iter().zip(0_u32..) {
+    for (queue, index) in queues.into_iter().zip(0_u32..) {
         // Each in a slot of its own, at a random moment of it.
         let slot = (f64::from(index) + rand::random::<f64>()) / count;
         sleep_until(started + Duration::from_secs_f64(slot * spread)).await;
-        mailbox.close(CloseCause::Draining);
+        queue.close(CloseCause::Draining);
     }
     // Those that were being let in when the drain began.
-    for mailbox in registry.mailboxes() {
-        mailbox.close(CloseCause::Draining);
+    for queue in registry.queues() {
+        queue.close(CloseCause::Draining);
     }
 }

@@ -10,7 +10,7 @@ mod session;
 
 pub(crate) use drain::drain;
 pub(crate) use outgoing::Shared;
-pub use registry::Load;
-pub(crate) use registry::{Claim, Registry};
+pub use registry::StreamCount;
+pub(crate) use registry::{Registration, Registry};
 pub(crate) use request::{Refusal, StreamRequest};
 pub(crate) use session::{Session, websocket_config};

@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
 use super::flood::{Flood, Flooded};
-use crate::pipeline::Letter;
+use crate::pipeline::QueuedFrame;
 
 /// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
 const GATHER: usize = 8 << 10;
@@ -94,11 +94,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shared<S> {
     }
 }
 
-/// Frames that have been taken out of the mailbox and are not all with the socket.
+/// Frames that have been taken out of the queue and are not all with the socket.
 #[derive(Default)]
 pub(super) struct Outgoing {
     /// Those of which nothing has been written.
-    pub letters: VecDeque<Letter>,
+    pub frames: VecDeque<QueuedFrame>,
     writing: Writing,
     /// Bytes handed to the socket so far.
     pub written: u64,
@@ -120,19 +120,19 @@ struct Writing {
 impl Outgoing {
     /// Returns whether everything is with the socket.
     pub(super) fn is_empty(&self) -> bool {
-        self.letters.is_empty() && self.writing.is_empty()
+        self.frames.is_empty() && self.writing.is_empty()
     }
 
     /// Heartbeats that have not reached the socket.
     pub(super) fn heartbeats(&self) -> u64 {
         let waiting = self
-            .letters
+            .frames
             .iter()
-            .filter(|letter| letter.frame.as_str() == HEARTBEAT);
+            .filter(|frame| frame.frame.as_str() == HEARTBEAT);
         self.writing.heartbeats + waiting.count() as u64
     }
 
-    /// Moves letters to the socket. Ready with true: all are with it now; with false: there was nothing to send.
+    /// Moves frames to the socket. Ready with true: all are with it now; with false: there was nothing to send.
     pub(super) fn poll_send<S>(
         &mut self,
         socket: &mut WebSocketStream<Shared<S>>,
@@ -146,15 +146,15 @@ impl Outgoing {
         }
         loop {
             ready!(self.poll_finish(socket, cx))?;
-            if self.letters.is_empty() {
+            if self.frames.is_empty() {
                 // An emptied queue keeps its memory: give it back, most streams are idle.
-                self.letters = VecDeque::new();
+                self.frames = VecDeque::new();
                 return Poll::Ready(Ok(true));
             }
             if socket.get_ref().theirs_begun {
                 ready!(Pin::new(&mut *socket).poll_flush(cx))?;
             }
-            self.writing = Writing::gather(&mut self.letters);
+            self.writing = Writing::gather(&mut self.frames);
         }
     }
 
@@ -198,12 +198,12 @@ impl Writing {
         self.done >= self.gathered.len() + self.large.len()
     }
 
-    /// Takes letters for one write.
-    fn gather(letters: &mut VecDeque<Letter>) -> Self {
+    /// Takes frames for one write.
+    fn gather(frames: &mut VecDeque<QueuedFrame>) -> Self {
         let mut writing = Self::default();
-        let bytes = |letter: &Letter| MAX_HEADER + letter.frame.len();
-        if letters.front().is_some_and(|first| bytes(first) > GATHER) {
-            if let Some(large) = letters.pop_front() {
+        let bytes = |frame: &QueuedFrame| MAX_HEADER + frame.frame.len();
+        if frames.front().is_some_and(|first| bytes(first) > GATHER) {
+            if let Some(large) = frames.pop_front() {
                 writing.gathered = Vec::with_capacity(MAX_HEADER);
                 put_header(&mut writing.gathered, large.frame.len());
                 writing.large = large.frame;
@@ -211,17 +211,17 @@ impl Writing {
             return writing;
         }
         let mut total = 0;
-        let fits = |letter: &&Letter| {
-            total += bytes(letter);
+        let fits = |frame: &&QueuedFrame| {
+            total += bytes(frame);
             total <= GATHER
         };
-        let count = letters.iter().take_while(fits).count();
-        let taken = letters.drain(..count);
+        let count = frames.iter().take_while(fits).count();
+        let taken = frames.drain(..count);
         writing.gathered = Vec::with_capacity(total.min(GATHER));
-        for letter in taken {
-            writing.heartbeats += u64::from(letter.frame.as_str() == HEARTBEAT);
-            put_header(&mut writing.gathered, letter.frame.len());
-            writing.gathered.extend_from_slice(letter.frame.as_bytes());
+        for frame in taken {
+            writing.heartbeats += u64::from(frame.frame.as_str() == HEARTBEAT);
+            put_header(&mut writing.gathered, frame.frame.len());
+            writing.gathered.extend_from_slice(frame.frame.as_bytes());
         }
         writing
     }
@@ -292,8 +292,8 @@ mod tests {
                     let going_on = m.as_ref().is_ok_and(|m| !m.is_close());
                     async move { going_on }
                 }).collect::<Vec<_>>());
-                let letters = sent.iter().map(|text| Letter::control(text.as_str().into()));
-                let mut outgoing = Outgoing { letters: letters.collect(), ..Outgoing::default() };
+                let frames = sent.iter().map(|text| QueuedFrame::control(text.as_str().into()));
+                let mut outgoing = Outgoing { frames: frames.collect(), ..Outgoing::default() };
                 let mut heard = 0;
                 while !outgoing.is_empty() || heard < asked {
                     poll_fn(|cx| {

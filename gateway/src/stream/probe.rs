@@ -5,15 +5,15 @@ use std::time::Duration;
 use datastream_protocol::close::CloseCause;
 use tokio::time::timeout;
 
-use crate::fleet::Probed;
-use crate::pipeline::Mailbox;
+use crate::ownership::Probed;
+use crate::pipeline::SendQueue;
 
 /// Time within which a client must answer the heartbeat that it is asked with.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the client with a heartbeat. One that gives no sign of life in time is closed.
-pub(super) async fn probe(mailbox: &Mailbox) -> Probed {
-    let Some(answer) = mailbox.probe() else {
+pub(super) async fn probe(queue: &SendQueue) -> Probed {
+    let Some(answer) = queue.probe() else {
         // So many ask that somebody will know soon: for now it counts as being there.
         return Probed::Answers;
     };
@@ -21,7 +21,7 @@ pub(super) async fn probe(mailbox: &Mailbox) -> Probed {
         Ok(Ok(())) => Probed::Answers,
         Ok(Err(_)) => Probed::NotHeld,
         Err(_) => {
-            mailbox.abort(CloseCause::TakenOver);
+            queue.abort(CloseCause::TakenOver);
             Probed::Silent
         }
     }

@@ -11,13 +11,13 @@ use datastream_service::log_limit::LogLimit;
 
 use super::probe::probe;
 use super::request::Refusal;
-use crate::fleet::{Held, Probed, Progress};
-use crate::pipeline::{Mailbox, Pipeline, Ring, SendMemory};
+use crate::ownership::{ClaimGuard, Probed, Progress};
+use crate::pipeline::{Pipeline, Ring, SendMemory, SendQueue};
 
 /// The open streams of this gateway.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    streams: Mutex<HashMap<SubscriptionId, Arc<Mailbox>>>,
+    streams: Mutex<HashMap<SubscriptionId, Arc<SendQueue>>>,
     /// Bounds the log of streams that come and go.
     log: Mutex<LogLimit>,
 }
@@ -36,20 +36,20 @@ impl Default for Registry {
 
 /// The right to the one stream of a subscription; dropping it gives it back and leaves the live fan-out.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct Registration {
     registry: Arc<Registry>,
     pipeline: Pipeline,
     id: SubscriptionId,
-    mailbox: Arc<Mailbox>,
+    queue: Arc<SendQueue>,
     /// The right to it among all gateways, if there are others.
-    held: Option<Held>,
+    held: Option<ClaimGuard>,
 }
 
 /// Load of a gateway: the number of its streams.
 #[derive(Clone, Debug, Default)]
-pub struct Load(pub(crate) Arc<Registry>);
+pub struct StreamCount(pub(crate) Arc<Registry>);
 
-impl Load {
+impl StreamCount {
     /// Open streams.
     pub fn streams(&self) -> usize {
         self.0.len()
@@ -57,15 +57,15 @@ impl Load {
 }
 
 impl Registry {
-    /// Claims a subscription's stream, unless it has one or there are `limit` streams.
-    pub(crate) fn claim(
+    /// Registers a subscription's stream, unless it has one or there are `limit` streams.
+    pub(crate) fn register(
         self: &Arc<Self>,
         route: &Arc<Route>,
         pipeline: &Pipeline,
         markers: bool,
         limit: usize,
         memory: &Arc<SendMemory>,
-    ) -> Result<Claim, Refusal> {
+    ) -> Result<Registration, Refusal> {
         let mut streams = self.lock();
         if streams.contains_key(&route.id) {
             return Err(Refusal::InUse { pod: None });
@@ -73,55 +73,55 @@ impl Registry {
         if streams.len() >= limit {
             return Err(Refusal::busy("this gateway has as many streams as it may"));
         }
-        let mailbox = Arc::new(Mailbox::new(route.clone(), markers, memory.clone()));
-        streams.insert(route.id.clone(), mailbox.clone());
-        Ok(Claim {
+        let queue = Arc::new(SendQueue::new(route.clone(), markers, memory.clone()));
+        streams.insert(route.id.clone(), queue.clone());
+        Ok(Registration {
             registry: self.clone(),
             pipeline: pipeline.clone(),
             id: route.id.clone(),
-            mailbox,
+            queue,
             held: None,
         })
     }
 
     /// Tells every stream what a new table means for it.
     pub(crate) fn apply(&self, table: &RouteTable) {
-        for (id, mailbox) in self.lock().iter() {
-            tell(table, id, mailbox);
+        for (id, queue) in self.lock().iter() {
+            apply_route(table, id, queue);
         }
     }
 
-    /// The mailboxes of all open streams, in no order.
-    pub(crate) fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+    /// The queues of all open streams, in no order.
+    pub(crate) fn queues(&self) -> Vec<Arc<SendQueue>> {
         self.lock().values().cloned().collect()
     }
 
     /// Finds out whether the client of a stream is still there. One that does not answer loses its stream.
     pub(crate) async fn probe(&self, id: &SubscriptionId) -> Probed {
-        let mailbox = self.lock().get(id).cloned();
-        match mailbox {
-            Some(mailbox) => probe(&mailbox).await,
+        let queue = self.lock().get(id).cloned();
+        match queue {
+            Some(queue) => probe(&queue).await,
             None => Probed::NotHeld,
         }
     }
 
     /// Closes a stream at once.
     pub(crate) fn abort(&self, id: &SubscriptionId, cause: &CloseCause) {
-        if let Some(mailbox) = self.lock().get(id) {
-            mailbox.abort(cause.clone());
+        if let Some(queue) = self.lock().get(id) {
+            queue.abort(cause.clone());
         }
     }
 
     /// Progress of a stream; `None` if it is not open.
     pub(crate) fn progress(&self, id: &SubscriptionId, ring: &Ring) -> Option<Progress> {
-        let mailbox = self.lock().get(id).cloned()?;
-        let last_seq = mailbox.last_seq();
+        let queue = self.lock().get(id).cloned()?;
+        let last_seq = queue.last_seq();
         let behind = |seq: &str| {
             let head = ring.head();
             let position = Seq::parse_end(seq, head.partitions()).ok()?;
             Some(ring.records_behind(&position))
         };
-        let lag = match (&last_seq, mailbox.is_live()) {
+        let lag = match (&last_seq, queue.is_live()) {
             (Some(seq), false) => behind(seq).unwrap_or_default(),
             _ => 0,
         };
@@ -129,7 +129,7 @@ impl Registry {
     }
 
     /// Some streams, at most this many.
-    pub(crate) fn some(&self, count: usize) -> Vec<Arc<Mailbox>> {
+    pub(crate) fn some(&self, count: usize) -> Vec<Arc<SendQueue>> {
         self.lock().values().take(count).cloned().collect()
     }
 
@@ -150,14 +150,14 @@ impl Registry {
         self.lock().len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SubscriptionId, Arc<Mailbox>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SubscriptionId, Arc<SendQueue>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Claim {
+impl Registration {
     /// Keeps the right to the stream among all gateways, too.
-    pub(crate) fn keep(&mut self, held: Held) {
+    pub(crate) fn keep(&mut self, held: ClaimGuard) {
         self.held = Some(held);
     }
 
@@ -176,34 +176,34 @@ impl Claim {
         &self.id
     }
 
-    /// The stream's mailbox.
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    /// The stream's queue.
+    pub(crate) fn queue(&self) -> &Arc<SendQueue> {
+        &self.queue
     }
 
     /// Looks at a table once more: it may have changed between the look-up of the key and the claim.
     pub(crate) fn check(&self, table: &RouteTable) {
-        tell(table, &self.id, &self.mailbox);
+        apply_route(table, &self.id, &self.queue);
     }
 }
 
-impl Drop for Claim {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.id);
-        self.mailbox.end();
-        self.pipeline.leave(self.id.clone(), self.mailbox.clone());
+        self.queue.end();
+        self.pipeline.leave(self.id.clone(), self.queue.clone());
     }
 }
 
-fn tell(table: &RouteTable, id: &SubscriptionId, mailbox: &Mailbox) {
-    let current = mailbox.route();
+fn apply_route(table: &RouteTable, id: &SubscriptionId, queue: &SendQueue) {
+    let current = queue.route();
     match table.by_id(id) {
         Some(route) if route.uid != current.uid || route.key_sha256 != current.key_sha256 => {
-            mailbox.close(CloseCause::Revoked);
+            queue.close(CloseCause::Revoked);
         }
-        Some(route) if route.suspended => mailbox.close(CloseCause::Suspended),
-        Some(route) if *route != current => mailbox.set_route(route.clone()),
+        Some(route) if route.suspended => queue.close(CloseCause::Suspended),
+        Some(route) if *route != current => queue.set_route(route.clone()),
         Some(_) => (),
-        None => mailbox.close(CloseCause::Revoked),
+        None => queue.close(CloseCause::Revoked),
     }
 }

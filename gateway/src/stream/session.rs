@@ -1,4 +1,4 @@
-//! The task of one stream: mailbox to socket, heartbeats, and what the client says.
+//! The task of one stream: queue to socket, heartbeats, and what the client says.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -22,10 +22,10 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::flood::{Flood, Flooded};
 use super::outgoing::{Outgoing, Shared};
-use super::registry::Claim;
+use super::registry::Registration;
 use crate::cursor::Acks;
 use crate::metrics::Metrics;
-use crate::pipeline::{CatchUp, CatchUpContext, Letter, Mail, OWN_BYTES};
+use crate::pipeline::{CatchUp, CatchUpContext, Drained, OWN_BYTES, QueuedFrame};
 use crate::settings::LagLimit;
 
 /// The largest message a client may send: it has nothing to say but `Z`.
@@ -55,7 +55,7 @@ pub(crate) fn websocket_config() -> WebSocketConfig {
 /// One stream.
 pub(crate) struct Session<S> {
     pub socket: WebSocketStream<Shared<S>>,
-    pub claim: Claim,
+    pub registration: Registration,
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
     /// Everything before has been handed to the socket; at first, where the stream starts.
@@ -100,37 +100,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Some(cause) => cause,
             None => self.serve(&mut outgoing).await,
         };
-        if let Some(held_back) = self.claim.log_admits() {
-            tracing::info!(stream = %self.claim.id(), cause = cause.name(), held_back, "stream closed");
+        if let Some(held_back) = self.registration.log_admits() {
+            tracing::info!(stream = %self.registration.id(), cause = cause.name(), held_back, "stream closed");
         }
         self.metrics.closed.with_label_values(&[cause.name()]).inc();
         let Self {
             socket,
-            claim,
+            registration,
             acks,
             position,
             ..
         } = self;
         // The next client need not wait for this one's goodbye.
-        drop(claim);
+        drop(registration);
         if cause != CloseCause::ConnectionLost {
             let goodbye = goodbye(socket, &mut outgoing, cause.frame());
             let goodbye = timeout(CLOSE_TIMEOUT, goodbye).await;
             if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(Ok(true))) =
                 (&cause, acks, goodbye)
             {
-                acks.told(&position);
+                acks.gap_confirmed(&position);
             }
         }
     }
 
     async fn serve(&mut self, outgoing: &mut Outgoing) -> CloseCause {
-        let mailbox = self.claim.mailbox().clone();
+        let queue = self.registration.queue().clone();
         // Held for its drop: it stops the catching up when the stream ends.
         let mut _catching_up = self.catch_up(self.position.clone());
         if self.gap_marker {
             let marker = Marker::Gap.frame(&Seq::starting_at(&self.position)).into();
-            outgoing.letters.push_back(Letter::control(marker));
+            outgoing.frames.push_back(QueuedFrame::control(marker));
         }
         // Only while there is a lag to look at: most streams never have one.
         let mut lag_ticks = None;
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let mut state = StateGauge::new(&metrics, behind);
         let mut closing = None;
-        let mut heartbeat = mailbox.route().heartbeat;
+        let mut heartbeat = queue.route().heartbeat;
         let mut ticks = ticks(heartbeat.interval_seconds);
         let mut unanswered = 0;
         // Letters that waited at the last heartbeat.
@@ -158,9 +158,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 if let Some(cause) = closing {
                     return cause;
                 }
-                // Before the mailbox is emptied: what the head has passed by now is in there, if the stream is live.
+                // Before the queue is emptied: what the head has passed by now is in there, if the stream is live.
                 let head = self.acks.is_some().then(|| self.context.ring.head());
-                let mail = mailbox.take();
+                let mail = queue.take();
                 if let Some(head) = head {
                     self.covered(&mail, &head, state.is_live());
                 }
@@ -176,22 +176,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     state.set(LIVE);
                 }
                 closing = mail.close;
-                outgoing.letters = mail.letters;
+                outgoing.frames = mail.frames;
                 stall = Stall::of(outgoing);
-                let route = mailbox.route();
+                let route = queue.route();
                 if route.heartbeat != heartbeat {
                     heartbeat = route.heartbeat;
                     ticks = self::ticks(heartbeat.interval_seconds);
                 }
-                events += self.count(&outgoing.letters);
+                events += self.count(&outgoing.frames);
                 if closing.is_some() && outgoing.is_empty() {
                     continue;
                 }
             }
-            if let Some(cause) = mailbox.aborted() {
+            if let Some(cause) = queue.aborted() {
                 return cause;
             }
-            if mailbox.take_probe() {
+            if queue.take_probe() {
                 // If it is waiting for space, that it gets some will be a sign of life, too.
                 blocked = !outgoing.is_empty();
                 self.heartbeat(outgoing, events);
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 biased;
                 _ = ticks.tick() => {
                     // One that is still on its way cannot have been answered; but the client takes what comes before it.
-                    let before = std::mem::replace(&mut waiting, outgoing.letters.len());
+                    let before = std::mem::replace(&mut waiting, outgoing.frames.len());
                     if outgoing.heartbeats() > 0 && waiting < before {
                         continue;
                     }
@@ -211,31 +211,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     unanswered += 1;
                     self.heartbeat(outgoing, events);
                     heartbeats.queued += 1;
-                    waiting = outgoing.letters.len();
+                    waiting = outgoing.frames.len();
                     continue;
                 }
                 () = next_tick(&mut lag_ticks) => {
-                    if let Some(cause) = self.too_far_behind(&outgoing.letters) {
+                    if let Some(cause) = self.too_far_behind(&outgoing.frames) {
                         return cause;
                     }
                     continue;
                 }
                 () = next_stall(&mut stall) => {
-                    if stall.as_mut().is_some_and(|stall| stall.is_over(outgoing)) && mailbox.is_in_the_way() {
+                    if stall.as_mut().is_some_and(|stall| stall.is_over(outgoing)) && queue.is_in_the_way() {
                         return CloseCause::Stalled;
                     }
                     continue;
                 }
                 happened = poll_fn(|cx| poll(outgoing, &mut self.socket, cx)) => happened,
-                () = mailbox.woken() => continue,
+                () = queue.woken() => continue,
             };
             match happened {
                 Happened::Sent if blocked => {
                     blocked = false;
-                    mailbox.alive();
+                    queue.alive();
                 }
                 Happened::Received(_) => {
-                    mailbox.alive();
+                    queue.alive();
                     if flood.is_reached_by(1) {
                         return CloseCause::Flooded;
                     }
@@ -274,15 +274,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             acks.heartbeat(&self.position, events);
         }
         outgoing
-            .letters
-            .push_back(Letter::control(Utf8Bytes::from_static(HEARTBEAT)));
+            .frames
+            .push_back(QueuedFrame::control(Utf8Bytes::from_static(HEARTBEAT)));
     }
 
     fn catch_up(&self, position: Position) -> Helper {
         let catch_up = CatchUp {
             context: self.context.clone(),
-            id: self.claim.id().clone(),
-            mailbox: self.claim.mailbox().clone(),
+            id: self.registration.id().clone(),
+            queue: self.registration.queue().clone(),
             position,
             end: self.end.clone(),
         };
@@ -290,14 +290,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Moves the stream's position on to what it will have been sent with this mail.
-    fn covered(&mut self, mail: &Mail, head: &Position, is_live: bool) {
+    fn covered(&mut self, mail: &Drained, head: &Position, is_live: bool) {
         if let Some(position) = &mail.fell_behind_at {
             self.position.merge(position);
         } else if is_live || mail.joined {
             self.position.merge(head);
         }
-        // The head moves a moment after the mailboxes are filled: the last event may be beyond it.
-        if let Some(seq) = mail.letters.iter().rev().find_map(Letter::seq)
+        // The head moves a moment after the queues are filled: the last event may be beyond it.
+        if let Some(seq) = mail.frames.iter().rev().find_map(QueuedFrame::seq)
             && let Ok(position) = Seq::parse_end(seq, head.partitions())
         {
             self.position.merge(&position);
@@ -305,11 +305,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Returns the cause to close with, if the next event to send is older, or further from the head, than `max_lag` allows.
-    fn too_far_behind(&self, unsent: &VecDeque<Letter>) -> Option<CloseCause> {
-        let (letter, taken_ms) = unsent
+    fn too_far_behind(&self, unsent: &VecDeque<QueuedFrame>) -> Option<CloseCause> {
+        let (frame, taken_ms) = unsent
             .iter()
-            .find_map(|letter| Some((letter, letter.times?.taken_ms)))?;
-        let seq = letter.seq()?;
+            .find_map(|frame| Some((frame, frame.times?.taken_ms)))?;
+        let seq = frame.seq()?;
         let old = self.max_lag.age.is_some_and(|age| {
             taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
         });
@@ -324,19 +324,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Counts the events among what goes out, tells how many there are, and takes down the last one.
-    fn count(&self, letters: &VecDeque<Letter>) -> u64 {
-        if self.claim.is_told()
-            && let Some(seq) = letters.iter().rev().find_map(Letter::seq)
+    fn count(&self, frames: &VecDeque<QueuedFrame>) -> u64 {
+        if self.registration.is_told()
+            && let Some(seq) = frames.iter().rev().find_map(QueuedFrame::seq)
         {
-            self.claim.mailbox().sent(seq);
+            self.registration.queue().sent(seq);
         }
         let (mut events, mut bytes, mut now) = (0, 0, None);
-        for letter in letters {
-            let Some(times) = letter.times else {
+        for frame in frames {
+            let Some(times) = frame.times else {
                 continue;
             };
             events += 1;
-            bytes += letter.frame.len() as u64;
+            bytes += frame.frame.len() as u64;
             for (since_ms, histogram) in [
                 (times.taken_ms, &self.metrics.latency),
                 (times.happened_ms, &self.metrics.event_age),
@@ -445,11 +445,7 @@ struct Stall {
 
 impl Stall {
     fn of(outgoing: &Outgoing) -> Option<Self> {
-        let bytes: usize = outgoing
-            .letters
-            .iter()
-            .map(|letter| letter.frame.len())
-            .sum();
+        let bytes: usize = outgoing.frames.iter().map(|frame| frame.frame.len()).sum();
         (bytes > OWN_BYTES).then(|| Self {
             ticks: ticks(1),
             taken: (outgoing.written, Instant::now()),

@@ -158,7 +158,7 @@ impl TestGateway {
             events,
             cursors,
             config: Box::new(Given(given)),
-            fleet: None,
+            claims: None,
             admin_extension: None,
         };
         let gateway = Gateway::bind(settings, dependencies).await.unwrap();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_gateway::Load;
+use datastream_gateway::StreamCount;
 use datastream_gateway::config::{ConfigStore, ConfigUpdate};
-use datastream_gateway::fleet::KubeFleet;
-use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
+use datastream_gateway::ownership::KubeClaims;
+use datastream_routing::names::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{Bucket, BucketHash, BucketId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -37,9 +37,9 @@ impl Kept {
         let store = Arc::new(ConfigStore::new());
         let (ready, receiver) = watch::channel(false);
         let cancel = CancellationToken::new();
-        let fleet = KubeFleet::new(api.client(), "ds", "default", "gw-0", 0);
-        let keeper = fleet.lease_keeper(Some("10.0.0.7:9090".to_owned()));
-        let load = Load::default();
+        let claims = KubeClaims::new(api.client(), "ds", "default", "gw-0", 0);
+        let keeper = claims.lease_keeper(Some("10.0.0.7:9090".to_owned()));
+        let load = StreamCount::default();
         let keeper = tokio::spawn(keeper.run(store.clone(), receiver, load, cancel.clone()));
         Self {
             api,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource as _, ConfigState, ConfigStore, KubeSource};
-use datastream_routing::object::{INDEX_KEY, ROUTES_KEY, index_name, routes_name};
+use datastream_routing::names::{INDEX_KEY, ROUTES_KEY, index_name, routes_name};
 use datastream_routing::{Bucket, BucketId};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datastream_crds::{Connection, ConnectionState};
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::{
+use datastream_routing::names::{
     LAG, LAST_SEQ, POD, SUBSCRIPTION, SUBSCRIPTION_UID, decode_subscription,
 };
 use datastream_service::backoff::Backoff;

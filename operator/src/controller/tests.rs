@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use datastream_routing::object::{INDEX, INDEX_KEY, decode_index};
+use datastream_routing::names::{INDEX, INDEX_KEY, decode_index};
 use datastream_routing::{Bucket, BucketId, KeyHash};
 use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;

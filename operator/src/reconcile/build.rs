@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
-use datastream_routing::object::COMPONENT;
+use datastream_routing::names::COMPONENT;
 use datastream_routing::{KeyHash, Route};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use datastream_routing::object::{HELD, READY, decode_held};
+use datastream_routing::names::{HELD, READY, decode_held};
 use datastream_routing::{BucketHash, BucketId};
 use datastream_service_kube::lease::Freshness;
 use k8s_openapi::api::coordination::v1::Lease;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_routing::object::{
+use datastream_routing::names::{
     INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket, routes_name,
 };
 use datastream_routing::{BucketId, SubscriptionId};

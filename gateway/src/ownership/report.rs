@@ -12,7 +12,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::claim::{Progress, holder, progress};
-use super::kube::{Claimed, KubeFleet};
+use super::claims::{Claimed, KubeClaims};
 use crate::pipeline::Ring;
 use crate::stream::Registry;
 
@@ -23,25 +23,25 @@ const PER_SECOND: usize = 10;
 const AT_MOST_EVERY: Duration = Duration::from_mins(1);
 
 /// Reports for as long as it is polled.
-pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, ring: &Ring) {
+pub(super) async fn run(claims: &KubeClaims, registry: &Registry, ring: &Ring) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut renewed = None;
     loop {
         ticks.tick().await;
-        let before = std::mem::replace(&mut renewed, *fleet.renewed.borrow());
+        let before = std::mem::replace(&mut renewed, *claims.renewed.borrow());
         let expired = before
             .zip(renewed)
             .is_some_and(|(before, now)| now - before > DURATION);
-        let held = fleet.held();
+        let held = claims.held();
         for (id, claimed) in &held {
             // Claims that could not be written, and after a time in which the others took us for dead, all of them.
             if expired || claimed.version.is_none() {
-                confirm(fleet, registry, id, claimed).await;
+                confirm(claims, registry, id, claimed).await;
             }
         }
         for (id, claimed, progress) in due(held, registry, ring) {
-            tell(fleet, registry, &id, &claimed, progress).await;
+            tell(claims, registry, &id, &claimed, progress).await;
         }
     }
 }
@@ -76,7 +76,7 @@ fn due(
 }
 
 async fn tell(
-    fleet: &KubeFleet,
+    claims: &KubeClaims,
     registry: &Registry,
     id: &SubscriptionId,
     claimed: &Claimed,
@@ -85,16 +85,16 @@ async fn tell(
     let Some(version) = &claimed.version else {
         return;
     };
-    let name = fleet.me.claim_name(id);
+    let name = claims.me.claim_name(id);
     let patch = Patch::Merge(progress(version, &now));
     let params = PatchParams::default();
-    match in_time(fleet.leases.patch(&name, &params, &patch)).await {
-        Ok(lease) => fleet.update(id, |claimed| {
+    match in_time(claims.leases.patch(&name, &params, &patch)).await {
+        Ok(lease) => claims.update(id, |claimed| {
             claimed.version = lease.resource_version();
             claimed.told = Some((now, Instant::now()));
         }),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
-            confirm(fleet, registry, id, claimed).await;
+            confirm(claims, registry, id, claimed).await;
         }
         Err(error) => {
             tracing::debug!(subscription = %id, error = reason(&error), "cannot tell how far a stream has come");
@@ -103,9 +103,9 @@ async fn tell(
 }
 
 /// Writes a claim that is not there, and closes the stream if it is another gateway's now.
-async fn confirm(fleet: &KubeFleet, registry: &Registry, id: &SubscriptionId, claimed: &Claimed) {
-    let name = fleet.me.claim_name(id);
-    let found = match in_time(fleet.leases.get_opt(&name)).await {
+async fn confirm(claims: &KubeClaims, registry: &Registry, id: &SubscriptionId, claimed: &Claimed) {
+    let name = claims.me.claim_name(id);
+    let found = match in_time(claims.leases.get_opt(&name)).await {
         Ok(found) => found,
         Err(error) => {
             tracing::debug!(subscription = %id, error = reason(&error), "cannot look at the claim of a stream");
@@ -113,18 +113,18 @@ async fn confirm(fleet: &KubeFleet, registry: &Registry, id: &SubscriptionId, cl
         }
     };
     match found {
-        Some(lease) if holder(&lease) == Some(fleet.me.holder.as_str()) => {
-            fleet.update(id, |c| c.version = lease.resource_version());
+        Some(lease) if holder(&lease) == Some(claims.me.holder.as_str()) => {
+            claims.update(id, |c| c.version = lease.resource_version());
         }
         Some(_) => {
             tracing::warn!(subscription = %id, "another gateway has taken the stream over");
-            fleet.update(id, |c| c.version = None);
+            claims.update(id, |c| c.version = None);
             registry.abort(id, &CloseCause::TakenOver);
         }
         None => {
-            let claim = fleet.me.claim(id, &claimed.uid, Timestamp::now());
-            if let Ok(made) = in_time(fleet.leases.create(&PostParams::default(), &claim)).await {
-                fleet.update(id, |c| c.version = made.resource_version());
+            let claim = claims.me.claim(id, &claimed.uid, Timestamp::now());
+            if let Ok(made) = in_time(claims.leases.create(&PostParams::default(), &claim)).await {
+                claims.update(id, |c| c.version = made.resource_version());
             }
         }
     }

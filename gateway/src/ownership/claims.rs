@@ -15,10 +15,10 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::ask::{Probed, Taker, ask};
 use super::claim::{Claimant, Progress, holder, pod, pod_of};
-use super::lease::{LeaseKeeper, lease_name};
+use super::lease_renewer::{LeaseRenewer, lease_name};
 use super::peers::{Peer, Peers, Place, read};
+use super::probe_client::{Probed, Taker, probe_client};
 use super::{release, report, shed};
 use crate::pipeline::Ring;
 use crate::stream::Registry;
@@ -36,11 +36,11 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
 const SURELY_OURS: Duration = Duration::from_secs(10);
 /// Gateways that are remembered as those who take one stream: of more, the last.
-const MAX_TAKERS: usize = 16;
+const MAX_PENDING_TAKEOVERS: usize = 16;
 
 /// Reason why a stream cannot be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum ClaimError {
     /// Another gateway serves it, and its client answers.
     Elsewhere {
         /// That gateway's pod.
@@ -60,7 +60,7 @@ pub(crate) enum Taken {
 }
 
 /// The claims of one gateway, and what it knows of the others.
-pub struct KubeFleet {
+pub struct KubeClaims {
     pub(super) leases: Api<Lease>,
     pub(super) me: Claimant,
     pub(super) peers: Peers,
@@ -82,13 +82,13 @@ pub struct KubeFleet {
 struct State {
     held: HashMap<SubscriptionId, Claimed>,
     /// Refusals and until when they stand, for clients that come again at once: the API server is not asked for each.
-    taken: HashMap<SubscriptionId, (Taken, Instant)>,
+    taken: HashMap<SubscriptionId, (ClaimError, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
     /// Those of them that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
     /// All who said that they take a stream without a claim: it may not be written yet.
-    takers: HashMap<SubscriptionId, BTreeMap<String, Told>>,
+    pending_takeovers: HashMap<SubscriptionId, BTreeMap<String, Told>>,
     /// The number of times that somebody has said so.
     told: u64,
 }
@@ -114,24 +114,24 @@ pub(super) struct Claimed {
 }
 
 /// The right to a stream among all gateways; dropping it gives it back.
-pub(crate) struct Held {
-    fleet: Arc<KubeFleet>,
+pub(crate) struct ClaimGuard {
+    claims: Arc<KubeClaims>,
     id: SubscriptionId,
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for ClaimGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Held").field(&self.id).finish()
+        f.debug_tuple("ClaimGuard").field(&self.id).finish()
     }
 }
 
-impl Drop for Held {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
-        let mut state = self.fleet.lock();
+        let mut state = self.claims.lock();
         if let Some(version) = state.held.remove(&self.id).and_then(|c| c.version) {
             state.released.insert(self.id.clone(), version);
             drop(state);
-            self.fleet.released.notify_one();
+            self.claims.released.notify_one();
         }
     }
 }
@@ -142,8 +142,8 @@ enum Attempt {
     Again,
 }
 
-impl KubeFleet {
-    /// The fleet of `group` in `namespace`, seen from `pod`. `shed_per_second` streams above the fair share are closed a second.
+impl KubeClaims {
+    /// The claims of `group` in `namespace`, seen from `pod`. `shed_per_second` streams above the fair share are closed a second.
     pub fn new(
         client: Client,
         namespace: impl Into<String>,
@@ -172,14 +172,14 @@ impl KubeFleet {
 
     /// The keeper of this gateway's own Lease. Other gateways reach the admin listener at `peer` (HOST:PORT); without it they
     /// cannot ask this one.
-    pub fn lease_keeper(&self, peer: Option<String>) -> LeaseKeeper {
+    pub fn lease_keeper(&self, peer: Option<String>) -> LeaseRenewer {
         let port = peer
             .as_deref()
             .and_then(|peer| peer.rsplit_once(':')?.1.parse().ok());
         if let Some(port) = port {
             let _ = self.port.set(port);
         }
-        LeaseKeeper::new(
+        LeaseRenewer::new(
             self.client.clone(),
             &self.namespace,
             self.me.clone(),
@@ -218,15 +218,15 @@ impl KubeFleet {
         self: &Arc<Self>,
         id: &SubscriptionId,
         uid: &str,
-    ) -> Result<Held, Taken> {
+    ) -> Result<ClaimGuard, ClaimError> {
         if let Some(taken) = self.known(id) {
             return Err(taken);
         }
-        if let Err(taken) = self.ask_takers(id).await {
+        if let Err(taken) = self.probe_pending_takeovers(id).await {
             self.remember(id, &taken);
             return Err(taken);
         }
-        if let Some(version) = self.take_up(id) {
+        if let Some(version) = self.reclaim(id) {
             return Ok(self.hold(id, uid, Some(version)));
         }
         let mut renewed = self.renewed.subscribe();
@@ -243,7 +243,7 @@ impl KubeFleet {
             match attempt {
                 Ok(Attempt::Done(version)) => return Ok(self.hold(id, uid, version)),
                 Ok(Attempt::Again) => (),
-                Err(Failed::Taken(taken)) => {
+                Err(Failed::ClaimError(taken)) => {
                     self.remember(id, &taken);
                     return Err(taken);
                 }
@@ -254,17 +254,17 @@ impl KubeFleet {
                 }
             }
         }
-        Err(Taken::Contended)
+        Err(ClaimError::Contended)
     }
 
     /// Reason why the stream could not be claimed a moment ago, if so.
-    fn known(&self, id: &SubscriptionId) -> Option<Taken> {
+    fn known(&self, id: &SubscriptionId) -> Option<ClaimError> {
         let state = self.lock();
         let (taken, until) = state.taken.get(id)?;
         (*until > Instant::now()).then(|| taken.clone())
     }
 
-    fn remember(&self, id: &SubscriptionId, taken: &Taken) {
+    fn remember(&self, id: &SubscriptionId, taken: &ClaimError) {
         let now = Instant::now();
         let until = now + FRESH;
         let mut state = self.lock();
@@ -273,7 +273,7 @@ impl KubeFleet {
     }
 
     /// Takes a claim up again that a client of ours has just left, instead of deleting and making it anew.
-    fn take_up(&self, id: &SubscriptionId) -> Option<String> {
+    fn reclaim(&self, id: &SubscriptionId) -> Option<String> {
         let recent = self
             .renewed
             .borrow()
@@ -281,15 +281,20 @@ impl KubeFleet {
         recent.then(|| self.lock().released.remove(id)).flatten()
     }
 
-    fn hold(self: &Arc<Self>, id: &SubscriptionId, uid: &str, version: Option<String>) -> Held {
+    fn hold(
+        self: &Arc<Self>,
+        id: &SubscriptionId,
+        uid: &str,
+        version: Option<String>,
+    ) -> ClaimGuard {
         let claimed = Claimed {
             uid: uid.to_owned(),
             version,
             told: None,
         };
         self.lock().held.insert(id.clone(), claimed);
-        Held {
-            fleet: self.clone(),
+        ClaimGuard {
+            claims: self.clone(),
             id: id.clone(),
         }
     }
@@ -339,8 +344,8 @@ impl KubeFleet {
         let Some(place) = self.place(name, &pod, None).await? else {
             return Ok(());
         };
-        let asked = ask_holder(place, pod, id).await;
-        asked.map_err(Failed::Taken)
+        let asked = probe_holder_client(place, pod, id).await;
+        asked.map_err(Failed::ClaimError)
     }
 
     /// Place of the gateway that claims name like this; none if it has ended. `said` is what it said itself, if it did.
@@ -365,10 +370,15 @@ impl KubeFleet {
     }
 
     /// Whoever took the stream without a claim has it for as long as its client answers.
-    async fn ask_takers(&self, id: &SubscriptionId) -> Result<(), Taken> {
-        let takers = self.lock().takers.get(id).cloned().unwrap_or_default();
+    async fn probe_pending_takeovers(&self, id: &SubscriptionId) -> Result<(), ClaimError> {
+        let pending_takeovers = self
+            .lock()
+            .pending_takeovers
+            .get(id)
+            .cloned()
+            .unwrap_or_default();
         let mut unknown = false;
-        for (taker, told) in takers {
+        for (taker, told) in pending_takeovers {
             let pod = pod_of(&taker);
             // It lived when it said so, and whoever does counts for as long as its Lease.
             let expires = told.at + DURATION;
@@ -377,16 +387,20 @@ impl KubeFleet {
                 expires,
             });
             match self.place(&taker, pod, said).await {
-                Ok(Some(place)) => ask_holder(place, pod.to_owned(), id).await?,
+                Ok(Some(place)) => probe_holder_client(place, pod.to_owned(), id).await?,
                 Err(_) if expires > Instant::now() => {
                     unknown = true;
                     continue;
                 }
                 Ok(None) | Err(_) => (),
             }
-            self.forget_taker(id, &taker, told.number);
+            self.forget_takeover(id, &taker, told.number);
         }
-        if unknown { Err(Taken::Unknown) } else { Ok(()) }
+        if unknown {
+            Err(ClaimError::Unknown)
+        } else {
+            Ok(())
+        }
     }
 
     /// Answers another gateway that asks for a stream: `look` finds out whether a client of ours has it. If none does, the other one may
@@ -398,10 +412,10 @@ impl KubeFleet {
         look: impl Future<Output = Probed>,
     ) -> Probed {
         // Before the look: a client of ours that comes meanwhile has to ask there.
-        let noted = taker.map(|taker| (self.note_taker(id, &taker), taker.holder));
+        let noted = taker.map(|taker| (self.note_takeover(id, &taker), taker.holder));
         let client = look.await;
         match (client, noted) {
-            (Probed::Answers, Some((number, taker))) => self.forget_taker(id, &taker, number),
+            (Probed::Answers, Some((number, taker))) => self.forget_takeover(id, &taker, number),
             (Probed::Answers, None) => (),
             _ => self.yield_claim(id),
         }
@@ -409,33 +423,35 @@ impl KubeFleet {
     }
 
     /// Notes that another gateway takes a stream without a claim. Returns the number of the note.
-    fn note_taker(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> u64 {
+    fn note_takeover(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> u64 {
         let state = &mut *self.lock();
         state.told += 1;
         let number = state.told;
-        let takers = state.takers.entry(id.clone()).or_default();
+        let pending_takeovers = state.pending_takeovers.entry(id.clone()).or_default();
         // Whoever reaches the admin listener can say so, under any name.
-        if takers.len() >= MAX_TAKERS && !takers.contains_key(&taker.holder) {
-            let oldest = takers.iter().min_by_key(|(_, told)| told.at);
+        if pending_takeovers.len() >= MAX_PENDING_TAKEOVERS
+            && !pending_takeovers.contains_key(&taker.holder)
+        {
+            let oldest = pending_takeovers.iter().min_by_key(|(_, told)| told.at);
             let oldest = oldest.map(|(taker, _)| taker.clone());
-            oldest.and_then(|oldest| takers.remove(&oldest));
+            oldest.and_then(|oldest| pending_takeovers.remove(&oldest));
         }
         let told = Told {
             number,
             at: Instant::now(),
             place: taker.place,
         };
-        takers.insert(taker.holder.clone(), told);
+        pending_takeovers.insert(taker.holder.clone(), told);
         number
     }
 
     /// It does not have the stream, or has it no more. What it has said since counts.
-    fn forget_taker(&self, id: &SubscriptionId, taker: &str, number: u64) {
-        let takers = &mut self.lock().takers;
-        if let Some(left) = takers.get_mut(id) {
+    fn forget_takeover(&self, id: &SubscriptionId, taker: &str, number: u64) {
+        let pending_takeovers = &mut self.lock().pending_takeovers;
+        if let Some(left) = pending_takeovers.get_mut(id) {
             left.retain(|holder, told| holder != taker || told.number > number);
             if left.is_empty() {
-                takers.remove(id);
+                pending_takeovers.remove(id);
             }
         }
     }
@@ -450,10 +466,10 @@ impl KubeFleet {
 
     /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
     /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
-    async fn ask_all(&self, id: &SubscriptionId) -> Result<(), Taken> {
+    async fn ask_all(&self, id: &SubscriptionId) -> Result<(), ClaimError> {
         self.peers.refresh().await;
         if !self.peers.are_complete() {
-            return Err(Taken::Unknown);
+            return Err(ClaimError::Unknown);
         }
         let taker = Taker {
             holder: self.me.holder.clone(),
@@ -468,11 +484,11 @@ impl KubeFleet {
             let address = peer.address?;
             let pod = pod_of(&peer.holder).to_owned();
             let taker = &taker;
-            Some(async move { (pod, ask(&address, id, Some(taker)).await) })
+            Some(async move { (pod, probe_client(&address, id, Some(taker)).await) })
         });
         for (pod, answer) in futures_util::future::join_all(asked).await {
             if matches!(answer, Ok(Probed::Answers)) {
-                return Err(Taken::Elsewhere { pod });
+                return Err(ClaimError::Elsewhere { pod });
             }
         }
         Ok(())
@@ -518,13 +534,17 @@ impl KubeFleet {
 
 /// Checks that a stream may be taken over from the gateway that has it: its client does not answer, or the gateway has no such
 /// stream or is dead.
-async fn ask_holder(place: Place, pod: String, id: &SubscriptionId) -> Result<(), Taken> {
+async fn probe_holder_client(
+    place: Place,
+    pod: String,
+    id: &SubscriptionId,
+) -> Result<(), ClaimError> {
     let asked = match place.address {
-        Some(address) => ask(&address, id, None).await,
+        Some(address) => probe_client(&address, id, None).await,
         None => Err(anyhow::anyhow!("it does not say where it can be asked")),
     };
     match asked {
-        Ok(Probed::Answers) => Err(Taken::Elsewhere { pod }),
+        Ok(Probed::Answers) => Err(ClaimError::Elsewhere { pod }),
         Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
         Err(error) => {
             let left = place.expires.saturating_duration_since(Instant::now());
@@ -535,14 +555,14 @@ async fn ask_holder(place: Place, pod: String, id: &SubscriptionId) -> Result<()
             let seconds = u32::try_from(left.as_secs())
                 .unwrap_or(u32::MAX)
                 .saturating_add(1);
-            Err(Taken::Unreachable { pod, seconds })
+            Err(ClaimError::Unreachable { pod, seconds })
         }
     }
 }
 
 /// Reason why an attempt failed.
 enum Failed {
-    Taken(Taken),
+    ClaimError(ClaimError),
     /// The API server cannot be reached, or does not do what it is asked.
     Api(kube::Error),
 }

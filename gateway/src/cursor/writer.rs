@@ -148,7 +148,7 @@ impl Cursors {
 }
 
 /// Owns the reading and the writing.
-pub(crate) struct Keeper {
+pub(crate) struct CursorWriter {
     log: Arc<dyn CursorLog>,
     config: Arc<ConfigStore>,
     metrics: Arc<Metrics>,
@@ -157,7 +157,7 @@ pub(crate) struct Keeper {
     writer: String,
 }
 
-impl Keeper {
+impl CursorWriter {
     /// A keeper, and the way to it.
     pub(crate) fn new(
         log: Arc<dyn CursorLog>,

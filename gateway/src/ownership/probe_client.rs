@@ -70,7 +70,7 @@ impl Taker<u16> {
 ///
 /// # Errors
 /// It cannot be reached, or says something else.
-pub(super) async fn ask(
+pub(super) async fn probe_client(
     address: &str,
     id: &SubscriptionId,
     taker: Option<&Taker<u16>>,

@@ -1,7 +1,7 @@
 //! The Lease that claims a subscription's stream: what is written, and what is read in it.
 
 use datastream_routing::SubscriptionId;
-use datastream_routing::object::{
+use datastream_routing::names::{
     COMPONENT, GROUP, LAG, LAST_SEQ, POD, SUBSCRIPTION, SUBSCRIPTION_UID, claim_name,
 };
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use datastream_protocol::close::CloseCause;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::kube::KubeFleet;
+use super::claims::KubeClaims;
 use super::peers::Peer;
 use crate::stream::Registry;
 
@@ -16,7 +16,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 const TOLERATED: u64 = 10;
 
 /// Sheds for as long as it is polled.
-pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, per_second: u32) {
+pub(super) async fn run(claims: &KubeClaims, registry: &Registry, per_second: u32) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut since = None;
@@ -24,8 +24,8 @@ pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, per_second: u32)
         ticks.tick().await;
         let excess = excess(
             registry.len() as u64,
-            &fleet.peers.all(),
-            &fleet.me.holder,
+            &claims.peers.all(),
+            &claims.me.holder,
             Instant::now(),
         );
         if excess == 0 {
@@ -38,8 +38,8 @@ pub(super) async fn run(fleet: &KubeFleet, registry: &Registry, per_second: u32)
         }
         let count = excess.min(per_second.into()) as usize;
         tracing::info!(count, excess, "closing streams above the fair share");
-        for mailbox in registry.some(count) {
-            mailbox.close(CloseCause::Shed);
+        for queue in registry.some(count) {
+            queue.close(CloseCause::Shed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_routing::object::{PEER, READY, STREAMS, selector};
+use datastream_routing::names::{PEER, READY, STREAMS, selector};
 use datastream_service::log_limit::LogLimit;
 use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::lease::{Freshness, PULSE};

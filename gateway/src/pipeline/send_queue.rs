@@ -13,11 +13,11 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::send_memory::SendMemory;
 use crate::event::{Event, Times};
 
-/// Frames that may wait in one mailbox.
-const MAX_LETTERS: usize = 1024;
+/// Frames that may wait in one queue.
+const MAX_FRAMES: usize = 1024;
 /// Others that may wait for an answer of one client at once.
 const MAX_PROBES: usize = 8;
-/// Bytes that may wait in one mailbox; a single larger frame is let in when it is alone.
+/// Bytes that may wait in one queue; a single larger frame is let in when it is alone.
 const MAX_BYTES: usize = 256 << 10;
 /// Bytes of frames that each stream may have waiting and on their way to the socket without borrowing.
 pub(crate) const OWN_BYTES: usize = 16 << 10;
@@ -26,13 +26,13 @@ const STEP: usize = 16 << 10;
 
 /// One frame on its way.
 #[derive(Clone, Debug)]
-pub(crate) struct Letter {
+pub(crate) struct QueuedFrame {
     pub frame: Utf8Bytes,
     /// Times at which the event was taken and happened; `None` if the frame is not an event.
     pub times: Option<Times>,
 }
 
-impl Letter {
+impl QueuedFrame {
     /// An event, in this frame.
     pub(crate) fn event(frame: Utf8Bytes, event: &Event) -> Self {
         Self {
@@ -54,21 +54,21 @@ impl Letter {
     }
 }
 
-/// Content of a mailbox, as its stream finds it.
+/// Content of a queue, as its stream finds it.
 #[derive(Debug, Default)]
-pub(crate) struct Mail {
-    pub letters: VecDeque<Letter>,
+pub(crate) struct Drained {
+    pub frames: VecDeque<QueuedFrame>,
     /// The stream has joined the live fan-out.
     pub joined: bool,
-    /// The mailbox ran full: the stream is out of the live fan-out and reads on by itself from here.
+    /// The queue ran full: the stream is out of the live fan-out and reads on by itself from here.
     pub fell_behind_at: Option<Position>,
-    /// The stream is to be closed once `letters` are sent.
+    /// The stream is to be closed once `frames` are sent.
     pub close: Option<CloseCause>,
 }
 
 /// The queue between whoever finds events for a stream (dispatcher or catch-up, one at a time) and its socket.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub(crate) struct SendQueue {
     inner: Mutex<Inner>,
     mail: Notify,
     space: Notify,
@@ -81,7 +81,7 @@ pub(crate) struct Mailbox {
 )]
 #[derive(Debug)]
 struct Inner {
-    mail: Mail,
+    mail: Drained,
     bytes: usize,
     /// Bytes that were taken out last and may still be on their way to the socket.
     in_flight: usize,
@@ -105,11 +105,11 @@ struct Inner {
     asked: bool,
 }
 
-impl Mailbox {
-    /// An empty mailbox; with `markers`, a marker is put in when the stream first becomes live.
+impl SendQueue {
+    /// An empty queue; with `markers`, a marker is put in when the stream first becomes live.
     pub(crate) fn new(route: Arc<Route>, markers: bool, memory: Arc<SendMemory>) -> Self {
         let inner = Inner {
-            mail: Mail::default(),
+            mail: Drained::default(),
             bytes: 0,
             in_flight: 0,
             borrowed: 0,
@@ -131,32 +131,32 @@ impl Mailbox {
         }
     }
 
-    /// Puts a frame in without waking the stream ([`Mailbox::wake`] does, once for many). Gives it back if full.
-    pub(crate) fn push(&self, letter: Letter) -> Result<(), Letter> {
+    /// Puts a frame in without waking the stream ([`SendQueue::wake`] does, once for many). Gives it back if full.
+    pub(crate) fn push(&self, frame: QueuedFrame) -> Result<(), QueuedFrame> {
         let mut inner = self.lock();
-        let length = letter.frame.len();
-        let letters = inner.mail.letters.len();
+        let length = frame.frame.len();
+        let frames = inner.mail.frames.len();
         if inner.ended
-            || letters >= MAX_LETTERS
-            || (letters > 0 && inner.bytes + length > MAX_BYTES)
+            || frames >= MAX_FRAMES
+            || (frames > 0 && inner.bytes + length > MAX_BYTES)
             || !inner.borrow_for(length, &self.memory)
         {
-            return Err(letter);
+            return Err(frame);
         }
         inner.bytes += length;
-        inner.mail.letters.push_back(letter);
+        inner.mail.frames.push_back(frame);
         Ok(())
     }
 
     /// Puts a frame in as soon as there is space.
-    pub(crate) async fn push_when_space(&self, mut letter: Letter) {
+    pub(crate) async fn push_when_space(&self, mut frame: QueuedFrame) {
         let mut waited_for_memory = false;
         loop {
             let space = self.space.notified();
-            match self.push(letter) {
+            match self.push(frame) {
                 Ok(()) if waited_for_memory => return self.memory.pass_on(),
                 Ok(()) => return,
-                Err(back) => letter = back,
+                Err(back) => frame = back,
             }
             self.wake();
             waited_for_memory = if self.lock().starved {
@@ -178,7 +178,7 @@ impl Mailbox {
         inner.live = true;
         if std::mem::take(&mut inner.live_marker) {
             let marker = Marker::Live.frame(&Seq::starting_at(position)).into();
-            inner.mail.letters.push_back(Letter::control(marker));
+            inner.mail.frames.push_back(QueuedFrame::control(marker));
         }
         drop(inner);
         self.wake();
@@ -273,13 +273,13 @@ impl Mailbox {
         self.mail.notify_one();
     }
 
-    /// Waits until somebody calls [`Mailbox::wake`] (at once if somebody has since the last time). Cancel-safe.
+    /// Waits until somebody calls [`SendQueue::wake`] (at once if somebody has since the last time). Cancel-safe.
     pub(crate) async fn woken(&self) {
         self.mail.notified().await;
     }
 
-    /// Empties the mailbox. What was taken out before is with the socket by now.
-    pub(crate) fn take(&self) -> Mail {
+    /// Empties the queue. What was taken out before is with the socket by now.
+    pub(crate) fn take(&self) -> Drained {
         let (mail, excess) = {
             let mut inner = self.lock();
             inner.in_flight = std::mem::take(&mut inner.bytes);
@@ -342,7 +342,7 @@ impl Inner {
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for SendQueue {
     fn drop(&mut self) {
         self.end();
     }
@@ -373,57 +373,57 @@ mod tests {
         })
     }
 
-    fn letter(bytes: usize) -> Letter {
-        Letter::control("x".repeat(bytes).into())
+    fn frame(bytes: usize) -> QueuedFrame {
+        QueuedFrame::control("x".repeat(bytes).into())
     }
 
-    fn mailbox(memory: &Arc<SendMemory>) -> Mailbox {
-        Mailbox::new(route(), false, memory.clone())
+    fn queue(memory: &Arc<SendMemory>) -> SendQueue {
+        SendQueue::new(route(), false, memory.clone())
     }
 
     #[test]
     fn small_frames_borrow_nothing_and_large_ones_what_they_need_until_they_are_sent() {
         let memory = Arc::new(SendMemory::new(1 << 20));
-        let mailbox = mailbox(&memory);
-        mailbox.push(letter(OWN_BYTES)).unwrap();
+        let queue = queue(&memory);
+        queue.push(frame(OWN_BYTES)).unwrap();
         assert_eq!(memory.borrowed(), 0);
-        mailbox.push(letter(1)).unwrap();
+        queue.push(frame(1)).unwrap();
         assert_eq!(memory.borrowed(), STEP);
-        mailbox.take();
+        queue.take();
         assert_eq!(memory.borrowed(), STEP, "it is on its way");
-        mailbox.take();
+        queue.take();
         assert_eq!(memory.borrowed(), 0);
     }
 
     #[test]
     fn without_memory_a_stream_has_its_own_share_and_no_more() {
         let memory = Arc::new(SendMemory::new(0));
-        let mailbox = mailbox(&memory);
-        mailbox.push(letter(OWN_BYTES)).unwrap();
-        assert!(mailbox.push(letter(1)).is_err());
-        mailbox.take();
-        assert!(mailbox.push(letter(1)).is_err(), "on its way");
-        mailbox.take();
-        mailbox.push(letter(1)).unwrap();
+        let queue = queue(&memory);
+        queue.push(frame(OWN_BYTES)).unwrap();
+        assert!(queue.push(frame(1)).is_err());
+        queue.take();
+        assert!(queue.push(frame(1)).is_err(), "on its way");
+        queue.take();
+        queue.push(frame(1)).unwrap();
     }
 
     #[test]
     fn a_stream_that_ends_gives_back_what_it_borrowed_and_takes_nothing_more() {
         let memory = Arc::new(SendMemory::new(1 << 20));
-        let mailbox = mailbox(&memory);
-        mailbox.push(letter(100 << 10)).unwrap();
+        let queue = queue(&memory);
+        queue.push(frame(100 << 10)).unwrap();
         assert!(memory.borrowed() > 0);
-        mailbox.end();
+        queue.end();
         assert_eq!(memory.borrowed(), 0);
-        assert!(mailbox.push(letter(1)).is_err());
+        assert!(queue.push(frame(1)).is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn those_who_ask_for_a_client_that_is_gone_learn_it_at_once() {
-        let mailbox = mailbox(&Arc::new(SendMemory::new(0)));
-        let before = mailbox.probe().unwrap();
-        mailbox.end();
-        let after = mailbox.probe().unwrap();
+        let queue = queue(&Arc::new(SendMemory::new(0)));
+        let before = queue.probe().unwrap();
+        queue.end();
+        let after = queue.probe().unwrap();
         for answer in [before, after] {
             let answer = timeout(Duration::from_millis(1), answer).await.unwrap();
             assert!(answer.is_err());
@@ -433,9 +433,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_memory_gets_it_when_another_stream_is_done() {
         let memory = Arc::new(SendMemory::new(64 << 10));
-        let (greedy, waiting) = (mailbox(&memory), mailbox(&memory));
-        greedy.push(letter(70 << 10)).unwrap();
-        let push = waiting.push_when_space(letter(70 << 10));
+        let (greedy, waiting) = (queue(&memory), queue(&memory));
+        greedy.push(frame(70 << 10)).unwrap();
+        let push = waiting.push_when_space(frame(70 << 10));
         tokio::pin!(push);
         assert!(timeout(Duration::from_hours(1), &mut push).await.is_err());
         greedy.take();
@@ -450,19 +450,19 @@ mod tests {
         ) {
             let limit = 300 << 10;
             let memory = Arc::new(SendMemory::new(limit));
-            let mut mailboxes: Vec<_> = (0..4).map(|_| mailbox(&memory)).collect();
+            let mut queues: Vec<_> = (0..4).map(|_| queue(&memory)).collect();
             for (at, step, bytes) in steps {
                 match step {
-                    0 => { let _ = mailboxes[at].push(letter(bytes)); }
-                    1 => { mailboxes[at].take(); }
-                    _ => mailboxes[at] = mailbox(&memory),
+                    0 => { let _ = queues[at].push(frame(bytes)); }
+                    1 => { queues[at].take(); }
+                    _ => queues[at] = queue(&memory),
                 }
-                let held: usize = mailboxes.iter().map(|m| { let i = m.lock(); i.bytes + i.in_flight }).sum();
+                let held: usize = queues.iter().map(|m| { let i = m.lock(); i.bytes + i.in_flight }).sum();
                 prop_assert!(held <= limit + 4 * OWN_BYTES);
-                let borrowed: usize = mailboxes.iter().map(|m| m.lock().borrowed).sum();
+                let borrowed: usize = queues.iter().map(|m| m.lock().borrowed).sum();
                 prop_assert_eq!(borrowed, memory.borrowed());
             }
-            drop(mailboxes);
+            drop(queues);
             prop_assert_eq!(memory.borrowed(), 0);
         }
     }

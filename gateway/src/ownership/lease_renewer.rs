@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_routing::object::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
+use datastream_routing::names::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
 use datastream_routing::{BucketHash, BucketId};
 use datastream_service_kube::api::{in_time, reason};
 use datastream_service_kube::lease::{DURATION, RENEW_EVERY};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimant;
 use crate::config::{ConfigState, ConfigStore};
-use crate::stream::Load;
+use crate::stream::StreamCount;
 
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -31,7 +31,7 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
 const FIELD_MANAGER: &str = "datastream-gateway";
 
 /// Keeps the Lease of one gateway.
-pub struct LeaseKeeper {
+pub struct LeaseRenewer {
     leases: Api<Lease>,
     name: String,
     me: Claimant,
@@ -54,7 +54,7 @@ pub(super) fn lease_name(pod: &str) -> String {
     format!("datastream-gateway-{pod}")
 }
 
-impl LeaseKeeper {
+impl LeaseRenewer {
     /// The Lease of this gateway in `namespace`; `renewed` is told of every renewal.
     pub(super) fn new(
         client: Client,
@@ -78,7 +78,7 @@ impl LeaseKeeper {
         self,
         store: Arc<ConfigStore>,
         mut ready: watch::Receiver<bool>,
-        load: Load,
+        load: StreamCount,
         cancel: CancellationToken,
     ) {
         let mut changes = store.subscribe();

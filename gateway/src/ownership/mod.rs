@@ -1,0 +1,17 @@
+//! The gateways as a claims: each says in a Lease that it lives ([`LeaseRenewer`]), and claims the streams that it serves, so
+//! that a subscription has one stream among all of them ([`KubeClaims`]). See `docs/decisions/0006-one-stream-per-claims.md`.
+
+mod claim;
+mod claims;
+mod lease_renewer;
+mod peers;
+mod probe_client;
+mod release;
+mod report;
+mod shed;
+
+pub(crate) use claim::Progress;
+pub use claims::KubeClaims;
+pub(crate) use claims::{ClaimError, ClaimGuard};
+pub use lease_renewer::LeaseRenewer;
+pub(crate) use probe_client::{PROBE_PATH, ProbeReport, Probed, Taker};

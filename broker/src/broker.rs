@@ -15,15 +15,15 @@ use crate::damage::BatchDamage;
 use crate::listener::Listener;
 use crate::log::Store;
 use crate::options::BrokerOptions;
-use crate::{controller, unit};
+use crate::{sc, spu};
 
 /// One of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Topics and metadata (Fluvio's SC).
-    Controller,
+    Sc,
     /// Records (Fluvio's SPU).
-    Unit,
+    Spu,
 }
 
 /// An error that keeps a topic from being made.
@@ -45,8 +45,8 @@ pub enum TopicError {
 /// A running broker.
 pub struct Broker {
     store: Arc<Store>,
-    controller: Listener,
-    unit: Listener,
+    sc: Listener,
+    spu: Listener,
     reporting: JoinHandle<()>,
 }
 
@@ -64,7 +64,7 @@ impl Broker {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
             }
         }
-        let (controller, unit) = (
+        let (sc, spu) = (
             Listener::new(options.listen),
             Listener::new(options.unit_listen),
         );
@@ -81,25 +81,25 @@ impl Broker {
         });
         let mut broker = Self {
             store,
-            controller,
-            unit,
+            sc,
+            spu,
             reporting,
         };
-        broker.up(Role::Unit).await?;
-        // The controller tells clients where the unit is, so that one comes first.
-        let _ = broker.store.unit_address.set(broker.unit.address());
-        broker.up(Role::Controller).await?;
+        broker.up(Role::Spu).await?;
+        // The SC tells clients where the SPU is, so that one comes first.
+        let _ = broker.store.unit_address.set(broker.spu.address());
+        broker.up(Role::Sc).await?;
         Ok(broker)
     }
 
     /// Returns the address for clients.
     pub const fn address(&self) -> SocketAddr {
-        self.controller.address()
+        self.sc.address()
     }
 
     /// Returns the address at which records are produced and fetched.
     pub const fn unit_address(&self) -> SocketAddr {
-        self.unit.address()
+        self.spu.address()
     }
 
     /// Makes a topic.
@@ -129,17 +129,17 @@ impl Broker {
     /// Closes all connections of a port.
     pub fn drop_connections(&self, role: Role) {
         match role {
-            Role::Controller => self.controller.drop_connections(),
-            Role::Unit => self.unit.drop_connections(),
+            Role::Sc => self.sc.drop_connections(),
+            Role::Spu => self.spu.drop_connections(),
         }
     }
 
     /// Takes a port down, with all its connections. The data stays.
     pub async fn down(&mut self, role: Role) {
         match role {
-            Role::Controller => self.controller.close().await,
-            Role::Unit => {
-                self.unit.close().await;
+            Role::Sc => self.sc.close().await,
+            Role::Spu => {
+                self.spu.close().await;
                 self.store.set_unit_online(false);
             }
         }
@@ -152,13 +152,13 @@ impl Broker {
     pub async fn up(&mut self, role: Role) -> io::Result<()> {
         let store = self.store.clone();
         match role {
-            Role::Controller => {
-                self.controller
+            Role::Sc => {
+                self.sc
                     .open(move |socket| serve(role, socket, store.clone()))
                     .await
             }
-            Role::Unit => {
-                self.unit
+            Role::Spu => {
+                self.spu
                     .open(move |socket| serve(role, socket, store.clone()))
                     .await?;
                 self.store.set_unit_online(true);
@@ -205,12 +205,12 @@ impl Broker {
             .store(on, Ordering::Relaxed);
     }
 
-    /// The controller tells where the logs ended when this was switched on, until switched off.
+    /// The SC tells where the logs ended when this was switched on, until switched off.
     pub fn hold_reports(&self, on: bool) {
         self.store.faults.hold_reports.store(on, Ordering::Relaxed);
     }
 
-    /// The unit says of every partition that it does not lead it, until switched off.
+    /// The SPU says of every partition that it does not lead it, until switched off.
     pub fn disown(&self, on: bool) {
         self.store.faults.disown.store(on, Ordering::Relaxed);
     }
@@ -263,8 +263,8 @@ async fn serve(role: Role, socket: TcpStream, store: Arc<Store>) {
         let _ = socket.set_zero_linger();
     }
     let result = match role {
-        Role::Controller => controller::serve(socket, store).await,
-        Role::Unit => unit::serve(socket, store).await,
+        Role::Sc => sc::serve(socket, store).await,
+        Role::Spu => spu::serve(socket, store).await,
     };
     if let Err(error) = result {
         tracing::debug!(?role, %error, "connection closed");

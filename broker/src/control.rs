@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::broker::{Broker, Role};
 
-const HELP: &str = "drop|down|up controller|unit; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
+const HELP: &str = "drop|down|up sc|spu; silent on|off; delay MS; tear N; refuse N; lose-acks N; \
     hold-hw on|off; hold-reports on|off; disown on|off; reset on|off; evict TOPIC PARTITION OFFSET; damage TOPIC PARTITION KIND";
 
 /// Takes one command a line and answers `ok` (`ok OFFSET` to `evict`, with the first offset that is left, and to `damage`, with that of the batch) or `error: …`. One connection at a time.
@@ -61,9 +61,9 @@ async fn command(broker: &mut Broker, line: &str) -> Result<Option<u64>, String>
 
 fn role(word: &str) -> Result<Role, String> {
     match word {
-        "controller" => Ok(Role::Controller),
-        "unit" => Ok(Role::Unit),
-        _ => Err(format!("controller or unit, not {word}")),
+        "sc" | "controller" => Ok(Role::Sc),
+        "spu" | "unit" => Ok(Role::Spu),
+        _ => Err(format!("sc or spu, not {word}")),
     }
 }
 

@@ -4,17 +4,17 @@
 //! server (0.18) was seen to do, down to the answers that end in the middle of a batch, so that a client that works here works
 //! there. It listens on loopback addresses, unless it is told to advertise another one.
 //!
-//! One port is the controller (Fluvio's SC: topics, metadata watches), the other the unit (its SPU: records).
+//! One port is Fluvio's SC (topics, metadata watches), the other its SPU (records).
 
 mod broker;
 mod control;
-mod controller;
 mod damage;
 mod faults;
 mod listener;
 mod log;
 mod options;
-mod unit;
+mod sc;
+mod spu;
 mod wire;
 
 pub use broker::{Broker, Role, TopicError};

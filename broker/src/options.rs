@@ -8,11 +8,11 @@ use std::time::Duration;
 /// port 0 picks a free one.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
-    /// The address for clients (of the controller).
+    /// The address for clients (of the SC).
     pub listen: SocketAddr,
-    /// The address at which records are produced and fetched; clients learn it from the controller.
+    /// The address at which records are produced and fetched; clients learn it from the SC.
     pub unit_listen: SocketAddr,
-    /// Takes addresses that other machines reach, too, and tells clients that the unit is at this host. For networks of tests
+    /// Takes addresses that other machines reach, too, and tells clients that the SPU is at this host. For networks of tests
     /// that nobody else is in: the broker has no access control. Default: loopback only.
     pub advertise: Option<String>,
     /// Keeps everything in this file too, so that a new process starts with the same data. Default: memory only.
@@ -23,7 +23,7 @@ pub struct BrokerOptions {
     pub retention_bytes: Option<u64>,
     /// Answers fetches with whole batches only. The real server cuts them at `max_bytes`; so does this one by default.
     pub whole_batches: bool,
-    /// The interval at which the controller's view of the logs' ends follows the unit's (the real one lags by 0.1 to 0.3 s).
+    /// The interval at which the SC's view of the logs' ends follows the SPU's (the real one lags by 0.1 to 0.3 s).
     pub status_every: Duration,
     /// The version that clients are told. They refuse servers older than 0.9.
     pub platform_version: semver::Version,

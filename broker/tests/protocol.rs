@@ -285,8 +285,8 @@ async fn data_outlives_ports_and_processes() {
         let (mut broker, client) = start(options.clone()).await;
         broker.create_topic("t", 1).unwrap();
         fill(&client, "t", 50).await;
-        broker.down(Role::Unit).await;
-        broker.up(Role::Unit).await.unwrap();
+        broker.down(Role::Spu).await;
+        broker.up(Role::Spu).await.unwrap();
         let mut records = open(&client, "t", 0, 0, 1 << 20).await;
         assert_eq!(next(&mut records).await.unwrap().1, b"value 0");
     }

@@ -78,8 +78,8 @@ async fn a_lost_connection_is_replaced() {
     let (broker, mut producer) = start().await;
     let [first, second] = [records(5, 10), records(7, 20)];
     producer.send(&first).await.unwrap();
-    broker.drop_connections(Role::Unit);
-    broker.drop_connections(Role::Controller);
+    broker.drop_connections(Role::Spu);
+    broker.drop_connections(Role::Sc);
     insist(&mut producer, &second).await;
     let expected = [values(&first), values(&second)].concat();
     assert_eq!(stored(&broker, expected.len()).await, expected);
@@ -89,14 +89,14 @@ async fn a_lost_connection_is_replaced() {
 async fn an_outage_is_reported_in_time_and_survived() {
     let (mut broker, mut producer) = start().await;
     producer.send(&records(1, 10)).await.unwrap();
-    broker.down(Role::Controller).await;
-    broker.down(Role::Unit).await;
+    broker.down(Role::Sc).await;
+    broker.down(Role::Spu).await;
     let outcome = timeout(Duration::from_secs(15), producer.send(&records(2, 10))).await;
     let SendError { confirmed, reason } = outcome.expect("an answer in time").unwrap_err();
     assert_eq!(confirmed, 0);
     assert!(reason.contains(&broker.address().to_string()), "{reason}");
-    broker.up(Role::Unit).await.unwrap();
-    broker.up(Role::Controller).await.unwrap();
+    broker.up(Role::Spu).await.unwrap();
+    broker.up(Role::Sc).await.unwrap();
     insist(&mut producer, &records(3, 10)).await;
 }
 

@@ -235,7 +235,7 @@ async fn what_keeps_it_from_publishing_is_named() {
         assert_eq!((code, stdout.as_str()), (1, ""));
         assert!(stderr.contains(problem), "{stderr}");
     }
-    broker.down(datastream_broker::Role::Controller).await;
+    broker.down(datastream_broker::Role::Sc).await;
     std::fs::write(file.path(), event("AC1", 1)).unwrap();
     let (code, stdout, stderr) = end(publish(&address, &[file.path()])).await;
     assert_eq!((code, stdout.as_str()), (1, ""));

@@ -1,6 +1,6 @@
 //! A collector: stores the events of many streams, each event once. `datastream collect` and `datastream-collector` run it.
 //!
-//! One event, one direction: `source` (URL and key) → `stream` (a connection, and what arrives on it) → `keeper` (what is
+//! One event, one direction: `source` (URL and key) → `stream` (a connection, and what arrives on it) → `sinks` (what is
 //! new, and what to do when a store fails) → `store` (JSON lines, SQLite, PostgreSQL). A heartbeat is answered when
 //! everything before it is stored, so nothing that was acknowledged can be lost.
 
@@ -8,9 +8,9 @@ mod columns;
 mod config;
 mod dead_letter;
 mod event;
-mod keeper;
 mod metrics;
 mod progress;
+mod sink_set;
 mod source;
 mod store;
 mod stream;
@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use config::{Start, StorePlan, StreamPlan};
 use dead_letter::DeadLetters;
-use keeper::{Anew, Keeper};
 use metrics::{Metrics, Report, Status};
+use sink_set::{SinkSet, StartOver};
 use store::{Databases, JsonlStore, OffThread, PostgresStore, SqliteStore, Store};
 use stream::{Collector, Outcome, check_interval};
 
@@ -124,18 +124,18 @@ async fn collect(
     stop: CancellationToken,
 ) -> anyhow::Result<Outcome> {
     let places: Vec<_> = stores.iter().map(|store| store.describe()).collect();
-    let anew = match plan.start {
-        Start::Latest | Start::Committed => Anew::Origin,
-        Start::Earliest => Anew::Beginning,
-        Start::Seq(_) | Start::Time(_) => Anew::Start,
+    let start_over = match plan.start {
+        Start::Latest | Start::Committed => StartOver::Origin,
+        Start::Earliest => StartOver::Beginning,
+        Start::Seq(_) | Start::Time(_) => StartOver::Start,
     };
     let dead_letters = plan.dead_letter.map(DeadLetters::new);
     if let Some(letters) = &dead_letters {
         let checked = letters.check().map_err(anyhow::Error::msg);
         checked.with_context(|| format!("{}: stream {}", plan.place, plan.name))?;
     }
-    let mut keeper = Keeper::new(stores, status.clone(), anew, dead_letters);
-    match stop.run_until_cancelled(keeper.open()).await {
+    let mut sinks = SinkSet::new(stores, status.clone(), start_over, dead_letters);
+    match stop.run_until_cancelled(sinks.open()).await {
         None => return Ok(Outcome::Stopped),
         Some(opened) => opened.with_context(|| format!("{}: stream {}", plan.place, plan.name))?,
     }
@@ -149,7 +149,7 @@ async fn collect(
         source: plan.source,
         start: plan.start,
         on_gap: plan.on_gap,
-        keeper,
+        sinks,
         check_interval,
         status,
         stop,

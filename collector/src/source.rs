@@ -23,10 +23,10 @@ pub(super) enum KeyFrom {
 
 /// The URL and the key of a stream. Debug shows no key.
 #[derive(Debug)]
-pub(super) struct Source(Place);
+pub(super) struct Source(KeySource);
 
 #[derive(Debug)]
-enum Place {
+enum KeySource {
     /// The URL with the key in it.
     Fixed(StreamUrl),
     /// The URL, and the file with the key.
@@ -73,42 +73,42 @@ impl Source {
             }
         }
         match (key, url.key().is_some()) {
-            (KeyFrom::Url, true) => Ok(Self(Place::Fixed(url))),
+            (KeyFrom::Url, true) => Ok(Self(KeySource::Fixed(url))),
             (KeyFrom::Url, false) => Err(SourceError::NoKey),
             (_, true) => Err(SourceError::TwoKeys),
             (KeyFrom::Given(key), false) => {
                 set_key(&mut url, key.expose_secret())?;
-                Ok(Self(Place::Fixed(url)))
+                Ok(Self(KeySource::Fixed(url)))
             }
-            (KeyFrom::File(path), false) => Ok(Self(Place::Key(url, path))),
+            (KeyFrom::File(path), false) => Ok(Self(KeySource::Key(url, path))),
         }
     }
 
     /// A stream whose URL, key and all, is in a file that is read at every connect.
     pub(super) const fn of_file(path: PathBuf) -> Self {
-        Self(Place::Url(path))
+        Self(KeySource::Url(path))
     }
 
     /// The key, unless it is in a file.
     pub(super) fn fixed_key(&self) -> Option<&str> {
         match &self.0 {
-            Place::Fixed(url) => url.key(),
-            Place::Key(..) | Place::Url(_) => None,
+            KeySource::Fixed(url) => url.key(),
+            KeySource::Key(..) | KeySource::Url(_) => None,
         }
     }
 
     /// The URL with the key, read anew from where they are.
     pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
         match &self.0 {
-            Place::Fixed(url) => Ok(url.clone()),
-            Place::Key(url, path) => {
+            KeySource::Fixed(url) => Ok(url.clone()),
+            KeySource::Key(url, path) => {
                 let mut url = url.clone();
                 set_key(&mut url, read(path)?.expose_secret().trim())?;
                 Ok(url)
             }
-            Place::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
-                Place::Fixed(url) => Ok(url),
-                Place::Key(..) | Place::Url(_) => Err(SourceError::NoKey),
+            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
+                KeySource::Fixed(url) => Ok(url),
+                KeySource::Key(..) | KeySource::Url(_) => Err(SourceError::NoKey),
             },
         }
     }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{OnGap, Start, StorePlan};
 use super::event::{Content, Event};
-use super::keeper::{Keeper, WentBack};
 use super::metrics::Status;
+use super::sink_set::{SinkSet, WentBack};
 use super::source::{Source, SourceError};
 use super::store::Gap;
 
@@ -39,7 +39,7 @@ pub(super) struct Collector {
     /// The reaction when events have expired.
     pub on_gap: OnGap,
     /// Its stores; open.
-    pub keeper: Keeper,
+    pub sinks: SinkSet,
     /// The time between two looks at the stores when nothing is stored.
     pub check_interval: Duration,
     /// Its state.
@@ -94,7 +94,7 @@ impl From<Failure> for End {
 
 /// Everything that arrived at once.
 #[derive(Default)]
-struct Haul {
+struct ReceivedBatch {
     events: Vec<Event>,
     bytes: usize,
     /// The next step: it came behind the events and has to wait for them.
@@ -190,13 +190,13 @@ impl Collector {
 
     /// Makes sure that what was stored is where it was stored.
     async fn check_stores(&mut self) -> Result<(), End> {
-        let verified = self.stop.run_until_cancelled(self.keeper.verify()).await;
+        let verified = self.stop.run_until_cancelled(self.sinks.verify()).await;
         Ok(verified.ok_or(End::Stopped)??)
     }
 
     /// The words for a frame that cannot be read, with its place.
     fn behind(&self, reason: &str) -> String {
-        match self.keeper.position() {
+        match self.sinks.position() {
             Some(position) => format!(
                 "cannot receive what follows seq_start {}: {reason}",
                 Seq::starting_at(&position)
@@ -207,7 +207,7 @@ impl Collector {
 
     fn note_unreadable(&self, unreadable: &mut Unreadable<Option<Position>>) {
         self.status.unreadable.inc();
-        let stuck = unreadable.again(self.keeper.position());
+        let stuck = unreadable.again(self.sinks.position());
         self.status.update(|detail| detail.stuck = stuck);
     }
 
@@ -266,9 +266,9 @@ impl Collector {
                 self.check_stores().await?;
                 continue;
             };
-            let haul = Haul::of(first, connection);
+            let haul = ReceivedBatch::of(first, connection);
             if !haul.events.is_empty() {
-                self.unless_stopped(async |keeper| keeper.append(&haul.events).await)
+                self.unless_stopped(async |sinks| sinks.append(&haul.events).await)
                     .await?;
             }
             if !matches!(haul.then, Then::End(_)) {
@@ -290,11 +290,11 @@ impl Collector {
                         from: asked_for.to_owned(),
                         to: position.clone(),
                     };
-                    self.unless_stopped(async |keeper| keeper.record_gap(&position, gap).await)
+                    self.unless_stopped(async |sinks| sinks.record_gap(&position, gap).await)
                         .await?;
                 }
                 Then::Control(Content::Live(position)) => {
-                    self.unless_stopped(async |keeper| keeper.mark(&position).await)
+                    self.unless_stopped(async |sinks| sinks.mark(&position).await)
                         .await?;
                     tracing::debug!(stream, "live");
                 }
@@ -307,7 +307,7 @@ impl Collector {
     /// Works on the stores. When told to stop, for some more time; then what has arrived is left to the next start.
     async fn unless_stopped(
         &mut self,
-        work: impl AsyncFnOnce(&mut Keeper) -> Result<(), WentBack>,
+        work: impl AsyncFnOnce(&mut SinkSet) -> Result<(), WentBack>,
     ) -> Result<(), End> {
         let stop = self.stop.clone();
         let given_up = async {
@@ -315,7 +315,7 @@ impl Collector {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            done = work(&mut self.keeper) => Ok(done?),
+            done = work(&mut self.sinks) => Ok(done?),
             () = given_up => Err(End::NotStored),
         }
     }
@@ -323,7 +323,7 @@ impl Collector {
     /// The URL for what comes next.
     fn url(&self) -> Result<StreamUrl, SourceError> {
         let mut url = self.source.url()?;
-        match (self.keeper.position(), &self.start) {
+        match (self.sinks.position(), &self.start) {
             (Some(position), _) => {
                 url.set("seq_start", Seq::starting_at(&position).as_str());
             }
@@ -341,7 +341,7 @@ impl Collector {
     }
 }
 
-impl Haul {
+impl ReceivedBatch {
     /// Takes a frame and what is at hand behind it, up to the size of a batch or to something that has to wait until
     /// what came before it is stored.
     fn of(first: Result<Incoming, Failure>, connection: &mut Connection) -> Self {

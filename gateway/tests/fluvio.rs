@@ -119,14 +119,11 @@ async fn an_outage_of_the_broker_loses_nothing() {
     let gateway = TestGateway::start_on(source, vec![route_of("a", &["A"])]).await;
     let mut client = gateway.connect("a", "").await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
-    for (round, role) in [Role::Unit, Role::Controller, Role::Unit]
-        .into_iter()
-        .enumerate()
-    {
+    for (round, role) in [Role::Spu, Role::Sc, Role::Spu].into_iter().enumerate() {
         let numbers = round * 100..(round + 1) * 100;
         produce(&address, "t", numbers.start..numbers.start + 50).await;
         broker.down(role).await;
-        broker.drop_connections(Role::Unit);
+        broker.drop_connections(Role::Spu);
         broker.up(role).await.unwrap();
         broker.tear_answers(1);
         produce(&address, "t", numbers.start + 50..numbers.end).await;
@@ -156,7 +153,7 @@ async fn a_good_number_is_not_refused_for_good_after_a_unit_was_killed() {
     let from = |number: usize| format!("stream_key={}&seq_start={number}", key("a"));
     assert_eq!(gateway.refused(&from(12)).await.0, 400);
     broker.disown(true);
-    broker.drop_connections(Role::Unit);
+    broker.drop_connections(Role::Spu);
     for number in [8, 12] {
         assert_eq!(gateway.refused(&from(number)).await.0, 503);
     }

@@ -19,7 +19,7 @@ use super::partition::{Ends, Partition};
 use crate::faults::Faults;
 use crate::options::BrokerOptions;
 
-/// The id of the one unit.
+/// The id of the one SPU.
 pub(crate) const UNIT_ID: i32 = 5001;
 
 /// A topic and its partitions.
@@ -31,7 +31,7 @@ pub(crate) struct Topic {
 /// Topic, partition and consumer.
 pub(crate) type ConsumerKey = (String, u32, String);
 
-/// Topics, consumer offsets, and what the controller knows of them. No lock is held across an await.
+/// Topics, consumer offsets, and what the SC knows of them. No lock is held across an await.
 pub(crate) struct Store {
     pub options: BrokerOptions,
     pub faults: Faults,
@@ -39,7 +39,7 @@ pub(crate) struct Store {
     topics: Mutex<BTreeMap<String, Topic>>,
     /// Offset and when it was stored, in seconds since 1970.
     consumers: Mutex<BTreeMap<ConsumerKey, (i64, u64)>>,
-    /// The bounds of each partition that the controller last heard of.
+    /// The bounds of each partition that the SC last heard of.
     reported: Mutex<BTreeMap<(String, u32), Ends>>,
     unit_online: AtomicBool,
     /// Moves when the metadata changes.
@@ -251,7 +251,7 @@ impl Store {
             .cloned()
     }
 
-    /// A partition that the unit leads.
+    /// A partition that the SPU leads.
     pub(crate) fn led(&self, topic: &str, number: u32) -> Option<Arc<Partition>> {
         if self.faults.disown.load(Ordering::Relaxed) {
             return None;
@@ -264,7 +264,7 @@ impl Store {
         lock(&self.topics).iter().map(each).collect()
     }
 
-    /// Returns the bounds of a partition that the controller last heard of.
+    /// Returns the bounds of a partition that the SC last heard of.
     pub(crate) fn reported(&self, topic: &str, partition: u32) -> Ends {
         lock(&self.reported)
             .get(&(topic.to_owned(), partition))
@@ -272,7 +272,7 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Tells the controller where the logs end now.
+    /// Tells the SC where the logs end now.
     pub(crate) fn report(&self) {
         let commit = !self.faults.hold_high_watermark.load(Ordering::Relaxed);
         let ends = self.topics(|(name, topic)| {

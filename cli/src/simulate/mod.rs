@@ -4,7 +4,7 @@ mod device;
 mod events;
 mod fleet;
 mod model;
-mod pace;
+mod rate_limiter;
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use datastream_source::fluvio::producer::{Producer, Record};
 pub use events::{Body, Event};
 pub use fleet::Fleet;
 pub use model::MODELS;
-use pace::Pace;
+use rate_limiter::RateLimiter;
 
 use crate::FluvioArgs;
 
@@ -85,10 +85,10 @@ async fn produce(args: &SimulateArgs) -> anyhow::Result<()> {
     );
     let mut fleet = Fleet::new(args.fleet.devices as usize, seed);
     let mut producer = Producer::new(args.fluvio.clone().into());
-    let mut pace = Pace::new(args.fleet.rate);
+    let mut rate_limiter = RateLimiter::new(args.fleet.rate);
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let due = pace.due().await.min(left);
+        let due = rate_limiter.due().await.min(left);
         let records = (0..due)
             .map(|_| record(&fleet.next_event(jiff::Timestamp::now())))
             .collect::<Result<Vec<_>, _>>()?;

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::world::PATIENCE;
+use crate::harness::PATIENCE;
 
 pub(crate) struct Stream(WebSocketStream<MaybeTlsStream<TcpStream>>);
 

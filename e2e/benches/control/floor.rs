@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::world::{CONCURRENCY, NAMESPACE, connect, manifest, subscriptions};
+use crate::harness::{CONCURRENCY, NAMESPACE, connect, manifest, subscriptions};
 
 /// Of each: the subscription, its Secret, its status once.
 pub(crate) async fn measure(count: usize) -> Duration {

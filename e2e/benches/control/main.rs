@@ -11,16 +11,16 @@ mod process;
 mod api;
 mod client;
 mod floor;
+mod harness;
 mod report;
-mod world;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use client::Stream;
+use harness::Harness;
 use report::Report;
 use tokio::time::sleep;
-use world::World;
 
 /// Subscriptions that are there while creations and edits are timed.
 const PRESENT: usize = 1_000;
@@ -38,30 +38,30 @@ async fn main() -> ExitCode {
     let mut report = Report::default();
     if is_wanted("present") {
         println!("{PRESENT} subscriptions are there, 2 gateways");
-        let world = World::start().await;
-        world.create(0..PRESENT).await;
-        world.all_programmed(PRESENT).await;
-        creations(&world, &mut report).await;
-        edits(&world, &mut report).await;
+        let harness = Harness::start().await;
+        harness.create(0..PRESENT).await;
+        harness.all_programmed(PRESENT).await;
+        creations(&harness, &mut report).await;
+        edits(&harness, &mut report).await;
     }
     if is_wanted("many") {
         let floor = floor::measure(MANY).await;
         println!("{MANY} subscriptions, 2 gateways");
-        let mut world = World::start().await;
-        many(&world, floor, &mut report).await;
-        restart(&mut world, &mut report).await;
+        let mut harness = Harness::start().await;
+        many(&harness, floor, &mut report).await;
+        restart(&mut harness, &mut report).await;
     }
     report.exit_code()
 }
 
 /// From the request that makes a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
-async fn creations(world: &World, report: &mut Report) {
+async fn creations(harness: &Harness, report: &mut Report) {
     let mut took = vec![];
     for number in PRESENT..PRESENT + TIMED {
         let begun = Instant::now();
-        world.create(number..number + 1).await;
-        let key = world.key(number).await;
-        let stream = Stream::open(&world.addresses[number % 2], &key).await;
+        harness.create(number..number + 1).await;
+        let key = harness.key(number).await;
+        let stream = Stream::open(&harness.addresses[number % 2], &key).await;
         took.push(begun.elapsed());
         drop(stream);
     }
@@ -73,12 +73,12 @@ async fn creations(world: &World, report: &mut Report) {
 }
 
 /// From the request that changes a filter until every gateway has said that it serves it.
-async fn edits(world: &World, report: &mut Report) {
+async fn edits(harness: &Harness, report: &mut Report) {
     let mut took = vec![];
     for number in 0..TIMED {
         let begun = Instant::now();
-        let generation = world.edit(number).await;
-        world.programmed(number, generation).await;
+        let generation = harness.edit(number).await;
+        harness.programmed(number, generation).await;
         took.push(begun.elapsed());
     }
     report.percentile(
@@ -88,11 +88,11 @@ async fn edits(world: &World, report: &mut Report) {
     );
 }
 
-async fn many(world: &World, floor: Duration, report: &mut Report) {
+async fn many(harness: &Harness, floor: Duration, report: &mut Report) {
     let begun = Instant::now();
-    world.create(0..MANY).await;
+    harness.create(0..MANY).await;
     let created = begun.elapsed();
-    world.all_programmed(MANY).await;
+    harness.all_programmed(MANY).await;
     let took = begun.elapsed().as_secs_f64();
     report.at_most(
         &format!(
@@ -108,34 +108,34 @@ async fn many(world: &World, floor: Duration, report: &mut Report) {
         floor.as_secs_f64()
     );
     // Events are told late.
-    world.quiet().await;
-    let before = world.writes().await;
+    harness.quiet().await;
+    let before = harness.writes().await;
     sleep(IDLE).await;
-    let writes = world.writes().await - before;
+    let writes = harness.writes().await - before;
     report.at_most(
         &format!("writes in {} s of idleness", IDLE.as_secs()),
         writes,
         0.0,
     );
-    report.memory("MiB of the operator", world.operator_pid(), 100.0);
+    report.memory("MiB of the operator", harness.operator_pid(), 100.0);
 }
 
-async fn restart(world: &mut World, report: &mut Report) {
+async fn restart(harness: &mut Harness, report: &mut Report) {
     let mut streams = vec![];
     for number in 0..OPEN {
-        let key = world.key(number).await;
-        streams.push(Stream::open(&world.addresses[number % 2], &key).await);
+        let key = harness.key(number).await;
+        streams.push(Stream::open(&harness.addresses[number % 2], &key).await);
     }
     // Their connections are written into the statuses.
     sleep(Duration::from_secs(10)).await;
-    let before = world.writes().await;
+    let before = harness.writes().await;
     let begun = Instant::now();
-    world.restart_operator().await;
-    world.reconciled(MANY).await;
+    harness.restart_operator().await;
+    harness.reconciled(MANY).await;
     let took = begun.elapsed();
     // What it would write late.
     sleep(Duration::from_secs(10)).await;
-    let writes = world.writes().await - before;
+    let writes = harness.writes().await - before;
     report.at_most(
         &format!(
             "writes by a restart of the operator ({:.1} s to look at all)",
@@ -155,7 +155,7 @@ async fn restart(world: &mut World, report: &mut Report) {
     );
     report.memory(
         "MiB of the operator, restarted",
-        world.operator_pid(),
+        harness.operator_pid(),
         100.0,
     );
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::routes::key;
 
 /// The keys that they have.
@@ -55,14 +55,14 @@ pub(crate) fn name(number: usize) -> String {
 }
 
 impl Attack {
-    /// Attacks the gateway behind this door for so long, in the background.
-    pub(crate) fn begin(self, door: &Arc<Door>, lasts: Duration) {
+    /// Attacks the gateway behind this endpoint for so long, in the background.
+    pub(crate) fn begin(self, endpoint: &Arc<Endpoint>, lasts: Duration) {
         let until = Instant::now() + lasts;
         for number in 0..ATTACKERS {
-            let door = door.clone();
+            let endpoint = endpoint.clone();
             tokio::spawn(async move {
                 while Instant::now() < until {
-                    if let Some(address) = door.address() {
+                    if let Some(address) = endpoint.address() {
                         let _ = timeout_at(until, self.once(&address, number)).await;
                     }
                     let _ = timeout_at(until, sleep(Duration::from_millis(20))).await;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::checker::{Begin, Interest, Log, Received, Stored, Volume, check_stored};
 use crate::clock::Clock;
 use crate::database::{self, REFUSED_EVERY, REFUSED_REST};
-use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::file_system::{self, FileSystem};
 use crate::phase::Phase;
 use crate::process::Process;
@@ -27,7 +27,7 @@ use crate::records::read_body;
 use crate::report::Report;
 use crate::routes::key;
 use crate::ruin::ruin;
-use crate::shelf::{SharedDatabase, Shelf};
+use crate::stored_events::{SharedDatabase, StoredEvents};
 
 /// The subscriptions that each collector of a topic stores: devices, and whether the gateway says where it starts.
 pub(crate) const STREAMS: [(u8, Resume); 3] = [
@@ -45,9 +45,9 @@ pub(crate) struct Collector {
     /// Of the topic with this number.
     pub topic: usize,
     disk: FileSystem,
-    shelf: Shelf,
+    stored_events: StoredEvents,
     /// A second store of the same streams, which nobody touches, if it has one.
-    mirror: Option<Shelf>,
+    mirror: Option<StoredEvents>,
     /// The stores that somebody has moved away.
     moved: Vec<Moved>,
     dead_letters: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) struct Collector {
 
 /// A store that was moved away.
 struct Moved {
-    shelf: Shelf,
+    stored_events: StoredEvents,
     /// The length of the log of the process at that time.
     logged: usize,
     /// It may be that the process ended before it noticed.
@@ -75,7 +75,7 @@ struct Moved {
 pub(crate) struct Guide {
     /// Each with the file with its URL.
     streams: Vec<(String, PathBuf)>,
-    doors: Vec<Arc<Door>>,
+    endpoints: Vec<Arc<Endpoint>>,
     /// Held while the files are written, and while the collector starts: what it cannot read then ends it.
     starting: Arc<Mutex<()>>,
 }
@@ -129,15 +129,16 @@ impl Collector {
         dir: &Path,
         (topic, number): (usize, usize),
         own: bool,
-        doors: Vec<Arc<Door>>,
+        endpoints: Vec<Arc<Endpoint>>,
         database: &SharedDatabase,
     ) -> anyhow::Result<Self> {
         let dir = dir.join(format!("collector-{topic}-{number}"));
         fs::create_dir(&dir)?;
         let disk = FileSystem::new(dir.join("disk"), own)?;
-        let shelf = shelf(disk.path(), (topic, number), database);
-        let mirror = matches!(shelf, Shelf::Jsonl(_)).then(|| Shelf::Sqlite(dir.join("mirror.db")));
-        let mut stores = shelf.config();
+        let stored_events = stored_events(disk.path(), (topic, number), database);
+        let mirror = matches!(stored_events, StoredEvents::Jsonl(_))
+            .then(|| StoredEvents::Sqlite(dir.join("mirror.db")));
+        let mut stores = stored_events.config();
         if let (Some(mirror), Some(stores)) = (&mirror, stores.as_object_mut()) {
             stores.extend(mirror.config().as_object().cloned().unwrap_or_default());
         }
@@ -168,7 +169,7 @@ impl Collector {
             process,
             topic,
             disk,
-            shelf,
+            stored_events,
             mirror,
             moved: vec![],
             dead_letters,
@@ -177,7 +178,7 @@ impl Collector {
             clock,
             guide: Guide {
                 streams,
-                doors,
+                endpoints,
                 starting: Arc::default(),
             },
             begin: 0,
@@ -225,11 +226,11 @@ impl Collector {
         Ok(())
     }
 
-    fn note_moved(&mut self, shelf: Shelf) {
+    fn note_moved(&mut self, stored_events: StoredEvents) {
         self.notice();
         let program = self.process.program();
         self.moved.push(Moved {
-            shelf,
+            stored_events,
             logged: program.map_or(0, |program| program.log().len()),
             unnoticed: true,
         });
@@ -263,14 +264,14 @@ impl Collector {
 
     /// The folder of its store, if it has one.
     fn folder(&self) -> Option<PathBuf> {
-        match &self.shelf {
-            Shelf::Postgres(..) => None,
+        match &self.stored_events {
+            StoredEvents::Postgres(..) => None,
             _ => Some(self.disk.path().join(FOLDER)),
         }
     }
 
     fn ruin(&mut self, rng: &mut StdRng) -> anyhow::Result<()> {
-        let Shelf::Jsonl(dir) = &self.shelf else {
+        let StoredEvents::Jsonl(dir) = &self.stored_events else {
             return Ok(());
         };
         for (stream, (name, _)) in self.guide.streams.iter().enumerate() {
@@ -288,20 +289,20 @@ impl Collector {
         };
         let away = self.disk.path().join(format!("away-{}", self.moved.len()));
         fs::rename(folder, &away)?;
-        let shelf = match &self.shelf {
-            Shelf::Jsonl(_) => Shelf::Jsonl(away),
-            _ => Shelf::Sqlite(away.join(DATABASE)),
+        let stored_events = match &self.stored_events {
+            StoredEvents::Jsonl(_) => StoredEvents::Jsonl(away),
+            _ => StoredEvents::Sqlite(away.join(DATABASE)),
         };
-        self.note_moved(shelf);
+        self.note_moved(stored_events);
         Ok(())
     }
 
     /// Its table has another name now, as the one moved with this number.
     pub(crate) fn table_moved(&mut self, number: usize) {
-        if let Shelf::Postgres(server, table) = &self.shelf {
+        if let StoredEvents::Postgres(server, table) = &self.stored_events {
             let name = database::moved(number, table);
-            let shelf = Shelf::Postgres(server.clone(), name);
-            self.note_moved(shelf);
+            let stored_events = StoredEvents::Postgres(server.clone(), name);
+            self.note_moved(stored_events);
         }
     }
 
@@ -317,7 +318,7 @@ impl Collector {
         }
         // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
         for (stream, _) in &self.guide.streams {
-            if !self.shelf.has_begun(stream)? {
+            if !self.stored_events.has_begun(stream)? {
                 return Ok(());
             }
         }
@@ -331,7 +332,7 @@ impl Collector {
         let committed = self.guide.streams.iter().zip(STREAMS);
         let committed = committed.filter(|(_, (_, resume))| *resume == Resume::Committed);
         for ((name, _), _) in committed {
-            while !self.shelf.has_begun(name)? {
+            while !self.stored_events.has_begun(name)? {
                 anyhow::ensure!(Instant::now() < deadline, "{name} does not begin");
                 sleep(Duration::from_millis(20)).await;
             }
@@ -369,7 +370,7 @@ impl Collector {
                 }]);
             }
         }
-        if matches!(self.shelf, Shelf::Jsonl(_)) {
+        if matches!(self.stored_events, StoredEvents::Jsonl(_)) {
             all.push(|rng| (F::Ruin(rng.random()), 0.0..1.0));
             all.push(|rng| (F::Ruin(rng.random()), 0.0..1.0));
         }
@@ -384,11 +385,11 @@ impl Collector {
         let moved = self
             .moved
             .iter()
-            .map(|moved| (&moved.shelf, moved.unnoticed));
-        for (shelf, unnoticed) in moved.chain([(&self.shelf, false)]) {
+            .map(|moved| (&moved.stored_events, moved.unnoticed));
+        for (stored_events, unnoticed) in moved.chain([(&self.stored_events, false)]) {
             let mut events = vec![];
-            for line in shelf.events(name)? {
-                match read(&line, shelf.has_lines(), partitions) {
+            for line in stored_events.events(name)? {
+                match read(&line, stored_events.has_lines(), partitions) {
                     Some(event) => events.push(event),
                     None if self.garbage.contains(&line) => (),
                     None => anyhow::bail!("{name} has stored what was not sent: {line}"),
@@ -399,7 +400,7 @@ impl Collector {
                 repeats: false,
                 unnoticed,
             });
-            gaps.extend(shelf.gaps(name)?);
+            gaps.extend(stored_events.gaps(name)?);
         }
         volumes.push(Volume {
             events: self.set_aside(name, partitions)?,
@@ -466,7 +467,7 @@ impl Collector {
             let event = read(letter.event.get(), true, partitions);
             let event = event.with_context(|| format!("{name}: a dead letter {line}"))?;
             anyhow::ensure!(
-                matches!(self.shelf, Shelf::Postgres(..))
+                matches!(self.stored_events, StoredEvents::Postgres(..))
                     && event.seq.offset() % REFUSED_EVERY == REFUSED_REST,
                 "{name}: set aside although nothing refuses it ({}): {line}",
                 letter.reason
@@ -490,12 +491,16 @@ const NOBODY: &str = "127.0.0.1:9";
 const FOLDER: &str = "store";
 const DATABASE: &str = "events.db";
 
-fn shelf(disk: &Path, (topic, number): (usize, usize), database: &SharedDatabase) -> Shelf {
+fn stored_events(
+    disk: &Path,
+    (topic, number): (usize, usize),
+    database: &SharedDatabase,
+) -> StoredEvents {
     let folder = disk.join(FOLDER);
     match number {
-        0 => Shelf::Jsonl(folder),
-        1 => Shelf::Sqlite(folder.join(DATABASE)),
-        _ => Shelf::Postgres(database.clone(), table(topic)),
+        0 => StoredEvents::Jsonl(folder),
+        1 => StoredEvents::Sqlite(folder.join(DATABASE)),
+        _ => StoredEvents::Postgres(database.clone(), table(topic)),
     }
 }
 
@@ -511,7 +516,7 @@ impl Guide {
                 if *phase.borrow() == Phase::Faults && rng.random_bool(0.1) {
                     self.mislead(&mut rng);
                 } else {
-                    let pointed = self.point(|doors| rng.random_range(0..doors));
+                    let pointed = self.point(|endpoints| rng.random_range(0..endpoints));
                     pointed.expect("the file with the URL can be written");
                 }
             }
@@ -533,7 +538,7 @@ impl Guide {
     /// `choose` picks one of so many.
     fn point(&self, mut choose: impl FnMut(usize) -> usize) -> anyhow::Result<()> {
         for (name, file) in &self.streams {
-            let address = self.doors[choose(self.doors.len())].address();
+            let address = self.endpoints[choose(self.endpoints.len())].address();
             let address = address.unwrap_or_else(|| NOBODY.to_owned());
             let draft = file.with_extension("draft");
             let url = format!("ws://{address}/stream?stream_key={}", key(name));

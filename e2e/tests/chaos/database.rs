@@ -1,7 +1,7 @@
 //! Faults of the database server in which collectors store events.
 
 use crate::collectors::{STREAMS, table};
-use crate::shelf::{SharedDatabase, locked};
+use crate::stored_events::{SharedDatabase, locked};
 
 /// The tables refuse every event with this rest of its offset.
 pub(crate) const REFUSED_EVERY: u64 = 211;

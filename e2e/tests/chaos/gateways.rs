@@ -8,7 +8,7 @@ use datastream_gateway::Settings;
 use datastream_source::fluvio::FluvioTarget;
 
 use crate::clock::Clock;
-use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::network::{Network, Node, Side};
 use crate::process::Process;
 use crate::records::LARGEST_FRAME_KIB;
@@ -17,10 +17,10 @@ const MAX_STREAMS: usize = 150;
 const SEND_MEMORY_MIB: usize = 4;
 const OPEN_FILES: usize = 512;
 
-/// A gateway, and its door for clients.
+/// A gateway, and its endpoint for clients.
 pub(crate) struct Gateway {
     pub process: Process,
-    pub door: Arc<Door>,
+    pub endpoint: Arc<Endpoint>,
     pub node: Node,
     clock: Option<Clock>,
 }
@@ -78,7 +78,7 @@ impl Gateway {
         let (clock, launch) = Clock::new(dir.join(format!("{name}.clock")), launch)?;
         Ok(Self {
             process: Process::new(name, launch, dir),
-            door: Arc::default(),
+            endpoint: Arc::default(),
             node,
             clock,
         })
@@ -91,22 +91,22 @@ impl Gateway {
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         self.kill();
         let address = self.process.start()?.address("stream")?;
-        self.door.open(address);
+        self.endpoint.open(address);
         Ok(())
     }
 
     fn kill(&mut self) {
         // Whoever comes before it has ended would be cut off without a disturbance.
-        let address = self.door.close();
-        self.door.disturb();
+        let address = self.endpoint.close();
+        self.endpoint.disturb();
         self.process.kill();
         if let Some(address) = address {
-            self.door.open(&address);
+            self.endpoint.open(&address);
         }
     }
 
     pub(crate) fn apply(&mut self, fault: GatewayFault, begins: bool) -> anyhow::Result<()> {
-        self.door.disturb();
+        self.endpoint.disturb();
         match (fault, begins) {
             (GatewayFault::Kill, true) => self.kill(),
             (GatewayFault::Terminate, true) => self.process.terminate(),

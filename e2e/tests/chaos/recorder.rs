@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::checker::{History, Outcome, Received, Seq, Session, Start};
 use crate::client::{Client, Heard, Refusal};
-use crate::door::{Door, Excuse};
+use crate::client_profile::{ClientProfile, Plan};
+use crate::endpoint::{Endpoint, Excuse};
 use crate::phase::Phase;
 use crate::records;
-use crate::temper::{Plan, Temper};
 use crate::traffic::Traffic;
 
 /// A client that hears nothing for this long, no heartbeat either, tries another gateway.
@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(8);
 pub(crate) struct Fleet {
     pub topic: FluvioTarget,
     pub partitions: usize,
-    pub doors: Vec<Arc<Door>>,
+    pub endpoints: Vec<Arc<Endpoint>>,
     pub traffic: Arc<Traffic>,
     /// Refusals for lack of rights are explained.
     pub excuse: Excuse,
@@ -40,7 +40,7 @@ pub(crate) type Refusals = Arc<Mutex<BTreeMap<u16, u64>>>;
 pub(crate) struct Recorder {
     pub fleet: Arc<Fleet>,
     pub key: String,
-    pub temper: Temper,
+    pub client_profile: ClientProfile,
     /// It may come back to another gateway.
     pub roams: bool,
     /// The gateway that it began with.
@@ -55,24 +55,26 @@ impl Recorder {
     /// Connects again and again until the run is over, or the contract is broken beyond repair.
     pub(crate) async fn run(mut self) {
         while self.phase() < Phase::Over {
-            let door = self.choose();
+            let endpoint = self.choose();
             let (plan, query) = {
                 let history = self.history.lock().unwrap();
                 let last = self.phase() > Phase::Faults;
                 let next = self.fleet.traffic.next();
-                let plan = self.temper.plan(&history, next, last, &mut self.rng);
+                let plan = self
+                    .client_profile
+                    .plan(&history, next, last, &mut self.rng);
                 let query = query(&self.key, &plan);
                 (plan, query)
             };
             // In this order: what disturbs it closes it first.
-            let disturbances = self.fleet.doors[door].disturbances();
-            let Some(address) = self.fleet.doors[door].address() else {
+            let disturbances = self.fleet.endpoints[endpoint].disturbances();
+            let Some(address) = self.fleet.endpoints[endpoint].address() else {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            match Client::connect(&address, &query, self.temper.is_slow()).await {
+            match Client::connect(&address, &query, self.client_profile.is_slow()).await {
                 Ok(client) => {
-                    let outcome = self.session(door, disturbances, plan, client).await;
+                    let outcome = self.session(endpoint, disturbances, plan, client).await;
                     let broken = matches!(outcome, Outcome::Garbled { .. });
                     self.end(outcome);
                     if broken {
@@ -82,7 +84,7 @@ impl Recorder {
                 Err(Refusal::Unreachable) => self.refused(0).await,
                 Err(Refusal::Status(410, body)) => {
                     let earliest = earliest(&body, self.fleet.partitions);
-                    self.open(door, plan);
+                    self.open(endpoint, plan);
                     let Some(earliest) = earliest else {
                         self.end(Outcome::Garbled { frame: body });
                         return;
@@ -97,7 +99,7 @@ impl Recorder {
                         _ => false,
                     };
                     if !explained {
-                        self.open(door, plan);
+                        self.open(endpoint, plan);
                         self.end(Outcome::Refused { status, body });
                         return;
                     }
@@ -115,7 +117,7 @@ impl Recorder {
     /// found out by those that stay at home.
     fn choose(&mut self) -> usize {
         if self.roams {
-            self.rng.random_range(0..self.fleet.doors.len())
+            self.rng.random_range(0..self.fleet.endpoints.len())
         } else {
             self.home
         }
@@ -127,7 +129,7 @@ impl Recorder {
         sleep(Duration::from_millis(pause)).await;
     }
 
-    fn open(&self, door: usize, plan: Plan) {
+    fn open(&self, endpoint: usize, plan: Plan) {
         // Read again: what was sent while the connection was made may be before its beginning.
         let start = match plan.start {
             Start::Live { .. } => Start::Live {
@@ -139,7 +141,7 @@ impl Recorder {
             start @ Start::Seq(_) => start,
         };
         let session = Session {
-            gateway: door,
+            gateway: endpoint,
             start,
             end: plan.end,
             on_gap: plan.on_gap,
@@ -176,13 +178,13 @@ impl Recorder {
     /// One connection, from the handshake on.
     async fn session(
         &mut self,
-        door: usize,
+        endpoint: usize,
         disturbances: u64,
         plan: Plan,
         mut client: Client,
     ) -> Outcome {
         let (stays, abrupt) = (plan.stays, plan.abrupt);
-        self.open(door, plan);
+        self.open(endpoint, plan);
         let opened = Instant::now();
         let mut froze = false;
         loop {
@@ -198,11 +200,11 @@ impl Recorder {
                 return Outcome::Left;
             }
             if phase == Phase::Faults {
-                if let Some(pause) = self.temper.freeze(&mut self.rng) {
+                if let Some(pause) = self.client_profile.freeze(&mut self.rng) {
                     froze = true;
                     self.wait(pause).await;
                 }
-                if let Some(pause) = self.temper.pace(&mut self.rng) {
+                if let Some(pause) = self.client_profile.pace(&mut self.rng) {
                     self.wait(pause).await;
                 }
             }
@@ -239,8 +241,8 @@ impl Recorder {
                 Heard::Closed { code, reason } => return Outcome::Closed { code, reason },
                 Heard::Nothing => return Outcome::Lost,
                 Heard::Gone(how) => {
-                    let disturbed = self.fleet.doors[door].disturbances() != disturbances;
-                    if disturbed || froze || self.temper.is_slow() {
+                    let disturbed = self.fleet.endpoints[endpoint].disturbances() != disturbances;
+                    if disturbed || froze || self.client_profile.is_slow() {
                         return Outcome::Lost;
                     }
                     return Outcome::Dropped { how };

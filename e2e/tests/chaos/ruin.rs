@@ -7,7 +7,7 @@ use std::path::Path;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::shelf::files;
+use crate::stored_events::files;
 
 /// The effect of damage on a stream's lines.
 #[derive(Debug, Default)]

@@ -21,12 +21,12 @@ use crate::settings::{HOST, PATIENCE};
 
 /// The way in: the address of the ingress, and whom to trust.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     pub(crate) address: String,
     trust: Arc<ClientConfig>,
 }
 
-impl Door {
+impl Endpoint {
     /// The ingress at this address, HOST:PORT, whose certificate is signed by this authority (PEM).
     pub(crate) fn new(address: String, authority: &[u8]) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
@@ -121,10 +121,10 @@ pub(crate) struct Record {
 }
 
 impl Follower {
-    pub(crate) fn start(door: Door, key: String) -> Self {
+    pub(crate) fn start(endpoint: Endpoint, key: String) -> Self {
         let (seen, has_seen) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(follow(door, key, seen, stopped));
+        let task = tokio::spawn(follow(endpoint, key, seen, stopped));
         Self {
             task,
             seen: has_seen,
@@ -148,7 +148,7 @@ impl Follower {
 }
 
 async fn follow(
-    door: Door,
+    endpoint: Endpoint,
     key: String,
     seen: watch::Sender<Option<u64>>,
     mut stop: watch::Receiver<bool>,
@@ -158,7 +158,7 @@ async fn follow(
     let mut next = 1;
     while !*stop.borrow() {
         let query = format!("stream_key={key}&seq_start={next}");
-        let Ok(mut stream) = door.open(&query).await else {
+        let Ok(mut stream) = endpoint.open(&query).await else {
             sleep(Duration::from_millis(100)).await;
             continue;
         };

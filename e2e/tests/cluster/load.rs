@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::client::Follower;
 use crate::events::datapoint;
-use crate::world::World;
+use crate::harness::Harness;
 
 const CLIENTS: usize = 12;
 /// Between two events.
@@ -26,19 +26,19 @@ pub(crate) struct Load {
 
 impl Load {
     /// Clients of subscriptions of their own to devices of this model, and events of such devices.
-    pub(crate) async fn start(world: &World, model: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(harness: &Harness, model: &str) -> anyhow::Result<Self> {
         let mut followers = vec![];
         for number in 0..CLIENTS {
             let name = format!("{model}-{number}");
             let spec = json!({"eventTypes": ["datapoint"], "filters": [{"oemModels": [model]}]});
-            world.subscribe("team-a", &name, &spec)?;
+            harness.subscribe("team-a", &name, &spec)?;
         }
         for number in 0..CLIENTS {
-            let key = world.key("team-a", &format!("{model}-{number}"))?;
-            followers.push(Follower::start(world.door.clone(), key));
+            let key = harness.key("team-a", &format!("{model}-{number}"))?;
+            followers.push(Follower::start(harness.endpoint.clone(), key));
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let mut publisher = world.publisher()?;
+        let mut publisher = harness.publisher()?;
         let (model, stopped) = (model.to_owned(), stop.clone());
         let sending = tokio::spawn(async move {
             let mut sent = 0;

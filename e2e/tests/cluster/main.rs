@@ -13,17 +13,17 @@
 mod access;
 mod client;
 mod events;
+mod harness;
 mod ingress;
 mod kubectl;
 mod load;
 mod scenarios;
 mod settings;
-mod world;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use world::World;
+use harness::Harness;
 
 fn main() -> ExitCode {
     if std::env::args().any(|arg| arg == "--list") {
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| name.contains(w));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut world = World::start().await;
+        let mut harness = Harness::start().await;
         let mut passed = 0;
         for (name, scenario) in scenarios::ALL {
             if !is_wanted(name) {
                 continue;
             }
             let begun = Instant::now();
-            let result = scenario(&mut world).await;
+            let result = scenario(&mut harness).await;
             let took = begun.elapsed().as_secs_f64();
             match result {
                 Ok(()) => {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
                 }
                 Err(error) => {
                     println!("test {name} ... FAILED after {took:.1} s: {error:#}");
-                    world.describe();
+                    harness.describe();
                     println!("test result: FAILED. {passed} passed; 1 failed");
                     return ExitCode::FAILURE;
                 }

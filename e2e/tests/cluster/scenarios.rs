@@ -7,10 +7,10 @@ mod streams;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::world::World;
+use crate::harness::Harness;
 
 /// One of them.
-type Scenario = for<'a> fn(&'a mut World) -> BoxFuture<'a, anyhow::Result<()>>;
+type Scenario = for<'a> fn(&'a mut Harness) -> BoxFuture<'a, anyhow::Result<()>>;
 
 /// All of them, in order.
 pub(crate) const ALL: [(&str, Scenario); 9] = [

@@ -114,7 +114,7 @@ impl Core {
             source: self.events.clone(),
             memory: self.memory.clone(),
             largest_content,
-            turns: Semaphore::new(self.settings.replays),
+            replay_permits: Semaphore::new(self.settings.replays),
             unreadable: Mutex::default(),
             metrics: self.metrics.clone(),
         };

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Connections, Place};
+use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
 use super::write_limit::WriteLimit;
 
@@ -68,7 +68,7 @@ async fn connection<H: Handler>(
     socket: TcpStream,
     address: RemoteAddress,
     handler: Arc<H>,
-    place: Place,
+    place: ConnectionSlot,
     cancel: CancellationToken,
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.

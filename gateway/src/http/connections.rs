@@ -24,7 +24,7 @@ struct Open {
 
 /// One connection's place; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
     number: u64,
     evicted: CancellationToken,
@@ -40,7 +40,7 @@ impl Connections {
     }
 
     /// Takes a place for a new connection, that of the oldest one if there is no other.
-    pub(crate) fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let evicted = CancellationToken::new();
         let mut open = self.lock();
         if open.tokens.len() >= self.limit
@@ -52,7 +52,7 @@ impl Connections {
         open.next += 1;
         open.tokens.insert(number, evicted.clone());
         drop(open);
-        Place {
+        ConnectionSlot {
             connections: self.clone(),
             number,
             evicted,
@@ -64,14 +64,14 @@ impl Connections {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Waits until the place is wanted for another connection.
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.connections.lock().tokens.remove(&self.number);
     }
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_oldest_makes_way_and_those_that_are_done_make_room() {
         let connections = Arc::new(Connections::new(2));
-        let is_evicted = |place: &Place| place.evicted().now_or_never().is_some();
+        let is_evicted = |place: &ConnectionSlot| place.evicted().now_or_never().is_some();
         let first = connections.enter();
         let second = connections.enter();
         let third = connections.enter();

@@ -40,7 +40,7 @@ pub(crate) struct CatchUpContext {
     /// Events whose frame has more bytes, apart from the sequence number, are skipped.
     pub largest_content: usize,
     /// Bounds how many streams read the topic at once; the others wait in turn.
-    pub turns: Semaphore,
+    pub replay_permits: Semaphore,
     /// Bounds the lines about what cannot be read. Held for a look, never across an await.
     pub unreadable: Mutex<LogLimit>,
     pub metrics: Arc<Metrics>,
@@ -57,7 +57,7 @@ pub(crate) struct CatchUp {
 }
 
 /// Outcome of one turn at the topic.
-enum Turn {
+enum TurnEnd {
     /// Read on: in the ring, or in another turn.
     Over,
     /// The queue is full. The frame is the next thing for it.
@@ -140,16 +140,16 @@ impl CatchUp {
         while self.position.next(partition) < until {
             let before = self.position.next(partition);
             match self.take_turn(partition, until, stall).await {
-                Turn::Over => (),
-                Turn::Full(frame) => self.queue.push_when_space(frame).await,
-                Turn::Failed(SourceError::Expired { wanted, available }) => {
+                TurnEnd::Over => (),
+                TurnEnd::Full(frame) => self.queue.push_when_space(frame).await,
+                TurnEnd::Failed(SourceError::Expired { wanted, available }) => {
                     tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
                     self.queue.close(CloseCause::Expired);
                     return false;
                 }
-                Turn::Failed(SourceError::Broken { .. })
+                TurnEnd::Failed(SourceError::Broken { .. })
                     if self.position.next(partition) > before => {}
-                Turn::Failed(error) => {
+                TurnEnd::Failed(error) => {
                     tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
                     stall = (stall * 2).min(STALL_MAX);
                     sleep(backoff.next_delay()).await;
@@ -170,10 +170,10 @@ impl CatchUp {
     }
 
     /// One turn: reads and filters until the queue is full, the turn is over or the goal is reached.
-    async fn take_turn(&mut self, partition: u32, until: u64, stall: Duration) -> Turn {
+    async fn take_turn(&mut self, partition: u32, until: u64, stall: Duration) -> TurnEnd {
         let context = self.context.clone();
-        let Ok(_turn) = context.turns.acquire().await else {
-            return Turn::Over;
+        let Ok(_turn) = context.replay_permits.acquire().await else {
+            return TurnEnd::Over;
         };
         let started = Instant::now();
         let mut stream = match context
@@ -182,11 +182,11 @@ impl CatchUp {
             .await
         {
             Ok(stream) => stream,
-            Err(error) => return Turn::Failed(error),
+            Err(error) => return TurnEnd::Failed(error),
         };
         while started.elapsed() < TURN {
             let next = self.position.next(partition);
-            let broken = |reason: String| Turn::Failed(SourceError::Broken { at: next, reason });
+            let broken = |reason: String| TurnEnd::Failed(SourceError::Broken { at: next, reason });
             let records = match timeout(stall, stream.next()).await {
                 Ok(Some(Ok(records))) => records,
                 Ok(Some(Err(SourceError::Unreadable(place)))) if place.first <= next => {
@@ -194,27 +194,27 @@ impl CatchUp {
                     self.position
                         .advance(partition, place.next.min(until).max(next));
                     if self.position.next(partition) >= until {
-                        return Turn::Over;
+                        return TurnEnd::Over;
                     }
                     continue;
                 }
-                Ok(Some(Err(error))) => return Turn::Failed(error),
+                Ok(Some(Err(error))) => return TurnEnd::Failed(error),
                 Ok(None) => return broken("the stream ended".to_owned()),
                 Err(_) => return broken(format!("no record for {stall:?}")),
             };
             let (records, hole) = contiguous(next, records);
             if let Some(full) = self.filter(partition, until, records) {
-                return Turn::Full(full);
+                return TurnEnd::Full(full);
             }
             if self.position.next(partition) >= until {
-                return Turn::Over;
+                return TurnEnd::Over;
             }
             if let Some(offset) = hole {
                 return broken(format!("got offset {offset} next"));
             }
             self.queue.wake();
         }
-        Turn::Over
+        TurnEnd::Over
     }
 
     /// Counts and says what is skipped: the live path has not met what was damaged since, or before the gateway started.

@@ -22,9 +22,9 @@ pub(crate) struct Served {
     pub last: Instant,
 }
 
-/// A trouble that a gateway can be in.
+/// A disruption that a gateway can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Disruption {
     /// Other gateways cannot ask it.
     Unreachable,
     /// Its clients cannot answer it, or what it has sent comes late.
@@ -35,11 +35,11 @@ pub(crate) enum Trouble {
     Ended,
 }
 
-/// A time in which a gateway was in trouble.
+/// A time in which a gateway was in disruption.
 #[derive(Clone, Debug)]
-pub(crate) struct Troubled {
+pub(crate) struct Disrupted {
     pub gateway: usize,
-    pub trouble: Trouble,
+    pub disruption: Disruption,
     pub from: Instant,
     /// Absent while it is.
     pub until: Option<Instant>,
@@ -47,7 +47,7 @@ pub(crate) struct Troubled {
     pub what: String,
 }
 
-impl Troubled {
+impl Disrupted {
     fn meets(&self, from: Instant, until: Instant) -> bool {
         self.from <= until && self.until.is_none_or(|end| end >= from)
     }
@@ -57,14 +57,14 @@ impl Troubled {
 pub(crate) struct Overlap {
     one: Served,
     other: Served,
-    around: Vec<Troubled>,
+    around: Vec<Disrupted>,
     why: &'static str,
 }
 
 /// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
 pub(crate) fn check_claims(
     served: &[Served],
-    troubled: &[Troubled],
+    disrupted: &[Disrupted],
 ) -> Result<usize, Box<Overlap>> {
     let mut sorted: Vec<_> = served.iter().collect();
     sorted.sort_by_key(|s| s.opened);
@@ -76,9 +76,9 @@ pub(crate) fn check_claims(
         });
         for one in overlapping {
             let around = || {
-                let meets = |t: &&Troubled| t.meets(one.opened, one.last.max(other.last));
+                let meets = |t: &&Disrupted| t.meets(one.opened, one.last.max(other.last));
                 let gateways = [one.gateway, other.gateway];
-                let all = troubled.iter().filter(|t| gateways.contains(&t.gateway));
+                let all = disrupted.iter().filter(|t| gateways.contains(&t.gateway));
                 all.filter(meets).cloned().collect()
             };
             let fail = |why| {
@@ -89,10 +89,10 @@ pub(crate) fn check_claims(
                     why,
                 })
             };
-            if !may_begin(one, other, troubled) {
+            if !may_begin(one, other, disrupted) {
                 return Err(fail("the gateway of the first could be asked"));
             }
-            if !may_last(one, other, troubled) {
+            if !may_last(one, other, disrupted) {
                 return Err(fail("nothing was wrong any more"));
             }
             explained += 1;
@@ -109,12 +109,12 @@ const KNOWN_AFTER: Duration = Duration::from_secs(5);
 const CATCHES_UP: Duration = Duration::from_secs(8);
 
 /// Since when a gateway had heard nothing of others, nor they of it, when a stream was taken, if it had not.
-fn blind_since(gateway: usize, taken: &Served, troubled: &[Troubled]) -> Option<Instant> {
-    let none = |t: &&Troubled| t.gateway == gateway && t.trouble == Trouble::NoApi;
-    let outages = || troubled.iter().filter(none);
+fn blind_since(gateway: usize, taken: &Served, disrupted: &[Disrupted]) -> Option<Instant> {
+    let none = |t: &&Disrupted| t.gateway == gateway && t.disruption == Disruption::NoApi;
+    let outages = || disrupted.iter().filter(none);
     let now = outages().filter(|t| t.meets(taken.asked, taken.opened));
     let mut since = now.map(|t| t.from).min()?;
-    let joins = |t: &&Troubled, since: Instant| {
+    let joins = |t: &&Disrupted, since: Instant| {
         t.from < since && t.until.is_some_and(|until| until + CATCHES_UP >= since)
     };
     while let Some(before) = outages().find(|t| joins(t, since)) {
@@ -123,45 +123,45 @@ fn blind_since(gateway: usize, taken: &Served, troubled: &[Troubled]) -> Option<
     Some(since)
 }
 
-fn may_begin(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
+fn may_begin(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
     let of = |served: &Served| served.gateway;
-    let meets = |trouble: Trouble, gateway: usize, from: Instant, until: Instant| {
-        let mut same = troubled
+    let meets = |disruption: Disruption, gateway: usize, from: Instant, until: Instant| {
+        let mut same = disrupted
             .iter()
-            .filter(|t| (t.gateway, t.trouble) == (gateway, trouble));
+            .filter(|t| (t.gateway, t.disruption) == (gateway, disruption));
         same.any(|t| t.meets(from, until))
     };
     // `asker` could not ask the gateway of `asked`, or did not know of it.
     let unasked = |asker: &Served, asked: &Served| {
-        let reached = |gateway| !meets(Trouble::Unreachable, gateway, asker.asked, asker.opened);
+        let reached = |gateway| !meets(Disruption::Unreachable, gateway, asker.asked, asker.opened);
         // The one cannot read of the next process, or that one cannot say that it is there.
-        let blind = [of(asker), of(asked)].map(|gateway| blind_since(gateway, asker, troubled));
-        let unknown = |t: &Troubled| {
+        let blind = [of(asker), of(asked)].map(|gateway| blind_since(gateway, asker, disrupted));
+        let unknown = |t: &Disrupted| {
             let was_missed =
                 |since: &Instant| t.until.is_none_or(|until| until + KNOWN_AFTER >= *since);
-            (t.gateway, t.trouble) == (of(asked), Trouble::Ended)
+            (t.gateway, t.disruption) == (of(asked), Disruption::Ended)
                 && t.from <= asker.opened
                 && blind.iter().flatten().any(was_missed)
         };
-        !reached(of(asked)) || !reached(of(asker)) || troubled.iter().any(unknown)
+        !reached(of(asked)) || !reached(of(asker)) || disrupted.iter().any(unknown)
     };
     // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
     let untold = || {
         let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
-        meets(Trouble::NoApi, of(one), one.asked, one.opened)
-            && meets(Trouble::NoApi, of(one), written_by, other.opened)
+        meets(Disruption::NoApi, of(one), one.asked, one.opened)
+            && meets(Disruption::NoApi, of(one), written_by, other.opened)
             && unasked(one, other)
     };
-    unasked(other, one) || untold() || meets(Trouble::Deaf, of(one), one.opened, one.last)
+    unasked(other, one) || untold() || meets(Disruption::Deaf, of(one), one.opened, one.last)
 }
 
-fn may_last(one: &Served, other: &Served, troubled: &[Troubled]) -> bool {
+fn may_last(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
     let both_until = one.last.min(other.last);
     let Some(since) = both_until.checked_sub(FOUND_OUT) else {
         return true;
     };
     other.opened >= since
-        || troubled.iter().any(|t| {
+        || disrupted.iter().any(|t| {
             [one.gateway, other.gateway].contains(&t.gateway) && t.meets(since, both_until)
         })
 }
@@ -192,12 +192,12 @@ impl fmt::Display for Overlap {
                 "  gateway {gateway}: asked {asked:.2}, opened {opened:.2}, last frame {last:.2}"
             )?;
         }
-        for trouble in &self.around {
-            let (from, until) = (at(trouble.from), trouble.until.map(at));
+        for disruption in &self.around {
+            let (from, until) = (at(disruption.from), disruption.until.map(at));
             writeln!(
                 f,
                 "  gateway {} {:?} from {from:.2} to {until:.2?}: {}",
-                trouble.gateway, trouble.trouble, trouble.what
+                disruption.gateway, disruption.disruption, disruption.what
             )?;
         }
         Ok(())
@@ -231,10 +231,16 @@ mod tests {
             }
         }
 
-        fn troubled(&self, gateway: usize, trouble: Trouble, from: f64, until: f64) -> Troubled {
-            Troubled {
+        fn disrupted(
+            &self,
+            gateway: usize,
+            disruption: Disruption,
+            from: f64,
+            until: f64,
+        ) -> Disrupted {
+            Disrupted {
                 gateway,
-                trouble,
+                disruption,
                 from: self.at(from),
                 until: Some(self.at(until)),
                 what: String::new(),
@@ -257,13 +263,13 @@ mod tests {
             },
         ];
         assert_eq!(check_claims(&of_two, &[]).unwrap(), 0);
-        let explains = |gateway, trouble, from, until| {
-            let troubled = clock.troubled(gateway, trouble, from, until);
-            check_claims(&both, &[troubled]).is_ok()
+        let explains = |gateway, disruption, from, until| {
+            let disrupted = clock.disrupted(gateway, disruption, from, until);
+            check_claims(&both, &[disrupted]).is_ok()
         };
-        assert!(explains(0, Trouble::Unreachable, 14.0, 16.0));
-        assert!(explains(0, Trouble::Deaf, 12.0, 13.0));
-        assert!(!explains(0, Trouble::Ended, 6.0, 7.0));
+        assert!(explains(0, Disruption::Unreachable, 14.0, 16.0));
+        assert!(explains(0, Disruption::Deaf, 12.0, 13.0));
+        assert!(!explains(0, Disruption::Ended, 6.0, 7.0));
         for (blind, found) in [
             ((6.5, 15.0), true),
             ((11.5, 15.0), true),
@@ -271,23 +277,23 @@ mod tests {
             ((6.5, 11.0), false),
         ] {
             for gateway in [0, 1] {
-                let ended = clock.troubled(0, Trouble::Ended, 6.0, 7.0);
-                let blind = clock.troubled(gateway, Trouble::NoApi, blind.0, blind.1);
+                let ended = clock.disrupted(0, Disruption::Ended, 6.0, 7.0);
+                let blind = clock.disrupted(gateway, Disruption::NoApi, blind.0, blind.1);
                 assert_eq!(check_claims(&both, &[ended, blind]).is_ok(), found);
             }
         }
-        assert!(!explains(0, Trouble::Unreachable, 12.0, 13.0));
-        assert!(!explains(0, Trouble::NoApi, 14.0, 16.0));
-        assert!(!explains(1, Trouble::Deaf, 12.0, 16.0));
-        assert!(!explains(2, Trouble::Unreachable, 14.0, 16.0));
-        assert!(!explains(1, Trouble::Unreachable, 9.0, 11.0));
+        assert!(!explains(0, Disruption::Unreachable, 12.0, 13.0));
+        assert!(!explains(0, Disruption::NoApi, 14.0, 16.0));
+        assert!(!explains(1, Disruption::Deaf, 12.0, 16.0));
+        assert!(!explains(2, Disruption::Unreachable, 14.0, 16.0));
+        assert!(!explains(1, Disruption::Unreachable, 9.0, 11.0));
         for (without, found) in [
             ((9.0, 16.0), true),
             ((9.0, 9.5), false),
             ((11.0, 16.0), false),
         ] {
-            let unasked = clock.troubled(1, Trouble::Unreachable, 9.0, 11.0);
-            let without = clock.troubled(0, Trouble::NoApi, without.0, without.1);
+            let unasked = clock.disrupted(1, Disruption::Unreachable, 9.0, 11.0);
+            let without = clock.disrupted(0, Disruption::NoApi, without.0, without.1);
             assert_eq!(check_claims(&both, &[unasked, without]).is_ok(), found);
         }
     }
@@ -296,10 +302,10 @@ mod tests {
     fn two_at_once_do_not_last() {
         let clock = Clock(Instant::now() + Duration::from_secs(100));
         let both = [clock.served(0, 10.0, 40.0), clock.served(1, 15.0, 45.0)];
-        let began = clock.troubled(0, Trouble::Unreachable, 14.0, 16.0);
+        let began = clock.disrupted(0, Disruption::Unreachable, 14.0, 16.0);
         assert!(check_claims(&both, std::slice::from_ref(&began)).is_err());
         for (gateway, until, found) in [(0, 30.0, true), (1, 30.0, true), (0, 20.0, false)] {
-            let lasts = clock.troubled(gateway, Trouble::NoApi, 14.0, until);
+            let lasts = clock.disrupted(gateway, Disruption::NoApi, 14.0, until);
             let all = [began.clone(), lasts];
             assert_eq!(check_claims(&both, &all).is_ok(), found);
         }

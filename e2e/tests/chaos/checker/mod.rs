@@ -15,7 +15,7 @@ mod stream;
 mod tests;
 mod violation;
 
-pub(crate) use claims::{Served, Trouble, Troubled, check_claims};
+pub(crate) use claims::{Disrupted, Disruption, Served, check_claims};
 pub(crate) use history::{
     Contract, Eviction, History, Interest, Log, Outcome, Received, Record, Session, Start,
 };

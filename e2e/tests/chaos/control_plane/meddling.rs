@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use datastream_e2e::{ControlPlane, checkout};
 use serde_json::{Value, json};
 
-use super::world::NAMESPACE;
+use super::harness::NAMESPACE;
 
 /// A subscription that a later version has written.
 pub(super) const LATER: &str = "later";

@@ -1,10 +1,10 @@
 //! The control plane: a real API server, operators and gateways that reach it through a proxy each, subscriptions that
 //! come, change and go all the time, clients that contend for streams. In the end everything must be as the subscriptions say.
 
+mod disruptions;
+mod harness;
 mod meddling;
 mod schedule;
-mod troubles;
-mod world;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -16,22 +16,22 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
+use self::harness::{Harness, TOPIC};
 use self::meddling::LATER;
 use self::schedule::schedule;
-use self::world::{TOPIC, World};
 use crate::checker::{History, Interest};
 use crate::client::{Client, Heard, Refusal};
-use crate::contest::{CONTENDED, Contest};
+use crate::client_profile::ClientProfile;
+use crate::contention::{CONTENDED, Contention};
 use crate::gateways::Gateway;
 use crate::network::Network;
 use crate::recorder::Recorder;
 use crate::records;
 use crate::report::Report;
 use crate::settings::Round;
-use crate::settle::{Clients, nothing_left};
 use crate::subscriptions::Wanted;
-use crate::temper::Temper;
 use crate::topic;
+use crate::verify::{Clients, nothing_left};
 
 const OPERATORS: usize = 2;
 const GATEWAYS: usize = 3;
@@ -39,12 +39,12 @@ const BATCH: u64 = 6;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Clients of subscriptions that stay as they are.
-const STABLE: [(Temper, u8); 5] = [
-    (Temper::Steady, 0xff),
-    (Temper::Steady, 0x11),
-    (Temper::Flapping, 0xff),
-    (Temper::Replaying, 0x0f),
-    (Temper::Slow, 0x33),
+const STABLE: [(ClientProfile, u8); 5] = [
+    (ClientProfile::Steady, 0xff),
+    (ClientProfile::Steady, 0x11),
+    (ClientProfile::Flapping, 0xff),
+    (ClientProfile::Replaying, 0x0f),
+    (ClientProfile::Slow, 0x33),
 ];
 /// The client of one whose filter is widened and narrowed all the time: devices that it always has, and at most.
 const EDITED: (&str, u8, u8) = ("edited", 0x0f, 0x7f);
@@ -52,22 +52,22 @@ const EDITED: (&str, u8, u8) = ("edited", 0x0f, 0x7f);
 const CHURN: usize = 6;
 
 fn recorder(
-    world: &World,
+    harness: &Harness,
     clients: &Clients,
     rng: &mut StdRng,
-    (name, temper): (&str, Temper),
+    (name, client_profile): (&str, ClientProfile),
     interest: Interest,
 ) -> anyhow::Result<Recorder> {
     let history = History {
         client: name.to_owned(),
-        contract: temper.contract(),
+        contract: client_profile.contract(),
         interest,
         sessions: vec![],
     };
     Ok(Recorder {
-        fleet: world.fleet.clone(),
-        key: world.subscriptions.key(name)?,
-        temper,
+        fleet: harness.fleet.clone(),
+        key: harness.subscriptions.key(name)?,
+        client_profile,
         roams: true,
         home: 0,
         history: Arc::new(Mutex::new(history)),
@@ -78,16 +78,20 @@ fn recorder(
 }
 
 /// The subscriptions whose clients record.
-fn recorded() -> Vec<(String, Temper, Interest)> {
+fn recorded() -> Vec<(String, ClientProfile, Interest)> {
     let stable = STABLE
         .iter()
         .enumerate()
-        .map(|(number, (temper, devices))| {
+        .map(|(number, (client_profile, devices))| {
             let interest = Interest::exactly(*devices);
-            (format!("stable-{number}"), *temper, interest)
+            (format!("stable-{number}"), *client_profile, interest)
         });
     let (name, must, may) = EDITED;
-    let edited = (name.to_owned(), Temper::Steady, Interest { must, may });
+    let edited = (
+        name.to_owned(),
+        ClientProfile::Steady,
+        Interest { must, may },
+    );
     stable.chain([edited]).collect()
 }
 
@@ -95,9 +99,9 @@ fn recorded() -> Vec<(String, Temper, Interest)> {
 pub(crate) async fn run(round: Round) {
     let report = Report::new(round.clone());
     let mut rng = StdRng::seed_from_u64(round.seed);
-    let mut world = report.expect("start", World::start(report.dir()).await);
+    let mut harness = report.expect("start", Harness::start(report.dir()).await);
     let length = round.faults();
-    let clocks = world.gateways.iter().all(Gateway::has_clock);
+    let clocks = harness.gateways.iter().all(Gateway::has_clock);
     let cuts = report.expect("the network", Network::get()).is_own();
     let steps = schedule(&mut rng, length, (clocks, cuts));
     let faults = steps.iter().filter(|s| s.begins).count();
@@ -106,17 +110,23 @@ pub(crate) async fn run(round: Round) {
             devices: interest.must,
             suspended: false,
         };
-        report.expect(&name, world.subscriptions.want(&name, Some(wanted)));
+        report.expect(&name, harness.subscriptions.want(&name, Some(wanted)));
     }
     let wanted = Wanted {
         devices: 0xff,
         suspended: false,
     };
-    report.expect(LATER, world.subscriptions.want(LATER, Some(wanted)));
+    report.expect(LATER, harness.subscriptions.want(LATER, Some(wanted)));
     let mut clients = Clients::new();
-    for (name, temper, interest) in recorded() {
-        report.expect(&name, world.subscriptions.wait_ready(&name));
-        let recorder = recorder(&world, &clients, &mut rng, (&name, temper), interest);
+    for (name, client_profile, interest) in recorded() {
+        report.expect(&name, harness.subscriptions.wait_ready(&name));
+        let recorder = recorder(
+            &harness,
+            &clients,
+            &mut rng,
+            (&name, client_profile),
+            interest,
+        );
         clients.spawn(0, report.expect(&name, recorder));
     }
     let mut keys = vec![];
@@ -126,87 +136,87 @@ pub(crate) async fn run(round: Round) {
             devices: 0xff,
             suspended: false,
         };
-        report.expect(&name, world.subscriptions.want(&name, Some(wanted)));
-        report.expect(&name, world.subscriptions.wait_ready(&name));
-        keys.push(report.expect(&name, world.subscriptions.key(&name)));
+        report.expect(&name, harness.subscriptions.want(&name, Some(wanted)));
+        report.expect(&name, harness.subscriptions.wait_ready(&name));
+        keys.push(report.expect(&name, harness.subscriptions.key(&name)));
     }
-    let contest = Contest::start(&keys, &world.fleet.doors, &mut rng);
+    let contention = Contention::start(&keys, &harness.fleet.endpoints, &mut rng);
     report.say("everything runs");
     let producing = tokio::spawn({
-        let (traffic, topic) = (world.fleet.traffic.clone(), world.fleet.topic.clone());
+        let (traffic, topic) = (harness.fleet.traffic.clone(), harness.fleet.topic.clone());
         let rng = StdRng::seed_from_u64(rng.random());
         traffic.run(topic, BATCH, rng, clients.phase())
     });
     report
-        .carry_out(steps, length, |step| world.apply(step))
+        .carry_out(steps, length, |step| harness.apply(step))
         .await;
-    report.expect("healing", world.heal());
+    report.expect("healing", harness.heal());
     report.say("all is healed; waiting for what is left");
-    let contested = contest.settle(&report, &world.troubles.all).await;
+    let contested = contention.settle(&report, &harness.disruptions.all).await;
     report.say(contested);
     clients.recover();
     report.expect("the producer", producing.await.context("it panicked"));
-    let log = topic::read(&world.fleet.topic.address, TOPIC).await;
+    let log = topic::read(&harness.fleet.topic.address, TOPIC).await;
     let log = log.and_then(|log| topic::join(&[log], &BTreeSet::new()));
     let log = report.expect("reading the topic", log);
-    match world.fleet.traffic.check(&log) {
+    match harness.fleet.traffic.check(&log) {
         Ok(figures) => report.say(figures),
         Err(violation) => report.fail(violation),
     }
     let figures = clients.settle(&report, &[log]).await;
-    let converged = converge(&mut world).await;
+    let converged = converge(&mut harness).await;
     report.expect("convergence", converged);
-    nothing_left(&report, &world.gateways).await;
-    report.expect("the programs", world.watch());
+    nothing_left(&report, &harness.gateways).await;
+    report.expect("the programs", harness.watch());
     report.say(format!(
         "{faults} faults and changes, operators ended by themselves {} times; {figures}",
-        world.ended
+        harness.ended
     ));
 }
 
 /// Every subscription is ready, and served by every gateway as it is now; deleted ones are served by none.
-async fn converge(world: &mut World) -> anyhow::Result<()> {
-    let wanted = world.subscriptions.wanted.clone();
+async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
+    let wanted = harness.subscriptions.wanted.clone();
     for (name, wanted) in wanted {
         let Some(wanted) = wanted else { continue };
         let deadline = Instant::now() + PATIENCE;
         // An operator that has just ended is started again.
-        while let Err(error) = world.subscriptions.wait_ready(&name) {
-            world.watch()?;
+        while let Err(error) = harness.subscriptions.wait_ready(&name) {
+            harness.watch()?;
             anyhow::ensure!(Instant::now() < deadline, error);
         }
-        let key = world.subscriptions.key(&name)?;
-        for gateway in &world.gateways {
-            let door = gateway.door.address().context("an address")?;
+        let key = harness.subscriptions.key(&name)?;
+        for gateway in &harness.gateways {
+            let endpoint = gateway.endpoint.address().context("an address")?;
             if wanted.suspended {
-                refused(&door, &key, 403).await?;
+                refused(&endpoint, &key, 403).await?;
             } else {
-                let exactly = exactly(world, &door, &key, wanted.devices).await;
+                let exactly = exactly(harness, &endpoint, &key, wanted.devices).await;
                 exactly.with_context(|| format!("{name} on {}", gateway.process.name))?;
             }
         }
     }
-    for key in &world.subscriptions.revoked {
-        for gateway in &world.gateways {
-            refused(&gateway.door.address().context("an address")?, key, 401).await?;
+    for key in &harness.subscriptions.revoked {
+        for gateway in &harness.gateways {
+            refused(&gateway.endpoint.address().context("an address")?, key, 401).await?;
         }
     }
     Ok(())
 }
 
 /// A client is refused with this status.
-async fn refused(door: &str, key: &str, expected: u16) -> anyhow::Result<()> {
-    match Client::connect(door, &format!("stream_key={key}"), false).await {
+async fn refused(endpoint: &str, key: &str, expected: u16) -> anyhow::Result<()> {
+    match Client::connect(endpoint, &format!("stream_key={key}"), false).await {
         Err(Refusal::Status(status, _)) if status == expected => Ok(()),
         other => anyhow::bail!("{:?} instead of {expected}", other.err()),
     }
 }
 
 /// A new stream gets exactly the events of these devices.
-async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::Result<()> {
+async fn exactly(harness: &Harness, endpoint: &str, key: &str, devices: u8) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut client = loop {
-        match Client::connect(door, &format!("stream_key={key}&markers=1"), false).await {
+        match Client::connect(endpoint, &format!("stream_key={key}&markers=1"), false).await {
             Ok(client) => break client,
             // The stream before may not have gone yet.
             Err(Refusal::Status(409 | 503, _) | Refusal::Unreachable) => (),
@@ -215,9 +225,9 @@ async fn exactly(world: &World, door: &str, key: &str, devices: u8) -> anyhow::R
         anyhow::ensure!(Instant::now() < deadline, "no stream");
         sleep(Duration::from_millis(50)).await;
     };
-    let traffic = &world.fleet.traffic;
+    let traffic = &harness.fleet.traffic;
     let first = traffic.next();
-    let mut producer = Producer::new(world.fleet.topic.clone());
+    let mut producer = Producer::new(harness.fleet.topic.clone());
     traffic.send(&mut producer, 40).await;
     let wants = |n: &u64| records::device(*n).is_some_and(|d| devices & (1 << d) != 0);
     let expected: Vec<_> = (first..traffic.next()).filter(wants).collect();

@@ -1,7 +1,7 @@
-//! The data plane: broker, gateways and collectors as processes, two topics, clients of every temper.
+//! The data plane: broker, gateways and collectors as processes, two topics, clients of every profile.
 
+mod harness;
 mod schedule;
-mod world;
 
 use std::sync::{Arc, Mutex};
 
@@ -9,18 +9,18 @@ use datastream_source::cursors_topic;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use self::harness::Harness;
 use self::schedule::schedule;
-use self::world::World;
 use crate::checker::{History, Interest};
+use crate::client_profile::KINDS;
 use crate::collectors;
 use crate::gateways::Gateway;
 use crate::recorder::Recorder;
 use crate::report::Report;
 use crate::routes::key;
 use crate::settings::Round;
-use crate::settle::{Clients, nothing_left};
-use crate::temper::KINDS;
 use crate::topic;
+use crate::verify::{Clients, nothing_left};
 
 /// Partitions of each topic.
 const TOPICS: [u32; 2] = [1, 3];
@@ -37,8 +37,8 @@ fn clients() -> usize {
 
 fn name_of(client: usize) -> String {
     let roams = if client < KINDS.len() { "" } else { "-roaming" };
-    let temper = KINDS[client % KINDS.len()];
-    format!("{temper:?}{roams}").to_lowercase()
+    let client_profile = KINDS[client % KINDS.len()];
+    format!("{client_profile:?}{roams}").to_lowercase()
 }
 
 /// Returns the devices that a client wants to hear of: all, half of them, or one.
@@ -46,23 +46,23 @@ fn mask(client: usize) -> u8 {
     [0xff, 0x0f, 0xff, 0x3c, 0x02][client % 5]
 }
 
-fn recorders(world: &World, clients: &mut Clients, rng: &mut StdRng) {
-    for (topic, fleet) in world.fleets.iter().enumerate() {
+fn recorders(harness: &Harness, clients: &mut Clients, rng: &mut StdRng) {
+    for (topic, fleet) in harness.fleets.iter().enumerate() {
         for client in 0..self::clients() {
             let name = name_of(client);
-            let temper = KINDS[client % KINDS.len()];
+            let client_profile = KINDS[client % KINDS.len()];
             let history = History {
                 client: format!("{name} of topic {topic}"),
-                contract: temper.contract(),
+                contract: client_profile.contract(),
                 interest: Interest::exactly(mask(client)),
                 sessions: vec![],
             };
             let recorder = Recorder {
                 fleet: fleet.clone(),
                 key: key(&name),
-                temper,
+                client_profile,
                 roams: client >= KINDS.len(),
-                home: rng.random_range(0..fleet.doors.len()),
+                home: rng.random_range(0..fleet.endpoints.len()),
                 history: Arc::new(Mutex::new(history)),
                 refusals: clients.refusals(),
                 rng: StdRng::seed_from_u64(rng.random()),
@@ -77,65 +77,65 @@ fn recorders(world: &World, clients: &mut Clients, rng: &mut StdRng) {
 pub(crate) async fn run(round: Round) {
     let report = Report::new(round.clone());
     let mut rng = StdRng::seed_from_u64(round.seed);
-    let mut world = report.expect("start", World::start(&report, &round).await);
-    let clocks = world.gateways.iter().all(Gateway::has_clock);
+    let mut harness = report.expect("start", Harness::start(&report, &round).await);
+    let clocks = harness.gateways.iter().all(Gateway::has_clock);
     if !clocks {
         report
             .say("libfaketime is not installed: no clock is set (scripts/install.sh installs it)");
     }
     let length = round.faults();
-    let steps = schedule(&mut rng, length, &world);
+    let steps = schedule(&mut rng, length, &harness);
     let faults = steps.iter().filter(|s| s.begins).count();
     let mut clients = Clients::new();
     let mut guides = tokio::task::JoinSet::new();
-    for collector in &mut world.collectors {
-        let traffic = world.fleets[collector.topic].traffic.clone();
+    for collector in &mut harness.collectors {
+        let traffic = harness.fleets[collector.topic].traffic.clone();
         let begun = collector.begun(|| traffic.next()).await;
         report.expect("a collector", begun);
         let rng = StdRng::seed_from_u64(rng.random());
         guides.spawn(collector.guide().run(rng, clients.phase()));
     }
-    let refusing = world.refuse_some();
+    let refusing = harness.refuse_some();
     report.expect("the tables", refusing);
     report.say("everything runs");
     let mut producers = tokio::task::JoinSet::new();
-    for fleet in &world.fleets {
+    for fleet in &harness.fleets {
         let rng = StdRng::seed_from_u64(rng.random());
         let (traffic, phase) = (fleet.traffic.clone(), clients.phase());
         producers.spawn(traffic.run(fleet.topic.clone(), BATCH, rng, phase));
     }
-    recorders(&world, &mut clients, &mut rng);
+    recorders(&harness, &mut clients, &mut rng);
     report
-        .carry_out(steps, length, |step| world.apply(step))
+        .carry_out(steps, length, |step| harness.apply(step))
         .await;
     report.say("all is healed; waiting for what is left");
     clients.recover();
     producers.join_all().await;
-    let logs = report.expect("reading the topics", world.logs(report.dir()).await);
-    for (fleet, log) in world.fleets.iter().zip(&logs) {
+    let logs = report.expect("reading the topics", harness.logs(report.dir()).await);
+    for (fleet, log) in harness.fleets.iter().zip(&logs) {
         match fleet.traffic.check(log) {
             Ok(figures) => report.say(format!("{} partitions: {figures}", fleet.partitions)),
             Err(violation) => report.fail(violation),
         }
     }
-    let stored = collectors::settle(&world.collectors, &report, &logs).await;
+    let stored = collectors::settle(&harness.collectors, &report, &logs).await;
     let figures = clients.settle(&report, &logs).await;
     guides.join_all().await;
     report.say(format!(
         "{faults} faults; {figures}; {stored} events stored by collectors"
     ));
-    for collector in &mut world.collectors {
+    for collector in &mut harness.collectors {
         collector.process.terminate();
     }
-    nothing_left(&report, &world.gateways).await;
-    if let Some(excess) = world.gateways.iter().find_map(Gateway::excess) {
+    nothing_left(&report, &harness.gateways).await;
+    if let Some(excess) = harness.gateways.iter().find_map(Gateway::excess) {
         report.fail(excess);
     }
-    if let Some(crash) = world.crash() {
+    if let Some(crash) = harness.crash() {
         report.fail(crash);
     }
     if let Some(address) = &round.fluvio {
-        for fleet in &world.fleets {
+        for fleet in &harness.fleets {
             let events = &fleet.topic.topic;
             for topic in [events, &cursors_topic(events)] {
                 report.expect("clean up", topic::delete(address, topic).await);

@@ -6,7 +6,7 @@ use datastream_broker::BatchDamage;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::world::World;
+use super::harness::Harness;
 use super::{GATEWAYS_PER_TOPIC, STORM, TOPICS};
 use crate::attack::{ATTACKS, Attack};
 use crate::collectors::{COLLECTORS, CollectorFault};
@@ -66,9 +66,9 @@ pub(super) enum RoutesFault {
     Odd,
 }
 
-/// Decides everything before anything happens; what can be done depends on how the world was made.
-pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec<Step<Fault>> {
-    let clocks = world.gateways.iter().all(Gateway::has_clock);
+/// Decides everything before anything happens; what can be done depends on how the harness was made.
+pub(super) fn schedule(rng: &mut StdRng, length: Duration, harness: &Harness) -> Vec<Step<Fault>> {
+    let clocks = harness.gateways.iter().all(Gateway::has_clock);
     let gateways = TOPICS.len() * GATEWAYS_PER_TOPIC;
     let mut lines = vec![];
     for gateway in 0..gateways {
@@ -85,7 +85,7 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec
     }
     for collector in 0..TOPICS.len() * COLLECTORS {
         lines.push(timeline(rng, length, 0.5..6.0, |rng| {
-            let faults = world.collectors[collector].faults();
+            let faults = harness.collectors[collector].faults();
             let (fault, lasts) = faults[rng.random_range(0..faults.len())](rng);
             (Fault::Collector(collector, fault), lasts)
         }));
@@ -120,10 +120,10 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, world: &World) -> Vec
         let gateway = rng.random_range(0..gateways);
         (Fault::Storm(gateway, rng.random_range(10..STORM)), 0.0..0.1)
     }));
-    if world.network.is_own() {
+    if harness.network.is_own() {
         lines.extend(cuts(rng, length));
     }
-    if world.broker.is_some() {
+    if harness.broker.is_some() {
         lines.push(timeline(rng, length, 0.5..4.0, broker_fault));
         for (topic, partitions) in TOPICS.into_iter().enumerate() {
             lines.push(timeline(rng, length, 1.0..6.0, |rng| {

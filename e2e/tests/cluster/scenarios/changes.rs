@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use crate::harness::Harness;
 use crate::load::Load;
 use crate::settings::{SYSTEM, tags};
-use crate::world::World;
 
-pub(super) async fn scale(world: &mut World) -> anyhow::Result<()> {
+pub(super) async fn scale(harness: &mut Harness) -> anyhow::Result<()> {
     let [tag, _] = tags();
     let gateways = |count: usize| format!("gateway.replicas={count}");
-    world.install(&tag, &["--set", &gateways(1)])?;
-    let mut load = Load::start(world, "scaled").await?;
+    harness.install(&tag, &["--set", &gateways(1)])?;
+    let mut load = Load::start(harness, "scaled").await?;
     let mut seen = 50;
     for (count, more) in [
         (3, "gateway.shedPerSecond=20"),
         (2, "gateway.shedPerSecond=20"),
     ] {
-        world.install(&tag, &["--set", &gateways(count), "--set", more])?;
+        harness.install(&tag, &["--set", &gateways(count), "--set", more])?;
         let ready = [
             "get",
             "deployment",
@@ -26,7 +26,7 @@ pub(super) async fn scale(world: &mut World) -> anyhow::Result<()> {
             "-o",
             "jsonpath={.status.readyReplicas}",
         ];
-        world
+        harness
             .kubectl
             .wait_for(&ready, |n| n == count.to_string())
             .await?;
@@ -38,12 +38,12 @@ pub(super) async fn scale(world: &mut World) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
+pub(super) async fn rollout(harness: &mut Harness) -> anyhow::Result<()> {
     let [tag, next] = tags();
-    world.install(&tag, &["--set", "gateway.replicas=3"])?;
-    let keys = stream_keys(world)?;
-    let load = Load::start(world, "rolled").await?;
-    world.install(&next, &["--set", "gateway.replicas=3"])?;
+    harness.install(&tag, &["--set", "gateway.replicas=3"])?;
+    let keys = stream_keys(harness)?;
+    let load = Load::start(harness, "rolled").await?;
+    harness.install(&next, &["--set", "gateway.replicas=3"])?;
     let connections = load.finish().await?;
     anyhow::ensure!(connections > 1, "nobody had to move");
     let image = [
@@ -56,13 +56,13 @@ pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
         "-o",
         "jsonpath={.items[*].spec.containers[*].image}",
     ];
-    world
+    harness
         .kubectl
         .wait_for(&image, |images| {
             images.split(' ').all(|i| i.ends_with(&next))
         })
         .await?;
-    let after = stream_keys(world)?;
+    let after = stream_keys(harness)?;
     for (subscription, key) in keys {
         anyhow::ensure!(
             after.get(&subscription) == Some(&key),
@@ -74,14 +74,14 @@ pub(super) async fn rollout(world: &mut World) -> anyhow::Result<()> {
 
 /// The stream key of every subscription, as it is in its Secret; not those of deleted subscriptions, whose Secrets go when the
 /// garbage collector gets to them.
-fn stream_keys(world: &World) -> anyhow::Result<BTreeMap<String, String>> {
+fn stream_keys(harness: &Harness) -> anyhow::Result<BTreeMap<String, String>> {
     let template =
         "go-template={{range .items}}{{.metadata.namespace}} {{.metadata.name}}\n{{end}}";
-    let subscriptions = world.kubectl.run(&["get", "dss", "-A", "-o", template])?;
+    let subscriptions = harness.kubectl.run(&["get", "dss", "-A", "-o", template])?;
     let subscriptions = subscriptions.lines().filter_map(|l| l.split_once(' '));
     subscriptions
         .map(|(namespace, name)| {
-            let key = world.key(namespace, name)?;
+            let key = harness.key(namespace, name)?;
             Ok((format!("{namespace}/{name}"), key))
         })
         .collect()

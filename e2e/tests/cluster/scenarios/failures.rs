@@ -6,17 +6,17 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::events::datapoint;
+use crate::harness::Harness;
 use crate::load::Load;
 use crate::settings::{PATIENCE, SYSTEM};
-use crate::world::World;
 
 const OPERATORS: [&str; 4] = ["-n", SYSTEM, "-l", "app.kubernetes.io/component=operator"];
 const AT_ONCE: [&str; 2] = ["--grace-period=0", "--force"];
 
 /// All replicas at once; then changes take effect again.
-pub(super) async fn operator(world: &mut World) -> anyhow::Result<()> {
-    let load = Load::start(world, "unled").await?;
-    world
+pub(super) async fn operator(harness: &mut Harness) -> anyhow::Result<()> {
+    let load = Load::start(harness, "unled").await?;
+    harness
         .kubectl
         .run(&[&["delete", "pods"], &OPERATORS[..], &AT_ONCE].concat())?;
     let connections = load.finish().await?;
@@ -24,16 +24,16 @@ pub(super) async fn operator(world: &mut World) -> anyhow::Result<()> {
         connections == 1,
         "a stream was dropped by the end of the operator"
     );
-    world.kubectl.rolled_out(SYSTEM, "datastream-operator")?;
-    world.subscribe("team-a", "after", &json!({"eventTypes": ["location"]}))
+    harness.kubectl.rolled_out(SYSTEM, "datastream-operator")?;
+    harness.subscribe("team-a", "after", &json!({"eventTypes": ["location"]}))
 }
 
 /// The gateway of a client that does not come back: its claim is cleared away.
-pub(super) async fn gateway(world: &mut World) -> anyhow::Result<()> {
-    world.subscribe("team-b", "leaver", &json!({"eventTypes": ["location"]}))?;
-    let key = world.key("team-b", "leaver")?;
-    let _leaver = world
-        .door
+pub(super) async fn gateway(harness: &mut Harness) -> anyhow::Result<()> {
+    harness.subscribe("team-b", "leaver", &json!({"eventTypes": ["location"]}))?;
+    let key = harness.key("team-b", "leaver")?;
+    let _leaver = harness
+        .endpoint
         .open_patiently(&format!("stream_key={key}"))
         .await?;
     let pod = [
@@ -45,28 +45,31 @@ pub(super) async fn gateway(world: &mut World) -> anyhow::Result<()> {
         "-o",
         "jsonpath={.status.connection.pod}",
     ];
-    world.kubectl.wait_for(&pod, |pod| !pod.is_empty()).await?;
-    let pod = world.kubectl.run(&pod)?;
-    let load = Load::start(world, "killed").await?;
-    if world.own {
+    harness
+        .kubectl
+        .wait_for(&pod, |pod| !pod.is_empty())
+        .await?;
+    let pod = harness.kubectl.run(&pod)?;
+    let load = Load::start(harness, "killed").await?;
+    if harness.own {
         kill(&pod)?;
     } else {
         let delete = ["delete", "pod", "-n", SYSTEM, &pod];
-        world.kubectl.run(&[&delete[..], &AT_ONCE].concat())?;
+        harness.kubectl.run(&[&delete[..], &AT_ONCE].concat())?;
     }
-    world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
+    harness.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
     load.finish().await?;
     Ok(())
 }
 
 /// With one node, the pods that are evicted have nowhere to go: after the first, the disruption budget holds the drain up.
-pub(super) async fn drain(world: &mut World) -> anyhow::Result<()> {
-    if !world.own {
+pub(super) async fn drain(harness: &mut Harness) -> anyhow::Result<()> {
+    if !harness.own {
         println!("  this cluster's nodes are not drained");
         return Ok(());
     }
-    let load = Load::start(world, "drained").await?;
-    let nodes = world.kubectl.get(&["nodes"])?;
+    let load = Load::start(harness, "drained").await?;
+    let nodes = harness.kubectl.get(&["nodes"])?;
     let node = nodes["items"][0]["metadata"]["name"]
         .as_str()
         .context("a node")?;
@@ -76,7 +79,7 @@ pub(super) async fn drain(world: &mut World) -> anyhow::Result<()> {
         "--pod-selector=app.kubernetes.io/component=gateway",
         "--timeout=15s",
     ];
-    let said = world
+    let said = harness
         .kubectl
         .refused(&[&drain[..], &["--request-timeout=0"]].concat())?;
     anyhow::ensure!(
@@ -92,45 +95,45 @@ pub(super) async fn drain(world: &mut World) -> anyhow::Result<()> {
         "-o",
         "jsonpath={.status.readyReplicas}/{.spec.replicas}",
     ];
-    let ready_now = world.kubectl.run(&ready)?;
+    let ready_now = harness.kubectl.run(&ready)?;
     let (left, wanted) = ready_now.split_once('/').context("replicas")?;
     anyhow::ensure!(
         left.parse::<u32>()? + 1 == wanted.parse::<u32>()?,
         "{ready_now} are left"
     );
-    world.kubectl.run(&["uncordon", node])?;
-    world.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
+    harness.kubectl.run(&["uncordon", node])?;
+    harness.kubectl.rolled_out(SYSTEM, "datastream-gateway")?;
     load.finish().await?;
     Ok(())
 }
 
 /// Streams go on, and clients may come and go, while there is none.
-pub(super) async fn api_server(world: &mut World) -> anyhow::Result<()> {
-    if !world.own {
+pub(super) async fn api_server(harness: &mut Harness) -> anyhow::Result<()> {
+    if !harness.own {
         println!("  this cluster's API server is not stopped");
         return Ok(());
     }
-    let load = Load::start(world, "unserved").await?;
-    world.subscribe(
+    let load = Load::start(harness, "unserved").await?;
+    harness.subscribe(
         "team-b",
         "visitor",
         &json!({"eventTypes": ["datapoint"], "filters": [{"oemModels": ["visited"]}]}),
     )?;
-    let key = world.key("team-b", "visitor")?;
+    let key = harness.key("team-b", "visitor")?;
     let killed = Command::new("pkill")
         .args(["-KILL", "-x", "kube-apiserver"])
         .status()?;
     anyhow::ensure!(killed.success(), "there is no API server to stop");
-    let mut visitor = world
-        .door
+    let mut visitor = harness
+        .endpoint
         .open_patiently(&format!("stream_key={key}&seq_start=1"))
         .await?;
-    let mut publisher = world.publisher()?;
+    let mut publisher = harness.publisher()?;
     publisher.send(&datapoint("visited", 7))?;
     publisher.finish()?;
     anyhow::ensure!(visitor.numbers(1).await? == [7]);
     let begun = std::time::Instant::now();
-    while world.kubectl.run(&["get", "--raw", "/readyz"]).is_err() {
+    while harness.kubectl.run(&["get", "--raw", "/readyz"]).is_err() {
         anyhow::ensure!(
             begun.elapsed() < PATIENCE,
             "the API server does not come back"
@@ -141,7 +144,7 @@ pub(super) async fn api_server(world: &mut World) -> anyhow::Result<()> {
         connections == 1,
         "a stream was dropped by the end of the API server"
     );
-    world.subscribe("team-b", "after", &json!({"eventTypes": ["location"]}))
+    harness.subscribe("team-b", "after", &json!({"eventTypes": ["location"]}))
 }
 
 /// SIGKILL for a pod's program: Kubernetes itself would ask it to end first.

@@ -7,33 +7,33 @@ use tokio::time::{sleep, timeout};
 
 use crate::access;
 use crate::events::datapoint;
+use crate::harness::{Harness, TENANTS};
 use crate::settings::{HOST, PATIENCE, SYSTEM};
-use crate::world::{TENANTS, World};
 
 /// Each gets what it asked for and nothing else, at the URL in its Secret.
-pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
+pub(super) async fn tenants(harness: &mut Harness) -> anyhow::Result<()> {
     let [a, b] = TENANTS;
     let of_model =
         |model: &str| json!({"eventTypes": ["datapoint"], "filters": [{"oemModels": [model]}]});
-    world.subscribe(a, "leds", &of_model("lamp"))?;
-    world.subscribe(b, "leds", &of_model("kettle"))?;
-    let keys = [world.key(a, "leds")?, world.key(b, "leds")?];
+    harness.subscribe(a, "leds", &of_model("lamp"))?;
+    harness.subscribe(b, "leds", &of_model("kettle"))?;
+    let keys = [harness.key(a, "leds")?, harness.key(b, "leds")?];
     anyhow::ensure!(keys[0] != keys[1], "two subscriptions have one key");
-    let url = world.secret(a, "leds", "url")?;
+    let url = harness.secret(a, "leds", "url")?;
     anyhow::ensure!(
         url == format!("wss://{HOST}/stream?stream_key={}", keys[0]),
         "{url}"
     );
 
-    let mut lamps = world
-        .door
+    let mut lamps = harness
+        .endpoint
         .open_patiently(&format!("stream_key={}", keys[0]))
         .await?;
-    let mut kettles = world
-        .door
+    let mut kettles = harness
+        .endpoint
         .open_patiently(&format!("stream_key={}", keys[1]))
         .await?;
-    let mut publisher = world.publisher()?;
+    let mut publisher = harness.publisher()?;
     for number in 1..=100 {
         let model = ["lamp", "kettle", "door"][number as usize % 3];
         publisher.send(&datapoint(model, number))?;
@@ -49,10 +49,10 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
         "the kettles' events"
     );
 
-    // Someone who is not of this world.
+    // Someone who is not of this harness.
     anyhow::ensure!(
-        world
-            .door
+        harness
+            .endpoint
             .open("stream_key=0123456789abcdef0123456789abcdef")
             .await
             .err()
@@ -62,7 +62,10 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
     let lamps = tokio::spawn(async move { lamps.next().await });
     // A second client while the first is there, wherever the ingress sends it.
     for _ in 0..4 {
-        let second = world.door.open(&format!("stream_key={}", keys[0])).await;
+        let second = harness
+            .endpoint
+            .open(&format!("stream_key={}", keys[0]))
+            .await;
         anyhow::ensure!(second.err() == Some(409), "a second client is let in");
     }
     let connection = [
@@ -74,15 +77,15 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
         "-o",
         "jsonpath={.status.connection.state}",
     ];
-    world
+    harness
         .kubectl
         .wait_for(&connection, |state| state == "Online")
         .await?;
 
     // A Secret of the team's own that is in the way is left alone, and named.
     let secret = ["create", "secret", "generic", "doors-stream-key", "-n", a];
-    world.kubectl.run(&secret)?;
-    world.apply(a, "doors", &of_model("door"))?;
+    harness.kubectl.run(&secret)?;
+    harness.apply(a, "doors", &of_model("door"))?;
     let conflict = [
         "wait",
         "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=SecretConflict",
@@ -92,13 +95,13 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
         "--timeout=60s",
         "--request-timeout=0",
     ];
-    world.kubectl.run(&conflict)?;
-    world
+    harness.kubectl.run(&conflict)?;
+    harness
         .kubectl
         .run(&["delete", "dss/doors", "secret/doors-stream-key", "-n", a])?;
 
     // A team's role reaches its own Secrets only.
-    world.kubectl.run(&[
+    harness.kubectl.run(&[
         "create",
         "rolebinding",
         "team",
@@ -108,10 +111,10 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
         "--user=anna",
     ])?;
     let may = ["auth", "can-i", "get", "secrets", "--as=anna"];
-    world.kubectl.run(&[&may[..], &["-n", a]].concat())?;
-    world.kubectl.refused(&[&may[..], &["-n", b]].concat())?;
+    harness.kubectl.run(&[&may[..], &["-n", a]].concat())?;
+    harness.kubectl.refused(&[&may[..], &["-n", b]].concat())?;
 
-    world.kubectl.run(&["delete", "dss", "leds", "-n", a])?;
+    harness.kubectl.run(&["delete", "dss", "leds", "-n", a])?;
     anyhow::ensure!(
         timeout(PATIENCE, lamps).await??.is_none(),
         "the stream of a deleted subscription goes on"
@@ -119,25 +122,25 @@ pub(super) async fn tenants(world: &mut World) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn helm_test(world: &World) -> anyhow::Result<()> {
-    world
+pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
+    harness
         .kubectl
         .helm(&["test", "datastream", "--timeout", "2m"])?;
-    let notes = world.kubectl.helm(&["get", "notes", "datastream"])?;
+    let notes = harness.kubectl.helm(&["get", "notes", "datastream"])?;
     anyhow::ensure!(notes.contains(&format!("wss://{HOST}/stream")), "{notes}");
     anyhow::ensure!(
         notes.contains("kubectl apply") && notes.contains("kubectl -n default wait"),
         "{notes}"
     );
     // Restricted Pod Security is enforced in the namespace of the release, and nothing was refused.
-    let pods = world.kubectl.get(&["pods", "-n", SYSTEM])?;
+    let pods = harness.kubectl.get(&["pods", "-n", SYSTEM])?;
     let count = pods["items"].as_array().map_or(0, Vec::len);
     anyhow::ensure!(count >= 4, "{count} pods");
     Ok(())
 }
 
 /// Last, because it looks at all that the programs did before.
-pub(super) async fn access(world: &mut World) -> anyhow::Result<()> {
+pub(super) async fn access(harness: &mut Harness) -> anyhow::Result<()> {
     let Some(log) = access::log() else {
         println!(
             "  the audit log of this cluster is not at hand: what the programs asked for is not compared with what they are granted"
@@ -146,18 +149,18 @@ pub(super) async fn access(world: &mut World) -> anyhow::Result<()> {
     };
     // The same news again and again: its Event is counted up instead of made anew.
     for suspended in [true, false, true, false] {
-        world.apply(
+        harness.apply(
             "team-b",
             "leds",
             &json!({"eventTypes": ["datapoint"], "suspended": suspended}),
         )?;
         // Not Ready: a subscription that is suspended has no stream.
-        world.wait("team-b", "leds", "Programmed")?;
+        harness.wait("team-b", "leds", "Programmed")?;
     }
     let deadline = Instant::now() + PATIENCE;
     for part in ["operator", "gateway"] {
         let account = format!("datastream-{part}");
-        let granted = access::granted(&world.kubectl, &account)?;
+        let granted = access::granted(&harness.kubectl, &account)?;
         loop {
             let used = access::used(&std::fs::read_to_string(&log)?, &account);
             let too_much: Vec<_> = granted.difference(&used).collect();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// The store of all streams of a collector.
 #[derive(Clone)]
-pub(crate) enum Shelf {
+pub(crate) enum StoredEvents {
     /// A folder of JSON lines.
     Jsonl(PathBuf),
     /// A database file.
@@ -28,7 +28,7 @@ pub(crate) fn locked(server: &SharedDatabase) -> MutexGuard<'_, Database> {
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shelf {
+impl StoredEvents {
     /// The `store` of the configuration.
     pub(crate) fn config(&self) -> Value {
         match self {

@@ -1,4 +1,4 @@
-//! The controller's port: versions, topics, and the metadata watches that clients live on.
+//! The SC's port: versions, topics, and the metadata watches that clients live on.
 
 mod admin;
 mod kinds;

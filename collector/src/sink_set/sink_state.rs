@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use datastream_protocol::position::{Position, Seq};
 
-use super::Anew;
+use super::StartOver;
 use crate::dead_letter::DeadLetters;
 use crate::event::Event;
 use crate::metrics::Status;
 use crate::store::{Batch, ErrorKind, Gap, Mark, Store, StoreError};
 
 /// One store of a stream.
-pub(super) struct Shelf {
+pub(super) struct SinkState {
     store: Box<dyn Store>,
     open: bool,
     /// The position that the store says it has; after an error, until it is open again, the one that it said before.
@@ -26,7 +26,7 @@ pub(super) struct Shelf {
     refused: u64,
 }
 
-/// Work to be done on every shelf.
+/// Work to be done on every sink.
 pub(super) enum Work<'a> {
     /// See that the store is open and in its place.
     Verify,
@@ -52,7 +52,7 @@ impl From<StoreError> for Failed {
     }
 }
 
-impl Shelf {
+impl SinkState {
     pub(super) fn new(store: Box<dyn Store>) -> Self {
         Self {
             store,
@@ -86,19 +86,19 @@ impl Shelf {
     pub(super) async fn attempt(
         &mut self,
         work: &Work<'_>,
-        anew: Anew,
+        start_over: StartOver,
         letters: Option<&DeadLetters>,
         status: &Status,
     ) -> Result<(), Failed> {
-        self.reopen(anew, status).await?;
+        self.reopen(start_over, status).await?;
         match work {
             Work::Verify => {
                 let verified = self.store.verify().await;
                 self.noting(verified)?;
             }
-            Work::Append(events) => self.append(events, anew, letters, status).await?,
+            Work::Append(events) => self.append(events, start_over, letters, status).await?,
             Work::Begin(_) | Work::Join(_) if self.stored.is_some() => {}
-            Work::Join(mark) => self.join(mark, anew, status).await?,
+            Work::Join(mark) => self.join(mark, start_over, status).await?,
             // Whoever has everything before it misses nothing.
             Work::Mark(mark) if self.has_all_before(&mark.position) => {}
             Work::Begin(mark) | Work::Mark(mark) => {
@@ -125,16 +125,21 @@ impl Shelf {
     }
 
     /// Finds out where a store begins that has nothing, while others have come this far: it was added later, or has lost what it had.
-    async fn join(&mut self, others: &Mark, anew: Anew, status: &Status) -> Result<(), StoreError> {
+    async fn join(
+        &mut self,
+        others: &Mark,
+        start_over: StartOver,
+        status: &Status,
+    ) -> Result<(), StoreError> {
         let partitions = others.position.partitions();
         let first = Position::start(partitions);
-        let mark = match anew {
-            Anew::Start => None,
-            Anew::Beginning => Some(Mark {
+        let mark = match start_over {
+            StartOver::Start => None,
+            StartOver::Beginning => Some(Mark {
                 position: first,
                 gap: None,
             }),
-            Anew::Origin => Some(Mark {
+            StartOver::Origin => Some(Mark {
                 position: others.position.clone(),
                 gap: Some(Gap {
                     from: String::new(),
@@ -175,7 +180,7 @@ impl Shelf {
     }
 
     /// Opens the store, also after an error: what is stored is what the store says, not what was tried.
-    async fn reopen(&mut self, anew: Anew, status: &Status) -> Result<(), Failed> {
+    async fn reopen(&mut self, start_over: StartOver, status: &Status) -> Result<(), Failed> {
         if self.open {
             return Ok(());
         }
@@ -189,9 +194,9 @@ impl Shelf {
             self.open = true;
             return Ok(());
         };
-        let position = match (opened.position, anew) {
-            (None, Anew::Origin) => self.begin_again(self.origin.clone()).await?,
-            (None, Anew::Beginning) => {
+        let position = match (opened.position, start_over) {
+            (None, StartOver::Origin) => self.begin_again(self.origin.clone()).await?,
+            (None, StartOver::Beginning) => {
                 let beginning = Position::start(known.partitions());
                 self.begin_again(Some(beginning)).await?
             }
@@ -229,7 +234,7 @@ impl Shelf {
     async fn append(
         &mut self,
         events: &[Event],
-        anew: Anew,
+        start_over: StartOver,
         letters: Option<&DeadLetters>,
         status: &Status,
     ) -> Result<(), Failed> {
@@ -239,7 +244,7 @@ impl Shelf {
             end: events.len(),
         }]);
         while let Some(part) = parts.pop() {
-            self.reopen(anew, status).await?;
+            self.reopen(start_over, status).await?;
             let Some(batch) = Batch::of_new(&events[part.clone()], self.stored.as_ref()) else {
                 continue;
             };
@@ -255,7 +260,7 @@ impl Shelf {
                     parts.extend(halves(part));
                 }
                 (Err(error), Some(event)) if error.kind == ErrorKind::Refused => {
-                    self.reopen(anew, status).await?;
+                    self.reopen(start_over, status).await?;
                     self.set_aside(&event, after, &error, letters, status)
                         .await?;
                 }

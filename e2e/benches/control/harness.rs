@@ -29,7 +29,7 @@ const TOPIC: &str = "device-events";
 /// Requests that the bench has under way at once.
 pub(crate) const CONCURRENCY: usize = 32;
 
-pub(crate) struct World {
+pub(crate) struct Harness {
     operator: Option<Program>,
     gateways: Vec<Program>,
     /// The addresses at which the gateways take streams.
@@ -43,14 +43,14 @@ pub(crate) struct World {
     started: usize,
 }
 
-impl World {
+impl Harness {
     pub(crate) async fn start() -> Self {
         let broker = Broker::start(BrokerOptions::default()).await.unwrap();
         broker.create_topic(TOPIC, 1).unwrap();
         let cluster = ControlPlane::start().unwrap();
         cluster.install(NAMESPACE).unwrap();
         let client = connect(&cluster).await;
-        let mut world = Self {
+        let mut harness = Self {
             operator: None,
             gateways: vec![],
             addresses: vec![],
@@ -66,19 +66,19 @@ impl World {
             let args = [
                 "--listen=127.0.0.1:0".to_owned(),
                 "--admin=127.0.0.1:0".to_owned(),
-                format!("--fluvio={}", world.broker.address()),
+                format!("--fluvio={}", harness.broker.address()),
                 format!("--topic={TOPIC}"),
                 format!("--routes-namespace={NAMESPACE}"),
                 format!("--pod={pod}"),
             ];
-            let gateway = world.run("datastream-gateway", &args);
-            world
+            let gateway = harness.run("datastream-gateway", &args);
+            harness
                 .addresses
                 .push(gateway.address("stream").unwrap().to_owned());
-            world.gateways.push(gateway);
+            harness.gateways.push(gateway);
         }
-        world.start_operator();
-        world
+        harness.start_operator();
+        harness
     }
 
     fn run(&mut self, program: &str, args: &[String]) -> Program {

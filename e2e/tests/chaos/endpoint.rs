@@ -1,4 +1,4 @@
-//! The doors at which clients find gateways, and whether something was done to a gateway.
+//! The endpoints at which clients find gateways, and whether something was done to a gateway.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 /// One gateway, as clients see it.
 #[derive(Debug, Default)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     address: Mutex<Option<String>>,
     disturbances: AtomicU64,
 }
 
-impl Door {
+impl Endpoint {
     pub(crate) fn address(&self) -> Option<String> {
         self.address.lock().unwrap().clone()
     }

@@ -11,14 +11,14 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// Hands out events at a steady rate.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     rate: f64,
     /// The time at which `sent` was 0.
     start: Instant,
     sent: u64,
 }
 
-impl Pace {
+impl RateLimiter {
     /// `rate` events a second from now on; the first is due at once.
     pub(super) fn new(rate: f64) -> Self {
         Self {
@@ -62,10 +62,10 @@ mod tests {
     use super::*;
 
     async fn count(rate: f64, time: Duration) -> u64 {
-        let mut pace = Pace::new(rate);
+        let mut rate_limiter = RateLimiter::new(rate);
         let end = Instant::now() + time;
         let mut sent = 0;
-        while let Ok(due) = tokio::time::timeout_at(end, pace.due()).await {
+        while let Ok(due) = tokio::time::timeout_at(end, rate_limiter.due()).await {
             sent += due;
         }
         sent
@@ -85,12 +85,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_an_outage_the_fleet_goes_on_at_its_rate() {
-        let mut pace = Pace::new(100.0);
-        assert_eq!(pace.due().await, 1);
+        let mut rate_limiter = RateLimiter::new(100.0);
+        assert_eq!(rate_limiter.due().await, 1);
         tokio::time::advance(Duration::from_mins(1)).await;
-        let due = pace.due().await;
+        let due = rate_limiter.due().await;
         assert!((45..=55).contains(&due), "{due}");
-        let due = pace.due().await;
+        let due = rate_limiter.due().await;
         assert!(due <= 2, "{due}");
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps the events of one stream in its stores, each once, however often a store fails.
 
-mod shelf;
+mod sink_state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use datastream_protocol::position::{Position, Seq};
 use datastream_service::backoff::Backoff;
 use jiff::Timestamp;
-use shelf::{Failed, Shelf, Work};
+use sink_state::{Failed, SinkState, Work};
 use tokio::time::sleep;
 
 use super::dead_letter::DeadLetters;
@@ -24,7 +24,7 @@ const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// The point from which a store goes on that had events and has nothing any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Anew {
+pub(super) enum StartOver {
     /// The one at which this process began to store.
     #[default]
     Origin,
@@ -39,27 +39,27 @@ pub(super) enum Anew {
 pub(super) struct WentBack;
 
 /// The stores of one stream.
-pub(super) struct Keeper {
-    shelves: Vec<Shelf>,
+pub(super) struct SinkSet {
+    sinks: Vec<SinkState>,
     status: Arc<Status>,
     backoff: Backoff,
-    anew: Anew,
+    start_over: StartOver,
     dead_letters: Option<DeadLetters>,
 }
 
-impl Keeper {
+impl SinkSet {
     /// Keeps events in these stores.
     pub(super) fn new(
         stores: Vec<Box<dyn Store>>,
         status: Arc<Status>,
-        anew: Anew,
+        start_over: StartOver,
         dead_letters: Option<DeadLetters>,
     ) -> Self {
         Self {
-            shelves: stores.into_iter().map(Shelf::new).collect(),
+            sinks: stores.into_iter().map(SinkState::new).collect(),
             status,
             backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
-            anew,
+            start_over,
             dead_letters,
         }
     }
@@ -93,10 +93,10 @@ impl Keeper {
     /// Returns the position from which the stream has to go on so that every store gets everything; `None` if nothing is stored
     /// anywhere, or if a store begins anew.
     pub(super) fn position(&self) -> Option<Position> {
-        if self.shelves.iter().any(Shelf::begins_anew) {
+        if self.sinks.iter().any(SinkState::begins_anew) {
             return None;
         }
-        let stored = self.shelves.iter().filter_map(Shelf::stored);
+        let stored = self.sinks.iter().filter_map(SinkState::stored);
         stored.reduce(|a, b| a.intersection(&b))
     }
 
@@ -108,7 +108,7 @@ impl Keeper {
         self.begin(events).await?;
         let (new, _) = new_events(events, self.position().as_ref());
         self.persist(&Work::Append(events)).await?;
-        let refused = self.shelves.iter_mut().map(Shelf::take_refused).min();
+        let refused = self.sinks.iter_mut().map(SinkState::take_refused).min();
         let stored = new.len() as u64 - refused.unwrap_or(0).min(new.len() as u64);
         self.status.stored.inc_by(stored);
         self.status
@@ -126,7 +126,7 @@ impl Keeper {
     /// Remembers in every store where the stream begins, before the first event is in any of them: one that has got nothing when the
     /// process is killed is then known from one that was added later.
     async fn begin(&mut self, events: &[Event]) -> Result<(), WentBack> {
-        let is_begun = self.shelves.iter().all(|shelf| shelf.stored().is_some());
+        let is_begun = self.sinks.iter().all(|sink| sink.stored().is_some());
         let first = events.first().filter(|_| !is_begun);
         let Some(position) = first.and_then(|first| Seq::start_of(&first.seq).ok()) else {
             return Ok(());
@@ -181,17 +181,19 @@ impl Keeper {
         }
     }
 
-    /// Does it on every shelf on which it is not done.
+    /// Does it on every sink on which it is not done.
     async fn attempt(&mut self, work: &Work<'_>) -> Result<(), Failed> {
         let letters = self.dead_letters.as_ref();
         let mut result = Ok(());
-        for shelf in &mut self.shelves {
-            result = shelf.attempt(work, self.anew, letters, &self.status).await;
+        for sink in &mut self.sinks {
+            result = sink
+                .attempt(work, self.start_over, letters, &self.status)
+                .await;
             if result.is_err() {
                 break;
             }
         }
-        let damaged = self.shelves.iter().map(Shelf::damaged_lines).sum::<u64>();
+        let damaged = self.sinks.iter().map(SinkState::damaged_lines).sum::<u64>();
         self.status.damaged_lines.set(damaged as i64);
         if !matches!(result, Err(Failed::Store(_))) {
             self.works();

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::checker::{Served, Troubled, check_claims};
+use crate::checker::{Disrupted, Served, check_claims};
 use crate::client::{Client, Heard, Refusal};
-use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::phase::Phase;
 use crate::report::Report;
 
@@ -25,7 +25,7 @@ const LOCKED_OUT: Duration = Duration::from_secs(20);
 const AFTERWARDS: Duration = Duration::from_secs(6);
 
 /// All contenders of a round.
-pub(crate) struct Contest {
+pub(crate) struct Contention {
     served: Arc<Mutex<Vec<Served>>>,
     /// Refusals that a contender must not get, by status.
     wrong: Arc<Mutex<BTreeMap<u16, String>>>,
@@ -36,16 +36,16 @@ pub(crate) struct Contest {
 struct Contender {
     subscription: usize,
     key: String,
-    doors: Vec<Arc<Door>>,
+    endpoints: Vec<Arc<Endpoint>>,
     served: Arc<Mutex<Vec<Served>>>,
     wrong: Arc<Mutex<BTreeMap<u16, String>>>,
     rng: StdRng,
     phase: watch::Receiver<Phase>,
 }
 
-impl Contest {
+impl Contention {
     /// Lets clients contend for the streams with these keys.
-    pub(crate) fn start(keys: &[String], doors: &[Arc<Door>], rng: &mut StdRng) -> Self {
+    pub(crate) fn start(keys: &[String], endpoints: &[Arc<Endpoint>], rng: &mut StdRng) -> Self {
         let mut this = Self {
             served: Arc::default(),
             wrong: Arc::default(),
@@ -57,7 +57,7 @@ impl Contest {
                 let contender = Contender {
                     subscription,
                     key: key.clone(),
-                    doors: doors.to_vec(),
+                    endpoints: endpoints.to_vec(),
                     served: this.served.clone(),
                     wrong: this.wrong.clone(),
                     rng: StdRng::seed_from_u64(rng.random()),
@@ -70,7 +70,7 @@ impl Contest {
     }
 
     /// Waits until everybody has got in after all was well, and checks who served when. Tells what it was.
-    pub(crate) async fn settle(mut self, report: &Report, troubled: &[Troubled]) -> String {
+    pub(crate) async fn settle(mut self, report: &Report, disrupted: &[Disrupted]) -> String {
         let healed = Instant::now();
         let mut last = Duration::ZERO;
         loop {
@@ -109,7 +109,7 @@ impl Contest {
             ));
         }
         let served = self.served.lock().unwrap();
-        match check_claims(&served, troubled) {
+        match check_claims(&served, disrupted) {
             Err(overlap) => report.fail(overlap),
             Ok(explained) => format!(
                 "{} streams of {CONTENDED} contended subscriptions, {explained} beside another for a reason; served again {last:.1?} after all was well",
@@ -122,9 +122,9 @@ impl Contest {
 impl Contender {
     async fn run(mut self) {
         while *self.phase.borrow() < Phase::Over {
-            let gateway = self.rng.random_range(0..self.doors.len());
+            let gateway = self.rng.random_range(0..self.endpoints.len());
             let pause = Duration::from_millis(self.rng.random_range(50..400));
-            let Some(address) = self.doors[gateway].address() else {
+            let Some(address) = self.endpoints[gateway].address() else {
                 sleep(pause).await;
                 continue;
             };

@@ -1,4 +1,4 @@
-//! The world that every scenario finds: the chart installed, a broker that stands in for Fluvio, an ingress with TLS, two
+//! The harness that every scenario finds: the chart installed, a broker that stands in for Fluvio, an ingress with TLS, two
 //! tenants.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use datastream_e2e::chart;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::Door;
+use crate::client::Endpoint;
 use crate::events::Publisher;
 use crate::ingress::{self, Certificate};
 use crate::kubectl::Kubectl;
@@ -16,10 +16,10 @@ use crate::settings::{HOST, SYSTEM, TOPIC, image, registry, tags};
 
 pub(crate) const TENANTS: [&str; 2] = ["team-a", "team-b"];
 
-pub(crate) struct World {
+pub(crate) struct Harness {
     pub(crate) kubectl: Kubectl,
     /// The way to the streams.
-    pub(crate) door: Door,
+    pub(crate) endpoint: Endpoint,
     /// The address of the broker, in the cluster.
     fluvio: String,
     /// The cluster was made for this test, on this machine.
@@ -28,7 +28,7 @@ pub(crate) struct World {
     _dir: TempDir,
 }
 
-impl World {
+impl Harness {
     pub(crate) async fn start() -> Self {
         Self::try_start()
             .await
@@ -74,7 +74,7 @@ impl World {
             (forward.address.clone(), Some(forward))
         };
         Ok(Self {
-            door: Door::new(address, &certificate.authority)?,
+            endpoint: Endpoint::new(address, &certificate.authority)?,
             kubectl,
             fluvio,
             own,

@@ -1,4 +1,4 @@
-//! Record of which gateway was in which trouble when, as far as its streams' claims are concerned.
+//! Record of which gateway was in which disruption when, as far as its streams' claims are concerned.
 
 use std::time::Instant;
 
@@ -6,17 +6,17 @@ use super::GATEWAYS;
 use super::OPERATORS;
 use super::meddling::Meddling;
 use super::schedule::{Fault, Other};
-use crate::checker::{Trouble, Troubled};
+use crate::checker::{Disrupted, Disruption};
 use crate::gateways::GatewayFault;
 use crate::nemesis::Step;
 
-/// All troubles of a round, those that last with the fault that made them.
+/// All disruptions of a round, those that last with the fault that made them.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
-    pub all: Vec<Troubled>,
+pub(super) struct Disruptions {
+    pub all: Vec<Disrupted>,
 }
 
-impl Troubles {
+impl Disruptions {
     /// Notes what a fault that begins means for gateways.
     pub(super) fn note(&mut self, step: &Step<Fault>) {
         if !step.begins {
@@ -24,10 +24,10 @@ impl Troubles {
         }
         let from = Instant::now();
         let what = format!("{:?}", step.fault);
-        for (gateway, trouble) in meaning(&step.fault) {
-            self.all.push(Troubled {
+        for (gateway, disruption) in meaning(&step.fault) {
+            self.all.push(Disrupted {
                 gateway,
-                trouble,
+                disruption,
                 from,
                 until: None,
                 what: what.clone(),
@@ -39,14 +39,14 @@ impl Troubles {
     pub(super) fn end(&mut self, step: &Step<Fault>) {
         let (now, what) = (Instant::now(), format!("{:?}", step.fault));
         let lasting = self.all.iter_mut().filter(|t| t.until.is_none());
-        for troubled in lasting.filter(|t| t.what == what) {
-            troubled.until = Some(now);
+        for disrupted in lasting.filter(|t| t.what == what) {
+            disrupted.until = Some(now);
         }
     }
 }
 
-fn meaning(fault: &Fault) -> Vec<(usize, Trouble)> {
-    use Trouble::{Deaf, Ended, NoApi, Unreachable};
+fn meaning(fault: &Fault) -> Vec<(usize, Disruption)> {
+    use Disruption::{Deaf, Ended, NoApi, Unreachable};
     match *fault {
         Fault::Api(program, _) if program >= OPERATORS => vec![(program - OPERATORS, NoApi)],
         // Claims and the Leases of gateways cannot be written, or are not answered in time.
@@ -58,11 +58,11 @@ fn meaning(fault: &Fault) -> Vec<(usize, Trouble)> {
         Fault::Gateway(gateway, GatewayFault::Clock(_)) => vec![(gateway, NoApi)],
         Fault::Gateway(gateway, GatewayFault::Kill | GatewayFault::Terminate) => {
             [Unreachable, Deaf, NoApi, Ended]
-                .map(|trouble| (gateway, trouble))
+                .map(|disruption| (gateway, disruption))
                 .into()
         }
         Fault::Gateway(gateway, _) | Fault::Link(gateway) => [Unreachable, Deaf, NoApi]
-            .map(|trouble| (gateway, trouble))
+            .map(|disruption| (gateway, disruption))
             .into(),
         Fault::Cut(gateway, Other::Api, _) => vec![(gateway, NoApi)],
         Fault::Cut(gateway, Other::Clients, _) => vec![(gateway, Deaf)],

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use datastream_e2e::{ControlPlane, Launch, own_program};
 use datastream_source::fluvio::FluvioTarget;
 
+use super::disruptions::Disruptions;
 use super::meddling::Meddler;
 use super::schedule::{Fault, Other};
-use super::troubles::Troubles;
 use super::{EDITED, GATEWAYS, OPERATORS};
 use crate::api_proxy::{Mode, Proxy};
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::door::Excuse;
+use crate::endpoint::Excuse;
 use crate::gateways::Gateway;
 use crate::nemesis::Step;
 use crate::network::{CLIENTS, Cut, Network, Node, Side};
@@ -28,7 +28,7 @@ const BROKER: u8 = 1;
 /// The node of the first gateway; the others follow.
 const FIRST_GATEWAY: u8 = 2;
 
-pub(super) struct World {
+pub(super) struct Harness {
     pub subscriptions: Subscriptions,
     network: Network,
     pub broker: Broker,
@@ -44,10 +44,10 @@ pub(super) struct World {
     pub fleet: Arc<Fleet>,
     /// Number of times that an operator ended as it should: it lost its Lease, or found no API server at its start.
     pub ended: usize,
-    pub troubles: Troubles,
+    pub disruptions: Disruptions,
 }
 
-impl World {
+impl Harness {
     pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
         // May be there from another test of this process.
         let _ = datastream_service::process::install_tls_provider();
@@ -101,7 +101,7 @@ impl World {
         let fleet = Fleet {
             topic,
             partitions: 1,
-            doors: gateways.iter().map(|g| g.door.clone()).collect(),
+            endpoints: gateways.iter().map(|g| g.endpoint.clone()).collect(),
             traffic: Arc::new(Traffic::default()),
             excuse: Excuse::default(),
         };
@@ -118,13 +118,13 @@ impl World {
             proxies,
             fleet: Arc::new(fleet),
             ended: 0,
-            troubles: Troubles::default(),
+            disruptions: Disruptions::default(),
         })
     }
 
     pub(super) fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
         let begins = step.begins;
-        self.troubles.note(step);
+        self.disruptions.note(step);
         match step.fault {
             Fault::Api(program, mode) => {
                 self.proxies[program].set(if begins { mode } else { Mode::Clear });
@@ -149,7 +149,7 @@ impl World {
             Fault::Cut(gateway, other, cut) => self.cut(gateway, other, cut, begins)?,
             Fault::Link(gateway) => {
                 let gateway = &self.gateways[gateway];
-                gateway.door.disturb();
+                gateway.endpoint.disturb();
                 self.network.link(gateway.node, !begins)?;
             }
             Fault::RestartApiServer if self.subscriptions.cluster.is_own() => {
@@ -176,7 +176,7 @@ impl World {
         }
         self.watch()?;
         if !begins && !matches!(step.fault, Fault::Meddle(_)) {
-            self.troubles.end(step);
+            self.disruptions.end(step);
         }
         self.finish()
     }
@@ -189,7 +189,7 @@ impl World {
                 _ => true,
             };
             if is_undone {
-                self.troubles.end(&step);
+                self.disruptions.end(&step);
             } else {
                 self.unfinished.push(step);
             }
@@ -199,7 +199,7 @@ impl World {
 
     fn cut(&self, gateway: usize, other: Other, cut: Cut, begins: bool) -> anyhow::Result<()> {
         let one = &self.gateways[gateway];
-        one.door.disturb();
+        one.endpoint.disturb();
         let other = match other {
             Other::Api => (CLIENTS, Side::Other),
             Other::Clients => (CLIENTS, Side::Main),

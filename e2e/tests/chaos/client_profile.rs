@@ -1,4 +1,4 @@
-//! The temper of a client.
+//! Behaviour of a client.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::checker::{Contract, History, Outcome, Seq, Start};
 
 /// The kinds of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Temper {
+pub(crate) enum ClientProfile {
     /// Reads what comes.
     Steady,
     /// Takes its time for every event.
@@ -30,15 +30,15 @@ pub(crate) enum Temper {
 }
 
 /// The kinds that take part.
-pub(crate) const KINDS: [Temper; 8] = [
-    Temper::Steady,
-    Temper::Slow,
-    Temper::Frozen,
-    Temper::Flapping,
-    Temper::Replaying,
-    Temper::Bounded,
-    Temper::Live,
-    Temper::Committed,
+pub(crate) const KINDS: [ClientProfile; 8] = [
+    ClientProfile::Steady,
+    ClientProfile::Slow,
+    ClientProfile::Frozen,
+    ClientProfile::Flapping,
+    ClientProfile::Replaying,
+    ClientProfile::Bounded,
+    ClientProfile::Live,
+    ClientProfile::Committed,
 ];
 
 /// The wishes of a client for its next connection.
@@ -56,7 +56,7 @@ pub(crate) struct Plan {
     pub abrupt: bool,
 }
 
-impl Temper {
+impl ClientProfile {
     /// Returns what its subscription says.
     pub(crate) fn resume(self) -> Resume {
         match self {

@@ -18,9 +18,10 @@ use crate::attack::{self, ATTACKERS};
 use crate::broker::Broker;
 use crate::checker::{Eviction, Log};
 use crate::client::Client;
+use crate::client_profile::KINDS;
 use crate::collectors::{self, COLLECTORS, Collector};
 use crate::database::{self, DatabaseFault};
-use crate::door::Excuse;
+use crate::endpoint::Excuse;
 use crate::gateways::Gateway;
 use crate::nemesis::Step;
 use crate::network::{CLIENTS, Cut, Network, Node, Side};
@@ -29,8 +30,7 @@ use crate::recorder::Fleet;
 use crate::report::Report;
 use crate::routes::{Routes, key, route};
 use crate::settings::Round;
-use crate::shelf::SharedDatabase;
-use crate::temper::KINDS;
+use crate::stored_events::SharedDatabase;
 use crate::topic;
 use crate::traffic::Traffic;
 
@@ -41,7 +41,7 @@ const DAMAGED: u64 = 3;
 const FIRST_GATEWAY: u8 = 2;
 
 /// Everything that runs.
-pub(super) struct World {
+pub(super) struct Harness {
     pub network: Network,
     broker_node: Node,
     pub broker: Option<Broker>,
@@ -58,7 +58,7 @@ pub(super) struct World {
     unreadable: Vec<BTreeSet<(usize, u64)>>,
 }
 
-impl World {
+impl Harness {
     pub(super) async fn start(report: &Report, round: &Round) -> anyhow::Result<Self> {
         let network = Network::get()?;
         let broker_node = network.node(BROKER)?;
@@ -79,7 +79,7 @@ impl World {
             let address = broker.address.clone();
             (Some(broker), address)
         };
-        let mut world = Self {
+        let mut harness = Self {
             network,
             broker_node,
             broker,
@@ -94,8 +94,8 @@ impl World {
         };
         for (topic, (name, partitions)) in names.iter().enumerate() {
             let recorded = (0..clients()).map(|client| {
-                let temper = KINDS[client % KINDS.len()];
-                route(&name_of(client), mask(client), temper.resume())
+                let client_profile = KINDS[client % KINDS.len()];
+                route(&name_of(client), mask(client), client_profile.resume())
             });
             let storm =
                 (0..STORM).map(|client| route(&format!("storm-{client}"), 1, Resume::Latest));
@@ -110,7 +110,7 @@ impl World {
                 .chain(collected)
                 .collect();
             let routes = Routes::new(&folder, all)?;
-            let mut doors = vec![];
+            let mut endpoints = vec![];
             let target = FluvioTarget {
                 address: address.clone(),
                 topic: name.clone(),
@@ -124,30 +124,30 @@ impl World {
                     more.push("--max-lag-mib=1".to_owned());
                 }
                 let name = format!("gateway-{topic}-{number}");
-                let node = network.node(FIRST_GATEWAY + world.gateways.len() as u8)?;
+                let node = network.node(FIRST_GATEWAY + harness.gateways.len() as u8)?;
                 let more = (&more[..], &[][..]);
                 let mut gateway = Gateway::new(&name, (network, node), &target, more, dir)?;
                 gateway.start()?;
-                doors.push(gateway.door.clone());
-                world.gateways.push(gateway);
+                endpoints.push(gateway.endpoint.clone());
+                harness.gateways.push(gateway);
             }
             for number in 0..COLLECTORS {
                 let own = network.is_own();
-                let doors = doors.clone();
+                let endpoints = endpoints.clone();
                 let collector =
-                    Collector::start(dir, (topic, number), own, doors, &world.database)?;
-                world.collectors.push(collector);
+                    Collector::start(dir, (topic, number), own, endpoints, &harness.database)?;
+                harness.collectors.push(collector);
             }
-            world.routes.push(routes);
-            world.fleets.push(Arc::new(Fleet {
+            harness.routes.push(routes);
+            harness.fleets.push(Arc::new(Fleet {
                 topic: target,
                 partitions: *partitions as usize,
-                doors,
+                endpoints,
                 traffic: Arc::new(Traffic::default()),
                 excuse: Excuse::default(),
             }));
         }
-        Ok(world)
+        Ok(harness)
     }
 
     pub(super) fn apply(&mut self, step: &Step<Fault>) -> anyhow::Result<()> {
@@ -166,7 +166,7 @@ impl World {
             Fault::Collector(number, fault) => self.collectors[*number].apply(*fault, begins)?,
             Fault::Database(fault) => self.change_database(*fault, begins)?,
             Fault::Attack(gateway, attack) if begins => {
-                attack.begin(&self.gateways[*gateway].door, step.lasts);
+                attack.begin(&self.gateways[*gateway].endpoint, step.lasts);
             }
             Fault::Attack(..) => (),
             Fault::Damage(topic, partition, kind) if begins => {
@@ -180,7 +180,7 @@ impl World {
             Fault::Evict(..) => (),
             Fault::Cut(gateway, other, cut) => {
                 let gateway = &self.gateways[*gateway];
-                gateway.door.disturb();
+                gateway.endpoint.disturb();
                 let other = match other {
                     Other::Broker => self.broker_node,
                     Other::Clients => CLIENTS,
@@ -189,7 +189,7 @@ impl World {
             }
             Fault::Link(gateway) => {
                 let gateway = &self.gateways[*gateway];
-                gateway.door.disturb();
+                gateway.endpoint.disturb();
                 self.network.link(gateway.node, !begins)?;
             }
             Fault::CutProducers(cut) => self.cut(CLIENTS, self.broker_node, *cut, begins)?,
@@ -331,11 +331,11 @@ impl World {
 
     /// Many clients that come at once and go soon.
     fn storm(&self, gateway: usize, count: usize) {
-        let door = self.gateways[gateway].door.clone();
+        let endpoint = self.gateways[gateway].endpoint.clone();
         for client in 0..count {
-            let door = door.clone();
+            let endpoint = endpoint.clone();
             tokio::spawn(async move {
-                let Some(address) = door.address() else {
+                let Some(address) = endpoint.address() else {
                     return;
                 };
                 let query = format!("stream_key={}", key(&format!("storm-{client}")));

@@ -128,16 +128,20 @@ impl Store for MemoryStore {
     }
 }
 
-fn keeper(stores: &[&MemoryStore]) -> Keeper {
-    keeper_that(stores, Anew::Origin, None)
+fn sinks(stores: &[&MemoryStore]) -> SinkSet {
+    sink_set_that(stores, StartOver::Origin, None)
 }
 
-fn keeper_that(stores: &[&MemoryStore], anew: Anew, dead_letters: Option<DeadLetters>) -> Keeper {
+fn sink_set_that(
+    stores: &[&MemoryStore],
+    start_over: StartOver,
+    dead_letters: Option<DeadLetters>,
+) -> SinkSet {
     let status = Arc::new(Metrics::new().unwrap().stream("a"));
     let stores = stores
         .iter()
         .map(|s| Box::new((*s).clone()) as Box<dyn Store>);
-    Keeper::new(stores.collect(), status, anew, dead_letters)
+    SinkSet::new(stores.collect(), status, start_over, dead_letters)
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Event> {
@@ -166,16 +170,16 @@ proptest! {
         }
         let mut sent = 0;
         runtime().block_on(async {
-            let mut keeper = keeper(&[&stores[0], &stores[1]]);
-            keeper.open().await.unwrap();
+            let mut sinks = sinks(&[&stores[0], &stores[1]]);
+            sinks.open().await.unwrap();
             for (back, more) in replays {
                 // As after a reconnect: from somewhere in the past, to somewhere beyond.
                 let from = sent - back.min(sent) + 1;
-                keeper.append(&events(from..=sent + more)).await.unwrap();
+                sinks.append(&events(from..=sent + more)).await.unwrap();
                 sent += more;
             }
-            assert_eq!(keeper.status.stored.get(), sent);
-            assert_eq!(keeper.position(), Some(Position::new([sent])));
+            assert_eq!(sinks.status.stored.get(), sent);
+            assert_eq!(sinks.position(), Some(Position::new([sent])));
         });
         let expected: Vec<_> = (1..=sent).map(|n| n.to_string()).collect();
         for store in &stores {
@@ -204,13 +208,13 @@ fn between() -> impl Strategy<Value = Between> {
 }
 
 /// A process that has come up, however often it was killed before.
-async fn restarted(stores: &[MemoryStore; 2], anew: Anew) -> Keeper {
+async fn restarted(stores: &[MemoryStore; 2], start_over: StartOver) -> SinkSet {
     loop {
-        let mut keeper = keeper_that(&[&stores[0], &stores[1]], anew, None);
-        let opened = tokio::time::timeout(Duration::from_mins(5), keeper.open()).await;
+        let mut sinks = sink_set_that(&[&stores[0], &stores[1]], start_over, None);
+        let opened = tokio::time::timeout(Duration::from_mins(5), sinks.open()).await;
         if let Ok(opened) = opened {
             opened.unwrap();
-            return keeper;
+            return sinks;
         }
     }
 }
@@ -223,11 +227,11 @@ proptest! {
         starts_at_a_number in any::<bool>(),
     ) {
         let stores = [MemoryStore::default(), MemoryStore::default()];
-        let anew = if starts_at_a_number { Anew::Start } else { Anew::Beginning };
+        let start_over = if starts_at_a_number { StartOver::Start } else { StartOver::Beginning };
         let mut sent = 0;
         let last = (Between::Nothing, 1);
         runtime().block_on(async {
-            let mut keeper = restarted(&stores, anew).await;
+            let mut sinks = restarted(&stores, start_over).await;
             for (between, more) in steps.into_iter().chain([last]) {
                 match between {
                     Between::Nothing => (),
@@ -235,26 +239,26 @@ proptest! {
                         stores[store].0.lock().unwrap().killed_after = Some((calls, is_done));
                     }
                     Between::Empty(store) => {
-                        drop(keeper);
+                        drop(sinks);
                         *stores[store].0.lock().unwrap() = Memory::default();
-                        keeper = restarted(&stores, anew).await;
+                        sinks = restarted(&stores, start_over).await;
                     }
                 }
                 sent += more;
                 loop {
                     // What the gateway sends: all from where the stores say, or from the start.
-                    let from = keeper.position().map_or(1, |position| position.next(0) + 1);
+                    let from = sinks.position().map_or(1, |position| position.next(0) + 1);
                     let events = events(from..=sent);
                     let stored = async {
                         if events.is_empty() {
                             return Ok(());
                         }
-                        keeper.append(&events).await
+                        sinks.append(&events).await
                     };
                     match tokio::time::timeout(Duration::from_mins(5), stored).await {
                         Ok(Ok(())) => break,
                         Ok(Err(WentBack)) => (),
-                        Err(_) => keeper = restarted(&stores, anew).await,
+                        Err(_) => sinks = restarted(&stores, start_over).await,
                     }
                 }
             }
@@ -269,8 +273,8 @@ proptest! {
 #[tokio::test]
 async fn another_merge_of_the_partitions_brings_no_event_twice() {
     let store = MemoryStore::default();
-    let mut keeper = keeper(&[&store]);
-    keeper.open().await.unwrap();
+    let mut sinks = sinks(&[&store]);
+    sinks.open().await.unwrap();
     let merge = |order: [u32; 4]| {
         let mut position = Position::start(2);
         order.map(|own| {
@@ -278,21 +282,21 @@ async fn another_merge_of_the_partitions_brings_no_event_twice() {
             event(&format!(r#"{{"seq":"{}"}}"#, Seq::of(&position, own)))
         })
     };
-    keeper.append(&merge([0, 0, 1, 1])[..3]).await.unwrap();
+    sinks.append(&merge([0, 0, 1, 1])[..3]).await.unwrap();
     // A server that goes back to the beginning, and merges in another order.
-    keeper.append(&merge([1, 1, 0, 0])).await.unwrap();
-    assert_eq!(keeper.status.stored.get(), 4);
-    assert_eq!(keeper.status.duplicates.get(), 3);
-    assert_eq!(keeper.position(), Some(Position::new([2, 2])));
+    sinks.append(&merge([1, 1, 0, 0])).await.unwrap();
+    assert_eq!(sinks.status.stored.get(), 4);
+    assert_eq!(sinks.status.duplicates.get(), 3);
+    assert_eq!(sinks.position(), Some(Position::new([2, 2])));
 }
 
 #[tokio::test]
 async fn a_store_that_is_added_goes_on_where_the_other_is() {
     let (old, new) = (MemoryStore::default(), MemoryStore::default());
     old.0.lock().unwrap().position = Some(Position::new([7]));
-    let mut keeper = keeper(&[&old, &new]);
-    keeper.open().await.unwrap();
-    assert_eq!(keeper.position(), Some(Position::new([7])));
+    let mut sinks = sinks(&[&old, &new]);
+    sinks.open().await.unwrap();
+    assert_eq!(sinks.position(), Some(Position::new([7])));
     assert_eq!(new.0.lock().unwrap().position, Some(Position::new([7])));
     // What came before is missing there, and it says so.
     let gap = Gap {
@@ -300,7 +304,7 @@ async fn a_store_that_is_added_goes_on_where_the_other_is() {
         to: Position::new([7]),
     };
     assert_eq!(new.0.lock().unwrap().gaps, [gap]);
-    keeper.append(&events([7, 8])).await.unwrap();
+    sinks.append(&events([7, 8])).await.unwrap();
     assert_eq!(new.0.lock().unwrap().seqs, ["8"]);
 }
 
@@ -309,38 +313,38 @@ async fn a_gap_is_recorded_where_events_are_missing_and_not_where_they_are() {
     let (whole, behind) = (MemoryStore::default(), MemoryStore::default());
     whole.0.lock().unwrap().position = Some(Position::new([9]));
     behind.0.lock().unwrap().position = Some(Position::new([2]));
-    let mut keeper = keeper(&[&whole, &behind]);
-    keeper.open().await.unwrap();
+    let mut sinks = sinks(&[&whole, &behind]);
+    sinks.open().await.unwrap();
     let gap = Gap {
         from: "3".to_owned(),
         to: Position::new([5]),
     };
-    let recorded = keeper.record_gap(&Position::new([5]), gap.clone()).await;
+    let recorded = sinks.record_gap(&Position::new([5]), gap.clone()).await;
     assert_eq!(recorded, Ok(()));
     assert_eq!(whole.0.lock().unwrap().gaps, []);
     assert_eq!(behind.0.lock().unwrap().gaps, [gap]);
-    assert_eq!(keeper.position(), Some(Position::new([5])));
+    assert_eq!(sinks.position(), Some(Position::new([5])));
 }
 
 #[tokio::test]
 async fn marks_only_move_on_and_gaps_are_recorded() {
     let store = MemoryStore::default();
-    let mut keeper = keeper(&[&store]);
-    keeper.open().await.unwrap();
-    keeper.mark(&Position::new([5])).await.unwrap();
-    keeper.mark(&Position::new([3])).await.unwrap();
-    assert_eq!(keeper.position(), Some(Position::new([5])));
+    let mut sinks = sinks(&[&store]);
+    sinks.open().await.unwrap();
+    sinks.mark(&Position::new([5])).await.unwrap();
+    sinks.mark(&Position::new([3])).await.unwrap();
+    assert_eq!(sinks.position(), Some(Position::new([5])));
     let gap = Gap {
         from: "6".to_owned(),
         to: Position::new([9]),
     };
-    keeper
+    sinks
         .record_gap(&Position::new([9]), gap.clone())
         .await
         .unwrap();
-    assert_eq!(keeper.position(), Some(Position::new([9])));
+    assert_eq!(sinks.position(), Some(Position::new([9])));
     assert_eq!(store.0.lock().unwrap().gaps, [gap]);
-    assert_eq!(keeper.status.gaps.get(), 1);
+    assert_eq!(sinks.status.gaps.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,8 +379,8 @@ async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
     let opened = async |times| {
         let status = Arc::new(Metrics::new().unwrap().stream("a"));
         let stores: Vec<Box<dyn Store>> = vec![Box::new(Broken(times))];
-        let mut keeper = Keeper::new(stores, status, Anew::Origin, None);
-        keeper.open().await.map_err(|error| error.reason)
+        let mut sinks = SinkSet::new(stores, status, StartOver::Origin, None);
+        sinks.open().await.map_err(|error| error.reason)
     };
     assert_eq!(opened(1).await, Ok(()));
     assert_eq!(opened(2).await, Err("no such folder".to_owned()));
@@ -385,16 +389,16 @@ async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
     let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
-    let mut keeper = keeper(&[&lost, &whole]);
-    keeper.open().await.unwrap();
-    keeper.mark(&Position::new([4])).await.unwrap();
-    keeper.append(&events(5..=9)).await.unwrap();
+    let mut sinks = sinks(&[&lost, &whole]);
+    sinks.open().await.unwrap();
+    sinks.mark(&Position::new([4])).await.unwrap();
+    sinks.append(&events(5..=9)).await.unwrap();
     lost.empty();
-    assert_eq!(keeper.verify().await, Err(WentBack));
-    assert_eq!(keeper.position(), Some(Position::new([4])));
-    assert_eq!(keeper.status.losses.get(), 1);
+    assert_eq!(sinks.verify().await, Err(WentBack));
+    assert_eq!(sinks.position(), Some(Position::new([4])));
+    assert_eq!(sinks.status.losses.get(), 1);
     // What the stream sends from there on.
-    keeper.append(&events(5..=10)).await.unwrap();
+    sinks.append(&events(5..=10)).await.unwrap();
     let expected: Vec<_> = (5..=10).map(|n| n.to_string()).collect();
     assert_eq!((lost.seqs(), whole.seqs()), (expected.clone(), expected));
 }
@@ -402,42 +406,42 @@ async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
 #[tokio::test(start_paused = true)]
 async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
     let store = MemoryStore::default();
-    let mut keeper = keeper(&[&store]);
-    keeper.open().await.unwrap();
-    keeper.append(&events(5..=6)).await.unwrap();
+    let mut sinks = sinks(&[&store]);
+    sinks.open().await.unwrap();
+    sinks.append(&events(5..=6)).await.unwrap();
     store.empty();
     store.0.lock().unwrap().failures = vec![Some(false)];
-    assert_eq!(keeper.append(&events(7..=8)).await, Err(WentBack));
+    assert_eq!(sinks.append(&events(7..=8)).await, Err(WentBack));
     assert_eq!(store.seqs(), [""; 0]);
-    assert_eq!(keeper.position(), Some(Position::new([4])));
+    assert_eq!(sinks.position(), Some(Position::new([4])));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty() {
     let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
-    let mut keeper = keeper_that(&[&lost, &whole], Anew::Start, None);
-    keeper.open().await.unwrap();
-    keeper.append(&events(5..=6)).await.unwrap();
+    let mut sinks = sink_set_that(&[&lost, &whole], StartOver::Start, None);
+    sinks.open().await.unwrap();
+    sinks.append(&events(5..=6)).await.unwrap();
     lost.empty();
-    assert_eq!(keeper.verify().await, Err(WentBack));
-    assert_eq!(keeper.position(), None);
-    keeper.append(&events(1..=7)).await.unwrap();
+    assert_eq!(sinks.verify().await, Err(WentBack));
+    assert_eq!(sinks.position(), None);
+    sinks.append(&events(1..=7)).await.unwrap();
     assert_eq!(lost.seqs().len(), 7);
     assert_eq!(whole.seqs(), ["5", "6", "7"]);
-    assert_eq!(keeper.position(), Some(Position::new([7])));
+    assert_eq!(sinks.position(), Some(Position::new([7])));
 }
 
 /// A start of 0 begins wherever the topic begins now, without a word about what has expired.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() {
     let store = MemoryStore::default();
-    let mut keeper = keeper_that(&[&store], Anew::Beginning, None);
-    keeper.open().await.unwrap();
-    assert_eq!(keeper.position(), None);
-    keeper.append(&events(5..=6)).await.unwrap();
+    let mut sinks = sink_set_that(&[&store], StartOver::Beginning, None);
+    sinks.open().await.unwrap();
+    assert_eq!(sinks.position(), None);
+    sinks.append(&events(5..=6)).await.unwrap();
     store.empty();
-    assert_eq!(keeper.verify().await, Err(WentBack));
-    assert_eq!(keeper.position(), Some(Position::new([0])));
+    assert_eq!(sinks.verify().await, Err(WentBack));
+    assert_eq!(sinks.position(), Some(Position::new([0])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,13 +451,13 @@ async fn an_event_that_is_not_taken_is_set_aside_alone() {
     let store = MemoryStore::default();
     store.0.lock().unwrap().poison = vec!["3".to_owned(), "4".to_owned(), "9".to_owned()];
     let letters = Some(DeadLetters::new(path.clone()));
-    let mut keeper = keeper_that(&[&store], Anew::Origin, letters);
-    keeper.open().await.unwrap();
-    keeper.append(&events(1..=9)).await.unwrap();
+    let mut sinks = sink_set_that(&[&store], StartOver::Origin, letters);
+    sinks.open().await.unwrap();
+    sinks.append(&events(1..=9)).await.unwrap();
     assert_eq!(store.seqs(), ["1", "2", "5", "6", "7", "8"]);
-    assert_eq!(keeper.position(), Some(Position::new([9])));
-    assert_eq!(keeper.status.stored.get(), 6);
-    assert_eq!(keeper.status.dead_letters.get(), 3);
+    assert_eq!(sinks.position(), Some(Position::new([9])));
+    assert_eq!(sinks.status.stored.get(), 6);
+    assert_eq!(sinks.status.dead_letters.get(), 3);
     let text = std::fs::read_to_string(path).unwrap();
     let letters: Vec<serde_json::Value> = text
         .lines()
@@ -470,14 +474,14 @@ async fn an_event_that_is_not_taken_is_set_aside_alone() {
 async fn without_a_place_for_it_an_event_that_is_not_taken_stops_the_stream_just_before_it() {
     let store = MemoryStore::default();
     store.0.lock().unwrap().poison = vec!["3".to_owned()];
-    let mut keeper = keeper(&[&store]);
-    keeper.open().await.unwrap();
+    let mut sinks = sinks(&[&store]);
+    sinks.open().await.unwrap();
     let events = events(1..=9);
-    let storing = tokio::time::timeout(Duration::from_mins(5), keeper.append(&events));
+    let storing = tokio::time::timeout(Duration::from_mins(5), sinks.append(&events));
     assert!(storing.await.is_err());
     assert_eq!(store.seqs(), ["1", "2"]);
-    assert_eq!(keeper.status.store_open.get(), 0);
-    let trouble = keeper.status.detail().trouble.unwrap();
+    assert_eq!(sinks.status.store_open.get(), 0);
+    let trouble = sinks.status.detail().trouble.unwrap();
     assert!(
         trouble.starts_with("the event with seq 3 cannot be stored: no such character"),
         "{trouble}"

@@ -1,4 +1,4 @@
-//! The unit's port: produce, fetch streams, offsets.
+//! The SPU's port: produce, fetch streams, offsets.
 
 mod offsets;
 mod produce;

@@ -21,7 +21,7 @@ use super::kinds::Kind;
 use crate::log::{Store, UNIT_ID};
 use crate::wire::invalid;
 
-/// Makes a topic; units cannot be made, there is one.
+/// Makes a topic; SPUs cannot be made, there is one.
 pub(super) fn create(store: &Store, request: &ObjectApiCreateRequest) -> io::Result<Status> {
     let topic: Option<CreateRequest<TopicSpec>> = request.downcast().map_err(invalid)?;
     if let Some(topic) = topic {

@@ -204,16 +204,30 @@ impl Probes for Report {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use datastream_service::metrics::unknown_names;
+    use datastream_service::reference::{assert_section, metrics_table};
 
     use super::*;
 
-    #[test]
-    fn alerts_and_panels_are_on_metrics_that_exist() {
+    fn everything() -> String {
         let metrics = Metrics::new().unwrap();
         let streams = vec![Arc::new(metrics.stream("a"))];
         streams[0].update(|d| d.last_stored = Some(Timestamp::now()));
-        let exists = Report { metrics, streams }.metrics().unwrap();
+        Report { metrics, streams }.metrics().unwrap()
+    }
+
+    #[test]
+    fn the_reference_lists_every_metric() {
+        let table = metrics_table(&everything(), "datastream_collector_");
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference.md");
+        assert_section(Path::new(document), "metrics of the collector", &table);
+    }
+
+    #[test]
+    fn alerts_and_panels_are_on_metrics_that_exist() {
+        let exists = everything();
         for text in [
             include_str!("../../charts/datastream/files/alerts.yaml"),
             include_str!("../../charts/datastream/files/dashboard.json"),

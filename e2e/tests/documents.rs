@@ -6,12 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datastream_e2e::checkout;
+use datastream_crds::DatastreamSubscription;
+use datastream_e2e::{checkout, own_program};
 use datastream_gateway::event::Event;
 use datastream_operator::reconcile::build::route;
 use datastream_operator::reconcile::validate::validate;
 use datastream_protocol::event::EventType;
 use datastream_routing::{KeyHash, Route};
+use datastream_service::reference::assert_section;
+use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 
 /// The files of the checkout that are, or would be, committed, with this ending.
@@ -189,4 +192,94 @@ fn the_examples_of_filters_match_as_the_document_says() {
         assert!(is_sent(&route, &matches), "{}: {}", row[0], row[1]);
         assert!(!is_sent(&route, &differs), "{}: {}", row[0], row[2]);
     }
+}
+
+/// Adds a row for each field of an object's schema, and of those within it.
+fn add_fields(schema: &Value, path: &str, rows: &mut String) {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let items = &field["items"];
+        let mut kind = field["type"].as_str().unwrap_or_default().to_owned();
+        if kind == "array" {
+            kind = format!("list of {}", items["type"].as_str().unwrap());
+        }
+        let mut bounds = vec![];
+        if required.contains(&json!(name)) {
+            bounds.push("required".to_owned());
+        }
+        for (what, key) in [
+            ("default", "default"),
+            ("at least", "minimum"),
+            ("at most", "maximum"),
+            ("characters at least", "minLength"),
+            ("characters at most", "maxLength"),
+            ("items at least", "minItems"),
+            ("items at most", "maxItems"),
+        ] {
+            if let Some(value) = field.get(key) {
+                bounds.push(format!("{what} `{value}`"));
+            }
+        }
+        for values in [&field["enum"], &items["enum"]] {
+            let values = values.as_array().into_iter().flatten();
+            let values: Vec<_> = values
+                .map(|v| format!("`{}`", v.as_str().unwrap_or("null")))
+                .collect();
+            if !values.is_empty() {
+                bounds.push(format!("one of {}", values.join(", ")));
+            }
+        }
+        let text = field["description"].as_str().unwrap_or_default();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.replace('|', "\\|");
+        rows.push_str(&format!(
+            "| `{path}` | {kind} | {} | {text} |\n",
+            bounds.join(", ")
+        ));
+        add_fields(field, &path, rows);
+        add_fields(items, &format!("{path}[]"), rows);
+    }
+}
+
+fn reference() -> PathBuf {
+    checkout("docs/reference.md").into()
+}
+
+#[test]
+fn the_reference_lists_every_field_of_a_subscription() {
+    let definition = serde_json::to_value(DatastreamSubscription::crd()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut table = "| field | type | bounds | meaning |\n|---|---|---|---|\n".to_owned();
+    for part in ["spec", "status"] {
+        add_fields(&schema["properties"][part], part, &mut table);
+    }
+    assert_section(&reference(), "fields", &table);
+}
+
+#[test]
+fn the_reference_lists_every_flag() {
+    let subcommands = ["dev", "simulate", "publish", "tail", "check", "collect"];
+    let commands = subcommands.map(|name| ("datastream", Some(name)));
+    let programs = [
+        "datastream-gateway",
+        "datastream-operator",
+        "datastream-broker",
+        "datastream-collector",
+    ];
+    let mut sections = vec![];
+    for (program, subcommand) in commands
+        .into_iter()
+        .chain(programs.map(|name| (name, None)))
+    {
+        let path = own_program(program).unwrap();
+        let mut help = Command::new(path);
+        help.args(subcommand).arg("--help").env_clear();
+        let help = String::from_utf8(help.output().unwrap().stdout).unwrap();
+        let lines: Vec<_> = help.trim().lines().map(str::trim_end).collect();
+        let name = [Some(program), subcommand].into_iter().flatten();
+        let name = name.collect::<Vec<_>>().join(" ");
+        sections.push(format!("### {name}\n\n```text\n{}\n```", lines.join("\n")));
+    }
+    assert_section(&reference(), "programs", &sections.join("\n\n"));
 }

@@ -68,7 +68,7 @@ pub(crate) struct Args {
     /// Number of streams that may be open at once; more are answered 503
     #[arg(long, env = "DATASTREAM_MAX_STREAMS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_streams: u32,
-    /// Number of clients that may connect per second; more are answered 503 with Retry-After
+    /// Number of requests on /stream with a good key that are let in per second; more are answered 503 with Retry-After
     #[arg(long, env = "DATASTREAM_HANDSHAKES_PER_SECOND", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub handshakes_per_second: u32,
     /// Close a stream that was live and whose next event is older than this many seconds (default: no limit)

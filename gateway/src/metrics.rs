@@ -125,7 +125,7 @@ impl Metrics {
             )?,
             source_connected: registry.gauges(
                 "source_connected",
-                "Whether a partition is being read.",
+                "1 while a partition is being read.",
                 "partition",
             )?,
             source_reopened: registry.gauges(
@@ -140,7 +140,7 @@ impl Metrics {
             )?,
             config_connected: registry.gauge(
                 "config_connected",
-                "Whether the source of routes can be reached.",
+                "1 while the source of routes can be reached.",
             )?,
             ring_bytes: registry.gauge("ring_bytes", "Bytes held by the ring of recent events.")?,
             send_memory: registry.gauge(
@@ -178,7 +178,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use datastream_service::metrics::unknown_names;
+    use datastream_service::reference::{assert_section, metrics_table};
 
     use super::*;
 
@@ -195,6 +198,13 @@ mod tests {
             by_partition.with_label_values(&["0"]).set(1);
         }
         metrics.render().unwrap()
+    }
+
+    #[test]
+    fn the_reference_lists_every_metric() {
+        let table = metrics_table(&everything(), "datastream_gateway_");
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference.md");
+        assert_section(Path::new(document), "metrics of the gateway", &table);
     }
 
     #[test]

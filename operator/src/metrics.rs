@@ -66,7 +66,7 @@ impl Metrics {
             )?,
             reconcile_seconds: registry.histogram(
                 "reconcile_seconds",
-                "How long a successful reconcile took.",
+                "Duration of a successful reconcile.",
                 prometheus::DEFAULT_BUCKETS.as_slice(),
             )?,
             secrets_written: registry.counter(
@@ -87,7 +87,7 @@ impl Metrics {
             )?,
             shrink_held: registry.gauges(
                 "shrink_held",
-                "Whether a mass shrink is held back, by group of gateways.",
+                "1 while a mass shrink is held back, by group of gateways.",
                 GROUP,
             )?,
             routes_desired: registry.gauges(
@@ -113,12 +113,12 @@ impl Metrics {
             )?,
             watch_failing: registry.gauges(
                 "watch_failing",
-                "Whether objects cannot be listed or watched.",
+                "1 while objects cannot be listed or watched.",
                 OBJECTS,
             )?,
             listed: registry.gauge(
                 "listed",
-                "Whether this replica leads and has listed everything once.",
+                "1 if this replica leads and has listed everything once.",
             )?,
             leads: registry.gauge("leads", "Whether this replica leads.")?,
             groups: groups.into_iter().map(str::to_owned).collect(),
@@ -172,13 +172,27 @@ impl Probes for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use datastream_service::metrics::unknown_names;
+    use datastream_service::reference::{assert_section, metrics_table};
 
     use super::*;
 
+    fn everything() -> String {
+        Metrics::new(["default"]).unwrap().metrics().unwrap()
+    }
+
+    #[test]
+    fn the_reference_lists_every_metric() {
+        let table = metrics_table(&everything(), "datastream_operator_");
+        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference.md");
+        assert_section(Path::new(document), "metrics of the operator", &table);
+    }
+
     #[test]
     fn alerts_and_panels_are_on_metrics_that_exist() {
-        let exists = Metrics::new(["default"]).unwrap().metrics().unwrap();
+        let exists = everything();
         for text in [
             include_str!("../../charts/datastream/files/alerts.yaml"),
             include_str!("../../charts/datastream/files/dashboard.json"),

@@ -12,6 +12,9 @@ pub mod log_limit;
 pub mod metrics;
 pub mod probes;
 pub mod process;
+#[cfg(any(test, feature = "test-util"))]
+#[allow(clippy::panic, reason = "for tests: a difference is a failure")]
+pub mod reference;
 pub mod stdout;
 pub mod text;
 #[cfg(feature = "yaml")]

@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_operator::reconcile::validate::{ValidSubscription, validate};
+use datastream_operator::reconcile::validate::{FieldError, ValidSubscription, validate};
+use datastream_operator::routing::Budget;
 use datastream_routing::SubscriptionId;
 use datastream_service::yaml::{self, Node, Tree};
 use kube::CustomResourceExt as _;
@@ -16,6 +17,8 @@ use super::schema::{self, Fault};
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";
 const KIND: &str = "DatastreamSubscription";
+/// As in the definition of the resource.
+const DEFAULT_GROUP: &str = "default";
 /// As `kubectl` without `-n`.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -148,6 +151,14 @@ impl Reader<'_> {
         match check(document, &id) {
             Ok(object) => {
                 let line = document.line;
+                let group = document.get("spec").and_then(|s| s.get("gatewayGroup"));
+                if let Some(group) = group.and_then(Node::as_str).filter(|g| *g != DEFAULT_GROUP) {
+                    tracing::info!(
+                        "{}:{}: spec.gatewayGroup {group} means nothing here: one gateway serves every group",
+                        self.file,
+                        document.line_of("spec.gatewayGroup")
+                    );
+                }
                 self.reading.good.insert(id, Manifest { line, object });
             }
             Err(faults) => {
@@ -184,12 +195,18 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
         };
         errors.as_slice().iter().map(fault).collect::<Vec<_>>()
     })?;
-    validate(&subscription).map_err(|invalid| {
-        let fault = |error: datastream_operator::reconcile::validate::FieldError| {
-            Fault::new(error.path, error.reason)
-        };
-        invalid.0.into_iter().map(fault).collect()
-    })
+    let valid = validate(&subscription).map_err(|invalid| {
+        let fault = |error: FieldError| Fault::new(error.path, error.reason);
+        invalid.0.into_iter().map(fault).collect::<Vec<_>>()
+    })?;
+    // That of a namespace is left out: it is for what teams do to each other.
+    match Budget::default().refuses(&valid.filters) {
+        Some(denied) => {
+            let reason = denied.cost().unwrap_or_default();
+            Err(vec![Fault::new("spec.filters", reason)])
+        }
+        None => Ok(valid),
+    }
 }
 
 /// Checks what the API server checks of every object: its fields, and names as in RFC 1123.
@@ -249,6 +266,25 @@ mod tests {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
             assert_eq!(problems(&text), [""; 0]);
         }
+    }
+
+    #[test]
+    fn filters_that_an_operator_refuses_as_too_costly_are_refused_here() {
+        let patterns = |filters: usize| {
+            let items = (0..200).map(|n| format!("\"*{n:03}*0*aB*\""));
+            let items = items.collect::<Vec<_>>().join(",");
+            let filters = vec![format!("{{dsns: [{items}]}}"); filters].join(",");
+            let spec = format!("{{eventTypes: [location], filters: [{filters}]}}");
+            format!(
+                "apiVersion: {API_VERSION}\nkind: {KIND}\nmetadata: {{name: a}}\nspec: {spec}\n"
+            )
+        };
+        assert_eq!(problems(&patterns(1)), [""; 0]);
+        let problems = problems(&patterns(8));
+        assert!(
+            problems[0].contains("spec.filters: cost") && problems[0].contains("limit"),
+            "{problems:?}"
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ const EXAMPLES: &str = "Examples:
 
 /// Options of `datastream dev`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, mut_group("FleetArgs", |fleet| fleet.requires("simulate")))]
 pub struct DevArgs {
     /// The folder of manifests, watched: an edit, a new file and a deleted one take effect at once.
     #[arg(long, default_value = "crds/examples")]
@@ -84,7 +84,7 @@ pub struct DevArgs {
     #[arg(long)]
     pub simulate: bool,
     /// The simulated fleet.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "With --simulate")]
     pub fleet: FleetArgs,
     /// Format in which addresses and URLs are printed.
     #[arg(long, value_enum, default_value_t)]
@@ -235,8 +235,8 @@ impl Manifests {
     }
 
     async fn publish(&mut self) -> anyhow::Result<()> {
-        let new = self.routes.put(self.folder.objects()).await?;
-        self.printer.streams(&new);
+        let changes = self.routes.put(self.folder.objects()).await?;
+        self.printer.changes(&changes);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use datastream_operator::reconcile::build::stream_url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::routes::NewStream;
+use super::routes::{Changes, NewStream};
 
 /// Format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -51,8 +51,29 @@ impl Printer {
         }
     }
 
+    /// Prints what has changed.
+    pub(super) fn changes(&self, changes: &Changes) {
+        if self.output == Output::Text {
+            for subscription in &changes.edited {
+                let note = if subscription.suspended {
+                    "edited: suspended, its stream is closed"
+                } else {
+                    "edited: its stream goes on with the new spec"
+                };
+                say(format_args!("  {:<32} {note}", subscription.id.to_string()));
+            }
+            for id in &changes.deleted {
+                say(format_args!(
+                    "  {:<32} deleted: its stream is closed, and its key is void",
+                    id.to_string()
+                ));
+            }
+        }
+        self.streams(&changes.new);
+    }
+
     /// New streams, with the URLs to open them. The only place where keys are shown.
-    pub(super) fn streams(&self, streams: &[NewStream]) {
+    fn streams(&self, streams: &[NewStream]) {
         let address = reachable(self.stream);
         let endpoint = format!("ws://{address}/stream");
         for NewStream { id, key, suspended } in streams {

@@ -33,6 +33,17 @@ struct Issued {
     subscription: ValidSubscription,
 }
 
+/// What a look at the manifests has changed.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Streams that there were not before.
+    pub new: Vec<NewStream>,
+    /// Subscriptions with another spec.
+    pub edited: Vec<ValidSubscription>,
+    /// Subscriptions that are gone.
+    pub deleted: Vec<SubscriptionId>,
+}
+
 /// A stream that there was not before.
 pub(super) struct NewStream {
     pub id: SubscriptionId,
@@ -57,13 +68,13 @@ impl Routes {
         )
     }
 
-    /// Puts exactly these subscriptions in force, and returns those that are new.
+    /// Puts exactly these subscriptions in force, and returns what that changes.
     pub(super) async fn put<'a>(
         &mut self,
         subscriptions: impl Iterator<Item = (&'a SubscriptionId, &'a ValidSubscription)>,
-    ) -> anyhow::Result<Vec<NewStream>> {
+    ) -> anyhow::Result<Changes> {
         let mut before = std::mem::take(&mut self.issued);
-        let mut new = vec![];
+        let mut changes = Changes::default();
         for (id, subscription) in subscriptions {
             let mut subscription = subscription.clone();
             let identity = self.keys.of(id)?;
@@ -71,9 +82,12 @@ impl Routes {
             if let Some(old) = before.remove(id) {
                 subscription.generation = old.subscription.generation;
                 // As the API server counts: only a changed spec is a new generation.
-                subscription.generation += i64::from(subscription != old.subscription);
+                if subscription != old.subscription {
+                    subscription.generation += 1;
+                    changes.edited.push(subscription.clone());
+                }
             } else {
-                new.push(NewStream {
+                changes.new.push(NewStream {
                     id: id.clone(),
                     key: identity.key.clone(),
                     suspended: subscription.suspended,
@@ -86,6 +100,7 @@ impl Routes {
         for id in before.keys() {
             self.keys.forget(id);
         }
+        changes.deleted = before.into_keys().collect();
         self.keys.save()?;
         let rendered = buckets(
             self.issued
@@ -112,7 +127,7 @@ impl Routes {
             .send(updates)
             .await
             .context("the gateway has ended")?;
-        Ok(new)
+        Ok(changes)
     }
 }
 

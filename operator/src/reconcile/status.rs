@@ -247,8 +247,6 @@ fn still_served(served: Option<i64>) -> String {
 }
 
 fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, String) {
-    const CHEAPER: &str =
-        "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
     match denied {
         Denied::KeyInUse { by } => {
             let whose = if *by.namespace == *namespace {
@@ -261,21 +259,9 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
             );
             ("KeyInUse", message)
         }
-        Denied::TooCostly { cost, limit } => {
-            let message = format!(
-                "spec.filters cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
-            );
-            ("TooCostly", message)
-        }
-        Denied::NamespaceTooCostly {
-            cost,
-            others,
-            limit,
-        } => {
-            let message = format!(
-                "spec.filters cost {cost}, and those of the namespace's other subscriptions {others}, but {limit} is the limit of a namespace: {CHEAPER}, here or there"
-            );
-            ("TooCostly", message)
+        costly => {
+            let reason = costly.cost().unwrap_or_default();
+            ("TooCostly", format!("spec.filters {reason}"))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datastream_routing::{KeyHash, SubscriptionId};
+use datastream_routing::{Filter, KeyHash, SubscriptionId, cost};
 
 /// The largest cost of filters, as `datastream_routing::cost` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,33 @@ pub(super) enum Resource {
     Budget(Arc<str>),
 }
 
+impl Denied {
+    /// Returns the words for filters that cost too much, if that is the reason.
+    pub fn cost(&self) -> Option<String> {
+        const CHEAPER: &str =
+            "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
+        match self {
+            Self::KeyInUse { .. } => None,
+            Self::TooCostly { cost, limit } => Some(format!(
+                "cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
+            )),
+            Self::NamespaceTooCostly {
+                cost,
+                others,
+                limit,
+            } => Some(format!(
+                "cost {cost}, and those of the namespace's other subscriptions {others}, but {limit} is the limit of a namespace: {CHEAPER}, here or there"
+            )),
+        }
+    }
+}
+
 impl Budget {
+    /// Returns why these filters are refused, whatever else is in their namespace.
+    pub fn refuses(&self, filters: &[Filter]) -> Option<Denied> {
+        self.check(cost(filters), 0)
+    }
+
     /// Returns why filters of this cost are refused, beside others of the namespace.
     pub(super) fn check(&self, cost: u64, others: u64) -> Option<Denied> {
         if cost > self.subscription {

@@ -355,7 +355,7 @@ impl Harness {
             // Its folder was moved away while it started; Kubernetes would start it again.
             let routes = &self.routes[number / GATEWAYS_PER_TOPIC];
             let mut again = || routes.move_away(false).and_then(|()| gateway.start());
-            if !log.contains("cannot watch") || again().is_err() {
+            if !log.contains("the source of routes failed") || again().is_err() {
                 return Some(log);
             }
         }

@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak bench bench-control lint fmt build images tilt tilt-ci tilt-programs tilt-e2e install clean
+.PHONY: help demo test e2e soak bench bench-control lint fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -60,6 +60,12 @@ build: ## Build the programs for release
 
 images: install build ## Build the images as OCI archives, without a Docker engine
 	images/build.sh
+
+release: ## Make the images, the chart and the programs of a release in dist/; publishes nothing
+	@scripts/release.sh
+
+release-check: ## Check that a release could be made of this checkout: nothing uncommitted, one version everywhere
+	@scripts/release.sh --check
 
 tilt: ## Develop on a kind cluster, with everything replaced as you save; FLUVIO=chart for Fluvio itself
 	ctlptl apply -f tilt/cluster.yaml && tilt up $(if $(FLUVIO),-- --fluvio=$(FLUVIO))

@@ -4,7 +4,7 @@
 # What goes in depends on nothing but the programs and the C library: no dates, no paths of this machine.
 set -euo pipefail
 programs=$1 out=$2
-for program in datastream-operator datastream-gateway datastream datastream-broker; do
+for program in datastream-operator datastream-gateway datastream datastream-collector datastream-broker; do
   root=$out/$program
   rm -rf "$root"
   install -D -m755 "$programs/$program" "$root/$program"

@@ -10,6 +10,7 @@ mod broker;
 mod control;
 mod damage;
 mod faults;
+mod invalid;
 mod listener;
 mod log;
 mod options;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 
+use crate::invalid::invalid;
 use crate::log::Store;
 
 /// The largest frame, either way: clients refuse requests over 32 MiB themselves, and names and numbers come on top.
@@ -131,9 +132,4 @@ pub(crate) fn announce<R: Request>() -> ApiVersionKey {
         min_version: R::MIN_API_VERSION,
         max_version: R::MAX_API_VERSION,
     }
-}
-
-/// The error for what a client should not have sent.
-pub(crate) fn invalid(reason: impl ToString) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, reason.to_string())
 }

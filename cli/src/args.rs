@@ -3,7 +3,6 @@
 use clap::{Args, Parser, Subcommand};
 use datastream_collector::CollectArgs;
 use datastream_source::fluvio::{FluvioTarget, parse_address};
-use secrecy::SecretString;
 
 use crate::check::CheckArgs;
 use crate::completions::CompletionsArgs;
@@ -79,9 +78,4 @@ impl From<FluvioArgs> for FluvioTarget {
     fn from(FluvioArgs { address, topic }: FluvioArgs) -> Self {
         Self { address, topic }
     }
-}
-
-#[allow(clippy::unnecessary_wraps)] // the signature that the argument parser wants
-pub(crate) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::secret;
+use crate::secret::secret;
 
 /// The status for a key that no subscription has.
 const UNAUTHORIZED: u16 = 401;

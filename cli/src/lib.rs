@@ -10,6 +10,7 @@ mod event_line;
 pub mod logging;
 pub mod man;
 pub mod publish;
+mod secret;
 pub mod simulate;
 pub mod tail;
 

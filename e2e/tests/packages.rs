@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 use datastream_e2e::checkout;
 
@@ -145,5 +146,71 @@ fn libraries_of_others_stay_in_their_packages() {
                 "{folder} depends on {library}"
             );
         }
+    }
+}
+
+/// The source files of a package under each of its top-level modules, tests left out.
+fn modules(folder: &str) -> BTreeMap<String, String> {
+    let mut modules = BTreeMap::new();
+    let root = PathBuf::from(checkout(folder)).join("src");
+    let mut waiting = vec![root.clone()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let within = path.strip_prefix(&root).unwrap();
+        let first = within.iter().next().unwrap().to_string_lossy();
+        let module = first.trim_end_matches(".rs").to_owned();
+        let is_test = within.file_stem().is_some_and(|stem| stem == "tests");
+        if is_test || ["lib", "main"].contains(&module.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let all: &mut String = modules.entry(module).or_default();
+        all.extend(lines.flat_map(|line| [line, "\n"]));
+    }
+    modules
+}
+
+/// Top-level modules that a module names, by `crate::NAME`.
+fn named<'a>(code: &str, modules: &'a BTreeMap<String, String>) -> BTreeSet<&'a str> {
+    let paths = code.split("crate::").skip(1);
+    let names = paths.filter_map(|path| {
+        path.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+    });
+    let known = names.filter_map(|name| modules.get_key_value(name));
+    known.map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn top_level_modules_of_a_package_do_not_depend_on_each_other_in_a_circle() {
+    for (folder, _) in ARROWS {
+        let modules = modules(folder);
+        let mut left: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (name, code) in &modules {
+            let mut others = named(code, &modules);
+            others.remove(name.as_str());
+            left.insert(name, others);
+        }
+        // Those that need nothing that is left are taken away, until only circles are.
+        loop {
+            let free: Vec<_> = left
+                .iter()
+                .filter(|(_, needs)| !needs.iter().any(|need| left.contains_key(need)))
+                .map(|(name, _)| *name)
+                .collect();
+            if free.is_empty() {
+                break;
+            }
+            left.retain(|name, _| !free.contains(name));
+        }
+        assert!(left.is_empty(), "a circle within {folder}: {left:?}");
     }
 }

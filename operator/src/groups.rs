@@ -10,8 +10,8 @@ use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use tokio::sync::Notify;
 
-use crate::reconcile::validate::{Invalid, ValidSubscription, validate};
 use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced, id_of};
+use crate::spec::{Invalid, ValidSubscription, validate};
 
 /// A group's name has as many characters as leave room for the names of its objects.
 const MAX_NAME: usize = 32;
@@ -249,7 +249,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reconcile::build;
     use datastream_routing::buckets;
 
     fn subscription(group: &str) -> DatastreamSubscription {
@@ -332,7 +331,7 @@ mod tests {
         let settings = ["default=ws://a/stream".parse().unwrap()];
         let groups = Groups::new(&settings, ["eu".to_owned()], Limits::default());
         let leds = subscription("eu");
-        let route = build::route(&validate(&leds).unwrap(), key().hash);
+        let route = validate(&leds).unwrap().route(key().hash);
         for (bucket, content) in buckets([route]) {
             let bytes = content.encode().unwrap();
             groups.0["eu"].state.lock().set_object(bucket, 1, &bytes);

@@ -16,6 +16,7 @@ pub mod reconcile;
 mod retry;
 pub mod routing;
 pub mod run;
+pub mod spec;
 mod stream_secret;
 mod unreadable;
 mod verdicts;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 
-use crate::reconcile::validate::Invalid;
+use crate::spec::Invalid;
 
 /// Something that keeps a subscription from being served.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use fluvio_protocol::record::{BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE};
 
-use crate::wire::invalid;
+use crate::invalid::invalid;
 
 /// Place of the length: behind the base offset.
 const LENGTH_AT: usize = 8;

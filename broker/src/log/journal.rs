@@ -109,7 +109,7 @@ impl Journal {
                 "{} is no journal of this version: move it away, or name another",
                 path.display()
             );
-            return Err(crate::wire::invalid(reason));
+            return Err(crate::invalid::invalid(reason));
         }
         for Range { start, end } in &contents.damaged {
             tracing::error!(
@@ -201,7 +201,7 @@ fn is_torn(tail: &[u8]) -> bool {
 
 fn encode(serial: u64, entry: &Entry) -> io::Result<Bytes> {
     let body = body(entry);
-    let length = u32::try_from(body.len()).map_err(crate::wire::invalid)?;
+    let length = u32::try_from(body.len()).map_err(crate::invalid::invalid)?;
     let mut bytes = BytesMut::with_capacity(HEADER + body.len());
     bytes.put_slice(MAGIC);
     bytes.put_u64(serial);
@@ -254,7 +254,9 @@ fn body(entry: &Entry) -> Bytes {
 /// Decodes a body. One that is whole and says nothing known is of another version.
 fn decode(bytes: Bytes) -> io::Result<Entry> {
     entry(bytes).ok_or_else(|| {
-        crate::wire::invalid("the journal has an entry of a kind that this version does not know")
+        crate::invalid::invalid(
+            "the journal has an entry of a kind that this version does not know",
+        )
     })
 }
 

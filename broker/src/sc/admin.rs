@@ -18,8 +18,8 @@ use fluvio_sc_schema::topic::validate::valid_topic_name;
 use fluvio_sc_schema::{Status, TryEncodableFrom};
 
 use super::kinds::Kind;
+use crate::invalid::invalid;
 use crate::log::{Store, UNIT_ID};
-use crate::wire::invalid;
 
 /// Makes a topic; SPUs cannot be made, there is one.
 pub(super) fn create(store: &Store, request: &ObjectApiCreateRequest) -> io::Result<Status> {

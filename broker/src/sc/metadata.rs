@@ -19,8 +19,9 @@ use fluvio_sc_schema::objects::{
 use tokio::task::JoinSet;
 
 use super::kinds::Kind;
+use crate::invalid::invalid;
 use crate::log::Store;
-use crate::wire::{Out, invalid};
+use crate::wire::Out;
 
 /// Starts the watch that the request asks for.
 pub(super) fn open(

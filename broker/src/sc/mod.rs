@@ -16,8 +16,9 @@ use fluvio_sc_schema::objects::{
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::invalid::invalid;
 use crate::log::Store;
-use crate::wire::{self, Out, announce, invalid};
+use crate::wire::{self, Out, announce};
 
 /// Serves one connection until the client closes it or says what cannot be understood.
 pub(crate) async fn serve(socket: TcpStream, store: Arc<Store>) -> io::Result<()> {

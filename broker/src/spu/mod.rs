@@ -22,8 +22,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::invalid::invalid;
 use crate::log::Store;
-use crate::wire::{self, Incoming, Out, announce, invalid};
+use crate::wire::{self, Incoming, Out, announce};
 
 /// A fetch stream of a connection, as later requests refer to it.
 pub(crate) struct OpenStream {

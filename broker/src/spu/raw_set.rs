@@ -25,7 +25,7 @@ impl Decoder for RawSet {
     fn decode<T: Buf>(&mut self, input: &mut T, version: Version) -> io::Result<()> {
         let mut length = 0_i32;
         length.decode(input, version)?;
-        let length = usize::try_from(length).map_err(crate::wire::invalid)?;
+        let length = usize::try_from(length).map_err(crate::invalid::invalid)?;
         if input.remaining() < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_operator::reconcile::validate::{FieldError, ValidSubscription, validate};
 use datastream_operator::routing::Budget;
+use datastream_operator::spec::{FieldError, ValidSubscription, validate};
 use datastream_routing::SubscriptionId;
 use datastream_service::yaml::{self, Node, Tree};
 use kube::CustomResourceExt as _;

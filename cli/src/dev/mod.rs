@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use clap::Args;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_gateway::{Dependencies, Gateway, Settings};
-use datastream_operator::reconcile::validate::ValidSubscription;
+use datastream_operator::spec::ValidSubscription;
 use datastream_service::listen;
 use datastream_source::cursors_topic;
 use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address, topic};

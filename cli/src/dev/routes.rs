@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
-use datastream_operator::reconcile::build::route;
-use datastream_operator::reconcile::validate::ValidSubscription;
+use datastream_operator::spec::ValidSubscription;
 use datastream_protocol::StreamKey;
 use datastream_routing::buckets;
 use datastream_routing::{Bucket, BucketId, SubscriptionId};
@@ -105,7 +104,7 @@ impl Routes {
         let rendered = buckets(
             self.issued
                 .values()
-                .map(|i| route(&i.subscription, (&i.key).into())),
+                .map(|i| i.subscription.route((&i.key).into())),
         );
         self.buckets.extend(rendered.keys());
         let mut updates = vec![];

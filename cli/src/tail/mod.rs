@@ -28,7 +28,7 @@ use render::{Renderer, Style};
 use stream::{Follow, Report};
 
 use self::target::Target;
-use crate::args::secret;
+use crate::secret::secret;
 
 const EXAMPLES: &str = "Examples:
   datastream tail 'ws://127.0.0.1:8080/stream?stream_key=KEY'

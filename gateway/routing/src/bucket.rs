@@ -7,40 +7,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::bucket_id::BucketId;
 use crate::route::Route;
-
-/// Number of buckets that the routes are spread over.
-pub const BUCKETS: u16 = 256;
 
 /// The version of the format that this build writes and reads. Any change of meaning raises it.
 pub const FORMAT_VERSION: u32 = 1;
-
-/// The number of a bucket, 0 to 255.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BucketId(pub u8);
-
-impl BucketId {
-    /// Every bucket, in order.
-    pub fn all() -> impl Iterator<Item = Self> {
-        (0..=u8::MAX).map(Self)
-    }
-}
-
-impl fmt::Display for BucketId {
-    /// Three digits, so that names of routing objects sort.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:03}", self.0)
-    }
-}
-
-impl FromStr for BucketId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        s.parse().map(Self)
-    }
-}
 
 /// The first 16 bytes of the SHA-256 of a bucket's encoded bytes: what gateways acknowledge in their Leases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{BUCKETS, BucketId};
+use crate::bucket_id::{BUCKETS, BucketId};
 
 /// Namespace and name of a `DatastreamSubscription`, ordered by namespace, then name. Many tables have it as their key: a clone
 /// shares the text.

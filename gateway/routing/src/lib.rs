@@ -5,6 +5,7 @@
 //! Kubernetes nor an async runtime, so both sides and every test can use it.
 
 mod bucket;
+mod bucket_id;
 mod cost;
 mod filter;
 mod id;
@@ -16,7 +17,8 @@ mod pattern_set;
 mod route;
 mod table;
 
-pub use bucket::{BUCKETS, Bucket, BucketError, BucketHash, BucketId, FORMAT_VERSION, buckets};
+pub use bucket::{Bucket, BucketError, BucketHash, FORMAT_VERSION, buckets};
+pub use bucket_id::{BUCKETS, BucketId};
 pub use cost::cost;
 pub use filter::{EventFields, Filter};
 pub use id::SubscriptionId;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-use crate::bucket::{BucketHash, BucketId};
+use crate::bucket::BucketHash;
+use crate::bucket_id::BucketId;
 use crate::id::SubscriptionId;
 
 /// The label that names what an object of datastream is.

@@ -27,11 +27,11 @@ use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, pro
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::metrics::Metrics;
-use crate::ownership::{ClaimError, KubeClaims, Probed};
+use crate::ownership::{ClaimError, KubeClaims};
 use crate::pipeline::CatchUpContext;
 use crate::settings::LagLimit;
 use crate::stream::{
-    Refusal, Registration, Registry, Session, Shared, StreamRequest, websocket_config,
+    Probed, Refusal, Registration, Registry, Session, Shared, StreamRequest, websocket_config,
 };
 
 /// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.

@@ -10,6 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
+use crate::stream::Progress;
+
 /// Claimant of streams: one process of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Claimant {
@@ -19,15 +21,6 @@ pub(crate) struct Claimant {
     pub pod: String,
     /// The pod and a random part, other with every start: what a pod of the same name held before is not its own.
     pub holder: String,
-}
-
-/// Progress of a stream, for people to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The `seq` of the last event that was sent.
-    pub last_seq: Option<Box<str>>,
-    /// Records that the stream has yet to see.
-    pub lag: u64,
 }
 
 impl Claimant {

@@ -15,13 +15,13 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::claim::{Claimant, Progress, holder, pod, pod_of};
+use super::claim::{Claimant, holder, pod, pod_of};
 use super::lease_renewer::{LeaseRenewer, lease_name};
 use super::peers::{Peer, Peers, Place, read};
-use super::probe_client::{Probed, Taker, probe_client};
+use super::probe_client::{Taker, probe_client};
 use super::{release, report, shed};
 use crate::pipeline::Ring;
-use crate::stream::Registry;
+use crate::stream::{Guard, Probed, Progress, Registry};
 
 /// Requests for claims that are on their way to the API server at once.
 const REQUESTS: usize = 64;
@@ -124,6 +124,8 @@ impl std::fmt::Debug for ClaimGuard {
         f.debug_tuple("ClaimGuard").field(&self.id).finish()
     }
 }
+
+impl Guard for ClaimGuard {}
 
 impl Drop for ClaimGuard {
     fn drop(&mut self) {

@@ -10,8 +10,7 @@ mod release;
 mod report;
 mod shed;
 
-pub(crate) use claim::Progress;
+pub(crate) use claims::ClaimError;
 pub use claims::KubeClaims;
-pub(crate) use claims::{ClaimError, ClaimGuard};
 pub use lease_renewer::LeaseRenewer;
-pub(crate) use probe_client::{PROBE_PATH, ProbeReport, Probed, Taker};
+pub(crate) use probe_client::{PROBE_PATH, ProbeReport, Taker};

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::stream::Probed;
+
 /// Path on a gateway's admin listener at which it is asked. The query names the subscription, `subscription=NAMESPACE/NAME`, and
 /// who will take the stream without a claim if it is not held, `taker=HOLDER&port=PORT`, with the port of the taker's own admin
 /// listener.
@@ -23,18 +25,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time within which it must answer: its client has 5 s to answer a heartbeat.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const MAX_ANSWER: usize = 4 << 10;
-
-/// Result of probing the client of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Probed {
-    /// It answers.
-    Answers,
-    /// It did not answer in time: its stream was closed.
-    Silent,
-    /// There is no such stream there.
-    NotHeld,
-}
 
 /// The body of the answer.
 #[derive(Debug, Serialize, Deserialize)]

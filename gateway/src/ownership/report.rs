@@ -11,10 +11,10 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::claim::{Progress, holder, progress};
+use super::claim::{holder, progress};
 use super::claims::{Claimed, KubeClaims};
 use crate::pipeline::Ring;
-use crate::stream::Registry;
+use crate::stream::{Progress, Registry};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Claims written in a second by one gateway, however many streams it has.

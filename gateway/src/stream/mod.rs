@@ -10,7 +10,8 @@ mod session;
 
 pub(crate) use drain::drain;
 pub(crate) use outgoing::Shared;
+pub(crate) use probe::Probed;
 pub use registry::StreamCount;
-pub(crate) use registry::{Registration, Registry};
+pub(crate) use registry::{Guard, Progress, Registration, Registry};
 pub(crate) use request::{Refusal, StreamRequest};
 pub(crate) use session::{Session, websocket_config};

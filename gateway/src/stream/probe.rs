@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::ownership::Probed;
 use crate::pipeline::SendQueue;
 
 /// Time within which a client must answer the heartbeat that it is asked with.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Result of probing the client of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Probed {
+    /// It answers.
+    Answers,
+    /// It did not answer in time: its stream was closed.
+    Silent,
+    /// There is no such stream there.
+    NotHeld,
+}
 
 /// Asks the client with a heartbeat. One that gives no sign of life in time is closed.
 pub(super) async fn probe(queue: &SendQueue) -> Probed {

@@ -9,9 +9,8 @@ use datastream_protocol::position::Seq;
 use datastream_routing::{Route, RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 
-use super::probe::probe;
+use super::probe::{Probed, probe};
 use super::request::Refusal;
-use crate::ownership::{ClaimGuard, Probed, Progress};
 use crate::pipeline::{Pipeline, Ring, SendMemory, SendQueue};
 
 /// The open streams of this gateway.
@@ -34,6 +33,18 @@ impl Default for Registry {
     }
 }
 
+/// Progress of a stream, for people to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The `seq` of the last event that was sent.
+    pub last_seq: Option<Box<str>>,
+    /// Records that the stream has yet to see.
+    pub lag: u64,
+}
+
+/// A right that is given back when it is dropped.
+pub(crate) trait Guard: std::fmt::Debug + Send + Sync {}
+
 /// The right to the one stream of a subscription; dropping it gives it back and leaves the live fan-out.
 #[derive(Debug)]
 pub(crate) struct Registration {
@@ -42,7 +53,7 @@ pub(crate) struct Registration {
     id: SubscriptionId,
     queue: Arc<SendQueue>,
     /// The right to it among all gateways, if there are others.
-    held: Option<ClaimGuard>,
+    held: Option<Box<dyn Guard>>,
 }
 
 /// Load of a gateway: the number of its streams.
@@ -157,8 +168,8 @@ impl Registry {
 
 impl Registration {
     /// Keeps the right to the stream among all gateways, too.
-    pub(crate) fn keep(&mut self, held: ClaimGuard) {
-        self.held = Some(held);
+    pub(crate) fn keep(&mut self, held: impl Guard + 'static) {
+        self.held = Some(Box::new(held));
     }
 
     /// Returns whether the progress of the stream is reported.

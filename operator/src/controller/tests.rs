@@ -12,8 +12,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::groups::Limits;
 use crate::namespaces::Namespaces;
-use crate::reconcile::build;
-use crate::reconcile::validate::validate;
+use crate::spec::validate;
 use datastream_routing::buckets;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -226,7 +225,7 @@ fn published(namespace: &str, name: &str) -> Value {
     let mut subscription = subscription(name, &["location"], json!({}));
     subscription["metadata"]["namespace"] = json!(namespace);
     let subscription = serde_json::from_value(subscription).unwrap();
-    let route = build::route(&validate(&subscription).unwrap(), KeyHash::of(name));
+    let route = validate(&subscription).unwrap().route(KeyHash::of(name));
     let id = SubscriptionId::new(namespace, name);
     let bytes = buckets([route])[&id.bucket()].encode().unwrap();
     json!({

@@ -1,17 +1,15 @@
-//! Parts that a valid subscription needs: a stream key, the URL to use it with, and its route. Pure, but for the key.
+//! The Secret of a subscription as it should be: its stream key, and the URL to use it with. Pure, but for a new key.
 
 use std::collections::BTreeMap;
 
 use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
 use datastream_routing::names::COMPONENT;
-use datastream_routing::{KeyHash, Route};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::validate::ValidSubscription;
 use crate::stream_secret::{ADOPT, LABEL, ObservedSecret, Ownership, STREAM_KEY, URL, secret_name};
 
 /// A new key.
@@ -22,35 +20,6 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(StreamKey::from_random(bytes))
-}
-
-/// Makes the route of a subscription: what the gateways are told of it.
-pub fn route(subscription: &ValidSubscription, key_sha256: KeyHash) -> Route {
-    Route {
-        id: subscription.id.clone(),
-        uid: subscription.uid.clone(),
-        generation: subscription.generation,
-        key_sha256,
-        suspended: subscription.suspended,
-        event_types: subscription.event_types,
-        filters: subscription.filters.clone(),
-        heartbeat: subscription.heartbeat,
-        resume: subscription.resume,
-    }
-}
-
-/// The subscription that a route was made of.
-pub(crate) fn subscription(route: &Route) -> ValidSubscription {
-    ValidSubscription {
-        id: route.id.clone(),
-        uid: route.uid.clone(),
-        generation: route.generation,
-        suspended: route.suspended,
-        event_types: route.event_types,
-        filters: route.filters.clone(),
-        heartbeat: route.heartbeat,
-        resume: route.resume,
-    }
 }
 
 /// What is to become of a subscription's Secret.

@@ -1,8 +1,9 @@
 //! One reconcile of one subscription: gather → validate → build → apply → status.
 //!
 //! - [`gather`] reads all that is known of the subscription: the verdict on its spec, its group, its Secret and its route.
-//! - [`validate`] decides whether it can be served. The spec itself was checked when its generation was first observed.
-//! - [`build`] makes the Secret as it should be, and its route ([`build::route`]). Pure, but for a new key.
+//! - [`validate`] decides whether it can be served. The [spec](crate::spec) itself was checked when its generation was first
+//!   observed.
+//! - [`build`] makes the Secret as it should be. Pure, but for a new key.
 //! - [`apply`] writes the Secret, if that changes it.
 //! - [`status`] writes the status in one patch, if that changes it.
 //!
@@ -13,7 +14,7 @@ mod apply;
 pub mod build;
 mod gather;
 mod status;
-pub mod validate;
+mod validate;
 
 use std::fmt::Display;
 use std::sync::Arc;

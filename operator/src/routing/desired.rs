@@ -7,8 +7,7 @@ use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId, cost};
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
-use crate::reconcile::build;
-use crate::reconcile::validate::ValidSubscription;
+use crate::spec::ValidSubscription;
 
 /// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
 /// seconds and `metadata.uid`.
@@ -208,7 +207,7 @@ impl Desired {
             })
         };
         let wanted = match (&known.spec, owned) {
-            (Spec::Unrouted(valid), Some(key)) => Some(build::route(valid, key.hash)),
+            (Spec::Unrouted(valid), Some(key)) => Some(valid.route(key.hash)),
             (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key.hash),
             // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
             (_, None) => {
@@ -307,7 +306,7 @@ impl Desired {
         if let Some(known) = self.subscriptions.get_mut(id)
             && matches!(known.spec, Spec::Routed)
         {
-            known.spec = Spec::Unrouted(Box::new(build::subscription(&removed)));
+            known.spec = Spec::Unrouted(Box::new(ValidSubscription::of_route(&removed)));
         }
     }
 

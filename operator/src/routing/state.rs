@@ -20,7 +20,7 @@ use super::gateways::{Affected, Gateways};
 use super::packing::{MAX_BUCKET_BYTES, pack};
 use super::published::Published;
 use super::shrink_guard::ShrinkGuard;
-use crate::reconcile::validate::ValidSubscription;
+use crate::spec::ValidSubscription;
 
 /// The state of a subscription's route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -522,7 +522,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reconcile::validate::validate;
+    use crate::spec::validate;
 
     fn subscription(name: &str, uid: &str, generation: i64) -> DatastreamSubscription {
         serde_json::from_value(json!({

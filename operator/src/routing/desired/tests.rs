@@ -153,7 +153,7 @@ proptest! {
                 let (Some(valid), Some(key)) = (valid, owned) else { continue };
                 match desired.denied(id) {
                     None if number < settle_at => prop_assert_eq!(desired.route(id), None),
-                    None => prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&build::route(valid, key.hash))),
+                    None => prop_assert_eq!(desired.route(id).map(Arc::as_ref), Some(&valid.route(key.hash))),
                     Some(Denied::KeyInUse { by }) => {
                         prop_assert_eq!(desired.route(by).map(|r| r.key_sha256), Some(key.hash));
                         prop_assert_eq!(desired.route(id), None);
@@ -256,7 +256,7 @@ fn a_key_of_two_subscriptions_at_the_start_is_that_of_the_published_one_or_else_
             set(&mut desired, name, created, vec![]);
             desired.set_key(&id(name), key(name, "k"));
         }
-        let route = |name: &str| Arc::new(build::route(&valid(name, name, 1), KeyHash::of("k")));
+        let route = |name: &str| Arc::new(valid(name, name, 1).route(KeyHash::of("k")));
         let published: Vec<_> = published.map(route).into_iter().collect();
         desired.settle(published.iter());
         assert_eq!(routed(&desired), [expected]);
@@ -275,7 +275,7 @@ fn routes_that_were_published_before_stay_unless_their_subscription_or_their_key
     desired.set_key(&id("rekeyed"), key("rekeyed", "new"));
     desired.set_key(&id("deleted"), key("deleted", "deleted"));
     let names = ["invalid", "keyless", "recreated", "rekeyed", "deleted"];
-    let published = names.map(|n| Arc::new(build::route(&valid(n, n, 1), KeyHash::of(n))));
+    let published = names.map(|n| Arc::new(valid(n, n, 1).route(KeyHash::of(n))));
     desired.settle(published.iter());
     assert_eq!(routed(&desired), ["invalid"]);
 }
@@ -284,8 +284,7 @@ fn routes_that_were_published_before_stay_unless_their_subscription_or_their_key
 fn a_namespace_that_is_not_listed_keeps_its_routes_until_it_is() {
     let mut desired = Desired::new(BUDGET);
     desired.set_unlisted("team".into());
-    let published =
-        ["a", "b", "c"].map(|n| Arc::new(build::route(&valid(n, n, 1), KeyHash::of(n))));
+    let published = ["a", "b", "c"].map(|n| Arc::new(valid(n, n, 1).route(KeyHash::of(n))));
     set(&mut desired, "a", 0, vec![]);
     set(&mut desired, "new", 0, vec![]);
     desired.set_key(&id("new"), key("new", "b"));
@@ -339,7 +338,7 @@ fn filters_that_are_in_force_are_not_taken_back_when_the_budget_shrinks() {
         filters: costing(30),
         ..valid("a", "a", 1)
     };
-    let published = Arc::new(build::route(&large, KeyHash::of("a")));
+    let published = Arc::new(large.route(KeyHash::of("a")));
     set(&mut desired, "a", 0, costing(30));
     desired.set_key(&id("a"), key("a", "a"));
     desired.settle([&published].into_iter());

@@ -215,6 +215,8 @@ fn add_fields(schema: &Value, path: &str, rows: &mut String) {
             ("items at most", "maxItems"),
         ] {
             if let Some(value) = field.get(key) {
+                // The schema has numbers as `5.0`.
+                let value = value.as_f64().map_or(value.to_string(), |n| n.to_string());
                 bounds.push(format!("{what} `{value}`"));
             }
         }

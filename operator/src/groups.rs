@@ -326,6 +326,19 @@ mod tests {
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
     }
 
+    #[test]
+    fn an_invalid_edit_keeps_the_route_even_if_it_names_another_group() {
+        let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
+        let groups = Groups::new(&settings, [], Limits::default());
+        sync(&groups);
+        groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key()));
+        groups.set_subscription(&subscription("default")).unwrap();
+        let mut edited = subscription("eu");
+        edited.spec.event_types.clear();
+        groups.set_subscription(&edited).unwrap_err();
+        assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
+    }
+
     /// The operator was restarted without group `eu`, to which `leds` is published.
     fn without_eu(keyed: bool, exists: bool) -> Groups {
         let settings = ["default=ws://a/stream".parse().unwrap()];

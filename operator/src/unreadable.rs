@@ -1,4 +1,4 @@
-//! What can be known of subscriptions that cannot be read, such as those of a later version.
+//! Stand-ins for subscriptions that cannot be read, such as those of a later version.
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionSpec, Heartbeat, Resume};
 use datastream_service_kube::watch::Unreadable;

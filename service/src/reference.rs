@@ -16,7 +16,7 @@ struct Family<'a> {
 }
 
 /// Renders the metrics of an exposition whose names begin with `prefix` as a Markdown table: name, type, labels and meaning.
-pub fn metrics_table(exposition: &str, prefix: &str) -> String {
+fn metrics_table(exposition: &str, prefix: &str) -> String {
     let mut families: BTreeMap<&str, Family<'_>> = BTreeMap::new();
     for line in exposition.lines() {
         if let Some((name, help)) = after(line, "# HELP ") {
@@ -49,6 +49,20 @@ pub fn metrics_table(exposition: &str, prefix: &str) -> String {
 
 fn after<'a>(line: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
     line.strip_prefix(mark)?.split_once(' ')
+}
+
+/// Checks that the section "metrics of the PROGRAM" of `docs/reference.md` lists the metrics of an exposition.
+///
+/// # Panics
+/// It does not ([`assert_section`]).
+pub fn assert_metrics(program: &str, exposition: &str) {
+    let table = metrics_table(exposition, &format!("datastream_{program}_"));
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference.md");
+    assert_section(
+        Path::new(document),
+        &format!("metrics of the {program}"),
+        &table,
+    );
 }
 
 /// Checks that a section of a document, between `<!-- begin NAME -->` and `<!-- end NAME -->`, has this content. With

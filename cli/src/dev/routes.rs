@@ -32,7 +32,7 @@ struct Issued {
     subscription: ValidSubscription,
 }
 
-/// What a look at the manifests has changed.
+/// Changes that a look at the manifests has found.
 #[derive(Default)]
 pub(super) struct Changes {
     /// Streams that there were not before.

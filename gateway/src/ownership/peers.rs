@@ -45,7 +45,7 @@ impl Peer {
     }
 }
 
-/// Where a gateway can be asked, and for how long it counts if it does not answer.
+/// Place at which a gateway can be asked, and for how long it counts if it does not answer.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     /// HOST:PORT; absent if it did not say.

@@ -22,7 +22,7 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
     Ok(StreamKey::from_random(bytes))
 }
 
-/// What is to become of a subscription's Secret.
+/// Plan for a subscription's Secret.
 pub(super) enum SecretPlan {
     /// It is as it should be, with this key.
     Keep(StreamKey),

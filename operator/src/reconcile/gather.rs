@@ -8,12 +8,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use crate::context::Context;
-use crate::groups::Group;
+use crate::groups::{Group, Groups};
 use crate::routing::id_of;
+use crate::spec::Invalid;
 use crate::stream_secret::{ObservedSecret, secret_name};
 use crate::verdicts::Verdict;
 
-/// What is known of one subscription.
+/// Knowledge of one subscription.
 pub(super) struct Gathered<'a> {
     /// The subscription.
     pub subscription: &'a DatastreamSubscription,
@@ -21,12 +22,19 @@ pub(super) struct Gathered<'a> {
     pub id: SubscriptionId,
     /// The verdict on its spec.
     pub verdict: Verdict,
-    /// The group that it names, and the URL at which the clients of that group connect; absent if there is no such group.
-    pub group: Option<(&'a Group, &'a str)>,
-    /// The generation that gateways go on serving if this one cannot be served.
-    pub served: Option<i64>,
+    /// The group that it names, and the URL at which the clients of that group connect.
+    pub group: Result<(&'a Group, &'a str), Invalid>,
+    /// All groups.
+    pub groups: &'a Groups,
     /// Its Secret, as far as the watch has brought it.
     pub secret: Option<Arc<ObservedSecret>>,
+}
+
+impl Gathered<'_> {
+    /// Returns the generation that gateways go on serving if this one cannot be served.
+    pub(super) fn served(&self) -> Option<i64> {
+        self.groups.served_generation(&self.id)
+    }
 }
 
 /// Gathers what the watches have brought. Returns nothing if they have brought another generation meanwhile.
@@ -39,8 +47,8 @@ pub(super) fn gather<'a>(
     Some(Gathered {
         subscription,
         verdict,
-        group: context.groups.of(subscription).ok(),
-        served: context.groups.served_generation(&id),
+        group: context.groups.of(subscription),
+        groups: &context.groups,
         secret: context.secrets.get(&id),
         id,
     })

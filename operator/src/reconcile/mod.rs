@@ -105,8 +105,10 @@ async fn serve(
         Err(Error::Kube(kube::Error::Api(status)))
             if gathered.secret.is_none() && status.is_already_exists() =>
         {
-            let found = gather::secret(context, gathered).await?;
-            write(context, gathered, target, Some(&found)).await
+            match gather::secret(context, gathered).await {
+                Ok(found) => write(context, gathered, target, Some(&found)).await,
+                Err(error) => Err(error.into()),
+            }
         }
         applied => applied,
     };

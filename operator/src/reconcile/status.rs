@@ -132,7 +132,11 @@ pub(super) fn status(
         Outcome::SecretNotWritten { .. } => None,
         // Its group cannot be read.
         Outcome::Faulty(fault) if matches!(**fault, Fault::Unreadable(_)) => None,
-        _ => gathered.group.map(|(_, endpoint)| endpoint.to_owned()),
+        _ => gathered
+            .group
+            .as_ref()
+            .ok()
+            .map(|(_, endpoint)| (*endpoint).to_owned()),
     };
     DatastreamSubscriptionStatus {
         observed_generation: generation,
@@ -146,7 +150,7 @@ pub(super) fn status(
 }
 
 fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Verdict) {
-    let served = || still_served(gathered.served);
+    let served = || still_served(gathered.served());
     match outcome {
         Outcome::Faulty(fault) => match &**fault {
             Fault::Unreadable(error) => {

@@ -24,7 +24,12 @@ use crate::verdicts::{Fault, Verdict, Verdicts};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// A kind of object whose writes are refused, the HTTP status, and the message.
+/// Returns whether a request is the one that is meant, as `GET secrets`.
+fn request_is(meant: &str, method: &str, kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| meant.split_once(' ') == Some((method, kind)))
+}
+
+/// A kind of object whose writes are refused, or one request such as `GET secrets`, the HTTP status, and the message.
 type Refused = (&'static str, u16, &'static str);
 
 /// An API server that answers from what it holds, and remembers every request.
@@ -57,8 +62,7 @@ impl Server {
             return (StatusCode::INTERNAL_SERVER_ERROR, error);
         }
         if let Some((kind, code, message)) = *self.refuses.lock().unwrap()
-            && method != "GET"
-            && short == Some(kind)
+            && (method != "GET" && short == Some(kind) || request_is(kind, method, short))
         {
             let error = json!({"kind": "Status", "status": "Failure", "code": code, "reason": "Forbidden", "message": message});
             return (StatusCode::from_u16(code).unwrap(), error);
@@ -393,6 +397,19 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
     }
 }
 
+#[tokio::test]
+async fn a_secret_in_the_way_that_may_not_be_read_is_reported() {
+    let server = Server::default();
+    *server.secret.lock().unwrap() = Some(secret(Some("u1"), KEY));
+    server.refuse("GET secrets", 403, "secrets is forbidden");
+    let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
+    assert_ne!(result.unwrap(), Action::await_change());
+    assert_eq!(asked[..2], ["POST secrets", "GET secrets"]);
+    let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
+    assert_eq!(server.condition("Accepted"), expected);
+    assert!(server.message("Accepted").ends_with("secrets is forbidden"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_generation_is_not_ready_while_its_secret_cannot_be_written() {
     let server = Server::default();
@@ -508,12 +525,13 @@ fn status_of(
     outcome: &Outcome,
 ) -> DatastreamSubscriptionStatus {
     let subscription = serde_json::from_value(subscription).unwrap();
+    let groups = Groups::new(&[], [], Limits::default());
     let gathered = Gathered {
         subscription: &subscription,
         id: SubscriptionId::new(namespace, "leds"),
         verdict: Verdict::Valid,
-        group: None,
-        served: None,
+        group: groups.of(&subscription),
+        groups: &groups,
         secret: None,
     };
     status::status(&gathered, outcome, Timestamp::now())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::gather::Gathered;
 use super::status::Outcome;
 use crate::groups::Group;
-use crate::spec::Invalid;
 use crate::verdicts::{Fault, Verdict};
 
 /// A subscription that can be served, and where.
@@ -25,11 +24,9 @@ pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outco
     if let Verdict::Faulty(fault) = &gathered.verdict {
         return Err(Outcome::Faulty(fault.clone()));
     }
-    let Some((group, endpoint)) = gathered.group else {
-        let group = &gathered.subscription.spec.gateway_group;
-        let invalid = Invalid::one("spec.gatewayGroup", format!("there is no group {group}"));
-        return Err(Outcome::Faulty(Arc::new(Fault::Invalid(invalid))));
-    };
+    let group = gathered.group.as_ref();
+    let &(group, endpoint) =
+        group.map_err(|invalid| Outcome::Faulty(Arc::new(Fault::Invalid(invalid.clone()))))?;
     let metadata = &gathered.subscription.metadata;
     Ok(Target {
         uid: metadata.uid.as_deref().unwrap_or_default(),

@@ -158,6 +158,28 @@ pub struct Filter {
     pub property_names: Vec<String>,
 }
 
+impl Filter {
+    /// The lists, each with its name.
+    pub fn lists(&self) -> [(&'static str, &Vec<String>); 4] {
+        [
+            ("oemIds", &self.oem_ids),
+            ("oemModels", &self.oem_models),
+            ("dsns", &self.dsns),
+            ("propertyNames", &self.property_names),
+        ]
+    }
+
+    /// The lists, to change them.
+    pub fn lists_mut(&mut self) -> [&mut Vec<String>; 4] {
+        [
+            &mut self.oem_ids,
+            &mut self.oem_models,
+            &mut self.dsns,
+            &mut self.property_names,
+        ]
+    }
+}
+
 /// The heartbeat of a stream.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[x_kube(

@@ -189,6 +189,17 @@ fn named<'a>(code: &str, modules: &'a BTreeMap<String, String>) -> BTreeSet<&'a 
     known.map(|(name, _)| name.as_str()).collect()
 }
 
+/// Names of the WebSocket library stand where frames are written, and nowhere before.
+#[test]
+fn the_websocket_library_is_named_only_by_the_transport_of_the_gateway() {
+    for (module, code) in modules("gateway") {
+        assert!(
+            module == "transport" || !code.contains("tungstenite"),
+            "{module} names the WebSocket library"
+        );
+    }
+}
+
 #[test]
 fn top_level_modules_of_a_package_do_not_depend_on_each_other_in_a_circle() {
     for (folder, _) in ARROWS {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datastream_gateway::event::Event;
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Filter, Heartbeat, KeyHash, Matches, Resume, Route, RouteTable, SubscriptionId,
+    Field, Filter, Heartbeat, KeyHash, Matches, Resume, Route, RouteTable, SubscriptionId,
 };
 
 const SUBSCRIPTIONS: usize = 10_000;
@@ -33,10 +33,7 @@ fn route(number: usize) -> Route {
         generation: 1,
         suspended: false,
         event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![Filter {
-            dsns: vec![dsn.as_str().into()],
-            ..Filter::default()
-        }],
+        filters: vec![Filter::default().with(Field::Dsn, [dsn.as_str().into()])],
         heartbeat: Heartbeat::default(),
         resume: Resume::Latest,
     }
@@ -76,10 +73,7 @@ fn greedy(number: usize) -> Route {
     };
     let dsns = (0..PATTERNS).map(|n| pattern(n + number * 13).as_str().into());
     Route {
-        filters: vec![Filter {
-            dsns: dsns.collect(),
-            ..Filter::default()
-        }],
+        filters: vec![Filter::default().with(Field::Dsn, dsns)],
         ..route(SUBSCRIPTIONS + number)
     }
 }

@@ -1,23 +1,26 @@
 //! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets.
 //!
 //! One event, one direction: `ingest` (a task per partition) → decode ([`event`]) → route and fan out
-//! (`pipeline`) → a bounded queue per stream → socket writer (`stream`). Control moves sideways: [`config`] swaps
-//! a whole route table in, and streams are told what has changed for them.
+//! (`fanout`) → a bounded queue per stream → `session` → `transport` → socket. Control moves sideways: [`config`] swaps
+//! a whole route table in, and sessions learn what has changed for them.
 
+mod access;
+mod admin;
 pub mod config;
 mod cursor;
 mod descriptors;
 pub mod event;
+mod fanout;
 mod gateway;
 mod http;
 mod ingest;
 mod metrics;
 pub mod ownership;
-mod pipeline;
+mod session;
 mod settings;
-mod stream;
+mod transport;
 
+pub use admin::AdminExtension;
 pub use gateway::{Dependencies, Gateway};
-pub use http::AdminExtension;
+pub use session::StreamCount;
 pub use settings::{LagLimit, Settings};
-pub use stream::StreamCount;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use datastream_crds::{DatastreamSubscription, EventType, Filter, Resume};
 use datastream_protocol::event;
-use datastream_routing as routing;
+use datastream_routing::{self as routing, Field, PerField};
 use kube::ResourceExt;
 
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
@@ -171,12 +171,7 @@ impl Errors {
     }
 
     fn filter(&mut self, index: usize, filter: &Filter) {
-        let lists = [
-            ("oemIds", &filter.oem_ids),
-            ("oemModels", &filter.oem_models),
-            ("dsns", &filter.dsns),
-            ("propertyNames", &filter.property_names),
-        ];
+        let lists = filter.lists();
         let path = format!("spec.filters[{index}]");
         let empty = lists.iter().all(|(_, list)| list.is_empty());
         self.check(
@@ -225,12 +220,10 @@ fn filter(filter: &Filter) -> routing::Filter {
         patterns.dedup();
         patterns
     };
-    routing::Filter {
-        oem_ids: patterns(&filter.oem_ids),
-        oem_models: patterns(&filter.oem_models),
-        dsns: patterns(&filter.dsns),
-        property_names: patterns(&filter.property_names),
-    }
+    let given = filter.lists();
+    let list = |field: Field| given.iter().find(|(name, _)| *name == field.list_name());
+    let patterns = |field| list(field).map_or_else(Vec::new, |(_, items)| patterns(items));
+    routing::Filter::new(PerField::from_fn(patterns))
 }
 
 #[cfg(test)]
@@ -250,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn every_list_of_the_resource_reaches_the_gateways_under_its_own_field() {
+        let named = Filter::default().lists().map(|(name, _)| name);
+        assert_eq!(named.len(), Field::ALL.len());
+        let mut given = Filter::default();
+        for (list, name) in given.lists_mut().into_iter().zip(named) {
+            list.push(name.to_owned());
+        }
+        let filter = filter(&given);
+        for field in Field::ALL {
+            assert_eq!(filter.list(field), [field.list_name().into()]);
+        }
+    }
+
+    #[test]
     fn a_good_spec_becomes_what_gateways_read() {
         let valid = validate(&subscription(json!({
             "eventTypes": ["datapoint", "connectivity"],
@@ -262,7 +269,7 @@ mod tests {
             (valid.uid.as_str(), valid.generation, valid.suspended),
             ("u1", 3, false)
         );
-        assert_eq!(valid.filters[0].dsns, ["A*".into(), "B".into()]);
+        assert_eq!(valid.filters[0].list(Field::Dsn), ["A*".into(), "B".into()]);
         assert_eq!(
             valid.heartbeat,
             routing::Heartbeat {

@@ -203,13 +203,8 @@ pub(crate) fn lean(subscription: &mut DatastreamSubscription) {
     subscription.spec.event_types.shrink_to_fit();
     subscription.spec.filters.shrink_to_fit();
     for filter in &mut subscription.spec.filters {
-        let lists = [
-            &mut filter.oem_ids,
-            &mut filter.oem_models,
-            &mut filter.dsns,
-            &mut filter.property_names,
-        ];
-        lists.into_iter().for_each(Vec::shrink_to_fit);
+        let lists = filter.lists_mut().into_iter();
+        lists.for_each(Vec::shrink_to_fit);
     }
     if let Some(status) = &mut subscription.status {
         status.conditions.shrink_to_fit();

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::own_program;
-use datastream_routing::Filter;
+use datastream_routing::{Field, Filter};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
@@ -47,10 +47,7 @@ fn clock() -> u64 {
 /// The slow client's subscription is the first, and gets everything; the others get what is for everybody.
 fn filters(number: usize) -> Vec<Filter> {
     let devices = &DEVICES[..if number == 0 { 2 } else { 1 }];
-    vec![Filter {
-        dsns: devices.iter().map(|dsn| (*dsn).into()).collect(),
-        ..Filter::default()
-    }]
+    vec![Filter::default().with(Field::Dsn, devices.iter().map(|dsn| (*dsn).into()))]
 }
 
 fn record(device: &str, bytes: usize) -> Record {

@@ -304,20 +304,24 @@ mod tests {
     use std::collections::BTreeSet;
 
     use datastream_gateway::event::{Event, largest_content};
-    use datastream_protocol::position::{Position, Seq};
+    use datastream_protocol::position::{EventPosition, Position};
 
     use super::*;
 
     #[test]
     fn the_gateway_makes_of_every_record_what_a_client_expects() {
         for partitions in [1, 3] {
-            let seq = Seq::of(&Position::new(vec![7; partitions]), 0);
+            let at = EventPosition {
+                after: Position::new(vec![7; partitions]),
+                partition: 0,
+            };
+            let seq = at.seq();
             let largest = largest_content(LARGEST_FRAME_KIB << 10, partitions as u32);
             for number in 0..3000 {
                 let event = Event::decode(0, 0, record(number).into(), largest);
                 let body = device(number).map(|_| body(number, seq.as_str()));
                 let expected = body.map(|body| format!("{}|{body}", body.len()));
-                let frame = event.map(|event| event.own_frame(&seq).as_str().to_owned());
+                let frame = event.map(|event| event.frame_at(at.clone()).text.into_string());
                 assert_eq!(
                     frame.clone().ok(),
                     expected,

@@ -4,8 +4,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use datastream_protocol::event::EventType;
-use datastream_routing::buckets;
-use datastream_routing::{Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId};
+use datastream_routing::{
+    Field, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId, buckets,
+};
 
 use crate::records::{DEVICES, dsn};
 
@@ -39,8 +40,7 @@ fn namespace(name: &str) -> &'static str {
 pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
     let dsns = (0..DEVICES)
         .filter(|device| devices & (1 << device) != 0)
-        .map(|device| Pattern::new(dsn(device)))
-        .collect();
+        .map(|device| Pattern::new(dsn(device)));
     Route {
         key_sha256: KeyHash::of(&key(name)),
         id: SubscriptionId::new(namespace(name), name),
@@ -50,10 +50,7 @@ pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
         event_types: [EventType::Datapoint, EventType::Datapointack]
             .into_iter()
             .collect(),
-        filters: vec![Filter {
-            dsns,
-            ..Filter::default()
-        }],
+        filters: vec![Filter::default().with(Field::Dsn, dsns)],
         heartbeat: Heartbeat {
             interval_seconds: 2,
             missed_limit: 3,

@@ -10,25 +10,16 @@ use crate::pattern::Pattern;
 /// value, by an automaton whose size grows with the literal text.
 ///
 /// ```
-/// # use datastream_routing::{Filter, cost};
-/// let dsns = |patterns: &[&str]| Filter {
-///     dsns: patterns.iter().map(|p| (*p).into()).collect(),
-///     ..Filter::default()
+/// # use datastream_routing::{Field, Filter, cost};
+/// let dsns = |patterns: &[&str]| {
+///     Filter::default().with(Field::Dsn, patterns.iter().map(|p| (*p).into()))
 /// };
 /// assert_eq!(cost(&[dsns(&["AC000W000340777", "AC000*", "*"])]), 0);
 /// assert_eq!(cost(&[dsns(&["*0*0*aB*", "*7"]), dsns(&["AC*1"])]), 4 + 1 + 3);
 /// ```
 pub fn cost(filters: &[Filter]) -> u64 {
-    let patterns = filters.iter().flat_map(|filter| {
-        let lists = [
-            &filter.oem_ids,
-            &filter.oem_models,
-            &filter.dsns,
-            &filter.property_names,
-        ];
-        lists.into_iter().flatten()
-    });
-    patterns.map(of_pattern).sum()
+    let lists = filters.iter().flat_map(Filter::lists);
+    lists.flat_map(|(_, list)| list).map(of_pattern).sum()
 }
 
 fn of_pattern(pattern: &Pattern) -> u64 {
@@ -48,6 +39,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::field::Field;
 
     fn of(text: &str) -> u64 {
         of_pattern(&Pattern::new(text))
@@ -70,9 +62,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_cost_of_filters_is_the_sum_of_their_parts(texts in prop::collection::vec("[ab*]{0,8}", 0..20)) {
-            let patterns = |texts: &[String]| texts.iter().map(|t| t.as_str().into()).collect();
+            let patterns = |texts: &[String]| texts.iter().map(|t| t.as_str().into()).collect::<Vec<_>>();
             let (dsns, names) = texts.split_at(texts.len() / 2);
-            let filter = Filter { dsns: patterns(dsns), property_names: patterns(names), ..Filter::default() };
+            let filter = Filter::default().with(Field::Dsn, patterns(dsns)).with(Field::PropertyName, patterns(names));
             prop_assert_eq!(cost(&[filter.clone(), filter]), 2 * texts.iter().map(|t| of(t)).sum::<u64>());
         }
     }

@@ -10,20 +10,18 @@ use std::sync::Arc;
 
 use datastream_protocol::event::EventType;
 
+use crate::field::{Field, PerField};
 use crate::filter::{EventFields, Filter};
 use crate::pattern::Pattern;
 use crate::pattern_set::{Found, PatternSet, PatternSetBuilder};
 use crate::route::Route;
-
-/// The fields that filters have lists for, the usually most selective one first.
-const FIELDS: usize = 4;
 
 /// The index over all filters of a table.
 #[derive(Debug, Default)]
 pub struct FilterIndex {
     entries: Vec<Entry>,
     types: [TypeIndex; EventType::ALL.len()],
-    patterns: [PatternSet; FIELDS],
+    patterns: PerField<PatternSet>,
 }
 
 /// Working memory of a look-up, reused from event to event.
@@ -33,7 +31,7 @@ pub(crate) struct Scratch {
     /// `seen[route] == round`: this route has been found in this round.
     seen: Vec<u32>,
     round: u32,
-    patterns: [FieldScratch; FIELDS],
+    patterns: PerField<FieldScratch>,
 }
 
 /// The patterns of a field that match the event's value.
@@ -49,7 +47,7 @@ struct FieldScratch {
 #[derive(Debug)]
 struct Entry {
     route: u32,
-    lists: [List; FIELDS],
+    lists: PerField<List>,
 }
 
 /// A filter list with its exact items sorted, so that a long one is searched and not scanned; and the numbers of its patterns.
@@ -65,7 +63,7 @@ struct TypeIndex {
     always: Vec<u32>,
     /// Entries whose every list takes any value.
     scan: Vec<u32>,
-    fields: [FieldIndex; FIELDS],
+    fields: PerField<FieldIndex>,
 }
 
 #[derive(Debug, Default)]
@@ -87,9 +85,9 @@ impl Scratch {
             self.seen.clear();
             self.seen.resize(routes, 0);
             self.round = 1;
-            for field in &mut self.patterns {
-                field.matching.clear();
-                field.looked_up = 0;
+            for field in Field::ALL {
+                self.patterns[field].matching.clear();
+                self.patterns[field].looked_up = 0;
             }
         }
     }
@@ -125,7 +123,7 @@ impl FilterIndex {
     pub(crate) fn new<'a>(routes: impl IntoIterator<Item = &'a Route> + Clone) -> Self {
         let shared = count_items(routes.clone());
         let mut index = Self::default();
-        let mut patterns: [PatternSetBuilder; FIELDS] = Default::default();
+        let mut patterns: PerField<PatternSetBuilder> = PerField::default();
         for (route, number) in routes.into_iter().zip(0..) {
             if route.filters.is_empty() {
                 for t in route.event_types.iter() {
@@ -134,9 +132,8 @@ impl FilterIndex {
             }
             for filter in &route.filters {
                 let entry = index.entries.len() as u32;
-                let lists = lists(filter);
-                let entry_lists: [List; FIELDS] =
-                    std::array::from_fn(|field| List::new(lists[field], &mut patterns[field]));
+                let entry_lists =
+                    PerField::from_fn(|field| List::new(filter.list(field), &mut patterns[field]));
                 let field = most_selective(filter, &shared);
                 for t in route.event_types.iter() {
                     index.types[t as usize].file(entry, &entry_lists, field);
@@ -147,7 +144,7 @@ impl FilterIndex {
                 });
             }
         }
-        index.patterns = patterns.map(PatternSetBuilder::build);
+        index.patterns = PerField::from_fn(|field| std::mem::take(&mut patterns[field]).build());
         index
     }
 
@@ -162,25 +159,25 @@ impl FilterIndex {
         for route in &index.always {
             scratch.add(*route);
         }
-        let values = values(event);
-        self.check(&index.scan, None, &values, scratch);
-        for (number, (field, value)) in index.fields.iter().zip(values).enumerate() {
-            let Some(value) = value else { continue };
-            if let Some(entries) = field.exact.get(value) {
-                self.check(entries, Some(number), &values, scratch);
+        let values = &event.values;
+        self.check(&index.scan, None, values, scratch);
+        for (field, by) in index.fields.iter() {
+            let Some(value) = values[field] else { continue };
+            if let Some(entries) = by.exact.get(value) {
+                self.check(entries, Some(field), values, scratch);
             }
-            if field.patterns.is_empty() {
+            if by.patterns.is_empty() {
                 continue;
             }
             let round = scratch.round;
-            scratch.patterns[number].look_up(&self.patterns[number], value, round);
-            let matching = std::mem::take(&mut scratch.patterns[number].found.matching);
+            scratch.patterns[field].look_up(&self.patterns[field], value, round);
+            let matching = std::mem::take(&mut scratch.patterns[field].found.matching);
             for pattern in &matching {
-                if let Some(entries) = field.patterns.get(pattern) {
-                    self.check(entries, Some(number), &values, scratch);
+                if let Some(entries) = by.patterns.get(pattern) {
+                    self.check(entries, Some(field), values, scratch);
                 }
             }
-            scratch.patterns[number].found.matching = matching;
+            scratch.patterns[field].found.matching = matching;
         }
     }
 
@@ -188,8 +185,8 @@ impl FilterIndex {
     fn check(
         &self,
         candidates: &[u32],
-        matched: Option<usize>,
-        values: &[Option<&str>; FIELDS],
+        matched: Option<Field>,
+        values: &PerField<Option<&str>>,
         scratch: &mut Scratch,
     ) {
         for candidate in candidates {
@@ -203,15 +200,16 @@ impl FilterIndex {
     fn wants(
         &self,
         entry: &Entry,
-        matched: Option<usize>,
-        values: &[Option<&str>; FIELDS],
+        matched: Option<Field>,
+        values: &PerField<Option<&str>>,
         scratch: &mut Scratch,
     ) -> bool {
         let round = scratch.round;
-        (0..FIELDS)
-            .filter(|field| Some(*field) != matched)
-            .all(|field| {
-                let list = &entry.lists[field];
+        entry
+            .lists
+            .iter()
+            .filter(|(field, _)| Some(*field) != matched)
+            .all(|(field, list)| {
                 if list.exact.is_empty() && list.patterns.is_empty() {
                     return true;
                 }
@@ -254,7 +252,7 @@ impl List {
 }
 
 impl TypeIndex {
-    fn file(&mut self, entry: u32, lists: &[List; FIELDS], field: Option<usize>) {
+    fn file(&mut self, entry: u32, lists: &PerField<List>, field: Option<Field>) {
         let Some(field) = field else {
             self.scan.push(entry);
             return;
@@ -269,31 +267,13 @@ impl TypeIndex {
     }
 }
 
-fn lists(filter: &Filter) -> [&[Pattern]; FIELDS] {
-    [
-        &filter.dsns,
-        &filter.property_names,
-        &filter.oem_models,
-        &filter.oem_ids,
-    ]
-}
-
-fn values<'a>(event: &EventFields<'a>) -> [Option<&'a str>; FIELDS] {
-    [
-        event.dsn,
-        event.property_name,
-        event.oem_model,
-        event.oem_id,
-    ]
-}
-
 /// Counts the entries of all routes that share each item, per field.
 fn count_items<'a>(
     routes: impl IntoIterator<Item = &'a Route>,
-) -> HashMap<(usize, &'a Pattern), u64> {
+) -> HashMap<(Field, &'a Pattern), u64> {
     let mut shared = HashMap::new();
     for filter in routes.into_iter().flat_map(|r| &r.filters) {
-        for (field, list) in lists(filter).into_iter().enumerate() {
+        for (field, list) in filter.lists() {
             for item in list {
                 *shared.entry((field, item)).or_default() += 1;
             }
@@ -308,8 +288,8 @@ const TELLING: usize = 3;
 const COMMON: u64 = 1_000;
 
 /// The field whose items the fewest entries share; none if every given list takes any value.
-fn most_selective(filter: &Filter, shared: &HashMap<(usize, &Pattern), u64>) -> Option<usize> {
-    let cost = |field: usize, list: &[Pattern]| {
+fn most_selective(filter: &Filter, shared: &HashMap<(Field, &Pattern), u64>) -> Option<Field> {
+    let cost = |field: Field, list: &[Pattern]| {
         list.iter()
             .map(|item| {
                 let literal = item.as_str().bytes().filter(|b| *b != b'*').count();
@@ -324,9 +304,8 @@ fn most_selective(filter: &Filter, shared: &HashMap<(usize, &Pattern), u64>) -> 
             .sum::<Option<u64>>()
             .map(|sum| sum / list.len() as u64)
     };
-    lists(filter)
-        .into_iter()
-        .enumerate()
+    filter
+        .lists()
         .filter(|(_, list)| !list.is_empty())
         .filter_map(|(field, list)| cost(field, list).map(|c| (c, field)))
         .min()

@@ -7,6 +7,7 @@
 mod bucket;
 mod bucket_id;
 mod cost;
+mod field;
 mod filter;
 mod id;
 mod index;
@@ -20,6 +21,7 @@ mod table;
 pub use bucket::{Bucket, BucketError, BucketHash, FORMAT_VERSION, buckets};
 pub use bucket_id::{BUCKETS, BucketId};
 pub use cost::cost;
+pub use field::{Field, PerField};
 pub use filter::{EventFields, Filter};
 pub use id::SubscriptionId;
 pub use index::FilterIndex;

@@ -3,7 +3,7 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Bucket, BucketError, BucketHash, Filter, Heartbeat, KeyHash, Pattern, Resume, Route,
+    Bucket, BucketError, BucketHash, Field, Filter, Heartbeat, KeyHash, Pattern, Resume, Route,
     SubscriptionId,
 };
 use proptest::collection::vec;
@@ -17,10 +17,7 @@ fn route(name: &str) -> Route {
         key_sha256: KeyHash::of(name),
         suspended: false,
         event_types: [EventType::Datapoint].into_iter().collect(),
-        filters: vec![Filter {
-            dsns: vec![Pattern::new("AC*")],
-            ..Filter::default()
-        }],
+        filters: vec![Filter::default().with(Field::Dsn, [Pattern::new("AC*")])],
         heartbeat: Heartbeat::default(),
         resume: Resume::Committed,
     }

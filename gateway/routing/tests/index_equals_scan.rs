@@ -2,9 +2,10 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventFields, Filter, Heartbeat, KeyHash, Matches, Pattern, Resume, Route, RouteTable,
+    EventFields, Filter, Heartbeat, KeyHash, Matches, Pattern, PerField, Resume, Route, RouteTable,
     SubscriptionId,
 };
+use proptest::array::uniform4;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -14,14 +15,8 @@ fn items() -> impl Strategy<Value = Vec<Pattern>> {
 }
 
 fn filter() -> impl Strategy<Value = Filter> {
-    (items(), items(), items(), items()).prop_map(|(oem_ids, oem_models, dsns, property_names)| {
-        Filter {
-            oem_ids,
-            oem_models,
-            dsns,
-            property_names,
-        }
-    })
+    uniform4(items())
+        .prop_map(|lists| Filter::new(PerField::from_fn(|field| lists[field as usize].clone())))
 }
 
 fn route(number: usize) -> impl Strategy<Value = Route> {
@@ -60,16 +55,13 @@ proptest! {
     #[test]
     fn the_index_finds_what_a_scan_finds(
         table in table(),
-        events in vec((select(&EventType::ALL[..]), value(), value(), value(), value()), 1..8),
+        events in vec((select(&EventType::ALL[..]), uniform4(value())), 1..8),
     ) {
         let mut matches = Matches::default();
-        for (event_type, oem_id, oem_model, dsn, property_name) in &events {
+        for (event_type, values) in &events {
             let event = EventFields {
                 event_type: *event_type,
-                oem_id: oem_id.as_deref(),
-                oem_model: oem_model.as_deref(),
-                dsn: dsn.as_deref(),
-                property_name: property_name.as_deref(),
+                values: PerField::from_fn(|field| values[field as usize].as_deref()),
             };
             table.matches(&event, &mut matches);
             let mut found = matches.as_slice().to_vec();

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use datastream_protocol::event::EventType;
 use datastream_protocol::event::unescape;
-use datastream_routing::EventFields;
+use datastream_routing::{EventFields, Field, PerField};
 use datastream_source::MAX_RECORD_BYTES;
 
 use super::scan::{Kind, Member, ScanError, Scanner};
@@ -95,10 +95,7 @@ impl From<ScanError> for SkipReason {
 #[derive(Debug)]
 pub struct Decoded {
     event_type: EventType,
-    oem_id: Option<Text>,
-    oem_model: Option<Text>,
-    dsn: Option<Text>,
-    property_name: Option<Text>,
+    fields: PerField<Option<Text>>,
     /// From behind the opening brace to before the closing one, less surrounding white space.
     pub(super) members: Range<usize>,
     /// A `seq` of the producer's own, with the comma that goes with it: the gateway gives the number.
@@ -167,10 +164,7 @@ impl Decoded {
         let (body, repeat_body) = top.bodies.check(event_type)?;
         Ok(Self {
             event_type,
-            oem_id: metadata.oem_id,
-            oem_model: metadata.oem_model,
-            dsn: metadata.dsn,
-            property_name: metadata.property_name,
+            fields: metadata.fields,
             members: trim(value, open + 1..close),
             foreign_seq: top.seq.map(|member| with_comma(value, member)),
             body,
@@ -180,13 +174,10 @@ impl Decoded {
 
     /// The fields that filters read, borrowed from the record's `value`.
     pub fn fields<'a>(&'a self, value: &'a [u8]) -> EventFields<'a> {
-        let text = |field: &'a Option<Text>| field.as_ref().and_then(|t| t.get(value));
+        let text = |field| self.fields[field].as_ref().and_then(|t| t.get(value));
         EventFields {
             event_type: self.event_type,
-            oem_id: text(&self.oem_id),
-            oem_model: text(&self.oem_model),
-            dsn: text(&self.dsn),
-            property_name: text(&self.property_name),
+            values: PerField::from_fn(text),
         }
     }
 }
@@ -269,10 +260,7 @@ impl Bodies {
 #[derive(Default)]
 struct Metadata {
     event_type: Option<EventType>,
-    oem_id: Option<Text>,
-    oem_model: Option<Text>,
-    dsn: Option<Text>,
-    property_name: Option<Text>,
+    fields: PerField<Option<Text>>,
 }
 
 impl Metadata {
@@ -285,11 +273,10 @@ impl Metadata {
         Scanner::new(value.as_bytes(), range.start, MAX_DEPTH).object(|member| {
             let (bit, slot) = match key(value, &member).as_ref() {
                 "event_type" => (1, &mut event_type),
-                "oem_id" => (2, &mut metadata.oem_id),
-                "oem_model" => (4, &mut metadata.oem_model),
-                "dsn" => (8, &mut metadata.dsn),
-                "property_name" => (16, &mut metadata.property_name),
-                _ => return,
+                key => match Field::of_metadata_key(key) {
+                    Some(field) => (2 << field as u8, &mut metadata.fields[field]),
+                    None => return,
+                },
             };
             match text(value, &member) {
                 Ok(text) if seen & bit == 0 => *slot = text,
@@ -431,8 +418,8 @@ mod tests {
         let fields = decoded.fields(record);
         assert_eq!(fields.event_type, EventType::Datapoint);
         assert_eq!(
-            (fields.oem_id, fields.dsn, fields.property_name),
-            (None, Some("AC/1"), Some("t"))
+            [Field::OemId, Field::Dsn, Field::PropertyName].map(|field| fields.values[field]),
+            [None, Some("AC/1"), Some("t")]
         );
     }
 
@@ -443,6 +430,9 @@ mod tests {
         let types = EventType::ALL.map(EventType::as_str);
         let explained = SkipReason::UnknownEventType.explain();
         assert!(types.iter().all(|t| explained.contains(t)), "{explained}");
+        let keys = Field::ALL.map(Field::metadata_key);
+        let explained = SkipReason::WrongType.explain();
+        assert!(keys.iter().all(|k| explained.contains(k)), "{explained}");
     }
 
     proptest! {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use datastream_protocol::frame::{LENGTH_PREFIX, framed};
 use datastream_protocol::position::Seq;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::decode::{Decoded, Repeat};
 
@@ -51,7 +50,7 @@ fn escaped_length(json: &[u8]) -> usize {
 
 /// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
 /// clients of DSS cannot take: `|` becomes `\u007c`, and what is not ASCII becomes `\uXXXX`.
-pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Utf8Bytes {
+pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Box<str> {
     let mut body = String::with_capacity(decoded.members.len() + seq.as_str().len() + 16);
     body.push_str("{\"seq\":\"");
     body.push_str(seq.as_str());
@@ -115,9 +114,7 @@ mod tests {
 
     fn rendered(text: &str) -> String {
         let decoded = Decoded::new(text.as_bytes()).unwrap();
-        render(text.as_bytes(), &decoded, &Seq::of(&Position::new([7]), 0))
-            .as_str()
-            .to_owned()
+        render(text.as_bytes(), &decoded, &Seq::of(&Position::new([7]), 0)).into()
     }
 
     fn body(frame: &str) -> &str {

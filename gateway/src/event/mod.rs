@@ -9,13 +9,12 @@ pub use decode::{Decoded, MAX_DEPTH, SkipReason};
 pub use frame::largest_content;
 pub use time::Times;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use datastream_routing::EventFields;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use datastream_protocol::position::Seq;
+use datastream_protocol::position::EventPosition;
 
 /// One decoded record. Decoded once, rendered at most once, shared by every stream that wants it.
 #[derive(Debug)]
@@ -27,9 +26,19 @@ pub struct Event {
     value: Bytes,
     decoded: Decoded,
     frame_bytes: u32,
-    frame: OnceLock<Utf8Bytes>,
-    /// Read only if somebody wants the event.
-    happened_ms: OnceLock<i64>,
+    /// Rendered only if somebody wants the event.
+    frame: OnceLock<Arc<EventFrame>>,
+}
+
+/// One event as a stream sends it, with what the stream needs to know of it.
+#[derive(Debug)]
+pub struct EventFrame {
+    /// The frame: `LEN|{"seq":"N",…}`.
+    pub text: Box<str>,
+    /// The event's place in the stream.
+    pub at: EventPosition,
+    /// Times of the event.
+    pub times: Times,
 }
 
 impl Event {
@@ -56,7 +65,6 @@ impl Event {
             decoded,
             frame_bytes: frame_bytes as u32,
             frame: OnceLock::new(),
-            happened_ms: OnceLock::new(),
         })
     }
 
@@ -71,24 +79,25 @@ impl Event {
     }
 
     /// Times at which the broker took it and at which it happened.
-    pub fn times(&self) -> Times {
+    fn times(&self) -> Times {
         Times {
             taken_ms: self.timestamp_ms,
-            happened_ms: *self
-                .happened_ms
-                .get_or_init(|| time::happened_ms(&self.value[self.decoded.body.clone()])),
+            happened_ms: time::happened_ms(&self.value[self.decoded.body.clone()]),
         }
     }
 
-    /// The frame of this event under the sequence number that every stream of this gateway gives it.
-    pub fn shared_frame(&self, seq: impl FnOnce() -> Seq) -> Utf8Bytes {
-        self.frame
-            .get_or_init(|| frame::render(&self.value, &self.decoded, &seq()))
-            .clone()
+    /// The frame of this event that the streams of a gateway share: all those for which it is at this position.
+    pub(crate) fn shared_frame(&self, at: impl FnOnce() -> EventPosition) -> Arc<EventFrame> {
+        let frame = self.frame.get_or_init(|| Arc::new(self.frame_at(at())));
+        frame.clone()
     }
 
-    /// The frame of this event under a sequence number of one stream's own (it merges partitions in its own order).
-    pub fn own_frame(&self, seq: &Seq) -> Utf8Bytes {
-        frame::render(&self.value, &self.decoded, seq)
+    /// Renders the frame of this event for a stream that it brings to this position.
+    pub fn frame_at(&self, at: EventPosition) -> EventFrame {
+        EventFrame {
+            text: frame::render(&self.value, &self.decoded, &at.seq()),
+            at,
+            times: self.times(),
+        }
     }
 }

@@ -13,17 +13,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::tasks::Tasks;
+use crate::access::{Access, Throttle};
+use crate::admin::{Admin, AdminExtension};
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
-use crate::http::{Admin, AdminExtension, Admission, Connections, StreamServer, serve};
+use crate::fanout::{CatchUpContext, Dispatcher, DispatcherHandle, Ring, SendMemory};
+use crate::http::{Connections, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::metrics::Metrics;
 use crate::ownership::KubeClaims;
-use crate::pipeline::{CatchUpContext, Dispatcher, Pipeline, Ring, SendMemory};
+use crate::session::{Registry, drain};
 use crate::settings::Settings;
-use crate::stream::{Registry, drain};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
@@ -94,14 +96,14 @@ impl Core {
         &self,
         tasks: &mut Tasks,
         front: TcpListener,
-        keeper: CursorWriter,
+        cursor_writer: CursorWriter,
         bounds: &[Bounds],
     ) -> anyhow::Result<()> {
         let head = head(bounds)?;
         let ring = Arc::new(Ring::new(head.clone(), self.settings.ring_bytes));
         let largest_content = largest_content(self.settings.largest_frame, head.partitions());
-        let pipeline = self.spawn_pipeline(tasks, &head, &ring, largest_content);
-        tasks.spawn("the keeper of cursors", keeper.run());
+        let dispatcher = self.spawn_fanout(tasks, &head, &ring, largest_content);
+        tasks.spawn("the writer of cursors", cursor_writer.run());
         if let Some(claims) = &self.claims {
             let run = claims.clone().run(self.registry.clone(), ring.clone());
             tasks.spawn("the claims of streams", run);
@@ -110,7 +112,7 @@ impl Core {
         tasks.spawn("the readiness", ok(readiness));
         let context = CatchUpContext {
             ring,
-            pipeline,
+            dispatcher,
             source: self.events.clone(),
             memory: self.memory.clone(),
             largest_content,
@@ -124,14 +126,14 @@ impl Core {
     }
 
     /// Spawns the way of an event: a tail for each partition, the dispatcher, and what watches the topic.
-    fn spawn_pipeline(
+    fn spawn_fanout(
         &self,
         tasks: &mut Tasks,
         head: &Position,
         ring: &Arc<Ring>,
         largest_content: usize,
-    ) -> Pipeline {
-        let (dispatcher, pipeline) = Dispatcher::new(
+    ) -> DispatcherHandle {
+        let (dispatcher, handle) = Dispatcher::new(
             self.store.clone(),
             ring.clone(),
             self.metrics.clone(),
@@ -151,7 +153,7 @@ impl Core {
         tasks.spawn("the dispatcher", ok(dispatcher.run(received)));
         let monitor = monitor(self.events.clone(), self.status.clone());
         tasks.spawn("the monitor of the topic", monitor);
-        pipeline
+        handle
     }
 
     /// Accepts clients until it is told to stop, and never ends: that is not an end that anybody needs to hear of.
@@ -161,14 +163,14 @@ impl Core {
         context: CatchUpContext,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let handler = Arc::new(StreamServer {
+            access: Access::new(self.store.clone(), self.draining.clone()),
             config: self.store.clone(),
             registry: self.registry.clone(),
             context: Arc::new(context),
             cursors: self.cursors.clone(),
             claims: self.claims.clone(),
             metrics: self.metrics.clone(),
-            draining: self.draining.clone(),
-            admission: Arc::new(Admission::new(self.settings.handshakes_per_second)),
+            throttle: Arc::new(Throttle::new(self.settings.handshakes_per_second)),
             max_streams: self.descriptors.streams,
             max_lag: self.settings.max_lag,
             streams: self.streams.clone(),

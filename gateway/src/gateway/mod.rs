@@ -15,16 +15,16 @@ use tokio_util::task::TaskTracker;
 
 use self::core::Core;
 use self::tasks::Tasks;
+use crate::admin::AdminExtension;
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::CursorWriter;
 use crate::descriptors::Descriptors;
-use crate::http::AdminExtension;
+use crate::fanout::SendMemory;
 use crate::ingest::first_bounds;
 use crate::metrics::Metrics;
 use crate::ownership::KubeClaims;
-use crate::pipeline::SendMemory;
+use crate::session::{Registry, StreamCount};
 use crate::settings::Settings;
-use crate::stream::{Registry, StreamCount};
 
 /// Bytes of an answer that the kernel may hold for a client that does not read; a stream has buffers of its own.
 const SEND_BUFFER: u32 = 16 << 10;
@@ -125,7 +125,8 @@ impl Gateway {
         let stop = CancellationToken::new();
         let _stop_all = stop.clone().drop_guard();
         let metrics = Arc::new(Metrics::new()?);
-        let (keeper, cursors) = CursorWriter::new(cursors, self.store.clone(), metrics.clone());
+        let (cursor_writer, cursors) =
+            CursorWriter::new(cursors, self.store.clone(), metrics.clone());
         let core = Core {
             memory: Arc::new(SendMemory::new(self.settings.send_memory)),
             descriptors: Descriptors::divide(self.settings.max_streams),
@@ -152,7 +153,7 @@ impl Gateway {
             () = cancel.cancelled() => return Ok(()),
             error = tasks.first_end() => return Err(error),
         };
-        core.spawn_streams(&mut tasks, self.front, keeper, &bounds)?;
+        core.spawn_streams(&mut tasks, self.front, cursor_writer, &bounds)?;
         tokio::select! {
             () = cancel.cancelled() => (),
             error = tasks.first_end() => return Err(error),

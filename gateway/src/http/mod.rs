@@ -1,19 +1,16 @@
-//! The two listeners: `/stream` and the console for clients, probes and metrics for operators.
+//! HTTP: connections, the listener for clients with `/stream` and the console, and answers.
 
-mod admin;
-mod admission;
 mod connection;
 mod connections;
 mod console;
-mod handshake;
 mod range;
 mod respond;
 mod stream;
 mod write_limit;
 
-pub(crate) use admin::Admin;
-pub use admin::AdminExtension;
-pub(crate) use admission::Admission;
-pub(crate) use connection::serve;
+pub(crate) use connection::{Handler, RemoteAddress, serve};
 pub(crate) use connections::Connections;
+pub(crate) use respond::{
+    Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
+};
 pub(crate) use stream::StreamServer;

@@ -7,9 +7,9 @@ use datastream_source::{Bounds, SourceError};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use crate::access::{Refusal, StreamRequest};
+use crate::fanout::CatchUpContext;
 use crate::ingest::seek;
-use crate::pipeline::CatchUpContext;
-use crate::stream::{Refusal, StreamRequest};
 
 /// Milliseconds by which a client's clock may be ahead of ours.
 const CLOCK_SKEW_MS: i64 = 60_000;

@@ -1,38 +1,33 @@
 //! The listener for clients: `/stream` and the console.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Seq;
-use datastream_routing::{Resume, Route, RouteTable};
+use datastream_routing::{Resume, Route};
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, Version};
 use serde::Serialize;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
 
-use super::admission::{Admission, Purpose};
 use super::connection::{Handler, HttpSocket};
-use super::handshake::{Handshake, VERSION, asks_for_upgrade, check_host};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
+use crate::access::{Access, Purpose, Refusal, StreamRequest, Throttle};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
+use crate::fanout::CatchUpContext;
 use crate::metrics::Metrics;
 use crate::ownership::{ClaimError, KubeClaims};
-use crate::pipeline::CatchUpContext;
+use crate::session::{Probed, Registration, Registry, Session};
 use crate::settings::LagLimit;
-use crate::stream::{
-    Probed, Refusal, Registration, Registry, Session, Shared, StreamRequest, websocket_config,
-};
+use crate::transport::websocket::{Handshake, VERSION, WebSocket, asks_for_upgrade};
 
 /// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
 const SEND_BUFFER: usize = 256 << 10;
@@ -45,6 +40,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves clients.
 pub(crate) struct StreamServer {
+    pub access: Access,
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
     pub context: Arc<CatchUpContext>,
@@ -52,8 +48,7 @@ pub(crate) struct StreamServer {
     /// The other gateways, if there are any.
     pub claims: Option<Arc<KubeClaims>>,
     pub metrics: Arc<Metrics>,
-    pub draining: Arc<AtomicBool>,
-    pub admission: Arc<Admission>,
+    pub throttle: Arc<Throttle>,
     /// Number of streams that may be open at once.
     pub max_streams: usize,
     pub max_lag: LagLimit,
@@ -103,15 +98,14 @@ impl Handler for StreamServer {
 impl StreamServer {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
         let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
-        let table = self.config.table();
-        let route = self.authorize(&wanted, &table)?.clone();
+        let route = self.access.authorize(wanted.key.as_ref())?;
         if !asks_for_upgrade(request.headers()) {
-            let _admitted = self.admission.admit(&route, Purpose::Report)?;
+            let _permit = self.throttle.acquire(&route, Purpose::Report)?;
             resolve(&self.context, &wanted).await?;
             return self.report(&route).await;
         }
         let handshake = Handshake::of(request)?;
-        let _admitted = self.admission.admit(&route, Purpose::Stream)?;
+        let _permit = self.throttle.acquire(&route, Purpose::Stream)?;
         let mut range = resolve(&self.context, &wanted).await?;
         let registration = self.claim(&route, wanted.markers).await?;
         registration.check(&self.config.table());
@@ -144,54 +138,13 @@ impl StreamServer {
         Ok(handshake.answer())
     }
 
-    /// The route that this key opens, if it may have a stream at all.
-    fn authorize<'a>(
-        &self,
-        wanted: &StreamRequest,
-        table: &'a RouteTable,
-    ) -> Result<&'a Arc<Route>, Refusal> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err(Refusal::Unavailable(
-                "this gateway is shutting down: connect again",
-            ));
-        }
-        let state = self.config.state();
-        if !state.synced {
-            return Err(Refusal::Unavailable(
-                "this gateway does not know its routes yet: try again shortly",
-            ));
-        }
-        if self.config.is_stale() {
-            return Err(Refusal::Unavailable(
-                "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
-            ));
-        }
-        if !state.published {
-            return Err(Refusal::Unavailable(
-                "nothing is published to this group of gateways yet: try again shortly, and see that an operator serves it",
-            ));
-        }
-        let key = wanted.key.ok_or(Refusal::Unauthorized)?;
-        let route = table.by_key(&key).ok_or(if state.incomplete {
-            // It may be a good one: a client that is told 401 would give up.
-            Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly")
-        } else {
-            Refusal::Unauthorized
-        })?;
-        if route.suspended {
-            Err(Refusal::Suspended)
-        } else {
-            Ok(route)
-        }
-    }
-
     /// Registers the stream here, and claims it among all gateways. A client that has it and is gone without a word loses it.
     async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Registration, Refusal> {
         let register = || {
-            let pipeline = &self.context.pipeline;
+            let dispatcher = &self.context.dispatcher;
             let memory = &self.context.memory;
             self.registry
-                .register(route, pipeline, markers, self.max_streams, memory)
+                .register(route, dispatcher, markers, self.max_streams, memory)
         };
         let mut registered = register();
         if matches!(registered, Err(Refusal::InUse { .. }))
@@ -272,22 +225,19 @@ impl StreamServer {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
-            let socket = match upgrade.await.map(take_socket) {
+            let transport = match upgrade.await.map(take_socket) {
                 Ok(Some(Parts { io, read_buf, .. })) => {
                     let tcp = io.into_inner().into_inner();
                     if let Err(error) = set_buffers(&tcp) {
                         tracing::debug!(%error, "the socket keeps the buffers that it has");
                     }
-                    let config = Some(websocket_config());
-                    let read = read_buf.to_vec();
-                    let shared = Shared::new(tcp);
-                    WebSocketStream::from_partially_read(shared, read, Role::Server, config).await
+                    WebSocket::new(tcp, read_buf.to_vec()).await
                 }
                 Ok(None) => return tracing::error!("the upgraded connection is no TCP socket"),
                 Err(error) => return tracing::debug!(%error, "client left during the handshake"),
             };
             Session {
-                socket,
+                transport,
                 registration,
                 context,
                 metrics,
@@ -321,6 +271,18 @@ impl StreamServer {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
         }
         answer
+    }
+}
+
+/// Checks that a request names one host.
+fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match (hosts, request.version()) {
+        (1, _) | (0, Version::HTTP_10) => Ok(()),
+        (0, _) => Err(Refusal::BadRequest("the Host header is missing")),
+        _ => Err(Refusal::BadRequest(
+            "the Host header is there more than once",
+        )),
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use crate::stream::Progress;
+use crate::session::Progress;
 
 /// Claimant of streams: one process of a gateway.
 #[derive(Clone, Debug)]

@@ -20,8 +20,8 @@ use super::lease_renewer::{LeaseRenewer, lease_name};
 use super::peers::{Peer, Peers, Place, read};
 use super::probe_client::{Taker, probe_client};
 use super::{release, report, shed};
-use crate::pipeline::Ring;
-use crate::stream::{Guard, Probed, Progress, Registry};
+use crate::fanout::Ring;
+use crate::session::{Guard, Probed, Progress, Registry};
 
 /// Requests for claims that are on their way to the API server at once.
 const REQUESTS: usize = 64;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimant;
 use crate::config::{ConfigState, ConfigStore};
-use crate::stream::StreamCount;
+use crate::session::StreamCount;
 
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::stream::Probed;
+use crate::session::Probed;
 
 /// Path on a gateway's admin listener at which it is asked. The query names the subscription, `subscription=NAMESPACE/NAME`, and
 /// who will take the stream without a claim if it is not held, `taker=HOLDER&port=PORT`, with the port of the taker's own admin

@@ -13,8 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::claim::{holder, progress};
 use super::claims::{Claimed, KubeClaims};
-use crate::pipeline::Ring;
-use crate::stream::{Progress, Registry};
+use crate::fanout::Ring;
+use crate::session::{Progress, Registry};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Claims written in a second by one gateway, however many streams it has.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::claims::KubeClaims;
 use super::peers::Peer;
-use crate::stream::Registry;
+use crate::session::Registry;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// The excess must have lasted this long: after a rollout or a crash, clients come back by themselves.

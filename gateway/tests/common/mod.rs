@@ -21,7 +21,9 @@ use std::time::Duration;
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
 use datastream_gateway::{Dependencies, Gateway, Settings};
 use datastream_protocol::event::EventType;
-use datastream_routing::{Bucket, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_routing::{
+    Bucket, Field, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
+};
 use datastream_source::CursorLog;
 use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
@@ -56,12 +58,9 @@ pub fn route(name: &str) -> Route {
 
 /// A subscription to the events of these devices.
 pub fn route_of(name: &str, dsns: &[&str]) -> Route {
-    let dsns = dsns.iter().map(|d| (*d).into()).collect();
+    let dsns = dsns.iter().map(|d| (*d).into());
     Route {
-        filters: vec![Filter {
-            dsns,
-            ..Filter::default()
-        }],
+        filters: vec![Filter::default().with(Field::Dsn, dsns)],
         ..route(name)
     }
 }

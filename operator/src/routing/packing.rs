@@ -49,20 +49,14 @@ mod tests {
     use std::sync::Arc;
 
     use datastream_protocol::event::EventType;
-    use datastream_routing::{Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
+    use datastream_routing::{Field, Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
 
     use super::*;
 
     fn route(name: &str, devices: usize) -> (SubscriptionId, Arc<Route>) {
         let id = SubscriptionId::new("team", name);
-        let filter = Filter {
-            oem_ids: vec![],
-            oem_models: vec![],
-            dsns: (0..devices)
-                .map(|n| format!("DSN{n:07}").as_str().into())
-                .collect(),
-            property_names: vec![],
-        };
+        let dsns = (0..devices).map(|n| format!("DSN{n:07}").as_str().into());
+        let filter = Filter::default().with(Field::Dsn, dsns);
         let route = Route {
             id: id.clone(),
             uid: "u".to_owned(),

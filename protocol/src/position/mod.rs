@@ -1,10 +1,12 @@
 //! Position of a stream in the topic, and the sequence number that stands for it on the wire.
 
 mod after;
+mod event;
 mod identity;
 mod seq;
 
 pub use after::after;
+pub use event::EventPosition;
 pub use identity::EventIdentity;
 pub use seq::{MAX_PARTITIONS, Seq, SeqError};
 
@@ -43,6 +45,11 @@ impl Position {
     /// The next offset of every partition, in order.
     pub fn offsets(&self) -> &[u64] {
         &self.next
+    }
+
+    /// Bytes of memory that the offsets take.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.next)
     }
 
     /// Moves one partition on to `next`; a position never moves back.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use datastream_protocol::event::EventType;
-use datastream_routing::{Filter, Heartbeat, Resume};
+use datastream_routing::{Field, Filter, Heartbeat, Resume};
 use proptest::prelude::*;
 
 use super::*;
@@ -33,10 +33,7 @@ fn valid(name: &str, uid: &str, generation: i64) -> ValidSubscription {
 /// Filters that cost so much.
 fn costing(cost: usize) -> Vec<Filter> {
     let pattern = format!("*{}", "x".repeat(cost));
-    vec![Filter {
-        dsns: vec![pattern.as_str().into()],
-        ..Filter::default()
-    }]
+    vec![Filter::default().with(Field::Dsn, [pattern.as_str().into()])]
 }
 
 #[allow(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
-use datastream_protocol::position::{Position, Seq};
+use datastream_protocol::position::{EventPosition, Position};
 use datastream_routing::SubscriptionId;
 use datastream_service::backoff::Backoff;
 use datastream_service::log_limit::LogLimit;
@@ -16,10 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::chunk::Chunk;
-use super::dispatcher::{Joined, Pipeline};
+use super::dispatcher::{DispatcherHandle, Joined};
+use super::queued_frame::QueuedFrame;
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
-use super::send_queue::{QueuedFrame, SendQueue};
+use super::send_queue::SendQueue;
 use crate::event::Event;
 use crate::ingest::{STALL, STALL_MAX, contiguous};
 use crate::metrics::Metrics;
@@ -33,7 +34,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// State that all catching-up streams of a gateway share.
 pub(crate) struct CatchUpContext {
     pub ring: Arc<Ring>,
-    pub pipeline: Pipeline,
+    pub dispatcher: DispatcherHandle,
     pub source: Arc<dyn EventSource>,
     /// Memory that the queues of all streams share.
     pub memory: Arc<SendMemory>,
@@ -98,7 +99,7 @@ impl CatchUp {
                 RingRead::AtHead => {
                     let position = self.position.clone();
                     match context
-                        .pipeline
+                        .dispatcher
                         .join(self.id.clone(), position, self.queue.clone())
                         .await
                     {
@@ -119,9 +120,7 @@ impl CatchUp {
             }
             self.position.advance(chunk.partition, event.offset + 1);
             let frame = chunk.frame_at(event, &self.numbered());
-            self.queue
-                .push_when_space(QueuedFrame::event(frame, event))
-                .await;
+            self.queue.push_when_space(frame).await;
         }
         self.position
             .advance(chunk.partition, chunk.after.next(chunk.partition));
@@ -249,8 +248,9 @@ impl CatchUp {
                 continue;
             };
             if route.matches(&event.fields()) {
-                let frame = event.own_frame(&Seq::of(&self.numbered(), partition));
-                let frame = QueuedFrame::event(frame, &event);
+                let after = self.numbered().into_owned();
+                let frame = event.frame_at(EventPosition { after, partition });
+                let frame = QueuedFrame::Event(Arc::new(frame));
                 if let Err(frame) = self.queue.push(frame) {
                     return Some(frame);
                 }

@@ -1,5 +1,5 @@
-//! Admission of requests, at bounded rates: a storm of reconnects cannot starve the streams that are open, and one key or
-//! namespace cannot use up what is there for all.
+//! Bounds on the rate of requests: a storm of reconnects cannot starve the streams that are open, and one key or namespace
+//! cannot use up what is there for all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_routing::{KeyHash, Route};
 use tokio::time::Instant;
 
-use crate::stream::Refusal;
+use super::Refusal;
 
 /// Requests with one key that may be under way at once: one that opens the stream, and one that contends with it.
 const UNDER_WAY: u32 = 2;
@@ -71,16 +71,16 @@ struct State {
 
 /// The budgets of a gateway.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct Throttle {
     per_second: f64,
     /// Held for arithmetic only.
     state: Mutex<State>,
 }
 
-/// A request that has been let in; dropping it ends it.
+/// A request that has been let in; dropping it ends the request.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    admission: Arc<Admission>,
+pub(crate) struct Permit {
+    throttle: Arc<Throttle>,
     key: KeyHash,
 }
 
@@ -93,7 +93,7 @@ pub(crate) enum Purpose {
     Report,
 }
 
-impl Admission {
+impl Throttle {
     /// Lets this many handshakes in a second, at most this many at once; and as many reports beside them.
     pub(crate) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second.max(1));
@@ -112,11 +112,11 @@ impl Admission {
 
     /// Lets a request with the key of this route in, or says when to come back. The key's own budget comes before that of its
     /// namespace, and both before the common one: what is refused takes nothing from those who are let in.
-    pub(crate) fn admit(
+    pub(crate) fn acquire(
         self: &Arc<Self>,
         route: &Route,
         purpose: Purpose,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<Permit, Refusal> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State {
@@ -162,8 +162,8 @@ impl Admission {
         common.tokens -= 1.0;
         namespace.tokens = (namespace.tokens(now) - 1.0).max(0.0);
         key.under_way += 1;
-        Ok(Admitted {
-            admission: self.clone(),
+        Ok(Permit {
+            throttle: self.clone(),
             key: route.key_sha256,
         })
     }
@@ -176,10 +176,10 @@ fn forget<K: Eq + Hash, V>(map: &mut HashMap<K, V>, mut is_idle: impl FnMut(&mut
     }
 }
 
-impl Drop for Admitted {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self
-            .admission
+            .throttle
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -214,14 +214,14 @@ mod tests {
 
     /// The number of these requests that are let in, each over at once.
     fn admitted(
-        admission: &Arc<Admission>,
+        throttle: &Arc<Throttle>,
         routes: impl IntoIterator<Item = Route>,
         purpose: Purpose,
     ) -> usize {
-        let admit = |route: Route| admission.admit(&route, purpose).is_ok();
+        let acquire = |route: Route| throttle.acquire(&route, purpose).is_ok();
         routes
             .into_iter()
-            .filter(|route| admit(route.clone()))
+            .filter(|route| acquire(route.clone()))
             .count()
     }
 
@@ -235,69 +235,63 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_let_in_up_to_the_rate_and_the_rest_later() {
-        let admission = Arc::new(Admission::new(100));
-        let one_each = || admitted(&admission, tenants(1000), Purpose::Stream);
+        let throttle = Arc::new(Throttle::new(100));
+        let one_each = || admitted(&throttle, tenants(1000), Purpose::Stream);
         assert_eq!(one_each(), 100);
         tokio::time::advance(Duration::from_millis(500)).await;
         assert_eq!(one_each(), 50);
         tokio::time::advance(Duration::from_hours(1)).await;
         assert_eq!(one_each(), 100);
         let Err(Refusal::Busy { retry_seconds, .. }) =
-            admission.admit(&route("x", 0), Purpose::Stream)
+            throttle.acquire(&route("x", 0), Purpose::Stream)
         else {
-            panic!("admitted")
+            panic!("let in")
         };
         assert!((1..=10).contains(&retry_seconds));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_key_uses_up_its_own_budget_and_nobody_elses() {
-        let admission = Arc::new(Admission::new(1_000));
+        let throttle = Arc::new(Throttle::new(1_000));
         let greedy = || std::iter::repeat_n(route("a", 0), 5_000);
-        assert_eq!(admitted(&admission, greedy(), Purpose::Stream), 50);
-        assert_eq!(admitted(&admission, greedy(), Purpose::Report), 0);
-        assert_eq!(admitted(&admission, tenants(900), Purpose::Stream), 900);
+        assert_eq!(admitted(&throttle, greedy(), Purpose::Stream), 50);
+        assert_eq!(admitted(&throttle, greedy(), Purpose::Report), 0);
+        assert_eq!(admitted(&throttle, tenants(900), Purpose::Stream), 900);
     }
 
     #[tokio::test(start_paused = true)]
     async fn reports_take_nothing_from_streams() {
-        let admission = Arc::new(Admission::new(100));
-        assert_eq!(admitted(&admission, tenants(100), Purpose::Report), 100);
+        let throttle = Arc::new(Throttle::new(100));
+        assert_eq!(admitted(&throttle, tenants(100), Purpose::Report), 100);
         let others = (100..200).map(|n| route(&format!("n{n}"), 0));
-        assert_eq!(admitted(&admission, others, Purpose::Stream), 100);
+        assert_eq!(admitted(&throttle, others, Purpose::Stream), 100);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_has_all_that_nobody_else_wants_and_leaves_half_to_the_others() {
-        let admission = Arc::new(Admission::new(100));
-        assert_eq!(
-            admitted(&admission, clients("a", 1000), Purpose::Stream),
-            51
-        );
-        assert_eq!(
-            admitted(&admission, clients("b", 1000), Purpose::Stream),
-            49
-        );
+        let throttle = Arc::new(Throttle::new(100));
+        assert_eq!(admitted(&throttle, clients("a", 1000), Purpose::Stream), 51);
+        assert_eq!(admitted(&throttle, clients("b", 1000), Purpose::Stream), 49);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_key_has_few_requests_under_way() {
-        let admission = Arc::new(Admission::new(1_000));
-        let admit = || admission.admit(&route("a", 0), Purpose::Stream);
-        let under_way: Vec<_> = (0..10).filter_map(|_| admit().ok()).collect();
+        let throttle = Arc::new(Throttle::new(1_000));
+        let acquire = || throttle.acquire(&route("a", 0), Purpose::Stream);
+        let under_way: Vec<_> = (0..10).filter_map(|_| acquire().ok()).collect();
         assert_eq!(under_way.len(), UNDER_WAY as usize);
         drop(under_way);
-        assert!(admit().is_ok());
+        assert!(acquire().is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn those_who_have_not_come_for_a_while_are_forgotten() {
-        let admission = Arc::new(Admission::new(1_000_000));
+        let throttle = Arc::new(Throttle::new(1_000_000));
         for n in 0..3 * REMEMBERED {
-            let _ = admission.admit(&route(&format!("n{n}"), n), Purpose::Stream);
+            let _ = throttle.acquire(&route(&format!("n{n}"), n), Purpose::Stream);
             tokio::time::advance(Duration::from_millis(10)).await;
         }
-        let state = admission.state.lock().unwrap();
+        let state = throttle.state.lock().unwrap();
         assert!(state.keys.len() <= REMEMBERED + 1, "{}", state.keys.len());
         assert!(state.namespaces.len() <= REMEMBERED + 1);
     }

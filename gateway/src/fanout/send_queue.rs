@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
-use datastream_protocol::position::{Position, Seq};
+use datastream_protocol::position::{EventPosition, Position, Seq};
 use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::queued_frame::QueuedFrame;
 use super::send_memory::SendMemory;
-use crate::event::{Event, Times};
 
 /// Frames that may wait in one queue.
 const MAX_FRAMES: usize = 1024;
@@ -23,36 +22,6 @@ const MAX_BYTES: usize = 256 << 10;
 pub(crate) const OWN_BYTES: usize = 16 << 10;
 /// Unit in which bytes are borrowed, so that most frames need no look at what all streams share.
 const STEP: usize = 16 << 10;
-
-/// One frame on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct QueuedFrame {
-    pub frame: Utf8Bytes,
-    /// Times at which the event was taken and happened; `None` if the frame is not an event.
-    pub times: Option<Times>,
-}
-
-impl QueuedFrame {
-    /// An event, in this frame.
-    pub(crate) fn event(frame: Utf8Bytes, event: &Event) -> Self {
-        Self {
-            frame,
-            times: Some(event.times()),
-        }
-    }
-
-    /// The sequence number, if it is an event's.
-    pub(crate) fn seq(&self) -> Option<&str> {
-        self.times?;
-        let (_, rest) = self.frame.split_once(r#"{"seq":""#)?;
-        rest.split_once('"').map(|(seq, _)| seq)
-    }
-
-    /// A frame that is no event: a heartbeat or a marker.
-    pub(crate) const fn control(frame: Utf8Bytes) -> Self {
-        Self { frame, times: None }
-    }
-}
 
 /// Content of a queue, as its stream finds it.
 #[derive(Debug, Default)]
@@ -70,7 +39,7 @@ pub(crate) struct Drained {
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     inner: Mutex<Inner>,
-    mail: Notify,
+    changed: Notify,
     space: Notify,
     memory: Arc<SendMemory>,
 }
@@ -81,7 +50,7 @@ pub(crate) struct SendQueue {
 )]
 #[derive(Debug)]
 struct Inner {
-    mail: Drained,
+    content: Drained,
     bytes: usize,
     /// Bytes that were taken out last and may still be on their way to the socket.
     in_flight: usize,
@@ -96,8 +65,8 @@ struct Inner {
     live_marker: bool,
     /// The dispatcher fills it.
     live: bool,
-    /// The `seq` of the last event handed to the socket.
-    last_seq: Option<Box<str>>,
+    /// The last event handed to the socket.
+    last_sent: Option<EventPosition>,
     /// Cause for which the stream is to be closed at once.
     abort: Option<CloseCause>,
     /// Those who want to know whether the client is still there; and whether it was asked for them.
@@ -109,7 +78,7 @@ impl SendQueue {
     /// An empty queue; with `markers`, a marker is put in when the stream first becomes live.
     pub(crate) fn new(route: Arc<Route>, markers: bool, memory: Arc<SendMemory>) -> Self {
         let inner = Inner {
-            mail: Drained::default(),
+            content: Drained::default(),
             bytes: 0,
             in_flight: 0,
             borrowed: 0,
@@ -118,14 +87,14 @@ impl SendQueue {
             route,
             live_marker: markers,
             live: false,
-            last_seq: None,
+            last_sent: None,
             abort: None,
             probes: vec![],
             asked: false,
         };
         Self {
             inner: Mutex::new(inner),
-            mail: Notify::new(),
+            changed: Notify::new(),
             space: Notify::new(),
             memory,
         }
@@ -134,8 +103,8 @@ impl SendQueue {
     /// Puts a frame in without waking the stream ([`SendQueue::wake`] does, once for many). Gives it back if full.
     pub(crate) fn push(&self, frame: QueuedFrame) -> Result<(), QueuedFrame> {
         let mut inner = self.lock();
-        let length = frame.frame.len();
-        let frames = inner.mail.frames.len();
+        let length = frame.memory();
+        let frames = inner.content.frames.len();
         if inner.ended
             || frames >= MAX_FRAMES
             || (frames > 0 && inner.bytes + length > MAX_BYTES)
@@ -144,7 +113,7 @@ impl SendQueue {
             return Err(frame);
         }
         inner.bytes += length;
-        inner.mail.frames.push_back(frame);
+        inner.content.frames.push_back(frame);
         Ok(())
     }
 
@@ -174,11 +143,14 @@ impl SendQueue {
     /// Tells the stream that it is in the live fan-out from `position` on.
     pub(crate) fn joined(&self, position: &Position) {
         let mut inner = self.lock();
-        inner.mail.joined = true;
+        inner.content.joined = true;
         inner.live = true;
         if std::mem::take(&mut inner.live_marker) {
-            let marker = Marker::Live.frame(&Seq::starting_at(position)).into();
-            inner.mail.frames.push_back(QueuedFrame::control(marker));
+            let marker = Marker::Live.frame(&Seq::starting_at(position));
+            inner
+                .content
+                .frames
+                .push_back(QueuedFrame::Marker(marker.into()));
         }
         drop(inner);
         self.wake();
@@ -187,13 +159,13 @@ impl SendQueue {
     /// Tells the stream to read on by itself from `position` once it has sent what is here.
     pub(crate) fn fall_behind(&self, position: Position) {
         let mut inner = self.lock();
-        inner.mail.fell_behind_at = Some(position);
+        inner.content.fell_behind_at = Some(position);
         inner.live = false;
     }
 
     /// Tells the stream to close once it has sent what is here. The first cause stands.
     pub(crate) fn close(&self, cause: CloseCause) {
-        self.lock().mail.close.get_or_insert(cause);
+        self.lock().content.close.get_or_insert(cause);
         self.wake();
     }
 
@@ -248,13 +220,14 @@ impl SendQueue {
     }
 
     /// Takes down the last event handed to the socket.
-    pub(crate) fn sent(&self, seq: &str) {
-        self.lock().last_seq = Some(seq.into());
+    pub(crate) fn sent(&self, at: &EventPosition) {
+        let at = at.clone();
+        self.lock().last_sent = Some(at);
     }
 
-    /// The `seq` of the last event handed to the socket.
-    pub(crate) fn last_seq(&self) -> Option<Box<str>> {
-        self.lock().last_seq.clone()
+    /// The last event handed to the socket.
+    pub(crate) fn last_sent(&self) -> Option<EventPosition> {
+        self.lock().last_sent.clone()
     }
 
     /// The stream's route as last told.
@@ -270,24 +243,24 @@ impl SendQueue {
 
     /// Wakes the stream.
     pub(crate) fn wake(&self) {
-        self.mail.notify_one();
+        self.changed.notify_one();
     }
 
     /// Waits until somebody calls [`SendQueue::wake`] (at once if somebody has since the last time). Cancel-safe.
     pub(crate) async fn woken(&self) {
-        self.mail.notified().await;
+        self.changed.notified().await;
     }
 
     /// Empties the queue. What was taken out before is with the socket by now.
     pub(crate) fn take(&self) -> Drained {
-        let (mail, excess) = {
+        let (content, excess) = {
             let mut inner = self.lock();
             inner.in_flight = std::mem::take(&mut inner.bytes);
-            (std::mem::take(&mut inner.mail), inner.excess())
+            (std::mem::take(&mut inner.content), inner.excess())
         };
         self.memory.give_back(excess);
         self.space.notify_one();
-        mail
+        content
     }
 
     /// Returns whether more than the stream's own share of memory is on its way to the socket while memory for others is short.
@@ -297,17 +270,17 @@ impl SendQueue {
 
     /// Ends the stream: what waits is dropped, nothing is let in any more, and those who ask for its client learn that it is gone.
     pub(crate) fn end(&self) {
-        let (mail, probes, excess) = {
+        let (content, probes, excess) = {
             let mut inner = self.lock();
             inner.ended = true;
             (inner.bytes, inner.in_flight) = (0, 0);
             (
-                std::mem::take(&mut inner.mail),
+                std::mem::take(&mut inner.content),
                 std::mem::take(&mut inner.probes),
                 inner.excess(),
             )
         };
-        drop((mail, probes));
+        drop((content, probes));
         self.memory.give_back(excess);
     }
 
@@ -374,7 +347,7 @@ mod tests {
     }
 
     fn frame(bytes: usize) -> QueuedFrame {
-        QueuedFrame::control("x".repeat(bytes).into())
+        QueuedFrame::Marker("x".repeat(bytes).into())
     }
 
     fn queue(memory: &Arc<SendMemory>) -> SendQueue {

@@ -6,7 +6,7 @@ use datastream_protocol::close::CloseCause;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::pipeline::SendQueue;
+use crate::fanout::SendQueue;
 
 /// Time within which a client must answer the heartbeat that it is asked with.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datastream_protocol::close::CloseCause;
-use datastream_protocol::position::Seq;
 use datastream_routing::{Route, RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 
 use super::probe::{Probed, probe};
-use super::request::Refusal;
-use crate::pipeline::{Pipeline, Ring, SendMemory, SendQueue};
+use crate::access::{Refusal, reauthorize};
+use crate::fanout::{DispatcherHandle, Ring, SendMemory, SendQueue};
 
 /// The open streams of this gateway.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ pub(crate) trait Guard: std::fmt::Debug + Send + Sync {}
 #[derive(Debug)]
 pub(crate) struct Registration {
     registry: Arc<Registry>,
-    pipeline: Pipeline,
+    dispatcher: DispatcherHandle,
     id: SubscriptionId,
     queue: Arc<SendQueue>,
     /// The right to it among all gateways, if there are others.
@@ -72,7 +71,7 @@ impl Registry {
     pub(crate) fn register(
         self: &Arc<Self>,
         route: &Arc<Route>,
-        pipeline: &Pipeline,
+        dispatcher: &DispatcherHandle,
         markers: bool,
         limit: usize,
         memory: &Arc<SendMemory>,
@@ -88,7 +87,7 @@ impl Registry {
         streams.insert(route.id.clone(), queue.clone());
         Ok(Registration {
             registry: self.clone(),
-            pipeline: pipeline.clone(),
+            dispatcher: dispatcher.clone(),
             id: route.id.clone(),
             queue,
             held: None,
@@ -97,8 +96,8 @@ impl Registry {
 
     /// Tells every stream what a new table means for it.
     pub(crate) fn apply(&self, table: &RouteTable) {
-        for (id, queue) in self.lock().iter() {
-            apply_route(table, id, queue);
+        for queue in self.lock().values() {
+            apply(table, queue);
         }
     }
 
@@ -126,16 +125,12 @@ impl Registry {
     /// Progress of a stream; `None` if it is not open.
     pub(crate) fn progress(&self, id: &SubscriptionId, ring: &Ring) -> Option<Progress> {
         let queue = self.lock().get(id).cloned()?;
-        let last_seq = queue.last_seq();
-        let behind = |seq: &str| {
-            let head = ring.head();
-            let position = Seq::parse_end(seq, head.partitions()).ok()?;
-            Some(ring.records_behind(&position))
-        };
-        let lag = match (&last_seq, queue.is_live()) {
-            (Some(seq), false) => behind(seq).unwrap_or_default(),
+        let last = queue.last_sent();
+        let lag = match &last {
+            Some(last) if !queue.is_live() => ring.records_behind(&last.after),
             _ => 0,
         };
+        let last_seq = last.map(|last| last.seq().as_str().into());
         Some(Progress { last_seq, lag })
     }
 
@@ -173,7 +168,7 @@ impl Registration {
     }
 
     /// Returns whether the progress of the stream is reported.
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn is_reported(&self) -> bool {
         self.held.is_some()
     }
 
@@ -194,7 +189,7 @@ impl Registration {
 
     /// Looks at a table once more: it may have changed between the look-up of the key and the claim.
     pub(crate) fn check(&self, table: &RouteTable) {
-        apply_route(table, &self.id, &self.queue);
+        apply(table, &self.queue);
     }
 }
 
@@ -202,19 +197,14 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.id);
         self.queue.end();
-        self.pipeline.leave(self.id.clone(), self.queue.clone());
+        self.dispatcher.leave(self.id.clone(), self.queue.clone());
     }
 }
 
-fn apply_route(table: &RouteTable, id: &SubscriptionId, queue: &SendQueue) {
-    let current = queue.route();
-    match table.by_id(id) {
-        Some(route) if route.uid != current.uid || route.key_sha256 != current.key_sha256 => {
-            queue.close(CloseCause::Revoked);
-        }
-        Some(route) if route.suspended => queue.close(CloseCause::Suspended),
-        Some(route) if *route != current => queue.set_route(route.clone()),
-        Some(_) => (),
-        None => queue.close(CloseCause::Revoked),
+fn apply(table: &RouteTable, queue: &SendQueue) {
+    match reauthorize(&queue.route(), table) {
+        Ok(None) => (),
+        Ok(Some(route)) => queue.set_route(route),
+        Err(cause) => queue.close(cause),
     }
 }

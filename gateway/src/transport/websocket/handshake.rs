@@ -5,17 +5,16 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::respond::Answer;
-use crate::stream::Refusal;
+use crate::access::Refusal;
 
 /// The version of the protocol that is spoken.
-pub(super) const VERSION: &str = "13";
+pub(crate) const VERSION: &str = "13";
 /// The name of the frames as a subprotocol: a browser that asks for one gives up where none is named in the answer.
 const SUBPROTOCOL: &str = "datastream.v1";
 /// Bytes of a `Sec-WebSocket-Key`, decoded.
@@ -23,31 +22,19 @@ const KEY_BYTES: usize = 16;
 
 /// Content of the answer to a good handshake.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(crate) struct Handshake {
     accept: String,
     subprotocol: bool,
 }
 
-/// Checks that a request names one host.
-pub(super) fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    match (hosts, request.version()) {
-        (1, _) | (0, Version::HTTP_10) => Ok(()),
-        (0, _) => Err(Refusal::BadRequest("the Host header is missing")),
-        _ => Err(Refusal::BadRequest(
-            "the Host header is there more than once",
-        )),
-    }
-}
-
 /// Returns whether a request asks for a WebSocket.
-pub(super) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &UPGRADE, "websocket")
 }
 
 impl Handshake {
     /// Checks the handshake of a request.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
+    pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, Refusal> {
         let headers = request.headers();
         if request.method() != Method::GET {
             return Err(Refusal::BadHandshake("a WebSocket is asked for by GET"));
@@ -89,7 +76,7 @@ impl Handshake {
     }
 
     /// The answer, after which the connection is a WebSocket.
-    pub(super) fn answer(self) -> Answer {
+    pub(crate) fn answer(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::new()));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();

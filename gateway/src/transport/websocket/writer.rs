@@ -8,14 +8,13 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use datastream_protocol::frame::HEARTBEAT;
 use futures_util::Sink;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
+use tokio_tungstenite::tungstenite::Error;
 
-use super::flood::{Flood, Flooded};
-use crate::pipeline::QueuedFrame;
+use super::socket::SharedSocket;
+use crate::fanout::QueuedFrame;
 
 /// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
 const GATHER: usize = 8 << 10;
@@ -24,152 +23,77 @@ const FINAL_TEXT: u8 = 0x81;
 /// The largest header of a frame that is not masked.
 const MAX_HEADER: usize = 10;
 
-/// The socket below the WebSocket library, which keeps its control frames out of the middle of ours, and ours out of its own.
-#[derive(Debug)]
-pub(crate) struct Shared<S> {
-    io: S,
-    /// Bounds what is read, which the library does not: a message may come in frames without end.
-    read: Flood,
-    /// One of our frames has been written in part.
-    ours_begun: bool,
-    /// The library has written a frame in part.
-    theirs_begun: bool,
-}
-
-impl<S> Shared<S> {
-    /// Shares a socket.
-    pub(crate) fn new(io: S) -> Self {
-        Self {
-            io,
-            read: Flood::of_bytes(),
-            ours_begun: false,
-            theirs_begun: false,
-        }
-    }
-
-    /// The socket itself, for when the WebSocket has ended.
-    pub(crate) fn into_inner(self) -> S {
-        self.io
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Shared<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        if self.read.is_reached_by(read) {
-            return Poll::Ready(Err(io::Error::other(Flooded)));
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Writes of the library: always all that it has, so that what is taken whole ends with a frame.
-impl<S: AsyncWrite + Unpin> AsyncWrite for Shared<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.ours_begun {
-            // The task that writes ours tries again when it has.
-            return Poll::Pending;
-        }
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
-        self.theirs_begun = written < buf.len();
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-/// Frames that have been taken out of the queue and are not all with the socket.
-#[derive(Default)]
-pub(super) struct Outgoing {
-    /// Those of which nothing has been written.
-    pub frames: VecDeque<QueuedFrame>,
-    writing: Writing,
+/// Writes frames to the socket.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    begun: Begun,
     /// Bytes handed to the socket so far.
     pub written: u64,
 }
 
-/// Bytes being written.
-#[derive(Default)]
-struct Writing {
+/// Frames that have been taken and are not all with the socket.
+#[derive(Debug, Default)]
+struct Begun {
     /// Whole frames, or the header of one large frame.
     gathered: Vec<u8>,
-    /// The payload of that large frame.
-    large: Utf8Bytes,
+    /// That large frame.
+    large: Option<QueuedFrame>,
     /// Bytes of both that have been written.
     done: usize,
     /// Heartbeats among the frames.
     heartbeats: u64,
 }
 
-impl Outgoing {
-    /// Returns whether everything is with the socket.
-    pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.writing.is_empty()
+impl Writer {
+    /// Returns whether everything that was taken is with the socket.
+    pub(super) fn is_idle(&self) -> bool {
+        self.begun.is_empty()
     }
 
-    /// Heartbeats that have not reached the socket.
-    pub(super) fn heartbeats(&self) -> u64 {
-        let waiting = self
-            .frames
-            .iter()
-            .filter(|frame| frame.frame.as_str() == HEARTBEAT);
-        self.writing.heartbeats + waiting.count() as u64
+    /// Heartbeats that were taken and have not reached the socket.
+    pub(super) const fn heartbeats(&self) -> u64 {
+        self.begun.heartbeats
     }
 
     /// Moves frames to the socket. Ready with true: all are with it now; with false: there was nothing to send.
     pub(super) fn poll_send<S>(
         &mut self,
-        socket: &mut WebSocketStream<Shared<S>>,
+        unsent: &mut VecDeque<QueuedFrame>,
+        socket: &mut WebSocketStream<SharedSocket<S>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.is_empty() {
+        if unsent.is_empty() && self.is_idle() {
             return Poll::Ready(Ok(false));
         }
         loop {
             ready!(self.poll_finish(socket, cx))?;
-            if self.frames.is_empty() {
+            if unsent.is_empty() {
                 // An emptied queue keeps its memory: give it back, most streams are idle.
-                self.frames = VecDeque::new();
+                *unsent = VecDeque::new();
                 return Poll::Ready(Ok(true));
             }
             if socket.get_ref().theirs_begun {
                 ready!(Pin::new(&mut *socket).poll_flush(cx))?;
             }
-            self.writing = Writing::gather(&mut self.frames);
+            self.begun = Begun::gather(unsent);
         }
     }
 
     /// Writes what has been begun, so that a close frame does not stand in the middle of another frame.
     pub(super) fn poll_finish<S>(
         &mut self,
-        socket: &mut WebSocketStream<Shared<S>>,
+        socket: &mut WebSocketStream<SharedSocket<S>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let shared = socket.get_mut();
-        while !self.writing.is_empty() {
-            let slices = self.writing.slices();
+        while !self.begun.is_empty() {
+            let slices = self.begun.slices();
             let written = match Pin::new(&mut shared.io).poll_write_vectored(cx, &slices) {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
@@ -178,37 +102,43 @@ impl Outgoing {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             };
-            self.writing.done += written;
+            self.begun.done += written;
             self.written += written as u64;
-            shared.ours_begun = !self.writing.is_done();
+            shared.ours_begun = !self.begun.is_done();
             if !shared.ours_begun {
-                self.writing = Writing::default();
+                self.begun = Begun::default();
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl Writing {
-    fn is_empty(&self) -> bool {
+impl Begun {
+    const fn is_empty(&self) -> bool {
         self.gathered.is_empty()
     }
 
+    fn large(&self) -> &[u8] {
+        self.large
+            .as_ref()
+            .map_or(&[], |large| large.text().as_bytes())
+    }
+
     fn is_done(&self) -> bool {
-        self.done >= self.gathered.len() + self.large.len()
+        self.done >= self.gathered.len() + self.large().len()
     }
 
     /// Takes frames for one write.
     fn gather(frames: &mut VecDeque<QueuedFrame>) -> Self {
-        let mut writing = Self::default();
-        let bytes = |frame: &QueuedFrame| MAX_HEADER + frame.frame.len();
+        let mut begun = Self::default();
+        let bytes = |frame: &QueuedFrame| MAX_HEADER + frame.text().len();
         if frames.front().is_some_and(|first| bytes(first) > GATHER) {
             if let Some(large) = frames.pop_front() {
-                writing.gathered = Vec::with_capacity(MAX_HEADER);
-                put_header(&mut writing.gathered, large.frame.len());
-                writing.large = large.frame;
+                begun.gathered = Vec::with_capacity(MAX_HEADER);
+                put_header(&mut begun.gathered, large.text().len());
+                begun.large = Some(large);
             }
-            return writing;
+            return begun;
         }
         let mut total = 0;
         let fits = |frame: &&QueuedFrame| {
@@ -217,17 +147,17 @@ impl Writing {
         };
         let count = frames.iter().take_while(fits).count();
         let taken = frames.drain(..count);
-        writing.gathered = Vec::with_capacity(total.min(GATHER));
+        begun.gathered = Vec::with_capacity(total.min(GATHER));
         for frame in taken {
-            writing.heartbeats += u64::from(frame.frame.as_str() == HEARTBEAT);
-            put_header(&mut writing.gathered, frame.frame.len());
-            writing.gathered.extend_from_slice(frame.frame.as_bytes());
+            begun.heartbeats += u64::from(frame.is_heartbeat());
+            put_header(&mut begun.gathered, frame.text().len());
+            begun.gathered.extend_from_slice(frame.text().as_bytes());
         }
-        writing
+        begun
     }
 
     fn slices(&self) -> [IoSlice<'_>; 2] {
-        let (first, second) = (self.gathered.as_slice(), self.large.as_bytes());
+        let (first, second) = (self.gathered.as_slice(), self.large());
         let done = self.done.min(first.len());
         let large_done = self.done - done;
         [
@@ -262,8 +192,8 @@ mod tests {
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+    use super::super::websocket_config;
     use super::*;
-    use crate::stream::session::websocket_config;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -277,7 +207,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (near, far) = tokio::io::duplex(pipe);
-                let mut server = WebSocketStream::from_raw_socket(Shared::new(near), Role::Server, Some(websocket_config())).await;
+                let mut server = WebSocketStream::from_raw_socket(SharedSocket::new(near), Role::Server, Some(websocket_config())).await;
                 let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
                 let (mut speak, listen) = client.split();
                 let sent: Vec<String> = lengths.iter().map(|n| "x".repeat(*n)).collect();
@@ -292,12 +222,12 @@ mod tests {
                     let going_on = m.as_ref().is_ok_and(|m| !m.is_close());
                     async move { going_on }
                 }).collect::<Vec<_>>());
-                let frames = sent.iter().map(|text| QueuedFrame::control(text.as_str().into()));
-                let mut outgoing = Outgoing { frames: frames.collect(), ..Outgoing::default() };
+                let frames = sent.iter().map(|text| QueuedFrame::Marker(text.as_str().into()));
+                let (mut unsent, mut writer): (VecDeque<_>, _) = (frames.collect(), Writer::default());
                 let mut heard = 0;
-                while !outgoing.is_empty() || heard < asked {
+                while !unsent.is_empty() || !writer.is_idle() || heard < asked {
                     poll_fn(|cx| {
-                        if outgoing.poll_send(&mut server, cx).map(|r| r.unwrap()) == Poll::Ready(true) {
+                        if writer.poll_send(&mut unsent, &mut server, cx).map(|r| r.unwrap()) == Poll::Ready(true) {
                             return Poll::Ready(());
                         }
                         while let Poll::Ready(Some(message)) = server.poll_next_unpin(cx) {

@@ -1,9 +1,11 @@
 //! One batch of records, decoded: what the dispatcher routes and the ring keeps.
 
-use datastream_protocol::position::{Position, Seq};
-use datastream_routing::Route;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use std::sync::Arc;
 
+use datastream_protocol::position::{EventPosition, Position};
+use datastream_routing::Route;
+
+use super::queued_frame::QueuedFrame;
 use crate::event::Event;
 
 /// Consecutive records of one partition. Records that could not be decoded leave no event but are counted in.
@@ -28,17 +30,26 @@ impl Chunk {
     }
 
     /// The frame that every stream in the live fan-out gets.
-    pub(crate) fn live_frame(&self, event: &Event) -> Utf8Bytes {
-        event.shared_frame(|| Seq::of(&self.position_after(event), self.partition))
+    pub(crate) fn live_frame(&self, event: &Event) -> QueuedFrame {
+        let at = || self.at(self.position_after(event));
+        QueuedFrame::Event(event.shared_frame(at))
     }
 
     /// The frame for a stream that has come to `position` (this event included) on its own way.
-    pub(crate) fn frame_at(&self, event: &Event, position: &Position) -> Utf8Bytes {
+    pub(crate) fn frame_at(&self, event: &Event, position: &Position) -> QueuedFrame {
         // Streams that are ahead in another partition have numbers of their own.
         if position.partitions() == 1 || *position == self.position_after(event) {
             self.live_frame(event)
         } else {
-            event.own_frame(&Seq::of(position, self.partition))
+            let frame = event.frame_at(self.at(position.clone()));
+            QueuedFrame::Event(Arc::new(frame))
+        }
+    }
+
+    const fn at(&self, after: Position) -> EventPosition {
+        EventPosition {
+            after,
+            partition: self.partition,
         }
     }
 
@@ -56,7 +67,7 @@ impl Chunk {
 
     /// Bytes of memory held, as an upper bound.
     pub(crate) fn weight(&self) -> usize {
-        // 200 covers an event's struct and its allocations.
-        128 + self.held + 200 * self.events.len()
+        // 200 covers the structs of an event and of its frame, and their allocations.
+        128 + self.held + (200 + self.after.memory()) * self.events.len()
     }
 }

@@ -16,17 +16,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::connection::{Handler, RemoteAddress};
-use super::respond::{
-    Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
-};
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
+use crate::fanout::SendMemory;
+use crate::http::{
+    Answer, Handler, READ_ONLY, RemoteAddress, json, method_not_allowed, not_found, problem, reads,
+    respond,
+};
 use crate::ingest::{PartitionStatus, SourceStatus};
 use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PROBE_PATH, ProbeReport, Taker};
-use crate::pipeline::SendMemory;
-use crate::stream::Registry;
+use crate::session::Registry;
 
 /// More that the admin listener answers: `datastream dev` takes events there.
 pub trait AdminExtension: Send + Sync + 'static {

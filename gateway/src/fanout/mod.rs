@@ -6,12 +6,14 @@
 mod catch_up;
 mod chunk;
 mod dispatcher;
+mod queued_frame;
 mod ring;
 mod send_memory;
 mod send_queue;
 
 pub(crate) use catch_up::{CatchUp, CatchUpContext};
-pub(crate) use dispatcher::{Dispatcher, Pipeline};
+pub(crate) use dispatcher::{Dispatcher, DispatcherHandle};
+pub(crate) use queued_frame::QueuedFrame;
 pub(crate) use ring::Ring;
 pub(crate) use send_memory::SendMemory;
-pub(crate) use send_queue::{Drained, OWN_BYTES, QueuedFrame, SendQueue};
+pub(crate) use send_queue::{Drained, OWN_BYTES, SendQueue};

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::chunk::Chunk;
 use super::ring::{Ring, RingRead};
-use super::send_queue::{QueuedFrame, SendQueue};
+use super::send_queue::SendQueue;
 use crate::config::ConfigStore;
 use crate::event::Event;
 use crate::ingest::Batch;
@@ -24,7 +24,7 @@ const COMMANDS: usize = 1024;
 
 /// The way to the dispatcher for streams.
 #[derive(Clone, Debug)]
-pub(crate) struct Pipeline {
+pub(crate) struct DispatcherHandle {
     commands: mpsc::Sender<Command>,
 }
 
@@ -52,7 +52,7 @@ enum Command {
     },
 }
 
-impl Pipeline {
+impl DispatcherHandle {
     /// Asks to be filled live from `position` on, without a gap. `NoRoute` also when the dispatcher has ended.
     pub(crate) async fn join(
         &self,
@@ -116,7 +116,7 @@ impl Dispatcher {
         ring: Arc<Ring>,
         metrics: Arc<Metrics>,
         largest_content: usize,
-    ) -> (Self, Pipeline) {
+    ) -> (Self, DispatcherHandle) {
         let (sender, commands) = mpsc::channel(COMMANDS);
         let dispatcher = Self {
             config,
@@ -132,7 +132,7 @@ impl Dispatcher {
             log_unreadable: LogLimit::default(),
             commands,
         };
-        (dispatcher, Pipeline { commands: sender })
+        (dispatcher, DispatcherHandle { commands: sender })
     }
 
     /// Runs until all sources have ended.
@@ -140,7 +140,7 @@ impl Dispatcher {
         loop {
             tokio::select! {
                 biased;
-                Some(command) = self.commands.recv() => self.obey(command),
+                Some(command) = self.commands.recv() => self.handle(command),
                 batch = batches.recv() => match batch {
                     Some(batch) => self.dispatch(batch),
                     None => return,
@@ -149,7 +149,7 @@ impl Dispatcher {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn handle(&mut self, command: Command) {
         self.refresh();
         match command {
             Command::Join {
@@ -206,8 +206,7 @@ impl Dispatcher {
                     for event in chunk.wanted(position.next(chunk.partition), &route) {
                         let before = position.clone();
                         position.advance(chunk.partition, event.offset + 1);
-                        let frame = chunk.frame_at(event, &position);
-                        if queue.push(QueuedFrame::event(frame, event)).is_err() {
+                        if queue.push(chunk.frame_at(event, &position)).is_err() {
                             queue.fall_behind(before);
                             queue.wake();
                             return Joined::Live;
@@ -357,7 +356,7 @@ impl Dispatcher {
                 }
             };
             self.metrics.matched.inc();
-            if live.queue.push(QueuedFrame::event(frame, event)).is_err() {
+            if live.queue.push(frame).is_err() {
                 let mut position = chunk.position_after(event);
                 if let Some(ahead) = &live.ahead {
                     position.merge(ahead);

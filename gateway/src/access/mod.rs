@@ -1,0 +1,11 @@
+//! Access to streams: which subscription a key opens, whether it may have a stream now, and why not.
+
+mod authorize;
+mod refusal;
+mod request;
+mod throttle;
+
+pub(crate) use authorize::{Access, reauthorize};
+pub(crate) use refusal::Refusal;
+pub(crate) use request::StreamRequest;
+pub(crate) use throttle::{Purpose, Throttle};

@@ -1,0 +1,134 @@
+//! Heartbeats of one stream: when the next one is due, and how many the client left unanswered.
+
+use std::time::Duration;
+
+use datastream_protocol::close::CloseCause;
+use datastream_routing::Heartbeat;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+/// The heartbeats of a stream.
+pub(super) struct Heartbeats {
+    settings: Heartbeat,
+    ticks: Interval,
+    /// Ticks since the last answer.
+    unanswered: u32,
+    /// Frames that waited at the last tick.
+    waiting: usize,
+    queued: u64,
+    answered: u64,
+}
+
+impl Heartbeats {
+    /// At the interval of these settings.
+    pub(super) fn new(settings: Heartbeat) -> Self {
+        Self {
+            settings,
+            ticks: ticks(settings.interval_seconds),
+            unanswered: 0,
+            waiting: 0,
+            queued: 0,
+            answered: 0,
+        }
+    }
+
+    /// Takes over the settings, if they are others.
+    pub(super) fn set(&mut self, settings: Heartbeat) {
+        if settings != self.settings {
+            self.settings = settings;
+            self.ticks = ticks(settings.interval_seconds);
+        }
+    }
+
+    /// Waits for the next tick. Cancel-safe.
+    pub(super) async fn tick(&mut self) {
+        self.ticks.tick().await;
+    }
+
+    /// Decides at a tick, with so many frames and heartbeats on their way, whether to send a heartbeat.
+    ///
+    /// # Errors
+    /// The client has left too many unanswered.
+    pub(super) fn is_due(&mut self, unsent: usize, on_their_way: u64) -> Result<bool, CloseCause> {
+        // One that is still on its way cannot have been answered; but the client takes what comes before it.
+        let before = std::mem::replace(&mut self.waiting, unsent);
+        if on_their_way > 0 && self.waiting < before {
+            return Ok(false);
+        }
+        if self.unanswered >= self.settings.missed_limit {
+            return Err(CloseCause::HeartbeatsMissed {
+                missed: self.unanswered,
+            });
+        }
+        self.unanswered += 1;
+        // The heartbeat waits, too.
+        self.waiting = unsent + 1;
+        Ok(true)
+    }
+
+    /// Counts a heartbeat that was queued.
+    pub(super) const fn queued(&mut self) {
+        self.queued += 1;
+    }
+
+    /// Counts an answer. Returns whether it is one: a client cannot answer a heartbeat that it has not been sent.
+    pub(super) const fn answer(&mut self, on_their_way: u64) -> bool {
+        let is_one = self.answered < self.queued - on_their_way;
+        if is_one {
+            self.answered += 1;
+            self.unanswered = 0;
+        }
+        is_one
+    }
+}
+
+/// Ticks at this interval, the first one after it.
+pub(super) fn ticks(seconds: u32) -> Interval {
+    let period = Duration::from_secs(u64::from(seconds.max(1)));
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeats() -> Heartbeats {
+        Heartbeats::new(Heartbeat {
+            interval_seconds: 30,
+            missed_limit: 2,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_nothing_is_given_up_after_the_limit() {
+        let mut heartbeats = heartbeats();
+        for _ in 0..2 {
+            assert_eq!(heartbeats.is_due(0, 0), Ok(true));
+            heartbeats.queued();
+        }
+        let missed = Err(CloseCause::HeartbeatsMissed { missed: 2 });
+        assert_eq!(heartbeats.is_due(0, 0), missed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_counts_only_for_a_heartbeat_that_reached_the_socket() {
+        let mut heartbeats = heartbeats();
+        assert!(!heartbeats.answer(0));
+        assert_eq!(heartbeats.is_due(0, 0), Ok(true));
+        heartbeats.queued();
+        assert!(!heartbeats.answer(1));
+        assert!(heartbeats.answer(0));
+        assert!(!heartbeats.answer(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_what_comes_before_a_heartbeat_is_not_given_up() {
+        let mut heartbeats = heartbeats();
+        assert_eq!(heartbeats.is_due(100, 0), Ok(true));
+        heartbeats.queued();
+        for waiting in (1..100).rev() {
+            assert_eq!(heartbeats.is_due(waiting, 1), Ok(false));
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! One stream: what it is sent and when, whether its client is there, and why it ends. How frames are written is the business of
+//! its [`Transport`].
+
+mod drain;
+mod heartbeats;
+mod probe;
+mod registry;
+mod run;
+mod serving;
+mod stall;
+mod state_gauge;
+mod transport;
+
+pub(crate) use drain::drain;
+pub(crate) use probe::Probed;
+pub use registry::StreamCount;
+pub(crate) use registry::{Guard, Progress, Registration, Registry};
+pub(crate) use run::Session;
+pub(crate) use transport::{Happened, Transport};

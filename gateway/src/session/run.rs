@@ -1,0 +1,74 @@
+//! One stream, from its registration to the goodbye.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::Position;
+use tokio::time::timeout;
+
+use super::registry::Registration;
+use super::serving::Serving;
+use super::transport::Transport;
+use crate::cursor::Acks;
+use crate::fanout::CatchUpContext;
+use crate::metrics::Metrics;
+use crate::settings::LagLimit;
+
+/// Time within which a client must answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One stream.
+pub(crate) struct Session<T> {
+    pub transport: T,
+    pub registration: Registration,
+    pub context: Arc<CatchUpContext>,
+    pub metrics: Arc<Metrics>,
+    /// Everything before has been handed to the socket; at first, where the stream starts.
+    pub position: Position,
+    pub end: Option<Position>,
+    /// The client is first to be sent a marker that events before the start have expired.
+    pub gap_marker: bool,
+    /// The client said where to start: until it is live it replays, and does not catch up.
+    pub replays: bool,
+    pub max_lag: LagLimit,
+    /// For a subscription with committed resume.
+    pub acks: Option<Acks>,
+    /// The stream is opened only to say why it cannot go on.
+    pub refused: Option<CloseCause>,
+}
+
+impl<T: Transport> Session<T> {
+    /// Serves the stream to its end.
+    pub(crate) async fn run(mut self) {
+        self.metrics.opened.inc();
+        let cause = match self.refused.take() {
+            Some(cause) => cause,
+            None => {
+                let metrics = self.metrics.clone();
+                Serving::new(&mut self, &metrics).run().await
+            }
+        };
+        if let Some(held_back) = self.registration.log_admits() {
+            tracing::info!(stream = %self.registration.id(), cause = cause.name(), held_back, "stream closed");
+        }
+        self.metrics.closed.with_label_values(&[cause.name()]).inc();
+        let Self {
+            transport,
+            registration,
+            acks,
+            position,
+            ..
+        } = self;
+        // The next client need not wait for this one's goodbye.
+        drop(registration);
+        if cause != CloseCause::ConnectionLost {
+            let confirmed = timeout(CLOSE_TIMEOUT, transport.close(cause.frame())).await;
+            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(true)) =
+                (&cause, acks, confirmed)
+            {
+                acks.gap_confirmed(&position);
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The serving of one stream: queue to transport, heartbeats, and what the client says. One method for each event.
+
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::frame::Marker;
+use datastream_protocol::position::{Position, Seq};
+use jiff::Timestamp;
+use tokio::time::{Interval, interval};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::heartbeats::Heartbeats;
+use super::run::Session;
+use super::stall::Stall;
+use super::state_gauge::{State, StateGauge};
+use super::transport::{Happened, Transport};
+use crate::fanout::{CatchUp, Drained, QueuedFrame, SendQueue};
+use crate::metrics::Metrics;
+use crate::settings::LagLimit;
+
+/// Interval at which the lag of a stream that fell behind is checked.
+const LAG_CHECK: Duration = Duration::from_secs(1);
+
+/// State of a stream while it is served; dropping it stops its catching up.
+pub(super) struct Serving<'a, T> {
+    session: &'a mut Session<T>,
+    queue: Arc<SendQueue>,
+    state: StateGauge<'a>,
+    /// Frames that were taken out of the queue, and that the transport has not taken yet.
+    unsent: VecDeque<QueuedFrame>,
+    heartbeats: Heartbeats,
+    /// Reads on for the stream while it is not live.
+    catching_up: Option<AbortOnDropHandle<()>>,
+    /// There only while there is a lag to look at: most streams never have one.
+    lag_ticks: Option<Interval>,
+    stall: Option<Stall>,
+    /// The cause to close with once everything is sent.
+    closing: Option<CloseCause>,
+    /// There was something to send when the client was last probed: that it is sent will be a sign of life, too.
+    probed_while_sending: bool,
+    /// Events handed to the transport so far.
+    events: u64,
+}
+
+/// Event in the life of a stream.
+enum Event {
+    HeartbeatDue,
+    LagCheckDue,
+    StallCheckDue,
+    Transport(Happened),
+    QueueChanged,
+}
+
+impl<'a, T: Transport> Serving<'a, T> {
+    /// Begins to serve a stream, which reads on by itself from its position until it is live.
+    pub(super) fn new(session: &'a mut Session<T>, metrics: &'a Metrics) -> Self {
+        let queue = session.registration.queue().clone();
+        let mut unsent = VecDeque::new();
+        if session.gap_marker {
+            let marker = Marker::Gap.frame(&Seq::starting_at(&session.position));
+            unsent.push_back(QueuedFrame::Marker(marker.into()));
+        }
+        let behind = if session.replays {
+            State::Replaying
+        } else {
+            State::CatchingUp
+        };
+        let catching_up = catch_up(session, session.position.clone());
+        Self {
+            state: StateGauge::new(metrics, behind),
+            unsent,
+            heartbeats: Heartbeats::new(queue.route().heartbeat),
+            catching_up: Some(catching_up),
+            lag_ticks: None,
+            stall: None,
+            closing: None,
+            probed_while_sending: false,
+            events: 0,
+            queue,
+            session,
+        }
+    }
+
+    /// Serves the stream until there is a cause to close it.
+    pub(super) async fn run(mut self) -> CloseCause {
+        loop {
+            if let ControlFlow::Break(cause) = self.step().await {
+                return cause;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> ControlFlow<CloseCause> {
+        if self.is_all_sent() {
+            self.refill()?;
+        }
+        if let Some(cause) = self.queue.aborted() {
+            return ControlFlow::Break(cause);
+        }
+        if self.queue.take_probe() {
+            self.probed_while_sending = !self.is_all_sent();
+            self.send_heartbeat();
+        }
+        match self.next().await {
+            Event::HeartbeatDue => self.heartbeat_due(),
+            Event::LagCheckDue => self.check_lag(),
+            Event::StallCheckDue => self.check_stall(),
+            Event::Transport(happened) => self.happened(happened),
+            Event::QueueChanged => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Waits for what happens next.
+    async fn next(&mut self) -> Event {
+        let transport = &mut self.session.transport;
+        let unsent = &mut self.unsent;
+        tokio::select! {
+            biased;
+            () = self.heartbeats.tick() => Event::HeartbeatDue,
+            () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
+            () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
+            happened = poll_fn(|cx| transport.poll(unsent, cx)) => Event::Transport(happened),
+            () = self.queue.woken() => Event::QueueChanged,
+        }
+    }
+
+    fn is_all_sent(&self) -> bool {
+        self.unsent.is_empty() && self.session.transport.is_idle()
+    }
+
+    /// Takes what is in the queue, once everything before is sent.
+    fn refill(&mut self) -> ControlFlow<CloseCause> {
+        if let Some(cause) = self.closing.take() {
+            return ControlFlow::Break(cause);
+        }
+        // Before the queue is emptied: what the head has passed by now is in there, if the stream is live.
+        let head = self.session.acks.is_some();
+        let head = head.then(|| self.session.context.ring.head());
+        let drained = self.queue.take();
+        if let Some(head) = head {
+            self.cover(&drained, &head);
+        }
+        if let Some(position) = drained.fell_behind_at {
+            self.catching_up = Some(catch_up(self.session, position));
+            if self.session.max_lag != LagLimit::default() {
+                self.lag_ticks.get_or_insert_with(|| interval(LAG_CHECK));
+            }
+            self.state.set(State::CatchingUp);
+        } else if drained.joined {
+            self.catching_up = None;
+            self.lag_ticks = None;
+            self.state.set(State::Live);
+        }
+        self.unsent = drained.frames;
+        self.stall = Stall::of(&self.unsent, self.session.transport.written());
+        self.heartbeats.set(self.queue.route().heartbeat);
+        self.count();
+        match drained.close {
+            Some(cause) if self.unsent.is_empty() => ControlFlow::Break(cause),
+            cause => {
+                self.closing = cause;
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn heartbeat_due(&mut self) -> ControlFlow<CloseCause> {
+        match self
+            .heartbeats
+            .is_due(self.unsent.len(), self.heartbeats_on_their_way())
+        {
+            Ok(true) => self.send_heartbeat(),
+            Ok(false) => (),
+            Err(cause) => return ControlFlow::Break(cause),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn check_lag(&self) -> ControlFlow<CloseCause> {
+        match self.too_far_behind() {
+            Some(cause) => ControlFlow::Break(cause),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn check_stall(&mut self) -> ControlFlow<CloseCause> {
+        let written = self.session.transport.written();
+        let is_over = self.stall.as_mut().is_some_and(|s| s.is_over(written));
+        if is_over && self.queue.is_in_the_way() {
+            return ControlFlow::Break(CloseCause::Stalled);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn happened(&mut self, happened: Happened) -> ControlFlow<CloseCause> {
+        match happened {
+            Happened::Sent => {
+                if std::mem::take(&mut self.probed_while_sending) {
+                    self.queue.alive();
+                }
+            }
+            Happened::Answered => {
+                self.queue.alive();
+                if self.heartbeats.answer(self.heartbeats_on_their_way()) {
+                    if let Some(acks) = &mut self.session.acks {
+                        acks.answered();
+                    }
+                    self.session.metrics.heartbeats_answered.inc();
+                }
+            }
+            Happened::Alive => self.queue.alive(),
+            Happened::Ended(cause) => return ControlFlow::Break(cause),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn send_heartbeat(&mut self) {
+        self.session.metrics.heartbeats_sent.inc();
+        if let Some(acks) = &mut self.session.acks {
+            acks.heartbeat(&self.session.position, self.events);
+        }
+        self.unsent.push_back(QueuedFrame::Heartbeat);
+        self.heartbeats.queued();
+    }
+
+    /// Heartbeats that have not reached the socket.
+    fn heartbeats_on_their_way(&self) -> u64 {
+        let unsent = self.unsent.iter().filter(|frame| frame.is_heartbeat());
+        self.session.transport.heartbeats() + unsent.count() as u64
+    }
+
+    /// Moves the stream's position on to what it will have been sent with what was in the queue.
+    fn cover(&mut self, drained: &Drained, head: &Position) {
+        let position = &mut self.session.position;
+        if let Some(fell_behind_at) = &drained.fell_behind_at {
+            position.merge(fell_behind_at);
+        } else if self.state.is_live() || drained.joined {
+            position.merge(head);
+        }
+        // The head moves a moment after the queues are filled: the last event may be beyond it.
+        if let Some(last) = drained.frames.iter().rev().find_map(QueuedFrame::event) {
+            position.merge(&last.at.after);
+        }
+    }
+
+    /// Returns the cause to close with, if the next event to send is older, or further from the head, than `max_lag` allows.
+    fn too_far_behind(&self) -> Option<CloseCause> {
+        let Session {
+            max_lag, context, ..
+        } = &*self.session;
+        let next = self.unsent.iter().find_map(QueuedFrame::event)?;
+        let taken_ms = next.times.taken_ms;
+        let old = max_lag.age.is_some_and(|age| {
+            taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+        });
+        let far = max_lag
+            .bytes
+            .is_some_and(|bytes| context.ring.bytes_behind(&next.at.before()) > bytes);
+        (old || far).then(|| CloseCause::TooFarBehind {
+            seq_start: next.at.seq().as_str().into(),
+        })
+    }
+
+    /// Counts the events that go out next, and takes down the last one.
+    fn count(&mut self) {
+        let Session {
+            metrics,
+            registration,
+            ..
+        } = &*self.session;
+        if registration.is_reported()
+            && let Some(last) = self.unsent.iter().rev().find_map(QueuedFrame::event)
+        {
+            self.queue.sent(&last.at);
+        }
+        let (mut events, mut bytes, mut now) = (0, 0, None);
+        for event in self.unsent.iter().filter_map(QueuedFrame::event) {
+            events += 1;
+            bytes += event.text.len() as u64;
+            for (since_ms, histogram) in [
+                (event.times.taken_ms, &metrics.latency),
+                (event.times.happened_ms, &metrics.event_age),
+            ] {
+                if since_ms > 0 {
+                    let age_ms = *now.get_or_insert_with(now_ms) - since_ms;
+                    histogram.observe(age_ms.max(0) as f64 / 1e3);
+                }
+            }
+        }
+        metrics.sent.inc_by(events);
+        metrics.sent_bytes.inc_by(bytes);
+        self.events += events;
+    }
+}
+
+/// Reads on for a stream from this position until it is live.
+fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()> {
+    let catch_up = CatchUp {
+        context: session.context.clone(),
+        id: session.registration.id().clone(),
+        queue: session.registration.queue().clone(),
+        position,
+        end: session.end.clone(),
+    };
+    AbortOnDropHandle::new(tokio::spawn(catch_up.run()))
+}
+
+/// The next look at the lag, or never.
+async fn next_lag_check(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => pending().await,
+    }
+}
+
+/// The next look at whether the client takes anything, or never.
+async fn next_stall_check(stall: &mut Option<Stall>) {
+    match stall {
+        Some(stall) => stall.tick().await,
+        None => pending().await,
+    }
+}
+
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,167 @@
+//! The DSS dialect: frames as text messages of a WebSocket (RFC 6455), heartbeats that the client answers with `Z`.
+
+mod flood;
+mod handshake;
+mod socket;
+mod writer;
+
+pub(crate) use handshake::{Handshake, VERSION, asks_for_upgrade};
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use datastream_protocol::close::{Close, CloseCause};
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+
+use self::flood::{Flood, Flooded};
+use self::socket::SharedSocket;
+use self::writer::Writer;
+use crate::fanout::QueuedFrame;
+use crate::session::{Happened, Transport};
+
+/// The largest message a client may send: it has nothing to say but `Z`.
+const MAX_INCOMING: usize = 4 << 10;
+/// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
+/// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).
+const CONTROL_BUFFER: usize = 256;
+/// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
+const MAX_DRAINED: u64 = 1 << 20;
+
+/// The server side of a stream's WebSocket.
+pub(crate) struct WebSocket<S> {
+    socket: WebSocketStream<SharedSocket<S>>,
+    writer: Writer,
+    received: Flood,
+}
+
+/// Configuration with small buffers, because there are many streams and most are idle.
+fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(1 << 10)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_BUFFER)
+        .max_message_size(Some(MAX_INCOMING))
+        .max_frame_size(Some(MAX_INCOMING))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A WebSocket on a connection whose handshake is done, of which these bytes have been read.
+    pub(crate) async fn new(io: S, read: Vec<u8>) -> Self {
+        let (shared, config) = (SharedSocket::new(io), Some(websocket_config()));
+        Self {
+            socket: WebSocketStream::from_partially_read(shared, read, Role::Server, config).await,
+            writer: Writer::default(),
+            received: Flood::of_messages(),
+        }
+    }
+
+    fn received(&mut self, message: &Message) -> Happened {
+        if self.received.is_reached_by(1) {
+            return Happened::Ended(CloseCause::Flooded);
+        }
+        match message {
+            Message::Text(text) if is_answer(text) => Happened::Answered,
+            Message::Text(_) => Happened::Ended(CloseCause::UnexpectedText),
+            Message::Binary(_) => Happened::Ended(CloseCause::UnexpectedBinary),
+            Message::Close(_) => Happened::Ended(CloseCause::ClientLeft),
+            // The next poll sends the pong.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Happened::Alive,
+        }
+    }
+
+    /// Says why the stream ends. Returns whether the client has answered that; where it has not, it may know or not.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    async fn say_goodbye(mut self, close: Option<Close>) -> Result<bool, Error> {
+        let (socket, writer) = (&mut self.socket, &mut self.writer);
+        poll_fn(|cx| writer.poll_finish(socket, cx)).await?;
+        // Pongs first: behind them there may be no room for the close frame.
+        poll_fn(|cx| Pin::new(&mut *socket).poll_flush(cx)).await?;
+        let code = close.as_ref().map(|close| close.code);
+        if let Some(Close { code, reason }) = close {
+            let frame = CloseFrame {
+                code: code.into(),
+                reason: reason.into(),
+            };
+            socket.close(Some(frame)).await?;
+        }
+        let mut answered = false;
+        loop {
+            match poll_fn(|cx| Pin::new(&mut *socket).poll_next(cx)).await {
+                // An answer repeats the code (RFC 6455, section 5.5.1); a client that closes by itself has another one.
+                Some(Ok(Message::Close(reply))) => {
+                    answered = reply.map(|reply| u16::from(reply.code)) == code;
+                }
+                Some(Ok(_)) => (),
+                // Both have said goodbye.
+                None => return Ok(answered),
+                // There is nobody any more.
+                Some(Err(Error::Io(error))) => return Err(Error::Io(error)),
+                Some(Err(_)) => break,
+            }
+        }
+        // The kernel resets a connection that is closed with bytes unread, and the client may lose the close frame by that.
+        let mut io = self.socket.into_inner().io;
+        io.shutdown().await?;
+        tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
+        Ok(answered)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
+    fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
+        match self.writer.poll_send(unsent, &mut self.socket, cx) {
+            Poll::Ready(Ok(true)) => return Poll::Ready(Happened::Sent),
+            Poll::Ready(Err(error)) => return Poll::Ready(Happened::Ended(cause_of(&error))),
+            Poll::Ready(Ok(false)) | Poll::Pending => (),
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+            Some(Ok(message)) => self.received(&message),
+            Some(Err(error)) => Happened::Ended(cause_of(&error)),
+            None => Happened::Ended(CloseCause::ClientLeft),
+        })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.writer.is_idle()
+    }
+
+    fn heartbeats(&self) -> u64 {
+        self.writer.heartbeats()
+    }
+
+    fn written(&self) -> u64 {
+        self.writer.written
+    }
+
+    async fn close(self, close: Option<Close>) -> bool {
+        self.say_goodbye(close).await.unwrap_or(false)
+    }
+}
+
+/// Both example clients answer `Z`, the mobile SDK in its own style; `X` is its keep-alive.
+fn is_answer(text: &str) -> bool {
+    matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
+}
+
+fn cause_of(error: &Error) -> CloseCause {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => CloseCause::TooLarge,
+        Error::Utf8(_) => CloseCause::NotUtf8,
+        Error::Io(error) if Flooded::is(error) => CloseCause::Flooded,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) | Error::Io(_) => {
+            CloseCause::ConnectionLost
+        }
+        Error::Protocol(_) => CloseCause::Protocol,
+        Error::ConnectionClosed | Error::AlreadyClosed => CloseCause::ClientLeft,
+        _ => CloseCause::ConnectionLost,
+    }
+}

@@ -1,0 +1,74 @@
+//! The socket of a WebSocket, on which the library and the writer of events take turns.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::flood::{Flood, Flooded};
+
+/// The socket below the WebSocket library, which keeps its control frames out of the middle of ours, and ours out of its own.
+#[derive(Debug)]
+pub(super) struct SharedSocket<S> {
+    pub io: S,
+    /// Bounds what is read, which the library does not: a message may come in frames without end.
+    read: Flood,
+    /// One of our frames has been written in part.
+    pub ours_begun: bool,
+    /// The library has written a frame in part.
+    pub theirs_begun: bool,
+}
+
+impl<S> SharedSocket<S> {
+    /// Shares a socket.
+    pub(super) fn new(io: S) -> Self {
+        Self {
+            io,
+            read: Flood::of_bytes(),
+            ours_begun: false,
+            theirs_begun: false,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for SharedSocket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if self.read.is_reached_by(read) {
+            return Poll::Ready(Err(io::Error::other(Flooded)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes of the library: always all that it has, so that what is taken whole ends with a frame.
+impl<S: AsyncWrite + Unpin> AsyncWrite for SharedSocket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.ours_begun {
+            // The task that writes ours tries again when it has.
+            return Poll::Pending;
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.theirs_begun = written < buf.len();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_names_a_topic_is_one() {
+    fn malformed_topic_arguments_are_rejected() {
         for (text, name, partitions) in
             [("a", "a", 1), ("device-events:1024", "device-events", 1024)]
         {

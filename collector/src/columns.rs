@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_property_and_value_are_columns() {
+    fn time_property_and_value_are_extracted_into_columns() {
         let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         for (json, event_time, property, value) in [
             (

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_was_lost_or_left_out_is_an_alert() {
+    fn every_metric_of_lost_events_has_an_alert() {
         let rules = include_str!("../../charts/datastream/files/alerts.yaml");
         for metric in [
             "gaps_total",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_is_ready_when_all_its_stores_are() {
+    fn a_collector_is_ready_when_all_its_stores_are_ready() {
         let metrics = Metrics::new().unwrap();
         let streams: Vec<_> = ["a", "b"].map(|n| Arc::new(metrics.stream(n))).into();
         let report = Report { metrics, streams };
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_age_appears_with_the_first_event() {
+    fn the_age_metric_appears_with_the_first_stored_event() {
         let metrics = Metrics::new().unwrap();
         let streams = vec![Arc::new(metrics.stream("a"))];
         let report = Report { metrics, streams };

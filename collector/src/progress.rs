@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_it_goes_or_what_is_wrong() {
+    fn a_progress_line_shows_the_rate_or_the_error() {
         let now = Timestamp::UNIX_EPOCH;
         let mut detail = Detail::default();
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_follows_slowly() {
+    fn the_displayed_rate_is_smoothed() {
         let start = Instant::now();
         let mut rate = Rate::new(0, start);
         let mut shown = 0.0;

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_in_one_place() {
+    fn a_key_in_both_url_and_setting_or_in_neither_is_rejected() {
         let given = || KeyFrom::Given("k1".into());
         let url = |s: Source| s.url().unwrap().expose();
         let with_key = "ws://h/stream?stream_key=k1";
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_collector_sets_itself_is_not_in_the_url() {
+    fn url_parameters_that_the_collector_sets_are_rejected() {
         let error = source("ws://h?stream_key=k&seq_start=3", KeyFrom::Url).unwrap_err();
         assert_eq!(error, SourceError::OwnParameter("seq_start"));
     }
 
     #[test]
-    fn files_are_read_anew_every_time() {
+    fn url_and_key_files_are_read_every_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let by_key = source("ws://h", KeyFrom::File(path.clone())).unwrap();

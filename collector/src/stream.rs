@@ -381,7 +381,7 @@ mod tests {
     use crate::config::{PostgresPlan, PostgresUrl};
 
     #[test]
-    fn a_session_of_a_collector_that_lives_is_never_idle_for_as_long_as_an_abandoned_one() {
+    fn sessions_of_live_collectors_are_used_before_they_count_as_abandoned() {
         let stores = |seconds: &[u64]| -> Vec<_> {
             let store = |seconds: &u64| {
                 StorePlan::Postgres(PostgresPlan {

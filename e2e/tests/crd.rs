@@ -16,7 +16,7 @@ fn manifests(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_api_server_takes_the_examples_and_refuses_the_rest_readably() {
+fn the_api_server_accepts_the_examples_and_rejects_invalid_specs_with_clear_messages() {
     let cluster = ControlPlane::start().unwrap();
     let crd = checkout("crds/generated/datastreamsubscriptions.yaml");
     let applied = cluster

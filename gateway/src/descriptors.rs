@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_get_what_is_left() {
+    fn descriptors_left_by_other_uses_go_to_streams() {
         let many = Descriptors::of(1 << 20, 20_000);
         assert_eq!((many.streams, many.http, many.admin), (20_000, HTTP, ADMIN));
         for limit in [0, 1, 60, 256, 1_024, 4_096] {

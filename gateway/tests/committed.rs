@@ -69,7 +69,7 @@ async fn lose(gateway: &TestGateway, name: &str, how: Lost) {
 }
 
 #[tokio::test]
-async fn what_a_heartbeat_acknowledged_is_not_sent_again_on_any_gateway() {
+async fn events_acknowledged_by_a_heartbeat_are_not_sent_again_by_any_gateway() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a")];
     let first = TestGateway::start_beside(topic.clone(), cursors.clone(), routes.clone()).await;
@@ -105,7 +105,7 @@ async fn what_a_heartbeat_acknowledged_is_not_sent_again_on_any_gateway() {
 }
 
 #[tokio::test]
-async fn a_first_connect_commits_its_start_at_once() {
+async fn the_first_connection_commits_its_start_at_once() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a"), route("latest")];
     let gateway = TestGateway::start_beside(topic.clone(), cursors.clone(), routes.clone()).await;
@@ -145,7 +145,7 @@ async fn a_replay_of_old_events_does_not_move_the_position_back() {
 }
 
 #[tokio::test]
-async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
+async fn an_expired_position_resumes_at_the_earliest_event() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
     drop(gateway.connect("a", "").await);
@@ -174,7 +174,7 @@ async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
 }
 
 #[tokio::test]
-async fn a_client_without_markers_is_told_by_a_close_frame_what_expired_and_then_goes_on() {
+async fn a_client_without_markers_learns_of_expired_events_by_a_close_frame_and_then_resumes() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
     drop(gateway.connect("a", "").await);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_namespace_that_is_not_there_is_missing() {
+    async fn only_a_namespace_that_is_not_found_is_reported_missing() {
         for other in [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY] {
             assert_eq!(found(other).await, Ok(()));
         }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_and_begin_anew_after_a_success() {
+    fn waits_grow_and_reset_after_a_success() {
         let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         for _ in 0..12 {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_generation_is_pending_since_it_was_first_found_so() {
+    async fn pending_time_counts_from_the_first_reconcile_of_a_generation() {
         let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         let second = Duration::from_secs(1);

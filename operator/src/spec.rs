@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_spec_becomes_what_gateways_read() {
+    fn a_valid_spec_is_converted_into_a_route() {
         let valid = validate(&subscription(json!({
             "eventTypes": ["datapoint", "connectivity"],
             "filters": [{"dsns": ["B", "A*", "B"]}],
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once() {
+    fn all_errors_of_a_spec_are_named_at_once() {
         let error = validate(&subscription(json!({
             "eventTypes": [],
             "filters": [{}, {"dsns": ["A", " "]}],
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_would_fill_a_bucket_are_refused() {
+    fn filters_that_would_fill_a_bucket_are_rejected() {
         let long: Vec<_> = (0..256).map(|n| format!("{n:064}")).collect();
         let filters: Vec<_> = (0..8).map(|_| json!({"dsns": long})).collect();
         let error = validate(&subscription(

@@ -149,7 +149,7 @@ mod tests {
     const URL: &str = "ws://localhost:8080/stream?stream_key=0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_url_is_taken_apart_and_put_together() {
+    fn a_stream_url_is_parsed_and_rendered_unchanged() {
         let mut url: StreamUrl = format!("{URL}&seq_start=7&seq_end=").parse().unwrap();
         assert_eq!(url.masked_key(), "0123…");
         assert_eq!(url.get("seq_start"), Some("7"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_bare_hosts_are_understood() {
+    fn http_schemes_and_bare_hosts_are_accepted() {
         let url: StreamUrl = "https://example.org?stream_key=k".parse().unwrap();
         assert_eq!(url.expose(), "wss://example.org/stream?stream_key=k");
         let url: StreamUrl = "ws://h:1/?stream_key=a&x=leds=1".parse().unwrap();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_come_later() {
+    fn a_key_can_be_set_after_parsing_the_url() {
         let mut url = StreamUrl::locate("wss://example.org").unwrap();
         assert_eq!(url.key(), None);
         url.set_key("k");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stream_is_refused() {
+    fn malformed_stream_urls_are_rejected() {
         assert_eq!(
             "localhost:8080".parse::<StreamUrl>(),
             Err(StreamUrlError::Scheme)

@@ -106,14 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_counts_unless_it_is_empty() {
+    fn no_color_disables_colors_unless_empty() {
         assert!(allows_colours(None));
         assert!(allows_colours(Some(OsStr::new(""))));
         assert!(!allows_colours(Some(OsStr::new("1"))));
     }
 
     #[test]
-    fn each_cause_is_said_once() {
+    fn each_cause_of_an_error_is_logged_once() {
         for (expected, causes) in [
             ("cannot bind: in use", &["in use", "cannot bind"][..]),
             (

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_no_series_has_are_found() {
+    fn metric_names_without_a_series_are_found() {
         let registry = Registry::new("p").unwrap();
         registry.counter("a_total", "A.").unwrap();
         registry.histogram("b", "B.", &[1.0]).unwrap();

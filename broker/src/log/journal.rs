@@ -411,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_entry_whose_bytes_are_untouched_is_read_whatever_is_done_to_the_others(
+        fn intact_journal_entries_are_read_when_others_are_damaged(
             entries in vec(any_entry(), 2..12), damage in any_damage(), more in any_entry(),
         ) {
             let (mut bytes, places) = file(&entries);
@@ -440,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn a_journal_is_read_back_up_to_where_it_was_torn(
+        fn a_truncated_journal_is_read_up_to_the_cut(
             entries in vec(any_entry(), 0..8), lost in 0_usize..40,
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_at_a_time_keeps_a_journal() {
+    fn a_journal_is_locked_by_one_process_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let first = Journal::open(&path).unwrap();
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_journal_is_refused_and_left_as_it_is() {
+    fn a_file_that_is_not_a_journal_is_rejected_and_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         std::fs::write(&path, "somebody's notes").unwrap();

@@ -384,7 +384,7 @@ mod tests {
     proptest! {
         /// Also when the entry that made the topic is the one that is damaged.
         #[test]
-        fn batches_are_served_at_their_offsets_whatever_is_damaged_before_or_behind_them(
+        fn batches_keep_their_offsets_when_other_batches_are_damaged(
             batches in vec((0..PARTITIONS, 1..5_u32), 1..12), from: Index, to: Index, zeros: bool,
         ) {
             let dir = tempfile::tempdir().unwrap();

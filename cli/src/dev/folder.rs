@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_refused_the_last_good_version_stays() {
+    fn a_rejected_object_keeps_its_last_good_version() {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("f", "a 1\nb 2")]);
         let (objects, problems) = step(&mut folder, &[("f", "a !\nc 3")]);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_files_with_one_object_the_first_keeps_it() {
+    fn an_object_defined_in_two_files_belongs_to_the_first_file() {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("m", "x 0\na 1")]);
         let both = [("b", "a 2"), ("m", "x 0\na 1"), ("z", "a 3")];

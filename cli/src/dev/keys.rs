@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stay_until_forgotten_and_survive_a_restart_in_a_private_file() {
+    fn keys_survive_a_restart_in_a_private_file_until_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let [a, b] = ["a", "b"].map(|name| SubscriptionId::new("default", name));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_refused_not_overwritten() {
+    fn a_damaged_key_file_is_rejected_and_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         for text in [
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_process_with_the_same_file_is_refused() {
+    fn a_second_process_with_the_same_key_file_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let first = Keys::load(Some(file.clone())).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_wrote_into_the_file_is_kept_beside_it() {
+    fn content_written_by_others_is_kept_in_a_backup_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let mut keys = Keys::load(Some(file.clone())).unwrap();

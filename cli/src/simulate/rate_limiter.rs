@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_kept_whether_slow_or_fast() {
+    async fn slow_and_fast_rates_are_kept() {
         for (rate, expected) in [(0.5, 5), (20.0, 200), (333.0, 3_330), (50_000.0, 500_000)] {
             let sent = count(rate, Duration::from_secs(10)).await;
             let slack = (rate * 0.02) as u64 + 1;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_an_outage_the_fleet_goes_on_at_its_rate() {
+    async fn the_simulated_fleet_resumes_at_its_rate_after_an_outage() {
         let mut rate_limiter = RateLimiter::new(100.0);
         assert_eq!(rate_limiter.due().await, 1);
         tokio::time::advance(Duration::from_mins(1)).await;

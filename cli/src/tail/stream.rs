@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_on_behind_the_last_event_or_at_the_marker() {
+    fn a_stream_resumes_after_the_last_event_or_at_the_marker() {
         let next = |json: &str| followed(&format!("{URL}&time_start=1970-01-01T00:00:00Z"), json).1;
         assert_eq!(
             next(r#"{"seq":"99","x":1e400,"y":"\ud800"}"#).as_deref(),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_are_no_events() {
+    fn control_frames_are_not_counted_as_events() {
         let report = |json: &str| followed(URL, json).0;
         assert!(matches!(
             report(r#"{"control":"live","seq_start":"8"}"#),

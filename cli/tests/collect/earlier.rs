@@ -21,7 +21,7 @@ const EARLIER: &str = "
     GRANT SELECT, INSERT, UPDATE ON events, events_streams, events_gaps TO guest";
 
 #[tokio::test]
-async fn tables_of_an_earlier_version_get_their_columns_and_the_stream_goes_on() {
+async fn tables_of_an_earlier_version_get_new_columns_and_the_stream_resumes() {
     let test = IntoPostgres::start(1).await;
     test.execute(EARLIER).await;
     post(&test.dev, 0..5).await;

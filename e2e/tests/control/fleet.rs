@@ -120,7 +120,7 @@ impl Contest {
 
 /// 50 subscriptions that two clients each want, on three gateways, one of which is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobody_out() {
+async fn concurrent_reconnects_never_overlap_and_a_killed_gateway_locks_no_client_out() {
     const SUBSCRIPTIONS: usize = 50;
     let mut stack = Stack::start().await;
     let _operator = stack.operator("operator-0");

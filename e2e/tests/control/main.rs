@@ -215,7 +215,7 @@ async fn a_secret_of_someone_else_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
+async fn streams_survive_restarts_of_operators_and_the_api_server() {
     let mut stack = Stack::start().await;
     let first = stack.operator("operator-0");
     let gateway = stack.gateway("gateway-0");
@@ -321,7 +321,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_an_operator_from_starting_is_one_line() {
+async fn errors_that_prevent_an_operator_from_starting_are_one_line() {
     let mut stack = Stack::start().await;
     let crd = "crd/datastreamsubscriptions.datastream.dev";
     let start = |stack: &mut Stack| {

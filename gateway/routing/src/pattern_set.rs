@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_exactly_those_that_match_one_by_one(
+        fn a_pattern_set_finds_exactly_the_patterns_that_match(
             patterns in vec("[ab*é]{0,3}\\*[ab*é]{0,4}", 0..20),
             values in vec("[abé]{0,10}", 1..5),
             without_automaton in any::<bool>(),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_say_the_same_have_one_number() {
+    fn equivalent_patterns_share_one_number() {
         let (set, numbers) = set(&[
             "a*b".into(),
             "a**b".into(),

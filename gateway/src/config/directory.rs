@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_the_folder_is_no_change() {
+    fn reading_a_folder_does_not_count_as_a_change() {
         let seen = |kind| is_change(&Ok(notify::Event::new(kind)));
         assert!(!seen(EventKind::Access(AccessKind::Open(AccessMode::Any))));
         assert!(!seen(EventKind::Access(AccessKind::Close(

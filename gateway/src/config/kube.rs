@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_each_object_the_newest_waits_and_the_end_of_the_list_comes_last() {
+    fn only_the_newest_update_of_each_object_is_queued_and_synced_comes_last() {
         let set = |object: &str, content: &str| ConfigUpdate::Set {
             object: object.to_owned(),
             bytes: content.into(),

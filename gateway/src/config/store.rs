@@ -276,7 +276,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn routes_are_stale_once_they_could_not_be_followed_for_the_limit() {
+    async fn routes_become_stale_after_the_limit_without_the_source() {
         let store = ConfigStore::new().with_stale_routes(StaleRoutes::RefuseAfter(LIMIT));
         for attempt in 0..4 {
             store.set_source_error(Some(format!("refused, {attempt}")));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn routes_are_never_stale_if_they_are_to_be_served() {
+    async fn routes_never_become_stale_by_default() {
         let store = ConfigStore::default();
         store.set_source_error(Some("refused".to_owned()));
         tokio::time::advance(LIMIT * 1000).await;

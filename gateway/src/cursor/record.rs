@@ -124,7 +124,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_decoded_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = CursorRecord::decode(&bytes);
         }
     }

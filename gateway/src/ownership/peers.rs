@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gateway_that_has_started_again_while_the_watch_fails_is_found_when_it_matters() {
+    async fn a_refresh_finds_a_gateway_that_restarted_while_the_watch_fails() {
         let peers = Peers::default();
         let following = tokio::spawn({
             let (peers, api) = (peers.clone(), restarted());

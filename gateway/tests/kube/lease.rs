@@ -105,7 +105,7 @@ async fn nothing_is_acknowledged_before_the_routes_are_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_renewed_every_five_seconds_and_at_once_on_a_change() {
+async fn the_lease_is_renewed_every_five_seconds_and_at_once_on_a_change() {
     let kept = Kept::start([]);
     let first = kept.hold(7);
     let asked = kept.asked_after(Duration::from_millis(11_500)).await;
@@ -124,7 +124,7 @@ async fn it_is_renewed_every_five_seconds_and_at_once_on_a_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_changes_at_once_are_one_write() {
+async fn many_simultaneous_changes_are_one_write_of_the_lease() {
     let kept = Kept::start([]);
     kept.hold(0);
     kept.asked_after(Duration::from_secs(1)).await;
@@ -135,7 +135,7 @@ async fn many_changes_at_once_are_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_survived_and_the_newest_state_written_after_it() {
+async fn the_newest_state_is_written_to_the_lease_after_an_outage() {
     let kept = Kept::start([Answer::Error(500), Answer::Error(503)]);
     let first = kept.hold(7);
     sleep(Duration::from_millis(100)).await;
@@ -147,7 +147,7 @@ async fn an_outage_is_survived_and_the_newest_state_written_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_api_server_does_not_keep_it_for_ever() {
+async fn renewals_and_shutdown_do_not_hang_on_a_silent_api_server() {
     let kept = Kept::on(Api::new([], None));
     kept.store.apply(vec![ConfigUpdate::Synced]);
     assert!(
@@ -162,7 +162,7 @@ async fn a_silent_api_server_does_not_keep_it_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_end_it_is_deleted() {
+async fn the_lease_is_deleted_at_shutdown() {
     let kept = Kept::start([]);
     kept.hold(7);
     sleep(Duration::from_secs(1)).await;

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_seen_before_it_is_confirmed_is_no_news() {
+    fn a_write_observed_before_its_response_is_not_a_change() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut published = Published::default();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_version_counts_for_routes_that_have_not_changed_since() {
+    fn an_older_version_counts_for_routes_unchanged_since() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut published = Published::default();

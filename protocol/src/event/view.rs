@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_vector_is_read_as_it_says() {
+    fn every_test_vector_is_parsed_as_expected() {
         let vectors: Vec<Vector> =
             serde_json::from_str(include_str!("../../tests/vectors/events.json")).unwrap();
         for vector in vectors {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_of_any_depth_hides_nothing() {
+    fn deep_nesting_does_not_hide_other_fields() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         let json = format!(r#"{{"seq":"7","deep":{deep},"metadata":{{"dsn":"AC1"}}}}"#);
         assert_eq!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_is_an_event() {
+    fn only_json_objects_are_events() {
         for text in ["", "[]", "7", "{", "{} {}"] {
             assert!(View::parse(text).is_err(), "{text}");
         }

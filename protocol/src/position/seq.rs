@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_grow_and_resume_exactly((partitions, history) in history()) {
+        fn seqs_increase_and_resume_exactly_after_their_event((partitions, history) in history()) {
             let numbers = numbers(partitions, &history);
             for pair in numbers.windows(2) {
                 prop_assert!(less(&pair[0], &pair[1]), "{} then {}", pair[0], pair[1]);
@@ -235,14 +235,14 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_answered(text in "[0-9a-z |]{0,70}", partitions in 1_u32..5) {
+        fn arbitrary_text_is_parsed_without_a_panic(text in "[0-9a-z |]{0,70}", partitions in 1_u32..5) {
             let _ = Seq::parse_start(&text, partitions);
             let _ = Seq::parse_end(&text, partitions);
         }
     }
 
     #[test]
-    fn the_first_event_of_one_partition_is_number_one() {
+    fn the_first_event_of_one_partition_has_seq_1() {
         let mut position = Position::start(1);
         position.advance(0, 1);
         assert_eq!(Seq::of(&position, 0).as_str(), "1");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_numbers_are_refused_with_the_reason() {
+    fn malformed_and_foreign_seqs_are_rejected_with_the_reason() {
         assert_eq!(Seq::parse_start("-1", 1), Err(SeqError::NotDecimal));
         assert_eq!(
             Seq::parse_start("99999999999999999999", 1),

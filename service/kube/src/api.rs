@@ -77,7 +77,7 @@ mod tests {
     use crate::watch::{Change, Selection, changes};
 
     #[tokio::test]
-    async fn an_api_server_that_takes_connections_and_does_not_answer_is_told() {
+    async fn an_api_server_that_accepts_connections_and_does_not_answer_is_reported() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap();
         let config = Config::new(format!("http://{address}").parse().unwrap());

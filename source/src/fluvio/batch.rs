@@ -263,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_are_read_as_they_were_sent(
+        fn records_are_decoded_as_encoded(
             values in vec(vec(any::<u8>(), 0..300), 1..700), base in 0..1_i64 << 40, skip in 0..800_u64, keys: bool,
         ) {
             let from = base as u64 + skip;
@@ -277,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_refused_or_read_and_never_more_than_that(
+        fn damaged_batches_are_read_or_rejected_without_a_panic(
             values in vec(vec(any::<u8>(), 0..40), 1..40), flips in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..6), cut: prop::sample::Index,
         ) {
             let mut bytes = encoded(7, &values, true);
@@ -291,14 +291,14 @@ mod tests {
         }
 
         #[test]
-        fn anything_at_all_is_looked_at(bytes in vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes, 0);
             let _ = varint(&mut &bytes[..]);
         }
     }
 
     #[test]
-    fn a_batch_is_whole_or_cut_by_its_own_length() {
+    fn the_header_of_a_batch_distinguishes_whole_from_truncated() {
         let bytes = encoded(5, &[b"a".to_vec(), b"b".to_vec()], false);
         let Front::Whole(header) = front(&bytes) else {
             panic!("whole")
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_bounded_and_a_record_too_large_to_be_served_is_not_copied_whole() {
+    fn chunks_are_bounded_and_an_oversized_record_is_truncated() {
         let large = vec![b'x'; 3 * MAX_RECORD_BYTES];
         let bytes = encoded(0, &[large, vec![b'y'; 10], vec![b'z'; 10]], false);
         let Front::Whole(header) = front(&bytes) else {

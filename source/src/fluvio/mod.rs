@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
+    fn addresses_without_host_or_port_are_rejected() {
         for good in ["localhost:9003", "[::1]:9003", "sc.fluvio.svc:1"] {
             assert_eq!(parse_address(good).as_deref(), Ok(good));
         }

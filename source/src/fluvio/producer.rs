@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_bounded_and_lose_nothing() {
+    fn chunks_are_bounded_and_complete() {
         let sizes = [
             1,
             CHUNK_BYTES,

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_be_a_collector_that_lives_is_ended() {
+    fn only_sessions_that_cannot_belong_to_a_live_collector_are_terminated() {
         let holder = |application: &str, idle| Holder {
             pid: 7,
             application: application.to_owned(),

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_are_found_unless_one_could_not_be_asked() {
+    fn overlapping_streams_are_violations_unless_a_gateway_was_unreachable() {
         let clock = Clock(Instant::now() + Duration::from_secs(100));
         let both = [clock.served(0, 10.0, 20.0), clock.served(1, 15.0, 30.0)];
         assert!(check_claims(&both, &[]).is_err());
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_do_not_last() {
+    fn overlapping_streams_are_violations_once_the_fault_is_over() {
         let clock = Clock(Instant::now() + Duration::from_secs(100));
         let both = [clock.served(0, 10.0, 40.0), clock.served(1, 15.0, 45.0)];
         let began = clock.disrupted(0, Disruption::Unreachable, 14.0, 16.0);

@@ -139,7 +139,7 @@ fn is_lost(found: &Result<Standing, What>) -> bool {
 
 proptest! {
     #[test]
-    fn what_is_right_passes_and_is_complete(seed: u64, partitions in 1..4_usize) {
+    fn a_correct_history_passes_and_is_complete(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let history = model.resuming();
         let standing = check(&model.log, &history).map_err(|v| TestCaseError::fail(v.to_string()))?;
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn a_doubled_event_is_found(seed: u64, partitions in 1..4_usize) {
+    fn a_duplicate_event_is_found(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let mut history = model.resuming();
         let Some((session, event)) = model.any(&history) else { return Ok(()) };
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn an_end_is_the_end(seed: u64, partitions in 1..4_usize) {
+    fn events_after_seq_end_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn a_live_stream_begins_at_the_latest_with_what_is_produced_next(seed: u64, partitions in 1..4_usize) {
+    fn a_live_stream_begins_no_later_than_the_next_produced_event(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn a_committed_stream_goes_on_between_what_it_acknowledged_and_what_it_saw(seed: u64, partitions in 1..4_usize) {
+    fn a_committed_stream_resumes_between_its_acknowledged_and_its_last_event(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 4);
@@ -291,7 +291,7 @@ proptest! {
 }
 
 #[test]
-fn a_close_without_a_reason_is_none() {
+fn a_close_for_no_valid_reason_is_a_violation() {
     let model = Model::new(1, 1);
     let ends = |outcome: Outcome| {
         let session = Model::session(Start::Live { from: 1000 }, vec![], outcome);
@@ -316,7 +316,7 @@ fn a_close_without_a_reason_is_none() {
 }
 
 #[test]
-fn numbers_are_read_as_decision_2_says() {
+fn sequence_numbers_are_parsed_as_decision_2_says() {
     let digits = format!("1{:015}{:015}{:03}", 7, 3, 2);
     let seq = Seq::parse(&digits, 2).unwrap();
     assert_eq!((&*seq.next, seq.own, seq.offset()), (&[7, 3][..], 1, 2));
@@ -353,7 +353,7 @@ fn digits(next: &[u64]) -> String {
 
 proptest! {
     #[test]
-    fn what_has_expired_may_be_missing_if_it_is_announced(seed: u64, partitions in 1..4_usize) {
+    fn expired_events_may_be_missing_if_announced(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let length = model.log.partitions[0].len() as u64;
         prop_assume!(length > 2);
@@ -395,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_or_a_close_for_what_has_expired_must_be_true(seed: u64, partitions in 1..4_usize) {
+    fn a_refusal_or_close_for_unexpired_events_is_a_violation(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let length = model.log.partitions[0].len() as u64;
         prop_assume!(length > 2);
@@ -427,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_may_be_missing_before_the_live_marker(seed: u64, partitions in 1..4_usize) {
+    fn events_missing_before_the_live_marker_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -445,7 +445,7 @@ proptest! {
     }
 
     #[test]
-    fn a_store_has_everything_once_and_in_order(seed: u64, partitions in 1..4_usize) {
+    fn missing_duplicate_and_unordered_stored_events_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let mut stored = Stored {
             interest: model.interest,
@@ -484,7 +484,7 @@ proptest! {
     }
 
     #[test]
-    fn what_happened_to_a_store_excuses_just_that(seed: u64, partitions in 1..4_usize) {
+    fn damage_to_a_store_excuses_only_its_own_effects(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let events = model.events(&vec![0; partitions], None);
         prop_assume!(events.len() > 6);

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_is_away_is_tried_every_five_seconds_at_least() {
+    fn an_unreachable_api_server_is_retried_at_least_every_five_seconds() {
         let pauses = pauses(&unreachable(), 20);
         assert!(pauses[0] <= FIRST, "{pauses:?}");
         assert!(pauses[19] >= LAST_UNREACHABLE / 2, "{pauses:?}");
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_answers_with_errors_is_asked_every_thirty_seconds_at_most() {
+    fn an_api_server_that_returns_errors_is_retried_at_most_every_thirty_seconds() {
         let pauses = pauses(&watcher::Error::NoResourceVersion, 20);
         assert!(pauses[19] >= LAST_ANSWERED / 2, "{pauses:?}");
         assert!(pauses.iter().all(|p| *p <= LAST_ANSWERED), "{pauses:?}");
     }
 
     #[test]
-    fn objects_that_expire_are_asked_for_before_they_do() {
+    fn expiring_objects_are_listed_before_they_expire() {
         let mut backoff = WatchBackoff::new(Some(PULSE));
         for _ in 0..100 {
             let pause = backoff.after(&watcher::Error::NoResourceVersion, Instant::now());
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_is_too_old_after_an_outage_lists_at_once_and_again_only_like_after_an_error() {
+    fn an_expired_watch_lists_at_once_and_backs_off_when_repeated() {
         let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..2 {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_without_errors_begins_again_with_the_shortest_pause() {
+    fn the_backoff_resets_after_a_minute_without_errors() {
         let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..10 {

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_disappeared_while_the_watch_was_away_are_gone() {
+    fn objects_deleted_during_a_watch_outage_are_reported_gone() {
         let events = [
             Event::Init,
             Event::InitApply(secret("a")),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_objects_are_counted_until_they_can_be_read_or_are_gone() {
+    fn unreadable_objects_are_counted_until_readable_or_deleted() {
         let mut listing = Listing::default();
         let events = [
             Event::Init,

@@ -179,7 +179,7 @@ fn is_helpful(error: &StoreError, path: &Path) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn whatever_is_damaged_is_said_or_what_is_stored_can_be_read_back(
+    fn damage_is_reported_or_stored_events_are_readable(
         moment in 0_usize..4, damages in damages(),
     ) {
         let snapshot = &SNAPSHOTS[moment];

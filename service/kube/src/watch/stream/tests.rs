@@ -65,7 +65,7 @@ async fn asked_within_ten_minutes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_fails_is_asked_for_ever_more_seldom() {
+async fn a_failing_list_is_retried_with_backoff() {
     let error = |_, _| (StatusCode::INTERNAL_SERVER_ERROR, failure(500));
     let asked = asked_within_ten_minutes(error).await;
     assert!((20..60).contains(&asked.len()), "{asked:?}");
@@ -78,7 +78,7 @@ async fn a_list_that_fails_is_asked_for_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_seldom() {
+async fn successful_lists_before_failing_watches_are_retried_with_backoff() {
     let gone = |_, is_watch| {
         if is_watch {
             let error = json!({"type": "ERROR", "object": failure(410)});
@@ -92,7 +92,7 @@ async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_sel
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
+async fn an_outage_is_reported_from_its_first_error_until_recovery() {
     let (client, _) = server(|number, is_watch| {
         Some(match (number, is_watch) {
             (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
@@ -147,7 +147,7 @@ async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static 
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_silence_renewed_objects_are_listed_again_ever_more_seldom() {
+async fn after_silence_expiring_objects_are_listed_with_backoff() {
     // 0 and 2 and 4: lists, each followed by a watch that says nothing.
     let told = told_within_a_minute(&[0, 2, 4]).await;
     let all = [(0, "set"), (0, "synced"), (10, "set"), (10, "synced")];
@@ -156,14 +156,13 @@ async fn after_silence_renewed_objects_are_listed_again_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_before_leases_expire()
- {
+async fn an_unanswered_list_after_silence_fails_before_leases_expire() {
     let told = told_within_a_minute(&[0]).await;
     assert_eq!(told, [(0, "set"), (0, "synced"), (14, "failed")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_blinds_a_watch_of_objects_that_expire_for_half_a_pulse_more_at_most() {
+async fn a_watch_of_expiring_objects_recovers_within_half_a_pulse_after_an_outage() {
     // Listed, then an outage of a minute, after which the watch is too old to go on.
     let started = Instant::now();
     let outage = Duration::from_mins(1);

@@ -62,7 +62,7 @@ pub(super) struct Detail {
     /// Time at which it was stored.
     pub last_stored: Option<Timestamp>,
     /// The reason why the stream is not open, or its store does not work.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
     /// The stores have been opened.
     pub opened: bool,
     /// The stream has ended for good.
@@ -184,8 +184,8 @@ impl Probes for Report {
                 _ => "connected",
             };
             ready &= !detail.stopped && !detail.stuck && stream.store_open.get() == 1;
-            let trouble = detail.trouble.map(|t| format!(": {t}")).unwrap_or_default();
-            let _ = writeln!(text, "{}: {state}{trouble}", stream.name);
+            let error = detail.error.map(|t| format!(": {t}")).unwrap_or_default();
+            let _ = writeln!(text, "{}: {state}{error}", stream.name);
         }
         if ready { Ok(text) } else { Err(text) }
     }
@@ -263,7 +263,7 @@ mod tests {
             Err("a: connected\nb: store not open\n".to_owned())
         );
         report.streams[1].store_open.set(1);
-        report.streams[1].update(|d| d.trouble = Some("401".to_owned()));
+        report.streams[1].update(|d| d.error = Some("401".to_owned()));
         assert_eq!(
             report.ready(),
             Ok("a: connected\nb: not connected: 401\n".to_owned())

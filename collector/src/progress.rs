@@ -74,8 +74,8 @@ impl Drop for Line {
 }
 
 fn text(connected: bool, stored: u64, rate: f64, detail: &Detail, now: Timestamp) -> String {
-    let state = match (&detail.trouble, connected) {
-        (Some(trouble), _) => return format!("{stored} stored  {trouble}"),
+    let state = match (&detail.error, connected) {
+        (Some(error), _) => return format!("{stored} stored  {error}"),
         (None, true) => "connected ",
         (None, false) => "connecting",
     };
@@ -151,7 +151,7 @@ mod tests {
             text(true, 7, 2.6, &detail, later),
             "connected   7 stored  3/s  last #12, 2 s ago"
         );
-        detail.trouble = Some("401 Unauthorized".to_owned());
+        detail.error = Some("401 Unauthorized".to_owned());
         assert_eq!(
             text(false, 7, 0.0, &detail, now),
             "7 stored  401 Unauthorized"

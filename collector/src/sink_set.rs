@@ -93,7 +93,7 @@ impl SinkSet {
     /// Returns the position from which the stream has to go on so that every store gets everything; `None` if nothing is stored
     /// anywhere, or if a store begins anew.
     pub(super) fn position(&self) -> Option<Position> {
-        if self.sinks.iter().any(SinkState::begins_anew) {
+        if self.sinks.iter().any(SinkState::restarts) {
             return None;
         }
         let stored = self.sinks.iter().filter_map(SinkState::stored);
@@ -207,7 +207,7 @@ impl SinkSet {
         if self.status.store_open.get() == 0 {
             self.status.store_open.set(1);
             self.status.update(|detail| {
-                if detail.trouble.take().is_some() {
+                if detail.error.take().is_some() {
                     tracing::info!(stream = self.status.name, "the store works again");
                 }
             });
@@ -220,14 +220,14 @@ impl SinkSet {
         status.store_errors.inc();
         status.store_open.set(0);
         let reason = error.to_string();
-        // The same trouble is said once.
-        if status.detail().trouble.as_ref() != Some(&reason) {
+        // The same error is logged once.
+        if status.detail().error.as_ref() != Some(&reason) {
             tracing::error!(
                 stream = status.name,
                 "{reason}; trying again until it works"
             );
         }
-        status.update(|detail| detail.trouble = Some(reason));
+        status.update(|detail| detail.error = Some(reason));
         tokio::time::sleep(delay).await;
     }
 }

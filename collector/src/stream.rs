@@ -104,7 +104,7 @@ struct ReceivedBatch {
 #[derive(Default)]
 enum Then {
     #[default]
-    GoOn,
+    Continue,
     Answer,
     Control(Content),
     End(End),
@@ -144,17 +144,17 @@ impl Collector {
                     (reconnect.after_loss(), reason)
                 }
             };
-            let news = self.note(&reason);
+            let is_new = self.note(&reason);
             let stream = self.status.name.as_str();
             let delay = match next {
                 Next::Retry(delay) => {
-                    if arrived || news {
+                    if arrived || is_new {
                         tracing::info!(stream, "{reason}; connecting again in {delay:.1?}");
                     }
                     delay
                 }
                 Next::Complain(delay) => {
-                    if news {
+                    if is_new {
                         tracing::error!(stream, "{reason}; trying again until it works");
                     }
                     delay
@@ -211,14 +211,14 @@ impl Collector {
         self.status.update(|detail| detail.stuck = stuck);
     }
 
-    /// Notes the trouble. Says whether it is another than before.
+    /// Notes the error. Returns whether it differs from the last one.
     fn note(&self, reason: &str) -> bool {
-        let mut news = false;
+        let mut is_new = false;
         self.status.update(|detail| {
-            news = detail.trouble.as_deref() != Some(reason);
-            detail.trouble = Some(reason.to_owned());
+            is_new = detail.error.as_deref() != Some(reason);
+            detail.error = Some(reason.to_owned());
         });
-        news
+        is_new
     }
 
     /// One connection, from the handshake to its end.
@@ -240,7 +240,7 @@ impl Collector {
         };
         tracing::info!(stream = self.status.name, from, "connected");
         self.status.connected.set(1);
-        self.status.update(|detail| detail.trouble = None);
+        self.status.update(|detail| detail.error = None);
         let Err(end) = self
             .follow(&mut connection, &asked_for, reconnect, arrived)
             .await;
@@ -266,18 +266,18 @@ impl Collector {
                 self.check_stores().await?;
                 continue;
             };
-            let haul = ReceivedBatch::of(first, connection);
-            if !haul.events.is_empty() {
-                self.unless_stopped(async |sinks| sinks.append(&haul.events).await)
+            let batch = ReceivedBatch::of(first, connection);
+            if !batch.events.is_empty() {
+                self.unless_stopped(async |sinks| sinks.append(&batch.events).await)
                     .await?;
             }
-            if !matches!(haul.then, Then::End(_)) {
+            if !matches!(batch.then, Then::End(_)) {
                 *arrived = true;
                 reconnect.progress();
                 self.status.update(|detail| detail.stuck = false);
             }
-            match haul.then {
-                Then::GoOn => {}
+            match batch.then {
+                Then::Continue => {}
                 Then::Answer => {
                     // An answer acknowledges: what was stored is there, now.
                     self.check_stores().await?;
@@ -346,23 +346,23 @@ impl ReceivedBatch {
     /// what came before it is stored.
     fn of(first: Result<Incoming, Failure>, connection: &mut Connection) -> Self {
         let received = Timestamp::now();
-        let mut haul = Self::default();
+        let mut batch = Self::default();
         let mut incoming = Some(first);
         while let Some(next) = incoming {
             match next {
-                Ok(Incoming::Json(body)) => haul.take(body, received),
-                Ok(Incoming::Heartbeat) => haul.then = Then::Answer,
+                Ok(Incoming::Json(body)) => batch.take(body, received),
+                Ok(Incoming::Heartbeat) => batch.then = Then::Answer,
                 Ok(Incoming::KeepAlive) => {}
-                Ok(Incoming::Junk(reason)) => haul.then = Then::End(End::Nonsense(reason)),
-                Err(failure) => haul.then = Then::End(failure.into()),
+                Ok(Incoming::Junk(reason)) => batch.then = Then::End(End::Nonsense(reason)),
+                Err(failure) => batch.then = Then::End(failure.into()),
             }
-            let full = haul.events.len() >= BATCH_EVENTS || haul.bytes >= BATCH_BYTES;
-            if full || !matches!(haul.then, Then::GoOn) {
+            let full = batch.events.len() >= BATCH_EVENTS || batch.bytes >= BATCH_BYTES;
+            if full || !matches!(batch.then, Then::Continue) {
                 break;
             }
             incoming = connection.at_hand();
         }
-        haul
+        batch
     }
 
     fn take(&mut self, body: Body, received: Timestamp) {

@@ -20,7 +20,7 @@ pub(super) struct SinkState {
     /// The position at which this process began to store.
     origin: Option<Position>,
     /// It had events, has nothing any more, and gets them from the start of the stream.
-    begins_anew: bool,
+    restarts: bool,
     damaged_lines: u64,
     /// Events of the last batch that it did not take.
     refused: u64,
@@ -59,7 +59,7 @@ impl SinkState {
             open: false,
             stored: None,
             origin: None,
-            begins_anew: false,
+            restarts: false,
             damaged_lines: 0,
             refused: 0,
         }
@@ -69,8 +69,8 @@ impl SinkState {
         self.stored.clone()
     }
 
-    pub(super) const fn begins_anew(&self) -> bool {
-        self.begins_anew
+    pub(super) const fn restarts(&self) -> bool {
+        self.restarts
     }
 
     pub(super) const fn damaged_lines(&self) -> u64 {
@@ -156,7 +156,7 @@ impl SinkState {
             "{}: nothing is stored here, unlike elsewhere; it gets the events {begins}",
             self.store.describe(),
         );
-        self.begins_anew = mark.is_none();
+        self.restarts = mark.is_none();
         if let Some(mark) = mark {
             let position = mark.position.clone();
             let marked = self.store.mark(mark).await;
@@ -176,7 +176,7 @@ impl SinkState {
     fn has(&mut self, position: Position) {
         self.origin.get_or_insert_with(|| position.clone());
         self.stored = Some(position);
-        self.begins_anew = false;
+        self.restarts = false;
     }
 
     /// Opens the store, also after an error: what is stored is what the store says, not what was tried.
@@ -203,17 +203,17 @@ impl SinkState {
             (position, _) => position,
         };
         status.losses.inc();
-        let goes_on = match &position {
+        let resumes = match &position {
             Some(position) => format!("from seq {} on", Seq::starting_at(position)),
             None => "from the start of the stream".to_owned(),
         };
         tracing::error!(
             stream = status.name,
-            "{}: what was stored before seq {} is no longer there; fetching again {goes_on}",
+            "{}: what was stored before seq {} is no longer there; fetching again {resumes}",
             self.store.describe(),
             Seq::starting_at(&known),
         );
-        self.begins_anew = position.is_none();
+        self.restarts = position.is_none();
         self.stored = position;
         self.open = true;
         Err(Failed::WentBack)

@@ -481,9 +481,9 @@ async fn without_a_dead_letter_file_a_rejected_event_stops_the_stream_before_it(
     assert!(storing.await.is_err());
     assert_eq!(store.seqs(), ["1", "2"]);
     assert_eq!(sinks.status.store_open.get(), 0);
-    let trouble = sinks.status.detail().trouble.unwrap();
+    let error = sinks.status.detail().error.unwrap();
     assert!(
-        trouble.starts_with("the event with seq 3 cannot be stored: no such character"),
-        "{trouble}"
+        error.starts_with("the event with seq 3 cannot be stored: no such character"),
+        "{error}"
     );
 }

@@ -115,13 +115,13 @@ impl Broker {
         partition: usize,
         offset: u64,
     ) -> anyhow::Result<Option<u64>> {
-        let start = self.tell(&format!("evict {topic} {partition} {offset}"))?;
+        let start = self.command(&format!("evict {topic} {partition} {offset}"))?;
         Ok(start.map(|start| start.parse()).transpose()?)
     }
 
     /// Gives it a command of its fault switches, and tells its answer. Does nothing while it does not
     /// run or is stopped.
-    pub(crate) fn tell(&self, command: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) fn command(&self, command: &str) -> anyhow::Result<Option<String>> {
         if self.paused || self.process.program().is_none() {
             return Ok(None);
         }

@@ -218,16 +218,16 @@ impl Recorder {
                     client.answer().await;
                 }
                 Heard::Frame(frame) => {
-                    let told = read(&frame, self.fleet.partitions);
-                    let understood = self.last(|session| match told {
-                        Some(Told::Event(event)) => {
+                    let content = read(&frame, self.fleet.partitions);
+                    let understood = self.last(|session| match content {
+                        Some(Content::Event(event)) => {
                             session.events.push(event);
                             true
                         }
-                        Some(Told::Gap(seq)) if session.events.is_empty() => {
+                        Some(Content::Gap(seq)) if session.events.is_empty() => {
                             session.markers && session.gap.replace(seq).is_none()
                         }
-                        Some(Told::Live(seq)) => {
+                        Some(Content::Live(seq)) => {
                             let live = (session.events.len(), seq);
                             session.markers && session.live.replace(live).is_none()
                         }
@@ -279,29 +279,29 @@ fn query(key: &str, plan: &Plan) -> String {
     query
 }
 
-/// The message of a frame.
-enum Told {
+/// Content of a frame.
+enum Content {
     Event(Received),
     Gap(Seq),
     Live(Seq),
 }
 
 /// Reads a frame `LEN|BODY`; absent if it is not exactly as it must be.
-fn read(frame: &str, partitions: usize) -> Option<Told> {
+fn read(frame: &str, partitions: usize) -> Option<Content> {
     let (length, body) = frame.split_once('|')?;
     if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {
         return None;
     }
     if body.starts_with(r#"{"control":"#) {
-        let content: Value = serde_json::from_str(body).ok()?;
-        let seq = Seq::parse(content["seq_start"].as_str()?, partitions)?;
-        return match content["control"].as_str()? {
-            "gap" => Some(Told::Gap(seq)),
-            "live" => Some(Told::Live(seq)),
+        let control: Value = serde_json::from_str(body).ok()?;
+        let seq = Seq::parse(control["seq_start"].as_str()?, partitions)?;
+        return match control["control"].as_str()? {
+            "gap" => Some(Content::Gap(seq)),
+            "live" => Some(Content::Live(seq)),
             _ => None,
         };
     }
-    received(records::read_body(body, false)?, partitions).map(Told::Event)
+    received(records::read_body(body, false)?, partitions).map(Content::Event)
 }
 
 /// An event that is what was sent.

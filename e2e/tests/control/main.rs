@@ -12,7 +12,7 @@ mod stack;
 
 use std::time::Instant;
 
-use client::{Client, Told};
+use client::{Client, Received};
 use datastream_e2e::{Program, checkout};
 use serde_json::{Value, json};
 use stack::{NAMESPACE, PATIENCE, Stack};
@@ -131,7 +131,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     // Suspended: the stream ends with a reason, and a new one is refused; resumed with the same key.
     let suspend = |on: bool| format!("{{\"spec\":{{\"suspended\":{on}}}}}");
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", &suspend(true)]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &key, 403).await.is_none());
     condition(&stack, "leds", "Ready", "False Suspended");
     stack.kubectl(&[
@@ -157,14 +157,14 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     }
     let new = stack.key("leds");
     assert_ne!(new, key);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &key, 401).await.is_none());
     let mut stream = Client::connect_until(address, &new, 101).await.unwrap();
 
     // A key that is no key is replaced.
     let broken = r#"{"stringData":{"stream_key":"short"}}"#;
     stack.kubectl(&["patch", "secret", "leds-stream-key", "-p", broken]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     stack.wait_ready("leds");
     let third = stack.key("leds");
     assert!(third != new && third.len() == 32, "{third}");
@@ -184,7 +184,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
 
     // Deleted: the stream ends, the key is unknown, the Secret goes.
     stack.kubectl(&["delete", "dss", "leds"]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &third, 401).await.is_none());
     stack.eventually(&["get", "secret", "--no-headers"], str::is_empty);
 

@@ -1,4 +1,4 @@
-//! The other gateways, as their Leases tell.
+//! The other gateways, as their Leases describe them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,7 +81,7 @@ struct Known {
     peers: BTreeMap<String, Peer>,
     /// A complete list was seen once.
     complete: bool,
-    /// The watch does not tell what happens.
+    /// The watch fails.
     failing: bool,
     /// The number of the last list that was begun because somebody wanted it.
     begun: u64,
@@ -108,7 +108,7 @@ impl Peers {
         }
     }
 
-    /// Asks what is there now, out of turn. If that cannot be told, what is known stays.
+    /// Asks what is there now, out of turn. If the list fails, what is known stays.
     async fn list(&self, leases: &Api<Watched<Lease>>, selector: &str) {
         let number = {
             let mut known = self.lock();
@@ -215,7 +215,7 @@ impl Peers {
         self.lock().peers.values().cloned().collect()
     }
 
-    /// Returns whether these are all, as far as the API server has ever told.
+    /// Returns whether these are all, as far as the API server has ever said.
     pub(super) fn are_complete(&self) -> bool {
         self.lock().complete
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     /// An API server that says once that there is the first process of a gateway, and fails from then on, but for lists out of turn: these
-    /// tell of the second process.
+    /// have the second process.
     fn restarted() -> Api<Watched<Lease>> {
         let mut is_first = true;
         let client = answered_by(move |request, _| {

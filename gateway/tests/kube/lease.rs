@@ -24,7 +24,7 @@ struct Kept {
     store: Arc<ConfigStore>,
     ready: watch::Sender<bool>,
     cancel: CancellationToken,
-    keeper: JoinHandle<()>,
+    renewer: JoinHandle<()>,
 }
 
 impl Kept {
@@ -38,15 +38,15 @@ impl Kept {
         let (ready, receiver) = watch::channel(false);
         let cancel = CancellationToken::new();
         let claims = KubeClaims::new(api.client(), "ds", "default", "gw-0", 0);
-        let keeper = claims.lease_keeper(Some("10.0.0.7:9090".to_owned()));
-        let load = StreamCount::default();
-        let keeper = tokio::spawn(keeper.run(store.clone(), receiver, load, cancel.clone()));
+        let renewer = claims.lease_renewer(Some("10.0.0.7:9090".to_owned()));
+        let streams = StreamCount::default();
+        let renewer = tokio::spawn(renewer.run(store.clone(), receiver, streams, cancel.clone()));
         Self {
             api,
             store,
             ready,
             cancel,
-            keeper,
+            renewer,
         }
     }
 
@@ -143,7 +143,7 @@ async fn the_newest_state_is_written_to_the_lease_after_an_outage() {
     let asked = kept.asked_after(Duration::from_secs(2)).await;
     assert_eq!(asked.len(), 3);
     assert_eq!(*annotation(&asked[2], HELD), encode_held(&held));
-    assert!(!kept.keeper.is_finished());
+    assert!(!kept.renewer.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ async fn renewals_and_shutdown_do_not_hang_on_a_silent_api_server() {
         "a request without an answer is given up"
     );
     kept.cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), kept.keeper)
+    tokio::time::timeout(Duration::from_secs(10), kept.renewer)
         .await
         .expect("ends")
         .unwrap();
@@ -167,7 +167,7 @@ async fn the_lease_is_deleted_at_shutdown() {
     kept.hold(7);
     sleep(Duration::from_secs(1)).await;
     kept.cancel.cancel();
-    kept.keeper.await.unwrap();
+    kept.renewer.await.unwrap();
     let asked = kept.api.asked();
     let last = asked.last().unwrap();
     assert_eq!((last.method.as_str(), last.path.as_str()), ("DELETE", PATH));

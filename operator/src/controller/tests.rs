@@ -114,16 +114,16 @@ async fn an_unreadable_subscription_gets_a_status_and_one_with_a_bad_status_is_p
     };
     let both = async {
         loop {
-            let told = find("/datastreamsubscriptions/later/status");
+            let status = find("/datastreamsubscriptions/later/status");
             let published = find("/namespaces/system/secrets/datastream-default-routes-");
-            if let (Some(told), Some(published)) = (told, published) {
-                return (told, published);
+            if let (Some(status), Some(published)) = (status, published) {
+                return (status, published);
             }
             sleep(Duration::from_millis(100)).await;
         }
     };
-    let (told, published) = timeout(PATIENCE, both).await.expect("both are written");
-    let conditions = told["status"]["conditions"].as_array().unwrap();
+    let (status, published) = timeout(PATIENCE, both).await.expect("both are written");
+    let conditions = status["status"]["conditions"].as_array().unwrap();
     assert!(
         conditions
             .iter()

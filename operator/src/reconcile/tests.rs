@@ -122,7 +122,7 @@ impl Server {
             heard.listed(&None, kind);
         }
         let reporter = Reporter::from("test");
-        let (events, teller) =
+        let (events, event_publisher) =
             events::channel(client.clone(), reporter, metrics.events_left_out.clone());
         let context = Arc::new(Context {
             client,
@@ -149,7 +149,7 @@ impl Server {
         }
         let result = super::reconcile(subscription, context).await;
         // It ends when everything is told, now that nobody can leave more.
-        teller.run().await.unwrap_err();
+        event_publisher.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
 

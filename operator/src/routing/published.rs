@@ -58,7 +58,7 @@ impl Published {
     /// Someone sees the object in this state.
     ///
     /// Returns whether that is news: neither an echo of what was written here nor what is published anyway.
-    pub(super) fn is_news(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
+    pub(super) fn is_change(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
         self.buckets.get(&id).is_none_or(|bucket| {
             let newest = bucket.versions.back().map(|v| v.0);
             resource_version > bucket.resource_version
@@ -267,8 +267,8 @@ mod tests {
         let mut published = Published::default();
         published.found(id, hash(1), 1, routes(&[]));
         published.begin(id, hash(2), routes(&[]));
-        assert!(!published.is_news(id, hash(2), 2));
-        assert!(published.is_news(id, hash(3), 3));
+        assert!(!published.is_change(id, hash(2), 2));
+        assert!(published.is_change(id, hash(3), 3));
         published.drifted(id, 3);
         published.wrote(id, 2);
         assert!(published.has_drifted(id), "someone wrote after us");
@@ -288,11 +288,11 @@ mod tests {
         assert_eq!(published.wrote(id, 6), [route("b", 2).id]);
         assert!(published.holds(hash(1), &route("a", 1).id));
         assert!(!published.holds(hash(9), &route("a", 1).id));
-        assert!(!published.is_news(id, hash(1), 5), "an echo of the first");
+        assert!(!published.is_change(id, hash(1), 5), "an echo of the first");
         assert!(
-            published.is_news(id, hash(1), 7),
+            published.is_change(id, hash(1), 7),
             "someone restored the first"
         );
-        assert!(!published.is_news(id, hash(2), 8), "the same bytes");
+        assert!(!published.is_change(id, hash(2), 8), "the same bytes");
     }
 }

@@ -180,7 +180,7 @@ impl RoutingState {
     /// A routing object as someone sees it. What is neither published here nor an echo of it will be written again.
     pub fn set_object(&mut self, bucket: BucketId, resource_version: u64, bytes: &[u8]) {
         let hash = BucketHash::of(bytes);
-        if !self.published.is_news(bucket, hash, resource_version) {
+        if !self.published.is_change(bucket, hash, resource_version) {
             return;
         }
         if self.is_synced(Synced::Objects) {

@@ -33,9 +33,9 @@ pub(super) struct Header {
     attributes: i16,
 }
 
-/// Kind of the next bytes of an answer.
+/// State of the next batch in the bytes of a response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Front {
+pub(super) enum Framing {
     /// A batch, whole by its length.
     Whole(Header),
     /// The beginning of a batch that is longer than what is there.
@@ -45,14 +45,14 @@ pub(super) enum Front {
     /// Too little to say.
     Short,
     /// No header of a batch.
-    Senseless,
+    Malformed,
 }
 
 /// Looks at the next batch.
-pub(super) fn front(mut bytes: &[u8]) -> Front {
+pub(super) fn frame(mut bytes: &[u8]) -> Framing {
     let available = bytes.len();
     if available < BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE {
-        return Front::Short;
+        return Framing::Short;
     }
     let base = bytes.get_i64();
     let length = bytes.get_i32();
@@ -65,7 +65,7 @@ pub(super) fn front(mut bytes: &[u8]) -> Front {
         .checked_add(1)
         .and_then(|count| base.checked_add(count));
     let (Some(next), true) = (next, base >= 0 && last_delta >= 0) else {
-        return Front::Senseless;
+        return Framing::Malformed;
     };
     let size = usize::try_from(length).map_or(0, |length| BATCH_PREAMBLE_SIZE + length);
     let header = Header {
@@ -76,11 +76,11 @@ pub(super) fn front(mut bytes: &[u8]) -> Front {
         attributes,
     };
     if size < header.records_at() {
-        Front::Endless(header)
+        Framing::Endless(header)
     } else if size > available {
-        Front::Cut(header)
+        Framing::Cut(header)
     } else {
-        Front::Whole(header)
+        Framing::Whole(header)
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], from: u64) -> Result<Vec<Record>, String> {
-        let Front::Whole(header) = front(bytes) else {
+        let Framing::Whole(header) = frame(bytes) else {
             return Err("not whole".to_owned());
         };
         let payload = Bytes::copy_from_slice(&bytes[header.records_at()..header.size]);
@@ -300,29 +300,29 @@ mod tests {
     #[test]
     fn the_header_of_a_batch_distinguishes_whole_from_truncated() {
         let bytes = encoded(5, &[b"a".to_vec(), b"b".to_vec()], false);
-        let Front::Whole(header) = front(&bytes) else {
+        let Framing::Whole(header) = frame(&bytes) else {
             panic!("whole")
         };
         assert_eq!(
             (header.first, header.next, header.size),
             (5, 7, bytes.len())
         );
-        assert_eq!(front(&bytes[..bytes.len() - 1]), Front::Cut(header));
-        assert_eq!(front(&bytes[..40]), Front::Short);
+        assert_eq!(frame(&bytes[..bytes.len() - 1]), Framing::Cut(header));
+        assert_eq!(frame(&bytes[..40]), Framing::Short);
         let with = |at: usize, new: &[u8]| {
             let mut bytes = bytes.clone();
             bytes[at..at + new.len()].copy_from_slice(new);
-            front(&bytes)
+            frame(&bytes)
         };
         // Length, base offset, last offset.
         assert!(matches!(
             with(8, &(-1_i32).to_be_bytes()),
-            Front::Endless(_)
+            Framing::Endless(_)
         ));
-        assert!(matches!(with(8, &3_i32.to_be_bytes()), Front::Endless(_)));
-        assert_eq!(with(0, &(-1_i64).to_be_bytes()), Front::Senseless);
-        assert_eq!(with(0, &i64::MAX.to_be_bytes()), Front::Senseless);
-        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Front::Senseless);
+        assert!(matches!(with(8, &3_i32.to_be_bytes()), Framing::Endless(_)));
+        assert_eq!(with(0, &(-1_i64).to_be_bytes()), Framing::Malformed);
+        assert_eq!(with(0, &i64::MAX.to_be_bytes()), Framing::Malformed);
+        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Framing::Malformed);
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
     fn chunks_are_bounded_and_an_oversized_record_is_truncated() {
         let large = vec![b'x'; 3 * MAX_RECORD_BYTES];
         let bytes = encoded(0, &[large, vec![b'y'; 10], vec![b'z'; 10]], false);
-        let Front::Whole(header) = front(&bytes) else {
+        let Framing::Whole(header) = frame(&bytes) else {
             panic!("whole")
         };
         let payload = Bytes::from(bytes).slice(header.records_at()..);

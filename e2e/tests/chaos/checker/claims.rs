@@ -146,13 +146,13 @@ fn may_begin(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
         !reached(of(asked)) || !reached(of(asker)) || disrupted.iter().any(unknown)
     };
     // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
-    let untold = || {
+    let unreported = || {
         let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
         meets(Disruption::NoApi, of(one), one.asked, one.opened)
             && meets(Disruption::NoApi, of(one), written_by, other.opened)
             && unasked(one, other)
     };
-    unasked(other, one) || untold() || meets(Disruption::Deaf, of(one), one.opened, one.last)
+    unasked(other, one) || unreported() || meets(Disruption::Deaf, of(one), one.opened, one.last)
 }
 
 fn may_last(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {

@@ -375,13 +375,13 @@ proptest! {
         prop_assert_eq!(is_lost(&one(&first, &|_| ())), lost);
         prop_assert!(one("0", &|_| ()).is_ok());
         prop_assert!(one(&first, &|s| s.on_gap = true).is_ok());
-        let told = |s: &mut Session| (s.on_gap, s.markers) = (true, true);
-        prop_assert_eq!(is_lost(&one(&first, &told)), lost);
-        let told_where = |s: &mut Session| { told(s); s.gap.clone_from(&marker); };
-        prop_assert!(one(&first, &told_where).is_ok());
+        let announced = |s: &mut Session| (s.on_gap, s.markers) = (true, true);
+        prop_assert_eq!(is_lost(&one(&first, &announced)), lost);
+        let announced_where = |s: &mut Session| { announced(s); s.gap.clone_from(&marker); };
+        prop_assert!(one(&first, &announced_where).is_ok());
         // Not before it has expired, not without being asked, not more than has.
         let early = |s: &mut Session| {
-            told(s);
+            announced(s);
             s.gap.clone_from(&marker);
             s.opened = model.log.evictions[0].at.checked_sub(Duration::from_secs(1)).unwrap();
         };
@@ -390,7 +390,7 @@ proptest! {
         prop_assert!(matches!(one(&first, &unasked), Err(What::WrongGap(_))));
         begins[0] = until + 1;
         let more = Seq::parse(&digits(&begins), partitions);
-        let more = |s: &mut Session| { told(s); s.gap.clone_from(&more); };
+        let more = |s: &mut Session| { announced(s); s.gap.clone_from(&more); };
         prop_assert!(matches!(one(&first, &more), Err(What::WrongGap(_))));
     }
 
@@ -518,11 +518,11 @@ proptest! {
         }
         // Lost with a copy that was put in its place, and then the copy was moved away unnoticed: who goes on where the gateway says it was
         // cannot know of it.
-        let mut anew = stored(vec![volume(&rest[..half], false), volume(&events[half..], false)]);
-        anew.begin = Begin::Before(0);
-        prop_assert!(check(&anew) != Ok(None));
-        anew.volumes[0].unnoticed = true;
-        prop_assert_eq!(check(&anew), Ok(None));
+        let mut restarted = stored(vec![volume(&rest[..half], false), volume(&events[half..], false)]);
+        restarted.begin = Begin::Before(0);
+        prop_assert!(check(&restarted) != Ok(None));
+        restarted.volumes[0].unnoticed = true;
+        prop_assert_eq!(check(&restarted), Ok(None));
         // The broker lost it, and it came before.
         let lost = &events[2];
         let (own, offset) = place(lost);

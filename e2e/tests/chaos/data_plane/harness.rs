@@ -198,9 +198,9 @@ impl Harness {
                     match &step.fault {
                         Fault::KillBroker if begins => broker.process.kill(),
                         Fault::KillBroker => drop(broker.process.start()?),
-                        Fault::Broker(on, _) if begins => drop(broker.tell(on)?),
+                        Fault::Broker(on, _) if begins => drop(broker.command(on)?),
                         Fault::Broker(_, "") => (),
-                        Fault::Broker(_, off) => drop(broker.tell(off)?),
+                        Fault::Broker(_, off) => drop(broker.command(off)?),
                         _ => broker.pause(begins),
                     }
                 }
@@ -234,8 +234,8 @@ impl Harness {
         };
         let name = &self.fleets[topic].topic.topic;
         // A broker that says it does not lead the partition takes nothing.
-        let told = broker.tell(&format!("damage {name} {partition} {kind}"));
-        if let Some(first) = told.ok().flatten() {
+        let answer = broker.command(&format!("damage {name} {partition} {kind}"));
+        if let Some(first) = answer.ok().flatten() {
             let first: u64 = first.parse()?;
             self.unreadable[topic].extend((first..first + DAMAGED).map(|o| (partition, o)));
         }
@@ -286,7 +286,7 @@ impl Harness {
     pub(super) async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
         if let Some(broker) = &self.broker {
             // A request of a producer that gave up may be on its way yet: nothing may come behind what is read here.
-            broker.tell("drop unit")?;
+            broker.command("drop unit")?;
             sleep(Duration::from_millis(500)).await;
         }
         let archives = self.broker.as_ref().map(|b| b.archives(dir)).transpose()?;

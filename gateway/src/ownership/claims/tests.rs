@@ -89,7 +89,7 @@ async fn a_client_is_refused_while_the_gateway_that_took_the_stream_without_a_cl
     let claims = claims(failure(StatusCode::NOT_FOUND, "NotFound"));
     let (other_one, asked) = other(&claims, Probed::Answers).await;
     claims.note_takeover(&id(), &taker(&other_one));
-    // Another one asks as well, and is told by the first that it has it.
+    // Another one asks as well, and hears from the first that it has it.
     claims.note_takeover(&id(), &taker("gw-0a_fedcba9876543210"));
     let taken = claims.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
@@ -218,7 +218,7 @@ async fn a_taker_that_no_longer_holds_the_stream_is_forgotten() {
 #[tokio::test]
 async fn without_the_api_server_peers_learn_who_takes_the_stream() {
     let claims = claims(failing());
-    drop(claims.lease_keeper(Some("10.0.0.1:9090".to_owned())));
+    drop(claims.lease_renewer(Some("10.0.0.1:9090".to_owned())));
     claims.renewed.send_replace(Some(Instant::now()));
     let (_, asked) = other(&claims, Probed::NotHeld).await;
     let held = claims.claim(&id(), "1").await.unwrap();

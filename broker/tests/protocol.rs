@@ -362,7 +362,10 @@ async fn a_producer_fails_after_a_lost_connection_and_a_new_one_works() {
     broker.set_reset(true);
     let old = producer(&client, "t").await;
     broker.lose_acks(1);
-    let sent = old.send("key", "stored but not told").await.unwrap();
+    let sent = old
+        .send("key", "stored but not acknowledged")
+        .await
+        .unwrap();
     old.flush().await.ok();
     assert!(
         tokio::time::timeout(PATIENCE, sent.wait())
@@ -373,7 +376,10 @@ async fn a_producer_fails_after_a_lost_connection_and_a_new_one_works() {
     let client = self::client(broker.address()).await;
     fill(&client, "t", 1).await;
     let mut records = open(&client, "t", 0, 0, 1 << 20).await;
-    assert_eq!(next(&mut records).await.unwrap().1, b"stored but not told");
+    assert_eq!(
+        next(&mut records).await.unwrap().1,
+        b"stored but not acknowledged"
+    );
     assert_eq!(next(&mut records).await.unwrap().1, b"value 0");
 }
 

@@ -297,7 +297,7 @@ async fn tail_ends_when_a_frame_cannot_be_received_twice() {
     let tail = tail(&[&url, "--seq-start", "1"]);
     let (mut socket, _) = accept(&listener).await;
     send_too_much(&mut socket).await;
-    // Another one: the stream has gone on.
+    // A second connection: the stream continued after the first.
     let (mut socket, query) = accept(&listener).await;
     assert!(query.contains("seq_start=1&"), "{query}");
     send(&mut socket, event("1", 1)).await;

@@ -32,7 +32,7 @@ struct Explanation {
 }
 
 impl Refusal {
-    /// A refusal in these words.
+    /// A refusal with this message.
     pub fn new(status: u16, retry_after: Option<Duration>, reason: &str) -> Self {
         Self {
             status,

@@ -9,7 +9,7 @@ use super::event::column;
 /// The columns; none for what an event does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
-    /// Time at which it happened, in its producer's words.
+    /// Time at which it happened, as its producer wrote it.
     pub event_time: Option<Timestamp>,
     /// The name of the property.
     pub property: Option<Box<str>>,

@@ -58,7 +58,7 @@ pub(super) enum SourceError {
     File {
         /// Its path.
         path: String,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// The URL with the key, read anew from where they are.
+    /// The URL with the key, read again from their source.
     pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
         match &self.0 {
             KeySource::Fixed(url) => Ok(url.clone()),

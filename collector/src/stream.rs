@@ -27,7 +27,7 @@ const STORE_CHECK: Duration = Duration::from_secs(15);
 const CHECKS_UNTIL_ABANDONED: u32 = 4;
 /// The status of a refusal because events have expired.
 const GONE: u16 = 410;
-/// Time that a store may take for what has arrived when the collector is told to stop.
+/// Time that a store may take for what has arrived when the collector is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One stream and its stores.
@@ -60,11 +60,11 @@ pub(super) fn check_interval(stores: &[StorePlan]) -> Duration {
 /// The way in which a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
     /// Events had expired, and it was to stop then.
     Gap,
-    /// A store did not take what had arrived when it was told to stop; it will be sent again.
+    /// A store did not take what had arrived before the stop; it will be sent again.
     NotStored,
 }
 
@@ -111,7 +111,7 @@ enum Then {
 }
 
 impl Collector {
-    /// Collects until told to stop, or until a gap if that ends the stream.
+    /// Collects until it is stopped, or until a gap if that ends the stream.
     pub(super) async fn run(mut self) -> Outcome {
         let mut reconnect = ReconnectPolicy::new();
         let mut unreadable = Unreadable::default();
@@ -168,7 +168,7 @@ impl Collector {
         }
     }
 
-    /// Returns whether events have expired that the stream is not to go on without.
+    /// Returns whether events have expired without which the stream must not continue.
     fn ends_with(&self, failure: &Failure) -> bool {
         self.on_gap == OnGap::Stop
             && matches!(failure, Failure::Refused(refusal) if refusal.status == GONE)
@@ -194,7 +194,7 @@ impl Collector {
         Ok(verified.ok_or(End::Stopped)??)
     }
 
-    /// The words for a frame that cannot be read, with its place.
+    /// The message for a frame that cannot be read, with its position.
     fn behind(&self, reason: &str) -> String {
         match self.sinks.position() {
             Some(position) => format!(
@@ -304,7 +304,7 @@ impl Collector {
         }
     }
 
-    /// Works on the stores. When told to stop, for some more time; then what has arrived is left to the next start.
+    /// Works on the stores. After a stop it has a grace period; then what has arrived is left to the next start.
     async fn unless_stopped(
         &mut self,
         work: impl AsyncFnOnce(&mut SinkSet) -> Result<(), WentBack>,

@@ -305,7 +305,7 @@ impl Output {
     }
 }
 
-/// Ports that were free a moment ago: the servers must be told theirs.
+/// Ports that were free a moment ago: the servers need them as flags.
 fn free_ports() -> anyhow::Result<[u16; 3]> {
     let listeners = [
         TcpListener::bind("127.0.0.1:0")?,

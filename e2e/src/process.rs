@@ -147,7 +147,7 @@ impl Server {
         self.signal_program("-STOP");
     }
 
-    /// Lets it go on after [`Server::pause`].
+    /// Resumes it after [`Server::pause`].
     pub fn resume(&self) {
         self.signal_program("-CONT");
     }

@@ -1,4 +1,4 @@
-//! The custom resource on a real API server: what it takes, what it refuses, and in which words.
+//! The custom resource on a real API server: what it accepts, what it rejects, and with which messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ fn the_api_server_accepts_the_examples_and_rejects_invalid_specs_with_clear_mess
         ],
         "{listed}"
     );
-    // By name: their age goes on meanwhile.
+    // By name: their age grows meanwhile.
     let names = |what: &str| {
         let listed = cluster.kubectl(&["get", what, "-o", "name"]).unwrap();
         listed.stdout

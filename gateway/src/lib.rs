@@ -2,7 +2,7 @@
 //!
 //! One event, one direction: `ingest` (a task per partition) → decode ([`event`]) → route and fan out
 //! (`pipeline`) → a bounded queue per stream → socket writer (`stream`). Control moves sideways: [`config`] swaps
-//! a whole route table in, and streams are told what has changed for them.
+//! a whole route table in, and streams are notified of what has changed for them.
 
 pub mod config;
 mod cursor;

@@ -1,4 +1,4 @@
-//! `resume: Committed`: a client that never says where it starts goes on where its answered heartbeats left off.
+//! `resume: Committed`: a client that never says where it starts resumes where its answered heartbeats left off.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -181,7 +181,7 @@ async fn a_client_without_markers_learns_of_expired_events_by_a_close_frame_and_
     topic.append_all(0, (0..10).map(|n| event("A", n)));
     topic.expire(0, 7);
     gateway.metric_reaches("streams_closed_total", 1.0).await;
-    // Those that are lost before they hear of it leave it to be told.
+    // If a connection is lost before the report, the next one gets it.
     let mut closed = 1.0;
     for how in [Lost::Reset, Lost::Ended, Lost::Closed, Lost::Reset] {
         lose(&gateway, "a", how).await;

@@ -11,15 +11,15 @@ use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_source::EventSource as _;
 
-/// A gateway that has read five of ten events and was told of no others.
+/// A gateway that has read five of ten events and knows of no others.
 async fn start_gateway() -> (TestGateway, Arc<Stopped>) {
     let source = Arc::new(Stopped::new(Topic::new(1)));
     let gateway = TestGateway::start_on(source.clone(), vec![route("all")]).await;
     append(&source, 0..5);
     gateway.metric_reaches("records_total", 5.0).await;
     source.reads.send_replace(false);
-    let told = source.bounds().await;
-    *source.told.lock().unwrap() = Some(told.unwrap());
+    let bounds = source.bounds().await;
+    *source.reported.lock().unwrap() = Some(bounds.unwrap());
     append(&source, 5..10);
     (gateway, source)
 }

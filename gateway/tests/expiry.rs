@@ -1,4 +1,4 @@
-//! Records that expire before the gateway has read them: whoever was to get them is told, and nobody else notices.
+//! Records that expire before the gateway has read them: streams that were to get them are closed, and no others are affected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

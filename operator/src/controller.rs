@@ -52,7 +52,7 @@ use crate::watch::{ScopeEvent, follow, follow_each, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 32;
-/// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
+/// Capacity of the queue of subscriptions before the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 /// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
 /// at once, and one that has only lost its label looks as if it were gone.
@@ -404,7 +404,7 @@ impl Feed {
         self.settle(kind);
     }
 
-    /// Goes on with what waits for a kind of objects that all groups share, once there is nothing more to wait for.
+    /// Releases what waits for a kind of objects that all groups share, once all of them are listed.
     fn settle(&self, kind: Synced) {
         if self.heard.is_settled(kind) {
             self.groups.synced(kind);

@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
         groups.set_subscription(&subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
-        // One that does not exist: the stream that there is goes on.
+        // One that does not exist: the existing stream continues.
         groups.set_subscription(&subscription("us")).unwrap_err();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         let error = groups.of(&subscription("us")).unwrap_err().to_string();

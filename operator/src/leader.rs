@@ -112,7 +112,7 @@ pub(crate) struct Candidate {
     task: JoinHandle<()>,
 }
 
-/// One time of leading, told from the next one.
+/// Number of a term as leader, which distinguishes it from the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term(u64);
 

@@ -1,4 +1,4 @@
-//! Watches that go on through outages, with their log lines and metrics.
+//! Watches that survive outages, with their log lines and metrics.
 
 use std::fmt::Debug;
 use std::sync::Arc;

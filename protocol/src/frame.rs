@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::position::Seq;
 
-/// The largest frame that a gateway sends unless it is told otherwise, in bytes: what many client libraries take by default.
+/// The largest frame that a gateway sends by default, in bytes: what many client libraries accept by default.
 pub const DEFAULT_FRAME: usize = 1 << 20;
 
 /// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.

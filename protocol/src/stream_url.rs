@@ -81,7 +81,7 @@ impl StreamUrl {
         self.set(KEY, key);
     }
 
-    /// The first digits of the key, which tell streams apart.
+    /// The first digits of the key, which distinguish streams.
     pub fn masked_key(&self) -> String {
         mask(self.key().unwrap_or_default())
     }
@@ -136,7 +136,7 @@ impl fmt::Debug for StreamUrl {
     }
 }
 
-/// The first four characters of a key that is long enough to lose them: 16 of 128 bits, to tell streams apart.
+/// The first four characters of a key that is long enough to lose them: 16 of 128 bits, to distinguish streams.
 fn mask(key: &str) -> String {
     let shown = if key.len() >= 16 { 4 } else { 0 };
     format!("{}…", key.chars().take(shown).collect::<String>())

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 /// Reads an address to listen on, for a command line.
 ///
 /// # Errors
-/// The text is none, in words.
+/// The message for a malformed address.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "an address to listen on is IP:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"

@@ -67,7 +67,7 @@ fn allows_colours(no_color: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty)
 }
 
-/// An error and its causes on one line, each said once: many libraries repeat the cause in their own words for it.
+/// An error and its causes on one line, each said once: many libraries repeat the cause in their own message.
 pub fn one_line(error: &anyhow::Error) -> String {
     let error: &dyn Error = error.as_ref();
     causes(error)

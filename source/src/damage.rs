@@ -15,7 +15,7 @@ pub enum Damage {
     Malformed,
     /// Ends before its own length, however many bytes are asked for.
     Cut,
-    /// Not there: the broker goes on behind it.
+    /// Missing: the broker continues behind it.
     Missing,
 }
 

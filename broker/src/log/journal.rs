@@ -359,7 +359,7 @@ mod tests {
     }
 
     impl Damage {
-        /// Damages a file; tells which bytes are not what they were, or have others between them.
+        /// Damages a file; returns which bytes changed, or have others between them.
         fn apply(&self, bytes: &mut Vec<u8>) -> Range<usize> {
             let length = bytes.len();
             let range = |a: &Index, b: &Index| {

@@ -272,7 +272,7 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Tells the SC where the logs end now.
+    /// Reports to the SC where the logs end now.
     pub(crate) fn report(&self) {
         let commit = !self.faults.hold_high_watermark.load(Ordering::Relaxed);
         let ends = self.topics(|(name, topic)| {

@@ -46,7 +46,7 @@ pub(super) struct Reading<T> {
     pub problems: Vec<Problem>,
     /// The objects that are not fine.
     pub refused: BTreeSet<SubscriptionId>,
-    /// Something that is not fine could not even be told a name: it might be any object.
+    /// The name of something invalid could not be read: it might be any object.
     pub unknown: bool,
 }
 

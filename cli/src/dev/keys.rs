@@ -101,7 +101,7 @@ impl Keys {
         self.saved &= self.issued.remove(id).is_none();
     }
 
-    /// Writes the file anew if anything changed, readable by its owner alone; it is whole at any moment.
+    /// Rewrites the file if anything changed, readable by its owner alone; it is complete at any moment.
     ///
     /// # Errors
     /// The file cannot be written.

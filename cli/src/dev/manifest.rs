@@ -57,7 +57,7 @@ pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
     };
     match yaml::parse(text) {
         Err(error) => reader.unknown(error.line, error.reason),
-        // An editor may empty a file before it writes it anew: nothing is taken away for that.
+        // An editor may empty a file before it rewrites it: that removes nothing.
         Ok(documents) if documents.iter().all(|d| matches!(d.tree, Tree::Null)) => {
             let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
             reader.unknown(0, reason.to_owned());
@@ -81,7 +81,7 @@ impl Reader<'_> {
         });
     }
 
-    /// A problem of something that cannot be told which subscription it is: it might be any.
+    /// A problem of something that does not say which subscription it is: it might be any.
     fn unknown(&mut self, line: u64, reason: String) {
         self.reading.unknown = true;
         self.problem(line, reason);

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Interval at which a fast fleet is woken; what has become due in between is produced as one batch.
 const TICK: Duration = Duration::from_millis(10);
-/// Time that is caught up at most after a delay: after an outage the fleet goes on at its rate.
+/// Time that is caught up at most after a delay: after an outage the fleet resumes at its rate.
 const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// Hands out events at a steady rate.

@@ -153,7 +153,7 @@ impl Follow {
     }
 }
 
-/// Returns the position from which the stream goes on; none if it did not begin anywhere and nothing has come.
+/// Returns the position from which the stream resumes; none if it has no known start and nothing has come.
 fn place(url: &StreamUrl) -> Option<String> {
     url.get("seq_start").map(str::to_owned)
 }
@@ -169,7 +169,7 @@ fn behind(url: &StreamUrl, reason: &str) -> String {
     )
 }
 
-/// Moves the url's `seq_start` behind an event, or to where a control frame says that the stream goes on.
+/// Moves the url's `seq_start` behind an event, or to where a control frame says that the stream resumes.
 fn follow(url: &mut StreamUrl, body: Body) -> Report {
     let view = match View::parse(body.as_str()) {
         Ok(view) => view,

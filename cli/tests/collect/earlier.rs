@@ -26,7 +26,7 @@ async fn tables_of_an_earlier_version_get_new_columns_and_the_stream_resumes() {
     test.execute(EARLIER).await;
     post(&test.dev, 0..5).await;
 
-    // Whoever may not add them is told what to run.
+    // The error for accounts that may not add them names the statement to run.
     let config = test.config();
     let guest = config.replace("collector@", "guest@");
     let (success, text) = run(test.folder.path(), "guest.yaml", &guest).await;

@@ -29,7 +29,7 @@ fn rounds() -> usize {
 /// The one who knows where the stream is before anything is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begin {
-    /// The place, as soon as the gateway has told.
+    /// The position, as soon as the gateway has sent it.
     Place,
     /// The gateway, from the first connection on (`start: committed`, `resume: Committed`).
     Gateway,
@@ -143,7 +143,7 @@ async fn a_postgresql_store_survives_kills() {
     survives(place, 3, Begin::Place, 3).await;
 }
 
-/// The gateway goes on behind what was acknowledged, and that was stored: this holds even if the store is lost as well.
+/// The gateway resumes after what was acknowledged, and that was stored: this holds even if the store is lost as well.
 #[tokio::test]
 async fn events_that_no_store_has_were_not_acknowledged() {
     const PART: u64 = 200;

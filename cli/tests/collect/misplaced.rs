@@ -151,7 +151,7 @@ async fn a_collector_is_not_locked_out_by_its_own_abandoned_session() {
         .await;
 }
 
-/// As when a node is cut off: its collector is gone, and nobody told the server.
+/// As when a node is cut off: its collector is gone, and the server does not know.
 #[tokio::test]
 async fn a_collector_is_not_locked_out_by_the_abandoned_session_of_another() {
     let test = IntoPostgres::start(1).await;

@@ -47,7 +47,7 @@ async fn a_heartbeat_is_answered_only_when_everything_before_it_is_stored() {
     assert_eq!(&stored[..3], ["1", "2", "3"]);
     collector.reaches("events_stored_total", "all", 4).await;
 
-    // Told to stop, it takes its leave.
+    // When it is stopped, it closes the connection properly.
     let stopping = tokio::spawn(collector.stop());
     let farewell = timeout(PATIENCE, socket.next()).await.unwrap();
     assert!(

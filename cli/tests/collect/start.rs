@@ -1,4 +1,4 @@
-//! Mistakes that keep a collector from starting, each told in one line; and the configuration of the DSS Collector.
+//! Mistakes that keep a collector from starting, each reported in one line; and the configuration of the DSS Collector.
 
 use std::process::Stdio;
 

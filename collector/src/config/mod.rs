@@ -105,7 +105,7 @@ pub(super) enum Start {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnGap {
-    /// Say so, record it, and go on with the earliest that is left.
+    /// Logs and records it, and resumes at the earliest event that is left.
     #[default]
     Earliest,
     /// Stop the stream.

@@ -22,7 +22,7 @@ pub(crate) enum PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// Returns the settings of a connection, read anew from where they are.
+    /// Returns the settings of a connection, read again from their source.
     ///
     /// # Errors
     /// A file that cannot be read, or what is wrong with the URL.

@@ -219,7 +219,7 @@ impl SinkState {
         Err(Failed::WentBack)
     }
 
-    /// Remembers where a store goes on that has nothing.
+    /// Marks where a store resumes that has nothing.
     async fn begin_again(
         &mut self,
         position: Option<Position>,
@@ -270,7 +270,7 @@ impl SinkState {
         Ok(())
     }
 
-    /// Goes on behind an event that the store does not take, if there is a place for such.
+    /// Writes an event that the store rejects as a dead letter, and continues after it, if dead letters are configured.
     async fn set_aside(
         &mut self,
         event: &Event,

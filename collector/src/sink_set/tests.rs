@@ -431,7 +431,7 @@ async fn a_stream_with_a_configured_start_begins_there_when_its_store_is_empty()
     assert_eq!(sinks.position(), Some(Position::new([7])));
 }
 
-/// A start of 0 begins wherever the topic begins now, without a word about what has expired.
+/// A start of 0 begins wherever the topic begins now, without a gap marker for what has expired.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_lost_everything_restarts_from_the_first_event() {
     let store = MemoryStore::default();

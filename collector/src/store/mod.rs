@@ -118,7 +118,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The number to go on with.
+    /// The number to resume with.
     fn seq_start(&self) -> Seq {
         Seq::starting_at(&self.position)
     }

@@ -107,7 +107,7 @@ async fn many(harness: &Harness, floor: Duration, report: &mut Report) {
         took / floor.as_secs_f64(),
         floor.as_secs_f64()
     );
-    // Events are told late.
+    // Events are published late.
     harness.quiet().await;
     let before = harness.writes().await;
     sleep(IDLE).await;

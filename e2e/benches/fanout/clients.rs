@@ -10,7 +10,7 @@ use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-/// In front of the time at which an event was sent, in microseconds of the bench's clock.
+/// Prefix of the time at which an event was sent, in microseconds of the bench's clock.
 pub(crate) const SENT: &str = "\"sent\":";
 
 /// Open streams and what they have received.

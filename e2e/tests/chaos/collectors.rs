@@ -70,7 +70,7 @@ struct Moved {
     unnoticed: bool,
 }
 
-/// Says where streams are to be had, as a service in front of the gateways does.
+/// Serves the addresses of streams, as a service before the gateways does.
 #[derive(Clone)]
 pub(crate) struct Guide {
     /// Each with the file with its URL.
@@ -124,7 +124,7 @@ pub(crate) fn table(topic: usize) -> String {
 }
 
 impl Collector {
-    /// Starts a collector of a topic; `number` tells which of them. `own`: it can have a file system of its own.
+    /// Starts a collector of a topic; `number` says which of them. `own`: it can have a file system of its own.
     pub(crate) fn start(
         dir: &Path,
         (topic, number): (usize, usize),
@@ -316,7 +316,7 @@ impl Collector {
             fs::remove_dir_all(&folder)?;
             fs::rename(&copy, &folder)?;
         }
-        // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
+        // Of a stream that is not in it, a copy cannot say where to resume, so it would begin again as the configuration says.
         for (stream, _) in &self.guide.streams {
             if !self.stored_events.has_begun(stream)? {
                 return Ok(());
@@ -549,7 +549,7 @@ impl Guide {
     }
 }
 
-/// Waits until every store has everything that it must have; tells how many events that are.
+/// Waits until every store has everything that it must have; returns how many events that are.
 pub(crate) async fn settle(collectors: &[Collector], report: &Report, logs: &[Log]) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut events = 0;

@@ -20,7 +20,7 @@ impl Endpoint {
         *self.address.lock().unwrap() = Some(address.to_owned());
     }
 
-    /// Nobody finds it from now on; tells where it was.
+    /// Hides the endpoint from now on; returns its address.
     pub(crate) fn close(&self) -> Option<String> {
         self.address.lock().unwrap().take()
     }

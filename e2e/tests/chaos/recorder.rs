@@ -251,7 +251,7 @@ impl Recorder {
         }
     }
 
-    /// Does not read for this long, unless the run goes on to its next phase.
+    /// Does not read for this long, unless the run enters its next phase.
     async fn wait(&mut self, pause: Duration) {
         tokio::select! {
             () = sleep(pause) => (),

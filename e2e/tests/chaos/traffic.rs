@@ -68,7 +68,7 @@ impl Traffic {
         acknowledged[first as usize..first as usize + confirmed].fill(true);
     }
 
-    /// Checks that the topic has what was acknowledged, and all of it once; tells how many were acknowledged and how
+    /// Checks that the topic has what was acknowledged, and all of it once; returns how many were acknowledged and how
     /// many more were stored.
     pub(crate) fn check(&self, log: &Log) -> Result<String, String> {
         let acknowledged = self.acknowledged.lock().unwrap();
@@ -95,7 +95,7 @@ impl Traffic {
                 .count()
         };
         Ok(format!(
-            "{} events acknowledged, {} stored without word of it, {} sends failed",
+            "{} events acknowledged, {} stored without an acknowledgement, {} sends failed",
             count(true),
             count(false),
             self.refused.load(Ordering::Relaxed),

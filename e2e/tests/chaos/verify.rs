@@ -58,7 +58,7 @@ impl Clients {
         self.phase.send_replace(Phase::Recovery);
     }
 
-    /// Waits until everything has arrived everywhere, checks everything, and tells what it was.
+    /// Waits until everything has arrived everywhere, checks everything, and returns the figures.
     pub(crate) async fn settle(mut self, report: &Report, logs: &[Log]) -> String {
         let deadline = Instant::now() + PATIENCE;
         let check_all = || {

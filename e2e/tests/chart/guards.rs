@@ -1,4 +1,4 @@
-//! Clusters on which the chart cannot be installed: each is told so in one line.
+//! Clusters on which the chart cannot be installed: the error for each is one line.
 
 use datastream_e2e::{ControlPlane, Helm, Output, chart};
 

@@ -1,5 +1,5 @@
 //! Install, upgrade, rollback and uninstall with Helm on a real API server. There is no kubelet: Deployments are made, and the
-//! operator runs as a process, told what its Deployment says.
+//! operator runs as a process, with the arguments of its Deployment.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

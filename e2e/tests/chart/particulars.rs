@@ -198,7 +198,7 @@ fn network_policies_admit_only_the_sources_in_the_values() {
 
 #[test]
 fn every_listener_gets_one_address_for_both_ip_families() {
-    let told = |values: Value| {
+    let addresses = |values: Value| {
         let release = Release::of(values);
         let args = release.container("-collector")["args"].clone();
         [
@@ -209,7 +209,7 @@ fn every_listener_gets_one_address_for_both_ip_families() {
         ]
     };
     let both = ["[::]:8080", "[::]:9090", "[::]:8081", "[::]:9100"];
-    assert_eq!(told(json!({"collector": collector()})), both);
+    assert_eq!(addresses(json!({"collector": collector()})), both);
     let four = [
         "0.0.0.0:8080",
         "0.0.0.0:9090",
@@ -217,7 +217,7 @@ fn every_listener_gets_one_address_for_both_ip_families() {
         "0.0.0.0:9100",
     ];
     let values = json!({"listenAddress": "0.0.0.0", "collector": collector()});
-    assert_eq!(told(values), four);
+    assert_eq!(addresses(values), four);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An ingress: nginx, told what the chart's Ingress asks ingress-nginx for, with TLS.
+//! An ingress: nginx, configured as the chart's Ingress configures ingress-nginx, with TLS.
 
 use std::fmt::Write as _;
 use std::path::Path;

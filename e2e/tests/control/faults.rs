@@ -233,7 +233,7 @@ async fn keys_of_a_removed_group_are_revoked_and_a_copied_key_takes_over_no_stre
     stack.wait_ready("eu2");
     let second = stack.key("eu2");
 
-    // The group is taken off the operator, and its gateway goes on.
+    // The group is removed from the operator, and its gateway keeps serving.
     drop(operator);
     let _operator = stack.operator("operator-0");
     condition(&stack, "eu3", "Accepted", "False Invalid");

@@ -263,7 +263,7 @@ async fn streams_survive_restarts_of_operators_and_the_api_server() {
     stack.produce(&[datapoint("B", 1)]).await;
     assert_eq!(stream.value().await, 1);
 
-    // A second replica stands by, and goes on when the first is killed, without writing anything.
+    // A second replica stands by, and takes over when the first is killed, without writing anything.
     let second = stack.operator("operator-1");
     assert!(
         second
@@ -304,7 +304,7 @@ async fn streams_survive_restarts_of_operators_and_the_api_server() {
     // Now, because an API server that starts refuses everything until it has read its roles.
     assert_no_forbidden(&[&second, &gateway]);
 
-    // Without the API server streams go on, and connect; when it is back, changes take effect.
+    // Without the API server streams continue, and clients connect; when it is back, changes take effect.
     if stack.cluster.is_own() {
         stack.cluster.stop_api_server().unwrap();
         stack.produce(&[datapoint("C", 2)]).await;

@@ -1,4 +1,4 @@
-//! The process in the containers of the development cluster: a program that is started anew when it is told to.
+//! The process in the containers of the development cluster: a program that is restarted on request.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;

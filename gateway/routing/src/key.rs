@@ -43,7 +43,7 @@ impl From<&StreamKey> for KeyHash {
 }
 
 impl fmt::Debug for KeyHash {
-    /// Shows the first four bytes: enough to tell two keys apart in a log, useless for anything else.
+    /// Shows the first four bytes: enough to distinguish two keys in a log, useless for anything else.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyHash({}…)", hex::encode(&self.0[..4]))
     }

@@ -31,9 +31,9 @@ pub const SUBSCRIPTION: &str = "datastream.dev/subscription";
 pub const SUBSCRIPTION_UID: &str = "datastream.dev/subscription-uid";
 /// The annotation of a claim: the pod that serves the stream.
 pub const POD: &str = "datastream.dev/pod";
-/// The annotation of a claim: the `seq` of the last event that was sent; absent before the first. Told now and then.
+/// The annotation of a claim: the `seq` of the last event that was sent; absent before the first. Updated now and then.
 pub const LAST_SEQ: &str = "datastream.dev/last-seq";
-/// The annotation of a claim: records of the topic that the stream has yet to see. Told now and then.
+/// The annotation of a claim: records of the topic that the stream has yet to see. Updated now and then.
 pub const LAG: &str = "datastream.dev/lag";
 
 /// The name of the Lease that claims the one stream of a subscription within a group of gateways.

@@ -217,7 +217,7 @@ impl PatternSet {
         }
     }
 
-    /// Goes on to a child, if its text stands in the value from `from` on.
+    /// Descends to a child, if its text is in the value from `from` on.
     fn step(
         &self,
         child: &Node,

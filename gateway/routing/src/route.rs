@@ -14,7 +14,7 @@ pub struct Route {
     /// Namespace and name of the subscription.
     #[serde(flatten)]
     pub id: SubscriptionId,
-    /// `metadata.uid` of the subscription: tells a deleted and re-created one from the one before.
+    /// `metadata.uid` of the subscription: distinguishes a re-created one from its predecessor.
     pub uid: String,
     /// `metadata.generation` that this route was built from.
     pub generation: i64,

@@ -19,7 +19,7 @@ pub(super) struct CursorRecord {
     pub writer: String,
     /// Every request for a barrier of this writer up to this number: who sees it has seen all that was written before.
     pub barrier: Option<u64>,
-    /// Positions from which the streams of subscriptions go on.
+    /// Positions from which the streams of subscriptions resume.
     pub cursors: Vec<(CursorKey, Position)>,
 }
 

@@ -53,7 +53,7 @@ impl Table {
         }
     }
 
-    /// Position from which this subscription's stream goes on.
+    /// Position from which this subscription's stream resumes.
     pub(super) fn get(&self, key: &CursorKey) -> Option<&Position> {
         self.cursors.get(key).map(|entry| &entry.position)
     }

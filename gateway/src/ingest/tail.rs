@@ -83,7 +83,7 @@ impl Tail {
                     "records expired before they could be read: retention is shorter than the outage was"
                 );
                 self.next = *available;
-                // Whoever is to get what has expired is told now, and not when the next record comes.
+                // Streams that were to get what has expired learn of it now, and not when the next record comes.
                 if !self.hand_on(self.next, vec![], None).await {
                     return;
                 }

@@ -119,7 +119,7 @@ async fn the_lease_is_renewed_every_five_seconds_and_at_once_on_a_change() {
 
     kept.ready.send_replace(true);
     let asked = kept.asked_after(Duration::from_millis(100)).await;
-    assert_eq!(asked.len(), 5, "readiness is not told at once");
+    assert_eq!(asked.len(), 5, "readiness is not reported at once");
     assert_eq!(*annotation(&asked[4], READY), "true");
 }
 

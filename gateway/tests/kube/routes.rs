@@ -161,7 +161,7 @@ async fn listed_and_watched_routes_are_in_force_and_deletions_are_ignored() {
             "{a:?}"
         );
     }
-    // A watch that ends goes on where it was; nothing is listed again.
+    // A watch that ends resumes where it was; nothing is listed again.
     let versions: Vec<_> = asked[1..]
         .iter()
         .map(|a| {

@@ -98,7 +98,7 @@ impl Server {
         })
     }
 
-    /// Reconciles before the watch has brought the Secret, and tells what was asked of the API server.
+    /// Reconciles before the watch has brought the Secret, and returns the requests to the API server.
     async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
         self.reconcile_with(Secrets::default(), subscription).await
     }
@@ -148,7 +148,7 @@ impl Server {
             context.verdicts.set(id, &subscription, checked);
         }
         let result = super::reconcile(subscription, context).await;
-        // It ends when everything is told, now that nobody can leave more.
+        // It ends when everything is published, now that no more can be queued.
         event_publisher.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
@@ -214,7 +214,7 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     assert_eq!(asked, ["POST secrets", "POST events"]);
     let key = server.held_key();
 
-    // Usually it is everywhere before it is worth a word that it is on its way.
+    // Usually it is everywhere before it is worth reporting that it is on its way.
     tokio::time::advance(WORTH_REPORTING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
@@ -393,7 +393,7 @@ async fn a_refused_secret_is_reported_with_the_api_servers_reason_and_retried_wi
         assert_ne!(result.unwrap(), Action::await_change());
         let id = SubscriptionId::new("team", "leds");
         assert_eq!(server.reconciles.failures(&id), failures);
-        assert_eq!(asked, ["POST secrets"], "it is told once");
+        assert_eq!(asked, ["POST secrets"], "it is reported once");
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) enum Resource {
 }
 
 impl Denied {
-    /// Returns the words for filters that cost too much, if that is the reason.
+    /// Returns the message for filters that cost too much, if that is the reason.
     pub fn cost(&self) -> Option<String> {
         const CHEAPER: &str =
             "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";

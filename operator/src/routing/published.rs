@@ -25,7 +25,7 @@ struct PublishedBucket {
     newest: u64,
     /// Of the last write or sight; what is older is an echo.
     resource_version: u64,
-    /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
+    /// The object was changed or deleted by someone else, who wrote this version (0: unknown).
     drifted: Option<u64>,
     /// The version that is being written right now: gateways may hold it before the API server's answer is here.
     writing: Option<(BucketHash, Routes)>,
@@ -57,7 +57,7 @@ impl Published {
 
     /// Someone sees the object in this state.
     ///
-    /// Returns whether that is news: neither an echo of what was written here nor what is published anyway.
+    /// Returns whether that is a change: neither an echo of what was written here nor what is published anyway.
     pub(super) fn is_change(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
         self.buckets.get(&id).is_none_or(|bucket| {
             let newest = bucket.versions.back().map(|v| v.0);
@@ -75,7 +75,7 @@ impl Published {
         self.buckets.entry(id).or_default().drifted = Some(resource_version);
     }
 
-    /// The bucket is being written: its sight is no news, and what was wrong with it is dealt with.
+    /// The bucket is being written: its own content is no change when it is observed, and a drift is over.
     pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash, routes: Routes) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = Some((hash, routes));

@@ -217,7 +217,7 @@ impl RoutingState {
 
     /// The list of the routing objects says this (`None`: it is gone). One that it names and that is not there was deleted, maybe while
     /// no operator looked: it is written again, empty if nothing belongs into it any more, because gateways serve by the last content
-    /// that they know until they are told otherwise.
+    /// that they know until they get other content.
     pub fn set_index(&mut self, listed: Option<BTreeSet<BucketId>>) {
         self.expect(listed.iter().flatten().copied());
         self.index = listed;
@@ -321,7 +321,7 @@ impl RoutingState {
 
     /// The list of the routing objects as it should be; absent if it is written.
     fn new_index(&self) -> Option<BTreeSet<BucketId>> {
-        // Without one, gateways cannot tell a group of which nothing is published from one without subscriptions.
+        // Without one, gateways cannot distinguish a group of which nothing is published from one without subscriptions.
         let is_written =
             |listed: &BTreeSet<BucketId>| self.published.buckets().eq(listed.iter().copied());
         let is_new = !self.index.as_ref().is_some_and(is_written);

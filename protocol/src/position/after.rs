@@ -1,6 +1,6 @@
 //! Arithmetic on sequence numbers, which may have more digits than any integer type holds.
 
-/// The decimal number after `seq`: where a stream goes on that saw `seq` last. `None` if it is no decimal number.
+/// The decimal number after `seq`: where a stream resumes that saw `seq` last. `None` if it is no decimal number.
 pub fn after(seq: &str) -> Option<String> {
     if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -3,7 +3,7 @@
 //! With one partition, the number of an event is its offset plus one. With several, it is the digit `1`, then 15 digits
 //! for each partition's next offset (this event's own included), partition 0 first, then 3 digits that say which
 //! partition the event itself is in: twice its number, or one more for 'just after it'. So numbers grow
-//! along a stream, adding one always means 'after this event', and the length tells the number of partitions.
+//! along a stream, adding one always means 'after this event', and the length gives the number of partitions.
 
 use std::fmt::{self, Write as _};
 
@@ -98,7 +98,7 @@ impl Seq {
     }
 }
 
-/// Number of partitions of the topic that a number comes from, as far as its length tells.
+/// Number of partitions of the topic that a number comes from, derived from its length.
 pub(super) fn partitions(text: &str) -> u32 {
     let digits = text.trim_start_matches('0').len();
     let groups = digits.saturating_sub(1 + OWN_DIGITS) / OFFSET_DIGITS;

@@ -47,7 +47,7 @@ pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube:
         .unwrap_or_else(|_| Err(late()))
 }
 
-/// An error in the API server's own words, if it has any.
+/// The message of the API server, if an error has one.
 pub fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
@@ -83,8 +83,8 @@ mod tests {
         let config = Config::new(format!("http://{address}").parse().unwrap());
         let client = Client::try_from(bounded(config, Duration::from_millis(100))).unwrap();
         let changes = changes::<Secret>(Api::all(client), Selection::all());
-        let told: Vec<_> = changes.take(2).map(|(change, _)| change).collect().await;
+        let received: Vec<_> = changes.take(2).map(|(change, _)| change).collect().await;
         let failed = |change: &Change<Secret>| matches!(change, Change::Failed(_));
-        assert!(told.iter().all(failed), "{told:?}");
+        assert!(received.iter().all(failed), "{received:?}");
     }
 }

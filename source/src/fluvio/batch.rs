@@ -27,7 +27,7 @@ pub(super) struct Header {
     pub first: u64,
     /// The offset after its last record.
     pub next: u64,
-    /// Its length in bytes, by its own word, this header included.
+    /// Its length in bytes, as it says, this header included.
     pub size: usize,
     first_timestamp: i64,
     attributes: i16,

@@ -53,7 +53,7 @@ impl Directory {
                 unreachable(WHAT, reason)
             }),
             (Err(error), Some(known)) => {
-                tracing::debug!(%error, "going on with the leaders that are known");
+                tracing::debug!(%error, "continuing with the leaders that are known");
                 self.doubt();
                 Ok(known)
             }

@@ -190,7 +190,7 @@ impl Reader {
                 Err(self.malformed())
             }
             Framing::Whole(header) | Framing::Cut(header) if header.first > self.next => {
-                let detail = || format!("the broker goes on at offset {}", header.first);
+                let detail = || format!("the broker continues at offset {}", header.first);
                 self.step_over(confirmed, header.first, Damage::Missing, detail)
             }
             Framing::Cut(header) if header.size > MAX_BATCH_BYTES => {
@@ -224,7 +224,7 @@ impl Reader {
         }
     }
 
-    /// Names what cannot be read and goes on behind it, on a new connection; or, if it has not been seen twice, looks again.
+    /// Reports what cannot be read and continues behind it, on a new connection; or, if it has not been seen twice, looks again.
     fn step_over(
         &mut self,
         confirmed: bool,

@@ -166,7 +166,7 @@ impl JsonlStore {
         if begun > now {
             tracing::warn!(
                 file = %path.display(),
-                "the newest file is named after a time in the future; the names of the next go on from there"
+                "the newest file is named after a time in the future; the names of the next files continue from there"
             );
         }
         let age = match previous {
@@ -299,7 +299,7 @@ impl JsonlStore {
     }
 }
 
-/// Goes on without the file with the position, if the lines say enough.
+/// Continues without the position file, if the lines suffice.
 fn without_position(
     path: &Path,
     damage: &str,

@@ -211,7 +211,7 @@ impl Database {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() == 0 => tracing::warn!(
                 file = %self.path.display(),
-                "the database file is empty, so its streams begin anew"
+                "the database file is empty, so its streams start over"
             ),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

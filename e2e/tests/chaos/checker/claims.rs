@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Time that passes between a gateway's last word and a client's note of it.
+/// Time that passes between a gateway's last message and a client's record of it.
 const SLACK: Duration = Duration::from_millis(700);
 /// Time within which, once nothing is done to two gateways any more, one of them must have found out that the stream is the
 /// other's: it renews its own Lease, looks every second, and a request to the API server takes 5 s at most.
@@ -61,7 +61,7 @@ pub(crate) struct Overlap {
     why: &'static str,
 }
 
-/// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
+/// Checks all streams. Returns how many served at the same time as another one for a reason that is allowed.
 pub(crate) fn check_claims(
     served: &[Served],
     disrupted: &[Disrupted],
@@ -145,7 +145,7 @@ fn may_begin(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
         };
         !reached(of(asked)) || !reached(of(asker)) || disrupted.iter().any(unknown)
     };
-    // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
+    // The first was taken without a claim, which could not be written yet, and the other gateway did not learn of it.
     let unreported = || {
         let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
         meets(Disruption::NoApi, of(one), one.asked, one.opened)

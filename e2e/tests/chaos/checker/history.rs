@@ -1,4 +1,4 @@
-//! The knowledge of a run: what the topic holds, and what every client was told.
+//! The knowledge of a run: what the topic holds, and what every client received.
 
 use std::time::Instant;
 
@@ -53,11 +53,11 @@ pub(crate) struct Interest {
 /// The promise that holds from one connection of a client to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contract {
-    /// It goes on with its last number plus one: all connections together are one stream without gaps or duplicates.
+    /// It resumes with its last number plus one: all connections together are one stream without gaps or duplicates.
     Resume,
     /// Each connection stands for itself.
     Apart,
-    /// It names no position: it goes on where the gateway has it, without gaps, and with duplicates since the last
+    /// It names no position: it resumes where the gateway has it, without gaps, and with duplicates since the last
     /// heartbeat whose answer the gateway has seen.
     Committed,
 }
@@ -121,7 +121,7 @@ pub(crate) struct Session {
     pub ended: Option<Instant>,
     /// The place at which the stream begins, as the gap marker said.
     pub gap: Option<Seq>,
-    /// The number of events that had come when the live marker came, and the place of the stream that it told.
+    /// The number of events that had come when the live marker came, and the position of the stream in it.
     pub live: Option<(usize, Seq)>,
     pub events: Vec<Received>,
     /// The numbers of events that had come when each heartbeat came.

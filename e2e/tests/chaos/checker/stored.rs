@@ -13,7 +13,7 @@ use super::seq::Seq;
 pub(crate) enum Begin {
     /// At the beginning of the topic.
     Earliest,
-    /// At the point that it was told, at the latest with the event of this number.
+    /// At the configured point, at the latest with the event of this number.
     Before(u64),
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Volume {
     pub events: Vec<Received>,
     /// An event may be there more than once.
     pub repeats: bool,
-    /// It was moved away, and the collector ended before it noticed: the next one began anew, with what was left in the topic.
+    /// It was moved away, and the collector ended before it noticed: the next one started over, with what was left in the topic.
     pub unnoticed: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Stored {
     pub gaps: Vec<(String, String)>,
 }
 
-/// Checks a store. Tells the first event (partition, offset, number) that may still come.
+/// Checks a store. Returns the first event (partition, offset, number) that may still come.
 pub(crate) fn check_stored(
     log: &Log,
     stored: &Stored,
@@ -117,8 +117,8 @@ pub(crate) fn check_stored(
     Ok(pending)
 }
 
-/// The beginning of the last collector that knew nothing of what was stored before: at what was left in the topic, or, if it goes on where
-/// the gateway was told that it is, at the first event that it stored. What others had stored may have been lost before.
+/// The beginning of the last collector that knew nothing of what was stored before: at what was left in the topic, or, if it resumes where
+/// the gateway has its position, at the first event that it stored. What others had stored may have been lost before.
 fn restarted_at(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
     let last = stored.volumes.iter().rposition(|volume| volume.unnoticed)?;
     let next = stored.volumes[last + 1..]

@@ -82,7 +82,7 @@ impl Model {
         }
     }
 
-    /// A client that goes on with its last number plus one.
+    /// A client that resumes with its last number plus one.
     fn resuming(&mut self) -> History {
         let mut sessions = vec![];
         let mut start = "0".to_owned();
@@ -498,7 +498,7 @@ proptest! {
         };
         let check = |stored: &Stored| check_stored(&model.log, stored);
         let half = events.len() / 2;
-        // Moved away in the middle, and gone on with what overlaps: all together is everything.
+        // Moved away in the middle, and continued with an overlap: all together is everything.
         let moved = stored(vec![volume(&events[..half], false), volume(&events[half - 2..], false)]);
         prop_assert_eq!(check(&moved), Ok(None));
         let gap = stored(vec![volume(&events[..half - 1], false), volume(&events[half..], false)]);
@@ -516,7 +516,7 @@ proptest! {
             damaged.damaged.insert(place(&events[2]));
             prop_assert_eq!(check(&damaged), Ok(None));
         }
-        // Lost with a copy that was put in its place, and then the copy was moved away unnoticed: who goes on where the gateway says it was
+        // Lost with a copy that was put in its place, and then the copy was moved away unnoticed: a collector that resumes where the gateway says it was
         // cannot know of it.
         let mut restarted = stored(vec![volume(&rest[..half], false), volume(&events[half..], false)]);
         restarted.begin = Begin::Before(0);

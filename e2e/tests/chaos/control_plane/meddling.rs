@@ -103,7 +103,7 @@ impl Meddler {
         Ok(())
     }
 
-    /// Undoes it. Tells whether it is undone.
+    /// Undoes it. Returns whether it is undone.
     pub(super) fn end(&self, cluster: &ControlPlane, what: Meddling) -> anyhow::Result<bool> {
         let delete = |kinds: &str, name: &str| -> anyhow::Result<bool> {
             let args = ["delete", kinds, name, "--ignore-not-found"];

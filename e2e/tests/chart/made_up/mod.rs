@@ -164,7 +164,7 @@ fn random_values_render_valid_objects_or_are_rejected_in_one_line() {
         }
     });
     let refused = refused.into_inner().unwrap();
-    let told: Vec<_> = refused
+    let messages: Vec<_> = refused
         .iter()
         .take(5)
         .map(|(said, case)| {
@@ -172,7 +172,12 @@ fn random_values_render_valid_objects_or_are_rejected_in_one_line() {
             format!("{said}\nrelease {}, values {}", case.release, case.values)
         })
         .collect();
-    assert!(refused.is_empty(), "{}: {}", refused.len(), told.join("\n"));
+    assert!(
+        refused.is_empty(),
+        "{}: {}",
+        refused.len(),
+        messages.join("\n")
+    );
 }
 
 /// The checks see what they are there for.

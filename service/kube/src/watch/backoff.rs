@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// answers with an error has done work for it, such as a list of everything: it is asked again after up to 30 s, or half the
 /// pulse of objects that have one, because what is known of them expires.
 ///
-/// That a watch is too old to go on is no failure: it is what an API server says after an outage, and lists at once. Said twice in a
+/// That a watch is too old to resume is no failure: it is what an API server says after an outage, and lists at once. Twice in a
 /// row, it is one.
 ///
 /// No single success resets it, because a list that succeeds may be followed by a watch that fails each time: only a minute

@@ -102,19 +102,19 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": name}, "data": "none"})).unwrap()
     }
 
-    fn told(
+    fn changes_of(
         listing: &mut Listing,
         events: impl IntoIterator<Item = Event<Watched<Secret>>>,
     ) -> String {
         let changes = events.into_iter().flat_map(|event| listing.take(event));
-        let told = changes.map(|change| match change {
+        let described = changes.map(|change| match change {
             Change::Set(secret) => format!("+{}", secret.name_any()),
             Change::Unreadable(object) => format!("?{}", object.metadata.name.unwrap_or_default()),
             Change::Gone(_, name) => format!("-{name}"),
             Change::Synced => "=".to_owned(),
             other => format!("{other:?}"),
         });
-        told.collect::<Vec<_>>().join(" ")
+        described.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             Event::InitDone,
         ];
         assert_eq!(
-            told(&mut Listing::default(), events),
+            changes_of(&mut Listing::default(), events),
             "+a +b = +c -a +c -b ="
         );
     }
@@ -146,10 +146,10 @@ mod tests {
             Event::InitDone,
             Event::Apply(unreadable("b")),
         ];
-        assert_eq!(told(&mut listing, events), "?a +b = ?b");
+        assert_eq!(changes_of(&mut listing, events), "?a +b = ?b");
         assert_eq!(listing.unreadable(), 2);
         let events = [Event::Apply(secret("a")), Event::Delete(unreadable("b"))];
-        assert_eq!(told(&mut listing, events), "+a -b");
+        assert_eq!(changes_of(&mut listing, events), "+a -b");
         assert_eq!(listing.unreadable(), 0);
     }
 }

@@ -6,7 +6,7 @@ use kube::runtime::watcher;
 
 use crate::api;
 
-/// The objects that are followed, and the longest time without news of them.
+/// The objects that are followed, and the longest time without events of them.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     labels: Option<String>,

@@ -141,7 +141,7 @@ proptest! {
             for damage in &damages {
                 damage.apply(&mut bytes);
             }
-            // A number that was changed into another one cannot be told from a true one.
+            // A number that was changed into another one cannot be distinguished from a true one.
             prop_assume!(!has_false_numbers(&bytes, sent));
             fs::write(&path, &bytes).unwrap();
             let left = whole(&bytes, sent);

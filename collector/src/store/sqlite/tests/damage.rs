@@ -210,7 +210,7 @@ proptest! {
             }
         }
         for (store, position) in &stores {
-            // A number that was changed into another one cannot be told from a true one: of a position …
+            // A number that was changed into another one cannot be distinguished from a true one: of a position …
             prop_assume!(*position <= snapshot.sent);
             // … or of a row, one at a time.
             let missing = missing(&path, &store.stream, *position);

@@ -29,7 +29,7 @@ pub enum Role {
 /// An error that keeps a topic from being made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// There is one of that name.
+    /// A topic of that name exists.
     #[error("topic {0:?} exists already")]
     Exists(String),
     /// Anything else.

@@ -3,7 +3,7 @@
 /// The place before the last frame that could not be read: whether it is the same one, again and again.
 #[derive(Debug)]
 pub struct Unreadable<P> {
-    /// None if there was no such frame.
+    /// Position of the last such frame, if there was one.
     before: Option<P>,
 }
 

@@ -121,7 +121,7 @@ impl Metrics {
         })
     }
 
-    /// Those of one stream, at zero.
+    /// The metrics of one stream, at zero.
     pub(super) fn stream(&self, name: &str) -> Status {
         let labels = [name];
         Status {
@@ -166,7 +166,7 @@ pub(super) struct Report {
 }
 
 impl Probes for Report {
-    /// Ready when every stream has a store that takes events, and none has stopped or is stuck. An outage of the gateways does not
+    /// Reports readiness: every stream has a store that takes events, and none has stopped or is stuck. An outage of the gateways does not
     /// make a collector unready: it can do its work, and there is none.
     fn ready(&self) -> Result<String, String> {
         let (mut text, mut ready) = (String::new(), true);

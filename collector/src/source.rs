@@ -13,11 +13,11 @@ const OWN_PARAMETERS: [&str; 5] = ["seq_start", "seq_end", "time_start", "on_gap
 /// The place of the key.
 #[derive(Debug)]
 pub(super) enum KeyFrom {
-    /// In the URL.
+    /// Key in the URL.
     Url,
-    /// Here.
+    /// Key in the configuration.
     Given(SecretString),
-    /// In a file that is read at every connect.
+    /// Key in a file that is read at every connect.
     File(PathBuf),
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Collector {
     pub check_interval: Duration,
     /// Its state.
     pub status: Arc<Status>,
-    /// Cancelled when the collector shall stop.
+    /// Token that is cancelled when the collector is to stop.
     pub stop: CancellationToken,
 }
 
@@ -74,7 +74,7 @@ enum End {
     NotStored,
     Failed(Failure),
     NoUrl(SourceError),
-    /// Something arrived that makes no sense, so that it was not stored, and not acknowledged.
+    /// A malformed frame arrived, which was neither stored nor acknowledged.
     Nonsense(String),
     /// A store lost what it had.
     WentBack,

@@ -29,7 +29,7 @@ const WHAT_PROGRAMS_NEED: [&str; 7] = [
 pub struct ControlPlane {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
-    /// Absent for a cluster that is not ours.
+    /// The servers; absent for an external cluster.
     own: Option<Own>,
     dir: TempDir,
 }

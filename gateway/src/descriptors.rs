@@ -6,7 +6,7 @@ use rlimit::Resource;
 const HTTP: usize = 1_024;
 /// Connections to the admin listener: probes, metrics, other gateways.
 const ADMIN: usize = 256;
-/// For the topic, the API server, files and the runtime.
+/// Descriptors for the topic, the API server, files and the runtime.
 const OTHERS: usize = 128;
 
 /// Descriptors, by what they are for.

@@ -17,7 +17,7 @@ fn bucket(name: &str) -> Vec<u8> {
         .unwrap()
 }
 
-/// As careful writers do: never half a file under its name.
+/// Writes a file atomically, so that its name never leads to half of it.
 fn write(dir: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(dir.join(".new"), bytes).unwrap();
     std::fs::rename(dir.join(".new"), dir.join(name)).unwrap();
@@ -70,7 +70,7 @@ async fn routes_follow_changes_of_the_folder() {
     run.await.unwrap().unwrap();
 }
 
-/// On a single worker, which anything that blocks would stop.
+/// Runs on a single worker, which anything that blocks would stop.
 #[tokio::test]
 async fn irregular_files_are_rejected_by_name_and_all_others_are_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Numbers beyond what a gateway knows of the topic's end. Another gateway may know more: after a server of Fluvio was killed, nobody
-//! else is told of its last records before it is back.
+//! Numbers beyond what a gateway knows of the topic's end. Another gateway may know more: after a server of Fluvio was killed, its last
+//! records are unknown to the others before it is back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -135,7 +135,7 @@ async fn an_outage_of_the_broker_loses_nothing() {
     gateway.stop().await;
 }
 
-/// As after a unit was killed: the controller hears nothing of it, it leads nothing yet, and it holds back its last records,
+/// Simulates the time after a unit was killed: the controller hears nothing of it, it leads nothing yet, and it holds back its last records,
 /// which readers have seen before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_valid_seq_is_not_refused_permanently_after_a_unit_was_killed() {

@@ -289,7 +289,7 @@ impl Feed {
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    /// A subscription as it is now: a generation that has a verdict is not checked again.
+    /// Checks a subscription as it is now: a generation that has a verdict is not checked again.
     fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
         let is_checked = match self.verdicts.get(id, subscription) {
             // What could not be read may have been the status.
@@ -304,7 +304,7 @@ impl Feed {
         }
     }
 
-    /// A subscription is gone.
+    /// Removes a subscription that is gone.
     fn gone(
         &self,
         id: &SubscriptionId,
@@ -382,7 +382,7 @@ impl Feed {
         }
     }
 
-    /// Subscriptions or keys of this scope have been listed.
+    /// Notes that subscriptions or keys of this scope have been listed.
     async fn listed(&self, scope: &Scope, kind: Synced) -> anyhow::Result<()> {
         let is_last = self.heard.listed(scope, kind);
         if let (true, Some(namespace)) = (is_last, scope) {
@@ -398,7 +398,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Subscriptions or keys of this scope cannot be listed.
+    /// Notes that subscriptions or keys of this scope cannot be listed.
     fn failed(&self, scope: &Scope, kind: Synced) {
         self.heard.failed(scope, kind);
         self.settle(kind);

@@ -198,7 +198,7 @@ impl Groups {
         }
     }
 
-    /// Nothing can be known of this namespace until it is listed.
+    /// Notes that nothing is known of this namespace until it is listed.
     pub(crate) fn set_unlisted(&self, namespace: &Arc<str>) {
         for (_, group) in self.iter() {
             group.state.lock().set_unlisted(namespace.clone());

@@ -50,7 +50,7 @@ pub enum Namespaces {
     /// All of the cluster.
     #[default]
     All,
-    /// Only these; at least one.
+    /// These namespaces only; at least one.
     Only(BTreeSet<NamespaceName>),
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Heard(Arc<Mutex<BTreeMap<Scope, Kinds>>>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Kinds {
     listed: u8,
-    /// Those of which it is known, too, that they cannot be listed.
+    /// Kinds that are listed, or are known not to be listable.
     heard: u8,
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// Shared by all reconciles, and by who sees subscriptions go.
+/// History of reconciles, shared by all of them and by the watch of subscriptions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reconciles(Arc<Mutex<HashMap<SubscriptionId, ReconcileState>>>);
 
@@ -45,7 +45,7 @@ impl Reconciles {
             .map_or(0, |state| state.backoff.failures())
     }
 
-    /// This generation was found on its way to the gateways. Returns for how long it has been.
+    /// Notes that this generation is on its way to the gateways. Returns for how long it has been.
     pub(crate) fn pending(&self, id: &SubscriptionId, generation: i64) -> Duration {
         let mut reconciles = self.lock();
         let state = reconciles.entry(id.clone()).or_default();
@@ -62,7 +62,7 @@ impl Reconciles {
         }
     }
 
-    /// It is as it should be, or gone.
+    /// Notes that the subscription is as it should be, or gone.
     pub(crate) fn over(&self, id: &SubscriptionId) {
         self.lock().remove(id);
     }

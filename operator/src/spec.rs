@@ -10,7 +10,7 @@ use kube::ResourceExt;
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
 
-/// So that the name of the Secret, which has `-stream-key` at its end, has no more than the 253 that Kubernetes allows.
+/// Limit of a subscription's name, so that the name of its Secret, `NAME-stream-key`, has no more than the 253 bytes that Kubernetes allows.
 pub const MAX_NAME_BYTES: usize = 242;
 
 /// A subscription that the gateways can serve.

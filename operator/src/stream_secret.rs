@@ -61,7 +61,7 @@ pub(crate) struct Owner {
 pub(crate) enum Ownership {
     /// The subscription's.
     Ours,
-    /// Nobody's, or that of a subscription of the same name that was deleted, and the subscription says that it is to have the
+    /// Owned by nobody, or by a subscription of the same name that was deleted, and the subscription says that it is to have the
     /// key.
     Adopted,
     /// A subscription's of the same name that was deleted.

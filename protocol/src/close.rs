@@ -6,7 +6,7 @@ pub mod code {
     pub const NORMAL: u16 = 1000;
     /// The server goes away.
     pub const AWAY: u16 = 1001;
-    /// Not the WebSocket protocol.
+    /// The client broke the WebSocket protocol.
     pub const PROTOCOL: u16 = 1002;
     /// A kind of message that is not taken.
     pub const UNSUPPORTED: u16 = 1003;
@@ -72,7 +72,7 @@ pub enum CloseCause {
     TooLarge,
     /// A text that is not UTF-8.
     NotUtf8,
-    /// Not the WebSocket protocol.
+    /// The client broke the WebSocket protocol.
     Protocol,
     /// The client took nothing while others waited for the memory that it held.
     Stalled,

@@ -15,7 +15,7 @@ pub struct StreamUrl {
 /// Fault in a stream's URL. Never shows the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamUrlError {
-    /// Not `ws://…` or `wss://…`.
+    /// The URL is not `ws://…` or `wss://…`.
     #[error(
         "a stream's URL starts with ws:// or wss:// (http:// and https:// are taken for them), as in ws://HOST:PORT/stream?stream_key=KEY"
     )]

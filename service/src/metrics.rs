@@ -15,7 +15,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// With what the operating system knows of the process, and nothing else yet.
+    /// Creates a registry with the metrics of the process, and nothing else yet.
     pub fn new(prefix: &'static str) -> prometheus::Result<Self> {
         let registry = prometheus::Registry::new();
         #[cfg(target_os = "linux")]

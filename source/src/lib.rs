@@ -40,7 +40,7 @@ pub struct Bounds {
 /// Reason why the log could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Nobody answers there, or not in time, or the connection broke.
+    /// No server answers there in time, or the connection broke.
     #[error("{what}: {reason}")]
     Unreachable {
         /// The attempt that failed.

@@ -53,7 +53,7 @@ pub(crate) struct Journal {
 /// The content of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// In the order in which they were written.
+    /// Entries in the order in which they were written.
     pub entries: Vec<Entry>,
     /// The places where there is something else, in bytes.
     pub damaged: Vec<Range<usize>>,
@@ -343,9 +343,9 @@ mod tests {
         Flip(Index, u8),
         /// Bytes from one place to another are gone.
         Cut(Index, Index),
-        /// They are zeros.
+        /// Bytes from one place to another are zeros.
         Hole(Index, Index),
-        /// They are there twice, one behind the other.
+        /// Bytes from one place to another are there twice, one behind the other.
         Doubled(Index, Index),
     }
 

@@ -382,7 +382,7 @@ mod tests {
     }
 
     proptest! {
-        /// Also when the entry that made the topic is the one that is damaged.
+        /// Includes damage to the entry that created the topic.
         #[test]
         fn batches_keep_their_offsets_when_other_batches_are_damaged(
             batches in vec((0..PARTITIONS, 1..5_u32), 1..12), from: Index, to: Index, zeros: bool,

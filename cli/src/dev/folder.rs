@@ -11,7 +11,7 @@ use datastream_service::text::printable;
 pub(super) struct Problem {
     /// The file, as the user named its folder; printable.
     pub file: String,
-    /// Counted from 1; 0 if it is about the file as a whole.
+    /// Line, counted from 1; 0 if it is about the file as a whole.
     pub line: u64,
     /// The problem itself.
     pub reason: String,
@@ -31,7 +31,7 @@ impl fmt::Display for Problem {
 /// An object of a file, and the line on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest<T> {
-    /// Counted from 1.
+    /// Line, counted from 1.
     pub line: u64,
     /// The object.
     pub object: T,

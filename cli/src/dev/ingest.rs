@@ -38,7 +38,7 @@ struct Batch {
 /// A line of the body that is not accepted.
 #[derive(Debug, PartialEq, Eq)]
 struct BadLine {
-    /// Counted from 1.
+    /// Line, counted from 1.
     line: usize,
     reason: String,
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The identity that a subscription gets once: the uid from the API server and the key from the operator.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// As `metadata.uid`: another one after it was deleted and made again.
+    /// Stand-in for `metadata.uid`: another one after the object was deleted and created again.
     pub uid: String,
     /// The key of its stream.
     pub key: StreamKey,
@@ -60,7 +60,7 @@ struct Entry {
 }
 
 impl Keys {
-    /// Those of the file, if there is one.
+    /// Loads the keys of the file, if there is one.
     ///
     /// # Errors
     /// The file is there, but cannot be read or is damaged; another process keeps its keys in it.

@@ -17,9 +17,9 @@ use super::schema::{self, Fault};
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";
 const KIND: &str = "DatastreamSubscription";
-/// As in the definition of the resource.
+/// Default group in the definition of the resource.
 const DEFAULT_GROUP: &str = "default";
-/// As `kubectl` without `-n`.
+/// Namespace of `kubectl` without `-n`.
 const DEFAULT_NAMESPACE: &str = "default";
 
 const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];

@@ -26,7 +26,7 @@ const MAX_FILE: u64 = 1 << 20;
 pub(super) struct FolderWatch {
     folder: PathBuf,
     changes: mpsc::Receiver<()>,
-    /// Held so that it keeps watching; without it the folder is still scanned every few seconds.
+    /// Watcher, kept alive so that it keeps watching; without it the folder is still scanned every few seconds.
     _watcher: Option<RecommendedWatcher>,
 }
 

@@ -6,9 +6,9 @@ use memchr::memchr;
 /// A line of an input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1.
+    /// Number of the line, counted from 1.
     pub number: u64,
-    /// Without its end, or the number of its bytes if they are more than are kept.
+    /// Text without the line break, or the number of its bytes if they are more than are kept.
     pub text: Result<Bytes, usize>,
 }
 

@@ -39,7 +39,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TailArgs {
-    /// The streams, each optionally prefixed with a label.
+    /// The streams, each perhaps with a label in front.
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
     #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
     pub streams: Vec<SecretString>,

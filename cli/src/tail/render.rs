@@ -36,7 +36,7 @@ pub(super) struct Counters {
     pub junk: u64,
     /// Position of the last event.
     pub last_seq: String,
-    /// It is open.
+    /// The stream is open.
     pub open: bool,
     /// The server refused it for good, or what it sends cannot be read.
     pub failed: bool,

@@ -4,7 +4,7 @@ use super::collector::run;
 use super::into_postgres::IntoPostgres;
 use super::traffic::post;
 
-/// As they were before there were event_time, property and value, with three events.
+/// Tables of the version before event_time, property and value, with three events.
 const EARLIER: &str = "
     CREATE TABLE events (
       stream text NOT NULL, event_partition bigint NOT NULL, event_offset bigint NOT NULL, seq text NOT NULL,

@@ -107,7 +107,7 @@ async fn dropped_or_replaced_tables_are_filled_again() {
     assert_eq!(collector.metric("store_losses_total", "all").await, Some(3));
 }
 
-/// As when a name leads to another server, on which a backup was restored.
+/// Simulates a host name that leads to another server, on which a backup was restored.
 #[tokio::test]
 async fn a_replaced_postgresql_server_gets_the_events_that_it_lacks() {
     let test = IntoPostgres::start(3).await;
@@ -151,22 +151,22 @@ async fn a_collector_is_not_locked_out_by_its_own_abandoned_session() {
         .await;
 }
 
-/// As when a node is cut off: its collector is gone, and the server does not know.
+/// Simulates a node that is cut off: its collector is gone, and the server does not know.
 #[tokio::test]
 async fn a_collector_is_not_locked_out_by_the_abandoned_session_of_another() {
     let test = IntoPostgres::start(1).await;
-    let ghost = format!(
+    let abandoned = format!(
         "{}?application_name=datastream%20collect%20elsewhere",
         test.postgres().url
     );
-    let (ghost, session) = tokio_postgres::connect(&ghost, NoTls).await.unwrap();
+    let (abandoned, session) = tokio_postgres::connect(&abandoned, NoTls).await.unwrap();
     let session = tokio::spawn(session);
     let lock = "SELECT pg_advisory_lock(hashtextextended('datastream collect events all', 0))";
-    ghost.batch_execute(lock).await.unwrap();
+    abandoned.batch_execute(lock).await.unwrap();
     // In a transaction that is not over: what it has not committed must not come back.
     test.execute("CREATE TABLE uncommitted (number int)").await;
     let begin = "BEGIN; INSERT INTO uncommitted VALUES (1)";
-    ghost.batch_execute(begin).await.unwrap();
+    abandoned.batch_execute(begin).await.unwrap();
 
     let collector = test.collector(&test.config_with("abandonedAfter: 1s"));
     post(&test.dev, 0..5).await;
@@ -178,7 +178,7 @@ async fn a_collector_is_not_locked_out_by_the_abandoned_session_of_another() {
         "{log}"
     );
     assert!(session.await.unwrap().is_err());
-    assert!(ghost.batch_execute("COMMIT").await.is_err());
+    assert!(abandoned.batch_execute("COMMIT").await.is_err());
     let count = test
         .postgres()
         .texts("SELECT count(*)::text FROM uncommitted");

@@ -134,7 +134,7 @@ async fn a_second_collector_of_a_stream_is_rejected_or_waits() {
             next.reaches("store_open", "all", 1).await;
             continue;
         };
-        // The first one may be a ghost: the second says who has the lock, and gets it when it is gone.
+        // The first one may have abandoned its session: the second says who has the lock, and gets it when it is gone.
         let second = Collector::start(folder.path(), &config);
         second
             .says("another collector stores stream \"all\": session ")

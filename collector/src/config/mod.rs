@@ -88,16 +88,16 @@ pub(super) struct PostgresPlan {
 /// The point from which a stream starts of which nothing is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With what comes from now on.
+    /// Starts with what comes from now on.
     #[default]
     Latest,
-    /// With the earliest event that the topic still has.
+    /// Starts with the earliest event that the topic still has.
     Earliest,
-    /// With the event that the server chooses.
+    /// Starts with the event that the server chooses.
     Committed,
-    /// With this sequence number.
+    /// Starts with this sequence number.
     Seq(String),
-    /// With the first event that was taken at this time (RFC 3339) or later.
+    /// Starts with the first event that was stored at this time (RFC 3339) or later.
     Time(String),
 }
 

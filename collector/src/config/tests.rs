@@ -170,7 +170,7 @@ fn what_is_wrong_is_named_with_its_line() {
     }
 }
 
-/// As in the DSS Collector's documentation, but for what is persisted.
+/// Example of the DSS Collector's documentation, but for what is persisted.
 const ORIGINAL: &str = r#"[
   {
     "id": "ES1",

@@ -19,7 +19,7 @@ pub(super) struct SinkState {
     stored: Option<Position>,
     /// The position at which this process began to store.
     origin: Option<Position>,
-    /// It had events, has nothing any more, and gets them from the start of the stream.
+    /// The store had events, has none any more, and gets them from the start of the stream.
     restarts: bool,
     damaged_lines: u64,
     /// Events of the last batch that it did not take.
@@ -42,7 +42,7 @@ pub(super) enum Work<'a> {
 pub(super) enum Failed {
     /// The store did not work.
     Store(StoreError),
-    /// It does not have any more what it had.
+    /// The store has lost what it had.
     WentBack,
 }
 
@@ -82,7 +82,7 @@ impl SinkState {
         std::mem::take(&mut self.refused)
     }
 
-    /// Does it, unless it is done. After an error the store has to be opened again.
+    /// Does the work, unless it is done. After an error the store has to be opened again.
     pub(super) async fn attempt(
         &mut self,
         work: &Work<'_>,
@@ -166,13 +166,13 @@ impl SinkState {
         Ok(())
     }
 
-    /// The store has to be opened again after an error.
+    /// Notes that the store has to be opened again after an error.
     fn noting<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.open &= result.is_ok();
         result
     }
 
-    /// It has everything before this position.
+    /// Notes that the store has everything before this position.
     fn has(&mut self, position: Position) {
         self.origin.get_or_insert_with(|| position.clone());
         self.stored = Some(position);

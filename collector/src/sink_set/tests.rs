@@ -17,13 +17,13 @@ struct Memory {
     seqs: Vec<String>,
     position: Option<Position>,
     gaps: Vec<Gap>,
-    /// For each call: whether it fails, and if so, whether what was asked for is done all the same.
+    /// Failure of each call, if any: true if the request is carried out all the same.
     failures: Vec<Option<bool>>,
     /// Events that are not taken.
     poison: Vec<String>,
     /// It is not where it was.
     moved: bool,
-    /// After so many calls more the process is killed, before the call or after it.
+    /// Number of further calls until the process is killed, before the call or after it.
     killed_after: Option<(usize, bool)>,
 }
 
@@ -349,7 +349,7 @@ async fn marks_never_move_back_and_gaps_are_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_permanent_store_error_that_repeats_fails_the_start() {
-    /// Cannot be opened for so many times.
+    /// Store that fails to open this many times.
     struct Broken(usize);
     impl Store for Broken {
         fn describe(&self) -> String {

@@ -21,7 +21,7 @@ const CONNECTING: usize = 100;
 #[derive(Default)]
 struct Seen {
     received: AtomicU64,
-    /// In microseconds; a few lists, so that clients do not wait for each other.
+    /// Ages in microseconds; a few lists, so that clients do not wait for each other.
     ages: [Mutex<Vec<u32>>; 16],
 }
 

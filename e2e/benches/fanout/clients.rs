@@ -17,7 +17,7 @@ pub(crate) const SENT: &str = "\"sent\":";
 #[derive(Default)]
 pub(crate) struct Clients {
     received: AtomicU64,
-    /// In microseconds; one list per stream, so that they do not wait for each other.
+    /// Ages in microseconds; one list per stream, so that they do not wait for each other.
     ages: Vec<Arc<Mutex<Vec<u32>>>>,
 }
 

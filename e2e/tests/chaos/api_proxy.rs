@@ -26,7 +26,7 @@ use tokio::time::sleep;
 /// The way in which the proxy treats what goes through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// As it is.
+    /// Everything is forwarded.
     Clear,
     /// Most requests are answered with this status.
     Status(u16),

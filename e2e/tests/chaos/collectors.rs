@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A collector, running or not.
 pub(crate) struct Collector {
     pub process: Process,
-    /// Of the topic with this number.
+    /// Number of its topic.
     pub topic: usize,
     disk: FileSystem,
     stored_events: StoredEvents,
@@ -51,7 +51,7 @@ pub(crate) struct Collector {
     /// The stores that somebody has moved away.
     moved: Vec<Moved>,
     dead_letters: PathBuf,
-    /// By stream: lines that were destroyed or doubled.
+    /// Lines that were destroyed or duplicated, by stream.
     touched: Vec<BTreeSet<String>>,
     /// Lines that nobody wrote.
     garbage: BTreeSet<String>,
@@ -76,7 +76,7 @@ pub(crate) struct Guide {
     /// Each with the file with its URL.
     streams: Vec<(String, PathBuf)>,
     endpoints: Vec<Arc<Endpoint>>,
-    /// Held while the files are written, and while the collector starts: what it cannot read then ends it.
+    /// Lock held while the files are written, and while the collector starts: what it cannot read then ends it.
     starting: Arc<Mutex<()>>,
 }
 

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 /// A fault that begins or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step<F> {
-    /// After the start of the faults.
+    /// Time after the start of the faults.
     pub at: Duration,
     pub fault: F,
     pub begins: bool,

@@ -38,7 +38,7 @@ pub(crate) const CLIENTS: Node = Node(0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Main,
-    /// For what is to be reached whatever is cut, or cut for itself.
+    /// Network for what is to be reached whatever is cut, or cut by itself.
     Other,
 }
 

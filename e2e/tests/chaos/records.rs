@@ -39,7 +39,7 @@ enum Form {
     NullAcknowledgement,
     /// It brings a `seq` of its own, which counts for nothing.
     Numbered,
-    /// As deep as it may be.
+    /// Nested as deeply as allowed.
     Deep,
     /// Keys that are there twice.
     Doubled,

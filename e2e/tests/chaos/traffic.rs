@@ -20,7 +20,7 @@ use crate::records::{device, dsn, record, some_device};
 pub(crate) struct Traffic {
     /// The next number. Stored before the event is sent.
     next: AtomicU64,
-    /// By number, whether the broker has said that it has the event.
+    /// Acknowledgements of the broker, by number of the event.
     acknowledged: Mutex<Vec<bool>>,
     refused: AtomicU64,
 }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The clients of a round.
 pub(crate) struct Clients {
     histories: Vec<Arc<Mutex<History>>>,
-    /// To which of the logs each history belongs.
+    /// Number of the log to which each history belongs.
     logs: Vec<usize>,
     tasks: JoinSet<()>,
     refusals: Refusals,

@@ -13,7 +13,7 @@ use super::{assert_golden, chart_file};
 struct Entry {
     path: Vec<String>,
     text: String,
-    /// As written; empty if it takes several lines.
+    /// Default as written; empty if it takes several lines.
     default: String,
 }
 

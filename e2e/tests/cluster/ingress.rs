@@ -21,7 +21,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// For the host of the tests, made with the openssl command.
+    /// A certificate for the host of the tests, made with the openssl command.
     pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
         let openssl = |args: &str| {
             let output = Command::new("openssl")

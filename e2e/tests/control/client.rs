@@ -13,7 +13,7 @@ use super::stack::PATIENCE;
 
 pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// What a stream brings.
+/// Event or end of a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Received {
     Event(Value),
@@ -26,7 +26,7 @@ impl Client {
         Self::open(format!("ws://{address}/stream?stream_key={key}")).await
     }
 
-    /// As [`Client::connect`], with a `seq_start`.
+    /// Connects as [`Client::connect`] does, with a `seq_start`.
     pub(crate) async fn connect_from(address: &str, key: &str, seq: &str) -> Result<Self, u16> {
         let url = format!("ws://{address}/stream?stream_key={key}&seq_start={seq}");
         Self::open(url).await

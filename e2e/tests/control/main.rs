@@ -3,8 +3,8 @@
 
 mod client;
 mod faults;
-mod fleet;
 mod gateway;
+mod ownership;
 mod rights;
 mod rollout;
 mod shed;

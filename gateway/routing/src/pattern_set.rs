@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 /// A set of patterns, each with a number.
 #[derive(Debug, Default)]
 pub(crate) struct PatternSet {
-    /// By the text before the first `*`.
+    /// Nodes by the text before the first `*`.
     roots: Affixes<Node>,
     /// Finds the texts between two `*`s. None: there are none, or the automaton would be too large.
     literals: Option<AhoCorasick>,
@@ -30,7 +30,7 @@ struct Node {
     open: Option<u32>,
     /// The patterns that end with one more text, by that.
     closed: Option<Box<Affixes<u32>>>,
-    /// By the number of the next text.
+    /// Children by the number of the next text.
     #[allow(
         clippy::box_collection,
         reason = "most nodes have none, and a pointer is a sixth of a map"

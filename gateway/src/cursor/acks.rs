@@ -34,7 +34,7 @@ struct Sent {
 }
 
 impl Acks {
-    /// For the stream of the subscription with this key.
+    /// Acknowledgements of the stream of the subscription with this key.
     pub(crate) fn new(cursors: Arc<Cursors>, key: CursorKey) -> Self {
         Self {
             cursors,

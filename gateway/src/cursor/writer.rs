@@ -42,9 +42,9 @@ pub(crate) struct CursorsUnavailable;
 /// Handle of streams to the cursors.
 #[derive(Debug)]
 pub(crate) struct Cursors {
-    /// Held for look-ups and merges, never across an await.
+    /// State; locked for look-ups and merges, never across an await.
     state: Mutex<State>,
-    /// There is something to write.
+    /// Notified when there is something to write.
     wanted: Notify,
     /// The last barrier of this process that came back from the topic.
     seen: watch::Sender<u64>,
@@ -55,7 +55,7 @@ pub(crate) struct Cursors {
 #[derive(Debug)]
 struct State {
     table: Table,
-    /// Acknowledged and not yet written. At most one per subscription.
+    /// Positions acknowledged and not yet written. At most one per subscription.
     moved: HashMap<CursorKey, Position>,
     /// The number that the next barrier will have, and whether somebody waits for it.
     next_barrier: u64,

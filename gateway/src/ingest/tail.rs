@@ -26,7 +26,7 @@ pub(crate) struct Batch {
 
 /// Bytes that one answer of the server may hold.
 const FETCH_BYTES: u32 = 1 << 20;
-/// With records waiting at the broker, a stream that is silent for this long has left them out or is dead. Doubled up to
+/// Silence after which a stream with records waiting at the broker has left them out or is dead. Doubled up to
 /// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
 pub(crate) const STALL: Duration = SILENCE;
 pub(crate) const STALL_MAX: Duration = STALL.saturating_mul(16);

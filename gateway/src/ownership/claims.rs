@@ -68,9 +68,9 @@ pub struct KubeClaims {
     port: OnceLock<u16>,
     /// Time at which this gateway's own Lease was last renewed, as the renewer reports.
     pub(super) renewed: watch::Sender<Option<Instant>>,
-    /// Held for look-ups only, never across an await.
+    /// State; locked for look-ups only, never across an await.
     state: Mutex<State>,
-    /// There is something to release.
+    /// Notified when there is something to release.
     pub(super) released: Notify,
     requests: Semaphore,
     client: Client,
@@ -85,7 +85,7 @@ struct State {
     taken: HashMap<SubscriptionId, (ClaimError, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
-    /// Those of them that another gateway may have taken over meanwhile.
+    /// Claims to release that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
     /// Gateways that reported that they take a stream without a claim: it may not be written yet.
     pending_takeovers: HashMap<SubscriptionId, BTreeMap<String, PendingTakeover>>,
@@ -449,7 +449,7 @@ impl KubeClaims {
         number
     }
 
-    /// It does not have the stream, or has it no more. What it has said since counts.
+    /// Forgets a takeover by a gateway that does not have the stream any more. Later reports of it count.
     fn forget_takeover(&self, id: &SubscriptionId, taker: &str, number: u64) {
         let pending_takeovers = &mut self.lock().pending_takeovers;
         if let Some(left) = pending_takeovers.get_mut(id) {
@@ -460,7 +460,7 @@ impl KubeClaims {
         }
     }
 
-    /// Another gateway has asked for a stream and heard that no client of ours has it: it may take it over.
+    /// Yields the claim to another gateway, which has heard that no client of ours has the stream: it may take it over.
     fn yield_claim(&self, id: &SubscriptionId) {
         let mut state = self.lock();
         if let Some(version) = state.released.remove(id) {
@@ -523,7 +523,7 @@ impl KubeClaims {
         all
     }
 
-    /// A claim that could not be released.
+    /// Puts back a claim that could not be released.
     pub(super) fn put_back(&self, id: SubscriptionId, version: String) {
         let mut state = self.lock();
         if !state.held.contains_key(&id) && !state.released.contains_key(&id) {

@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     pub streams: u64,
     /// It takes streams.
     pub ready: bool,
-    /// Until when it counts.
+    /// Time until which it counts.
     pub freshness: Freshness,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Peers(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     known: Mutex<Known>,
-    /// Somebody waits for a list.
+    /// Notified when a list is needed.
     wanted: Notify,
     /// The number of the last list that is over, for good or ill.
     listed: watch::Sender<u64>,
@@ -77,7 +77,7 @@ struct Known {
     is_own_seen: bool,
     /// Bounds the lines about another process that holds it.
     twins: LogLimit,
-    /// By the name of the Lease.
+    /// Peers by the name of their Lease.
     peers: BTreeMap<String, Peer>,
     /// A complete list was seen once.
     complete: bool,

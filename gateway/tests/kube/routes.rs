@@ -79,7 +79,7 @@ impl Watched {
         state.clone()
     }
 
-    /// Until the script has been answered and one more request waits.
+    /// Waits until the script has been answered and one more request waits.
     async fn until_asked(&self, requests: usize) {
         let asked = async {
             while self.api.asked().len() < requests {

@@ -22,7 +22,7 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// A claim whose gateway has been gone for this long is of no use to anybody.
 const ABANDONED: Duration = Duration::from_mins(1);
-/// After a status could not be written, doubled with each failure in a row.
+/// Pause after a status could not be written, doubled with each failure in a row.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
@@ -55,7 +55,7 @@ struct Claim {
     since: Option<Time>,
     last_seq: Option<String>,
     lag: Option<i64>,
-    /// Since when its holder has been missing, if it is.
+    /// Time since which its holder has been missing, if it is.
     abandoned: Option<Instant>,
 }
 

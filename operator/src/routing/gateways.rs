@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Subscriptions whose status may be different now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Affected {
-    /// None.
+    /// No subscription.
     None,
     /// Subscriptions of buckets of which a gateway holds another version than before.
     Buckets(Vec<Acknowledged>),

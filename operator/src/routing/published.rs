@@ -23,7 +23,7 @@ struct PublishedBucket {
     routes: BTreeMap<SubscriptionId, (Arc<Route>, u64)>,
     versions: VecDeque<(BucketHash, u64)>,
     newest: u64,
-    /// Of the last write or sight; what is older is an echo.
+    /// Version of the last write or observation; what is older is an echo.
     resource_version: u64,
     /// The object was changed or deleted by someone else, who wrote this version (0: unknown).
     drifted: Option<u64>,
@@ -32,7 +32,7 @@ struct PublishedBucket {
 }
 
 impl Published {
-    /// A bucket was found to hold exactly these routes.
+    /// Notes that a bucket holds exactly these routes.
     pub(super) fn found(
         &mut self,
         id: BucketId,
@@ -44,7 +44,7 @@ impl Published {
         bucket.record(hash, resource_version, routes);
     }
 
-    /// The version that [began](Published::begin) is written.
+    /// Notes that the version that [began](Published::begin) is written.
     ///
     /// Returns the identities of routes that are new or changed.
     pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
@@ -55,7 +55,7 @@ impl Published {
         }
     }
 
-    /// Someone sees the object in this state.
+    /// Checks an observed state of the object.
     ///
     /// Returns whether that is a change: neither an echo of what was written here nor what is published anyway.
     pub(super) fn is_change(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
@@ -70,19 +70,19 @@ impl Published {
         })
     }
 
-    /// The object is not what was published: it has to be written again.
+    /// Notes that the object is not what was published: it has to be written again.
     pub(super) fn drifted(&mut self, id: BucketId, resource_version: u64) {
         self.buckets.entry(id).or_default().drifted = Some(resource_version);
     }
 
-    /// The bucket is being written: its own content is no change when it is observed, and a drift is over.
+    /// Notes that the bucket is being written: its content is no change when it is observed, and a drift is over.
     pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash, routes: Routes) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = Some((hash, routes));
         bucket.drifted = None;
     }
 
-    /// The write failed, or nobody knows whether it went through.
+    /// Notes that the write failed, or that its outcome is unknown.
     pub(super) fn failed(&mut self, id: BucketId) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = None;

@@ -27,7 +27,7 @@ impl ShrinkGuard {
         }
     }
 
-    /// Until when removals must wait, if they must: `published` routes are to become `wanted`.
+    /// Time until which removals must wait, if they must: `published` routes are to become `wanted`.
     pub(super) fn until(
         &mut self,
         published: usize,

@@ -167,7 +167,7 @@ impl RoutingState {
         self.desired.set_key(id, key);
     }
 
-    /// Nothing can be known of this namespace until it is listed: it keeps the routes that it has.
+    /// Notes that nothing is known of this namespace until it is listed: it keeps the routes that it has.
     pub fn set_unlisted(&mut self, namespace: Arc<str>) {
         self.desired.set_unlisted(namespace);
     }
@@ -223,7 +223,7 @@ impl RoutingState {
         self.index = listed;
     }
 
-    /// There is no list of the routing objects that can be read: each may have been there.
+    /// Notes that the index of the routing objects cannot be read: each may have been there.
     pub fn set_unreadable_index(&mut self) {
         self.expect(BucketId::all());
         self.index = None;

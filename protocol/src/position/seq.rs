@@ -23,7 +23,7 @@ pub struct Seq(Box<str>);
 /// Reason why a `seq_start` or `seq_end` was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeqError {
-    /// Something but decimal digits.
+    /// The text has something but decimal digits.
     #[error("not a sequence number: only the digits 0 to 9, as in the \"seq\" of an event")]
     NotDecimal,
     /// Digits, but of no number that a gateway gives.
@@ -31,7 +31,7 @@ pub enum SeqError {
         "not a sequence number of this topic: take it whole from the \"seq\" of an event, or that plus one"
     )]
     Malformed,
-    /// Given for a topic with more partitions than this one has.
+    /// The number is of a topic with more partitions than this one has.
     #[error("sequence number of a topic with {found} partitions, but this topic has {expected}")]
     Partitions {
         /// Partitions that the number names.

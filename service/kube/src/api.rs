@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 /// The API server ends each watch after this time, and the next one begins where it ended: so silence that lasts longer is no
-/// lack of news.
+/// lack of events.
 pub const WATCH: Duration = Duration::from_mins(1);
 
 /// A connection on which an answer or a watch is awaited and nothing has come for this long is taken for dead: a network that

@@ -42,7 +42,7 @@ pub(super) enum Framing {
     Cut(Header),
     /// A header whose offsets make sense, but its length does not.
     Endless(Header),
-    /// Too little to say.
+    /// Fewer bytes than a header.
     Short,
     /// No header of a batch.
     Malformed,

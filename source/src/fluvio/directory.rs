@@ -35,7 +35,7 @@ impl Directory {
         }
     }
 
-    /// Asks again before the next use: what is known turned out wrong, or may have.
+    /// Invalidates what is known, which may be wrong: the controller is asked again before the next use.
     pub(super) fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
     }

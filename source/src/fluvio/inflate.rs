@@ -6,7 +6,7 @@ use std::io::{self, Read};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Codec(pub i16);
 
-/// Not to compress is a codec, too.
+/// Codec of batches without compression.
 pub(super) const NONE: Codec = Codec(0);
 const GZIP: Codec = Codec(1);
 const SNAPPY: Codec = Codec(2);
@@ -15,7 +15,7 @@ const ZSTD: Codec = Codec(4);
 
 /// The window that the fastest levels ask for, however little there is to compress, as a power of two.
 const ZSTD_WINDOW: u32 = 20;
-/// In the error for a frame whose window is longer than it may be.
+/// Part of the error for a frame whose window is longer than allowed.
 const ZSTD_MEMORY: &str = "too much memory";
 
 /// The most that one step adds to what is there.
@@ -24,11 +24,11 @@ const STEP: usize = 64 << 10;
 /// Reason why data was not decompressed.
 #[derive(Debug)]
 pub(super) enum InflateError {
-    /// It becomes larger than it may.
+    /// The data exceeds the limit.
     TooLarge,
-    /// No such codec.
+    /// The codec is not known.
     UnknownCodec,
-    /// It is not what the codec makes.
+    /// The data is not valid for the codec.
     Broken(io::Error),
 }
 
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// As with the slowest levels, which ask for a window of 8 MiB when they do not know how much is to come.
+    /// Uses one of the slowest levels, which ask for a window of 8 MiB when they do not know how much is to come.
     #[test]
     fn a_window_longer_than_the_limit_is_reported_as_too_large() {
         use std::io::Write;

@@ -80,7 +80,7 @@ pub(super) fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// As in `20261124T204501.123Z`.
+/// Formats a time like `20261124T204501.123Z`.
 fn format(time: Timestamp) -> String {
     let time = time.to_zoned(TimeZone::UTC);
     format!(

@@ -34,7 +34,7 @@ use recover::{Recovered, Synced};
 pub(crate) struct JsonlStore {
     plan: JsonlPlan,
     files: Files,
-    /// Held, and with it the stream, as long as this lives.
+    /// Lock of the stream, held as long as this lives.
     lock: Option<Lock>,
     /// The file that is written, once there is an event.
     current: Option<Current>,
@@ -60,7 +60,7 @@ struct Current {
 #[derive(Clone, Copy, Debug)]
 struct Age {
     opened: Instant,
-    /// As its name said then.
+    /// Age according to its name at that time.
     before: Duration,
 }
 

@@ -39,7 +39,7 @@ struct Database {
 #[derive(Default)]
 struct State {
     open: Option<Open>,
-    /// Held, and with it the file, as long as this lives.
+    /// Lock of the file, held as long as this lives.
     lock: Option<Lock>,
     /// The file that was found whole, and has not said otherwise since.
     whole: Option<FileId>,

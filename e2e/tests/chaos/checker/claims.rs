@@ -41,9 +41,9 @@ pub(crate) struct Disrupted {
     pub gateway: usize,
     pub disruption: Disruption,
     pub from: Instant,
-    /// Absent while it is.
+    /// End; absent while it lasts.
     pub until: Option<Instant>,
-    /// For people.
+    /// Description for people.
     pub what: String,
 }
 
@@ -108,7 +108,7 @@ const KNOWN_AFTER: Duration = Duration::from_secs(5);
 /// tries again within 5 s.
 const CATCHES_UP: Duration = Duration::from_secs(8);
 
-/// Since when a gateway had heard nothing of others, nor they of it, when a stream was taken, if it had not.
+/// Time since which a gateway had heard nothing of others, nor they of it, when a stream was taken, if so.
 fn blind_since(gateway: usize, taken: &Served, disrupted: &[Disrupted]) -> Option<Instant> {
     let none = |t: &&Disrupted| t.gateway == gateway && t.disruption == Disruption::NoApi;
     let outages = || disrupted.iter().filter(none);

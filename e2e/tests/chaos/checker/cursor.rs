@@ -14,7 +14,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Exactly here.
+    /// Cursor that is exactly here.
     pub(crate) fn exact(at: u64) -> Self {
         Self {
             at,

@@ -11,7 +11,7 @@ pub(crate) struct Seq {
     pub next: Box<[u64]>,
     /// The event's own partition.
     pub own: usize,
-    /// Just after the event, not the event itself.
+    /// Points just after the event, not to the event itself.
     pub after: bool,
 }
 
@@ -74,7 +74,7 @@ impl Seq {
         start
     }
 
-    /// In the order of the numbers.
+    /// Sort key in the order of the numbers.
     pub(crate) fn key(&self) -> (&[u64], usize) {
         (&self.next, self.own)
     }

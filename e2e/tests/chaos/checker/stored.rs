@@ -11,16 +11,16 @@ use super::seq::Seq;
 /// The point at which a collector began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// At the beginning of the topic.
+    /// Begins at the beginning of the topic.
     Earliest,
-    /// At the configured point, at the latest with the event of this number.
+    /// Begins at the configured point, at the latest with the event of this number.
     Before(u64),
 }
 
 /// A place in which events were stored: the store, or what it was before somebody moved it away, or the file of dead letters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Volume {
-    /// In the order in which they were stored.
+    /// Events in the order in which they were stored.
     pub events: Vec<Received>,
     /// An event may be there more than once.
     pub repeats: bool,

@@ -62,7 +62,7 @@ pub(super) async fn gateway(harness: &mut Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With one node, the pods that are evicted have nowhere to go: after the first, the disruption budget holds the drain up.
+/// Drains the only node, so that evicted pods have nowhere to go: after the first, the disruption budget holds the drain up.
 pub(super) async fn drain(harness: &mut Harness) -> anyhow::Result<()> {
     if !harness.own {
         println!("  this cluster's nodes are not drained");

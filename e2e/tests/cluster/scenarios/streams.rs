@@ -139,7 +139,7 @@ pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Last, because it looks at all that the programs did before.
+/// Checks the audit log; last, because it covers all that the programs did before.
 pub(super) async fn access(harness: &mut Harness) -> anyhow::Result<()> {
     let Some(log) = access::log() else {
         println!(

@@ -19,7 +19,7 @@ impl Selection {
         Self::default()
     }
 
-    /// Those with labels that this selector takes.
+    /// Selects objects with labels that this selector matches.
     pub fn labelled(selector: &str) -> Self {
         Self {
             labels: Some(selector.to_owned()),

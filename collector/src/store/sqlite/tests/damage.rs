@@ -162,7 +162,7 @@ fn rows(path: &Path) -> rusqlite::Result<Vec<(Vec<u8>, i64)>> {
     rows.collect()
 }
 
-/// Those of the first events of a stream that are not stored under its name and their number.
+/// Numbers of the first events of a stream that are not stored under its name and their number.
 fn missing(path: &Path, stream: &str, count: u64) -> Vec<i64> {
     let found: BTreeSet<_> = rows(path).unwrap().into_iter().collect();
     let is_missing = |n: &i64| !found.contains(&(stream.as_bytes().to_vec(), *n));

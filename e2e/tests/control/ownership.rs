@@ -13,7 +13,7 @@ use super::client::{Client, Received};
 use super::stack::Stack;
 use super::{assert_no_forbidden, datapoint, leds};
 
-/// For how long a stream may be refused after its gateway was killed.
+/// Longest time for which a stream may be refused after its gateway was killed.
 const LOCKED_OUT: Duration = Duration::from_secs(20);
 
 fn connection(stack: &Stack, expected: impl Fn(&str) -> bool) {

@@ -29,7 +29,7 @@ pub enum Role {
 /// An error that keeps a topic from being made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// There is one of that name.
+    /// A topic of that name exists.
     #[error("topic {0:?} exists already")]
     Exists(String),
     /// Anything else.
@@ -86,7 +86,7 @@ impl Broker {
             reporting,
         };
         broker.up(Role::Spu).await?;
-        // The SC tells clients where the SPU is, so that one comes first.
+        // The SC gives clients the address of the SPU, so the SPU starts first.
         let _ = broker.store.unit_address.set(broker.spu.address());
         broker.up(Role::Sc).await?;
         Ok(broker)
@@ -205,7 +205,7 @@ impl Broker {
             .store(on, Ordering::Relaxed);
     }
 
-    /// The SC tells where the logs ended when this was switched on, until switched off.
+    /// Makes the SC report where the logs ended when this was switched on, until it is switched off.
     pub fn hold_reports(&self, on: bool) {
         self.store.faults.hold_reports.store(on, Ordering::Relaxed);
     }

@@ -10,9 +10,9 @@ pub(crate) struct Faults {
     pub silent: AtomicBool,
     /// The high watermark stays where it is: readers of committed records see nothing new.
     pub hold_high_watermark: AtomicBool,
-    /// The SC hears nothing of where the logs end: what it tells of them is old.
+    /// The SC gets no reports of where the logs end: what it answers is stale.
     pub hold_reports: AtomicBool,
-    /// The SPU leads no partition, as after a restart, before the SC has told it what it leads.
+    /// The SPU leads no partition, as after a restart, before the SC has assigned partitions to it.
     pub disown: AtomicBool,
     /// Connections made from now on end with a reset, as those of a killed process do.
     pub reset: AtomicBool,

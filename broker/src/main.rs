@@ -12,7 +12,7 @@ use datastream_service::log::{self, LogFormat, one_line};
 use datastream_service::{process, stdout};
 use tokio::net::TcpListener;
 
-/// As in Fluvio.
+/// Limit of Fluvio.
 const MAX_NAME: usize = 63;
 /// Partitions of one topic: what a broker for development is good for.
 const MAX_PARTITIONS: u32 = 1024;
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_names_a_topic_is_one() {
+    fn malformed_topic_arguments_are_rejected() {
         for (text, name, partitions) in
             [("a", "a", 1), ("device-events:1024", "device-events", 1024)]
         {

@@ -12,7 +12,7 @@ pub struct BrokerOptions {
     pub listen: SocketAddr,
     /// The address at which records are produced and fetched; clients learn it from the SC.
     pub unit_listen: SocketAddr,
-    /// Takes addresses that other machines reach, too, and tells clients that the SPU is at this host. For networks of tests
+    /// Accepts addresses that other machines reach, too, and advertises this host to clients as that of the SPU. For networks of tests
     /// that nobody else is in: the broker has no access control. Default: loopback only.
     pub advertise: Option<String>,
     /// Keeps everything in this file too, so that a new process starts with the same data. Default: memory only.
@@ -25,7 +25,7 @@ pub struct BrokerOptions {
     pub whole_batches: bool,
     /// The interval at which the SC's view of the logs' ends follows the SPU's (the real one lags by 0.1 to 0.3 s).
     pub status_every: Duration,
-    /// The version that clients are told. They refuse servers older than 0.9.
+    /// The version that clients see. They refuse servers older than 0.9.
     pub platform_version: semver::Version,
 }
 

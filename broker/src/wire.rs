@@ -18,7 +18,7 @@ use crate::log::Store;
 /// The largest frame, either way: clients refuse requests over 32 MiB themselves, and names and numbers come on top.
 pub(crate) const MAX_FRAME: usize =
     fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize + (1 << 20);
-/// Only answers with records are worth tearing.
+/// Smallest response that is torn: smaller ones have no records.
 const TEAR_FROM: usize = 4096;
 
 /// A request with its header decoded.

@@ -114,7 +114,7 @@ async fn fill(client: &Fluvio, topic: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn what_is_produced_is_read_back_in_order() {
+async fn records_are_read_back_in_the_order_in_which_they_were_produced() {
     let (_broker, client, topic) = with_topic(2).await;
     fill(&client, &topic, 1000).await;
     let admin = client.admin().await;
@@ -147,7 +147,7 @@ async fn what_is_produced_is_read_back_in_order() {
 }
 
 #[tokio::test]
-async fn answers_are_cut_and_counting_offsets_finds_everything() {
+async fn a_reader_that_counts_offsets_gets_every_record_of_truncated_responses() {
     const COUNT: i64 = 20_000;
     let (_broker, client, topic) = with_topic(1).await;
     fill(&client, &topic, COUNT as usize).await;
@@ -170,7 +170,7 @@ async fn answers_are_cut_and_counting_offsets_finds_everything() {
 }
 
 #[tokio::test]
-async fn readers_out_of_range_are_told() {
+async fn reads_outside_the_log_get_an_out_of_range_error() {
     let (broker, client) = start(BrokerOptions::default()).await;
     broker.create_topic("t", 1).unwrap();
     assert_eq!(
@@ -195,7 +195,7 @@ async fn readers_out_of_range_are_told() {
 }
 
 #[tokio::test]
-async fn topics_come_and_go() {
+async fn topics_are_created_listed_and_deleted() {
     let (_broker, client, topic) = with_topic(1).await;
     let admin = client.admin().await;
     assert!(
@@ -274,7 +274,7 @@ async fn consumer_offsets_are_kept() {
 }
 
 #[tokio::test]
-async fn data_outlives_ports_and_processes() {
+async fn data_survives_restarts_on_other_ports() {
     let dir = tempfile::tempdir().unwrap();
     let journal = dir.path().join("journal");
     let options = BrokerOptions {
@@ -305,7 +305,7 @@ async fn data_outlives_ports_and_processes() {
 }
 
 #[tokio::test]
-async fn what_was_evicted_stays_evicted_unless_it_is_to_be_looked_at() {
+async fn evicted_records_stay_evicted_unless_forget_evictions_is_set() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = BrokerOptions {
         journal: Some(dir.path().join("journal")),
@@ -356,13 +356,16 @@ async fn retention_drops_the_oldest_batches() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_kills_a_producer_and_a_new_one_works() {
+async fn a_producer_fails_after_a_lost_connection_and_a_new_one_works() {
     let (broker, client) = start(BrokerOptions::default()).await;
     broker.create_topic("t", 1).unwrap();
     broker.set_reset(true);
     let old = producer(&client, "t").await;
     broker.lose_acks(1);
-    let sent = old.send("key", "stored but not told").await.unwrap();
+    let sent = old
+        .send("key", "stored but not acknowledged")
+        .await
+        .unwrap();
     old.flush().await.ok();
     assert!(
         tokio::time::timeout(PATIENCE, sent.wait())
@@ -373,12 +376,15 @@ async fn a_lost_connection_kills_a_producer_and_a_new_one_works() {
     let client = self::client(broker.address()).await;
     fill(&client, "t", 1).await;
     let mut records = open(&client, "t", 0, 0, 1 << 20).await;
-    assert_eq!(next(&mut records).await.unwrap().1, b"stored but not told");
+    assert_eq!(
+        next(&mut records).await.unwrap().1,
+        b"stored but not acknowledged"
+    );
     assert_eq!(next(&mut records).await.unwrap().1, b"value 0");
 }
 
 #[tokio::test]
-async fn only_loopback_addresses_are_taken() {
+async fn only_loopback_listen_addresses_are_accepted() {
     let options = BrokerOptions {
         listen: ([0, 0, 0, 0], 0).into(),
         ..BrokerOptions::default()
@@ -391,7 +397,7 @@ async fn only_loopback_addresses_are_taken() {
 }
 
 #[tokio::test]
-async fn an_advertised_broker_is_reached_under_the_name_that_it_is_told() {
+async fn clients_reach_a_broker_at_its_advertised_host() {
     let broker = Broker::start(BrokerOptions {
         listen: ([0, 0, 0, 0], 0).into(),
         unit_listen: ([0, 0, 0, 0], 0).into(),

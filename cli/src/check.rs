@@ -17,7 +17,7 @@ use crate::secret::secret;
 
 /// The status for a key that no subscription has.
 const UNAUTHORIZED: u16 = 401;
-/// Between two questions.
+/// Pause between two requests.
 const PAUSE: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "Examples:

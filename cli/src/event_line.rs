@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_record_keyed_by_its_device_and_kept_as_it_came() {
+    fn a_line_becomes_an_unchanged_record_keyed_by_its_device() {
         let event = |dsn: &str| {
             format!(
                 r#"{{"metadata":{{"event_type":"datapoint"{dsn}}},"datapoint":{{"value":1.00}}}}"#
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gateways_would_skip_is_refused_with_the_reason() {
+    fn events_that_gateways_would_skip_are_rejected_with_the_reason() {
         let nested = |levels: usize| {
             let (open, close) = ("[".repeat(levels), "]".repeat(levels));
             format!(
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_check_a_line_is_sent_whatever_it_is() {
+    fn without_the_check_any_line_is_sent() {
         for (line, key) in [
             (r#"{"metadata":{"dsn":"AC1","event_type":"reboot"}}"#, "AC1"),
             ("{\"a\":", ""),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn utf_16_is_named() {
+    fn utf_16_lines_are_rejected_by_name() {
         let event = r#"{"metadata":{}}"#;
         let little: Vec<_> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<_> = event.encode_utf16().flat_map(u16::to_be_bytes).collect();

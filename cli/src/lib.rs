@@ -22,7 +22,7 @@ use datastream_service::process;
 /// Runs one command until it ends or the user stops it (Ctrl-C, SIGTERM).
 ///
 /// # Errors
-/// Whatever keeps the command from starting or from going on, with what to do about it.
+/// Any error that keeps the command from starting or continuing, with what to do about it.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = process::stop_on_signal()?;
     match cli.command {

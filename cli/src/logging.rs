@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_variable_counts_if_it_names_a_format() {
+    fn the_old_log_format_variable_is_honoured_if_it_names_a_format() {
         assert_eq!(old_format(Some("json")), Some(LogFormat::Json));
         assert_eq!(old_format(Some("pretty")), None);
         assert_eq!(old_format(None), None);

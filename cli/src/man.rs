@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_a_page_with_its_examples() {
+    fn every_command_has_a_manual_page_with_its_examples() {
         let folder = tempfile::tempdir().unwrap();
         let dir = Some(folder.path().to_owned());
         run(ManArgs { dir }).unwrap();
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_is_named() {
+    fn writing_manual_pages_into_a_missing_folder_names_the_folder() {
         let dir = Some(PathBuf::from("/nonexistent/man1"));
         let error = run(ManArgs { dir }).unwrap_err();
         assert_eq!(

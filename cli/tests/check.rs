@@ -32,7 +32,7 @@ async fn serve(listener: &TcpListener) {
 }
 
 #[tokio::test]
-async fn a_good_key_is_good_if_a_handshake_comes_through() {
+async fn a_key_is_reported_valid_if_a_handshake_succeeds() {
     let (listener, url) = server().await;
     let place = url.replace(&KEY[4..], "…");
     let args = [url.as_str()];
@@ -50,7 +50,7 @@ async fn a_good_key_is_good_if_a_handshake_comes_through() {
 }
 
 #[tokio::test]
-async fn a_missing_key_and_wrong_ones() {
+async fn missing_unknown_and_suspended_keys_are_reported() {
     let (listener, url) = server().await;
     let place = url.replace(&KEY[4..], "…");
     let no_key = url.split('?').next().unwrap();
@@ -89,7 +89,7 @@ async fn a_missing_key_and_wrong_ones() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_does_not_serve_yet_is_asked_again_if_wanted() {
+async fn check_retries_a_gateway_that_is_not_ready_if_requested() {
     let (listener, url) = server().await;
     let body = r#"{"error":"unavailable","message":"this gateway does not know its routes yet"}"#;
     let (said, _) = tokio::join!(
@@ -115,7 +115,7 @@ async fn a_gateway_that_does_not_serve_yet_is_asked_again_if_wanted() {
 }
 
 #[tokio::test]
-async fn what_is_no_url_is_said_without_the_key() {
+async fn a_malformed_url_is_reported_without_its_key() {
     let (good, said) = check(&[&format!("ftp://h/?stream_key={KEY}")]).await;
     assert!(
         !good && said.contains("starts with ws:// or wss://"),

@@ -158,7 +158,7 @@ async fn edits_additions_and_deletions_take_effect_live() {
 }
 
 #[tokio::test]
-async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
+async fn a_bad_manifest_is_reported_with_file_and_line_and_other_streams_continue() {
     let bad = manifest("bad", "B*").replace("[location]", "[reboot]");
     let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*")), ("bad.yaml", &bad)]).await;
     let report = timeout(PATIENCE, dev.log().next_line())
@@ -184,7 +184,7 @@ async fn a_bad_manifest_is_reported_with_file_and_line_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_reported_and_the_others_go_on() {
+async fn a_manifest_that_is_not_a_regular_file_is_reported_and_other_streams_continue() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.yaml"), manifest("a", "A*")).unwrap();
     let mkfifo = |path: std::path::PathBuf| {
@@ -225,7 +225,7 @@ async fn what_is_no_file_is_reported_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn keys_and_events_outlive_a_kill_beside_the_journal() {
+async fn keys_and_events_in_a_journal_survive_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let data = tempfile::tempdir().unwrap();
     let journal = data.path().join("journal");
@@ -245,7 +245,7 @@ async fn keys_and_events_outlive_a_kill_beside_the_journal() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_ends_nothing() {
+async fn a_log_that_cannot_be_written_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.yaml"), "kind: [").unwrap();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");

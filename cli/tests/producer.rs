@@ -74,7 +74,7 @@ async fn many_and_large_records_are_stored_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_connection_is_replaced() {
+async fn a_producer_replaces_a_lost_connection() {
     let (broker, mut producer) = start().await;
     let [first, second] = [records(5, 10), records(7, 20)];
     producer.send(&first).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_lost_connection_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_reported_in_time_and_survived() {
+async fn a_producer_reports_an_outage_in_time_and_recovers() {
     let (mut broker, mut producer) = start().await;
     producer.send(&records(1, 10)).await.unwrap();
     broker.down(Role::Sc).await;
@@ -101,7 +101,7 @@ async fn an_outage_is_reported_in_time_and_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_never_answers_is_given_up() {
+async fn sending_to_a_silent_broker_fails_with_a_timeout() {
     let (broker, mut producer) = start().await;
     broker.set_silent(true);
     let outcome = timeout(Duration::from_secs(15), producer.send(&records(1, 10))).await;
@@ -112,7 +112,7 @@ async fn a_broker_that_never_answers_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_topic_is_named() {
+async fn producing_to_a_missing_topic_names_the_topic() {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     let mut producer = Producer::new(FluvioTarget {
         address: broker.address().to_string(),

@@ -74,7 +74,7 @@ fn event(dsn: &str, value: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_that_come_slowly_are_sent_at_once() {
+async fn slow_input_lines_are_sent_at_once() {
     let (_broker, address) = start().await;
     let mut events = stored(&address).await;
     let mut child = publish(&address, &[]);
@@ -98,7 +98,7 @@ async fn lines_that_come_slowly_are_sent_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_line_is_named_and_the_others_go_on() {
+async fn a_bad_line_is_named_and_the_others_are_sent() {
     let (_broker, address) = start().await;
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["first.jsonl", "second.jsonl"].map(|name| folder.path().join(name));
@@ -148,7 +148,7 @@ fn one_of_type(event_type: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_lines_are_sent_if_that_is_wanted() {
+async fn bad_lines_are_sent_with_force() {
     let (_broker, address) = start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let lines = [one_of_type("reboot"), "hello".to_owned()];
@@ -195,7 +195,7 @@ async fn many_lines_arrive_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_ends_it_while_standard_input_is_open() {
+async fn publish_stops_on_a_signal_while_standard_input_is_open() {
     let (_broker, address) = start().await;
     let mut child = publish(&address, &[]);
     let mut stdin = child.stdin.take().unwrap();
@@ -223,7 +223,7 @@ async fn a_stop_ends_it_while_standard_input_is_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_it_from_publishing_is_named() {
+async fn errors_that_prevent_publishing_are_named() {
     let (mut broker, address) = start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     for (path, problem) in [

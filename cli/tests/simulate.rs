@@ -129,7 +129,7 @@ proptest! {
     /// A device registers, comes online, and reports only while it is online and registered; what it
     /// acknowledges was sent to it before, once.
     #[test]
-    fn every_device_lives_a_plausible_life(devices in 1usize..20, seed: u64) {
+    fn devices_register_before_they_connect_and_connect_before_they_report(devices in 1usize..20, seed: u64) {
         let mut registered = HashSet::new();
         let mut online = HashSet::new();
         let mut sent = HashMap::new();

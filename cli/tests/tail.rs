@@ -45,7 +45,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn several_streams_are_shown_and_heartbeats_answered() {
+async fn several_streams_are_shown_and_their_heartbeats_are_answered() {
     let (first, first_url) = server().await;
     let (second, second_url) = server().await;
     let labelled = format!("leds={second_url}");
@@ -94,7 +94,7 @@ async fn several_streams_are_shown_and_heartbeats_answered() {
 }
 
 #[tokio::test]
-async fn after_a_loss_the_stream_goes_on_where_it_was() {
+async fn a_lost_stream_resumes_after_its_last_event() {
     let (listener, url) = server().await;
     let url = format!("{url}&seq_start=5");
     let tail = tail(&[&url, "--count", "2", "--output", "json"]);
@@ -123,7 +123,7 @@ async fn after_a_loss_the_stream_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn before_the_first_event_the_stream_goes_on_at_the_live_marker() {
+async fn a_stream_lost_before_its_first_event_resumes_at_the_live_marker() {
     let (listener, url) = server().await;
     let tail = tail(&[&url, "--count", "1"]);
     let (mut socket, query) = accept(&listener).await;
@@ -151,7 +151,7 @@ async fn before_the_first_event_the_stream_goes_on_at_the_live_marker() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_unescaped_or_counted_is_shown_as_it_was_sent() {
+async fn invalid_escapes_and_huge_numbers_are_shown_as_sent() {
     let (listener, url) = server().await;
     let tail = tail(&[&url, "--count", "2"]);
     let (mut socket, _) = accept(&listener).await;
@@ -175,7 +175,7 @@ async fn what_cannot_be_unescaped_or_counted_is_shown_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_seen_enough_ends_it_silently() {
+async fn tail_ends_silently_when_its_output_is_closed() {
     let (listener, url) = server().await;
     let mut child = Command::new(env!("CARGO_BIN_EXE_datastream"))
         .args(["tail", &url])
@@ -201,7 +201,7 @@ async fn a_reader_that_has_seen_enough_ends_it_silently() {
 }
 
 #[tokio::test]
-async fn a_beginning_in_the_url_and_another_on_the_command_line_are_refused() {
+async fn two_start_positions_in_url_and_arguments_are_rejected() {
     let (_listener, url) = server().await;
     let url = format!("{url}&seq_start=3");
     for also in [["--since", "15m"], ["--seq-start", "7"]] {
@@ -213,7 +213,7 @@ async fn a_beginning_in_the_url_and_another_on_the_command_line_are_refused() {
 }
 
 #[tokio::test]
-async fn only_what_is_asked_for_is_shown() {
+async fn only_events_that_match_the_options_are_shown() {
     let (listener, url) = server().await;
     let tail = tail(&[
         &url,
@@ -248,7 +248,7 @@ async fn only_what_is_asked_for_is_shown() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_sends_anything_is_given_up() {
+async fn a_silent_server_is_given_up() {
     let (listener, url) = server().await;
     let tail = tail(&[&url, "--count", "1", "--silence", "1"]);
     let (silent, _) = accept(&listener).await;
@@ -292,12 +292,12 @@ async fn a_refusal_is_shown_with_the_servers_message() {
 }
 
 #[tokio::test]
-async fn a_frame_that_cannot_be_received_ends_it_when_it_comes_again() {
+async fn tail_ends_when_a_frame_cannot_be_received_twice() {
     let (listener, url) = server().await;
     let tail = tail(&[&url, "--seq-start", "1"]);
     let (mut socket, _) = accept(&listener).await;
     send_too_much(&mut socket).await;
-    // Another one: the stream has gone on.
+    // A second connection: the stream continued after the first.
     let (mut socket, query) = accept(&listener).await;
     assert!(query.contains("seq_start=1&"), "{query}");
     send(&mut socket, event("1", 1)).await;
@@ -320,7 +320,7 @@ async fn a_frame_that_cannot_be_received_ends_it_when_it_comes_again() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_refused_without_showing_its_key() {
+async fn a_malformed_url_is_rejected_without_showing_its_key() {
     let wrong = format!("localhost:8080/stream?stream_key={KEY}");
     let output = tail(&["ws://h/stream?stream_key=k", &wrong]).await.unwrap();
     let notes = text(&output.stderr);

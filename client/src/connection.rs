@@ -68,7 +68,7 @@ pub enum Incoming {
     Heartbeat,
     /// Nothing has to be done.
     KeepAlive,
-    /// A message that makes no sense, described in words.
+    /// A message that is not part of the protocol, with a description.
     Junk(String),
 }
 
@@ -83,7 +83,7 @@ pub enum Failure {
     Closed {
         /// The close code of the WebSocket.
         code: u16,
-        /// In the server's words.
+        /// The server's message.
         reason: String,
     },
     /// The connection failed, could not be made, or has died.
@@ -272,7 +272,7 @@ impl Connection {
         }
     }
 
-    /// Answers a heartbeat, which tells the server that everything before it has arrived for good.
+    /// Answers a heartbeat, which acknowledges everything before it.
     pub async fn answer(&mut self) -> Result<(), Failure> {
         let answer = Message::Text(Utf8Bytes::from_static(HEARTBEAT_ANSWER));
         let sent = self.socket.send(answer).await;

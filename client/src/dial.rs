@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns_and_keep_their_order() {
+    fn address_families_alternate_and_keep_their_order() {
         let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|t| t.parse().unwrap()).collect()
         };
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_address_does_not_keep_the_others_from_being_tried() {
+    async fn other_addresses_are_tried_while_one_does_not_answer() {
         let (_listener, _waiting, dead) = dead().await;
         let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let alive = (alive.local_addr().unwrap(), alive);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_tried_is_known_when_nobody_answers() {
+    async fn attempted_addresses_are_reported_when_none_answers() {
         let (_listener, _waiting, dead) = dead().await;
         let mut attempts = Attempts::default();
         let patience = Duration::from_secs(1);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_address_is_named() {
+    async fn an_address_that_refuses_the_connection_is_named() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

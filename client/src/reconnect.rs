@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_tried_again_when_the_server_says() {
+    fn temporary_refusals_are_retried_after_retry_after() {
         let mut policy = ReconnectPolicy::new();
         for status in [409, 429, 500, 503] {
             let next = policy.after(&refused(status, Some(45)), false);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_is_tried_slowly_for_ever() {
+    fn a_refused_key_is_retried_slowly_forever() {
         let mut policy = ReconnectPolicy::new();
         for status in [401, 403, 400, 404] {
             let next = policy.after(&refused(status, None), false);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_moves_is_followed_at_once_but_not_in_circles() {
+    fn a_moved_stream_reconnects_at_once_and_backs_off_when_repeated() {
         let mut policy = ReconnectPolicy::new();
         for code in MOVING {
             let next = policy.after(&closed(code), true);

@@ -32,7 +32,7 @@ struct Explanation {
 }
 
 impl Refusal {
-    /// A refusal in these words.
+    /// A refusal with this message.
     pub fn new(status: u16, retry_after: Option<Duration>, reason: &str) -> Self {
         Self {
             status,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_words_and_its_wish_are_kept() {
+    fn a_refusal_keeps_the_servers_message_and_retry_after() {
         let body = r#"{"error":"busy","message":"too many"}"#;
         let busy = refusal(503, Some("7"), body);
         assert_eq!(busy.to_string(), "503 Service Unavailable: too many (busy)");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_of_seconds_is_ignored_and_a_long_wait_cut() {
+    fn a_malformed_retry_after_is_ignored_and_a_long_one_is_capped() {
         let date = "Wed, 21 Oct 2026 07:28:00 GMT";
         assert_eq!(refusal(503, Some(date), "").retry_after, None);
         assert_eq!(refusal(429, Some("-1"), "").retry_after, None);

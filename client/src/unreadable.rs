@@ -3,7 +3,7 @@
 /// The place before the last frame that could not be read: whether it is the same one, again and again.
 #[derive(Debug)]
 pub struct Unreadable<P> {
-    /// None if there was no such frame.
+    /// Position of the last such frame, if there was one.
     before: Option<P>,
 }
 
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_same_place_counts() {
+    fn only_a_repeated_failure_at_the_same_position_counts() {
         let mut unreadable = Unreadable::default();
         let places = [None, None, Some(1), Some(2), Some(2), None];
         let again = places.map(|place| unreadable.again(place));

@@ -9,7 +9,7 @@ use super::event::column;
 /// The columns; none for what an event does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
-    /// Time at which it happened, in its producer's words.
+    /// Time at which it happened, as its producer wrote it.
     pub event_time: Option<Timestamp>,
     /// The name of the property.
     pub property: Option<Box<str>>,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_property_and_value_are_columns() {
+    fn time_property_and_value_are_extracted_into_columns() {
         let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         for (json, event_time, property, value) in [
             (

@@ -22,7 +22,7 @@ struct Letter<'a> {
     seq: &'a str,
     /// The store that does not take it.
     store: &'a str,
-    /// In the store's words.
+    /// The store's error message.
     reason: &'a str,
     received_at: Timestamp,
     event: &'a RawValue,

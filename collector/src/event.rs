@@ -113,7 +113,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_event_is_kept_with_what_is_asked_for_most() {
+    fn an_event_is_parsed_into_body_seq_type_and_dsn() {
         let json = r#"{"seq":"7","metadata":{"dsn":"AC1","event_type":"datapoint"},"datapoint":{"value":1.10}}"#;
         let event = event(json);
         assert_eq!(event.body.as_str(), json);
@@ -123,7 +123,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whatever_a_device_writes_stays_readable() {
+    fn events_with_unusual_json_are_parsed() {
         let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
         for rest in [
             r#""metadata":{},"metadata":[]"#,
@@ -140,7 +140,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_are_read_as_filters_read_them() {
+    fn columns_are_parsed_with_the_rules_of_filters() {
         for (metadata, columns) in [
             (r#""event_type":"datapoint","dsn":null"#, ("datapoint", "")),
             (r#""event_type":"datapoint""#, ("datapoint", "")),
@@ -158,7 +158,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn control_frames_are_told_apart() {
+    fn live_and_gap_frames_are_distinguished_from_events() {
         let live = content(r#"{"control":"live","seq_start":"8"}"#).unwrap();
         assert!(matches!(live, Content::Live(position) if position == Position::new([7])));
         let gap = content(r#"{"control":"gap","seq_start":"1"}"#).unwrap();
@@ -170,7 +170,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_has_no_identity_is_refused() {
+    fn events_without_a_valid_seq_are_rejected() {
         for (json, expected) in [
             ("{}", "without a seq"),
             ("[]", "no JSON object"),

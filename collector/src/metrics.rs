@@ -62,7 +62,7 @@ pub(super) struct Detail {
     /// Time at which it was stored.
     pub last_stored: Option<Timestamp>,
     /// The reason why the stream is not open, or its store does not work.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
     /// The stores have been opened.
     pub opened: bool,
     /// The stream has ended for good.
@@ -121,7 +121,7 @@ impl Metrics {
         })
     }
 
-    /// Those of one stream, at zero.
+    /// The metrics of one stream, at zero.
     pub(super) fn stream(&self, name: &str) -> Status {
         let labels = [name];
         Status {
@@ -166,7 +166,7 @@ pub(super) struct Report {
 }
 
 impl Probes for Report {
-    /// Ready when every stream has a store that takes events, and none has stopped or is stuck. An outage of the gateways does not
+    /// Reports readiness: every stream has a store that takes events, and none has stopped or is stuck. An outage of the gateways does not
     /// make a collector unready: it can do its work, and there is none.
     fn ready(&self) -> Result<String, String> {
         let (mut text, mut ready) = (String::new(), true);
@@ -184,8 +184,8 @@ impl Probes for Report {
                 _ => "connected",
             };
             ready &= !detail.stopped && !detail.stuck && stream.store_open.get() == 1;
-            let trouble = detail.trouble.map(|t| format!(": {t}")).unwrap_or_default();
-            let _ = writeln!(text, "{}: {state}{trouble}", stream.name);
+            let error = detail.error.map(|t| format!(": {t}")).unwrap_or_default();
+            let _ = writeln!(text, "{}: {state}{error}", stream.name);
         }
         if ready { Ok(text) } else { Err(text) }
     }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_was_lost_or_left_out_is_an_alert() {
+    fn every_metric_of_lost_events_has_an_alert() {
         let rules = include_str!("../../charts/datastream/files/alerts.yaml");
         for metric in [
             "gaps_total",
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_is_ready_when_all_its_stores_are() {
+    fn a_collector_is_ready_when_all_its_stores_are_ready() {
         let metrics = Metrics::new().unwrap();
         let streams: Vec<_> = ["a", "b"].map(|n| Arc::new(metrics.stream(n))).into();
         let report = Report { metrics, streams };
@@ -263,7 +263,7 @@ mod tests {
             Err("a: connected\nb: store not open\n".to_owned())
         );
         report.streams[1].store_open.set(1);
-        report.streams[1].update(|d| d.trouble = Some("401".to_owned()));
+        report.streams[1].update(|d| d.error = Some("401".to_owned()));
         assert_eq!(
             report.ready(),
             Ok("a: connected\nb: not connected: 401\n".to_owned())
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_age_appears_with_the_first_event() {
+    fn the_age_metric_appears_with_the_first_stored_event() {
         let metrics = Metrics::new().unwrap();
         let streams = vec![Arc::new(metrics.stream("a"))];
         let report = Report { metrics, streams };

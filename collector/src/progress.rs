@@ -74,8 +74,8 @@ impl Drop for Line {
 }
 
 fn text(connected: bool, stored: u64, rate: f64, detail: &Detail, now: Timestamp) -> String {
-    let state = match (&detail.trouble, connected) {
-        (Some(trouble), _) => return format!("{stored} stored  {trouble}"),
+    let state = match (&detail.error, connected) {
+        (Some(error), _) => return format!("{stored} stored  {error}"),
         (None, true) => "connected ",
         (None, false) => "connecting",
     };
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_how_it_goes_or_what_is_wrong() {
+    fn a_progress_line_shows_the_rate_or_the_error() {
         let now = Timestamp::UNIX_EPOCH;
         let mut detail = Detail::default();
         assert_eq!(
@@ -151,7 +151,7 @@ mod tests {
             text(true, 7, 2.6, &detail, later),
             "connected   7 stored  3/s  last #12, 2 s ago"
         );
-        detail.trouble = Some("401 Unauthorized".to_owned());
+        detail.error = Some("401 Unauthorized".to_owned());
         assert_eq!(
             text(false, 7, 0.0, &detail, now),
             "7 stored  401 Unauthorized"
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_follows_slowly() {
+    fn the_displayed_rate_is_smoothed() {
         let start = Instant::now();
         let mut rate = Rate::new(0, start);
         let mut shown = 0.0;

@@ -22,7 +22,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// An error at the start is believed when it comes again after this time.
 const ONCE_MORE: Duration = Duration::from_secs(1);
 
-/// The point from which a store goes on that had events and has nothing any more.
+/// The point from which a store resumes that had events and has none any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum StartOver {
     /// The one at which this process began to store.
@@ -34,7 +34,7 @@ pub(super) enum StartOver {
     Beginning,
 }
 
-/// A store does not have any more what it had: the stream has to go on where the stores are now.
+/// A store has lost what it had: the stream has to resume where the stores are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WentBack;
 
@@ -90,10 +90,10 @@ impl SinkSet {
         Ok(())
     }
 
-    /// Returns the position from which the stream has to go on so that every store gets everything; `None` if nothing is stored
-    /// anywhere, or if a store begins anew.
+    /// Returns the position from which the stream has to resume so that every store gets everything; `None` if nothing is stored
+    /// anywhere, or if a store starts from the beginning.
     pub(super) fn position(&self) -> Option<Position> {
-        if self.sinks.iter().any(SinkState::begins_anew) {
+        if self.sinks.iter().any(SinkState::restarts) {
             return None;
         }
         let stored = self.sinks.iter().filter_map(SinkState::stored);
@@ -135,7 +135,7 @@ impl SinkSet {
         self.persist(&Work::Begin(&Mark { position, gap })).await
     }
 
-    /// Remembers that the stream goes on at this position, unless it is there already.
+    /// Stores that the stream has come to this position, unless it is there already.
     ///
     /// # Errors
     /// A store lost what it had.
@@ -207,7 +207,7 @@ impl SinkSet {
         if self.status.store_open.get() == 0 {
             self.status.store_open.set(1);
             self.status.update(|detail| {
-                if detail.trouble.take().is_some() {
+                if detail.error.take().is_some() {
                     tracing::info!(stream = self.status.name, "the store works again");
                 }
             });
@@ -220,14 +220,14 @@ impl SinkSet {
         status.store_errors.inc();
         status.store_open.set(0);
         let reason = error.to_string();
-        // The same trouble is said once.
-        if status.detail().trouble.as_ref() != Some(&reason) {
+        // The same error is logged once.
+        if status.detail().error.as_ref() != Some(&reason) {
             tracing::error!(
                 stream = status.name,
                 "{reason}; trying again until it works"
             );
         }
-        status.update(|detail| detail.trouble = Some(reason));
+        status.update(|detail| detail.error = Some(reason));
         tokio::time::sleep(delay).await;
     }
 }

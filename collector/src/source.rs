@@ -13,11 +13,11 @@ const OWN_PARAMETERS: [&str; 5] = ["seq_start", "seq_end", "time_start", "on_gap
 /// The place of the key.
 #[derive(Debug)]
 pub(super) enum KeyFrom {
-    /// In the URL.
+    /// Key in the URL.
     Url,
-    /// Here.
+    /// Key in the configuration.
     Given(SecretString),
-    /// In a file that is read at every connect.
+    /// Key in a file that is read at every connect.
     File(PathBuf),
 }
 
@@ -58,7 +58,7 @@ pub(super) enum SourceError {
     File {
         /// Its path.
         path: String,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// The URL with the key, read anew from where they are.
+    /// The URL with the key, read again from their source.
     pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
         match &self.0 {
             KeySource::Fixed(url) => Ok(url.clone()),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_in_one_place() {
+    fn a_key_in_both_url_and_setting_or_in_neither_is_rejected() {
         let given = || KeyFrom::Given("k1".into());
         let url = |s: Source| s.url().unwrap().expose();
         let with_key = "ws://h/stream?stream_key=k1";
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_collector_sets_itself_is_not_in_the_url() {
+    fn url_parameters_that_the_collector_sets_are_rejected() {
         let error = source("ws://h?stream_key=k&seq_start=3", KeyFrom::Url).unwrap_err();
         assert_eq!(error, SourceError::OwnParameter("seq_start"));
     }
 
     #[test]
-    fn files_are_read_anew_every_time() {
+    fn url_and_key_files_are_read_every_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let by_key = source("ws://h", KeyFrom::File(path.clone())).unwrap();

@@ -27,7 +27,7 @@ const STORE_CHECK: Duration = Duration::from_secs(15);
 const CHECKS_UNTIL_ABANDONED: u32 = 4;
 /// The status of a refusal because events have expired.
 const GONE: u16 = 410;
-/// Time that a store may take for what has arrived when the collector is told to stop.
+/// Time that a store may take for what has arrived when the collector is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One stream and its stores.
@@ -44,7 +44,7 @@ pub(super) struct Collector {
     pub check_interval: Duration,
     /// Its state.
     pub status: Arc<Status>,
-    /// Cancelled when the collector shall stop.
+    /// Token that is cancelled when the collector is to stop.
     pub stop: CancellationToken,
 }
 
@@ -60,11 +60,11 @@ pub(super) fn check_interval(stores: &[StorePlan]) -> Duration {
 /// The way in which a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was told to stop.
+    /// It was stopped.
     Stopped,
     /// Events had expired, and it was to stop then.
     Gap,
-    /// A store did not take what had arrived when it was told to stop; it will be sent again.
+    /// A store did not take what had arrived before the stop; it will be sent again.
     NotStored,
 }
 
@@ -74,7 +74,7 @@ enum End {
     NotStored,
     Failed(Failure),
     NoUrl(SourceError),
-    /// Something arrived that makes no sense, so that it was not stored, and not acknowledged.
+    /// A malformed frame arrived, which was neither stored nor acknowledged.
     Nonsense(String),
     /// A store lost what it had.
     WentBack,
@@ -104,14 +104,14 @@ struct ReceivedBatch {
 #[derive(Default)]
 enum Then {
     #[default]
-    GoOn,
+    Continue,
     Answer,
     Control(Content),
     End(End),
 }
 
 impl Collector {
-    /// Collects until told to stop, or until a gap if that ends the stream.
+    /// Collects until it is stopped, or until a gap if that ends the stream.
     pub(super) async fn run(mut self) -> Outcome {
         let mut reconnect = ReconnectPolicy::new();
         let mut unreadable = Unreadable::default();
@@ -144,17 +144,17 @@ impl Collector {
                     (reconnect.after_loss(), reason)
                 }
             };
-            let news = self.note(&reason);
+            let is_new = self.note(&reason);
             let stream = self.status.name.as_str();
             let delay = match next {
                 Next::Retry(delay) => {
-                    if arrived || news {
+                    if arrived || is_new {
                         tracing::info!(stream, "{reason}; connecting again in {delay:.1?}");
                     }
                     delay
                 }
                 Next::Complain(delay) => {
-                    if news {
+                    if is_new {
                         tracing::error!(stream, "{reason}; trying again until it works");
                     }
                     delay
@@ -168,7 +168,7 @@ impl Collector {
         }
     }
 
-    /// Returns whether events have expired that the stream is not to go on without.
+    /// Returns whether events have expired without which the stream must not continue.
     fn ends_with(&self, failure: &Failure) -> bool {
         self.on_gap == OnGap::Stop
             && matches!(failure, Failure::Refused(refusal) if refusal.status == GONE)
@@ -194,7 +194,7 @@ impl Collector {
         Ok(verified.ok_or(End::Stopped)??)
     }
 
-    /// The words for a frame that cannot be read, with its place.
+    /// The message for a frame that cannot be read, with its position.
     fn behind(&self, reason: &str) -> String {
         match self.sinks.position() {
             Some(position) => format!(
@@ -211,14 +211,14 @@ impl Collector {
         self.status.update(|detail| detail.stuck = stuck);
     }
 
-    /// Notes the trouble. Says whether it is another than before.
+    /// Notes the error. Returns whether it differs from the last one.
     fn note(&self, reason: &str) -> bool {
-        let mut news = false;
+        let mut is_new = false;
         self.status.update(|detail| {
-            news = detail.trouble.as_deref() != Some(reason);
-            detail.trouble = Some(reason.to_owned());
+            is_new = detail.error.as_deref() != Some(reason);
+            detail.error = Some(reason.to_owned());
         });
-        news
+        is_new
     }
 
     /// One connection, from the handshake to its end.
@@ -240,7 +240,7 @@ impl Collector {
         };
         tracing::info!(stream = self.status.name, from, "connected");
         self.status.connected.set(1);
-        self.status.update(|detail| detail.trouble = None);
+        self.status.update(|detail| detail.error = None);
         let Err(end) = self
             .follow(&mut connection, &asked_for, reconnect, arrived)
             .await;
@@ -266,18 +266,18 @@ impl Collector {
                 self.check_stores().await?;
                 continue;
             };
-            let haul = ReceivedBatch::of(first, connection);
-            if !haul.events.is_empty() {
-                self.unless_stopped(async |sinks| sinks.append(&haul.events).await)
+            let batch = ReceivedBatch::of(first, connection);
+            if !batch.events.is_empty() {
+                self.unless_stopped(async |sinks| sinks.append(&batch.events).await)
                     .await?;
             }
-            if !matches!(haul.then, Then::End(_)) {
+            if !matches!(batch.then, Then::End(_)) {
                 *arrived = true;
                 reconnect.progress();
                 self.status.update(|detail| detail.stuck = false);
             }
-            match haul.then {
-                Then::GoOn => {}
+            match batch.then {
+                Then::Continue => {}
                 Then::Answer => {
                     // An answer acknowledges: what was stored is there, now.
                     self.check_stores().await?;
@@ -304,7 +304,7 @@ impl Collector {
         }
     }
 
-    /// Works on the stores. When told to stop, for some more time; then what has arrived is left to the next start.
+    /// Works on the stores. After a stop it has a grace period; then what has arrived is left to the next start.
     async fn unless_stopped(
         &mut self,
         work: impl AsyncFnOnce(&mut SinkSet) -> Result<(), WentBack>,
@@ -346,23 +346,23 @@ impl ReceivedBatch {
     /// what came before it is stored.
     fn of(first: Result<Incoming, Failure>, connection: &mut Connection) -> Self {
         let received = Timestamp::now();
-        let mut haul = Self::default();
+        let mut batch = Self::default();
         let mut incoming = Some(first);
         while let Some(next) = incoming {
             match next {
-                Ok(Incoming::Json(body)) => haul.take(body, received),
-                Ok(Incoming::Heartbeat) => haul.then = Then::Answer,
+                Ok(Incoming::Json(body)) => batch.take(body, received),
+                Ok(Incoming::Heartbeat) => batch.then = Then::Answer,
                 Ok(Incoming::KeepAlive) => {}
-                Ok(Incoming::Junk(reason)) => haul.then = Then::End(End::Nonsense(reason)),
-                Err(failure) => haul.then = Then::End(failure.into()),
+                Ok(Incoming::Junk(reason)) => batch.then = Then::End(End::Nonsense(reason)),
+                Err(failure) => batch.then = Then::End(failure.into()),
             }
-            let full = haul.events.len() >= BATCH_EVENTS || haul.bytes >= BATCH_BYTES;
-            if full || !matches!(haul.then, Then::GoOn) {
+            let full = batch.events.len() >= BATCH_EVENTS || batch.bytes >= BATCH_BYTES;
+            if full || !matches!(batch.then, Then::Continue) {
                 break;
             }
             incoming = connection.at_hand();
         }
-        haul
+        batch
     }
 
     fn take(&mut self, body: Body, received: Timestamp) {
@@ -381,7 +381,7 @@ mod tests {
     use crate::config::{PostgresPlan, PostgresUrl};
 
     #[test]
-    fn a_session_of_a_collector_that_lives_is_never_idle_for_as_long_as_an_abandoned_one() {
+    fn sessions_of_live_collectors_are_used_before_they_count_as_abandoned() {
         let stores = |seconds: &[u64]| -> Vec<_> {
             let store = |seconds: &u64| {
                 StorePlan::Postgres(PostgresPlan {

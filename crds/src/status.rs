@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_cannot_be_read_are_left_out_and_the_others_kept() {
+    fn unreadable_status_fields_are_dropped_and_the_others_kept() {
         for time in [
             "2026-11-24T06:14:44+99:99",
             "9999-12-31T23:59:59-23:59",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_other_types_and_a_state_of_a_later_version_read_as_nothing() {
+    fn status_fields_of_wrong_types_or_unknown_states_read_as_absent() {
         let status = read(json!({
             "observedGeneration": "three", "conditions": {}, "secretName": 7, "endpoint": [], "connection": {"state": "Draining"},
         }));

@@ -5,7 +5,7 @@ use datastream_crds::{DatastreamSubscription, definitions};
 use serde_json::{Value, json};
 
 #[test]
-fn the_committed_definition_is_what_the_types_say() {
+fn the_committed_definition_matches_the_types() {
     let path = "generated/datastreamsubscriptions.yaml";
     let generated = definitions().unwrap();
     if std::env::var_os("UPDATE").is_some() {
@@ -63,7 +63,7 @@ fn refused(field: &str, value: Value, message: &str) {
 }
 
 #[test]
-fn event_types_are_named_once() {
+fn duplicate_event_types_are_rejected() {
     with("eventTypes", json!(["datapoint", "location"])).unwrap();
     refused(
         "eventTypes",
@@ -73,7 +73,7 @@ fn event_types_are_named_once() {
 }
 
 #[test]
-fn property_names_need_events_that_have_properties() {
+fn property_names_without_datapoint_event_types_are_rejected() {
     let filters = json!([{"propertyNames": ["Blue_LED"]}]);
     with("filters", filters.clone()).unwrap();
     let spec = json!({"eventTypes": ["connectivity"], "filters": filters});
@@ -85,7 +85,7 @@ fn property_names_need_events_that_have_properties() {
 }
 
 #[test]
-fn a_filter_says_something() {
+fn an_empty_filter_is_rejected() {
     with(
         "filters",
         json!([{"dsns": ["A"]}, {"oemIds": ["0"]}, {"oemModels": ["m"]}]),
@@ -99,7 +99,7 @@ fn a_filter_says_something() {
 }
 
 #[test]
-fn items_are_printable_and_trimmed() {
+fn filter_items_must_be_trimmed_printable_ascii() {
     for list in ["oemIds", "oemModels", "dsns", "propertyNames"] {
         with("filters", json!([{list: ["*", "a b", "AC000W*0|~"]}])).unwrap();
         for item in [" a", "a ", "é", "a\nb", "\t"] {
@@ -113,7 +113,7 @@ fn items_are_printable_and_trimmed() {
 }
 
 #[test]
-fn a_lost_client_is_noticed() {
+fn heartbeats_that_notice_a_lost_client_too_late_are_rejected() {
     with(
         "heartbeat",
         json!({"intervalSeconds": 300, "missedLimit": 3}),
@@ -127,7 +127,7 @@ fn a_lost_client_is_noticed() {
 }
 
 #[test]
-fn gateway_groups_have_names_for_objects() {
+fn gateway_groups_must_be_dns_labels() {
     for good in ["default", "eu-1", "7"] {
         with("gatewayGroup", json!(good)).unwrap();
     }
@@ -137,7 +137,7 @@ fn gateway_groups_have_names_for_objects() {
 }
 
 #[test]
-fn unset_fields_are_what_the_documentation_says() {
+fn unset_fields_have_the_documented_defaults() {
     let manifest = json!({"apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
         "metadata": {"name": "test"}, "spec": {"eventTypes": ["location"]}});
     let subscription: DatastreamSubscription = serde_json::from_value(manifest).unwrap();

@@ -29,7 +29,7 @@ const WHAT_PROGRAMS_NEED: [&str; 7] = [
 pub struct ControlPlane {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
-    /// Absent for a cluster that is not ours.
+    /// The servers; absent for an external cluster.
     own: Option<Own>,
     dir: TempDir,
 }
@@ -305,7 +305,7 @@ impl Output {
     }
 }
 
-/// Ports that were free a moment ago: the servers must be told theirs.
+/// Ports that were free a moment ago: the servers need them as flags.
 fn free_ports() -> anyhow::Result<[u16; 3]> {
     let listeners = [
         TcpListener::bind("127.0.0.1:0")?,

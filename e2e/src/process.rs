@@ -147,7 +147,7 @@ impl Server {
         self.signal_program("-STOP");
     }
 
-    /// Lets it go on after [`Server::pause`].
+    /// Resumes it after [`Server::pause`].
     pub fn resume(&self) {
         self.signal_program("-CONT");
     }
@@ -156,7 +156,7 @@ impl Server {
         kill(signal, &format!("-{}", self.child.id()));
     }
 
-    /// Only the program, not the `timeout` above it, which must be able to end it.
+    /// Signals the program and not the `timeout` above it, which must be able to end it.
     fn signal_program(&self, signal: &str) {
         if let Some(pid) = self.pid() {
             kill(signal, &pid.to_string());

@@ -5,9 +5,9 @@ use std::path::Path;
 /// The place of a control plane, and whom it is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Site {
-    /// On loopback, without a node: pods are never run.
+    /// Servers on loopback, without a node: pods are never run.
     Alone,
-    /// At this address of a node that runs pods.
+    /// Servers at this address of a node that runs pods.
     OnNode(String),
 }
 

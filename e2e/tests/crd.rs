@@ -1,4 +1,4 @@
-//! The custom resource on a real API server: what it takes, what it refuses, and in which words.
+//! The custom resource on a real API server: what it accepts, what it rejects, and with which messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn manifests(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_api_server_takes_the_examples_and_refuses_the_rest_readably() {
+fn the_api_server_accepts_the_examples_and_rejects_invalid_specs_with_clear_messages() {
     let cluster = ControlPlane::start().unwrap();
     let crd = checkout("crds/generated/datastreamsubscriptions.yaml");
     let applied = cluster
@@ -87,7 +87,7 @@ fn the_api_server_takes_the_examples_and_refuses_the_rest_readably() {
         ],
         "{listed}"
     );
-    // By name: their age goes on meanwhile.
+    // By name: their age grows meanwhile.
     let names = |what: &str| {
         let listed = cluster.kubectl(&["get", what, "-o", "name"]).unwrap();
         listed.stdout

@@ -54,7 +54,7 @@ fn links(markdown: &str) -> Vec<String> {
 }
 
 #[test]
-fn links_lead_to_files_of_the_checkout() {
+fn links_in_documents_lead_to_existing_files() {
     let mut broken = vec![];
     for document in files(".md") {
         let text = fs::read_to_string(&document).unwrap();
@@ -72,7 +72,7 @@ fn links_lead_to_files_of_the_checkout() {
 }
 
 #[test]
-fn tests_that_documents_name_are_there() {
+fn tests_named_in_documents_exist() {
     let functions: BTreeSet<String> = files(".rs")
         .iter()
         .flat_map(|file| {
@@ -115,7 +115,7 @@ fn tests_that_documents_name_are_there() {
 }
 
 #[test]
-fn files_that_documents_name_are_there() {
+fn files_named_in_documents_exist() {
     let root = PathBuf::from(checkout(""));
     let is_path = |span: &String| {
         let first = span.split('/').next().unwrap_or_default();

@@ -68,7 +68,7 @@ fn images_are_small_labelled_and_not_root() {
 }
 
 #[test]
-fn a_second_build_is_the_same() {
+fn a_second_build_of_the_images_has_the_same_digests() {
     let again = tempfile::tempdir().unwrap();
     let script = checkout("images/build.sh");
     let built = Command::new(script).env("IMAGE_OUT", again.path()).output();

@@ -82,7 +82,7 @@ fn package(folder: &str) -> String {
 }
 
 #[test]
-fn packages_depend_only_on_those_below_them() {
+fn packages_depend_only_on_packages_of_lower_layers() {
     for (folder, allowed) in ARROWS {
         let allowed: BTreeSet<_> = allowed.iter().map(|folder| package(folder)).collect();
         let dependencies = manifest(folder).remove("dependencies").unwrap_or_default();
@@ -98,7 +98,7 @@ fn packages_depend_only_on_those_below_them() {
 }
 
 #[test]
-fn every_package_is_in_the_table() {
+fn every_package_is_in_the_table_of_layers() {
     let workspace = fs::read_to_string(checkout("Cargo.toml")).unwrap();
     let members = workspace
         .lines()
@@ -115,7 +115,7 @@ fn every_package_is_in_the_table() {
 
 /// The packages above in the table know nothing of Kubernetes, of Fluvio or of a WebSocket library but where it says so.
 #[test]
-fn libraries_of_others_stay_in_their_packages() {
+fn external_libraries_are_used_only_in_their_packages() {
     for (library, allowed) in [
         (
             "kube",

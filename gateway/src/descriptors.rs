@@ -6,7 +6,7 @@ use rlimit::Resource;
 const HTTP: usize = 1_024;
 /// Connections to the admin listener: probes, metrics, other gateways.
 const ADMIN: usize = 256;
-/// For the topic, the API server, files and the runtime.
+/// Descriptors for the topic, the API server, files and the runtime.
 const OTHERS: usize = 128;
 
 /// Descriptors, by what they are for.
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_get_what_is_left() {
+    fn descriptors_left_by_other_uses_go_to_streams() {
         let many = Descriptors::of(1 << 20, 20_000);
         assert_eq!((many.streams, many.http, many.admin), (20_000, HTTP, ADMIN));
         for limit in [0, 1, 60, 256, 1_024, 4_096] {

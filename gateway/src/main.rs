@@ -66,9 +66,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let drained = CancellationToken::new();
     let peer = args.peer_address(gateway.admin_addr()?);
     let lease = claims.map(|claims| {
-        let keeper = claims.lease_keeper(peer);
-        let (config, ready, load) = (gateway.config(), gateway.ready(), gateway.load());
-        tokio::spawn(keeper.run(config, ready, load, drained.clone()))
+        let lease_renewer = claims.lease_renewer(peer);
+        let (config, ready, streams) = (gateway.config(), gateway.ready(), gateway.load());
+        tokio::spawn(lease_renewer.run(config, ready, streams, drained.clone()))
     });
     let result = gateway.run(process::stop_on_signal()?).await;
     // Only now: as long as streams are open, the operator should know that this gateway lives.

@@ -19,7 +19,7 @@ pub struct Settings {
     pub ring_bytes: usize,
     /// Number of streams that may read the topic at once to catch up.
     pub replays: usize,
-    /// Time that open streams may take to close when the gateway is told to stop.
+    /// Time that open streams may take to close when the gateway is stopped.
     pub drain: Duration,
     /// Number of streams that may be open at once.
     pub max_streams: usize,

@@ -1,4 +1,4 @@
-//! `resume: Committed`: a client that never says where it starts goes on where its answered heartbeats left off.
+//! `resume: Committed`: a client that never says where it starts resumes where its answered heartbeats left off.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -69,7 +69,7 @@ async fn lose(gateway: &TestGateway, name: &str, how: Lost) {
 }
 
 #[tokio::test]
-async fn what_a_heartbeat_acknowledged_is_not_sent_again_on_any_gateway() {
+async fn events_acknowledged_by_a_heartbeat_are_not_sent_again_by_any_gateway() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a")];
     let first = TestGateway::start_beside(topic.clone(), cursors.clone(), routes.clone()).await;
@@ -105,7 +105,7 @@ async fn what_a_heartbeat_acknowledged_is_not_sent_again_on_any_gateway() {
 }
 
 #[tokio::test]
-async fn a_first_connect_commits_its_start_at_once() {
+async fn the_first_connection_commits_its_start_at_once() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a"), route("latest")];
     let gateway = TestGateway::start_beside(topic.clone(), cursors.clone(), routes.clone()).await;
@@ -145,7 +145,7 @@ async fn a_replay_of_old_events_does_not_move_the_position_back() {
 }
 
 #[tokio::test]
-async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
+async fn an_expired_position_resumes_at_the_earliest_event() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
     drop(gateway.connect("a", "").await);
@@ -174,14 +174,14 @@ async fn a_position_that_expired_goes_on_at_the_earliest_event_that_is_left() {
 }
 
 #[tokio::test]
-async fn a_client_without_markers_is_told_by_a_close_frame_what_expired_and_then_goes_on() {
+async fn a_client_without_markers_learns_of_expired_events_by_a_close_frame_and_then_resumes() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;
     drop(gateway.connect("a", "").await);
     topic.append_all(0, (0..10).map(|n| event("A", n)));
     topic.expire(0, 7);
     gateway.metric_reaches("streams_closed_total", 1.0).await;
-    // Those that are lost before they hear of it leave it to be told.
+    // If a connection is lost before the report, the next one gets it.
     let mut closed = 1.0;
     for how in [Lost::Reset, Lost::Ended, Lost::Closed, Lost::Reset] {
         lose(&gateway, "a", how).await;

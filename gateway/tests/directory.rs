@@ -17,7 +17,7 @@ fn bucket(name: &str) -> Vec<u8> {
         .unwrap()
 }
 
-/// As careful writers do: never half a file under its name.
+/// Writes a file atomically, so that its name never leads to half of it.
 fn write(dir: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(dir.join(".new"), bytes).unwrap();
     std::fs::rename(dir.join(".new"), dir.join(name)).unwrap();
@@ -30,7 +30,7 @@ async fn until(store: &ConfigStore, condition: impl Fn(&ConfigState) -> bool) {
 }
 
 #[tokio::test]
-async fn a_folder_is_followed() {
+async fn routes_follow_changes_of_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "a.json", &bucket("a"));
     std::fs::write(dir.path().join("README.txt"), "not a routing object").unwrap();
@@ -70,9 +70,9 @@ async fn a_folder_is_followed() {
     run.await.unwrap().unwrap();
 }
 
-/// On a single worker, which anything that blocks would stop.
+/// Runs on a single worker, which anything that blocks would stop.
 #[tokio::test]
-async fn what_is_no_file_is_refused_by_name_and_all_others_are_read() {
+async fn irregular_files_are_rejected_by_name_and_all_others_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let mkfifo = |name: &str| {
@@ -120,7 +120,7 @@ async fn what_is_no_file_is_refused_by_name_and_all_others_are_read() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_is_an_error() {
+async fn a_missing_routes_folder_is_an_error() {
     let source = Box::new(DirectorySource::new("/nowhere/at/all"));
     let error = source
         .run(Arc::new(ConfigStore::new()), CancellationToken::new())

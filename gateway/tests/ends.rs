@@ -1,5 +1,5 @@
-//! Numbers beyond what a gateway knows of the topic's end. Another gateway may know more: after a server of Fluvio was killed, nobody
-//! else is told of its last records before it is back.
+//! Numbers beyond what a gateway knows of the topic's end. Another gateway may know more: after a server of Fluvio was killed, its last
+//! records are unknown to the others before it is back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -11,15 +11,15 @@ use common::topic::{Topic, event};
 use common::{TestGateway, key, route};
 use datastream_source::EventSource as _;
 
-/// A gateway that has read five of ten events and was told of no others.
+/// A gateway that has read five of ten events and knows of no others.
 async fn start_gateway() -> (TestGateway, Arc<Stopped>) {
     let source = Arc::new(Stopped::new(Topic::new(1)));
     let gateway = TestGateway::start_on(source.clone(), vec![route("all")]).await;
     append(&source, 0..5);
     gateway.metric_reaches("records_total", 5.0).await;
     source.reads.send_replace(false);
-    let told = source.bounds().await;
-    *source.told.lock().unwrap() = Some(told.unwrap());
+    let bounds = source.bounds().await;
+    *source.reported.lock().unwrap() = Some(bounds.unwrap());
     append(&source, 5..10);
     (gateway, source)
 }
@@ -29,7 +29,7 @@ fn append(source: &Stopped, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test]
-async fn a_number_that_the_log_has_is_good_although_nobody_has_told_of_it_yet() {
+async fn a_seq_in_the_log_is_accepted_before_its_end_is_reported() {
     for (start, first) in [(8, 7), (11, 10)] {
         let (gateway, source) = start_gateway().await;
         let mut client = gateway.connect("all", &format!("&seq_start={start}")).await;
@@ -42,14 +42,14 @@ async fn a_number_that_the_log_has_is_good_although_nobody_has_told_of_it_yet() 
 }
 
 #[tokio::test]
-async fn a_number_that_the_log_does_not_have_is_refused() {
+async fn a_seq_beyond_the_log_is_refused() {
     let (gateway, _source) = start_gateway().await;
     are_refused(&gateway, [12, 1000], 400).await;
     gateway.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_is_refused_for_good_while_it_cannot_be_known() {
+async fn refusals_are_temporary_while_the_end_of_the_log_is_unknown() {
     let (gateway, source) = start_gateway().await;
     source.away.send_replace(true);
     are_refused(&gateway, [8, 12], 503).await;

@@ -1,4 +1,4 @@
-//! Records that expire before the gateway has read them: whoever was to get them is told, and nobody else notices.
+//! Records that expire before the gateway has read them: streams that were to get them are closed, and no others are affected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -23,7 +23,7 @@ fn append(source: &Stopped, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_behind_is_not_led_past_what_has_expired() {
+async fn a_stream_that_fell_behind_does_not_skip_expired_events_silently() {
     const SENT: usize = 30_000;
     let (gateway, source) = start(&["slow"]).await;
     let mut slow = gateway.connect("slow", "").await;
@@ -59,7 +59,7 @@ async fn a_stream_that_is_behind_is_not_led_past_what_has_expired() {
 }
 
 #[tokio::test]
-async fn a_stream_that_begins_behind_what_has_expired_stays() {
+async fn a_stream_that_began_after_the_expired_events_stays_open() {
     let (gateway, source) = start(&["before", "behind"]).await;
     let mut before = gateway.connect("before", "").await;
     append(&source, 0..5);
@@ -78,7 +78,7 @@ async fn a_stream_that_begins_behind_what_has_expired_stays() {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_what_has_expired_though_nothing_comes_behind_it() {
+async fn a_stream_is_closed_for_expired_events_although_no_event_follows() {
     let (gateway, source) = start(&["a"]).await;
     let mut client = gateway.connect("a", "").await;
     append(&source, 0..5);

@@ -79,7 +79,7 @@ async fn produce(address: &str, topic: &str, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_000_records_every_matching_one_arrives_once() {
+async fn every_matching_one_of_200_000_records_arrives_once() {
     const COUNT: usize = 200_000;
     let (_broker, address, topic) = fluvio(1).await;
     let source = Arc::new(FluvioSource::new(&address, &topic));
@@ -135,10 +135,10 @@ async fn an_outage_of_the_broker_loses_nothing() {
     gateway.stop().await;
 }
 
-/// As after a unit was killed: the controller hears nothing of it, it leads nothing yet, and it holds back its last records,
+/// Simulates the time after a unit was killed: the controller hears nothing of it, it leads nothing yet, and it holds back its last records,
 /// which readers have seen before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_good_number_is_not_refused_for_good_after_a_unit_was_killed() {
+async fn a_valid_seq_is_not_refused_permanently_after_a_unit_was_killed() {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic("t", 1).unwrap();
     let address = broker.address().to_string();
@@ -165,7 +165,7 @@ async fn a_good_number_is_not_refused_for_good_after_a_unit_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn committed_positions_are_kept_in_a_topic_that_is_made_when_it_is_missing() {
+async fn the_topic_of_committed_positions_is_created_if_missing() {
     let (_broker, address, topic) = fluvio(2).await;
     let route = Route {
         resume: Resume::Committed,
@@ -296,7 +296,7 @@ async fn exactly_the_damaged_batches_are_skipped_live_in_replays_and_after_a_res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_larger_than_an_answer_are_asked_for_with_what_they_need() {
+async fn batches_larger_than_a_fetch_are_fetched_with_the_size_they_need() {
     let (broker, source) = damaged_topic().await;
     let routes = vec![route_of("live", &["A"]), route_of("replay", &["A"])];
     let gateway = TestGateway::start_on(source.clone(), routes.clone()).await;
@@ -330,7 +330,7 @@ async fn batches_larger_than_an_answer_are_asked_for_with_what_they_need() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn offsets_that_the_broker_has_lost_are_named_and_stepped_over() {
+async fn offsets_that_the_broker_has_lost_are_reported_and_skipped() {
     let dir = tempfile::tempdir().unwrap();
     let journal = dir.path().join("journal");
     let start = async || {

@@ -29,7 +29,7 @@ async fn exchange(gateway: &TestGateway, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn handshakes_that_break_the_rules_are_refused_and_take_no_stream() {
+async fn invalid_handshakes_are_refused_and_take_no_stream() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let without = |left_out: &str| {
         GOOD.iter()
@@ -100,7 +100,7 @@ async fn handshakes_that_break_the_rules_are_refused_and_take_no_stream() {
 }
 
 #[tokio::test]
-async fn the_subprotocol_is_named_where_it_is_asked_for() {
+async fn the_subprotocol_is_returned_if_requested() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
     let mut lines = GOOD.to_vec();
@@ -122,7 +122,7 @@ async fn the_subprotocol_is_named_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_asked_for_by_get_and_without_a_body() {
+async fn handshakes_by_head_or_with_a_body_are_refused() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let good = handshake("a", "1.1", "close, Upgrade", &GOOD);
     for bad in [
@@ -137,7 +137,7 @@ async fn a_websocket_is_asked_for_by_get_and_without_a_body() {
 }
 
 #[tokio::test]
-async fn head_is_answered_and_other_methods_are_told_what_is_allowed() {
+async fn head_is_answered_and_other_methods_get_an_allow_header() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let ask = async |address, method: &str, path: &str| {
         let mut tcp = TcpStream::connect(address).await.unwrap();
@@ -187,7 +187,7 @@ async fn two_keys_in_a_query_are_refused() {
 }
 
 #[tokio::test]
-async fn who_sends_pings_and_reads_nothing_is_sent_away() {
+async fn a_client_that_sends_pings_and_reads_nothing_is_disconnected() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut client = gateway.connect("a", "").await;
     let ping = Message::Ping(vec![b'p'; 125].into());
@@ -207,7 +207,7 @@ async fn who_sends_pings_and_reads_nothing_is_sent_away() {
 }
 
 #[tokio::test]
-async fn who_sends_one_message_in_frames_without_end_is_sent_away() {
+async fn a_client_that_sends_one_message_in_endless_frames_is_disconnected() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut tcp = TcpStream::connect(gateway.stream).await.unwrap();
     let request = handshake("a", "1.1", "Upgrade", &GOOD);
@@ -232,7 +232,7 @@ async fn who_sends_one_message_in_frames_without_end_is_sent_away() {
 }
 
 #[tokio::test]
-async fn answers_to_heartbeats_that_were_never_sent_keep_no_stream() {
+async fn answers_to_unsent_heartbeats_do_not_keep_a_stream_open() {
     let topic = Topic::new(1);
     let hasty = Route {
         heartbeat: Heartbeat {
@@ -264,7 +264,7 @@ async fn answers_to_heartbeats_that_were_never_sent_keep_no_stream() {
 }
 
 #[tokio::test]
-async fn an_event_whose_frame_is_too_large_is_left_out_and_the_next_one_comes() {
+async fn an_event_with_too_large_a_frame_is_skipped_and_the_next_one_is_sent() {
     let topic = Topic::new(1);
     let settings = Settings {
         largest_frame: 10_000,
@@ -303,7 +303,7 @@ async fn an_event_whose_frame_is_too_large_is_left_out_and_the_next_one_comes() 
 }
 
 #[tokio::test]
-async fn large_frames_for_clients_that_read_nothing_borrow_what_there_is_and_no_more() {
+async fn large_frames_for_stalled_clients_stay_within_the_send_memory() {
     let topic = Topic::new(1);
     let settings = Settings {
         largest_frame: 1 << 20,
@@ -337,7 +337,7 @@ async fn large_frames_for_clients_that_read_nothing_borrow_what_there_is_and_no_
 }
 
 #[tokio::test]
-async fn connections_that_read_nothing_make_way_for_those_that_do() {
+async fn stalled_connections_are_dropped_for_new_ones() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut held = Vec::new();
     for _ in 0..1_200 {
@@ -358,7 +358,7 @@ async fn connections_that_read_nothing_make_way_for_those_that_do() {
 }
 
 #[tokio::test]
-async fn one_key_that_asks_without_end_keeps_nobody_else_out() {
+async fn a_key_that_floods_requests_does_not_block_other_keys() {
     let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
     let mut routes: Vec<Route> = names.iter().map(|name| route(name)).collect();
     routes.push(route("greedy"));
@@ -381,7 +381,7 @@ async fn one_key_that_asks_without_end_keeps_nobody_else_out() {
 }
 
 #[tokio::test]
-async fn the_close_frame_arrives_though_bytes_are_left_unread() {
+async fn the_close_frame_arrives_although_bytes_are_unread() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut client: Client = gateway.connect("a", "").await;
     // A message that is too large, and more behind it than the gateway reads before it says so.
@@ -391,7 +391,7 @@ async fn the_close_frame_arrives_though_bytes_are_left_unread() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_at_once_is_let_in_at_once() {
+async fn a_client_that_reconnects_at_once_is_accepted_at_once() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     for _ in 0..4 {
         let client = gateway.connect("a", "").await;

@@ -16,7 +16,7 @@ async fn gateway_of(routes: Vec<Route>) -> TestGateway {
 }
 
 #[tokio::test]
-async fn wrong_keys_are_all_answered_alike() {
+async fn all_wrong_keys_get_the_same_response() {
     let gateway = gateway_of(vec![route("a")]).await;
     let unknown = gateway.refused(&format!("stream_key={}", key("b"))).await;
     assert_eq!(unknown.0, 401);
@@ -28,7 +28,7 @@ async fn wrong_keys_are_all_answered_alike() {
 }
 
 #[tokio::test]
-async fn refusals_name_what_is_wrong() {
+async fn refusals_name_the_error() {
     let topic = Topic::new(1);
     topic.append_all(0, (0..10).map(|n| event("A", n)));
     topic.expire(0, 3);
@@ -82,7 +82,7 @@ async fn refusals_name_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn habits_of_the_dss_browser_are_tolerated() {
+async fn query_quirks_of_the_dss_browser_are_tolerated() {
     let topic = Topic::new(1);
     topic.append(0, event("A", 0));
     let gateway = TestGateway::start(topic, vec![route("a"), route("b"), route("c")]).await;
@@ -98,7 +98,7 @@ async fn habits_of_the_dss_browser_are_tolerated() {
 }
 
 #[tokio::test]
-async fn a_plain_get_tells_about_the_key_and_what_can_be_replayed() {
+async fn a_plain_get_reports_the_key_and_the_replayable_range() {
     let topic = Topic::new(1);
     topic.append_all(0, (0..10).map(|n| event("A", n)));
     topic.expire(0, 3);
@@ -121,7 +121,7 @@ async fn a_plain_get_tells_about_the_key_and_what_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_and_are_answered() {
+async fn heartbeats_are_sent_and_answers_keep_the_stream_open() {
     let heartbeat = Heartbeat {
         interval_seconds: 1,
         missed_limit: 2,
@@ -188,7 +188,7 @@ async fn a_client_that_does_not_answer_is_closed_with_the_reason() {
 }
 
 #[tokio::test]
-async fn junk_closes_its_own_stream_with_the_right_code() {
+async fn invalid_client_frames_close_only_their_stream_with_the_right_code() {
     let gateway = gateway_of(vec![route("good"), route("bad")]).await;
     let mut good = gateway.connect("good", "").await;
     let junk = [
@@ -289,7 +289,7 @@ async fn a_change_of_the_subscription_reaches_its_stream() {
 }
 
 #[tokio::test]
-async fn a_bad_routing_object_is_refused_and_the_last_good_one_stays() {
+async fn a_bad_routing_object_is_rejected_and_the_last_good_one_stays() {
     let gateway = gateway_of(vec![route("a")]).await;
     let object = format!("routes-{}", route("a").id.bucket());
     for bytes in [&b"{"[..], br#"{"version":9}"#] {
@@ -326,7 +326,7 @@ async fn a_bad_routing_object_is_refused_and_the_last_good_one_stays() {
 }
 
 #[tokio::test]
-async fn a_drain_sends_what_is_queued_and_says_goodbye() {
+async fn a_drain_sends_queued_events_and_then_closes() {
     let gateway = gateway_of(vec![route("a")]).await;
     let mut client = gateway.connect("a", "").await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
@@ -343,7 +343,7 @@ async fn a_drain_sends_what_is_queued_and_says_goodbye() {
 }
 
 #[tokio::test]
-async fn keys_are_never_shown() {
+async fn keys_appear_in_no_log_or_response() {
     let gateway = gateway_of(vec![route("secret")]).await;
     let _client = gateway.connect("secret", "").await;
     for path in ["/routing", "/readyz", "/metrics", "/livez"] {
@@ -356,7 +356,7 @@ async fn keys_are_never_shown() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_gone_without_a_word_loses_its_stream_to_the_next_one() {
+async fn a_client_that_vanishes_without_closing_loses_its_stream_to_the_next_one() {
     let gateway = gateway_of(vec![route("a")]).await;
     // It neither reads nor speaks.
     let mut silent = gateway.connect("a", "").await;
@@ -371,7 +371,7 @@ async fn a_client_that_is_gone_without_a_word_loses_its_stream_to_the_next_one()
 }
 
 #[tokio::test]
-async fn a_key_is_not_called_wrong_while_some_routes_cannot_be_read() {
+async fn an_unknown_key_gets_503_while_some_routes_cannot_be_read() {
     let gateway = gateway_of(vec![route("a")]).await;
     let object = "routes-half-written".to_owned();
     let bytes = b"{\"version\":1,\"buck".to_vec();

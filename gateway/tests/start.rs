@@ -31,7 +31,7 @@ async fn first(gateway: &TestGateway, query: &str) -> usize {
 }
 
 #[tokio::test]
-async fn routes_that_could_not_be_followed_for_too_long_open_no_stream_if_that_is_wanted() {
+async fn stale_routes_open_no_stream_if_so_configured() {
     let settings = Settings {
         stale_routes: StaleRoutes::RefuseAfter(Duration::ZERO),
         ..Settings::default()
@@ -54,7 +54,7 @@ async fn routes_that_could_not_be_followed_for_too_long_open_no_stream_if_that_i
 }
 
 #[tokio::test]
-async fn what_has_expired_is_refused_or_skipped_as_the_client_says() {
+async fn expired_starts_are_refused_or_skipped_as_the_client_requests() {
     let gateway = TestGateway::start(expired_topic(), vec![route("a")]).await;
     let key = key("a");
     for (query, name) in [
@@ -120,7 +120,7 @@ async fn a_replay_can_start_by_time() {
 }
 
 #[tokio::test]
-async fn markers_tell_the_gap_and_the_live_point_to_those_who_ask() {
+async fn markers_report_gaps_and_the_live_point_if_requested() {
     let gateway = TestGateway::start(expired_topic(), vec![route("a")]).await;
     let mut client = gateway
         .connect("a", "&seq_start=1&on_gap=earliest&markers=1")
@@ -141,7 +141,7 @@ async fn markers_tell_the_gap_and_the_live_point_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn too_many_streams_or_handshakes_are_told_to_come_back() {
+async fn too_many_streams_or_handshakes_get_503_with_retry_after() {
     let one_stream = Settings {
         max_streams: 1,
         ..Settings::default()
@@ -161,7 +161,7 @@ async fn too_many_streams_or_handshakes_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_stream_beyond_the_lag_limit_is_told_where_to_go_on() {
+async fn a_stream_beyond_the_lag_limit_is_closed_with_the_seq_to_resume_from() {
     const EVENTS: usize = 30_000;
     let settings = Settings {
         ring_bytes: 200_000,

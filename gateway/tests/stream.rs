@@ -48,7 +48,7 @@ async fn identical_subscriptions_are_both_served() {
 }
 
 #[tokio::test]
-async fn a_replay_goes_on_into_live_without_a_gap() {
+async fn a_replay_becomes_live_without_a_gap() {
     for partitions in [1, 3] {
         let topic = Topic::new(partitions).cut_after(37);
         topic.append_all(0, (0..500).map(|n| event("A", n)));
@@ -65,7 +65,7 @@ async fn a_replay_goes_on_into_live_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_replay_with_an_end_stops_after_it() {
+async fn a_replay_stops_after_its_end() {
     let topic = Topic::new(1);
     topic.append_all(0, (0..50).map(|n| event("A", n)));
     let gateway = TestGateway::start(topic, vec![route("a")]).await;
@@ -82,7 +82,7 @@ async fn a_replay_with_an_end_stops_after_it() {
 }
 
 #[tokio::test]
-async fn every_number_resumes_exactly_after_it() {
+async fn every_seq_resumes_exactly_after_it() {
     for partitions in [1, 4] {
         let topic = Topic::new(partitions);
         (0..60).for_each(|n| topic.append(n * 7 % partitions, event("A", n)));
@@ -125,7 +125,7 @@ async fn every_number_resumes_exactly_after_it() {
 }
 
 #[tokio::test]
-async fn a_slow_client_loses_nothing_and_slows_nobody() {
+async fn a_slow_client_loses_nothing_and_slows_no_other_client() {
     const EVENTS: usize = 30_000;
     // A ring that is far too small, so that the slow one has to go back to the topic.
     let settings = Settings {
@@ -157,7 +157,7 @@ async fn a_slow_client_loses_nothing_and_slows_nobody() {
 }
 
 #[tokio::test]
-async fn several_partitions_keep_their_order_and_numbers_grow() {
+async fn events_keep_their_partition_order_and_seqs_increase() {
     let gateway = TestGateway::start(Topic::new(4).cut_after(23), vec![route("a")]).await;
     let mut client = gateway.connect("a", "").await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
@@ -213,7 +213,7 @@ async fn a_bounded_replay_loses_nothing_while_the_topic_grows() {
 }
 
 #[tokio::test]
-async fn the_last_number_of_a_bounded_replay_can_be_gone_on_with() {
+async fn the_last_seq_of_a_bounded_replay_can_be_resumed_from() {
     let gateway = TestGateway::start(Topic::new(2), vec![route("a")]).await;
     gateway.topic.append_all(0, (0..3).map(|n| event("A", n)));
     gateway.topic.append_all(1, (10..13).map(|n| event("A", n)));
@@ -240,7 +240,7 @@ async fn the_last_number_of_a_bounded_replay_can_be_gone_on_with() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_topic_loses_nothing_and_is_told() {
+async fn an_outage_of_the_topic_loses_nothing_and_is_reported() {
     let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
     let mut client = gateway.connect("a", "").await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;

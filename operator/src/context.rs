@@ -13,7 +13,7 @@ use crate::retry::Reconciles;
 use crate::stream_secret::Secrets;
 use crate::verdicts::Verdicts;
 
-/// Shared by all reconciles.
+/// State that all reconciles share.
 pub(crate) struct Context {
     pub client: Client,
     pub secrets: Secrets,
@@ -21,7 +21,7 @@ pub(crate) struct Context {
     pub verdicts: Verdicts,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
-    /// Of a namespace that is not listed, nothing can be said either.
+    /// Namespaces that are listed: nothing can be said of the others.
     pub heard: Heard,
     pub events: Events,
     pub metrics: Arc<Metrics>,

@@ -48,11 +48,11 @@ use crate::run::Settings;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
 use crate::unreadable::{named, stand_in};
 use crate::verdicts::{Fault, Verdict, Verdicts};
-use crate::watch::{Told, follow, follow_each, lean};
+use crate::watch::{ScopeEvent, follow, follow_each, lean};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
 const CONCURRENCY: u16 = 32;
-/// Subscriptions that may wait to be taken up by the scheduler, which keeps each once.
+/// Capacity of the queue of subscriptions before the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 /// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
 /// at once, and one that has only lost its label looks as if it were gone.
@@ -113,7 +113,7 @@ pub(crate) async fn run(
         controller: "datastream-operator".to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let (events, teller) =
+    let (events, event_publisher) =
         events::channel(client.clone(), reporter, metrics.events_left_out.clone());
     let context = Arc::new(Context {
         client: client.clone(),
@@ -138,11 +138,11 @@ pub(crate) async fn run(
     let mut tasks = JoinSet::new();
     let scopes = settings.namespaces.scopes();
     let every = Selection::all();
-    let told = follow_each("subscriptions", &client, scopes.clone(), &every, &metrics);
-    tasks.spawn(feed.clone().subscriptions(told, subscriptions_writer));
+    let events = follow_each("subscriptions", &client, scopes.clone(), &every, &metrics);
+    tasks.spawn(feed.clone().subscriptions(events, subscriptions_writer));
     let of_keys = Selection::labelled(&format!("{COMPONENT}={LABEL}"));
-    let told = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
-    tasks.spawn(feed.clone().keys(told));
+    let events = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
+    tasks.spawn(feed.clone().keys(events));
     for (name, group) in groups.iter() {
         let of_group = |component| Selection::labelled(&selector(component, name));
         let leases = || Api::namespaced(client.clone(), namespace);
@@ -173,14 +173,14 @@ pub(crate) async fn run(
         tasks.spawn(publisher.run());
     }
     tasks.spawn(writer.run());
-    tasks.spawn(teller.run());
+    tasks.spawn(event_publisher.run());
     tasks.spawn(reconciles(context, subscriptions, queued));
     let ended = tasks.join_next().await.context("nothing runs")?;
     ended.context("a part of the operator ended")??;
     anyhow::bail!("a part of the operator ended")
 }
 
-/// The groups of gateways that have routing objects, whether or not they are served. Tries until it is told.
+/// The groups of gateways that have routing objects, whether or not they are served. Retries until it succeeds.
 async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
     let of_routes = ListParams::default().labels(&format!("{COMPONENT}=routes"));
     let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
@@ -241,17 +241,17 @@ fn observed(found: &ObservedSecret) -> Option<ObservedKey> {
 impl Feed {
     async fn subscriptions(
         self,
-        told: impl Stream<Item = (Scope, Told<DatastreamSubscription>)>,
+        events: impl Stream<Item = (Scope, ScopeEvent<DatastreamSubscription>)>,
         mut writer: reflector::store::Writer<DatastreamSubscription>,
     ) -> anyhow::Result<()> {
         // The store is what the changes make of it, and nobody looks at it before everything is listed.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
-        let mut told = std::pin::pin!(told);
-        while let Some((scope, told)) = told.next().await {
-            let change = match told {
-                Told::Change(change) => *change,
-                Told::Absent => {
+        let mut events = std::pin::pin!(events);
+        while let Some((scope, event)) = events.next().await {
+            let change = match event {
+                ScopeEvent::Change(change) => *change,
+                ScopeEvent::Absent => {
                     let gone = self.within(scope.as_deref().unwrap_or_default());
                     for id in gone {
                         self.gone(&id, &mut writer);
@@ -289,7 +289,7 @@ impl Feed {
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    /// A subscription as it is now: a generation that has a verdict is not checked again.
+    /// Checks a subscription as it is now: a generation that has a verdict is not checked again.
     fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
         let is_checked = match self.verdicts.get(id, subscription) {
             // What could not be read may have been the status.
@@ -304,7 +304,7 @@ impl Feed {
         }
     }
 
-    /// A subscription is gone.
+    /// Removes a subscription that is gone.
     fn gone(
         &self,
         id: &SubscriptionId,
@@ -317,19 +317,22 @@ impl Feed {
         self.reconciles.over(id);
     }
 
-    async fn keys(self, told: impl Stream<Item = (Scope, Told<Secret>)>) -> anyhow::Result<()> {
-        let mut told = std::pin::pin!(told);
+    async fn keys(
+        self,
+        events: impl Stream<Item = (Scope, ScopeEvent<Secret>)>,
+    ) -> anyhow::Result<()> {
+        let mut events = std::pin::pin!(events);
         // Secrets without a key (any more), first come first.
         let mut gone: VecDeque<(Instant, SubscriptionId)> = VecDeque::new();
         loop {
             let due = gone.front().map(|(due, _)| *due);
-            let told = tokio::select! {
-                told = told.next() => Some(told.context("the watch of the Secrets with stream keys ended")?),
+            let event = tokio::select! {
+                event = events.next() => Some(event.context("the watch of the Secrets with stream keys ended")?),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             };
-            let (scope, change) = match told {
-                Some((scope, Told::Change(change))) => (scope, Some(*change)),
-                Some((scope, Told::Absent)) => {
+            let (scope, change) = match event {
+                Some((scope, ScopeEvent::Change(change))) => (scope, Some(*change)),
+                Some((scope, ScopeEvent::Absent)) => {
                     for id in self.secrets.within(scope.as_deref().unwrap_or_default()) {
                         self.secrets.set(id.clone(), None);
                         self.groups.set_key(&id, None);
@@ -379,7 +382,7 @@ impl Feed {
         }
     }
 
-    /// Subscriptions or keys of this scope have been listed.
+    /// Notes that subscriptions or keys of this scope have been listed.
     async fn listed(&self, scope: &Scope, kind: Synced) -> anyhow::Result<()> {
         let is_last = self.heard.listed(scope, kind);
         if let (true, Some(namespace)) = (is_last, scope) {
@@ -395,13 +398,13 @@ impl Feed {
         Ok(())
     }
 
-    /// Subscriptions or keys of this scope cannot be listed.
+    /// Notes that subscriptions or keys of this scope cannot be listed.
     fn failed(&self, scope: &Scope, kind: Synced) {
         self.heard.failed(scope, kind);
         self.settle(kind);
     }
 
-    /// Goes on with what waits for a kind of objects that all groups share, once there is nothing more to wait for.
+    /// Releases what waits for a kind of objects that all groups share, once all of them are listed.
     fn settle(&self, kind: Synced) {
         if self.heard.is_settled(kind) {
             self.groups.synced(kind);

@@ -72,11 +72,11 @@ fn event(type_: EventType, reason: &str, mut note: String) -> Event {
 
 /// Events that may wait. They are for people: what is beyond is left out and counted, as all of Kubernetes does it.
 const WAITING: usize = 8192;
-/// A recorder remembers what it has told for minutes, to count it up when it repeats. So many, and there is a new recorder: what
-/// repeats does so soon, and ten thousand subscriptions are not to be remembered twice.
+/// Events after which the recorder is replaced. A recorder remembers what it has published for minutes, to count repetitions, which
+/// come soon; ten thousand subscriptions are not to be remembered twice.
 const REMEMBERED: usize = 512;
 
-/// The queue in which reconciles leave Events. They are told one after the other, so that ten thousand of them do not keep the
+/// The queue in which reconciles leave Events. They are published one after the other, so that ten thousand of them do not keep the
 /// API server from what matters more.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
@@ -84,8 +84,8 @@ pub(crate) struct Events {
     left_out: IntCounter,
 }
 
-/// Tells the API server of Events.
-pub(crate) struct Teller {
+/// Publishes Events to the API server.
+pub(crate) struct EventPublisher {
     waiting: mpsc::Receiver<(Event, ObjectReference)>,
     client: Client,
     reporter: Reporter,
@@ -96,14 +96,14 @@ pub(crate) fn channel(
     client: Client,
     reporter: Reporter,
     left_out: IntCounter,
-) -> (Events, Teller) {
+) -> (Events, EventPublisher) {
     let (queue, waiting) = mpsc::channel(WAITING);
-    let teller = Teller {
+    let event_publisher = EventPublisher {
         waiting,
         client,
         reporter,
     };
-    (Events { queue, left_out }, teller)
+    (Events { queue, left_out }, event_publisher)
 }
 
 impl Events {
@@ -120,16 +120,16 @@ impl Events {
     }
 }
 
-impl Teller {
+impl EventPublisher {
     /// Runs until every queue is dropped. A failure is logged, and nothing depends on it.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let new = || Recorder::new(self.client.clone(), self.reporter.clone());
-        let (mut recorder, mut told) = (new(), 0);
+        let (mut recorder, mut published) = (new(), 0);
         while let Some((event, regarding)) = self.waiting.recv().await {
-            if told == REMEMBERED {
-                (recorder, told) = (new(), 0);
+            if published == REMEMBERED {
+                (recorder, published) = (new(), 0);
             }
-            told += 1;
+            published += 1;
             if let Err(error) = recorder.publish(&event, &regarding).await {
                 tracing::warn!(
                     reason = event.reason,

@@ -198,7 +198,7 @@ impl Groups {
         }
     }
 
-    /// Nothing can be known of this namespace until it is listed.
+    /// Notes that nothing is known of this namespace until it is listed.
     pub(crate) fn set_unlisted(&self, namespace: &Arc<str>) {
         for (_, group) in self.iter() {
             group.state.lock().set_unlisted(namespace.clone());
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_and_refused_with_what_is_meant() {
+    fn group_settings_are_parsed_or_rejected_with_the_expected_form() {
         let setting: GroupSetting = "eu=wss://eu.example.com/stream".parse().unwrap();
         assert_eq!(setting.name, "eu");
         assert_eq!(setting.endpoint, "wss://eu.example.com/stream");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_is_routed_by_the_group_that_it_names() {
+    fn a_subscription_is_routed_to_the_group_that_it_names() {
         let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
         let groups = Groups::new(&settings, [], Limits::default());
         sync(&groups);
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
         groups.set_subscription(&subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
-        // One that does not exist: the stream that there is goes on.
+        // One that does not exist: the existing stream continues.
         groups.set_subscription(&subscription("us")).unwrap_err();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         let error = groups.of(&subscription("us")).unwrap_err().to_string();
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_of_a_removed_group_end_with_their_subscriptions_and_keys() {
+    fn routes_of_a_removed_group_are_removed_with_their_subscriptions_and_keys() {
         let id = SubscriptionId::new("team", "leds");
         for (keyed, exists, routes) in [(true, true, 1), (false, true, 0), (true, false, 0)] {
             let groups = without_eu(keyed, exists);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_new_gets_into_a_removed_group() {
+    fn a_removed_group_gets_no_new_routes() {
         let groups = without_eu(true, true);
         let mut other = subscription("eu");
         other.metadata.name = Some("lamps".to_owned());

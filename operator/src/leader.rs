@@ -29,7 +29,7 @@ pub(crate) const NAME: &str = "datastream-operator";
 const DURATION: Duration = Duration::from_secs(15);
 /// A leader that has not renewed its Lease for so long stops working: before anybody replaces it.
 const RENEW_WITHIN: Duration = Duration::from_secs(10);
-/// Between two renewals, and between two looks of a standby.
+/// Pause between two renewals, and between two looks of a standby.
 const EVERY: Duration = Duration::from_secs(2);
 /// The longest that a Lease which says so itself is waited for, whoever wrote it.
 const LONGEST_DURATION: Duration = Duration::from_mins(1);
@@ -112,7 +112,7 @@ pub(crate) struct Candidate {
     task: JoinHandle<()>,
 }
 
-/// One time of leading, told from the next one.
+/// Number of a term as leader, which distinguishes it from the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term(u64);
 

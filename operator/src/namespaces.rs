@@ -50,7 +50,7 @@ pub enum Namespaces {
     /// All of the cluster.
     #[default]
     All,
-    /// Only these; at least one.
+    /// These namespaces only; at least one.
     Only(BTreeSet<NamespaceName>),
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Heard(Arc<Mutex<BTreeMap<Scope, Kinds>>>);
 #[derive(Clone, Copy, Debug, Default)]
 struct Kinds {
     listed: u8,
-    /// Those of which it is known, too, that they cannot be listed.
+    /// Kinds that are listed, or are known not to be listable.
     heard: u8,
 }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_dns_labels_and_each_counts_once() {
+    fn namespaces_must_be_dns_labels_and_duplicates_are_merged() {
         let two = names("team-a, b,team-a").unwrap();
         assert_eq!(two.names().collect::<Vec<_>>(), ["b", "team-a"]);
         assert_eq!(Namespaces::from_iter([]), Namespaces::All);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_cannot_be_listed_keeps_none_waiting_and_counts_when_it_can() {
+    fn a_namespace_that_cannot_be_listed_blocks_no_other_and_counts_once_listed() {
         let heard = Heard::of(&names("a,b").unwrap());
         let scope = |name: &str| Some(name.into());
         assert!(!heard.listed(&scope("a"), Synced::Subscriptions));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_cluster_is_waited_for() {
+    fn a_failed_list_of_the_whole_cluster_is_waited_for() {
         let heard = Heard::of(&Namespaces::All);
         heard.failed(&None, Synced::Subscriptions);
         assert!(!heard.is_settled(Synced::Subscriptions));

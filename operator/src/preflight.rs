@@ -28,7 +28,7 @@ type Right = (
     &'static [&'static str],
 );
 
-/// Wherever subscriptions are served.
+/// Rights wherever subscriptions are served.
 const OF_SUBSCRIPTIONS: [Right; 4] = [
     (
         "datastream.dev",
@@ -50,7 +50,7 @@ const OF_SUBSCRIPTIONS: [Right; 4] = [
     ),
     ("events.k8s.io", "events", "", &["create", "patch"]),
 ];
-/// In the namespace of the gateways.
+/// Rights in the namespace of the gateways.
 const OF_ROUTES: [Right; 2] = [
     ("", "secrets", "", &["list", "watch", "create", "patch"]),
     (
@@ -60,7 +60,7 @@ const OF_ROUTES: [Right; 2] = [
         &["list", "watch", "delete"],
     ),
 ];
-/// Of the lock of the leader. That it may be made cannot be narrowed to its name.
+/// Rights to the lock of the leader. The right to create it cannot be narrowed to its name.
 const OF_LOCK: [(&str, bool); 3] = [("create", false), ("get", true), ("patch", true)];
 
 /// Checks the definition and the rights. A namespace without rights is logged: it does not keep the others waiting.
@@ -214,7 +214,7 @@ fn of_lock(lock: &Lock) -> impl Iterator<Item = ResourceAttributes> {
         })
 }
 
-/// Those of these rights that this account does not have, each once, as `VERB RESOURCE`.
+/// Returns the rights of these that this account does not have, each once, as `VERB RESOURCE`.
 async fn missing(
     client: &Client,
     needed: impl IntoIterator<Item = ResourceAttributes>,
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_namespace_that_is_not_there_is_missing() {
+    async fn only_a_namespace_that_is_not_found_is_reported_missing() {
         for other in [StatusCode::FORBIDDEN, StatusCode::UNPROCESSABLE_ENTITY] {
             assert_eq!(found(other).await, Ok(()));
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
-/// Shared by all reconciles, and by who sees subscriptions go.
+/// History of reconciles, shared by all of them and by the watch of subscriptions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reconciles(Arc<Mutex<HashMap<SubscriptionId, ReconcileState>>>);
 
@@ -45,7 +45,7 @@ impl Reconciles {
             .map_or(0, |state| state.backoff.failures())
     }
 
-    /// This generation was found on its way to the gateways. Returns for how long it has been.
+    /// Notes that this generation is on its way to the gateways. Returns for how long it has been.
     pub(crate) fn pending(&self, id: &SubscriptionId, generation: i64) -> Duration {
         let mut reconciles = self.lock();
         let state = reconciles.entry(id.clone()).or_default();
@@ -62,7 +62,7 @@ impl Reconciles {
         }
     }
 
-    /// It is as it should be, or gone.
+    /// Notes that the subscription is as it should be, or gone.
     pub(crate) fn over(&self, id: &SubscriptionId) {
         self.lock().remove(id);
     }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_and_begin_anew_after_a_success() {
+    fn waits_grow_and_reset_after_a_success() {
         let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         for _ in 0..12 {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_generation_is_pending_since_it_was_first_found_so() {
+    async fn pending_time_counts_from_the_first_reconcile_of_a_generation() {
         let reconciles = Reconciles::default();
         let id = SubscriptionId::new("team", "a");
         let second = Duration::from_secs(1);

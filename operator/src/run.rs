@@ -36,7 +36,7 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// Runs until `cancel` is cancelled. `bound` is told where probes and metrics are.
+/// Runs until `cancel` is cancelled. `bound` gets the address of probes and metrics.
 ///
 /// # Errors
 /// Something keeps it from starting, or a part of it has ended.

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
 
-/// So that the name of the Secret, which has `-stream-key` at its end, has no more than the 253 that Kubernetes allows.
+/// Limit of a subscription's name, so that the name of its Secret, `NAME-stream-key`, has no more than the 253 bytes that Kubernetes allows.
 pub const MAX_NAME_BYTES: usize = 242;
 
 /// A subscription that the gateways can serve.
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_spec_becomes_what_gateways_read() {
+    fn a_valid_spec_is_converted_into_a_route() {
         let valid = validate(&subscription(json!({
             "eventTypes": ["datapoint", "connectivity"],
             "filters": [{"dsns": ["B", "A*", "B"]}],
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once() {
+    fn all_errors_of_a_spec_are_named_at_once() {
         let error = validate(&subscription(json!({
             "eventTypes": [],
             "filters": [{}, {"dsns": ["A", " "]}],
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_would_fill_a_bucket_are_refused() {
+    fn filters_that_would_fill_a_bucket_are_rejected() {
         let long: Vec<_> = (0..256).map(|n| format!("{n:064}")).collect();
         let filters: Vec<_> = (0..8).map(|_| json!({"dsns": long})).collect();
         let error = validate(&subscription(

@@ -61,7 +61,7 @@ pub(crate) struct Owner {
 pub(crate) enum Ownership {
     /// The subscription's.
     Ours,
-    /// Nobody's, or that of a subscription of the same name that was deleted, and the subscription says that it is to have the
+    /// Owned by nobody, or by a subscription of the same name that was deleted, and the subscription says that it is to have the
     /// key.
     Adopted,
     /// A subscription's of the same name that was deleted.
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_the_subscriptions_that_controls_it() {
+    fn a_secret_belongs_to_its_controlling_subscription() {
         let ours = found(&json!({}));
         assert_eq!(ours.ownership("u1", false), Ownership::Ours);
         assert_eq!(ours.ownership("u2", false), Ownership::Leftover);
@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_of_an_older_version_is_ours_and_to_be_written_again() {
+    fn an_owner_reference_of_an_older_api_version_is_ours_and_rewritten() {
         let found = found(&json!({"apiVersion": "datastream.dev/v1alpha0"}));
         assert_eq!(found.ownership("u1", false), Ownership::Ours);
         assert!(!found.owner.unwrap().is_as_written);
     }
 
     #[test]
-    fn a_secret_is_adopted_only_with_a_good_key_the_label_and_no_other_controller() {
+    fn a_secret_is_adopted_only_with_a_valid_key_the_label_and_no_other_controller() {
         let with_key = |mut secret: Secret| {
             let key = k8s_openapi::ByteString(vec![b'a'; 32]);
             secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), key)]));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_key_is_none() {
+    fn a_malformed_key_in_a_secret_is_ignored() {
         let mut secret = secret(&owner(&json!({})));
         let bytes = |text: &[u8]| k8s_openapi::ByteString(text.to_vec());
         for bad in [b"short".as_slice(), b"\xff\xfe"] {

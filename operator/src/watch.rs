@@ -1,4 +1,4 @@
-//! Watches that go on through outages, with their log lines and metrics.
+//! Watches that survive outages, with their log lines and metrics.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ impl<K> Namespaced for K where
 {
 }
 
-/// News of the objects of one scope.
-pub(crate) enum Told<K> {
+/// Event of the watch of one scope.
+pub(crate) enum ScopeEvent<K> {
     /// One change.
     Change(Box<Change<K>>),
     /// The namespace does not exist, and so nothing in it.
@@ -53,20 +53,22 @@ pub(crate) fn follow_each<K: Namespaced>(
     scopes: Vec<Scope>,
     selection: &Selection,
     metrics: &Arc<Metrics>,
-) -> impl Stream<Item = (Scope, Told<K>)> + use<K> {
+) -> impl Stream<Item = (Scope, ScopeEvent<K>)> + use<K> {
     let each = scopes.into_iter().map(|scope| {
-        let told = match &scope {
+        let events = match &scope {
             None => {
                 let api = Api::all(client.clone());
                 let changes = follow(what.to_owned(), api, selection.clone(), metrics.clone());
-                changes.map(|change| Told::Change(Box::new(change))).boxed()
+                changes
+                    .map(|change| ScopeEvent::Change(Box::new(change)))
+                    .boxed()
             }
             Some(namespace) => {
                 let (client, selection) = (client.clone(), selection.clone());
                 follow_within(what, client, namespace.clone(), selection, metrics.clone()).boxed()
             }
         };
-        told.map(move |told| (scope.clone(), told)).boxed()
+        events.map(move |event| (scope.clone(), event)).boxed()
     });
     stream::select_all(each)
 }
@@ -78,38 +80,38 @@ fn follow_within<K: Namespaced>(
     namespace: Arc<str>,
     selection: Selection,
     metrics: Arc<Metrics>,
-) -> impl Stream<Item = Told<K>> + use<K> {
+) -> impl Stream<Item = ScopeEvent<K>> + use<K> {
     let what = format!("{what}/{namespace}");
     let api = Api::namespaced(client.clone(), &namespace);
     let changes = follow(what.clone(), api, selection, metrics.clone());
-    let told = changes.then(move |change| {
+    let events = changes.then(move |change| {
         let (client, namespace) = (client.clone(), namespace.clone());
         async move {
             match change {
                 Change::Failed(error)
                     if is_forbidden(&error) && is_absent(client, &namespace).await =>
                 {
-                    Told::Absent
+                    ScopeEvent::Absent
                 }
-                change => Told::Change(Box::new(change)),
+                change => ScopeEvent::Change(Box::new(change)),
             }
         }
     });
-    let mut is_told = false;
-    told.inspect(move |told| {
-        match told {
-            Told::Absent => {
+    let mut is_reported = false;
+    events.inspect(move |event| {
+        match event {
+            ScopeEvent::Absent => {
                 // Nothing of it stays unknown.
                 metrics.watch_failing.with_label_values(&[&what]).set(0);
-                if !is_told {
+                if !is_reported {
                     tracing::warn!(
                         objects = what,
                         "the namespace does not exist; it is served when it does"
                     );
                 }
-                is_told = true;
+                is_reported = true;
             }
-            Told::Change(_) => is_told = false,
+            ScopeEvent::Change(_) => is_reported = false,
         }
     })
 }
@@ -142,7 +144,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     metrics.watch_failing.with_label_values(&[&what]).set(0);
-    let mut is_forbidden_told = false;
+    let mut is_forbidden_reported = false;
     changes(api, selection).map(move |(change, unreadable)| {
         let set = |is_failing| {
             metrics
@@ -160,14 +162,14 @@ where
                 set(1);
                 // Rights come when somebody gives them, which may be never.
                 let is_forbidden = is_forbidden(error);
-                if !(is_forbidden && is_forbidden_told) {
+                if !(is_forbidden && is_forbidden_reported) {
                     tracing::warn!(
                         objects = what,
                         error = watch_reason(error),
                         "cannot watch; trying again"
                     );
                 }
-                is_forbidden_told = is_forbidden;
+                is_forbidden_reported = is_forbidden;
             }
             Change::Recovered => {
                 set(0);

@@ -6,7 +6,7 @@ pub mod code {
     pub const NORMAL: u16 = 1000;
     /// The server goes away.
     pub const AWAY: u16 = 1001;
-    /// Not the WebSocket protocol.
+    /// The client broke the WebSocket protocol.
     pub const PROTOCOL: u16 = 1002;
     /// A kind of message that is not taken.
     pub const UNSUPPORTED: u16 = 1003;
@@ -16,7 +16,7 @@ pub mod code {
     pub const POLICY: u16 = 1008;
     /// A message that is too large.
     pub const SIZE: u16 = 1009;
-    /// The server cannot go on.
+    /// The server cannot continue.
     pub const ERROR: u16 = 1011;
     /// Connect again, maybe elsewhere.
     pub const RESTART: u16 = 1012;
@@ -29,7 +29,7 @@ pub mod code {
 pub struct Close {
     /// One of the [codes](code).
     pub code: u16,
-    /// The reason in words, of at most 123 bytes.
+    /// The reason as text, of at most 123 bytes.
     pub reason: String,
 }
 
@@ -61,7 +61,7 @@ pub enum CloseCause {
     Expired,
     /// The client is further behind than the gateway allows.
     TooFarBehind {
-        /// The number to go on with.
+        /// The number to resume with.
         seq_start: Box<str>,
     },
     /// A text that is no answer to a heartbeat.
@@ -72,7 +72,7 @@ pub enum CloseCause {
     TooLarge,
     /// A text that is not UTF-8.
     NotUtf8,
-    /// Not the WebSocket protocol.
+    /// The client broke the WebSocket protocol.
     Protocol,
     /// The client took nothing while others waited for the memory that it held.
     Stalled,
@@ -80,7 +80,7 @@ pub enum CloseCause {
     Flooded,
     /// Events behind the committed position have expired, and the client has not asked for markers.
     CommittedGap {
-        /// The number that the stream goes on with.
+        /// The number that the stream continues with.
         seq_start: Box<str>,
     },
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::position::Seq;
 
-/// The largest frame that a gateway sends unless it is told otherwise, in bytes: what many client libraries take by default.
+/// The largest frame that a gateway sends by default, in bytes: what many client libraries accept by default.
 pub const DEFAULT_FRAME: usize = 1 << 20;
 
 /// The largest frame that any gateway sends, in bytes: a client that takes messages of this size takes all.
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_frames_of_the_protocol_are_told_apart() {
+    fn every_kind_of_frame_is_recognized() {
         assert_eq!(Frame::parse("1|Z"), Ok(Frame::Heartbeat));
         assert_eq!(Frame::parse("1|X"), Ok(Frame::KeepAlive));
         assert_eq!(Frame::parse("2|{}"), Ok(Frame::Event("{}")));
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_comes_back_whatever_unit_its_length_has(body in "\\PC{2,60}") {
+        fn a_length_in_bytes_characters_or_utf_16_units_is_accepted(body in "\\PC{2,60}") {
             for length in [body.len(), body.chars().count(), body.encode_utf16().count()] {
                 let text = format!("{length}|{body}");
                 prop_assert_eq!(Frame::parse(&text), Ok(Frame::Event(&body)));
@@ -146,14 +146,14 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_frame_is_noticed(body in "[ -~]{3,60}", cut in 1usize..60) {
+        fn a_truncated_frame_is_rejected(body in "[ -~]{3,60}", cut in 1usize..60) {
             let text = format!("{}|{body}", body.len());
             let cut = cut.min(body.len());
             prop_assert!(Frame::parse(&text[..text.len() - cut]).is_err());
         }
 
         #[test]
-        fn no_text_makes_it_panic(text: String) {
+        fn arbitrary_text_is_parsed_without_a_panic(text: String) {
             let _ = Frame::parse(&text);
         }
     }

@@ -52,7 +52,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn only_32_lower_case_hexadecimal_digits_are_a_key() {
+    fn malformed_stream_keys_are_rejected() {
         assert_eq!(StreamKey::parse(KEY).unwrap().expose(), KEY);
         for bad in ["", "x", &KEY.to_uppercase(), &KEY[1..], &format!("{KEY}0")] {
             assert_eq!(StreamKey::parse(bad).err(), Some(MalformedKey), "{bad}");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn random_bytes_make_a_key_that_is_not_shown() {
+    fn a_random_key_is_valid_and_hidden_in_debug_output() {
         let key = StreamKey::from_random(*b"\0\x01\xff4567890123456");
         assert!(key.expose().starts_with("0001ff34"));
         assert!(StreamKey::parse(key.expose()).is_ok());

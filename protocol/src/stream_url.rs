@@ -15,7 +15,7 @@ pub struct StreamUrl {
 /// Fault in a stream's URL. Never shows the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamUrlError {
-    /// Not `ws://…` or `wss://…`.
+    /// The URL is not `ws://…` or `wss://…`.
     #[error(
         "a stream's URL starts with ws:// or wss:// (http:// and https:// are taken for them), as in ws://HOST:PORT/stream?stream_key=KEY"
     )]
@@ -81,7 +81,7 @@ impl StreamUrl {
         self.set(KEY, key);
     }
 
-    /// The first digits of the key, which tell streams apart.
+    /// The first digits of the key, which distinguish streams.
     pub fn masked_key(&self) -> String {
         mask(self.key().unwrap_or_default())
     }
@@ -136,7 +136,7 @@ impl fmt::Debug for StreamUrl {
     }
 }
 
-/// The first four characters of a key that is long enough to lose them: 16 of 128 bits, to tell streams apart.
+/// The first four characters of a key that is long enough to lose them: 16 of 128 bits, to distinguish streams.
 fn mask(key: &str) -> String {
     let shown = if key.len() >= 16 { 4 } else { 0 };
     format!("{}…", key.chars().take(shown).collect::<String>())
@@ -149,7 +149,7 @@ mod tests {
     const URL: &str = "ws://localhost:8080/stream?stream_key=0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_url_is_taken_apart_and_put_together() {
+    fn a_stream_url_is_parsed_and_rendered_unchanged() {
         let mut url: StreamUrl = format!("{URL}&seq_start=7&seq_end=").parse().unwrap();
         assert_eq!(url.masked_key(), "0123…");
         assert_eq!(url.get("seq_start"), Some("7"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_bare_hosts_are_understood() {
+    fn http_schemes_and_bare_hosts_are_accepted() {
         let url: StreamUrl = "https://example.org?stream_key=k".parse().unwrap();
         assert_eq!(url.expose(), "wss://example.org/stream?stream_key=k");
         let url: StreamUrl = "ws://h:1/?stream_key=a&x=leds=1".parse().unwrap();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_come_later() {
+    fn a_key_can_be_set_after_parsing_the_url() {
         let mut url = StreamUrl::locate("wss://example.org").unwrap();
         assert_eq!(url.key(), None);
         url.set_key("k");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stream_is_refused() {
+    fn malformed_stream_urls_are_rejected() {
         assert_eq!(
             "localhost:8080".parse::<StreamUrl>(),
             Err(StreamUrlError::Scheme)

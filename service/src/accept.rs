@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connection that cannot be accepted is logged once in this time.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// Listener that goes on after a connection that could not be accepted.
+/// Listener that continues after a connection that could not be accepted.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: TcpListener,

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_limit_and_start_again_after_a_success() {
+    fn delays_double_up_to_the_limit_and_reset_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(350));
         for longest in [100, 200, 350, 350].map(Duration::from_millis) {
             let delay = backoff.next_delay();

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regular_files_are_read_and_anything_else_is_refused_at_once() {
+    fn regular_files_are_read_and_others_are_rejected_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), "12345").unwrap();

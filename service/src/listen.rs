@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 /// Reads an address to listen on, for a command line.
 ///
 /// # Errors
-/// The text is none, in words.
+/// The message for a malformed address.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "an address to listen on is IP:PORT, as in 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_address_is_that_of_ipv4_where_there_is_no_ipv6() {
+    fn the_ipv6_wildcard_becomes_the_ipv4_wildcard_without_ipv6() {
         for (asked, expected) in [
             ("[::]:8080", "0.0.0.0:8080"),
             ("[::1]:8080", "[::1]:8080"),
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_how_one_looks() {
+    fn a_malformed_address_is_rejected_with_the_expected_form() {
         assert!(parse("[::]:0").is_ok());
         for bad in ["8080", ":8080", "localhost:8080", "127.0.0.1"] {
             assert!(parse(bad).unwrap_err().contains("IP:PORT"), "{bad}");
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_listener_takes_clients_of_every_family_that_there_is() {
+    async fn one_listener_accepts_clients_of_every_available_family() {
         let every = address("[::]:0".parse().unwrap());
         let listener = tokio::net::TcpListener::bind(every).await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -67,7 +67,7 @@ fn allows_colours(no_color: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty)
 }
 
-/// An error and its causes on one line, each said once: many libraries repeat the cause in their own words for it.
+/// An error and its causes on one line, each said once: many libraries repeat the cause in their own message.
 pub fn one_line(error: &anyhow::Error) -> String {
     let error: &dyn Error = error.as_ref();
     causes(error)
@@ -106,14 +106,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_counts_unless_it_is_empty() {
+    fn no_color_disables_colors_unless_empty() {
         assert!(allows_colours(None));
         assert!(allows_colours(Some(OsStr::new(""))));
         assert!(!allows_colours(Some(OsStr::new("1"))));
     }
 
     #[test]
-    fn each_cause_is_said_once() {
+    fn each_cause_of_an_error_is_logged_once() {
         for (expected, causes) in [
             ("cannot bind: in use", &["in use", "cannot bind"][..]),
             (

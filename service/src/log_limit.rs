@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_tells_what_was_held_back() {
+    fn one_line_a_second_reports_the_suppressed_lines() {
         let mut limit = LogLimit::default();
         let start = Instant::now();
         assert_eq!(limit.admit(start), Some(0));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_a_period_are_let_through_and_no_more() {
+    fn the_configured_lines_a_period_are_logged_and_no_more() {
         let mut limit = LogLimit::new(3, Duration::from_mins(1));
         let start = Instant::now();
         let admitted = (0..100).filter_map(|ms| limit.admit(start + Duration::from_millis(ms)));

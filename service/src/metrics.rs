@@ -15,7 +15,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// With what the operating system knows of the process, and nothing else yet.
+    /// Creates a registry with the metrics of the process, and nothing else yet.
     pub fn new(prefix: &'static str) -> prometheus::Result<Self> {
         let registry = prometheus::Registry::new();
         #[cfg(target_os = "linux")]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_no_series_has_are_found() {
+    fn metric_names_without_a_series_are_found() {
         let registry = Registry::new("p").unwrap();
         registry.counter("a_total", "A.").unwrap();
         registry.histogram("b", "B.", &[1.0]).unwrap();

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_drives_a_terminal_is_escaped_and_nothing_else() {
+    fn only_terminal_control_characters_are_escaped() {
         assert!(matches!(printable("Grüße 😀"), Cow::Borrowed("Grüße 😀")));
         assert_eq!(printable("a\n\u{1b}[2Jb"), r"a\n\u{1b}[2Jb");
         assert_eq!(printable("\u{9b}x\u{202e}"), r"\u{9b}x\u{202e}");

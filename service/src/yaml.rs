@@ -241,13 +241,13 @@ n: [1, -2, 2.5, true, null, '7', yes please]
     }
 
     #[test]
-    fn json_is_yaml() {
+    fn json_is_parsed_as_yaml() {
         let documents = parse("{\n \"a\": [\n  {\"b\": \"c\"}\n ]\n}").unwrap();
         assert_eq!(documents[0].line_of("a[0].b"), 3);
     }
 
     #[test]
-    fn a_half_written_file_is_refused_with_its_line() {
+    fn a_truncated_file_is_rejected_with_the_line() {
         let error = parse("a: 1\nb: [1, 2\nc: \"x").unwrap_err();
         assert!(error.line >= 2, "{error:?}");
         assert!(!error.reason.contains('\n'), "{error:?}");

@@ -5,17 +5,17 @@ use std::fmt;
 /// Reason why a batch was skipped. Its name is a `reason` of `datastream_gateway_records_skipped_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
-    /// Larger than any batch may be, as it came or decompressed.
+    /// The batch is larger than any may be, as it came or decompressed.
     TooLarge,
-    /// Compressed in a way that is not known.
+    /// The codec is not known.
     UnknownCodec,
-    /// Cannot be decompressed.
+    /// The batch cannot be decompressed.
     NotDecompressed,
-    /// Not the records that its header promises.
+    /// The records are not those that the header announces.
     Malformed,
-    /// Ends before its own length, however many bytes are asked for.
+    /// The batch ends before its own length, however many bytes are fetched.
     Cut,
-    /// Not there: the broker goes on behind it.
+    /// The batch is missing: the broker continues behind it.
     Missing,
 }
 

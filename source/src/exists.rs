@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whatever_is_or_was_there_is_a_record() {
+    async fn readable_damaged_and_expired_offsets_have_a_record() {
         let record = Record {
             offset: 7,
             timestamp_ms: 0,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_of_whoever_keeps_the_partition_is_none_and_of_anybody_else_an_error() {
+    async fn no_answer_from_the_leader_means_no_record_and_from_others_an_error() {
         let beyond = SourceError::Beyond { wanted: 7 };
         assert_eq!(of(None).await, Ok(false));
         assert_eq!(of(Some(Ok(vec![]))).await, Ok(false));

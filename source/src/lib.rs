@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-/// The largest record that is read whole, in bytes. Of a larger one so many bytes are read, and one more, which tells.
+/// The largest record that is read whole, in bytes. Of a larger one so many bytes are read, and one more, which marks it.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// One record of the log.
@@ -40,12 +40,12 @@ pub struct Bounds {
 /// Reason why the log could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Nobody answers there, or not in time, or the connection broke.
+    /// No server answers there in time, or the connection broke.
     #[error("{what}: {reason}")]
     Unreachable {
         /// The attempt that failed.
         what: &'static str,
-        /// The cause, in words.
+        /// Description of the cause.
         reason: String,
     },
     /// The topic does not exist.
@@ -70,10 +70,10 @@ pub enum SourceError {
     Broken {
         /// The offset that was expected next.
         at: u64,
-        /// The fault, in words.
+        /// Description of the fault.
         reason: String,
     },
-    /// A part of the log cannot be read. This is the one error after which a stream goes on, behind that part.
+    /// A part of the log cannot be read. This is the one error after which a stream continues, behind that part.
     #[error("{0}")]
     Unreadable(Unreadable),
 }
@@ -107,8 +107,8 @@ pub trait EventSource: Send + Sync + 'static {
         max_bytes: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>>;
 
-    /// Returns whether there is, or was, a record at this offset, by the word of whoever keeps the partition: the ends that
-    /// [`EventSource::bounds`] tells are old for a moment, and for as long as a server is away that ended without a word. Records that
+    /// Returns whether there is, or was, a record at this offset, according to the leader of the partition: the ends that
+    /// [`EventSource::bounds`] returns are stale for a moment, and for as long as a server is away that vanished. Records that
     /// readers may not see yet count, too: a server that was killed holds back its last ones when it is there again, although readers
     /// have seen them, until it gets the next one. A source that never holds anything back need not do more than look. An error if
     /// nobody who keeps the partition answers.

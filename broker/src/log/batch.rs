@@ -80,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_at_all_is_split_or_refused(bytes in vec(any::<u8>(), 0..300)) {
+        fn arbitrary_bytes_are_split_or_rejected_without_a_panic(bytes in vec(any::<u8>(), 0..300)) {
             if let Ok(batches) = split(bytes.clone().into()) {
                 prop_assert_eq!(batches.concat(), bytes);
             }

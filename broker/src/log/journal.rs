@@ -53,7 +53,7 @@ pub(crate) struct Journal {
 /// The content of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// In the order in which they were written.
+    /// Entries in the order in which they were written.
     pub entries: Vec<Entry>,
     /// The places where there is something else, in bytes.
     pub damaged: Vec<Range<usize>>,
@@ -343,9 +343,9 @@ mod tests {
         Flip(Index, u8),
         /// Bytes from one place to another are gone.
         Cut(Index, Index),
-        /// They are zeros.
+        /// Bytes from one place to another are zeros.
         Hole(Index, Index),
-        /// They are there twice, one behind the other.
+        /// Bytes from one place to another are there twice, one behind the other.
         Doubled(Index, Index),
     }
 
@@ -359,7 +359,7 @@ mod tests {
     }
 
     impl Damage {
-        /// Damages a file; tells which bytes are not what they were, or have others between them.
+        /// Damages a file; returns which bytes changed, or have others between them.
         fn apply(&self, bytes: &mut Vec<u8>) -> Range<usize> {
             let length = bytes.len();
             let range = |a: &Index, b: &Index| {
@@ -411,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_entry_whose_bytes_are_untouched_is_read_whatever_is_done_to_the_others(
+        fn intact_journal_entries_are_read_when_others_are_damaged(
             entries in vec(any_entry(), 2..12), damage in any_damage(), more in any_entry(),
         ) {
             let (mut bytes, places) = file(&entries);
@@ -440,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn a_journal_is_read_back_up_to_where_it_was_torn(
+        fn a_truncated_journal_is_read_up_to_the_cut(
             entries in vec(any_entry(), 0..8), lost in 0_usize..40,
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_at_a_time_keeps_a_journal() {
+    fn a_journal_is_locked_by_one_process_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let first = Journal::open(&path).unwrap();
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_journal_is_refused_and_left_as_it_is() {
+    fn a_file_that_is_not_a_journal_is_rejected_and_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         std::fs::write(&path, "somebody's notes").unwrap();

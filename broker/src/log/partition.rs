@@ -129,7 +129,7 @@ impl Partition {
             });
         }
         if from > ends.end {
-            // The real server's own words.
+            // The message of the real server.
             let reason = format!("start offset: {from} is greater than leo: {}", ends.end);
             return Err(ErrorCode::Other(reason));
         }

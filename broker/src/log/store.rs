@@ -272,7 +272,7 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Tells the SC where the logs end now.
+    /// Reports to the SC where the logs end now.
     pub(crate) fn report(&self) {
         let commit = !self.faults.hold_high_watermark.load(Ordering::Relaxed);
         let ends = self.topics(|(name, topic)| {
@@ -382,9 +382,9 @@ mod tests {
     }
 
     proptest! {
-        /// Also when the entry that made the topic is the one that is damaged.
+        /// Includes damage to the entry that created the topic.
         #[test]
-        fn batches_are_served_at_their_offsets_whatever_is_damaged_before_or_behind_them(
+        fn batches_keep_their_offsets_when_other_batches_are_damaged(
             batches in vec((0..PARTITIONS, 1..5_u32), 1..12), from: Index, to: Index, zeros: bool,
         ) {
             let dir = tempfile::tempdir().unwrap();

@@ -42,9 +42,9 @@ const MAX_STREAMS: usize = 10_000;
 struct Connection {
     store: Arc<Store>,
     out: Out,
-    /// By session id, counted from 1.
+    /// Open streams by session id, counted from 1.
     streams: HashMap<u32, OpenStream>,
-    /// Aborted when the connection ends.
+    /// Tasks that are aborted when the connection ends.
     tasks: JoinSet<io::Result<()>>,
 }
 

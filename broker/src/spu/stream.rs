@@ -32,7 +32,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Sends until an error (which the client is told, and which ends the stream) or the end of the connection.
+    /// Sends until an error (which is sent to the client and ends the stream) or the end of the connection.
     pub(super) async fn run(self, mut acks: watch::Receiver<i64>) -> io::Result<()> {
         let Some(partition) = self.store.led(&self.request.topic, self.request.partition) else {
             return self.fail(0, ErrorCode::NotLeaderForPartition).await;
@@ -48,7 +48,7 @@ impl Stream {
                 Err(code) => return self.fail(self.session, code).await,
             };
             if slice.bytes.is_empty() {
-                // No empty answer: the client would wait for a first one with records in it before it goes on.
+                // No empty response: the client would wait for a first one with records before it continues.
                 if ends.changed().await.is_err() {
                     return Ok(());
                 }

@@ -11,7 +11,7 @@ use datastream_service::text::printable;
 pub(super) struct Problem {
     /// The file, as the user named its folder; printable.
     pub file: String,
-    /// Counted from 1; 0 if it is about the file as a whole.
+    /// Line, counted from 1; 0 if it is about the file as a whole.
     pub line: u64,
     /// The problem itself.
     pub reason: String,
@@ -31,7 +31,7 @@ impl fmt::Display for Problem {
 /// An object of a file, and the line on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest<T> {
-    /// Counted from 1.
+    /// Line, counted from 1.
     pub line: u64,
     /// The object.
     pub object: T,
@@ -46,7 +46,7 @@ pub(super) struct Reading<T> {
     pub problems: Vec<Problem>,
     /// The objects that are not fine.
     pub refused: BTreeSet<SubscriptionId>,
-    /// Something that is not fine could not even be told a name: it might be any object.
+    /// The name of something invalid could not be read: it might be any object.
     pub unknown: bool,
 }
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_refused_the_last_good_version_stays() {
+    fn a_rejected_object_keeps_its_last_good_version() {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("f", "a 1\nb 2")]);
         let (objects, problems) = step(&mut folder, &[("f", "a !\nc 3")]);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_files_with_one_object_the_first_keeps_it() {
+    fn an_object_defined_in_two_files_belongs_to_the_first_file() {
         let mut folder = Folder::new(read);
         step(&mut folder, &[("m", "x 0\na 1")]);
         let both = [("b", "a 2"), ("m", "x 0\na 1"), ("z", "a 3")];

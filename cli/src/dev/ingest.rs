@@ -38,7 +38,7 @@ struct Batch {
 /// A line of the body that is not accepted.
 #[derive(Debug, PartialEq, Eq)]
 struct BadLine {
-    /// Counted from 1.
+    /// Line, counted from 1.
     line: usize,
     reason: String,
 }
@@ -182,7 +182,7 @@ mod tests {
     const EVENT: &str = r#"{"metadata":{"event_type":"location","dsn":"AC1"},"location_event":{}}"#;
 
     #[test]
-    fn every_line_that_is_not_blank_is_a_record() {
+    fn every_nonblank_line_becomes_a_record() {
         let other = EVENT.replace("AC1", "AC2");
         let body = format!("\u{feff}{EVENT}\r\n\n  {other}\n");
         let records = records(body.as_bytes(), Check::AsGateways).unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_and_nothing_accepted() {
+    fn one_bad_line_rejects_the_whole_request_and_is_named() {
         for (body, line, reason) in [
             (format!("{EVENT}\n{{\"a\":\n{EVENT}"), 2, "not JSON"),
             (format!("{EVENT}\n\n[]"), 3, "not a JSON object"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_check_any_line_is_a_record() {
+    fn without_the_check_every_line_becomes_a_record() {
         assert_eq!(records(b"{}\nhello\n", Check::Off).unwrap().len(), 2);
     }
 }

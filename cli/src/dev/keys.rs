@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The identity that a subscription gets once: the uid from the API server and the key from the operator.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    /// As `metadata.uid`: another one after it was deleted and made again.
+    /// Stand-in for `metadata.uid`: another one after the object was deleted and created again.
     pub uid: String,
     /// The key of its stream.
     pub key: StreamKey,
@@ -60,7 +60,7 @@ struct Entry {
 }
 
 impl Keys {
-    /// Those of the file, if there is one.
+    /// Loads the keys of the file, if there is one.
     ///
     /// # Errors
     /// The file is there, but cannot be read or is damaged; another process keeps its keys in it.
@@ -101,7 +101,7 @@ impl Keys {
         self.saved &= self.issued.remove(id).is_none();
     }
 
-    /// Writes the file anew if anything changed, readable by its owner alone; it is whole at any moment.
+    /// Rewrites the file if anything changed, readable by its owner alone; it is complete at any moment.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_stay_until_forgotten_and_survive_a_restart_in_a_private_file() {
+    fn keys_survive_a_restart_in_a_private_file_until_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let [a, b] = ["a", "b"].map(|name| SubscriptionId::new("default", name));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_refused_not_overwritten() {
+    fn a_damaged_key_file_is_rejected_and_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         for text in [
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_process_with_the_same_file_is_refused() {
+    fn a_second_process_with_the_same_key_file_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let first = Keys::load(Some(file.clone())).unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_wrote_into_the_file_is_kept_beside_it() {
+    fn content_written_by_others_is_kept_in_a_backup_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys.json");
         let mut keys = Keys::load(Some(file.clone())).unwrap();

@@ -17,9 +17,9 @@ use super::schema::{self, Fault};
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";
 const KIND: &str = "DatastreamSubscription";
-/// As in the definition of the resource.
+/// Default group in the definition of the resource.
 const DEFAULT_GROUP: &str = "default";
-/// As `kubectl` without `-n`.
+/// Namespace of `kubectl` without `-n`.
 const DEFAULT_NAMESPACE: &str = "default";
 
 const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
@@ -57,7 +57,7 @@ pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
     };
     match yaml::parse(text) {
         Err(error) => reader.unknown(error.line, error.reason),
-        // An editor may empty a file before it writes it anew: nothing is taken away for that.
+        // An editor may empty a file before it rewrites it: that removes nothing.
         Ok(documents) if documents.iter().all(|d| matches!(d.tree, Tree::Null)) => {
             let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
             reader.unknown(0, reason.to_owned());
@@ -81,7 +81,7 @@ impl Reader<'_> {
         });
     }
 
-    /// A problem of something that cannot be told which subscription it is: it might be any.
+    /// A problem of something that does not say which subscription it is: it might be any.
     fn unknown(&mut self, line: u64, reason: String) {
         self.reading.unknown = true;
         self.problem(line, reason);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_is_read() {
+    fn every_example_manifest_is_accepted() {
         for entry in std::fs::read_dir("../crds/examples").unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
             assert_eq!(problems(&text), [""; 0]);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_an_operator_refuses_as_too_costly_are_refused_here() {
+    fn filters_that_the_operator_rejects_as_too_costly_are_rejected_here() {
         let patterns = |filters: usize| {
             let items = (0..200).map(|n| format!("\"*{n:03}*0*aB*\""));
             let items = items.collect::<Vec<_>>().join(",");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_refuses_is_refused_here() {
+    fn manifests_that_the_api_server_rejects_are_rejected_here() {
         for entry in std::fs::read_dir("../crds/tests/invalid").unwrap() {
             let path = entry.unwrap().path();
             let reading = read("f.yaml", &std::fs::read_to_string(&path).unwrap());
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_manifest_takes_nothing_away() {
+    fn a_file_without_a_manifest_is_a_problem_and_removes_nothing() {
         for text in ["", "# nothing\n", "---\n---\n"] {
             let reading = read("f.yaml", text);
             assert!(reading.unknown, "{text:?}");
@@ -336,7 +336,7 @@ spec:
     }
 
     #[test]
-    fn documents_are_read_one_by_one_and_objects_of_other_groups_left_out() {
+    fn each_yaml_document_is_read_and_objects_of_other_api_groups_are_ignored() {
         let other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
         let second = GOOD.replace("name: leds", "name: more\n  namespace: team-a");
         let bad = GOOD
@@ -354,7 +354,7 @@ spec:
     }
 
     #[test]
-    fn a_list_and_json_are_understood() {
+    fn lists_and_json_manifests_are_accepted() {
         let item = GOOD.replace('\n', "\n    ");
         let list = format!("apiVersion: v1\nkind: List\nitems:\n  - {item}");
         assert_eq!(ids(&list), ["default/leds"]);
@@ -365,7 +365,7 @@ spec:
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line_and_path() {
+    fn manifest_errors_name_the_line_and_the_path() {
         for (from, to, line, reason) in [
             (
                 "v1alpha1",
@@ -453,7 +453,7 @@ spec:
     }
 
     #[test]
-    fn of_two_definitions_in_one_file_the_first_counts() {
+    fn the_first_of_two_definitions_in_one_file_is_used() {
         let text = [GOOD, GOOD].join("---\n");
         assert_eq!(
             problems(&text),

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_fits_has_no_faults() {
+    fn a_valid_manifest_has_no_schema_errors() {
         let value = json!({
             "types": ["a", "b"], "name": "äöü", "n": 9, "labels": {"x": "y"}, "free": {"z": 1}
         });
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_path() {
+    fn every_schema_error_names_its_path() {
         for (value, expected) in [
             (json!({}), "spec.types: is required but missing"),
             (

@@ -26,7 +26,7 @@ const MAX_FILE: u64 = 1 << 20;
 pub(super) struct FolderWatch {
     folder: PathBuf,
     changes: mpsc::Receiver<()>,
-    /// Held so that it goes on watching; without it the folder is still looked at every few seconds.
+    /// Watcher, kept alive so that it keeps watching; without it the folder is still scanned every few seconds.
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -111,7 +111,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     #[tokio::test]
-    async fn manifest_files_are_read_and_changes_noticed() {
+    async fn manifest_files_are_read_and_changes_are_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["a.yaml", "b.yml", "c.json", "d.txt", ".e.yaml", "f.yaml~"] {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_cannot_drive_the_terminal() {
+    async fn control_characters_in_file_names_are_escaped() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a\n\u{1b}[2J.yaml"), "").unwrap();
         let files = FolderWatch::new(folder.path().to_owned())
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_folder_is_an_error() {
+    async fn watching_a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap().path().join("missing");
         assert!(FolderWatch::new(folder).scan().await.is_err());
     }

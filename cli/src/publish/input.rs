@@ -23,7 +23,7 @@ pub(super) struct Input {
 pub(super) enum Chunk {
     /// The next bytes.
     Bytes(Vec<u8>),
-    /// There is no more, and why if that is an error.
+    /// End of the input, or the error that ended it.
     End(io::Result<()>),
 }
 

@@ -6,9 +6,9 @@ use memchr::memchr;
 /// A line of an input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1.
+    /// Number of the line, counted from 1.
     pub number: u64,
-    /// Without its end, or the number of its bytes if they are more than are kept.
+    /// Text without the line break, or the number of its bytes if they are more than are kept.
     pub text: Result<Bytes, usize>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_counted_and_does_not_hide_the_next() {
+    fn a_line_that_is_too_long_is_reported_and_the_next_line_is_read() {
         let long = Err(7);
         let ok = |text: &str| Ok(text.to_owned());
         assert_eq!(
@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_the_same_however_they_are_read(text in "[a\n]{0,60}", cuts in prop::collection::vec(1usize..9, 1..20)) {
+        fn lines_do_not_depend_on_the_sizes_of_reads(text in "[a\n]{0,60}", cuts in prop::collection::vec(1usize..9, 1..20)) {
             let mut pieces = Vec::new();
             let mut rest = text.as_bytes();
             for cut in cuts.iter().cycle() {

@@ -107,7 +107,7 @@ impl Publisher {
         if self.sent + self.refused == 0 && !stopped {
             anyhow::bail!("there was no event to publish: give one JSON object per line");
         }
-        self.tell(target, stopped)?;
+        self.report(target, stopped)?;
         Ok(if self.refused == 0 {
             ExitCode::SUCCESS
         } else {
@@ -137,7 +137,7 @@ impl Publisher {
         }
     }
 
-    /// The record of a line; a line that is none is told.
+    /// The record of a line; a line that is none is reported.
     fn check(&mut self, line: &Line) -> Option<Record> {
         if self.unreadable {
             return None;
@@ -170,8 +170,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// One line on stdout.
-    fn tell(&self, target: &FluvioTarget, stopped: bool) -> anyhow::Result<()> {
+    /// Writes one line to standard output.
+    fn report(&self, target: &FluvioTarget, stopped: bool) -> anyhow::Result<()> {
         let FluvioTarget { address, topic } = target;
         let stopped = if stopped { ", stopped" } else { "" };
         let events = if self.sent == 1 { "event" } else { "events" };

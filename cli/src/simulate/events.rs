@@ -46,16 +46,16 @@ pub struct PropertyMetadata {
 /// The body of an event, under the key that its event type has on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Body {
-    /// Of `connectivity`.
+    /// Body of `connectivity`.
     #[serde(rename = "connection")]
     Connection(Connection),
-    /// Of `datapoint`, and of `datapointack` with `ack` set.
+    /// Body of `datapoint`, and of `datapointack` with `ack` set.
     #[serde(rename = "datapoint")]
     Datapoint(Datapoint),
-    /// Of `location`.
+    /// Body of `location`.
     #[serde(rename = "location_event")]
     Location(Location),
-    /// Of `registration`.
+    /// Body of `registration`.
     #[serde(rename = "registration_event")]
     Registration(Registration),
 }
@@ -90,7 +90,7 @@ pub struct Datapoint {
     pub closed: bool,
     /// The value: a number or a string.
     pub value: Value,
-    /// Only of `datapointack`.
+    /// Acknowledgement, in `datapointack` only.
     #[serde(flatten)]
     pub ack: Option<Ack>,
     /// Metadata of the datapoint itself; always empty here.

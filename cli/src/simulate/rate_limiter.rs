@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Interval at which a fast fleet is woken; what has become due in between is produced as one batch.
 const TICK: Duration = Duration::from_millis(10);
-/// Time that is caught up at most after a delay: after an outage the fleet goes on at its rate.
+/// Time that is caught up at most after a delay: after an outage the fleet resumes at its rate.
 const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// Hands out events at a steady rate.
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_kept_whether_slow_or_fast() {
+    async fn slow_and_fast_rates_are_kept() {
         for (rate, expected) in [(0.5, 5), (20.0, 200), (333.0, 3_330), (50_000.0, 500_000)] {
             let sent = count(rate, Duration::from_secs(10)).await;
             let slack = (rate * 0.02) as u64 + 1;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_an_outage_the_fleet_goes_on_at_its_rate() {
+    async fn the_simulated_fleet_resumes_at_its_rate_after_an_outage() {
         let mut rate_limiter = RateLimiter::new(100.0);
         assert_eq!(rate_limiter.due().await, 1);
         tokio::time::advance(Duration::from_mins(1)).await;

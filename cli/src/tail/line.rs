@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_property_is_shown_with_its_value_and_anything_else_as_what_happened() {
+    fn datapoints_show_property_and_value_and_other_events_a_summary() {
         for (expected, event_type, rest) in [
             (
                 "Blue_LED = 1",
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_says_nothing_is_shown_as_it_came() {
+    fn an_event_without_a_known_body_is_shown_as_json() {
         let json =
             r#"{"seq":"1","metadata":{"event_type":"datapoint","dsn":"AC1"},"connection":null}"#;
         let Line { what, dsn, .. } = line(json);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_cannot_drive_the_terminal() {
+    fn control_characters_in_events_are_escaped() {
         let json = r#"{"seq":"1","metadata":{"event_type":"datapoint","dsn":"A\u001b[2J","property_name":"p\u202e"},
             "datapoint":{"value":"\u001b]0;x\u0007\n","created_at":"2018-09-24T10:25:14Z"}}"#;
         let Line {

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_option_must_match_and_of_each_any_value() {
+    fn an_event_must_match_every_option_with_any_of_its_values() {
         let json = r#"{"metadata":{"event_type":"datapoint","dsn":"AC12","property_name":null}}"#;
         let view = View::parse(json).unwrap();
         let list = |items: &[&str]| {

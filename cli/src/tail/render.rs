@@ -36,7 +36,7 @@ pub(super) struct Counters {
     pub junk: u64,
     /// Position of the last event.
     pub last_seq: String,
-    /// It is open.
+    /// The stream is open.
     pub open: bool,
     /// The server refused it for good, or what it sends cannot be read.
     pub failed: bool,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_and_everything_is_counted() {
+    fn events_are_rendered_on_one_line_and_counted() {
         let (out, notes) = rendered(Output::Text, false);
         assert_eq!(
             out,
@@ -295,12 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn json_is_printed_as_it_came() {
+    fn json_output_is_the_unchanged_event() {
         assert_eq!(rendered(Output::Json, false).0, format!("{EVENT}\n"));
     }
 
     #[test]
-    fn colours_are_used_only_if_wanted() {
+    fn colors_are_used_only_if_enabled() {
         assert!(!rendered(Output::Text, false).0.contains('\x1b'));
         assert!(
             rendered(Output::Text, true)

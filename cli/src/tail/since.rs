@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_or_how_long_ago() {
+    fn since_accepts_a_time_or_an_age() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = time("2026-11-24T12:00:00Z");
         for (text, expected) in [

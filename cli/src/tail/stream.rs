@@ -153,7 +153,7 @@ impl Follow {
     }
 }
 
-/// Returns the position from which the stream goes on; none if it did not begin anywhere and nothing has come.
+/// Returns the position from which the stream resumes; none if it has no known start and nothing has come.
 fn place(url: &StreamUrl) -> Option<String> {
     url.get("seq_start").map(str::to_owned)
 }
@@ -169,7 +169,7 @@ fn behind(url: &StreamUrl, reason: &str) -> String {
     )
 }
 
-/// Moves the url's `seq_start` behind an event, or to where a control frame says that the stream goes on.
+/// Moves the url's `seq_start` behind an event, or to where a control frame says that the stream resumes.
 fn follow(url: &mut StreamUrl, body: Body) -> Report {
     let view = match View::parse(body.as_str()) {
         Ok(view) => view,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_on_behind_the_last_event_or_at_the_marker() {
+    fn a_stream_resumes_after_the_last_event_or_at_the_marker() {
         let next = |json: &str| followed(&format!("{URL}&time_start=1970-01-01T00:00:00Z"), json).1;
         assert_eq!(
             next(r#"{"seq":"99","x":1e400,"y":"\ud800"}"#).as_deref(),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_are_no_events() {
+    fn control_frames_are_not_counted_as_events() {
         let report = |json: &str| followed(URL, json).0;
         assert!(matches!(
             report(r#"{"control":"live","seq_start":"8"}"#),

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_stands_before_the_url_and_the_key_stands_for_it() {
+    fn a_target_is_labelled_by_its_prefix_or_else_by_its_key() {
         let target: Target = "leds=https://example.org?stream_key=k".parse().unwrap();
         assert_eq!(target.label(), "leds");
         assert_eq!(target.url.expose(), "wss://example.org/stream?stream_key=k");

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, NoTls};
 
 /// The connection, and what a collector has to know.
 pub(crate) struct Postgres {
-    /// For the configuration of a collector.
+    /// URL for the configuration of a collector.
     pub(crate) url: String,
     /// The connection of the test.
     pub(crate) client: Client,

@@ -4,7 +4,7 @@ use super::collector::run;
 use super::into_postgres::IntoPostgres;
 use super::traffic::post;
 
-/// As they were before there were event_time, property and value, with three events.
+/// Tables of the version before event_time, property and value, with three events.
 const EARLIER: &str = "
     CREATE TABLE events (
       stream text NOT NULL, event_partition bigint NOT NULL, event_offset bigint NOT NULL, seq text NOT NULL,
@@ -21,12 +21,12 @@ const EARLIER: &str = "
     GRANT SELECT, INSERT, UPDATE ON events, events_streams, events_gaps TO guest";
 
 #[tokio::test]
-async fn tables_of_an_earlier_version_get_their_columns_and_the_stream_goes_on() {
+async fn tables_of_an_earlier_version_get_new_columns_and_the_stream_resumes() {
     let test = IntoPostgres::start(1).await;
     test.execute(EARLIER).await;
     post(&test.dev, 0..5).await;
 
-    // Whoever may not add them is told what to run.
+    // The error for accounts that may not add them names the statement to run.
     let config = test.config();
     let guest = config.replace("collector@", "guest@");
     let (success, text) = run(test.folder.path(), "guest.yaml", &guest).await;

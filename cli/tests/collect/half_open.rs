@@ -1,4 +1,4 @@
-//! A proxy that forgets its clients: their connections are reset, and the server is not told.
+//! A proxy that forgets its clients: their connections are reset, and the server does not notice.
 
 use std::net::SocketAddr;
 

@@ -29,7 +29,7 @@ fn rounds() -> usize {
 /// The one who knows where the stream is before anything is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begin {
-    /// The place, as soon as the gateway has told.
+    /// The position, as soon as the gateway has sent it.
     Place,
     /// The gateway, from the first connection on (`start: committed`, `resume: Committed`).
     Gateway,
@@ -109,43 +109,43 @@ async fn survives(place: Place, partitions: u32, begin: Begin, seed: u64) {
 }
 
 #[tokio::test]
-async fn json_lines_survive() {
+async fn a_json_lines_store_survives_kills() {
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
     survives(place, 3, Begin::Place, 1).await;
 }
 
 #[tokio::test]
-async fn sqlite_survives() {
+async fn a_sqlite_store_survives_kills() {
     let folder = folder();
     let place = Place::Sqlite(folder.path().join("events.db"));
     survives(place, 1, Begin::Place, 2).await;
 }
 
 #[tokio::test]
-async fn json_lines_survive_where_the_gateway_knows_the_start() {
+async fn a_json_lines_store_survives_kills_with_a_committed_position() {
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
     survives(place, 3, Begin::Gateway, 4).await;
 }
 
 #[tokio::test]
-async fn sqlite_survives_where_the_gateway_knows_the_start() {
+async fn a_sqlite_store_survives_kills_with_a_committed_position() {
     let folder = folder();
     let place = Place::Sqlite(folder.path().join("events.db"));
     survives(place, 3, Begin::Gateway, 5).await;
 }
 
 #[tokio::test]
-async fn postgresql_survives() {
+async fn a_postgresql_store_survives_kills() {
     let server = Database::start().unwrap();
     let place = Place::Postgres(Postgres::connect(&server).await, "kills".to_owned());
     survives(place, 3, Begin::Place, 3).await;
 }
 
-/// The gateway goes on behind what was acknowledged, and that was stored: this holds even if the store is lost as well.
+/// The gateway resumes after what was acknowledged, and that was stored: this holds even if the store is lost as well.
 #[tokio::test]
-async fn what_no_store_has_was_not_acknowledged() {
+async fn events_that_no_store_has_were_not_acknowledged() {
     const PART: u64 = 200;
     const LOST_STORES: u64 = 6;
     let (dev, url) = gateway_that_resumes(3, "Committed").await;

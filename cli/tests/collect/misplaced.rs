@@ -29,7 +29,7 @@ async fn holds(place: &Place, collector: &Collector, numbers: std::ops::Range<u6
 }
 
 #[tokio::test]
-async fn files_that_were_deleted_are_noticed_and_stored_again() {
+async fn deleted_json_lines_files_are_detected_and_stored_again() {
     for start in ["", "    start: earliest"] {
         let (dev, url) = gateway(3).await;
         let folder = folder();
@@ -63,7 +63,7 @@ async fn files_that_were_deleted_are_noticed_and_stored_again() {
 }
 
 #[tokio::test]
-async fn an_empty_file_in_the_place_of_a_database_is_said_and_filled_again() {
+async fn an_empty_sqlite_file_is_reported_and_filled_again() {
     let (dev, url) = gateway(1).await;
     let folder = folder();
     let path = folder.path().join("events.db");
@@ -86,7 +86,7 @@ async fn an_empty_file_in_the_place_of_a_database_is_said_and_filled_again() {
 }
 
 #[tokio::test]
-async fn tables_that_were_dropped_or_replaced_are_stored_into_again() {
+async fn dropped_or_replaced_tables_are_filled_again() {
     let test = IntoPostgres::start(3).await;
     let collector = test.collector(&test.config());
     post(&test.dev, 0..50).await;
@@ -107,9 +107,9 @@ async fn tables_that_were_dropped_or_replaced_are_stored_into_again() {
     assert_eq!(collector.metric("store_losses_total", "all").await, Some(3));
 }
 
-/// As when a name leads to another server, on which a backup was restored.
+/// Simulates a host name that leads to another server, on which a backup was restored.
 #[tokio::test]
-async fn a_server_that_was_exchanged_for_another_one_gets_again_what_it_does_not_have() {
+async fn a_replaced_postgresql_server_gets_the_events_that_it_lacks() {
     let test = IntoPostgres::start(3).await;
     let url = &test.postgres().url;
     let file = test.folder.path().join("url");
@@ -133,7 +133,7 @@ async fn a_server_that_was_exchanged_for_another_one_gets_again_what_it_does_not
 }
 
 #[tokio::test]
-async fn a_collector_is_not_locked_out_by_its_own_ghost() {
+async fn a_collector_is_not_locked_out_by_its_own_abandoned_session() {
     let test = IntoPostgres::start(1).await;
     let (_, address) = test.postgres().url.split_once('@').unwrap();
     let (address, _) = address.split_once('/').unwrap();
@@ -151,22 +151,22 @@ async fn a_collector_is_not_locked_out_by_its_own_ghost() {
         .await;
 }
 
-/// As when a node is cut off: its collector is gone, and nobody told the server.
+/// Simulates a node that is cut off: its collector is gone, and the server does not know.
 #[tokio::test]
-async fn a_collector_is_not_locked_out_by_the_ghost_of_another_one() {
+async fn a_collector_is_not_locked_out_by_the_abandoned_session_of_another() {
     let test = IntoPostgres::start(1).await;
-    let ghost = format!(
+    let abandoned = format!(
         "{}?application_name=datastream%20collect%20elsewhere",
         test.postgres().url
     );
-    let (ghost, session) = tokio_postgres::connect(&ghost, NoTls).await.unwrap();
+    let (abandoned, session) = tokio_postgres::connect(&abandoned, NoTls).await.unwrap();
     let session = tokio::spawn(session);
     let lock = "SELECT pg_advisory_lock(hashtextextended('datastream collect events all', 0))";
-    ghost.batch_execute(lock).await.unwrap();
+    abandoned.batch_execute(lock).await.unwrap();
     // In a transaction that is not over: what it has not committed must not come back.
     test.execute("CREATE TABLE uncommitted (number int)").await;
     let begin = "BEGIN; INSERT INTO uncommitted VALUES (1)";
-    ghost.batch_execute(begin).await.unwrap();
+    abandoned.batch_execute(begin).await.unwrap();
 
     let collector = test.collector(&test.config_with("abandonedAfter: 1s"));
     post(&test.dev, 0..5).await;
@@ -178,7 +178,7 @@ async fn a_collector_is_not_locked_out_by_the_ghost_of_another_one() {
         "{log}"
     );
     assert!(session.await.unwrap().is_err());
-    assert!(ghost.batch_execute("COMMIT").await.is_err());
+    assert!(abandoned.batch_execute("COMMIT").await.is_err());
     let count = test
         .postgres()
         .texts("SELECT count(*)::text FROM uncommitted");

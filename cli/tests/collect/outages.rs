@@ -13,7 +13,7 @@ use super::support::PATIENCE;
 use super::traffic::{gateway, post};
 
 #[tokio::test]
-async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
+async fn an_outage_of_postgresql_neither_loses_nor_duplicates_events() {
     let (dev, url) = gateway(3).await;
     let mut server = Database::start().unwrap();
     let folder = folder();
@@ -49,7 +49,7 @@ async fn an_outage_of_postgresql_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_postgresql_that_takes_no_writes_yet_is_waited_for() {
+async fn a_read_only_postgresql_is_waited_for() {
     let all = IntoPostgres::start(1).await;
     all.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
         .await;
@@ -63,7 +63,7 @@ async fn a_postgresql_that_takes_no_writes_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_not() {
+async fn a_postgresql_that_is_down_is_waited_for_but_a_missing_database_is_an_error() {
     let (dev, url) = gateway(1).await;
     let mut server = Database::start().unwrap();
     let folder = folder();
@@ -90,7 +90,7 @@ async fn a_postgresql_that_starts_later_is_waited_for_but_a_wrong_database_is_no
 }
 
 #[tokio::test]
-async fn certificates_are_checked() {
+async fn certificates_of_postgresql_are_verified() {
     let (dev, url) = gateway(1).await;
     let server = Database::start_with_tls().unwrap();
     let folder = folder();
@@ -118,7 +118,7 @@ async fn certificates_are_checked() {
 }
 
 #[tokio::test]
-async fn of_two_collectors_of_one_stream_the_second_is_refused_or_waits() {
+async fn a_second_collector_of_a_stream_is_rejected_or_waits() {
     let (_dev, url) = gateway(1).await;
     let server = Database::start().unwrap();
     let folder = folder();
@@ -134,7 +134,7 @@ async fn of_two_collectors_of_one_stream_the_second_is_refused_or_waits() {
             next.reaches("store_open", "all", 1).await;
             continue;
         };
-        // The first one may be a ghost: the second says who has the lock, and gets it when it is gone.
+        // The first one may have abandoned its session: the second says who has the lock, and gets it when it is gone.
         let second = Collector::start(folder.path(), &config);
         second
             .says("another collector stores stream \"all\": session ")
@@ -152,7 +152,7 @@ async fn of_two_collectors_of_one_stream_the_second_is_refused_or_waits() {
 }
 
 #[tokio::test]
-async fn a_stop_while_the_store_hangs_ends_in_time_and_loses_nothing() {
+async fn a_stop_while_the_store_hangs_is_timely_and_loses_nothing() {
     let test = IntoPostgres::start(1).await;
     let config = test.config();
     let collector = test.collector(&config);

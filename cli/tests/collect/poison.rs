@@ -38,7 +38,7 @@ async fn the_largest_frame_is_stored() {
 }
 
 #[tokio::test]
-async fn a_frame_that_cannot_be_received_is_an_error_and_the_collector_not_ready() {
+async fn a_frame_that_cannot_be_received_is_an_error_and_makes_the_collector_unready() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Sqlite(folder.path().join("events.db"));
@@ -68,7 +68,7 @@ async fn a_frame_that_cannot_be_received_is_an_error_and_the_collector_not_ready
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_take_every_character_is_refused_at_the_start() {
+async fn a_database_with_a_limited_encoding_is_rejected_at_the_start() {
     let test = IntoPostgres::start(1).await;
     for (name, encoding) in [("lat", "LATIN1"), ("ascii", "SQL_ASCII")] {
         let create =
@@ -86,7 +86,7 @@ async fn a_database_that_cannot_take_every_character_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn an_event_that_a_table_does_not_take_is_set_aside_and_the_others_are_stored() {
+async fn an_event_that_a_table_rejects_becomes_a_dead_letter_and_the_others_are_stored() {
     let test = IntoPostgres::start(1).await;
     // Makes the tables.
     let config = test.config();

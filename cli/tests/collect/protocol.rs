@@ -47,7 +47,7 @@ async fn a_heartbeat_is_answered_only_when_everything_before_it_is_stored() {
     assert_eq!(&stored[..3], ["1", "2", "3"]);
     collector.reaches("events_stored_total", "all", 4).await;
 
-    // Told to stop, it takes its leave.
+    // When it is stopped, it closes the connection properly.
     let stopping = tokio::spawn(collector.stop());
     let farewell = timeout(PATIENCE, socket.next()).await.unwrap();
     assert!(
@@ -58,7 +58,7 @@ async fn a_heartbeat_is_answered_only_when_everything_before_it_is_stored() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_behind_what_is_stored_and_a_replay_is_skipped() {
+async fn a_stream_resumes_after_the_stored_events_and_replayed_ones_are_skipped() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
@@ -88,7 +88,7 @@ async fn a_stream_goes_on_behind_what_is_stored_and_a_replay_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_stream_from_now_on_knows_where_it_began_before_the_first_event() {
+async fn a_live_stream_stores_its_start_before_the_first_event() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
@@ -108,7 +108,7 @@ async fn a_stream_from_now_on_knows_where_it_began_before_the_first_event() {
 }
 
 #[tokio::test]
-async fn a_gap_is_said_counted_and_recorded() {
+async fn a_gap_is_logged_counted_and_recorded() {
     let (listener, url) = server().await;
     let folder = folder();
     let path = folder.path().join("events.db");
@@ -131,7 +131,7 @@ async fn a_gap_is_said_counted_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_gap_stops_the_stream_if_it_shall() {
+async fn a_gap_stops_the_stream_with_on_gap_stop() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
@@ -149,7 +149,7 @@ async fn a_gap_stops_the_stream_if_it_shall() {
 }
 
 #[tokio::test]
-async fn a_full_server_is_left_alone_for_as_long_as_it_says() {
+async fn a_busy_server_is_retried_after_its_retry_after() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));
@@ -163,7 +163,7 @@ async fn a_full_server_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn an_exchanged_key_is_read_from_its_file() {
+async fn a_rotated_key_is_read_from_its_file() {
     let (listener, url) = server().await;
     let folder = folder();
     let url = url.split_once('?').unwrap().0;
@@ -184,7 +184,7 @@ async fn an_exchanged_key_is_read_from_its_file() {
 }
 
 #[tokio::test]
-async fn nonsense_is_not_acknowledged_and_asked_for_again() {
+async fn malformed_frames_are_not_acknowledged_and_requested_again() {
     let (listener, url) = server().await;
     let folder = folder();
     let place = Place::Jsonl(folder.path().join("lines"));

@@ -1,4 +1,4 @@
-//! Mistakes that keep a collector from starting, each told in one line; and the configuration of the DSS Collector.
+//! Mistakes that keep a collector from starting, each reported in one line; and the configuration of the DSS Collector.
 
 use std::process::Stdio;
 
@@ -7,7 +7,7 @@ use super::place::sqlite;
 use super::support::script::{KEY, accept, event, send, server};
 
 #[tokio::test]
-async fn what_is_wrong_is_said_in_one_line() {
+async fn configuration_errors_are_reported_in_one_line() {
     let folder = folder();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let stream = format!("{{name: a, url: 'ws://127.0.0.1:9', key: {KEY}, store: STORE}}");
@@ -114,7 +114,7 @@ async fn the_config_json_of_the_dss_collector_is_accepted() {
 }
 
 #[tokio::test]
-async fn nobody_has_to_read_where_the_metrics_are() {
+async fn a_closed_standard_output_does_not_stop_the_collector() {
     let (listener, url) = server().await;
     let folder = folder();
     let path = folder.path().join("events.db");

@@ -7,7 +7,7 @@ use super::place::{Place, sqlite};
 use super::traffic::{gateway, post};
 
 #[tokio::test]
-async fn every_store_has_every_event_and_a_new_collector_goes_on() {
+async fn every_store_gets_every_event_and_a_new_collector_resumes() {
     let (dev, url) = gateway(1).await;
     let server = Database::start().unwrap();
     let folder = folder();
@@ -52,7 +52,7 @@ async fn every_store_has_every_event_and_a_new_collector_goes_on() {
 }
 
 #[tokio::test]
-async fn the_json_is_kept_to_the_byte_in_every_store() {
+async fn every_store_keeps_the_json_byte_for_byte() {
     let (dev, url) = gateway(1).await;
     let server = Database::start().unwrap();
     let folder = folder();
@@ -100,7 +100,7 @@ async fn the_json_is_kept_to_the_byte_in_every_store() {
 }
 
 #[tokio::test]
-async fn many_streams_share_stores_and_none_notices_another() {
+async fn many_streams_share_stores_without_interfering() {
     let folder = folder();
     let manifests = tempfile::tempdir().unwrap();
     let names: Vec<_> = (0..10).map(|n| format!("device-{n}")).collect();

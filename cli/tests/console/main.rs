@@ -157,7 +157,7 @@ fn the_console_shows_streams_events_and_refusals() {
 }
 
 #[test]
-fn after_a_restart_of_the_server_nothing_is_missing() {
+fn the_console_shows_every_event_after_a_restart_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let journal = format!("--journal={}", folder.path().join("journal").display());
     let port = TcpListener::bind("127.0.0.1:0")
@@ -208,7 +208,7 @@ fn the_console_reads_events_as_the_gateway_does() {
 }
 
 #[test]
-fn more_events_than_are_kept_in_a_pause_are_counted() {
+fn events_beyond_the_limit_of_a_pause_are_counted() {
     let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
     let browser = Browser::start();
     browser.open(&page_and_key(&url).0);
@@ -230,7 +230,7 @@ fn more_events_than_are_kept_in_a_pause_are_counted() {
 }
 
 #[test]
-fn the_console_fits_a_phone() {
+fn the_console_fits_a_phone_screen() {
     let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
     let (page, key) = page_and_key(&url);
     let browser = Browser::start();

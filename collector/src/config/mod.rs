@@ -88,16 +88,16 @@ pub(super) struct PostgresPlan {
 /// The point from which a stream starts of which nothing is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With what comes from now on.
+    /// Starts with what comes from now on.
     #[default]
     Latest,
-    /// With the earliest event that the topic still has.
+    /// Starts with the earliest event that the topic still has.
     Earliest,
-    /// With the event that the server chooses.
+    /// Starts with the event that the server chooses.
     Committed,
-    /// With this sequence number.
+    /// Starts with this sequence number.
     Seq(String),
-    /// With the first event that was taken at this time (RFC 3339) or later.
+    /// Starts with the first event that was stored at this time (RFC 3339) or later.
     Time(String),
 }
 
@@ -105,7 +105,7 @@ pub(super) enum Start {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum OnGap {
-    /// Say so, record it, and go on with the earliest that is left.
+    /// Logs and records it, and resumes at the earliest event that is left.
     #[default]
     Earliest,
     /// Stop the stream.

@@ -2,7 +2,7 @@
 //!
 //! Its `persistence` is `{"json": BOOL, "relational": BOOL}`; the first edition had none. It wrote JSON into
 //! `./events/` and, by code that everybody had to write, rows into a database that the file does not name: here, JSON lines
-//! and a SQLite file, both in `events`. Words and objects that say where to store are understood, too.
+//! and a SQLite file, both in `events`. Strings and objects that name stores are understood, too.
 
 use std::path::PathBuf;
 
@@ -180,7 +180,7 @@ fn typed(node: &Node) -> Result<Vec<StorePlan>, Problem> {
         .ok_or_else(|| Problem::new("type", not_understood(&kind)))
 }
 
-/// Returns the stores that a word stands for, perhaps none at all. `None` if it stands for nothing, or a place is missing.
+/// Returns the stores that a string stands for, perhaps none at all. `None` if it is unknown, or a place is missing.
 fn kind_of(kind: &str, place: Option<&str>, table: Option<String>) -> Option<Vec<StorePlan>> {
     let table = table.unwrap_or_else(|| TABLE.to_owned());
     let url = if kind.contains("://") {

@@ -22,7 +22,7 @@ pub(crate) enum PostgresUrl {
 }
 
 impl PostgresUrl {
-    /// Returns the settings of a connection, read anew from where they are.
+    /// Returns the settings of a connection, read again from their source.
     ///
     /// # Errors
     /// A file that cannot be read, or what is wrong with the URL.
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mode_that_checks_certificates_is_require() {
+    fn every_verifying_sslmode_becomes_require() {
         for (url, mode) in [
             ("postgres://u@h/d?sslmode=verify-full", SslMode::Require),
             (
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_option_comes_with_the_right_ones() {
+    fn an_unknown_option_is_rejected_with_the_valid_ones() {
         for (url, expected) in [
             (
                 "postgres://u@h/d?sslmode=allow",
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_anew_and_may_begin_with_a_byte_order_mark() {
+    fn a_url_file_is_read_at_every_connect_and_may_have_a_byte_order_mark() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("url");
         let url = PostgresUrl::File(path.clone());

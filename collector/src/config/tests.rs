@@ -24,7 +24,7 @@ fn jsonl(store: &StorePlan) -> &JsonlPlan {
 }
 
 #[test]
-fn the_smallest_file_says_what_and_where() {
+fn the_smallest_configuration_is_accepted() {
     let plan = plan(ONE);
     let [stream] = plan.streams.as_slice() else {
         panic!("{plan:?}");
@@ -170,7 +170,7 @@ fn what_is_wrong_is_named_with_its_line() {
     }
 }
 
-/// As in the DSS Collector's documentation, but for what is persisted.
+/// Example of the DSS Collector's documentation, but for what is persisted.
 const ORIGINAL: &str = r#"[
   {
     "id": "ES1",
@@ -218,7 +218,7 @@ fn the_original_config_json_is_understood() {
 }
 
 #[test]
-fn editions_and_dialects_of_persistence() {
+fn every_persistence_setting_of_the_original_config_is_understood() {
     let with = |persistence: &str| {
         format!(r#"[{{"name": "Blue LED", "url": "ws://h/stream", "key": "k"{persistence}}}]"#)
     };

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_parsed_with_their_units() {
         for (text, expected) in [
             ("1", 1),
             ("512Ki", 512 << 10),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn durations_are_parsed_with_their_units() {
         for (text, seconds) in [("30s", 30), ("15m", 900), ("1h 30m", 5400), ("24h", 86400)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
         }

@@ -19,8 +19,8 @@ pub(super) struct SinkState {
     stored: Option<Position>,
     /// The position at which this process began to store.
     origin: Option<Position>,
-    /// It had events, has nothing any more, and gets them from the start of the stream.
-    begins_anew: bool,
+    /// The store had events, has none any more, and gets them from the start of the stream.
+    restarts: bool,
     damaged_lines: u64,
     /// Events of the last batch that it did not take.
     refused: u64,
@@ -42,7 +42,7 @@ pub(super) enum Work<'a> {
 pub(super) enum Failed {
     /// The store did not work.
     Store(StoreError),
-    /// It does not have any more what it had.
+    /// The store has lost what it had.
     WentBack,
 }
 
@@ -59,7 +59,7 @@ impl SinkState {
             open: false,
             stored: None,
             origin: None,
-            begins_anew: false,
+            restarts: false,
             damaged_lines: 0,
             refused: 0,
         }
@@ -69,8 +69,8 @@ impl SinkState {
         self.stored.clone()
     }
 
-    pub(super) const fn begins_anew(&self) -> bool {
-        self.begins_anew
+    pub(super) const fn restarts(&self) -> bool {
+        self.restarts
     }
 
     pub(super) const fn damaged_lines(&self) -> u64 {
@@ -82,7 +82,7 @@ impl SinkState {
         std::mem::take(&mut self.refused)
     }
 
-    /// Does it, unless it is done. After an error the store has to be opened again.
+    /// Does the work, unless it is done. After an error the store has to be opened again.
     pub(super) async fn attempt(
         &mut self,
         work: &Work<'_>,
@@ -156,7 +156,7 @@ impl SinkState {
             "{}: nothing is stored here, unlike elsewhere; it gets the events {begins}",
             self.store.describe(),
         );
-        self.begins_anew = mark.is_none();
+        self.restarts = mark.is_none();
         if let Some(mark) = mark {
             let position = mark.position.clone();
             let marked = self.store.mark(mark).await;
@@ -166,17 +166,17 @@ impl SinkState {
         Ok(())
     }
 
-    /// The store has to be opened again after an error.
+    /// Notes that the store has to be opened again after an error.
     fn noting<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.open &= result.is_ok();
         result
     }
 
-    /// It has everything before this position.
+    /// Notes that the store has everything before this position.
     fn has(&mut self, position: Position) {
         self.origin.get_or_insert_with(|| position.clone());
         self.stored = Some(position);
-        self.begins_anew = false;
+        self.restarts = false;
     }
 
     /// Opens the store, also after an error: what is stored is what the store says, not what was tried.
@@ -203,23 +203,23 @@ impl SinkState {
             (position, _) => position,
         };
         status.losses.inc();
-        let goes_on = match &position {
+        let resumes = match &position {
             Some(position) => format!("from seq {} on", Seq::starting_at(position)),
             None => "from the start of the stream".to_owned(),
         };
         tracing::error!(
             stream = status.name,
-            "{}: what was stored before seq {} is no longer there; fetching again {goes_on}",
+            "{}: what was stored before seq {} is no longer there; fetching again {resumes}",
             self.store.describe(),
             Seq::starting_at(&known),
         );
-        self.begins_anew = position.is_none();
+        self.restarts = position.is_none();
         self.stored = position;
         self.open = true;
         Err(Failed::WentBack)
     }
 
-    /// Remembers where a store goes on that has nothing.
+    /// Marks where a store resumes that has nothing.
     async fn begin_again(
         &mut self,
         position: Option<Position>,
@@ -270,7 +270,7 @@ impl SinkState {
         Ok(())
     }
 
-    /// Goes on behind an event that the store does not take, if there is a place for such.
+    /// Writes an event that the store rejects as a dead letter, and continues after it, if dead letters are configured.
     async fn set_aside(
         &mut self,
         event: &Event,

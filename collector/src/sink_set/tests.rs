@@ -17,13 +17,13 @@ struct Memory {
     seqs: Vec<String>,
     position: Option<Position>,
     gaps: Vec<Gap>,
-    /// For each call: whether it fails, and if so, whether what was asked for is done all the same.
+    /// Failure of each call, if any: true if the request is carried out all the same.
     failures: Vec<Option<bool>>,
     /// Events that are not taken.
     poison: Vec<String>,
     /// It is not where it was.
     moved: bool,
-    /// After so many calls more the process is killed, before the call or after it.
+    /// Number of further calls until the process is killed, before the call or after it.
     killed_after: Option<(usize, bool)>,
 }
 
@@ -160,7 +160,7 @@ fn runtime() -> tokio::runtime::Runtime {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_fails_and_whatever_is_replayed_every_store_has_every_event_once(
+    fn every_store_gets_every_event_once_despite_failures_and_replays(
         failures in vec(vec(proptest::option::of(any::<bool>()), 0..12), 2),
         replays in vec((0_u64..40, 1_u64..15), 1..12),
     ) {
@@ -222,7 +222,7 @@ async fn restarted(stores: &[MemoryStore; 2], start_over: StartOver) -> SinkSet 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn whenever_the_process_is_killed_and_whatever_is_emptied_every_store_has_every_event_once(
+    fn every_store_gets_every_event_once_despite_kills_and_emptied_stores(
         steps in vec((between(), 1_u64..9), 1..8),
         starts_at_a_number in any::<bool>(),
     ) {
@@ -271,7 +271,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn another_merge_of_the_partitions_brings_no_event_twice() {
+async fn another_interleaving_of_partitions_duplicates_no_event() {
     let store = MemoryStore::default();
     let mut sinks = sinks(&[&store]);
     sinks.open().await.unwrap();
@@ -291,7 +291,7 @@ async fn another_merge_of_the_partitions_brings_no_event_twice() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_added_goes_on_where_the_other_is() {
+async fn an_added_store_starts_at_the_position_of_the_others() {
     let (old, new) = (MemoryStore::default(), MemoryStore::default());
     old.0.lock().unwrap().position = Some(Position::new([7]));
     let mut sinks = sinks(&[&old, &new]);
@@ -309,7 +309,7 @@ async fn a_store_that_is_added_goes_on_where_the_other_is() {
 }
 
 #[tokio::test]
-async fn a_gap_is_recorded_where_events_are_missing_and_not_where_they_are() {
+async fn a_gap_is_recorded_only_in_stores_that_lack_the_events() {
     let (whole, behind) = (MemoryStore::default(), MemoryStore::default());
     whole.0.lock().unwrap().position = Some(Position::new([9]));
     behind.0.lock().unwrap().position = Some(Position::new([2]));
@@ -327,7 +327,7 @@ async fn a_gap_is_recorded_where_events_are_missing_and_not_where_they_are() {
 }
 
 #[tokio::test]
-async fn marks_only_move_on_and_gaps_are_recorded() {
+async fn marks_never_move_back_and_gaps_are_recorded() {
     let store = MemoryStore::default();
     let mut sinks = sinks(&[&store]);
     sinks.open().await.unwrap();
@@ -348,8 +348,8 @@ async fn marks_only_move_on_and_gaps_are_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
-    /// Cannot be opened for so many times.
+async fn a_permanent_store_error_that_repeats_fails_the_start() {
+    /// Store that fails to open this many times.
     struct Broken(usize);
     impl Store for Broken {
         fn describe(&self) -> String {
@@ -387,7 +387,7 @@ async fn what_will_not_pass_is_an_error_at_the_start_when_it_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
+async fn a_store_that_lost_its_events_gets_them_again() {
     let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
     let mut sinks = sinks(&[&lost, &whole]);
     sinks.open().await.unwrap();
@@ -404,7 +404,7 @@ async fn a_store_that_lost_what_it_had_gets_again_what_this_process_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
+async fn a_loss_detected_during_an_append_leaves_no_gap() {
     let store = MemoryStore::default();
     let mut sinks = sinks(&[&store]);
     sinks.open().await.unwrap();
@@ -417,7 +417,7 @@ async fn a_loss_that_is_found_while_storing_leaves_no_hole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty() {
+async fn a_stream_with_a_configured_start_begins_there_when_its_store_is_empty() {
     let (lost, whole) = (MemoryStore::default(), MemoryStore::default());
     let mut sinks = sink_set_that(&[&lost, &whole], StartOver::Start, None);
     sinks.open().await.unwrap();
@@ -431,9 +431,9 @@ async fn a_stream_with_a_start_of_its_own_begins_there_when_its_store_is_empty()
     assert_eq!(sinks.position(), Some(Position::new([7])));
 }
 
-/// A start of 0 begins wherever the topic begins now, without a word about what has expired.
+/// A start of 0 begins wherever the topic begins now, without a gap marker for what has expired.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() {
+async fn a_store_that_lost_everything_restarts_from_the_first_event() {
     let store = MemoryStore::default();
     let mut sinks = sink_set_that(&[&store], StartOver::Beginning, None);
     sinks.open().await.unwrap();
@@ -445,7 +445,7 @@ async fn a_store_that_lost_everything_asks_for_the_first_event_there_ever_was() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_not_taken_is_set_aside_alone() {
+async fn only_the_rejected_event_becomes_a_dead_letter() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dead.jsonl");
     let store = MemoryStore::default();
@@ -471,7 +471,7 @@ async fn an_event_that_is_not_taken_is_set_aside_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_place_for_it_an_event_that_is_not_taken_stops_the_stream_just_before_it() {
+async fn without_a_dead_letter_file_a_rejected_event_stops_the_stream_before_it() {
     let store = MemoryStore::default();
     store.0.lock().unwrap().poison = vec!["3".to_owned()];
     let mut sinks = sinks(&[&store]);
@@ -481,9 +481,9 @@ async fn without_a_place_for_it_an_event_that_is_not_taken_stops_the_stream_just
     assert!(storing.await.is_err());
     assert_eq!(store.seqs(), ["1", "2"]);
     assert_eq!(sinks.status.store_open.get(), 0);
-    let trouble = sinks.status.detail().trouble.unwrap();
+    let error = sinks.status.detail().error.unwrap();
     assert!(
-        trouble.starts_with("the event with seq 3 cannot be stored: no such character"),
-        "{trouble}"
+        error.starts_with("the event with seq 3 cannot be stored: no such character"),
+        "{error}"
     );
 }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_was_cut_does_not_swallow_the_next() {
+    fn a_truncated_line_does_not_swallow_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gaps");
         add(&path, "one").unwrap();

@@ -45,7 +45,7 @@ impl Lock {
         self.placed.check()
     }
 
-    /// Takes the lock unless it is held; anew if its file is no longer there.
+    /// Takes the lock unless it is held; takes it again if its file is no longer there.
     pub(super) fn hold(held: &mut Option<Self>, path: &Path) -> Result<(), StoreError> {
         if held.as_ref().is_some_and(|lock| lock.check().is_err()) {
             *held = None;

@@ -62,7 +62,7 @@ impl Opened {
 /// Events to store, none of which is stored yet.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    /// In the order of the stream; at least one.
+    /// Events in the order of the stream; at least one.
     pub events: Vec<Event>,
     /// Everything before this is stored already.
     pub before: Option<Position>,
@@ -71,7 +71,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Those of the events that are not stored where everything before the position is; `None` if all are.
+    /// Batch of the events that a store with everything before the position lacks; `None` if it has all.
     pub(super) fn of_new(events: &[Event], stored: Option<&Position>) -> Option<Self> {
         let (new, after) = new_events(events, stored);
         let after = after.filter(|_| !new.is_empty())?;
@@ -83,7 +83,7 @@ impl Batch {
     }
 }
 
-/// Those of the events that are not stored where everything before the position is, and the position after them.
+/// Returns the events that a store with everything before the position lacks, and the position after them.
 pub(super) fn new_events<'a>(
     events: &'a [Event],
     stored: Option<&Position>,
@@ -118,7 +118,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// The number to go on with.
+    /// The number to resume with.
     fn seq_start(&self) -> Seq {
         Seq::starting_at(&self.position)
     }

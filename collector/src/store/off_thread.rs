@@ -10,21 +10,21 @@ use super::{Batch, Mark, Opened, Store, StoreError};
 
 /// A [`Store`] whose calls block the thread.
 pub(crate) trait BlockingStore: Send + 'static {
-    /// As [`Store::describe`].
+    /// Does what [`Store::describe`] does.
     fn describe(&self) -> String;
-    /// As [`Store::open`].
+    /// Does what [`Store::open`] does.
     fn open(&mut self) -> Result<Opened, StoreError>;
-    /// As [`Store::append`].
+    /// Does what [`Store::append`] does.
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError>;
-    /// As [`Store::mark`].
+    /// Does what [`Store::mark`] does.
     fn mark(&mut self, mark: &Mark) -> Result<(), StoreError>;
-    /// As [`Store::verify`].
+    /// Does what [`Store::verify`] does.
     fn verify(&mut self) -> Result<(), StoreError>;
 }
 
 /// Runs a blocking store on threads that may block.
 pub(crate) struct OffThread<S> {
-    /// Away while a call is under way.
+    /// The store; absent while a call is under way.
     store: Option<S>,
     name: String,
 }

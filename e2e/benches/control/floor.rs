@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{CONCURRENCY, NAMESPACE, connect, manifest, subscriptions};
 
-/// Of each: the subscription, its Secret, its status once.
+/// Measures writes to the API server, for each subscription: the object, its Secret, its status once.
 pub(crate) async fn measure(count: usize) -> Duration {
     let cluster = ControlPlane::start().unwrap();
     cluster.install(NAMESPACE).unwrap();

@@ -142,7 +142,7 @@ impl Harness {
             .await;
     }
 
-    /// Changes a subscription's filter; tells the generation that it makes.
+    /// Changes a subscription's filter; returns the new generation.
     pub(crate) async fn edit(&self, number: usize) -> i64 {
         let patch = json!({"spec": {"filters": [{"dsns": [format!("AC000W{number:09}")]}]}});
         let patch = Patch::Merge(&patch);

@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// From the request that makes a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
+/// Measures the time from the request that creates a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
 async fn creations(harness: &Harness, report: &mut Report) {
     let mut took = vec![];
     for number in PRESENT..PRESENT + TIMED {
@@ -72,7 +72,7 @@ async fn creations(harness: &Harness, report: &mut Report) {
     );
 }
 
-/// From the request that changes a filter until every gateway has said that it serves it.
+/// Measures the time from the request that changes a filter until every gateway has said that it serves it.
 async fn edits(harness: &Harness, report: &mut Report) {
     let mut took = vec![];
     for number in 0..TIMED {
@@ -107,7 +107,7 @@ async fn many(harness: &Harness, floor: Duration, report: &mut Report) {
         took / floor.as_secs_f64(),
         floor.as_secs_f64()
     );
-    // Events are told late.
+    // Events are published late.
     harness.quiet().await;
     let before = harness.writes().await;
     sleep(IDLE).await;

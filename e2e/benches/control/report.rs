@@ -19,7 +19,7 @@ impl Report {
         println!("  {figure:>8.1} {what} (bar: at most {bar})  {verdict}");
     }
 
-    /// Half and 99 of 100, of which the latter has a bar.
+    /// Reports the 50th and 99th percentile, of which the latter has a bar.
     pub(crate) fn percentile(&mut self, what: &str, took: &mut [Duration], bar: Duration) {
         took.sort_unstable();
         let at = |quantile: f64| {

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::{STREAMS, clock, key};
 
-/// In front of the time at which an event was sent.
+/// Prefix of the time at which an event was sent.
 pub(crate) const SENT: &str = "\"sent\":";
 /// Clients that connect at once.
 const CONNECTING: usize = 100;
@@ -21,7 +21,7 @@ const CONNECTING: usize = 100;
 #[derive(Default)]
 struct Seen {
     received: AtomicU64,
-    /// In microseconds; a few lists, so that clients do not wait for each other.
+    /// Ages in microseconds; a few lists, so that clients do not wait for each other.
     ages: [Mutex<Vec<u32>>; 16],
 }
 

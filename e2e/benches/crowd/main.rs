@@ -119,7 +119,7 @@ impl Server {
 struct Usage {
     cpu: f64,
     deliveries: u64,
-    /// Of each turn, in microseconds.
+    /// Percentiles of each turn, in microseconds.
     p50: Vec<u64>,
     p99: Vec<u64>,
     /// The most that the gateway had, in bytes.

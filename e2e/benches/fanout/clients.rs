@@ -10,14 +10,14 @@ use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-/// In front of the time at which an event was sent, in microseconds of the bench's clock.
+/// Prefix of the time at which an event was sent, in microseconds of the bench's clock.
 pub(crate) const SENT: &str = "\"sent\":";
 
 /// Open streams and what they have received.
 #[derive(Default)]
 pub(crate) struct Clients {
     received: AtomicU64,
-    /// In microseconds; one list per stream, so that they do not wait for each other.
+    /// Ages in microseconds; one list per stream, so that they do not wait for each other.
     ages: Vec<Arc<Mutex<Vec<u32>>>>,
 }
 

@@ -26,13 +26,13 @@ use tokio::time::sleep;
 /// The way in which the proxy treats what goes through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// As it is.
+    /// Everything is forwarded.
     Clear,
     /// Most requests are answered with this status.
     Status(u16),
-    /// Watches end, and new ones are told that their version is too old (410), in either of the two ways.
+    /// Watches end, and new ones are refused because their version is too old (410), in either of the two ways.
     Gone,
-    /// Nothing moves, in open watches neither; later it goes on, with stale news.
+    /// Nothing is forwarded, in open watches neither; later it resumes, with stale events.
     Stall,
     /// Connections are cut, and none are made.
     Cut,

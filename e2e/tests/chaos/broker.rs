@@ -66,7 +66,7 @@ impl Broker {
         })
     }
 
-    /// Stops it in mid-air (SIGSTOP) or lets it go on (SIGCONT).
+    /// Pauses it (SIGSTOP) or resumes it (SIGCONT).
     pub(crate) fn pause(&mut self, on: bool) {
         self.paused = on;
         self.process.pause(on);
@@ -83,7 +83,7 @@ impl Broker {
     }
 
     /// Keeps what the journal has now, and destroys one batch of a topic in it, while the broker does not run. Not the last one of its
-    /// partition, whose offsets would be given to others, nor the first. Tells whether there was one.
+    /// partition, whose offsets would be given to others, nor the first. Returns whether there was one.
     pub(crate) fn ruin(&mut self, topics: &[&str], rng: &mut StdRng) -> anyhow::Result<bool> {
         let mut journal = std::fs::read(&self.journal)?;
         let batches = batches(&journal, topics);
@@ -108,20 +108,20 @@ impl Broker {
         Ok(true)
     }
 
-    /// Drops the beginning of a partition, up to this offset at most. Tells what is left, if it is running.
+    /// Drops the beginning of a partition, up to this offset at most. Returns the first offset that is left, if it is running.
     pub(crate) fn evict(
         &self,
         topic: &str,
         partition: usize,
         offset: u64,
     ) -> anyhow::Result<Option<u64>> {
-        let start = self.tell(&format!("evict {topic} {partition} {offset}"))?;
+        let start = self.command(&format!("evict {topic} {partition} {offset}"))?;
         Ok(start.map(|start| start.parse()).transpose()?)
     }
 
-    /// Gives it a command of its fault switches, and tells its answer. Does nothing while it does not
+    /// Sends it a command of its fault switches, and returns the response. Does nothing while it does not
     /// run or is stopped.
-    pub(crate) fn tell(&self, command: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) fn command(&self, command: &str) -> anyhow::Result<Option<String>> {
         if self.paused || self.process.program().is_none() {
             return Ok(None);
         }

@@ -17,7 +17,7 @@ const SMALL_BUFFER: u32 = 8 << 10;
 #[derive(Debug)]
 pub(crate) struct Client(WebSocketStream<TcpStream>);
 
-/// News on a stream.
+/// Message on a stream.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Heartbeat,

@@ -73,7 +73,7 @@ impl ClientProfile {
         }
     }
 
-    /// Returns whether it reads so slowly that the gateway may give up on it without a word that it gets to see.
+    /// Returns whether it reads so slowly that the gateway may drop it without a close frame that it gets to see.
     pub(crate) fn is_slow(self) -> bool {
         matches!(self, Self::Slow | Self::Frozen)
     }
@@ -130,7 +130,7 @@ impl ClientProfile {
     }
 }
 
-/// Returns the place of the last connection that was told one, or the beginning.
+/// Returns the position of the last connection that received one, or the beginning.
 fn resume(history: &History) -> Start {
     let mut sessions = history.sessions.iter().rev();
     let digits = sessions.find_map(|session| {

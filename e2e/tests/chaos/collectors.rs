@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A collector, running or not.
 pub(crate) struct Collector {
     pub process: Process,
-    /// Of the topic with this number.
+    /// Number of its topic.
     pub topic: usize,
     disk: FileSystem,
     stored_events: StoredEvents,
@@ -51,7 +51,7 @@ pub(crate) struct Collector {
     /// The stores that somebody has moved away.
     moved: Vec<Moved>,
     dead_letters: PathBuf,
-    /// By stream: lines that were destroyed or doubled.
+    /// Lines that were destroyed or duplicated, by stream.
     touched: Vec<BTreeSet<String>>,
     /// Lines that nobody wrote.
     garbage: BTreeSet<String>,
@@ -70,13 +70,13 @@ struct Moved {
     unnoticed: bool,
 }
 
-/// Says where streams are to be had, as a service in front of the gateways does.
+/// Serves the addresses of streams, as a service before the gateways does.
 #[derive(Clone)]
 pub(crate) struct Guide {
     /// Each with the file with its URL.
     streams: Vec<(String, PathBuf)>,
     endpoints: Vec<Arc<Endpoint>>,
-    /// Held while the files are written, and while the collector starts: what it cannot read then ends it.
+    /// Lock held while the files are written, and while the collector starts: what it cannot read then ends it.
     starting: Arc<Mutex<()>>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn table(topic: usize) -> String {
 }
 
 impl Collector {
-    /// Starts a collector of a topic; `number` tells which of them. `own`: it can have a file system of its own.
+    /// Starts a collector of a topic; `number` says which of them. `own`: it can have a file system of its own.
     pub(crate) fn start(
         dir: &Path,
         (topic, number): (usize, usize),
@@ -316,7 +316,7 @@ impl Collector {
             fs::remove_dir_all(&folder)?;
             fs::rename(&copy, &folder)?;
         }
-        // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
+        // Of a stream that is not in it, a copy cannot say where to resume, so it would begin again as the configuration says.
         for (stream, _) in &self.guide.streams {
             if !self.stored_events.has_begun(stream)? {
                 return Ok(());
@@ -549,7 +549,7 @@ impl Guide {
     }
 }
 
-/// Waits until every store has everything that it must have; tells how many events that are.
+/// Waits until every store has everything that it must have; returns how many events that are.
 pub(crate) async fn settle(collectors: &[Collector], report: &Report, logs: &[Log]) -> usize {
     let deadline = Instant::now() + PATIENCE;
     let mut events = 0;

@@ -19,9 +19,9 @@ use crate::report::Report;
 /// Subscriptions that clients contend for, and clients of each.
 pub(crate) const CONTENDED: usize = 4;
 const CLIENTS: usize = 2;
-/// For how long nobody may be locked out once all is well: a gateway that is gone is given up after 15 s.
+/// Longest time for which a client may be locked out once all is well: a gateway that is gone is given up after 15 s.
 const LOCKED_OUT: Duration = Duration::from_secs(20);
-/// Time for which they go on after that, so that it shows whether anything lasts that must not.
+/// Time for which they continue after that, so that it shows whether anything lasts that must not.
 const AFTERWARDS: Duration = Duration::from_secs(6);
 
 /// All contenders of a round.
@@ -69,7 +69,7 @@ impl Contention {
         this
     }
 
-    /// Waits until everybody has got in after all was well, and checks who served when. Tells what it was.
+    /// Waits until everybody has got in after all was well, and checks who served when. Returns the figures.
     pub(crate) async fn settle(mut self, report: &Report, disrupted: &[Disrupted]) -> String {
         let healed = Instant::now();
         let mut last = Duration::ZERO;

@@ -117,7 +117,7 @@ impl DatabaseFault {
                         copies.concat()
                     }),
                 )?;
-                // Of a stream that is not in it, a copy cannot say where to go on, so it would begin again as the configuration says.
+                // Of a stream that is not in it, a copy cannot say where to resume, so it would begin again as the configuration says.
                 for topic in 0..topics {
                     let count = format!("SELECT count(*) FROM {}_streams", table(topic));
                     if locked(server).query(&count)? != [STREAMS.len().to_string()] {

@@ -20,12 +20,12 @@ impl Endpoint {
         *self.address.lock().unwrap() = Some(address.to_owned());
     }
 
-    /// Nobody finds it from now on; tells where it was.
+    /// Hides the endpoint from now on; returns its address.
     pub(crate) fn close(&self) -> Option<String> {
         self.address.lock().unwrap().take()
     }
 
-    /// Something is done to the gateway that may cost it its connections.
+    /// Counts a disturbance of the gateway that may cost it its connections.
     pub(crate) fn disturb(&self) {
         self.disturbances.fetch_add(1, Ordering::SeqCst);
     }
@@ -35,7 +35,7 @@ impl Endpoint {
     }
 }
 
-/// Until when a refusal for lack of rights is explained by what was done to the routes.
+/// Time until which a refusal for lack of rights is explained by a fault of the routes.
 #[derive(Debug, Default)]
 pub(crate) struct Excuse(Mutex<Option<Instant>>);
 

@@ -54,8 +54,8 @@ async fn streams_keep_the_contract_whatever_happens_to_gateways_and_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_as_the_subscriptions_say_whatever_happens_to_the_control_plane() {
-    let name = "everything_is_as_the_subscriptions_say_whatever_happens_to_the_control_plane";
+async fn streams_follow_their_subscriptions_whatever_happens_to_the_control_plane() {
+    let name = "streams_follow_their_subscriptions_whatever_happens_to_the_control_plane";
     if let Some(passed) = network::run_inside(name) {
         assert!(passed, "it failed in a network of its own: see above");
         return;

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 /// A fault that begins or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step<F> {
-    /// After the start of the faults.
+    /// Time after the start of the faults.
     pub at: Duration,
     pub fault: F,
     pub begins: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Step<F> {
 }
 
 /// Faults of one target, one after the other, so that each has ended before the next begins, and all before `length`
-/// is over. `gap` is the time between two, `pick` tells the fault and how long it may last, both in seconds.
+/// is over. `gap` is the time between two, `pick` returns the fault and how long it may last, both in seconds.
 pub(crate) fn timeline<F: Clone>(
     rng: &mut StdRng,
     length: Duration,

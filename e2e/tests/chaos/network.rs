@@ -2,7 +2,7 @@
 //!
 //! The test runs itself again under `unshare`, so that nothing of it touches the machine's network or outlives the test:
 //! the namespace made there is the router, and the test itself, its clients with it, is in one behind the router. Routing
-//! rules of the router that name source and destination drop packets without a word to either side.
+//! rules of the router that name source and destination drop packets without notice to either side.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ pub(crate) const CLIENTS: Node = Node(0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Main,
-    /// For what is to be reached whatever is cut, or cut for itself.
+    /// Network for what is to be reached whatever is cut, or cut by itself.
     Other,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Network {
     inside: bool,
 }
 
-/// Runs the test of this name again in a network of its own. Tells whether it passed; nothing if this is the run inside, or
+/// Runs the test of this name again in a network of its own. Returns whether it passed; nothing if this is the run inside, or
 /// there can be no such network.
 pub(crate) fn run_inside(test: &str) -> Option<bool> {
     // A cluster that is not ours is not in there.
@@ -171,7 +171,7 @@ impl Network {
             .into()
     }
 
-    /// Cuts one way or mends it. Two that cut the same way tell each other apart by `number`.
+    /// Cuts one way or mends it. Two that cut the same way are distinguished by `number`.
     ///
     /// # Errors
     /// The router does not take it, or there is none.

@@ -13,7 +13,7 @@ pub(crate) struct Process {
     dir: PathBuf,
     starts: usize,
     running: Option<Program>,
-    /// It was told to end.
+    /// It was stopped.
     ending: bool,
 }
 
@@ -65,7 +65,7 @@ impl Process {
         }
     }
 
-    /// Stops it in mid-air (SIGSTOP) or lets it go on (SIGCONT).
+    /// Pauses it (SIGSTOP) or resumes it (SIGCONT).
     pub(crate) fn pause(&self, on: bool) {
         match &self.running {
             Some(program) if on => program.server.pause(),
@@ -74,7 +74,7 @@ impl Process {
         }
     }
 
-    /// It need not go on by itself.
+    /// It need not keep running.
     pub(crate) fn may_end(&mut self) {
         self.ending = true;
     }
@@ -92,7 +92,7 @@ impl Process {
         self.running.as_ref()
     }
 
-    /// The end of its log if it has ended although nobody told it to.
+    /// The end of its log if it has ended although nothing stopped it.
     pub(crate) fn crash(&mut self) -> Option<String> {
         let program = self.running.as_mut()?;
         if self.ending || !program.server.has_ended() {

@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_secs(8);
 
 /// The parts that all clients of one topic share.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct Environment {
     pub topic: FluvioTarget,
     pub partitions: usize,
     pub endpoints: Vec<Arc<Endpoint>>,
@@ -38,7 +38,7 @@ pub(crate) type Refusals = Arc<Mutex<BTreeMap<u16, u64>>>;
 
 /// One client.
 pub(crate) struct Recorder {
-    pub fleet: Arc<Fleet>,
+    pub environment: Arc<Environment>,
     pub key: String,
     pub client_profile: ClientProfile,
     /// It may come back to another gateway.
@@ -59,7 +59,7 @@ impl Recorder {
             let (plan, query) = {
                 let history = self.history.lock().unwrap();
                 let last = self.phase() > Phase::Faults;
-                let next = self.fleet.traffic.next();
+                let next = self.environment.traffic.next();
                 let plan = self
                     .client_profile
                     .plan(&history, next, last, &mut self.rng);
@@ -67,8 +67,8 @@ impl Recorder {
                 (plan, query)
             };
             // In this order: what disturbs it closes it first.
-            let disturbances = self.fleet.endpoints[endpoint].disturbances();
-            let Some(address) = self.fleet.endpoints[endpoint].address() else {
+            let disturbances = self.environment.endpoints[endpoint].disturbances();
+            let Some(address) = self.environment.endpoints[endpoint].address() else {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -83,7 +83,7 @@ impl Recorder {
                 }
                 Err(Refusal::Unreachable) => self.refused(0).await,
                 Err(Refusal::Status(410, body)) => {
-                    let earliest = earliest(&body, self.fleet.partitions);
+                    let earliest = earliest(&body, self.environment.partitions);
                     self.open(endpoint, plan);
                     let Some(earliest) = earliest else {
                         self.end(Outcome::Garbled { frame: body });
@@ -95,7 +95,7 @@ impl Recorder {
                 Err(Refusal::Status(status, body)) => {
                     let explained = match status {
                         409 | 503 => true,
-                        401 | 403 => self.fleet.excuse.holds(),
+                        401 | 403 => self.environment.excuse.holds(),
                         _ => false,
                     };
                     if !explained {
@@ -117,7 +117,7 @@ impl Recorder {
     /// found out by those that stay at home.
     fn choose(&mut self) -> usize {
         if self.roams {
-            self.rng.random_range(0..self.fleet.endpoints.len())
+            self.rng.random_range(0..self.environment.endpoints.len())
         } else {
             self.home
         }
@@ -133,10 +133,10 @@ impl Recorder {
         // Read again: what was sent while the connection was made may be before its beginning.
         let start = match plan.start {
             Start::Live { .. } => Start::Live {
-                from: self.fleet.traffic.next(),
+                from: self.environment.traffic.next(),
             },
             Start::Committed { .. } => Start::Committed {
-                from: self.fleet.traffic.next(),
+                from: self.environment.traffic.next(),
             },
             start @ Start::Seq(_) => start,
         };
@@ -218,16 +218,16 @@ impl Recorder {
                     client.answer().await;
                 }
                 Heard::Frame(frame) => {
-                    let told = read(&frame, self.fleet.partitions);
-                    let understood = self.last(|session| match told {
-                        Some(Told::Event(event)) => {
+                    let content = read(&frame, self.environment.partitions);
+                    let understood = self.last(|session| match content {
+                        Some(Content::Event(event)) => {
                             session.events.push(event);
                             true
                         }
-                        Some(Told::Gap(seq)) if session.events.is_empty() => {
+                        Some(Content::Gap(seq)) if session.events.is_empty() => {
                             session.markers && session.gap.replace(seq).is_none()
                         }
-                        Some(Told::Live(seq)) => {
+                        Some(Content::Live(seq)) => {
                             let live = (session.events.len(), seq);
                             session.markers && session.live.replace(live).is_none()
                         }
@@ -241,7 +241,8 @@ impl Recorder {
                 Heard::Closed { code, reason } => return Outcome::Closed { code, reason },
                 Heard::Nothing => return Outcome::Lost,
                 Heard::Gone(how) => {
-                    let disturbed = self.fleet.endpoints[endpoint].disturbances() != disturbances;
+                    let disturbed =
+                        self.environment.endpoints[endpoint].disturbances() != disturbances;
                     if disturbed || froze || self.client_profile.is_slow() {
                         return Outcome::Lost;
                     }
@@ -251,7 +252,7 @@ impl Recorder {
         }
     }
 
-    /// Does not read for this long, unless the run goes on to its next phase.
+    /// Does not read for this long, unless the run enters its next phase.
     async fn wait(&mut self, pause: Duration) {
         tokio::select! {
             () = sleep(pause) => (),
@@ -279,29 +280,29 @@ fn query(key: &str, plan: &Plan) -> String {
     query
 }
 
-/// The message of a frame.
-enum Told {
+/// Content of a frame.
+enum Content {
     Event(Received),
     Gap(Seq),
     Live(Seq),
 }
 
 /// Reads a frame `LEN|BODY`; absent if it is not exactly as it must be.
-fn read(frame: &str, partitions: usize) -> Option<Told> {
+fn read(frame: &str, partitions: usize) -> Option<Content> {
     let (length, body) = frame.split_once('|')?;
     if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {
         return None;
     }
     if body.starts_with(r#"{"control":"#) {
-        let content: Value = serde_json::from_str(body).ok()?;
-        let seq = Seq::parse(content["seq_start"].as_str()?, partitions)?;
-        return match content["control"].as_str()? {
-            "gap" => Some(Told::Gap(seq)),
-            "live" => Some(Told::Live(seq)),
+        let control: Value = serde_json::from_str(body).ok()?;
+        let seq = Seq::parse(control["seq_start"].as_str()?, partitions)?;
+        return match control["control"].as_str()? {
+            "gap" => Some(Content::Gap(seq)),
+            "live" => Some(Content::Live(seq)),
             _ => None,
         };
     }
-    received(records::read_body(body, false)?, partitions).map(Told::Event)
+    received(records::read_body(body, false)?, partitions).map(Content::Event)
 }
 
 /// An event that is what was sent.

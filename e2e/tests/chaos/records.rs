@@ -39,7 +39,7 @@ enum Form {
     NullAcknowledgement,
     /// It brings a `seq` of its own, which counts for nothing.
     Numbered,
-    /// As deep as it may be.
+    /// Nested as deeply as allowed.
     Deep,
     /// Keys that are there twice.
     Doubled,
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateway_makes_of_every_record_what_a_client_expects() {
+    fn the_gateway_renders_every_record_as_clients_expect() {
         for partitions in [1, 3] {
             let at = EventPosition {
                 after: Position::new(vec![7; partitions]),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_known_again_and_every_form_is_among_them() {
+    fn records_of_every_form_are_recognized() {
         let mut forms = BTreeSet::new();
         for number in 0..3000 {
             let found = read_record(&record(number)).unwrap();

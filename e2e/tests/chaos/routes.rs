@@ -105,7 +105,7 @@ impl Routes {
         self.write()
     }
 
-    /// Suspends a subscription or lets it go on.
+    /// Suspends or resumes a subscription.
     pub(crate) fn suspend(&mut self, number: usize, on: bool) -> anyhow::Result<()> {
         let number = number % self.routes.len();
         let route = &mut self.routes[number];

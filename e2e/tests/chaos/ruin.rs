@@ -68,7 +68,7 @@ fn count(bytes: &[u8]) -> BTreeMap<String, usize> {
     lines
 }
 
-/// One change. Tells whether the end was cut off, and nothing else.
+/// Makes one change. Returns whether the end was cut off, and nothing else.
 fn change(bytes: &mut Vec<u8>, rng: &mut StdRng) -> bool {
     let size = bytes.len();
     let at = rng.random_range(0..size);

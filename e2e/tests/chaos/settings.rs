@@ -45,8 +45,8 @@ impl Settings {
     /// rounds than minutes.
     pub(crate) fn rounds(self, scenario: &'static str) -> impl Iterator<Item = Round> {
         let (begun, whole) = (Instant::now(), Duration::from_secs(self.seconds));
-        let goes_on = move || whole.as_secs() > ROUND && begun.elapsed() < whole;
-        let rounds = (0_u64..).take_while(move |round| *round == 0 || goes_on());
+        let continues = move || whole.as_secs() > ROUND && begun.elapsed() < whole;
+        let rounds = (0_u64..).take_while(move |round| *round == 0 || continues());
         rounds.map(move |round| Round {
             scenario,
             seed: self.seed.wrapping_add(round),

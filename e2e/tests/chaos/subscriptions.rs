@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Subscriptions {
     pub cluster: ControlPlane,
     dir: PathBuf,
-    /// Absent: it should not exist.
+    /// Subscriptions as they should be; `None` if they should not exist.
     pub wanted: BTreeMap<String, Option<Wanted>>,
     /// Keys of subscriptions that were deleted.
     pub revoked: Vec<String>,

@@ -17,7 +17,7 @@ use crate::records::read_record;
 /// More than any round writes: an answer that is not cut.
 const WHOLE: u32 = 256 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The ends that the controller tells lag behind what is stored.
+/// The ends that the controller reports lag behind what is stored.
 const SETTLED: Duration = Duration::from_millis(600);
 
 /// Makes a topic on a cluster that is not ours.

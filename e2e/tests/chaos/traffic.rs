@@ -20,7 +20,7 @@ use crate::records::{device, dsn, record, some_device};
 pub(crate) struct Traffic {
     /// The next number. Stored before the event is sent.
     next: AtomicU64,
-    /// By number, whether the broker has said that it has the event.
+    /// Acknowledgements of the broker, by number of the event.
     acknowledged: Mutex<Vec<bool>>,
     refused: AtomicU64,
 }
@@ -68,7 +68,7 @@ impl Traffic {
         acknowledged[first as usize..first as usize + confirmed].fill(true);
     }
 
-    /// Checks that the topic has what was acknowledged, and all of it once; tells how many were acknowledged and how
+    /// Checks that the topic has what was acknowledged, and all of it once; returns how many were acknowledged and how
     /// many more were stored.
     pub(crate) fn check(&self, log: &Log) -> Result<String, String> {
         let acknowledged = self.acknowledged.lock().unwrap();
@@ -95,7 +95,7 @@ impl Traffic {
                 .count()
         };
         Ok(format!(
-            "{} events acknowledged, {} stored without word of it, {} sends failed",
+            "{} events acknowledged, {} stored without an acknowledgement, {} sends failed",
             count(true),
             count(false),
             self.refused.load(Ordering::Relaxed),

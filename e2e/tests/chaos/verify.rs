@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The clients of a round.
 pub(crate) struct Clients {
     histories: Vec<Arc<Mutex<History>>>,
-    /// To which of the logs each history belongs.
+    /// Number of the log to which each history belongs.
     logs: Vec<usize>,
     tasks: JoinSet<()>,
     refusals: Refusals,
@@ -58,7 +58,7 @@ impl Clients {
         self.phase.send_replace(Phase::Recovery);
     }
 
-    /// Waits until everything has arrived everywhere, checks everything, and tells what it was.
+    /// Waits until everything has arrived everywhere, checks everything, and returns the figures.
     pub(crate) async fn settle(mut self, report: &Report, logs: &[Log]) -> String {
         let deadline = Instant::now() + PATIENCE;
         let check_all = || {

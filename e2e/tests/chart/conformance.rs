@@ -131,7 +131,7 @@ fn compare(cluster: &ControlPlane, rendered: &str, dir: &Path) {
 }
 
 #[test]
-fn the_api_server_takes_every_object_without_a_word_and_adds_nothing_to_those_of_other_projects() {
+fn the_api_server_accepts_every_object_without_warnings_and_adds_no_defaults_to_foreign_kinds() {
     let cluster = cluster_with_every_api(NAMESPACE);
     for namespace in ["datastream-routes", "team-a", "123"] {
         kubectl(&cluster, &["create", "namespace", namespace]);

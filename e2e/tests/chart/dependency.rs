@@ -41,7 +41,7 @@ fn render(values: &str) -> Output {
 }
 
 #[test]
-fn a_parent_chart_switches_it_on_and_off_by_condition() {
+fn a_parent_chart_enables_and_disables_it_by_condition() {
     let text = succeeded(render(
         "global: {imageRegistry: example.com}\n\
          datastream: {enabled: true, image: {registry: registry.test}, fluvio: {address: 'fluvio:9003'}}\n",

@@ -1,4 +1,4 @@
-//! Clusters on which the chart cannot be installed: each is told so in one line.
+//! Clusters on which the chart cannot be installed: the error for each is one line.
 
 use datastream_e2e::{ControlPlane, Helm, Output, chart};
 
@@ -23,7 +23,7 @@ fn install(helm: &Helm, values: &str) -> Output {
 }
 
 #[test]
-fn a_cluster_without_the_definition_or_rights_or_with_a_newer_one_is_refused_in_one_line() {
+fn a_cluster_with_a_missing_or_newer_definition_or_without_rights_is_rejected_in_one_line() {
     let cluster = ControlPlane::start().unwrap();
     let helm = helm_on(&cluster);
     let kubectl = |args: &[&str]| succeeded(cluster.kubectl(args).unwrap());

@@ -1,5 +1,5 @@
 //! Install, upgrade, rollback and uninstall with Helm on a real API server. There is no kubelet: Deployments are made, and the
-//! operator runs as a process, told what its Deployment says.
+//! operator runs as a process, with the arguments of its Deployment.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -270,7 +270,7 @@ fn streams_keep_their_keys_through_upgrade_rollback_and_reinstallation() {
 
 /// The package as a user gets it.
 #[test]
-fn the_package_has_everything_but_the_tests_of_the_chart() {
+fn the_chart_package_has_every_file_but_its_tests() {
     let helm = Helm::new(None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().to_str().unwrap();

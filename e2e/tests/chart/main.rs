@@ -1,5 +1,5 @@
-//! The chart: what it renders, what it refuses, and what becomes of it on a real API server. `UPDATE_GOLDEN=1` writes the expected
-//! files anew.
+//! The chart: what it renders, what it refuses, and what becomes of it on a real API server. `UPDATE_GOLDEN=1` rewrites the
+//! golden files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod conformance;

@@ -96,7 +96,7 @@ fn names_that_look_like_numbers_or_booleans_stay_names() {
 }
 
 #[test]
-fn of_labels_and_annotations_that_are_said_twice_the_more_particular_is_there_once() {
+fn specific_labels_and_annotations_override_common_ones() {
     let release = Release::of(json!({
         "commonLabels": {"team": "a"},
         "pod": {"labels": {"team": "b", "tier": "x"}, "annotations": {"kubectl.kubernetes.io/default-container": "istio"}},
@@ -118,7 +118,7 @@ fn of_labels_and_annotations_that_are_said_twice_the_more_particular_is_there_on
 }
 
 #[test]
-fn a_log_filter_of_a_part_replaces_that_of_all() {
+fn a_component_log_filter_overrides_the_common_one() {
     let release = Release::of(json!({
         "log": {"filter": "info"},
         "gateway": {"pod": {"env": [{"name": "RUST_LOG", "value": "debug"}]}},
@@ -128,7 +128,7 @@ fn a_log_filter_of_a_part_replaces_that_of_all() {
 }
 
 #[test]
-fn where_nobody_may_scrape_there_is_no_rule() {
+fn an_empty_prometheus_list_renders_no_scrape_rule() {
     let release =
         Release::of(json!({"networkPolicy": {"prometheus": []}, "collector": collector()}));
     for part in ["-operator", "-collector"] {
@@ -144,7 +144,7 @@ fn where_nobody_may_scrape_there_is_no_rule() {
 }
 
 #[test]
-fn policies_are_as_closed_as_the_values_let_them_be() {
+fn network_policies_admit_only_the_sources_in_the_values() {
     let from = |values: Value| {
         let release = Release::of(values);
         let policy = release.the("NetworkPolicy", "-gateway");
@@ -197,8 +197,8 @@ fn policies_are_as_closed_as_the_values_let_them_be() {
 }
 
 #[test]
-fn every_listener_is_told_one_address_for_both_families() {
-    let told = |values: Value| {
+fn every_listener_gets_one_address_for_both_ip_families() {
+    let addresses = |values: Value| {
         let release = Release::of(values);
         let args = release.container("-collector")["args"].clone();
         [
@@ -209,7 +209,7 @@ fn every_listener_is_told_one_address_for_both_families() {
         ]
     };
     let both = ["[::]:8080", "[::]:9090", "[::]:8081", "[::]:9100"];
-    assert_eq!(told(json!({"collector": collector()})), both);
+    assert_eq!(addresses(json!({"collector": collector()})), both);
     let four = [
         "0.0.0.0:8080",
         "0.0.0.0:9090",
@@ -217,11 +217,11 @@ fn every_listener_is_told_one_address_for_both_families() {
         "0.0.0.0:9100",
     ];
     let values = json!({"listenAddress": "0.0.0.0", "collector": collector()});
-    assert_eq!(told(values), four);
+    assert_eq!(addresses(values), four);
 }
 
 #[test]
-fn the_memory_of_a_gateway_follows_from_what_bounds_it() {
+fn gateway_memory_is_derived_from_its_limits() {
     let memory = |gateway: Value| {
         let release = Release::of(json!({"gateway": gateway}));
         let resources = release.container("-gateway")["resources"].clone();
@@ -258,7 +258,7 @@ fn the_memory_of_a_gateway_follows_from_what_bounds_it() {
 }
 
 #[test]
-fn streams_that_a_pod_should_have_follow_from_those_that_it_may_have() {
+fn the_autoscaling_target_is_derived_from_max_streams() {
     let target = |gateway: Value| {
         let mut gateway = gateway;
         gateway["autoscaling"]["enabled"] = json!(true);
@@ -279,7 +279,7 @@ fn streams_that_a_pod_should_have_follow_from_those_that_it_may_have() {
 }
 
 #[test]
-fn ids_that_are_null_are_left_to_the_cluster() {
+fn null_user_and_group_ids_are_left_to_the_cluster() {
     let none = json!({"runAsUser": null, "runAsGroup": null, "fsGroup": null});
     let restricted = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     let release = Release::of(json!({"pod": {"securityContext": none}, "collector": collector()}));
@@ -303,7 +303,7 @@ fn ids_that_are_null_are_left_to_the_cluster() {
 }
 
 #[test]
-fn routing_objects_in_a_namespace_of_their_own_leave_gateways_no_rights_in_that_of_the_release() {
+fn with_a_separate_routes_namespace_gateways_have_no_rights_in_the_release_namespace() {
     let release = Release::of(json!({"routes": {"namespace": "datastream-routes"}}));
     for part in ["-operator", "-gateway"] {
         assert_eq!(
@@ -332,7 +332,7 @@ fn routing_objects_in_a_namespace_of_their_own_leave_gateways_no_rights_in_that_
 }
 
 #[test]
-fn an_operator_of_named_namespaces_has_rights_to_their_objects_there_only() {
+fn an_operator_of_watched_namespaces_has_rights_only_there() {
     let values = json!({"operator": {"watchNamespaces": ["team-a", "123"]}, "rbac": {"deleteSecrets": true}});
     let release = Release::of(values);
     assert_eq!(
@@ -358,7 +358,7 @@ fn an_operator_of_named_namespaces_has_rights_to_their_objects_there_only() {
 }
 
 #[test]
-fn teams_may_look_at_subscriptions_and_make_them_only_where_that_is_said() {
+fn teams_may_view_or_edit_subscriptions_only_if_the_values_grant_it() {
     let aggregated = |rbac: Value| {
         let release = Release::of(json!({"rbac": rbac}));
         ["datastream-view", "datastream-edit"].map(|name| {
@@ -377,7 +377,7 @@ fn teams_may_look_at_subscriptions_and_make_them_only_where_that_is_said() {
 }
 
 #[test]
-fn the_operator_may_delete_secrets_only_where_that_is_said() {
+fn the_operator_may_delete_secrets_only_if_the_values_grant_it() {
     let may = |rbac: Value| {
         let release = Release::of(json!({"rbac": rbac}));
         let rules = release.the("ClusterRole", "-operator")["rules"].clone();
@@ -391,7 +391,7 @@ fn the_operator_may_delete_secrets_only_where_that_is_said() {
 }
 
 #[test]
-fn alerts_link_to_runbooks_only_where_there_are_any() {
+fn alerts_link_to_runbooks_only_if_a_url_is_set() {
     let release = Release::of(json!({"monitoring": {"prometheusRule": {"enabled": true}}}));
     let rules = release.the("PrometheusRule", "datastream").to_string();
     assert!(
@@ -401,7 +401,7 @@ fn alerts_link_to_runbooks_only_where_there_are_any() {
 }
 
 #[test]
-fn an_ingress_does_not_log_keys_where_it_can_be_told_so() {
+fn an_ingress_that_supports_it_does_not_log_keys() {
     let release = Release::of(json!({"gateway": {"ingress": {"enabled": true, "host": "h"}}}));
     let annotations = &release.the("Ingress", "-gateway")["metadata"]["annotations"];
     assert_eq!(

@@ -220,7 +220,7 @@ fn set(values: &str) -> datastream_e2e::Output {
 }
 
 #[test]
-fn typos_and_wrong_types_are_refused_with_their_path() {
+fn unknown_values_and_wrong_types_are_rejected_with_their_path() {
     for (values, expected) in BY_SCHEMA {
         let output = set(values);
         let found = output.stderr.lines().any(|line| line.contains(expected));
@@ -229,7 +229,7 @@ fn typos_and_wrong_types_are_refused_with_their_path() {
 }
 
 #[test]
-fn values_that_do_not_fit_together_are_refused_in_one_line() {
+fn contradictory_values_are_rejected_in_one_line() {
     for (values, expected) in BY_THE_CHART {
         let line = refused(&set(values));
         assert!(line.contains(expected), "{values}: {line}");
@@ -247,7 +247,7 @@ fn values_that_do_not_fit_together_are_refused_in_one_line() {
 
 /// Nobody means that gateways would reach no event.
 #[test]
-fn nowhere_is_no_place_for_fluvio_or_the_api_server() {
+fn empty_peer_lists_for_fluvio_api_server_and_dns_are_rejected() {
     for part in ["fluvio", "apiServer", "dns"] {
         let nowhere = format!("networkPolicy.{part}=[]");
         let args = ["--set-json", &nowhere];
@@ -258,7 +258,7 @@ fn nowhere_is_no_place_for_fluvio_or_the_api_server() {
 }
 
 #[test]
-fn a_cluster_that_is_too_old_is_refused() {
+fn a_kubernetes_version_that_is_too_old_is_rejected() {
     let args = [
         "template",
         "datastream",

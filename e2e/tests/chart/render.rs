@@ -7,7 +7,7 @@ use datastream_e2e::{chart, checkout};
 use super::{NAMESPACE, assert_golden, chart_file, helm, sets, succeeded};
 
 #[test]
-fn every_set_of_values_renders_as_expected() {
+fn every_set_of_values_renders_its_golden_file() {
     let helm = helm();
     for (name, values) in sets() {
         let values = values.to_str().unwrap();
@@ -37,7 +37,7 @@ fn every_set_of_values_passes_lint() {
 }
 
 #[test]
-fn the_chart_is_in_step_with_the_programs() {
+fn the_chart_matches_the_flags_of_the_programs() {
     let generated = checkout("crds/generated/datastreamsubscriptions.yaml");
     let definition = std::fs::read_to_string(generated).unwrap();
     let copy = Path::new(chart()).join("files/datastreamsubscriptions.yaml");

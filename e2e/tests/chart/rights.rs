@@ -31,7 +31,7 @@ fn rights(cluster: &ControlPlane, role: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn an_account_without_rights_is_told_all_that_the_chart_would_give_it() {
+fn an_operator_without_rights_reports_every_right_that_the_chart_grants() {
     let cluster = ControlPlane::start().unwrap();
     cluster.install(NAMESPACE).unwrap();
     let mut given = rights(&cluster, &["clusterrole", "datastream-operator"]);

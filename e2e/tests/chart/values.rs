@@ -13,7 +13,7 @@ use super::{assert_golden, chart_file};
 struct Entry {
     path: Vec<String>,
     text: String,
-    /// As written; empty if it takes several lines.
+    /// Default as written; empty if it takes several lines.
     default: String,
 }
 
@@ -111,7 +111,7 @@ fn every_value_is_in_the_schema() {
 /// Null takes away a default. Where the chart cannot do without, the schema says so, and the chart does not fail in the middle of
 /// a template.
 #[test]
-fn what_null_may_not_take_away_is_required() {
+fn values_that_must_not_be_null_are_required_by_the_schema() {
     let schema: Value = serde_json::from_str(&chart_file("values.schema.json")).unwrap();
     let complete = &schema["definitions"]["complete"];
     for entry in entries() {

@@ -1,4 +1,4 @@
-//! Events that are told apart by a number.
+//! Events that are distinguished by a number.
 
 use std::io::Write as _;
 use std::path::PathBuf;

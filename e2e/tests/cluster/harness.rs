@@ -253,7 +253,7 @@ impl Forward {
                 .lines()
                 .map_while(Result::ok);
             let _ = said.send(lines.next());
-            // It says a word of each connection, and dies if nobody listens.
+            // It logs a line for each connection, and dies if nothing reads it.
             lines.for_each(drop);
         });
         let line = tokio::time::timeout(Duration::from_secs(30), hears).await??;

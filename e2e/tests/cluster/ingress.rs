@@ -1,4 +1,4 @@
-//! An ingress: nginx, told what the chart's Ingress asks ingress-nginx for, with TLS.
+//! An ingress: nginx, configured as the chart's Ingress configures ingress-nginx, with TLS.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// For the host of the tests, made with the openssl command.
+    /// A certificate for the host of the tests, made with the openssl command.
     pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
         let openssl = |args: &str| {
             let output = Command::new("openssl")

@@ -14,7 +14,7 @@ use crate::events::datapoint;
 use crate::harness::Harness;
 
 const CLIENTS: usize = 12;
-/// Between two events.
+/// Pause between two events.
 const EVERY: Duration = Duration::from_millis(20);
 
 /// Runs until it is finished.

@@ -13,20 +13,20 @@ use super::stack::PATIENCE;
 
 pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
-/// News on a stream.
+/// Event or end of a stream.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum Received {
     Event(Value),
     Closed(u16),
 }
 
 impl Client {
-    /// Connects, or tells the HTTP status of the refusal; 0 if nobody answers.
+    /// Connects, or returns the HTTP status of the refusal; 0 if nobody answers.
     pub(crate) async fn connect(address: &str, key: &str) -> Result<Self, u16> {
         Self::open(format!("ws://{address}/stream?stream_key={key}")).await
     }
 
-    /// As [`Client::connect`], with a `seq_start`.
+    /// Connects as [`Client::connect`] does, with a `seq_start`.
     pub(crate) async fn connect_from(address: &str, key: &str, seq: &str) -> Result<Self, u16> {
         let url = format!("ws://{address}/stream?stream_key={key}&seq_start={seq}");
         Self::open(url).await
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// The next event or the end; heartbeats in between are answered.
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> Received {
         loop {
             match timeout(PATIENCE, self.0.next())
                 .await
@@ -71,25 +71,27 @@ impl Client {
                 }
                 Some(Ok(Message::Text(text))) => {
                     let (_, body) = text.split_once('|').unwrap();
-                    return Told::Event(serde_json::from_str(body).unwrap());
+                    return Received::Event(serde_json::from_str(body).unwrap());
                 }
-                Some(Ok(Message::Close(Some(frame)))) => return Told::Closed(frame.code.into()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Received::Closed(frame.code.into());
+                }
                 Some(Ok(_)) => (),
                 other => panic!("{other:?}"),
             }
         }
     }
 
-    /// Answers heartbeats, and drops what comes, until the stream ends; tells the close code.
+    /// Answers heartbeats, and drops what comes, until the stream ends; returns the close code.
     pub(crate) async fn answering(mut self) -> u16 {
         loop {
-            if let Told::Closed(code) = self.next().await {
+            if let Received::Closed(code) = self.next().await {
                 return code;
             }
         }
     }
 
-    /// Answers heartbeats for a while, whatever comes; tells whether the stream is still open.
+    /// Answers heartbeats for a while, whatever comes; returns whether the stream is still open.
     pub(crate) async fn stays_for(&mut self, time: std::time::Duration) -> bool {
         let until = tokio::time::Instant::now() + time;
         loop {
@@ -113,8 +115,8 @@ impl Client {
     /// The value of the datapoint that must come next.
     pub(crate) async fn value(&mut self) -> i64 {
         match self.next().await {
-            Told::Event(event) => event["datapoint"]["value"].as_i64().unwrap(),
-            closed @ Told::Closed(_) => panic!("{closed:?}"),
+            Received::Event(event) => event["datapoint"]["value"].as_i64().unwrap(),
+            closed @ Received::Closed(_) => panic!("{closed:?}"),
         }
     }
 }

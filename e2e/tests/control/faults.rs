@@ -149,7 +149,7 @@ async fn a_subscription_of_a_later_version_and_a_malformed_status_do_not_stop_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_that_are_refused_are_told_and_done_when_they_can_be() {
+async fn refused_writes_are_reported_and_retried_until_they_succeed() {
     let mut stack = Stack::start().await;
     stack
         .cluster
@@ -198,7 +198,7 @@ async fn writes_that_are_refused_are_told_and_done_when_they_can_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_a_removed_group_end_and_a_copied_key_takes_nobodys_stream() {
+async fn keys_of_a_removed_group_are_revoked_and_a_copied_key_takes_over_no_stream() {
     let mut stack = Stack::start().await;
     let both = "default=ws://datastream.test/stream,eu=ws://eu.test/stream";
     let operator = stack.operator_of("operator-0", both);
@@ -233,7 +233,7 @@ async fn keys_of_a_removed_group_end_and_a_copied_key_takes_nobodys_stream() {
     stack.wait_ready("eu2");
     let second = stack.key("eu2");
 
-    // The group is taken off the operator, and its gateway goes on.
+    // The group is removed from the operator, and its gateway keeps serving.
     drop(operator);
     let _operator = stack.operator("operator-0");
     condition(&stack, "eu3", "Accepted", "False Invalid");
@@ -250,7 +250,7 @@ async fn keys_of_a_removed_group_end_and_a_copied_key_takes_nobodys_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_api_server_that_was_away_changes_no_status() {
+async fn an_outage_of_the_api_server_changes_no_status() {
     let mut stack = Stack::start().await;
     if !stack.cluster.is_own() {
         return;

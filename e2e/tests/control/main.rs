@@ -3,8 +3,8 @@
 
 mod client;
 mod faults;
-mod fleet;
 mod gateway;
+mod ownership;
 mod rights;
 mod rollout;
 mod shed;
@@ -12,7 +12,7 @@ mod stack;
 
 use std::time::Instant;
 
-use client::{Client, Told};
+use client::{Client, Received};
 use datastream_e2e::{Program, checkout};
 use serde_json::{Value, json};
 use stack::{NAMESPACE, PATIENCE, Stack};
@@ -131,7 +131,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     // Suspended: the stream ends with a reason, and a new one is refused; resumed with the same key.
     let suspend = |on: bool| format!("{{\"spec\":{{\"suspended\":{on}}}}}");
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", &suspend(true)]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &key, 403).await.is_none());
     condition(&stack, "leds", "Ready", "False Suspended");
     stack.kubectl(&[
@@ -157,14 +157,14 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     }
     let new = stack.key("leds");
     assert_ne!(new, key);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &key, 401).await.is_none());
     let mut stream = Client::connect_until(address, &new, 101).await.unwrap();
 
     // A key that is no key is replaced.
     let broken = r#"{"stringData":{"stream_key":"short"}}"#;
     stack.kubectl(&["patch", "secret", "leds-stream-key", "-p", broken]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     stack.wait_ready("leds");
     let third = stack.key("leds");
     assert!(third != new && third.len() == 32, "{third}");
@@ -184,7 +184,7 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
 
     // Deleted: the stream ends, the key is unknown, the Secret goes.
     stack.kubectl(&["delete", "dss", "leds"]);
-    assert_eq!(stream.next().await, Told::Closed(1008));
+    assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &third, 401).await.is_none());
     stack.eventually(&["get", "secret", "--no-headers"], str::is_empty);
 
@@ -215,7 +215,7 @@ async fn a_secret_of_someone_else_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
+async fn streams_survive_restarts_of_operators_and_the_api_server() {
     let mut stack = Stack::start().await;
     let first = stack.operator("operator-0");
     let gateway = stack.gateway("gateway-0");
@@ -263,7 +263,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
     stack.produce(&[datapoint("B", 1)]).await;
     assert_eq!(stream.value().await, 1);
 
-    // A second replica stands by, and goes on when the first is killed, without writing anything.
+    // A second replica stands by, and takes over when the first is killed, without writing anything.
     let second = stack.operator("operator-1");
     assert!(
         second
@@ -304,7 +304,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
     // Now, because an API server that starts refuses everything until it has read its roles.
     assert_no_forbidden(&[&second, &gateway]);
 
-    // Without the API server streams go on, and connect; when it is back, changes take effect.
+    // Without the API server streams continue, and clients connect; when it is back, changes take effect.
     if stack.cluster.is_own() {
         stack.cluster.stop_api_server().unwrap();
         stack.produce(&[datapoint("C", 2)]).await;
@@ -321,7 +321,7 @@ async fn operators_and_the_api_server_come_and_go_and_streams_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_an_operator_from_starting_is_one_line() {
+async fn errors_that_prevent_an_operator_from_starting_are_one_line() {
     let mut stack = Stack::start().await;
     let crd = "crd/datastreamsubscriptions.datastream.dev";
     let start = |stack: &mut Stack| {

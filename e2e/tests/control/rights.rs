@@ -64,7 +64,7 @@ fn routes(stack: &Stack, expected: impl Fn(&str) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_fewest_rights_watched_namespaces_are_served_and_nothing_else_is_in_reach() {
+async fn with_minimal_rights_only_watched_namespaces_are_served_and_accessible() {
     let mut stack = Stack::with_routes_in(ROUTES).await;
     // As if they had never been installed with the defaults.
     for kind in ["clusterrole", "clusterrolebinding"] {

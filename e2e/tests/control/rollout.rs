@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::client::{Client, Told};
+use super::client::{Client, Received};
 use super::datapoint;
 use super::stack::{PATIENCE, Stack};
 
@@ -50,12 +50,12 @@ async fn follow(
                 return client.leave().await;
             }
             match client.next().await {
-                Told::Event(event) => {
+                Received::Event(event) => {
                     assert_eq!(event["datapoint"]["value"], expected);
                     expected += 1;
                     start = after(&event);
                 }
-                Told::Closed(code) => {
+                Received::Closed(code) => {
                     assert_eq!(code, 1001);
                     reconnects.fetch_add(1, Ordering::Relaxed);
                     break;

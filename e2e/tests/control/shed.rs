@@ -23,7 +23,7 @@ async fn streams_above_the_fair_share_are_closed_when_a_gateway_was_added() {
     }
     let second = stack.gateway("gateway-1");
     let address = second.address("stream").unwrap().to_owned();
-    // Half of them, less what is tolerated, are told to come again; here they come to the new one.
+    // Half of them, less what is tolerated, are closed to reconnect; here they reconnect to the new one.
     let mut moved = vec![];
     while moved.len() < SUBSCRIPTIONS / 2 - 10 {
         let (key, code) = streams.join_next().await.unwrap().unwrap();

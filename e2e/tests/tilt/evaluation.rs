@@ -16,7 +16,7 @@ pub(crate) const KUBE_VERSION: &str = "1.33.0";
 /// One call of one of Tilt's functions.
 pub(crate) struct Call {
     pub(crate) function: String,
-    /// In the Tiltfile, counted from 1.
+    /// Line in the Tiltfile, counted from 1.
     pub(crate) line: u64,
     pub(crate) arguments: Value,
 }

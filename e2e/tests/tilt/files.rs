@@ -145,7 +145,7 @@ fn of_script(call: &Call, script: &str) -> Vec<String> {
 
 /// The recipes of the Makefile for Tilt, and what the scripts call in turn.
 #[test]
-fn what_make_runs_exists() {
+fn files_that_make_runs_exist() {
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
     let e2e = std::fs::read_to_string(root().join("tilt/e2e.sh")).unwrap();
     let words = makefile.split_whitespace().chain(e2e.split_whitespace());

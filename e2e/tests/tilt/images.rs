@@ -18,7 +18,7 @@ pub(crate) fn problems(evaluation: &Evaluation) -> Vec<String> {
             problems.push(build.problem(format!("nothing runs image {image}")));
         }
     }
-    // Others' are pulled: they have an owner or a registry in front.
+    // Others' are pulled: their names begin with an owner or a registry.
     for image in used.iter().filter(|image| !image.contains('/')) {
         problems.push(format!("nothing builds image {image}"));
     }

@@ -1,4 +1,4 @@
-//! The process in the containers of the development cluster: a program that is started anew when it is told to.
+//! The process in the containers of the development cluster: a program that is restarted on request.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -81,7 +81,7 @@ while [ $i -lt 600 ]; do i=$((i + 1)); sleep 0.1; done
 "#;
 
 #[test]
-fn a_program_is_started_anew_as_often_as_it_is_told_and_stopped_with_its_status() {
+fn a_program_restarts_on_sighup_and_stops_with_its_exit_status() {
     let mut container = Container::start(SERVER);
     container.says("up two words");
     for _ in 0..3 {
@@ -95,7 +95,7 @@ fn a_program_is_started_anew_as_often_as_it_is_told_and_stopped_with_its_status(
 }
 
 #[test]
-fn a_crash_is_one() {
+fn a_crash_ends_the_container_with_its_exit_status() {
     let mut container = Container::start("exit 5");
     assert_eq!(container.child.wait().unwrap().code(), Some(5));
 }

@@ -59,13 +59,13 @@ fn problems(tiltfile: &Path, starts: &[Start]) -> Vec<String> {
 }
 
 #[test]
-fn everything_that_is_named_exists() {
+fn everything_that_the_tiltfile_names_exists() {
     let problems = problems(&tiltfile(), &STARTS);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
-fn there_is_all_that_the_documentation_promises() {
+fn the_tiltfile_has_the_documented_ports_buttons_and_resources() {
     let up = Evaluation::of(&tiltfile(), "up", &[]).unwrap();
     let mut ports: Vec<_> = up
         .calls("port_forward")
@@ -88,7 +88,7 @@ fn there_is_all_that_the_documentation_promises() {
 }
 
 #[test]
-fn the_end_to_end_tests_decide_in_ci_and_wait_for_their_button_otherwise() {
+fn end_to_end_tests_run_in_ci_and_otherwise_on_their_button() {
     for (subcommand, runs) in [("up", false), ("ci", true)] {
         let evaluation = Evaluation::of(&tiltfile(), subcommand, &[]).unwrap();
         let mut resources = evaluation.calls("local_resource");

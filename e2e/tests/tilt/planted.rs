@@ -108,7 +108,7 @@ const WRONG: [(&str, &str, &str); 21] = [
 ];
 
 #[test]
-fn wrong_names_are_found() {
+fn wrong_names_in_a_tiltfile_are_found() {
     let text = std::fs::read_to_string(tiltfile()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("Tiltfile");

@@ -129,7 +129,7 @@ fn closed_ports(call: &Call, workload: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Those that a script names to kubectl, as deployment/NAME.
+/// Deployments that a script names to kubectl, as deployment/NAME.
 fn deployments(script: &str) -> impl Iterator<Item = &str> {
     let words = script.split_whitespace();
     words.filter_map(|word| word.strip_prefix("deployment/"))

@@ -5,7 +5,7 @@ use datastream_gateway::event::Event;
 use crate::root;
 
 #[test]
-fn every_type_of_event_has_samples_that_the_gateway_takes() {
+fn every_event_type_has_samples_that_the_gateway_accepts() {
     let mut types = Vec::new();
     for entry in std::fs::read_dir(root().join("tilt/samples")).unwrap() {
         let path = entry.unwrap().path();

@@ -73,10 +73,10 @@ pub fn buckets(routes: impl IntoIterator<Item = Route>) -> BTreeMap<BucketId, Bu
 /// Reason why a routing object was refused. It is refused whole: the last good one stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
-    /// Not JSON, or not of the format's shape.
+    /// The content is not JSON, or not of the format's shape.
     #[error("not a routing object: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Written by a newer (or much older) operator.
+    /// The object was written by a newer (or much older) operator.
     #[error(
         "format version {found}, but this gateway reads version {FORMAT_VERSION}: upgrade the gateways first"
     )]

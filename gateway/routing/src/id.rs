@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bucket_of_a_subscription_never_changes() {
+    fn the_bucket_of_a_subscription_is_stable() {
         assert_eq!(
             SubscriptionId::new("default", "all-events").bucket(),
             BucketId(216)

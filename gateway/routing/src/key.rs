@@ -23,7 +23,7 @@ impl KeyHash {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// From 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, KeyHashError> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map_err(|_| KeyHashError)?;
@@ -43,7 +43,7 @@ impl From<&StreamKey> for KeyHash {
 }
 
 impl fmt::Debug for KeyHash {
-    /// Shows the first four bytes: enough to tell two keys apart in a log, useless for anything else.
+    /// Shows the first four bytes: enough to distinguish two keys in a log, useless for anything else.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyHash({}…)", hex::encode(&self.0[..4]))
     }

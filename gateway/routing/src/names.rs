@@ -31,9 +31,9 @@ pub const SUBSCRIPTION: &str = "datastream.dev/subscription";
 pub const SUBSCRIPTION_UID: &str = "datastream.dev/subscription-uid";
 /// The annotation of a claim: the pod that serves the stream.
 pub const POD: &str = "datastream.dev/pod";
-/// The annotation of a claim: the `seq` of the last event that was sent; absent before the first. Told now and then.
+/// The annotation of a claim: the `seq` of the last event that was sent; absent before the first. Updated now and then.
 pub const LAST_SEQ: &str = "datastream.dev/last-seq";
-/// The annotation of a claim: records of the topic that the stream has yet to see. Told now and then.
+/// The annotation of a claim: records of the topic that the stream has yet to see. Updated now and then.
 pub const LAG: &str = "datastream.dev/lag";
 
 /// The name of the Lease that claims the one stream of a subscription within a group of gateways.
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_read_as_it_was_written() {
+    fn held_buckets_are_decoded_as_encoded() {
         let held = BTreeMap::from([
             (BucketId(7), BucketHash::of(b"x")),
             (BucketId(200), BucketHash::of(b"y")),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_as_it_was_written() {
+    fn a_bucket_list_is_decoded_as_encoded() {
         let buckets = BTreeSet::from([BucketId(7), BucketId(200)]);
         let text = encode_index(&buckets);
         assert_eq!(text, r#"["007","200"]"#);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_back_to_buckets() {
+    fn object_names_are_parsed_back_into_buckets() {
         let name = routes_name("default", BucketId(7));
         assert_eq!(name, "datastream-default-routes-007");
         assert_eq!(routes_bucket(&name), Some(BucketId(7)));

@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 /// A set of patterns, each with a number.
 #[derive(Debug, Default)]
 pub(crate) struct PatternSet {
-    /// By the text before the first `*`.
+    /// Nodes by the text before the first `*`.
     roots: Affixes<Node>,
     /// Finds the texts between two `*`s. None: there are none, or the automaton would be too large.
     literals: Option<AhoCorasick>,
@@ -30,7 +30,7 @@ struct Node {
     open: Option<u32>,
     /// The patterns that end with one more text, by that.
     closed: Option<Box<Affixes<u32>>>,
-    /// By the number of the next text.
+    /// Children by the number of the next text.
     #[allow(
         clippy::box_collection,
         reason = "most nodes have none, and a pointer is a sixth of a map"
@@ -217,7 +217,7 @@ impl PatternSet {
         }
     }
 
-    /// Goes on to a child, if its text stands in the value from `from` on.
+    /// Descends to a child, if its text is in the value from `from` on.
     fn step(
         &self,
         child: &Node,
@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_exactly_those_that_match_one_by_one(
+        fn a_pattern_set_finds_exactly_the_patterns_that_match(
             patterns in vec("[ab*é]{0,3}\\*[ab*é]{0,4}", 0..20),
             values in vec("[abé]{0,10}", 1..5),
             without_automaton in any::<bool>(),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_say_the_same_have_one_number() {
+    fn equivalent_patterns_share_one_number() {
         let (set, numbers) = set(&[
             "a*b".into(),
             "a**b".into(),

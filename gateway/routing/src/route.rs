@@ -14,7 +14,7 @@ pub struct Route {
     /// Namespace and name of the subscription.
     #[serde(flatten)]
     pub id: SubscriptionId,
-    /// `metadata.uid` of the subscription: tells a deleted and re-created one from the one before.
+    /// `metadata.uid` of the subscription: distinguishes a re-created one from its predecessor.
     pub uid: String,
     /// `metadata.generation` that this route was built from.
     pub generation: i64,
@@ -38,7 +38,7 @@ pub struct Route {
 pub struct Heartbeat {
     /// Seconds between two heartbeats (DSS: 30).
     pub interval_seconds: u32,
-    /// Unanswered heartbeats after which the stream is closed (DSS SDK: 3).
+    /// Number of unanswered heartbeats after which the stream is closed (DSS SDK: 3).
     pub missed_limit: u32,
 }
 
@@ -54,10 +54,10 @@ impl Default for Heartbeat {
 /// Start for a client that names no position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Resume {
-    /// With the next event (as DSS does).
+    /// Resumes with the next event (as DSS does).
     #[default]
     Latest,
-    /// After the last event that an answered heartbeat acknowledged.
+    /// Resumes after the last event that an answered heartbeat acknowledged.
     Committed,
 }
 

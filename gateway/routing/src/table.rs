@@ -61,7 +61,7 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The route that a key opens. Looked up by the key's SHA-256, so that timing tells nothing about keys.
+    /// The route that a key opens. Looked up by the key's SHA-256, so that timing reveals nothing about keys.
     pub fn by_key(&self, key: &KeyHash) -> Option<&Arc<Route>> {
         self.by_key.get(key).map(|i| &self.routes[*i as usize])
     }

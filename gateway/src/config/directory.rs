@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
-/// The folder is read anew this often even if nothing seems to happen: file systems without notifications exist.
+/// The folder is read again this often even if nothing seems to happen: file systems without notifications exist.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// Writers change several files at once; what follows within this time is read together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -79,7 +79,7 @@ impl ConfigSource for DirectorySource {
                             store.apply(updates);
                         }
                         seen = now;
-                        // A folder that was replaced is another one: watched anew, which costs nothing otherwise.
+                        // A folder that was replaced is another one: it is watched again, which costs nothing otherwise.
                         let _ = watcher.watch(&self.path, RecursiveMode::NonRecursive);
                     }
                     Err(error) => {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_the_folder_is_no_change() {
+    fn reading_a_folder_does_not_count_as_a_change() {
         let seen = |kind| is_change(&Ok(notify::Event::new(kind)));
         assert!(!seen(EventKind::Access(AccessKind::Open(AccessMode::Any))));
         assert!(!seen(EventKind::Access(AccessKind::Close(

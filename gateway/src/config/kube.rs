@@ -18,8 +18,8 @@ use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
 /// Events that are applied together at most: the operator writes many buckets at once.
 const TOGETHER: usize = 1024;
-/// After a new table was made, which takes longer the more routes there are, changes are gathered for so many times as long: so
-/// hundreds of them make one table, and tables take a fifth of a core at most.
+/// Pause after a new table, as a multiple of the time that making it took, which grows with the routes. Changes are gathered
+/// meanwhile, so hundreds of them make one table, and tables take a fifth of a core at most.
 const REST: u32 = 4;
 
 /// The routing Secrets of one group of gateways.
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_each_object_the_newest_waits_and_the_end_of_the_list_comes_last() {
+    fn only_the_newest_update_of_each_object_is_queued_and_synced_comes_last() {
         let set = |object: &str, content: &str| ConfigUpdate::Set {
             object: object.to_owned(),
             bytes: content.into(),

@@ -61,7 +61,7 @@ pub struct ConfigState {
     pub incomplete: bool,
     /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
-    /// Since when it cannot be reached.
+    /// Time since which it cannot be reached.
     pub failing_since: Option<Instant>,
 }
 
@@ -69,10 +69,10 @@ pub struct ConfigState {
 /// (`docs/decisions/0009-availability-against-revocation.md`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StaleRoutes {
-    /// They are served by the routes that are known.
+    /// Streams are served by the routes that are known.
     #[default]
     Serve,
-    /// They are refused once the routes could not be followed for so long.
+    /// Streams are refused once the routes could not be followed for this long.
     RefuseAfter(Duration),
 }
 
@@ -80,7 +80,7 @@ pub enum StaleRoutes {
 #[derive(Debug)]
 pub struct ConfigStore {
     table: ArcSwap<RouteTable>,
-    /// Held only while a batch is applied, never across an await.
+    /// Objects; locked only while a batch is applied, never across an await.
     objects: Mutex<BTreeMap<String, Object>>,
     state: watch::Sender<Arc<ConfigState>>,
     stale_routes: StaleRoutes,
@@ -89,7 +89,7 @@ pub struct ConfigStore {
 #[derive(Debug)]
 struct Object {
     bucket: BucketId,
-    /// Shared with the tables that they are in.
+    /// Routes, shared with the tables that they are in.
     routes: Vec<Arc<Route>>,
     hash: BucketHash,
 }
@@ -276,7 +276,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
-    async fn routes_are_stale_once_they_could_not_be_followed_for_the_limit() {
+    async fn routes_become_stale_after_the_limit_without_the_source() {
         let store = ConfigStore::new().with_stale_routes(StaleRoutes::RefuseAfter(LIMIT));
         for attempt in 0..4 {
             store.set_source_error(Some(format!("refused, {attempt}")));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn routes_are_never_stale_if_they_are_to_be_served() {
+    async fn routes_never_become_stale_by_default() {
         let store = ConfigStore::default();
         store.set_source_error(Some("refused".to_owned()));
         tokio::time::advance(LIMIT * 1000).await;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::CursorKey;
 use super::writer::Cursors;
 
-/// Heartbeats in flight that are told apart. More come only from a client that leaves some out.
+/// Heartbeats in flight that are distinguished. More come only from a client that leaves some out.
 const IN_FLIGHT: usize = 16;
 /// A stream that gets no events moves its cursor this often all the same, so that what it has seen go by need not be
 /// read again, and does not expire under it.
@@ -34,7 +34,7 @@ struct Sent {
 }
 
 impl Acks {
-    /// For the stream of the subscription with this key.
+    /// Acknowledgements of the stream of the subscription with this key.
     pub(crate) fn new(cursors: Arc<Cursors>, key: CursorKey) -> Self {
         Self {
             cursors,
@@ -45,7 +45,7 @@ impl Acks {
         }
     }
 
-    /// Behind a gap: that is news to be acknowledged, too.
+    /// Notes a gap: it has to be acknowledged, too.
     pub(crate) fn behind_gap(self) -> Self {
         Self {
             is_behind_gap: true,
@@ -53,7 +53,7 @@ impl Acks {
         }
     }
 
-    /// The client knows that its stream goes on here.
+    /// The client knows that its stream continues here.
     pub(crate) fn gap_confirmed(&self, position: &Position) {
         self.cursors.acknowledge(&self.key, position);
     }

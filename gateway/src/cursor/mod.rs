@@ -1,6 +1,6 @@
-//! Committed positions: where a stream with `resume: Committed` goes on, on any gateway and after any crash.
+//! Committed positions, from which a stream with `resume: Committed` resumes on any gateway and after any crash.
 //!
-//! They are kept in a topic of their own, which every gateway reads whole ([`Table`]) and appends to ([`keeper`]). See
+//! They are kept in a topic of their own, which every gateway reads whole ([`Table`]) and appends to ([`CursorWriter`]). See
 //! `docs/decisions/0005-cursors.md`.
 
 mod acks;
@@ -13,7 +13,7 @@ pub(crate) use writer::{CursorWriter, Cursors, CursorsUnavailable};
 
 use datastream_routing::{Route, SubscriptionId};
 
-/// Owner of a cursor. A subscription that was deleted and made again starts anew.
+/// Owner of a cursor. A subscription that was deleted and created again starts without one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CursorKey {
     /// Namespace and name of the subscription.

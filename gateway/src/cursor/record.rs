@@ -19,7 +19,7 @@ pub(super) struct CursorRecord {
     pub writer: String,
     /// Every request for a barrier of this writer up to this number: who sees it has seen all that was written before.
     pub barrier: Option<u64>,
-    /// Positions from which the streams of subscriptions go on.
+    /// Positions from which the streams of subscriptions resume.
     pub cursors: Vec<(CursorKey, Position)>,
 }
 
@@ -124,7 +124,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_answered(bytes in vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_decoded_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = CursorRecord::decode(&bytes);
         }
     }

@@ -53,7 +53,7 @@ impl Table {
         }
     }
 
-    /// Position from which this subscription's stream goes on.
+    /// Position from which this subscription's stream resumes.
     pub(super) fn get(&self, key: &CursorKey) -> Option<&Position> {
         self.cursors.get(key).map(|entry| &entry.position)
     }
@@ -118,7 +118,7 @@ mod tests {
 
         /// Whoever writes again what is due keeps every cursor within what the topic keeps.
         #[test]
-        fn what_is_written_again_when_due_is_never_dropped(moves in vec(0..5_usize, 1..200)) {
+        fn cursors_rewritten_when_due_are_never_dropped(moves in vec(0..5_usize, 1..200)) {
             const KEPT: u64 = 400;
             let age = MaxAge { bytes: KEPT / 4, ms: i64::MAX };
             let mut table = Table::default();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn old_cursors_of_subscriptions_that_live_are_due() {
+    fn old_cursors_of_existing_subscriptions_are_due_for_rewriting() {
         let mut table = Table::default();
         table.apply(vec![(key("a"), Position::new([1]))], 10, 1000);
         table.apply(vec![(key("b"), Position::new([2]))], 10, 5000);

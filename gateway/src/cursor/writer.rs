@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Interval between two looks for old cursors.
 const LOOK: Duration = Duration::from_mins(1);
-/// Cursors are written again after this time even if nothing drives them out, in case the topic is bounded by time.
+/// Cursors are written again after this time even if no others displace them, in case the topic is bounded by time.
 const MAX_AGE_MS: i64 = 24 * 3600 * 1000;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -39,12 +39,12 @@ const BATCHES: usize = 8;
 )]
 pub(crate) struct CursorsUnavailable;
 
-/// The way to the cursors, for streams.
+/// Handle of streams to the cursors.
 #[derive(Debug)]
 pub(crate) struct Cursors {
-    /// Held for look-ups and merges, never across an await.
+    /// State; locked for look-ups and merges, never across an await.
     state: Mutex<State>,
-    /// There is something to write.
+    /// Notified when there is something to write.
     wanted: Notify,
     /// The last barrier of this process that came back from the topic.
     seen: watch::Sender<u64>,
@@ -55,7 +55,7 @@ pub(crate) struct Cursors {
 #[derive(Debug)]
 struct State {
     table: Table,
-    /// Acknowledged and not yet written. At most one per subscription.
+    /// Positions acknowledged and not yet written. At most one per subscription.
     moved: HashMap<CursorKey, Position>,
     /// The number that the next barrier will have, and whether somebody waits for it.
     next_barrier: u64,
@@ -64,7 +64,7 @@ struct State {
 }
 
 impl Cursors {
-    /// Position from which the stream of a subscription goes on: what was committed on any gateway before this call. `None` if
+    /// Position from which the stream of a subscription resumes: what was committed on any gateway before this call. `None` if
     /// nothing was committed yet.
     pub(crate) async fn resume(
         &self,
@@ -158,7 +158,7 @@ pub(crate) struct CursorWriter {
 }
 
 impl CursorWriter {
-    /// A keeper, and the way to it.
+    /// A writer, and the handle that streams use.
     pub(crate) fn new(
         log: Arc<dyn CursorLog>,
         config: Arc<ConfigStore>,
@@ -176,14 +176,14 @@ impl CursorWriter {
             seen: watch::Sender::new(0),
             error: Mutex::default(),
         });
-        let keeper = Self {
+        let writer = Self {
             log,
             config,
             metrics,
             cursors: cursors.clone(),
             writer: format!("{:016x}", rand::random::<u64>()),
         };
-        (keeper, cursors)
+        (writer, cursors)
     }
 
     /// Runs for as long as the gateway does. Only streams with `resume: Committed` need what it does, so an outage of

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Waits until the topic can be reached, and tells what its partitions hold.
+/// Waits until the topic can be reached, and returns what its partitions hold.
 pub(crate) async fn first_bounds(
     source: &Arc<dyn EventSource>,
     status: &SourceStatus,

@@ -34,7 +34,7 @@ pub(crate) struct SourceStatus {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Empty until the topic's partitions are known.
+    /// State of each partition; empty until the topic's partitions are known.
     partitions: Vec<PartitionStatus>,
     /// Reason why the broker's control side cannot be asked, if so.
     error: Option<String>,

@@ -26,7 +26,7 @@ pub(crate) struct Batch {
 
 /// Bytes that one answer of the server may hold.
 const FETCH_BYTES: u32 = 1 << 20;
-/// With records waiting at the broker, a stream that is silent for this long has left them out or is dead. Doubled up to
+/// Silence after which a stream with records waiting at the broker has left them out or is dead. Doubled up to
 /// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
 pub(crate) const STALL: Duration = SILENCE;
 pub(crate) const STALL_MAX: Duration = STALL.saturating_mul(16);
@@ -83,7 +83,7 @@ impl Tail {
                     "records expired before they could be read: retention is shorter than the outage was"
                 );
                 self.next = *available;
-                // Whoever is to get what has expired is told now, and not when the next record comes.
+                // Streams that were to get what has expired learn of it now, and not when the next record comes.
                 if !self.hand_on(self.next, vec![], None).await {
                     return;
                 }

@@ -83,7 +83,7 @@ impl Claimant {
     }
 }
 
-/// The merge patch that tells how far a stream has come, if the claim is still as it was left.
+/// The merge patch that reports how far a stream has come, if the claim is still as it was left.
 pub(crate) fn progress(version: &str, progress: &Progress) -> Value {
     json!({ "metadata": {
         "resourceVersion": version,

@@ -25,7 +25,7 @@ use crate::session::{Guard, Probed, Progress, Registry};
 
 /// Requests for claims that are on their way to the API server at once.
 const REQUESTS: usize = 64;
-/// Looks at a claim that changes under our eyes before the client is told to come again.
+/// Looks at a claim that changes under our eyes before the client has to retry.
 const ATTEMPTS: usize = 4;
 /// Time that a client waits for this gateway's own Lease, without which its claims would count for nothing.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_millis(500);
 /// Timeout of the last releases when the gateway ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// A claim that waits to be released is taken up again as it is, if this gateway was last seen to live this recently.
+/// Age of this gateway's last renewal up to which a claim that waits to be released is reclaimed as it is.
 const SURELY_OURS: Duration = Duration::from_secs(10);
 /// Gateways that are remembered as those who take one stream: of more, the last.
 const MAX_PENDING_TAKEOVERS: usize = 16;
@@ -66,11 +66,11 @@ pub struct KubeClaims {
     pub(super) peers: Peers,
     /// The port of this gateway's admin listener, if others can ask there.
     port: OnceLock<u16>,
-    /// Time at which this gateway's own Lease was last renewed, as its keeper tells.
+    /// Time at which this gateway's own Lease was last renewed, as the renewer reports.
     pub(super) renewed: watch::Sender<Option<Instant>>,
-    /// Held for look-ups only, never across an await.
+    /// State; locked for look-ups only, never across an await.
     state: Mutex<State>,
-    /// There is something to release.
+    /// Notified when there is something to release.
     pub(super) released: Notify,
     requests: Semaphore,
     client: Client,
@@ -85,18 +85,18 @@ struct State {
     taken: HashMap<SubscriptionId, (ClaimError, Instant)>,
     /// Claims whose streams have ended, by subscription, with the version to delete.
     released: HashMap<SubscriptionId, String>,
-    /// Those of them that another gateway may have taken over meanwhile.
+    /// Claims to release that another gateway may have taken over meanwhile.
     doubtful: HashMap<SubscriptionId, String>,
-    /// All who said that they take a stream without a claim: it may not be written yet.
-    pending_takeovers: HashMap<SubscriptionId, BTreeMap<String, Told>>,
-    /// The number of times that somebody has said so.
-    told: u64,
+    /// Gateways that reported that they take a stream without a claim: it may not be written yet.
+    pending_takeovers: HashMap<SubscriptionId, BTreeMap<String, PendingTakeover>>,
+    /// Number of takeovers that were noted.
+    takeovers_noted: u64,
 }
 
-/// Word of another gateway, said when it took a stream without a claim.
+/// Report of another gateway that it takes a stream without a claim.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    /// Tells one time that it was said from the next one.
+struct PendingTakeover {
+    /// Distinguishes this report from later ones.
     number: u64,
     at: Instant,
     /// Address at which it can be asked, if it said so.
@@ -109,8 +109,8 @@ pub(super) struct Claimed {
     pub uid: String,
     /// The version of the Lease as we wrote it; absent while the API server could not be reached to write it.
     pub version: Option<String>,
-    /// Progress that was told last, and when.
-    pub told: Option<(Progress, Instant)>,
+    /// Progress that was reported last, and when.
+    pub reported: Option<(Progress, Instant)>,
 }
 
 /// The right to a stream among all gateways; dropping it gives it back.
@@ -172,9 +172,9 @@ impl KubeClaims {
         })
     }
 
-    /// The keeper of this gateway's own Lease. Other gateways reach the admin listener at `peer` (HOST:PORT); without it they
+    /// The renewer of this gateway's own Lease. Other gateways reach the admin listener at `peer` (HOST:PORT); without it they
     /// cannot ask this one.
-    pub fn lease_keeper(&self, peer: Option<String>) -> LeaseRenewer {
+    pub fn lease_renewer(&self, peer: Option<String>) -> LeaseRenewer {
         let port = peer
             .as_deref()
             .and_then(|peer| peer.rsplit_once(':')?.1.parse().ok());
@@ -190,7 +190,7 @@ impl KubeClaims {
         )
     }
 
-    /// Follows the others, releases what has ended, tells how far streams have come, and sheds; until a part ends.
+    /// Follows the others, releases what has ended, reports how far streams have come, and sheds; until a part ends.
     ///
     /// # Errors
     /// A part of it that ended.
@@ -207,8 +207,8 @@ impl KubeClaims {
         }
     }
 
-    /// Gives back what is still to be given back, when the gateway ends. What fails is found out by those who ask this
-    /// gateway in vain.
+    /// Gives back what is still to be given back, when the gateway ends. A claim that stays is found dead by
+    /// gateways that probe this one.
     pub(crate) async fn finish(&self) {
         if timeout(FINISH_TIMEOUT, release::release_all(self)).await != Ok(true) {
             tracing::warn!("not every claim of a stream could be released");
@@ -274,7 +274,7 @@ impl KubeClaims {
         state.taken.insert(id.clone(), (taken.clone(), until));
     }
 
-    /// Takes a claim up again that a client of ours has just left, instead of deleting and making it anew.
+    /// Reclaims what a client of ours has just left, instead of deleting the claim and creating another.
     fn reclaim(&self, id: &SubscriptionId) -> Option<String> {
         let recent = self
             .renewed
@@ -292,7 +292,7 @@ impl KubeClaims {
         let claimed = Claimed {
             uid: uid.to_owned(),
             version,
-            told: None,
+            reported: None,
         };
         self.lock().held.insert(id.clone(), claimed);
         ClaimGuard {
@@ -364,14 +364,14 @@ impl KubeClaims {
         if said.is_some() {
             return Ok(said);
         }
-        // It may be so new that the watch has not told of it.
+        // It may be so new that the watch has not reported it.
         let name = lease_name(pod);
         let lease = self.in_turn(self.leases.get_opt(&name)).await?;
         let peer = lease.and_then(|lease| read(&lease, None));
         Ok(peer.filter(|peer| peer.holder == holder).map(Peer::place))
     }
 
-    /// Whoever took the stream without a claim has it for as long as its client answers.
+    /// Probes the gateways that took the stream without a claim: each has it for as long as its client answers.
     async fn probe_pending_takeovers(&self, id: &SubscriptionId) -> Result<(), ClaimError> {
         let pending_takeovers = self
             .lock()
@@ -380,11 +380,11 @@ impl KubeClaims {
             .cloned()
             .unwrap_or_default();
         let mut unknown = false;
-        for (taker, told) in pending_takeovers {
+        for (taker, takeover) in pending_takeovers {
             let pod = pod_of(&taker);
             // It lived when it said so, and whoever does counts for as long as its Lease.
-            let expires = told.at + DURATION;
-            let said = told.place.map(|place| Place {
+            let expires = takeover.at + DURATION;
+            let said = takeover.place.map(|place| Place {
                 address: Some(place.to_string()),
                 expires,
             });
@@ -396,7 +396,7 @@ impl KubeClaims {
                 }
                 Ok(None) | Err(_) => (),
             }
-            self.forget_takeover(id, &taker, told.number);
+            self.forget_takeover(id, &taker, takeover.number);
         }
         if unknown {
             Err(ClaimError::Unknown)
@@ -427,38 +427,40 @@ impl KubeClaims {
     /// Notes that another gateway takes a stream without a claim. Returns the number of the note.
     fn note_takeover(&self, id: &SubscriptionId, taker: &Taker<SocketAddr>) -> u64 {
         let state = &mut *self.lock();
-        state.told += 1;
-        let number = state.told;
+        state.takeovers_noted += 1;
+        let number = state.takeovers_noted;
         let pending_takeovers = state.pending_takeovers.entry(id.clone()).or_default();
         // Whoever reaches the admin listener can say so, under any name.
         if pending_takeovers.len() >= MAX_PENDING_TAKEOVERS
             && !pending_takeovers.contains_key(&taker.holder)
         {
-            let oldest = pending_takeovers.iter().min_by_key(|(_, told)| told.at);
+            let oldest = pending_takeovers
+                .iter()
+                .min_by_key(|(_, takeover)| takeover.at);
             let oldest = oldest.map(|(taker, _)| taker.clone());
             oldest.and_then(|oldest| pending_takeovers.remove(&oldest));
         }
-        let told = Told {
+        let takeover = PendingTakeover {
             number,
             at: Instant::now(),
             place: taker.place,
         };
-        pending_takeovers.insert(taker.holder.clone(), told);
+        pending_takeovers.insert(taker.holder.clone(), takeover);
         number
     }
 
-    /// It does not have the stream, or has it no more. What it has said since counts.
+    /// Forgets a takeover by a gateway that does not have the stream any more. Later reports of it count.
     fn forget_takeover(&self, id: &SubscriptionId, taker: &str, number: u64) {
         let pending_takeovers = &mut self.lock().pending_takeovers;
         if let Some(left) = pending_takeovers.get_mut(id) {
-            left.retain(|holder, told| holder != taker || told.number > number);
+            left.retain(|holder, takeover| holder != taker || takeover.number > number);
             if left.is_empty() {
                 pending_takeovers.remove(id);
             }
         }
     }
 
-    /// Another gateway has asked for a stream and was told that no client of ours has it: it may take it over.
+    /// Yields the claim to another gateway, which has heard that no client of ours has the stream: it may take it over.
     fn yield_claim(&self, id: &SubscriptionId) {
         let mut state = self.lock();
         if let Some(version) = state.released.remove(id) {
@@ -466,8 +468,8 @@ impl KubeClaims {
         }
     }
 
-    /// Without the API server: whether any other gateway has the stream, and a client there that answers. Those that
-    /// cannot be reached are taken to be gone, too: a client that reconnects must not depend on the API server.
+    /// Checks without the API server that no other gateway has the stream with a client that answers. Those that
+    /// cannot be reached count as gone, too: a client that reconnects must not depend on the API server.
     async fn ask_all(&self, id: &SubscriptionId) -> Result<(), ClaimError> {
         self.peers.refresh().await;
         if !self.peers.are_complete() {
@@ -521,7 +523,7 @@ impl KubeClaims {
         all
     }
 
-    /// A claim that could not be released.
+    /// Puts back a claim that could not be released.
     pub(super) fn put_back(&self, id: SubscriptionId, version: String) {
         let mut state = self.lock();
         if !state.held.contains_key(&id) && !state.released.contains_key(&id) {

@@ -23,8 +23,8 @@ use crate::session::StreamCount;
 
 /// Changes within this time are acknowledged together.
 const SETTLE: Duration = Duration::from_millis(20);
-/// After an acknowledgement, the next one waits for so long for each bucket that was new in it: one is told at once, and while
-/// all of them change, they are told together.
+/// Pause after an acknowledgement for each bucket that was new in it: a single change is reported at once, and while all of them
+/// change, they are reported together.
 const PACE: Duration = Duration::from_millis(4);
 const RETRY: Duration = Duration::from_millis(500);
 const DELETE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,17 +36,17 @@ pub struct LeaseRenewer {
     name: String,
     me: Claimant,
     peer: Option<String>,
-    /// Told when the Lease was last written.
+    /// Time at which the Lease was last written.
     renewed: watch::Sender<Option<Instant>>,
 }
 
-/// Number of buckets that differ from what was told last.
-fn news(told: Option<&ConfigState>, state: &ConfigState) -> u32 {
-    let is_told = |(bucket, hash): &(&BucketId, &BucketHash)| {
-        told.is_some_and(|told| told.held.get(bucket) == Some(hash))
+/// Number of buckets that differ from the last report.
+fn changed_buckets(reported: Option<&ConfigState>, state: &ConfigState) -> u32 {
+    let is_reported = |(bucket, hash): &(&BucketId, &BucketHash)| {
+        reported.is_some_and(|reported| reported.held.get(bucket) == Some(hash))
     };
-    let news = state.held.iter().filter(|held| !is_told(held)).count();
-    u32::try_from(news).unwrap_or(u32::MAX)
+    let changed = state.held.iter().filter(|held| !is_reported(held)).count();
+    u32::try_from(changed).unwrap_or(u32::MAX)
 }
 
 /// The name of the Lease of the gateway in this pod.
@@ -55,7 +55,7 @@ pub(super) fn lease_name(pod: &str) -> String {
 }
 
 impl LeaseRenewer {
-    /// The Lease of this gateway in `namespace`; `renewed` is told of every renewal.
+    /// The Lease of this gateway in `namespace`; `renewed` gets the time of every renewal.
     pub(super) fn new(
         client: Client,
         namespace: &str,
@@ -78,7 +78,7 @@ impl LeaseRenewer {
         self,
         store: Arc<ConfigStore>,
         mut ready: watch::Receiver<bool>,
-        load: StreamCount,
+        streams: StreamCount,
         cancel: CancellationToken,
     ) {
         let mut changes = store.subscribe();
@@ -88,12 +88,12 @@ impl LeaseRenewer {
             () = cancel.cancelled() => return,
         }
         let mut failing = false;
-        let mut told: Option<Arc<ConfigState>> = None;
+        let mut reported: Option<Arc<ConfigState>> = None;
         loop {
             let state = changes.borrow_and_update().clone();
-            let news = news(told.as_deref(), &state);
+            let changed = changed_buckets(reported.as_deref(), &state);
             let is_ready = *ready.borrow_and_update();
-            let written = self.write(&state, is_ready, load.streams()).await;
+            let written = self.write(&state, is_ready, streams.streams()).await;
             let pause = if written.is_ok() { RENEW_EVERY } else { RETRY };
             match written {
                 Err(error) if !failing => {
@@ -110,9 +110,9 @@ impl LeaseRenewer {
                     self.renewed.send_replace(Some(Instant::now()));
                 }
             }
-            told = Some(state);
+            reported = Some(state);
             let next = Instant::now() + pause;
-            let again = Instant::now() + PACE * news;
+            let again = Instant::now() + PACE * changed;
             let changed = async {
                 let changed = changes.changed().await;
                 sleep_until(again.max(Instant::now() + SETTLE)).await;

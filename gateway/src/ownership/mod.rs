@@ -1,5 +1,5 @@
-//! The gateways as a claims: each says in a Lease that it lives ([`LeaseRenewer`]), and claims the streams that it serves, so
-//! that a subscription has one stream among all of them ([`KubeClaims`]). See `docs/decisions/0006-one-stream-per-claims.md`.
+//! Ownership of streams among gateways: each says in a Lease that it lives ([`LeaseRenewer`]), and claims the streams that it serves, so
+//! that a subscription has one stream among all of them ([`KubeClaims`]). See `docs/decisions/0006-one-stream-per-fleet.md`.
 
 mod claim;
 mod claims;

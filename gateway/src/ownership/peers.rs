@@ -1,4 +1,4 @@
-//! The other gateways, as their Leases tell.
+//! The other gateways, as their Leases describe them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     pub streams: u64,
     /// It takes streams.
     pub ready: bool,
-    /// Until when it counts.
+    /// Time until which it counts.
     pub freshness: Freshness,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Peers(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     known: Mutex<Known>,
-    /// Somebody waits for a list.
+    /// Notified when a list is needed.
     wanted: Notify,
     /// The number of the last list that is over, for good or ill.
     listed: watch::Sender<u64>,
@@ -77,11 +77,11 @@ struct Known {
     is_own_seen: bool,
     /// Bounds the lines about another process that holds it.
     twins: LogLimit,
-    /// By the name of the Lease.
+    /// Peers by the name of their Lease.
     peers: BTreeMap<String, Peer>,
     /// A complete list was seen once.
     complete: bool,
-    /// The watch does not tell what happens.
+    /// The watch fails.
     failing: bool,
     /// The number of the last list that was begun because somebody wanted it.
     begun: u64,
@@ -108,7 +108,7 @@ impl Peers {
         }
     }
 
-    /// Asks what is there now, out of turn. If that cannot be told, what is known stays.
+    /// Asks what is there now, out of turn. If the list fails, what is known stays.
     async fn list(&self, leases: &Api<Watched<Lease>>, selector: &str) {
         let number = {
             let mut known = self.lock();
@@ -215,7 +215,7 @@ impl Peers {
         self.lock().peers.values().cloned().collect()
     }
 
-    /// Returns whether these are all, as far as the API server has ever told.
+    /// Returns whether these are all, as far as the API server has ever said.
     pub(super) fn are_complete(&self) -> bool {
         self.lock().complete
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     /// An API server that says once that there is the first process of a gateway, and fails from then on, but for lists out of turn: these
-    /// tell of the second process.
+    /// have the second process.
     fn restarted() -> Api<Watched<Lease>> {
         let mut is_first = true;
         let client = answered_by(move |request, _| {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gateway_that_has_started_again_while_the_watch_fails_is_found_when_it_matters() {
+    async fn a_refresh_finds_a_gateway_that_restarted_while_the_watch_fails() {
         let peers = Peers::default();
         let following = tokio::spawn({
             let (peers, api) = (peers.clone(), restarted());

@@ -1,4 +1,4 @@
-//! Tells in the claims how far the streams have come, at a bounded rate, and makes sure that they are still ours.
+//! Reports in the claims how far the streams have come, at a bounded rate, and makes sure that they are still ours.
 
 use std::time::Duration;
 
@@ -41,12 +41,12 @@ pub(super) async fn run(claims: &KubeClaims, registry: &Registry, ring: &Ring) {
             }
         }
         for (id, claimed, progress) in due(held, registry, ring) {
-            tell(claims, registry, &id, &claimed, progress).await;
+            report(claims, registry, &id, &claimed, progress).await;
         }
     }
 }
 
-/// The streams whose progress is to be told now: those that were never told of first, then those that waited longest.
+/// The streams whose progress is due to be reported: those never reported first, then those that waited longest.
 fn due(
     held: Vec<(SubscriptionId, Claimed)>,
     registry: &Registry,
@@ -58,8 +58,8 @@ fn due(
         .filter_map(|(id, claimed)| {
             claimed.version.as_ref()?;
             let progress = registry.progress(&id, ring)?;
-            let wait = match &claimed.told {
-                Some((told, _)) if *told == progress => return None,
+            let wait = match &claimed.reported {
+                Some((reported, _)) if *reported == progress => return None,
                 Some((_, when)) if now - *when < AT_MOST_EVERY => return None,
                 Some((_, when)) => now - *when,
                 None if progress.last_seq.is_none() => return None,
@@ -75,7 +75,7 @@ fn due(
         .collect()
 }
 
-async fn tell(
+async fn report(
     claims: &KubeClaims,
     registry: &Registry,
     id: &SubscriptionId,
@@ -91,13 +91,13 @@ async fn tell(
     match in_time(claims.leases.patch(&name, &params, &patch)).await {
         Ok(lease) => claims.update(id, |claimed| {
             claimed.version = lease.resource_version();
-            claimed.told = Some((now, Instant::now()));
+            claimed.reported = Some((now, Instant::now()));
         }),
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {
             confirm(claims, registry, id, claimed).await;
         }
         Err(error) => {
-            tracing::debug!(subscription = %id, error = reason(&error), "cannot tell how far a stream has come");
+            tracing::debug!(subscription = %id, error = reason(&error), "cannot report how far a stream has come");
         }
     }
 }

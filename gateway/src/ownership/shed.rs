@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clear_excess_over_gateways_that_live_is_shed() {
+    fn only_a_clear_excess_over_live_gateways_is_shed() {
         let now = Instant::now();
         assert_eq!(excess(300, &[peer("me", 290, true)], "me", now), 0);
         assert_eq!(

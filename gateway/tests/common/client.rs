@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, or tells the HTTP status and the JSON body of the refusal.
+    /// Connects, or returns the HTTP status and the JSON body of the refusal.
     pub async fn connect(address: SocketAddr, url: &str) -> Result<Self, (u16, Value)> {
         let tcp = TcpStream::connect(address).await.unwrap();
         match timeout(PATIENCE, client_async(url, tcp))

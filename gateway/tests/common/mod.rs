@@ -119,7 +119,7 @@ impl TestGateway {
         Self::start_parts(events, topic, cursors, routes, Settings::default()).await
     }
 
-    /// On topics of events and of cursors of the test's own; `topic` is then of no use.
+    /// Starts on the test's own topics of events and cursors; `topic` is then unused.
     pub async fn start_on_both(
         events: Arc<dyn EventSource>,
         cursors: Arc<dyn CursorLog>,
@@ -128,7 +128,7 @@ impl TestGateway {
         Self::start_parts(events, Topic::new(1), cursors, routes, Settings::default()).await
     }
 
-    /// On a source of the test's own; `topic` is then of no use.
+    /// Starts on the test's own source; `topic` is then unused.
     pub async fn start_on(events: Arc<dyn EventSource>, routes: Vec<Route>) -> Self {
         let (topic, cursors) = (Topic::new(1), Arc::new(Topic::new(1)));
         Self::start_parts(events, topic, cursors, routes, Settings::default()).await

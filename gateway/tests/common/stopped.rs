@@ -1,4 +1,4 @@
-//! A topic that a gateway sees only in part: its live reader stops, what it is told of the ends is old, the server is away.
+//! A topic that a gateway sees only in part: its live reader stops, the reported ends are stale, the server is away.
 
 use std::sync::Mutex;
 
@@ -13,8 +13,8 @@ pub struct Stopped {
     pub topic: Topic,
     /// The live reader reads.
     pub reads: watch::Sender<bool>,
-    /// Bounds of the partitions that are told instead of the true ones, if any.
-    pub told: Mutex<Option<Vec<Bounds>>>,
+    /// Bounds of the partitions that are reported instead of the true ones, if any.
+    pub reported: Mutex<Option<Vec<Bounds>>>,
     /// Nobody can read anything but live.
     pub away: watch::Sender<bool>,
 }
@@ -24,7 +24,7 @@ impl Stopped {
         Self {
             topic,
             reads: watch::Sender::new(true),
-            told: Mutex::default(),
+            reported: Mutex::default(),
             away: watch::Sender::new(false),
         }
     }
@@ -36,8 +36,8 @@ impl EventSource for Stopped {
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
-        match self.told.lock().unwrap().clone() {
-            Some(told) => async { Ok(told) }.boxed(),
+        match self.reported.lock().unwrap().clone() {
+            Some(reported) => async { Ok(reported) }.boxed(),
             None => self.topic.bounds(),
         }
     }

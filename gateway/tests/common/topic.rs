@@ -12,7 +12,7 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Topic {
     partitions: Arc<Vec<Partition>>,
-    /// Every stream leaves out all records but this many, then one, then goes on: as the real one does.
+    /// Every stream leaves out all records but this many, then one, then continues: as the real one does.
     cut_after: Option<usize>,
     pub down: Arc<watch::Sender<bool>>,
 }
@@ -236,7 +236,7 @@ impl CursorLog for Topic {
     }
 }
 
-/// An event of a device, numbered so that a test can tell which one it got.
+/// An event of a device, numbered so that a test knows which one it got.
 pub fn event(dsn: &str, number: usize) -> String {
     format!(
         concat!(

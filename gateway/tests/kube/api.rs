@@ -17,7 +17,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) body: Value,
-    /// Since the server was started, in virtual time.
+    /// Time since the server was started, in virtual time.
     pub(crate) after: std::time::Duration,
 }
 

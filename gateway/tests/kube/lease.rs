@@ -24,7 +24,7 @@ struct Kept {
     store: Arc<ConfigStore>,
     ready: watch::Sender<bool>,
     cancel: CancellationToken,
-    keeper: JoinHandle<()>,
+    renewer: JoinHandle<()>,
 }
 
 impl Kept {
@@ -38,15 +38,15 @@ impl Kept {
         let (ready, receiver) = watch::channel(false);
         let cancel = CancellationToken::new();
         let claims = KubeClaims::new(api.client(), "ds", "default", "gw-0", 0);
-        let keeper = claims.lease_keeper(Some("10.0.0.7:9090".to_owned()));
-        let load = StreamCount::default();
-        let keeper = tokio::spawn(keeper.run(store.clone(), receiver, load, cancel.clone()));
+        let renewer = claims.lease_renewer(Some("10.0.0.7:9090".to_owned()));
+        let streams = StreamCount::default();
+        let renewer = tokio::spawn(renewer.run(store.clone(), receiver, streams, cancel.clone()));
         Self {
             api,
             store,
             ready,
             cancel,
-            keeper,
+            renewer,
         }
     }
 
@@ -105,7 +105,7 @@ async fn nothing_is_acknowledged_before_the_routes_are_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_renewed_every_five_seconds_and_at_once_on_a_change() {
+async fn the_lease_is_renewed_every_five_seconds_and_at_once_on_a_change() {
     let kept = Kept::start([]);
     let first = kept.hold(7);
     let asked = kept.asked_after(Duration::from_millis(11_500)).await;
@@ -119,12 +119,12 @@ async fn it_is_renewed_every_five_seconds_and_at_once_on_a_change() {
 
     kept.ready.send_replace(true);
     let asked = kept.asked_after(Duration::from_millis(100)).await;
-    assert_eq!(asked.len(), 5, "readiness is not told at once");
+    assert_eq!(asked.len(), 5, "readiness is not reported at once");
     assert_eq!(*annotation(&asked[4], READY), "true");
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_changes_at_once_are_one_write() {
+async fn many_simultaneous_changes_are_one_write_of_the_lease() {
     let kept = Kept::start([]);
     kept.hold(0);
     kept.asked_after(Duration::from_secs(1)).await;
@@ -135,7 +135,7 @@ async fn many_changes_at_once_are_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_survived_and_the_newest_state_written_after_it() {
+async fn the_newest_state_is_written_to_the_lease_after_an_outage() {
     let kept = Kept::start([Answer::Error(500), Answer::Error(503)]);
     let first = kept.hold(7);
     sleep(Duration::from_millis(100)).await;
@@ -143,11 +143,11 @@ async fn an_outage_is_survived_and_the_newest_state_written_after_it() {
     let asked = kept.asked_after(Duration::from_secs(2)).await;
     assert_eq!(asked.len(), 3);
     assert_eq!(*annotation(&asked[2], HELD), encode_held(&held));
-    assert!(!kept.keeper.is_finished());
+    assert!(!kept.renewer.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_api_server_does_not_keep_it_for_ever() {
+async fn renewals_and_shutdown_do_not_hang_on_a_silent_api_server() {
     let kept = Kept::on(Api::new([], None));
     kept.store.apply(vec![ConfigUpdate::Synced]);
     assert!(
@@ -155,19 +155,19 @@ async fn a_silent_api_server_does_not_keep_it_for_ever() {
         "a request without an answer is given up"
     );
     kept.cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), kept.keeper)
+    tokio::time::timeout(Duration::from_secs(10), kept.renewer)
         .await
         .expect("ends")
         .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_end_it_is_deleted() {
+async fn the_lease_is_deleted_at_shutdown() {
     let kept = Kept::start([]);
     kept.hold(7);
     sleep(Duration::from_secs(1)).await;
     kept.cancel.cancel();
-    kept.keeper.await.unwrap();
+    kept.renewer.await.unwrap();
     let asked = kept.api.asked();
     let last = asked.last().unwrap();
     assert_eq!((last.method.as_str(), last.path.as_str()), ("DELETE", PATH));

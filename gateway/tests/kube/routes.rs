@@ -79,7 +79,7 @@ impl Watched {
         state.clone()
     }
 
-    /// Until the script has been answered and one more request waits.
+    /// Waits until the script has been answered and one more request waits.
     async fn until_asked(&self, requests: usize) {
         let asked = async {
             while self.api.asked().len() < requests {
@@ -109,7 +109,7 @@ fn index(version: u32, buckets: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routing_object_that_was_deleted_before_the_start_is_missed() {
+async fn a_routing_object_deleted_before_the_start_is_reported_missing() {
     let listed = || list(5, &[secret(1, 4, &["a"]), index(5, r#"["001","002"]"#)]);
     let watched = Watched::start([listed()]);
     let state = watched.until(|state| state.synced).await;
@@ -125,7 +125,7 @@ async fn a_routing_object_that_was_deleted_before_the_start_is_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_routing_objects_that_cannot_be_read_may_name_others() {
+async fn routes_are_incomplete_while_the_index_cannot_be_read() {
     let watched = Watched::start([list(5, &[secret(1, 4, &["a"]), index(5, "{")])]);
     let state = watched.until(|state| state.synced).await;
     assert!(state.incomplete, "{state:?}");
@@ -133,7 +133,7 @@ async fn a_list_of_routing_objects_that_cannot_be_read_may_name_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_nothing() {
+async fn listed_and_watched_routes_are_in_force_and_deletions_are_ignored() {
     let watched = Watched::start([
         list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),
         Answer::Watch(vec![
@@ -161,7 +161,7 @@ async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_noth
             "{a:?}"
         );
     }
-    // A watch that ends goes on where it was; nothing is listed again.
+    // A watch that ends resumes where it was; nothing is listed again.
     let versions: Vec<_> = asked[1..]
         .iter()
         .map(|a| {
@@ -173,7 +173,7 @@ async fn what_is_listed_and_then_watched_is_in_force_and_a_deletion_changes_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_410_gone_the_list_is_read_again_and_what_is_missing_stays_in_force() {
+async fn after_410_gone_objects_are_listed_again_and_missing_ones_stay_in_force() {
     let watched = Watched::start([
         list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),
         Answer::Watch(vec![event("ERROR", &status(410))]),
@@ -191,7 +191,7 @@ async fn after_410_gone_the_list_is_read_again_and_what_is_missing_stays_in_forc
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_reported_survived_and_over() {
+async fn a_source_error_is_reported_during_an_outage_and_cleared_after_it() {
     let watched = Watched::start([
         Answer::Error(500),
         Answer::Error(403),
@@ -213,7 +213,7 @@ async fn an_outage_is_reported_survived_and_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_object_is_refused_whole_until_it_is_mended() {
+async fn a_damaged_object_is_rejected_whole_until_it_is_repaired() {
     let future = br#"{"version":99,"bucket":1,"routes":[]}"#.to_vec();
     let broken = [
         list(5, &[secret(1, 4, &["a"]), secret(2, 5, &["b"])]),

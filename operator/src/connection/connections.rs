@@ -22,7 +22,7 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// A claim whose gateway has been gone for this long is of no use to anybody.
 const ABANDONED: Duration = Duration::from_mins(1);
-/// After a status could not be written, doubled with each failure in a row.
+/// Pause after a status could not be written, doubled with each failure in a row.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
@@ -55,7 +55,7 @@ struct Claim {
     since: Option<Time>,
     last_seq: Option<String>,
     lag: Option<i64>,
-    /// Since when its holder has been missing, if it is.
+    /// Time since which its holder has been missing, if it is.
     abandoned: Option<Instant>,
 }
 
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_counts_while_its_gateway_lives() {
+    fn a_claim_counts_while_its_gateway_is_live() {
         let now = Instant::now();
         let mut connections = Connections::default();
         assert_eq!(verdict(&connections, None, now), Verdict::Same);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_started_again_does_not_have_the_streams_of_the_one_before() {
+    fn a_restarted_pod_does_not_hold_the_streams_of_its_predecessor() {
         let now = Instant::now();
         let mut connections = Connections::default();
         join(&mut connections, "gw-0_a");
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_claim_in_the_group_before_does_not_end_the_one_in_the_group_now() {
+    fn removing_the_claim_of_a_former_group_keeps_that_of_the_current_group() {
         let now = Instant::now();
         let mut connections = Connections::default();
         join(&mut connections, "gw-0_a");
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn flapping_and_progress_are_written_now_and_then() {
+    fn flapping_and_progress_are_written_at_a_bounded_rate() {
         let now = Instant::now();
         let mut connections = Connections::default();
         join(&mut connections, "gw-0_a");
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_cannot_be_written_is_tried_ever_more_seldom() {
+    fn a_status_that_cannot_be_written_is_retried_with_backoff() {
         let mut now = Instant::now();
         let mut connections = Connections::default();
         connections.set_claim(&claim("gw-0_a", Some("7")));

@@ -91,8 +91,7 @@ fn settings() -> Settings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_bad_status_is_published()
- {
+async fn an_unreadable_subscription_gets_a_status_and_one_with_a_bad_status_is_published() {
     let bad_status =
         json!({"connection": {"state": "Offline", "since": "2026-11-24T06:14:44+99:99"}});
     let (client, written) = server(move |path| {
@@ -115,16 +114,16 @@ async fn a_subscription_that_cannot_be_read_is_told_so_and_another_one_with_a_ba
     };
     let both = async {
         loop {
-            let told = find("/datastreamsubscriptions/later/status");
+            let status = find("/datastreamsubscriptions/later/status");
             let published = find("/namespaces/system/secrets/datastream-default-routes-");
-            if let (Some(told), Some(published)) = (told, published) {
-                return (told, published);
+            if let (Some(status), Some(published)) = (status, published) {
+                return (status, published);
             }
             sleep(Duration::from_millis(100)).await;
         }
     };
-    let (told, published) = timeout(PATIENCE, both).await.expect("both are written");
-    let conditions = told["status"]["conditions"].as_array().unwrap();
+    let (status, published) = timeout(PATIENCE, both).await.expect("both are written");
+    let conditions = status["status"]["conditions"].as_array().unwrap();
     assert!(
         conditions
             .iter()
@@ -201,14 +200,14 @@ async fn emptied(secrets: Vec<Value>, count: usize) -> BTreeSet<BucketId> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routing_objects_that_were_deleted_while_nobody_looked_are_emptied() {
+async fn routing_objects_deleted_while_the_operator_was_away_are_written_empty() {
     let listed = vec![index(r#"["017","200"]"#)];
     let gone = [17, 200].map(BucketId).into();
     assert_eq!(emptied(listed, 2).await, gone);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_list_every_routing_object_may_have_been_there() {
+async fn without_an_index_every_missing_routing_object_is_written_empty() {
     let all: BTreeSet<_> = BucketId::all().collect();
     assert_eq!(emptied(vec![index("garbage")], all.len()).await, all);
     // Not on a fresh installation.
@@ -322,7 +321,7 @@ impl Scoped {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_watched_namespaces_one_that_may_not_be_looked_at_keeps_its_routes_and_nobody_waiting() {
+async fn a_forbidden_namespace_keeps_its_routes_and_does_not_block_the_others() {
     let scoped = Scoped::start(200);
     scoped
         .until(|s| {
@@ -350,7 +349,7 @@ async fn of_watched_namespaces_one_that_may_not_be_looked_at_keeps_its_routes_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_of_a_watched_namespace_that_does_not_exist_end() {
+async fn routes_of_a_watched_namespace_that_does_not_exist_are_removed() {
     let scoped = Scoped::start(404);
     scoped
         .until(|s| s.is_routed("closed", "kept") == Some(false))

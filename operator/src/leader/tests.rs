@@ -114,7 +114,7 @@ async fn elected(candidate: &mut Candidate) -> (Term, Duration) {
 const SOON: Duration = Duration::from_secs(3);
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_clock_is_off_stays_while_it_renews() {
+async fn a_leader_with_a_wrong_clock_stays_leader_while_it_renews() {
     for seconds in [-3600, -60, 60, 3600] {
         let server = Server::default();
         server.write("other", seconds, 15);
@@ -130,8 +130,7 @@ async fn a_leader_whose_clock_is_off_stays_while_it_renews() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_gone_is_replaced_after_the_duration_of_its_lease_whatever_its_clock_said()
-{
+async fn a_vanished_leader_is_replaced_after_its_lease_duration_whatever_its_clock() {
     for seconds in [-3600, -60, 0, 60, 3600] {
         let server = Server::default();
         server.write("ghost", seconds, 15);
@@ -145,7 +144,7 @@ async fn a_leader_that_is_gone_is_replaced_after_the_duration_of_its_lease_whate
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_leader_is_replaced_after_the_duration_of_its_lease() {
+async fn a_killed_leader_is_replaced_after_its_lease_duration() {
     let server = Server::default();
     let mut first = server.candidate("first");
     let (_, waited) = elected(&mut first).await;
@@ -191,7 +190,7 @@ async fn a_leader_that_cannot_renew_stops_before_another_one_leads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_is_written_by_others_goes_on_unless_they_take_it() {
+async fn a_leader_keeps_a_lease_written_by_others_unless_the_holder_changes() {
     let server = Server::default();
     let mut leader = server.candidate("leader");
     let (term, _) = elected(&mut leader).await;
@@ -207,7 +206,7 @@ async fn a_leader_whose_lease_is_written_by_others_goes_on_unless_they_take_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_says_it_lasts_for_years_does_not_lock_everybody_out() {
+async fn a_lease_with_an_excessive_duration_locks_no_candidate_out() {
     let server = Server::default();
     server.write("ghost", 0, i64::from(i32::MAX));
     let (_, waited) = elected(&mut server.candidate("standby")).await;
@@ -215,7 +214,7 @@ async fn a_lease_that_says_it_lasts_for_years_does_not_lock_everybody_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_that_want_a_free_lease_one_gets_it() {
+async fn one_of_two_candidates_gets_a_free_lease() {
     let server = Server::default();
     let candidates = [server.candidate("a"), server.candidate("b")];
     sleep(Duration::from_mins(1)).await;
@@ -224,7 +223,7 @@ async fn of_two_that_want_a_free_lease_one_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_the_leases_of_gateways_a_configmap_of_text_is_the_lock() {
+async fn in_the_namespace_of_gateway_leases_a_configmap_is_the_lock() {
     let server = Server::default();
     let mut first = server.candidate_in(GATEWAYS, "first");
     elected(&mut first).await;

@@ -26,7 +26,7 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
 pub(super) enum SecretPlan {
     /// It is as it should be, with this key.
     Keep(StreamKey),
-    /// There is none that is known of: it is to be made.
+    /// No Secret is known: one is to be created.
     Create(Secret, StreamKey),
     /// It is to be replaced, if it is still as it was read.
     Replace {

@@ -31,7 +31,7 @@ pub(super) struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
-    /// Returns the generation that gateways go on serving if this one cannot be served.
+    /// Returns the generation that gateways keep serving if this one cannot be served.
     pub(super) fn served(&self) -> Option<i64> {
         self.groups.served_generation(&self.id)
     }

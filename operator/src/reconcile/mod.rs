@@ -39,7 +39,7 @@ pub(crate) use self::apply::Error;
 
 /// Pause before another look at what nothing reports: a Secret in the way may go.
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
-/// Pause before another look at a route on its way, to tell how far it has come.
+/// Pause before another look at a route on its way, to report its progress.
 const PENDING_AGAIN: Duration = Duration::from_secs(3);
 /// A new generation is said to be on its way only if it takes longer than this: usually it takes milliseconds, and when
 /// subscriptions change by the thousand, a write that is spared for each of them is time for the others.

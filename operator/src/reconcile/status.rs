@@ -142,7 +142,7 @@ pub(super) fn status(
         observed_generation: generation,
         conditions: conditions.into(),
         secret_name,
-        // Without a group of its own, a stream that goes on is still where it was.
+        // Without a group of its own, a stream that continues is still where it was.
         endpoint: endpoint.or(before.endpoint),
         // Not the reconcile's to say.
         connection: None,

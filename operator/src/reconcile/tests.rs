@@ -98,7 +98,7 @@ impl Server {
         })
     }
 
-    /// Reconciles before the watch has brought the Secret, and tells what was asked of the API server.
+    /// Reconciles before the watch has brought the Secret, and returns the requests to the API server.
     async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
         self.reconcile_with(Secrets::default(), subscription).await
     }
@@ -122,7 +122,7 @@ impl Server {
             heard.listed(&None, kind);
         }
         let reporter = Reporter::from("test");
-        let (events, teller) =
+        let (events, event_publisher) =
             events::channel(client.clone(), reporter, metrics.events_left_out.clone());
         let context = Arc::new(Context {
             client,
@@ -148,8 +148,8 @@ impl Server {
             context.verdicts.set(id, &subscription, checked);
         }
         let result = super::reconcile(subscription, context).await;
-        // It ends when everything is told, now that nobody can leave more.
-        teller.run().await.unwrap_err();
+        // It ends when everything is published, now that no more can be queued.
+        event_publisher.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
     }
 
@@ -214,7 +214,7 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     assert_eq!(asked, ["POST secrets", "POST events"]);
     let key = server.held_key();
 
-    // Usually it is everywhere before it is worth a word that it is on its way.
+    // Usually it is everywhere before it is worth reporting that it is on its way.
     tokio::time::advance(WORTH_REPORTING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
     assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
@@ -247,7 +247,7 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_of_its_own_is_kept_and_a_changed_url_mended() {
+async fn an_owned_key_is_kept_and_a_changed_url_is_corrected() {
     let server = Server::default();
     let mut held = secret(Some("u1"), KEY);
     held["data"]["url"] = base64_of("ws://elsewhere");
@@ -276,7 +276,7 @@ async fn a_malformed_key_and_one_of_a_deleted_subscription_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_secret_of_someone_else_is_not_touched() {
+async fn a_foreign_secret_is_not_touched() {
     let server = Server::default();
     *server.secret.lock().unwrap() = Some(secret(None, KEY));
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
@@ -297,7 +297,7 @@ async fn a_secret_of_someone_else_is_not_touched() {
 }
 
 #[tokio::test]
-async fn an_invalid_spec_is_told_and_nothing_else_is_done() {
+async fn an_invalid_spec_is_reported_and_nothing_else_is_written() {
     let server = Server::default();
     let long: Vec<_> = (0..256).map(|n| format!("{n:064}")).collect();
     let filters: Vec<_> = (0..8).map(|_| json!({"dsns": long})).collect();
@@ -315,7 +315,7 @@ async fn an_invalid_spec_is_told_and_nothing_else_is_done() {
 }
 
 #[tokio::test]
-async fn a_group_of_gateways_that_does_not_exist_is_told() {
+async fn a_missing_gateway_group_is_reported() {
     let server = Server::default();
     let subscription = subscription(json!({"gatewayGroup": "us"}), None);
     server.reconcile(subscription).await.0.unwrap();
@@ -333,7 +333,7 @@ async fn a_group_of_gateways_that_does_not_exist_is_told() {
 }
 
 #[tokio::test]
-async fn a_subscription_on_its_way_out_is_left_alone() {
+async fn a_subscription_that_is_being_deleted_is_left_alone() {
     let server = Server::default();
     let mut going = subscription(json!({}), None);
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -343,7 +343,7 @@ async fn a_subscription_on_its_way_out_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_api_server_is_an_error_to_try_again() {
+async fn a_failing_api_server_is_a_retryable_error() {
     let server = Server::default();
     *server.down.lock().unwrap() = true;
     let (result, _) = server.reconcile(subscription(json!({}), None)).await;
@@ -367,7 +367,7 @@ impl Server {
 const QUOTA: &str = "secrets \"leds-stream-key\" is forbidden: exceeded quota: x, requested: count/secrets=1, used: count/secrets=0, limited: count/secrets=0";
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_later_each_time() {
+async fn a_refused_secret_is_reported_with_the_api_servers_reason_and_retried_with_backoff() {
     let server = Server::default();
     server.refuse("secrets", 403, QUOTA);
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
@@ -393,7 +393,7 @@ async fn a_secret_that_is_refused_is_told_with_the_api_servers_reason_and_tried_
         assert_ne!(result.unwrap(), Action::await_change());
         let id = SubscriptionId::new("team", "leds");
         assert_eq!(server.reconciles.failures(&id), failures);
-        assert_eq!(asked, ["POST secrets"], "it is told once");
+        assert_eq!(asked, ["POST secrets"], "it is reported once");
     }
 }
 
@@ -439,7 +439,7 @@ async fn a_new_generation_is_not_ready_while_its_secret_cannot_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_api_server_is_told_only_if_it_stays() {
+async fn an_api_server_error_is_reported_only_after_repeated_failures() {
     let server = Server::default();
     server.refuse("secrets", 500, "failed calling webhook");
     for _ in 0..PASSING {
@@ -463,7 +463,7 @@ async fn an_error_of_the_api_server_is_told_only_if_it_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_that_cannot_be_written_is_tried_later_each_time() {
+async fn a_failed_status_write_is_retried_with_backoff() {
     let server = Server::default();
     server.refuse("datastreamsubscriptions", 403, "may not");
     let groups = json!({"gatewayGroup": "us"});
@@ -483,7 +483,7 @@ async fn a_status_that_cannot_be_written_is_tried_later_each_time() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_cannot_be_read_is_told_with_the_field_and_nothing_else_is_done() {
+async fn an_unreadable_subscription_is_reported_with_the_field_and_nothing_else_is_written() {
     let server = Server::default();
     let error = "spec.eventTypes[1]: unknown variant `alarm`";
     let unread = subscription(json!({}), None);
@@ -504,7 +504,7 @@ async fn a_subscription_that_cannot_be_read_is_told_with_the_field_and_nothing_e
 }
 
 #[tokio::test]
-async fn a_restored_secret_is_adopted_with_its_key_if_the_subscription_says_so() {
+async fn a_restored_secret_is_adopted_with_its_key_if_the_subscription_is_annotated() {
     for owner in [None, Some("u0")] {
         let server = Server::default();
         *server.secret.lock().unwrap() = Some(secret(owner, KEY));
@@ -558,7 +558,7 @@ fn a_suspended_subscription_is_not_ready() {
 }
 
 #[test]
-fn a_key_that_is_in_use_is_named_only_within_the_namespace() {
+fn the_owner_of_a_key_in_use_is_named_only_within_the_namespace() {
     let message = |namespace: &str| {
         let outcome = Outcome::Denied {
             secret: "s".to_owned(),
@@ -575,7 +575,7 @@ fn a_key_that_is_in_use_is_named_only_within_the_namespace() {
 }
 
 #[tokio::test]
-async fn of_a_namespace_that_is_not_listed_nothing_is_asked_or_told() {
+async fn a_subscription_in_an_unwatched_namespace_causes_no_request() {
     let server = Server {
         namespaces: ["team".parse().unwrap()].into_iter().collect(),
         ..Server::default()

@@ -7,9 +7,9 @@ use datastream_routing::{Filter, KeyHash, SubscriptionId, cost};
 /// The largest cost of filters, as `datastream_routing::cost` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Of one subscription.
+    /// Budget of one subscription.
     pub subscription: u64,
-    /// Of all subscriptions of a namespace that are in the same group of gateways.
+    /// Budget of all subscriptions of a namespace that are in the same group of gateways.
     pub namespace: u64,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Resource {
 }
 
 impl Denied {
-    /// Returns the words for filters that cost too much, if that is the reason.
+    /// Returns the message for filters that cost too much, if that is the reason.
     pub fn cost(&self) -> Option<String> {
         const CHEAPER: &str =
             "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";

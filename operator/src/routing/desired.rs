@@ -121,7 +121,7 @@ impl Desired {
         self.refresh(id);
     }
 
-    /// Nothing can be known of this namespace until it [is listed](Self::listed).
+    /// Notes that nothing is known of this namespace until it [is listed](Self::listed).
     pub(super) fn set_unlisted(&mut self, namespace: Arc<str>) {
         self.unlisted.insert(namespace);
     }
@@ -278,7 +278,7 @@ impl Desired {
         }
     }
 
-    /// Those that wait for this are looked at again.
+    /// Gives up a resource; subscriptions that wait for it are looked at again.
     fn give_up(&mut self, resource: &Resource) {
         let waiting = self.waiting.get(resource).into_iter().flatten();
         self.again.extend(waiting.map(|(_, id)| id.clone()));

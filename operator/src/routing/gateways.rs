@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Subscriptions whose status may be different now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Affected {
-    /// None.
+    /// No subscription.
     None,
     /// Subscriptions of buckets of which a gateway holds another version than before.
     Buckets(Vec<Acknowledged>),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn gateways_count_while_they_are_ready_and_renew() {
+    fn gateways_are_live_while_they_are_ready_and_renew() {
         let (mut now, mut clock) = (Instant::now(), Timestamp::now());
         let mut gateways = Gateways::default();
         assert_eq!(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_expires_while_renewals_cannot_be_seen_and_for_a_duration_after_that() {
+    fn no_lease_expires_while_renewals_cannot_be_observed_nor_for_one_duration_after() {
         let (now, clock) = (Instant::now(), Timestamp::now());
         let mut gateways = Gateways::default();
         gateways.set(&lease("a", true, clock, None), now, clock);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_is_old_at_first_sight_is_in_doubt_until_it_is_renewed_or_expires() {
+    fn a_lease_first_seen_old_is_in_doubt_until_renewed_or_expired() {
         let (now, clock) = (Instant::now(), Timestamp::now());
         let old = clock - SignedDuration::from_secs(60);
         let mut gateways = Gateways::default();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_is_stale_at_first_sight_does_not_count_until_it_is_renewed() {
+    fn a_lease_first_seen_stale_does_not_count_until_renewed() {
         let (now, clock) = (Instant::now(), Timestamp::now());
         let mut gateways = Gateways::default();
         let old = clock - SignedDuration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Routing objects: what the gateways are told, and what they say that they serve.
+//! Routing objects: what the gateways should serve, and what they report that they serve.
 //!
 //! The [`RoutingState`] knows what should be published (from subscriptions and stream keys), what is (from the routing
 //! objects) and what the gateways hold (from their Leases). It is plain data: [`Publisher`] does the writing.

@@ -23,16 +23,16 @@ struct PublishedBucket {
     routes: BTreeMap<SubscriptionId, (Arc<Route>, u64)>,
     versions: VecDeque<(BucketHash, u64)>,
     newest: u64,
-    /// Of the last write or sight; what is older is an echo.
+    /// Version of the last write or observation; what is older is an echo.
     resource_version: u64,
-    /// The object was changed or deleted by someone else, who wrote this version (or one that nobody told).
+    /// The object was changed or deleted by someone else, who wrote this version (0: unknown).
     drifted: Option<u64>,
     /// The version that is being written right now: gateways may hold it before the API server's answer is here.
     writing: Option<(BucketHash, Routes)>,
 }
 
 impl Published {
-    /// A bucket was found to hold exactly these routes.
+    /// Notes that a bucket holds exactly these routes.
     pub(super) fn found(
         &mut self,
         id: BucketId,
@@ -44,7 +44,7 @@ impl Published {
         bucket.record(hash, resource_version, routes);
     }
 
-    /// The version that [began](Published::begin) is written.
+    /// Notes that the version that [began](Published::begin) is written.
     ///
     /// Returns the identities of routes that are new or changed.
     pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
@@ -55,10 +55,10 @@ impl Published {
         }
     }
 
-    /// Someone sees the object in this state.
+    /// Checks an observed state of the object.
     ///
-    /// Returns whether that is news: neither an echo of what was written here nor what is published anyway.
-    pub(super) fn is_news(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
+    /// Returns whether that is a change: neither an echo of what was written here nor what is published anyway.
+    pub(super) fn is_change(&self, id: BucketId, hash: BucketHash, resource_version: u64) -> bool {
         self.buckets.get(&id).is_none_or(|bucket| {
             let newest = bucket.versions.back().map(|v| v.0);
             resource_version > bucket.resource_version
@@ -70,19 +70,19 @@ impl Published {
         })
     }
 
-    /// The object is not what was published: it has to be written again.
+    /// Notes that the object is not what was published: it has to be written again.
     pub(super) fn drifted(&mut self, id: BucketId, resource_version: u64) {
         self.buckets.entry(id).or_default().drifted = Some(resource_version);
     }
 
-    /// The bucket is being written: its sight is no news, and what was wrong with it is dealt with.
+    /// Notes that the bucket is being written: its content is no change when it is observed, and a drift is over.
     pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash, routes: Routes) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = Some((hash, routes));
         bucket.drifted = None;
     }
 
-    /// The write failed, or nobody knows whether it went through.
+    /// Notes that the write failed, or that its outcome is unknown.
     pub(super) fn failed(&mut self, id: BucketId) {
         let bucket = self.buckets.entry(id).or_default();
         bucket.writing = None;
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_seen_before_it_is_confirmed_is_no_news() {
+    fn a_write_observed_before_its_response_is_not_a_change() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut published = Published::default();
         published.found(id, hash(1), 1, routes(&[]));
         published.begin(id, hash(2), routes(&[]));
-        assert!(!published.is_news(id, hash(2), 2));
-        assert!(published.is_news(id, hash(3), 3));
+        assert!(!published.is_change(id, hash(2), 2));
+        assert!(published.is_change(id, hash(3), 3));
         published.drifted(id, 3);
         published.wrote(id, 2);
         assert!(published.has_drifted(id), "someone wrote after us");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_version_counts_for_routes_that_have_not_changed_since() {
+    fn an_older_version_counts_for_routes_unchanged_since() {
         let id = SubscriptionId::new("team", "a").bucket();
         let hash = |n: u8| BucketHash::of(&[n]);
         let mut published = Published::default();
@@ -288,11 +288,11 @@ mod tests {
         assert_eq!(published.wrote(id, 6), [route("b", 2).id]);
         assert!(published.holds(hash(1), &route("a", 1).id));
         assert!(!published.holds(hash(9), &route("a", 1).id));
-        assert!(!published.is_news(id, hash(1), 5), "an echo of the first");
+        assert!(!published.is_change(id, hash(1), 5), "an echo of the first");
         assert!(
-            published.is_news(id, hash(1), 7),
+            published.is_change(id, hash(1), 7),
             "someone restored the first"
         );
-        assert!(!published.is_news(id, hash(2), 8), "the same bytes");
+        assert!(!published.is_change(id, hash(2), 8), "the same bytes");
     }
 }

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 
 /// Changes within this time are written together.
 const SETTLE: Duration = Duration::from_millis(50);
-/// After a round of writes, the next one waits for so long for each object that was written, as long as changes keep coming: a
+/// Pause after a round of writes for each object that was written, as long as changes keep coming: a
 /// single edit is on its way at once, and while subscriptions change by the thousand, each object is written once for many.
 const PACE: Duration = Duration::from_millis(20);
 /// Changes that have not come for so long do not keep coming.
@@ -44,7 +44,7 @@ pub struct Publisher {
     pub group: String,
     /// The state, which plans the writes.
     pub state: SharedRoutingState,
-    /// Woken when there may be something to write.
+    /// Notified when there may be something to write.
     pub changed: Arc<Notify>,
     /// The queue for the subscriptions whose routes were published.
     pub published: mpsc::Sender<SubscriptionId>,

@@ -27,7 +27,7 @@ impl ShrinkGuard {
         }
     }
 
-    /// Until when removals must wait, if they must: `published` routes are to become `wanted`.
+    /// Time until which removals must wait, if they must: `published` routes are to become `wanted`.
     pub(super) fn until(
         &mut self,
         published: usize,
@@ -58,7 +58,7 @@ mod tests {
     const PERIOD: Duration = Duration::from_mins(1);
 
     #[test]
-    fn a_mass_shrink_waits_and_then_goes_through() {
+    fn a_mass_shrink_is_delayed_and_then_applied() {
         let mut hold = ShrinkGuard::new(PERIOD);
         let start = Instant::now();
         assert_eq!(
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shrink_that_trickles_is_held_too() {
+    fn a_gradual_mass_shrink_is_delayed_too() {
         let mut hold = ShrinkGuard::new(PERIOD);
         let mut now = Instant::now();
         let mut published = 100;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn few_routes_and_routes_that_come_back_are_not_held() {
+    fn a_small_shrink_and_returning_routes_are_not_delayed() {
         let now = Instant::now();
         assert_eq!(ShrinkGuard::new(PERIOD).until(19, 0, now), None);
         assert_eq!(ShrinkGuard::new(Duration::ZERO).until(100, 0, now), None);

@@ -167,7 +167,7 @@ impl RoutingState {
         self.desired.set_key(id, key);
     }
 
-    /// Nothing can be known of this namespace until it is listed: it keeps the routes that it has.
+    /// Notes that nothing is known of this namespace until it is listed: it keeps the routes that it has.
     pub fn set_unlisted(&mut self, namespace: Arc<str>) {
         self.desired.set_unlisted(namespace);
     }
@@ -180,7 +180,7 @@ impl RoutingState {
     /// A routing object as someone sees it. What is neither published here nor an echo of it will be written again.
     pub fn set_object(&mut self, bucket: BucketId, resource_version: u64, bytes: &[u8]) {
         let hash = BucketHash::of(bytes);
-        if !self.published.is_news(bucket, hash, resource_version) {
+        if !self.published.is_change(bucket, hash, resource_version) {
             return;
         }
         if self.is_synced(Synced::Objects) {
@@ -217,13 +217,13 @@ impl RoutingState {
 
     /// The list of the routing objects says this (`None`: it is gone). One that it names and that is not there was deleted, maybe while
     /// no operator looked: it is written again, empty if nothing belongs into it any more, because gateways serve by the last content
-    /// that they know until they are told otherwise.
+    /// that they know until they get other content.
     pub fn set_index(&mut self, listed: Option<BTreeSet<BucketId>>) {
         self.expect(listed.iter().flatten().copied());
         self.index = listed;
     }
 
-    /// There is no list of the routing objects that can be read: each may have been there.
+    /// Notes that the index of the routing objects cannot be read: each may have been there.
     pub fn set_unreadable_index(&mut self) {
         self.expect(BucketId::all());
         self.index = None;
@@ -321,7 +321,7 @@ impl RoutingState {
 
     /// The list of the routing objects as it should be; absent if it is written.
     fn new_index(&self) -> Option<BTreeSet<BucketId>> {
-        // Without one, gateways cannot tell a group of which nothing is published from one without subscriptions.
+        // Without one, gateways cannot distinguish a group of which nothing is published from one without subscriptions.
         let is_written =
             |listed: &BTreeSet<BucketId>| self.published.buckets().eq(listed.iter().copied());
         let is_new = !self.index.as_ref().is_some_and(is_written);
@@ -635,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_that_comes_before_the_answer_to_the_write_takes_nobody_back() {
+    fn an_acknowledgement_before_the_response_to_the_write_keeps_other_routes_programmed() {
         let mut state = empty_state(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
         put(&mut state, &a, 1);
@@ -661,7 +661,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_is_news_for_those_whose_routes_are_new_in_it() {
+    fn an_acknowledgement_affects_only_subscriptions_whose_routes_changed() {
         let mut state = empty_state(Duration::ZERO);
         let [a, b] = two_of_a_bucket();
         put(&mut state, &a, 1);
@@ -685,7 +685,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_finds_what_is_published_and_writes_nothing() {
+    fn a_restart_adopts_the_published_objects_and_writes_nothing() {
         let mut state = empty_state(Duration::ZERO);
         put(&mut state, "a", 1);
         sync(&mut state);
@@ -736,7 +736,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_do_to_routing_objects_is_undone() {
+    fn changes_of_routing_objects_by_others_are_undone() {
         let mut state = empty_state(Duration::ZERO);
         put(&mut state, "a", 1);
         sync(&mut state);
@@ -753,7 +753,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mass_shrink_keeps_routes_but_lets_others_in() {
+    fn a_delayed_mass_shrink_keeps_routes_and_admits_new_ones() {
         let mut state = empty_state(Duration::from_mins(1));
         let names: Vec<_> = (0..30).map(|n| format!("s{n}")).collect();
         for name in &names {
@@ -784,7 +784,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_says_so() {
+    fn a_route_of_a_full_bucket_is_reported_as_bucket_full() {
         let mut state = empty_state(Duration::ZERO);
         state.max_bucket_bytes = 100;
         put(&mut state, "a", 1);
@@ -797,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_of_deleted_subscriptions_and_keys_end_although_gateways_cannot_be_listed() {
+    fn routes_of_deleted_subscriptions_and_keys_are_removed_although_gateways_cannot_be_listed() {
         let mut first = empty_state(Duration::ZERO);
         for name in ["a", "b", "c"] {
             put(&mut first, name, 1);
@@ -820,7 +820,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_is_tried_ever_more_seldom_and_named_while_others_go_on() {
+    fn a_failing_write_is_retried_with_backoff_and_named_while_others_continue() {
         let mut state = empty_state(Duration::ZERO);
         let names = [String::from("s0"), other_bucket("s0")];
         put(&mut state, &names[0], 1);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::EventType;
 
-/// The fields of a body that say when the event happened, the most telling one first.
+/// The fields of a body that say when the event happened, the most specific one first.
 const TIMES: [&str; 6] = [
     "event_time",
     "acked_at",
@@ -69,7 +69,7 @@ impl<'a> Object<'a> {
         members.map(|(_, value)| *value)
     }
 
-    /// Time at which the event with this body happened, in its producer's words.
+    /// Time at which the event with this body happened, as its producer wrote it.
     pub fn happened(&self) -> Option<Cow<'a, str>> {
         TIMES.iter().find_map(|field| self.text(field))
     }
@@ -149,12 +149,12 @@ impl<'a> View<'a> {
         Object::parse(raw).ok()
     }
 
-    /// Time at which it happened, in its producer's words.
+    /// Time at which it happened, as its producer wrote it.
     pub fn happened(&self) -> Option<Cow<'a, str>> {
         self.body()?.happened()
     }
 
-    /// The event in a few words: the value of a property, a place, `Online`. The whole JSON if there is no body of the
+    /// A short description of the event: the value of a property, a place, `Online`. The whole JSON if there is no body of the
     /// event's type.
     pub fn what(&self) -> Cow<'a, str> {
         let (Some(event_type), Some(body)) = (self.event_type(), self.body()) else {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_vector_is_read_as_it_says() {
+    fn every_test_vector_is_parsed_as_expected() {
         let vectors: Vec<Vector> =
             serde_json::from_str(include_str!("../../tests/vectors/events.json")).unwrap();
         for vector in vectors {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_of_any_depth_hides_nothing() {
+    fn deep_nesting_does_not_hide_other_fields() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         let json = format!(r#"{{"seq":"7","deep":{deep},"metadata":{{"dsn":"AC1"}}}}"#);
         assert_eq!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_is_an_event() {
+    fn only_json_objects_are_events() {
         for text in ["", "[]", "7", "{", "{} {}"] {
             assert!(View::parse(text).is_err(), "{text}");
         }

@@ -1,6 +1,6 @@
 //! Arithmetic on sequence numbers, which may have more digits than any integer type holds.
 
-/// The decimal number after `seq`: where a stream goes on that saw `seq` last. `None` if it is no decimal number.
+/// The decimal number after `seq`: where a stream resumes that saw `seq` last. `None` if it is no decimal number.
 pub fn after(seq: &str) -> Option<String> {
     if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn carries_run_through_any_number_of_digits() {
+    fn the_number_after_carries_over_any_number_of_digits() {
         assert_eq!(after("1").as_deref(), Some("2"));
         assert_eq!(after("199").as_deref(), Some("200"));
         assert_eq!(after("999").as_deref(), Some("1000"));
@@ -38,7 +38,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_integers(n in 0u128..u128::MAX) {
+        fn the_number_after_equals_integer_addition(n in 0u128..u128::MAX) {
             prop_assert_eq!(after(&n.to_string()), Some((n + 1).to_string()));
         }
     }

@@ -68,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_merge_of_the_same_events_yields_the_same_identities((partitions, one, other) in merges()) {
+        fn every_interleaving_of_the_same_events_yields_the_same_identities((partitions, one, other) in merges()) {
             let identities = |merge: &[u32]| {
                 let numbers = numbers(partitions, merge);
                 let mut all: Vec<_> = numbers
@@ -84,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn a_replay_from_the_position_brings_exactly_what_is_not_before_it((partitions, one, other) in merges(), at in 0_usize..60) {
+        fn a_replay_from_a_position_brings_exactly_the_events_after_it((partitions, one, other) in merges(), at in 0_usize..60) {
             // One gateway was followed up to an event, another one from there on.
             let seen = &numbers(partitions, &one)[..=at.min(one.len() - 1)];
             let position = seen.iter().fold(Position::start(partitions), |position, seq| {
@@ -102,7 +102,7 @@ mod tests {
         }
 
         #[test]
-        fn union_and_intersection_know_all_partitions(a in vec(0_u64..9, 1..5), b in vec(0_u64..9, 1..5)) {
+        fn union_covers_both_positions_and_both_cover_the_intersection(a in vec(0_u64..9, 1..5), b in vec(0_u64..9, 1..5)) {
             let (a, b) = (Position::new(a), Position::new(b));
             let (union, both) = (a.union(&b), a.intersection(&b));
             prop_assert!(union.covers(&a) && union.covers(&b));
@@ -110,21 +110,21 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_answered(text in "[0-9a-z |]{0,70}") {
+        fn arbitrary_text_is_parsed_without_a_panic(text in "[0-9a-z |]{0,70}") {
             let _ = EventIdentity::of_seq(&text);
             let _ = Seq::start_of(&text);
         }
     }
 
     #[test]
-    fn one_partition_counts_from_one() {
+    fn the_seq_of_one_partition_is_the_offset_plus_one() {
         let (identity, position) = EventIdentity::of_seq("7").unwrap();
         assert_eq!((identity.partition, identity.offset), (0, 6));
         assert_eq!(position, Position::new([7]));
     }
 
     #[test]
-    fn what_is_no_event_has_no_identity() {
+    fn invalid_seqs_have_no_identity() {
         for text in ["", "0", "-1", "7.0", "99999999999999999999"] {
             assert!(EventIdentity::of_seq(text).is_err(), "{text}");
         }

@@ -3,7 +3,7 @@
 //! With one partition, the number of an event is its offset plus one. With several, it is the digit `1`, then 15 digits
 //! for each partition's next offset (this event's own included), partition 0 first, then 3 digits that say which
 //! partition the event itself is in: twice its number, or one more for 'just after it'. So numbers grow
-//! along a stream, adding one always means 'after this event', and the length tells the number of partitions.
+//! along a stream, adding one always means 'after this event', and the length gives the number of partitions.
 
 use std::fmt::{self, Write as _};
 
@@ -23,7 +23,7 @@ pub struct Seq(Box<str>);
 /// Reason why a `seq_start` or `seq_end` was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeqError {
-    /// Something but decimal digits.
+    /// The text has something but decimal digits.
     #[error("not a sequence number: only the digits 0 to 9, as in the \"seq\" of an event")]
     NotDecimal,
     /// Digits, but of no number that a gateway gives.
@@ -31,7 +31,7 @@ pub enum SeqError {
         "not a sequence number of this topic: take it whole from the \"seq\" of an event, or that plus one"
     )]
     Malformed,
-    /// Given for a topic with more partitions than this one has.
+    /// The number is of a topic with more partitions than this one has.
     #[error("sequence number of a topic with {found} partitions, but this topic has {expected}")]
     Partitions {
         /// Partitions that the number names.
@@ -98,7 +98,7 @@ impl Seq {
     }
 }
 
-/// Number of partitions of the topic that a number comes from, as far as its length tells.
+/// Number of partitions of the topic that a number comes from, derived from its length.
 pub(super) fn partitions(text: &str) -> u32 {
     let digits = text.trim_start_matches('0').len();
     let groups = digits.saturating_sub(1 + OWN_DIGITS) / OFFSET_DIGITS;
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_grow_and_resume_exactly((partitions, history) in history()) {
+        fn seqs_increase_and_resume_exactly_after_their_event((partitions, history) in history()) {
             let numbers = numbers(partitions, &history);
             for pair in numbers.windows(2) {
                 prop_assert!(less(&pair[0], &pair[1]), "{} then {}", pair[0], pair[1]);
@@ -235,14 +235,14 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_answered(text in "[0-9a-z |]{0,70}", partitions in 1_u32..5) {
+        fn arbitrary_text_is_parsed_without_a_panic(text in "[0-9a-z |]{0,70}", partitions in 1_u32..5) {
             let _ = Seq::parse_start(&text, partitions);
             let _ = Seq::parse_end(&text, partitions);
         }
     }
 
     #[test]
-    fn the_first_event_of_one_partition_is_number_one() {
+    fn the_first_event_of_one_partition_has_seq_1() {
         let mut position = Position::start(1);
         position.advance(0, 1);
         assert_eq!(Seq::of(&position, 0).as_str(), "1");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_numbers_are_refused_with_the_reason() {
+    fn malformed_and_foreign_seqs_are_rejected_with_the_reason() {
         assert_eq!(Seq::parse_start("-1", 1), Err(SeqError::NotDecimal));
         assert_eq!(
             Seq::parse_start("99999999999999999999", 1),

@@ -8,7 +8,7 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 /// The API server ends each watch after this time, and the next one begins where it ended: so silence that lasts longer is no
-/// lack of news.
+/// lack of events.
 pub const WATCH: Duration = Duration::from_mins(1);
 
 /// A connection on which an answer or a watch is awaited and nothing has come for this long is taken for dead: a network that
@@ -47,7 +47,7 @@ pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube:
         .unwrap_or_else(|_| Err(late()))
 }
 
-/// An error in the API server's own words, if it has any.
+/// The message of the API server, if an error has one.
 pub fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
@@ -77,14 +77,14 @@ mod tests {
     use crate::watch::{Change, Selection, changes};
 
     #[tokio::test]
-    async fn an_api_server_that_takes_connections_and_does_not_answer_is_told() {
+    async fn an_api_server_that_accepts_connections_and_does_not_answer_is_reported() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap();
         let config = Config::new(format!("http://{address}").parse().unwrap());
         let client = Client::try_from(bounded(config, Duration::from_millis(100))).unwrap();
         let changes = changes::<Secret>(Api::all(client), Selection::all());
-        let told: Vec<_> = changes.take(2).map(|(change, _)| change).collect().await;
+        let received: Vec<_> = changes.take(2).map(|(change, _)| change).collect().await;
         let failed = |change: &Change<Secret>| matches!(change, Change::Failed(_));
-        assert!(told.iter().all(failed), "{told:?}");
+        assert!(received.iter().all(failed), "{received:?}");
     }
 }

@@ -27,32 +27,32 @@ pub(super) struct Header {
     pub first: u64,
     /// The offset after its last record.
     pub next: u64,
-    /// Its length in bytes, by its own word, this header included.
+    /// Its length in bytes, as it says, this header included.
     pub size: usize,
     first_timestamp: i64,
     attributes: i16,
 }
 
-/// Kind of the next bytes of an answer.
+/// State of the next batch in the bytes of a response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Front {
+pub(super) enum Framing {
     /// A batch, whole by its length.
     Whole(Header),
     /// The beginning of a batch that is longer than what is there.
     Cut(Header),
     /// A header whose offsets make sense, but its length does not.
     Endless(Header),
-    /// Too little to say.
+    /// Fewer bytes than a header.
     Short,
     /// No header of a batch.
-    Senseless,
+    Malformed,
 }
 
 /// Looks at the next batch.
-pub(super) fn front(mut bytes: &[u8]) -> Front {
+pub(super) fn frame(mut bytes: &[u8]) -> Framing {
     let available = bytes.len();
     if available < BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE {
-        return Front::Short;
+        return Framing::Short;
     }
     let base = bytes.get_i64();
     let length = bytes.get_i32();
@@ -65,7 +65,7 @@ pub(super) fn front(mut bytes: &[u8]) -> Front {
         .checked_add(1)
         .and_then(|count| base.checked_add(count));
     let (Some(next), true) = (next, base >= 0 && last_delta >= 0) else {
-        return Front::Senseless;
+        return Framing::Malformed;
     };
     let size = usize::try_from(length).map_or(0, |length| BATCH_PREAMBLE_SIZE + length);
     let header = Header {
@@ -76,11 +76,11 @@ pub(super) fn front(mut bytes: &[u8]) -> Front {
         attributes,
     };
     if size < header.records_at() {
-        Front::Endless(header)
+        Framing::Endless(header)
     } else if size > available {
-        Front::Cut(header)
+        Framing::Cut(header)
     } else {
-        Front::Whole(header)
+        Framing::Whole(header)
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8], from: u64) -> Result<Vec<Record>, String> {
-        let Front::Whole(header) = front(bytes) else {
+        let Framing::Whole(header) = frame(bytes) else {
             return Err("not whole".to_owned());
         };
         let payload = Bytes::copy_from_slice(&bytes[header.records_at()..header.size]);
@@ -263,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_are_read_as_they_were_sent(
+        fn records_are_decoded_as_encoded(
             values in vec(vec(any::<u8>(), 0..300), 1..700), base in 0..1_i64 << 40, skip in 0..800_u64, keys: bool,
         ) {
             let from = base as u64 + skip;
@@ -277,7 +277,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_refused_or_read_and_never_more_than_that(
+        fn damaged_batches_are_read_or_rejected_without_a_panic(
             values in vec(vec(any::<u8>(), 0..40), 1..40), flips in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..6), cut: prop::sample::Index,
         ) {
             let mut bytes = encoded(7, &values, true);
@@ -291,38 +291,38 @@ mod tests {
         }
 
         #[test]
-        fn anything_at_all_is_looked_at(bytes in vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes, 0);
             let _ = varint(&mut &bytes[..]);
         }
     }
 
     #[test]
-    fn a_batch_is_whole_or_cut_by_its_own_length() {
+    fn the_header_of_a_batch_distinguishes_whole_from_truncated() {
         let bytes = encoded(5, &[b"a".to_vec(), b"b".to_vec()], false);
-        let Front::Whole(header) = front(&bytes) else {
+        let Framing::Whole(header) = frame(&bytes) else {
             panic!("whole")
         };
         assert_eq!(
             (header.first, header.next, header.size),
             (5, 7, bytes.len())
         );
-        assert_eq!(front(&bytes[..bytes.len() - 1]), Front::Cut(header));
-        assert_eq!(front(&bytes[..40]), Front::Short);
+        assert_eq!(frame(&bytes[..bytes.len() - 1]), Framing::Cut(header));
+        assert_eq!(frame(&bytes[..40]), Framing::Short);
         let with = |at: usize, new: &[u8]| {
             let mut bytes = bytes.clone();
             bytes[at..at + new.len()].copy_from_slice(new);
-            front(&bytes)
+            frame(&bytes)
         };
         // Length, base offset, last offset.
         assert!(matches!(
             with(8, &(-1_i32).to_be_bytes()),
-            Front::Endless(_)
+            Framing::Endless(_)
         ));
-        assert!(matches!(with(8, &3_i32.to_be_bytes()), Front::Endless(_)));
-        assert_eq!(with(0, &(-1_i64).to_be_bytes()), Front::Senseless);
-        assert_eq!(with(0, &i64::MAX.to_be_bytes()), Front::Senseless);
-        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Front::Senseless);
+        assert!(matches!(with(8, &3_i32.to_be_bytes()), Framing::Endless(_)));
+        assert_eq!(with(0, &(-1_i64).to_be_bytes()), Framing::Malformed);
+        assert_eq!(with(0, &i64::MAX.to_be_bytes()), Framing::Malformed);
+        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Framing::Malformed);
     }
 
     #[test]
@@ -343,10 +343,10 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_bounded_and_a_record_too_large_to_be_served_is_not_copied_whole() {
+    fn chunks_are_bounded_and_an_oversized_record_is_truncated() {
         let large = vec![b'x'; 3 * MAX_RECORD_BYTES];
         let bytes = encoded(0, &[large, vec![b'y'; 10], vec![b'z'; 10]], false);
-        let Front::Whole(header) = front(&bytes) else {
+        let Framing::Whole(header) = frame(&bytes) else {
             panic!("whole")
         };
         let payload = Bytes::from(bytes).slice(header.records_at()..);

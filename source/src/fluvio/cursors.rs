@@ -30,7 +30,7 @@ pub struct FluvioCursorLog {
 
 struct Producer {
     pool: TopicProducerPool,
-    /// Held so that the connection lives.
+    /// Client, kept alive for the connection.
     _client: Arc<Fluvio>,
 }
 

@@ -35,7 +35,7 @@ impl Directory {
         }
     }
 
-    /// Asks again before the next use: what is known turned out wrong, or may have.
+    /// Invalidates what is known, which may be wrong: the controller is asked again before the next use.
     pub(super) fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
     }
@@ -53,7 +53,7 @@ impl Directory {
                 unreachable(WHAT, reason)
             }),
             (Err(error), Some(known)) => {
-                tracing::debug!(%error, "going on with the leaders that are known");
+                tracing::debug!(%error, "continuing with the leaders that are known");
                 self.doubt();
                 Ok(known)
             }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Codec(pub i16);
 
-/// Not to compress is a codec, too.
+/// Codec of batches without compression.
 pub(super) const NONE: Codec = Codec(0);
 const GZIP: Codec = Codec(1);
 const SNAPPY: Codec = Codec(2);
@@ -15,7 +15,7 @@ const ZSTD: Codec = Codec(4);
 
 /// The window that the fastest levels ask for, however little there is to compress, as a power of two.
 const ZSTD_WINDOW: u32 = 20;
-/// In the error for a frame whose window is longer than it may be.
+/// Part of the error for a frame whose window is longer than allowed.
 const ZSTD_MEMORY: &str = "too much memory";
 
 /// The most that one step adds to what is there.
@@ -24,11 +24,11 @@ const STEP: usize = 64 << 10;
 /// Reason why data was not decompressed.
 #[derive(Debug)]
 pub(super) enum InflateError {
-    /// It becomes larger than it may.
+    /// The data exceeds the limit.
     TooLarge,
-    /// No such codec.
+    /// The codec is not known.
     UnknownCodec,
-    /// It is not what the codec makes.
+    /// The data is not valid for the codec.
     Broken(io::Error),
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_producers_compress_is_what_comes_out(
+        fn compressed_data_is_decompressed_unchanged(
             word in vec(any::<u8>(), 1..50), times in 1..4000_usize,
         ) {
             let data = word.repeat(times);
@@ -110,14 +110,14 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_an_error_or_something_within_the_limit(data in vec(any::<u8>(), 0..500), codec in 0..8_i16) {
+        fn garbage_is_an_error_or_decompresses_within_the_limit(data in vec(any::<u8>(), 0..500), codec in 0..8_i16) {
             let out = inflate(Codec(codec), &data, 10_000);
             prop_assert!(out.map_or(true, |out| out.len() <= 10_000));
         }
     }
 
     #[test]
-    fn a_bomb_stops_at_the_limit_with_every_codec() {
+    fn a_decompression_bomb_stops_at_the_limit_with_every_codec() {
         let zeros = vec![0; 8 << 20];
         for (codec, compression) in CODECS {
             let small = compression.compress(&zeros).unwrap();
@@ -129,9 +129,9 @@ mod tests {
         }
     }
 
-    /// As with the slowest levels, which ask for a window of 8 MiB when they do not know how much is to come.
+    /// Uses one of the slowest levels, which ask for a window of 8 MiB when they do not know how much is to come.
     #[test]
-    fn a_window_longer_than_the_limit_is_too_large_and_not_broken() {
+    fn a_window_longer_than_the_limit_is_reported_as_too_large() {
         use std::io::Write;
         let mut out = zstd::Encoder::new(vec![], 19).unwrap();
         out.write_all(b"little").unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_of_another_codec_is_an_error() {
+    fn truncated_data_and_wrong_codecs_are_errors() {
         let data =
             b"some text that is long enough to be compressed, compressed, compressed".repeat(9);
         for (codec, compression) in CODECS {

@@ -1,6 +1,6 @@
 //! Fluvio, kept in this one folder: its client for what the controller knows and for writing, and a reader of our own (see
 //! `docs/decisions/0004-reading-fluvio.md` for why). Every connect and request is under a timeout; after any error the
-//! connection is made anew.
+//! connection is replaced.
 
 mod batch;
 mod cursors;
@@ -48,7 +48,7 @@ pub struct FluvioTarget {
 /// Reads the address of a cluster's SC, for a command line.
 ///
 /// # Errors
-/// The text is none, in words.
+/// The message for a malformed address.
 pub fn parse_address(text: &str) -> Result<String, String> {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
     match text.rsplit_once(':') {
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
+    fn addresses_without_host_or_port_are_rejected() {
         for good in ["localhost:9003", "[::1]:9003", "sc.fluvio.svc:1"] {
             assert_eq!(parse_address(good).as_deref(), Ok(good));
         }

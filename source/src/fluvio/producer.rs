@@ -28,7 +28,7 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
-/// Not all records were stored. Those after `confirmed` may be stored or not: Fluvio did not say.
+/// Failure to store all records. Those after `confirmed` may be stored or not: Fluvio did not say.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct SendError {
@@ -47,7 +47,7 @@ pub struct Producer {
 
 struct Open {
     producer: TopicProducerPool,
-    /// Held so that the producer's connection lives.
+    /// Client, kept alive for the producer's connection.
     _client: Fluvio,
 }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_bounded_and_lose_nothing() {
+    fn chunks_are_bounded_and_complete() {
         let sizes = [
             1,
             CHUNK_BYTES,

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use fluvio::dataplane::link::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::batch::{self, Front, Header, MAX_BATCH_BYTES, Records};
+use super::batch::{self, Framing, Header, MAX_BATCH_BYTES, Records};
 use super::directory::Directory;
 use super::inflate::{self, InflateError};
 use super::unit::{Answer, Fetch, NORMAL_BYTES, Unit};
@@ -87,8 +87,8 @@ impl Reader {
                 self.records = None;
             }
             // All that is kept of an answer is whole and in sequence.
-            match batch::front(&self.batches) {
-                Front::Whole(header) => {
+            match batch::frame(&self.batches) {
+                Framing::Whole(header) => {
                     let bytes = self.batches.split_to(header.size);
                     self.open_batch(&header, bytes).await?;
                 }
@@ -183,21 +183,21 @@ impl Reader {
     /// Finds out what is at `next`, of which the answer has nothing whole.
     async fn look_into(&mut self, found: &[u8], end: u64) -> Result<(), SourceError> {
         let confirmed = std::mem::replace(&mut self.suspected, true);
-        match batch::front(found) {
-            Front::Whole(header) | Front::Cut(header) | Front::Endless(header)
+        match batch::frame(found) {
+            Framing::Whole(header) | Framing::Cut(header) | Framing::Endless(header)
                 if header.next > end || header.next <= self.next =>
             {
-                Err(self.senseless())
+                Err(self.malformed())
             }
-            Front::Whole(header) | Front::Cut(header) if header.first > self.next => {
-                let detail = || format!("the broker goes on at offset {}", header.first);
+            Framing::Whole(header) | Framing::Cut(header) if header.first > self.next => {
+                let detail = || format!("the broker continues at offset {}", header.first);
                 self.step_over(confirmed, header.first, Damage::Missing, detail)
             }
-            Front::Cut(header) if header.size > MAX_BATCH_BYTES => {
+            Framing::Cut(header) if header.size > MAX_BATCH_BYTES => {
                 let detail = || format!("{} bytes, the limit is {MAX_BATCH_BYTES}", header.size);
                 self.step_over(confirmed, header.next, Damage::TooLarge, detail)
             }
-            Front::Cut(header) if header.size > self.max_bytes => {
+            Framing::Cut(header) if header.size > self.max_bytes => {
                 self.suspected = false;
                 self.max_bytes = header.size;
                 if self.is_oversized() && self.permit.is_none() {
@@ -205,26 +205,26 @@ impl Reader {
                 }
                 Ok(())
             }
-            Front::Cut(header) => {
+            Framing::Cut(header) => {
                 let detail = || format!("less than its {} bytes", header.size);
                 self.step_over(confirmed, header.next, Damage::Cut, detail)
             }
-            Front::Endless(header) => {
+            Framing::Endless(header) => {
                 let detail = || format!("a batch of {} bytes", header.size);
                 self.step_over(confirmed, header.next, Damage::Malformed, detail)
             }
-            Front::Whole(_) | Front::Short | Front::Senseless => Err(self.senseless()),
+            Framing::Whole(_) | Framing::Short | Framing::Malformed => Err(self.malformed()),
         }
     }
 
-    fn senseless(&self) -> SourceError {
+    fn malformed(&self) -> SourceError {
         SourceError::Broken {
             at: self.next,
             reason: "what the broker has there is no batch, or one of other offsets".to_owned(),
         }
     }
 
-    /// Names what cannot be read and goes on behind it, on a new connection; or, if it has not been seen twice, looks again.
+    /// Reports what cannot be read and continues behind it, on a new connection; or, if it has not been seen twice, looks again.
     fn step_over(
         &mut self,
         confirmed: bool,
@@ -307,7 +307,7 @@ fn unreadable(first: u64, next: u64, damage: Damage, detail: String) -> SourceEr
 /// the last one ends. The first may begin before `next`: a server answers with whole batches.
 fn in_sequence(answer: &Answer, next: u64) -> (usize, u64) {
     let (mut rest, mut reached) = (&answer.batches[..], next);
-    while let Front::Whole(header) = batch::front(rest) {
+    while let Framing::Whole(header) = batch::frame(rest) {
         let follows = header.first == reached || (header.first < next && reached == next);
         if !follows || header.next > answer.end {
             break;

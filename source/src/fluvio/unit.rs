@@ -46,7 +46,7 @@ pub(super) struct Fetch {
 #[derive(Debug)]
 pub(super) struct Unit {
     socket: BufReader<TcpStream>,
-    /// Of the answers.
+    /// Version of the responses.
     version: Version,
     ack_version: Version,
     session: u32,

@@ -80,7 +80,7 @@ pub(super) fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// As in `20261124T204501.123Z`.
+/// Formats a time like `20261124T204501.123Z`.
 fn format(time: Timestamp) -> String {
     let time = time.to_zoned(TimeZone::UTC);
     format!(
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_sort_by_time_and_belong_to_one_stream() {
+    fn file_names_sort_by_time_and_belong_to_one_stream() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::new(folder.path(), "a");
         let (first, begun) = files.next(None);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_reorder() {
+    fn a_clock_set_back_does_not_reorder_files() {
         let files = Files::new(Path::new("/d"), "a");
         let future = Timestamp::now() + SignedDuration::from_hours(1);
         assert!(files.next(Some(future)).1 > future);

@@ -34,7 +34,7 @@ use recover::{Recovered, Synced};
 pub(crate) struct JsonlStore {
     plan: JsonlPlan,
     files: Files,
-    /// Held, and with it the stream, as long as this lives.
+    /// Lock of the stream, held as long as this lives.
     lock: Option<Lock>,
     /// The file that is written, once there is an event.
     current: Option<Current>,
@@ -60,7 +60,7 @@ struct Current {
 #[derive(Clone, Copy, Debug)]
 struct Age {
     opened: Instant,
-    /// As its name said then.
+    /// Age according to its name at that time.
     before: Duration,
 }
 
@@ -166,7 +166,7 @@ impl JsonlStore {
         if begun > now {
             tracing::warn!(
                 file = %path.display(),
-                "the newest file is named after a time in the future; the names of the next go on from there"
+                "the newest file is named after a time in the future; the names of the next files continue from there"
             );
         }
         let age = match previous {
@@ -299,7 +299,7 @@ impl JsonlStore {
     }
 }
 
-/// Goes on without the file with the position, if the lines say enough.
+/// Continues without the position file, if the lines suffice.
 fn without_position(
     path: &Path,
     damage: &str,

@@ -56,14 +56,14 @@ impl Remembered {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
-    /// The number to go on with.
+    /// The number to resume with.
     seq_start: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    /// The number to go on with behind the last line of the file.
+    /// The number to resume with after the last line of the file.
     last: Option<String>,
-    /// The number to go on with if the file does not have that line.
+    /// The number to resume with if the file does not have that line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
     /// The checksum of the rest: a wrong number would lose events.

@@ -29,7 +29,7 @@ pub(super) struct Recovered {
 pub(super) struct Synced {
     /// The file.
     pub file: Placed,
-    /// So many of its bytes.
+    /// Number of its bytes.
     pub len: u64,
 }
 

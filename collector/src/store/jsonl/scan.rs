@@ -119,8 +119,8 @@ fn lines_from(file: &mut File, start: u64, len: u64) -> io::Result<Scan> {
             Some(reached) => reached.union(&position),
             None => position.clone(),
         });
-        let goes_on = |last: &Position| position.covers(last);
-        if is_new || scan.position.as_ref().is_none_or(goes_on) {
+        let continues = |last: &Position| position.covers(last);
+        if is_new || scan.position.as_ref().is_none_or(continues) {
             scan.position = Some(position);
         }
     }

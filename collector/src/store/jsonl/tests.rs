@@ -49,7 +49,7 @@ fn lines(folder: &TempDir) -> (Vec<String>, usize) {
 }
 
 #[test]
-fn lines_are_the_bodies_and_a_new_store_goes_on_behind_the_last() {
+fn lines_are_event_bodies_and_a_reopened_store_resumes_after_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
     let mut stored = open(&mut one);
@@ -67,7 +67,7 @@ fn lines_are_the_bodies_and_a_new_store_goes_on_behind_the_last() {
 }
 
 #[test]
-fn a_full_file_is_followed_by_another_and_may_be_moved_away() {
+fn a_full_file_is_rotated_and_may_be_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 70);
     let mut stored = open(&mut one);
@@ -92,7 +92,7 @@ fn a_full_file_is_followed_by_another_and_may_be_moved_away() {
 }
 
 #[test]
-fn an_old_file_is_followed_by_another() {
+fn an_old_file_is_rotated() {
     let folder = tempfile::tempdir().unwrap();
     let mut plan = plan(&folder, 1 << 20);
     plan.rotate_every = Some(Duration::from_hours(1));
@@ -109,7 +109,7 @@ fn an_old_file_is_followed_by_another() {
 }
 
 #[test]
-fn a_file_that_is_named_after_the_future_is_followed_by_another_and_that_one_grows() {
+fn a_file_named_after_a_future_time_is_rotated_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut plan = plan(&folder, 1 << 20);
     plan.rotate_every = Some(Duration::from_hours(1));
@@ -128,7 +128,7 @@ fn a_file_that_is_named_after_the_future_is_followed_by_another_and_that_one_gro
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn wherever_a_write_was_cut_what_is_whole_stays_and_the_rest_comes_again(
+    fn complete_lines_survive_a_truncated_write_and_the_rest_is_fetched_again(
         sizes in vec(1_u64..6, 1..6), cut in 0_usize..400, rubbish in vec(any::<u8>(), 0..40), rotate in 50_u64..300,
     ) {
         let folder = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ proptest! {
 }
 
 #[test]
-fn after_an_error_only_what_was_on_the_disk_counts() {
+fn after_an_error_only_synced_lines_count() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder, 1 << 20);
     let mut stored = open(&mut store);
@@ -175,7 +175,7 @@ fn after_an_error_only_what_was_on_the_disk_counts() {
 }
 
 #[test]
-fn a_stream_that_went_back_to_another_merge_is_still_known_whole() {
+fn positions_of_all_partitions_survive_another_interleaving() {
     let folder = tempfile::tempdir().unwrap();
     let at = |a, b, own| {
         let seq = Seq::of(&Position::new([a, b]), own);
@@ -192,7 +192,7 @@ fn a_stream_that_went_back_to_another_merge_is_still_known_whole() {
 }
 
 #[test]
-fn positions_without_events_and_gaps_are_remembered() {
+fn marks_and_gaps_survive_a_reopen() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
     one.open().unwrap();
@@ -217,7 +217,7 @@ fn positions_without_events_and_gaps_are_remembered() {
 }
 
 #[test]
-fn an_event_with_line_breaks_is_one_line() {
+fn an_event_with_line_breaks_is_stored_on_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(&folder, 1 << 20);
     let mut stored = open(&mut store);
@@ -230,7 +230,7 @@ fn an_event_with_line_breaks_is_one_line() {
 }
 
 #[test]
-fn two_collectors_do_not_share_a_stream() {
+fn a_second_collector_cannot_open_the_same_stream() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1);
     one.open().unwrap();
@@ -250,7 +250,7 @@ fn two_collectors_do_not_share_a_stream() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_changes_no_order_and_no_position() {
+fn a_clock_set_back_changes_neither_order_nor_position() {
     let folder = tempfile::tempdir().unwrap();
     let (mut stored, mut sent) = (None, 0);
     // Each collector is later than the one before, by a clock that was set back in between.

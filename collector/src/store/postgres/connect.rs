@@ -111,7 +111,7 @@ fn tls(plan: &PostgresPlan) -> Result<MakeRustlsConnect, StoreError> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// The error with its causes: the library's own words name only the kind.
+/// The error with its causes: the library's own message names only the kind.
 pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

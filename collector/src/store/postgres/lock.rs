@@ -1,7 +1,7 @@
 //! The lock that keeps two collectors from storing one stream: an advisory lock, which ends with its session.
 //!
 //! A server may take hours to notice that the process of a session is gone. So whoever finds the lock held looks at the
-//! session that holds it, by the server's clock. One of this very process is a ghost: the process has dropped it. One
+//! session that holds it, by the server's clock. One of this very process is abandoned: the process has dropped it. One
 //! that has been idle for several times as long as a collector ever is (see `check_interval`) has lost its
 //! process, or that hangs. Both are ended. That is safe whatever the truth is: what is ended cannot commit any more, so that a process which comes back
 //! finds its session gone and has to wait for the lock.
@@ -46,7 +46,7 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Returns whether its process has dropped it, or is gone.
-    fn is_ghost(&self, own_application: &str, abandoned_after: Duration) -> bool {
+    fn is_abandoned(&self, own_application: &str, abandoned_after: Duration) -> bool {
         let abandoned = self.idle.is_some_and(|idle| idle >= abandoned_after);
         self.application == own_application
             || abandoned && self.application.starts_with(APPLICATION)
@@ -80,11 +80,14 @@ pub(super) async fn take(
                 return Ok(());
             }
             holder = find(client, name).await?;
-            let is_ghost = |h: &&Holder| h.is_ghost(&session.application, abandoned_after);
-            if let Some(ghost) = holder.as_ref().filter(is_ghost) {
-                tracing::warn!("ending {ghost}, which holds a lock that nobody uses any more");
+            let is_abandoned = |h: &&Holder| h.is_abandoned(&session.application, abandoned_after);
+            if let Some(abandoned) = holder.as_ref().filter(is_abandoned) {
+                tracing::warn!("ending {abandoned}, which holds a lock that nobody uses any more");
                 // A server that does not allow it says so; then the lock is waited for.
-                if let Err(error) = client.query(sql::END_HOLDER, &[&name, &ghost.pid]).await {
+                if let Err(error) = client
+                    .query(sql::END_HOLDER, &[&name, &abandoned.pid])
+                    .await
+                {
                     tracing::warn!(error = super::connect::describe(&error), "cannot end it");
                 }
             }
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_be_a_collector_that_lives_is_ended() {
+    fn only_sessions_that_cannot_belong_to_a_live_collector_are_terminated() {
         let holder = |application: &str, idle| Holder {
             pid: 7,
             application: application.to_owned(),
@@ -125,19 +128,19 @@ mod tests {
             idle,
         };
         let minute = Duration::from_mins(1);
-        let is_ghost = |application: &str, seconds: Option<u64>| {
+        let is_abandoned = |application: &str, seconds: Option<u64>| {
             holder(application, seconds.map(Duration::from_secs))
-                .is_ghost("datastream collect 1", minute)
+                .is_abandoned("datastream collect 1", minute)
         };
         let own = "datastream collect 1";
         let other = "datastream collect 2";
-        assert!(is_ghost(own, Some(0)));
-        assert!(is_ghost(own, None));
-        assert!(!is_ghost(other, None));
-        assert!(!is_ghost(other, Some(59)));
-        assert!(is_ghost(other, Some(60)));
-        assert!(!is_ghost("psql", Some(6000)));
-        assert!(!is_ghost("", Some(6000)));
+        assert!(is_abandoned(own, Some(0)));
+        assert!(is_abandoned(own, None));
+        assert!(!is_abandoned(other, None));
+        assert!(!is_abandoned(other, Some(59)));
+        assert!(is_abandoned(other, Some(60)));
+        assert!(!is_abandoned("psql", Some(6000)));
+        assert!(!is_abandoned("", Some(6000)));
         assert_eq!(
             holder(other, None).to_string(),
             "session 7 (datastream collect 2, since 2026-11-26 14:00:00+00)"

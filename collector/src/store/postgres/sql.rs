@@ -38,7 +38,7 @@ pub(super) const TABLE: &str = "SELECT to_regclass($1)::oid";
 /// The columns of a table that earlier versions did not make.
 pub(super) const LATER_COLUMNS: &str = "SELECT count(*) FROM pg_attribute
      WHERE attrelid = $1 AND attname IN ('event_time', 'property', 'value') AND NOT attisdropped";
-/// So many are there.
+/// Number of these columns.
 pub(super) const LATER_COLUMNS_COUNT: i64 = 3;
 
 /// Statements on one table and those beside it.

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 const LARGEST: i64 = 1 << 30;
 
 /// The first damage of the structure, if there is any: pages, tables and rows that are not where and as they should be.
-/// What is in a value is not looked at, because SQLite has no checksum of it.
+/// Does not look into values, because SQLite has no checksum of them.
 pub(super) fn damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
     let size = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);

@@ -39,7 +39,7 @@ struct Database {
 #[derive(Default)]
 struct State {
     open: Option<Open>,
-    /// Held, and with it the file, as long as this lives.
+    /// Lock of the file, held as long as this lives.
     lock: Option<Lock>,
     /// The file that was found whole, and has not said otherwise since.
     whole: Option<FileId>,
@@ -211,7 +211,7 @@ impl Database {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.len() == 0 => tracing::warn!(
                 file = %self.path.display(),
-                "the database file is empty, so its streams begin anew"
+                "the database file is empty, so its streams start over"
             ),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -22,7 +22,7 @@ fn batch(numbers: &[&str]) -> Batch {
 }
 
 #[test]
-fn streams_share_a_file_and_each_goes_on_where_it_was() {
+fn streams_share_a_sqlite_file_and_each_resumes_at_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/events.db");
     let mut databases = Databases::default();
@@ -67,7 +67,7 @@ fn streams_share_a_file_and_each_goes_on_where_it_was() {
 }
 
 #[test]
-fn every_event_is_found_by_its_identity() {
+fn every_event_is_found_by_partition_and_offset() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut store = store(&mut Databases::default(), &path, "a");
@@ -92,7 +92,7 @@ fn every_event_is_found_by_its_identity() {
 }
 
 #[test]
-fn two_collectors_do_not_share_a_file() {
+fn a_second_collector_cannot_open_the_same_sqlite_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut one = store(&mut Databases::default(), &path, "a");
@@ -116,7 +116,7 @@ fn count(path: &Path, table: &str) -> Option<i64> {
 }
 
 #[test]
-fn a_file_that_is_no_longer_there_is_noticed_before_anything_counts_as_stored() {
+fn a_missing_sqlite_file_is_detected_before_events_count_as_stored() {
     for suffix in ["", "-wal", "-shm"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.db");
@@ -133,7 +133,7 @@ fn a_file_that_is_no_longer_there_is_noticed_before_anything_counts_as_stored() 
 }
 
 #[test]
-fn a_folder_that_is_replaced_is_noticed_and_stored_into_anew() {
+fn a_replaced_folder_is_detected_and_filled_again() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("place");
     let path = place.join("events.db");
@@ -152,7 +152,7 @@ fn a_folder_that_is_replaced_is_noticed_and_stored_into_anew() {
 }
 
 #[test]
-fn a_position_that_somebody_else_moved_stops_the_batch() {
+fn a_position_changed_by_others_fails_the_batch() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut store = store(&mut Databases::default(), &path, "a");
@@ -167,7 +167,7 @@ fn a_position_that_somebody_else_moved_stops_the_batch() {
 }
 
 #[test]
-fn a_file_that_another_program_holds_is_waited_for() {
+fn a_sqlite_file_locked_by_another_program_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     store(&mut Databases::default(), &path, "a").open().unwrap();
@@ -184,7 +184,7 @@ fn a_file_that_another_program_holds_is_waited_for() {
 }
 
 #[test]
-fn a_damaged_file_is_named_and_left_as_it_is() {
+fn a_damaged_sqlite_file_is_named_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut whole = store(&mut Databases::default(), &path, "a");
@@ -219,7 +219,7 @@ fn a_damaged_file_is_named_and_left_as_it_is() {
 }
 
 #[test]
-fn a_table_of_an_earlier_version_gets_its_columns_and_the_stream_goes_on() {
+fn a_table_of_an_earlier_version_gets_new_columns_and_the_stream_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     // As it was before there were event_time, property and value.
@@ -264,7 +264,7 @@ fn a_table_of_an_earlier_version_gets_its_columns_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_moves_nothing() {
+fn a_clock_set_back_changes_no_stored_row() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut databases = Databases::default();
@@ -284,7 +284,7 @@ fn a_clock_that_is_set_back_moves_nothing() {
 }
 
 #[test]
-fn a_file_that_is_emptied_where_it_is_is_noticed_and_filled_again() {
+fn a_sqlite_file_emptied_in_place_is_detected_and_filled_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.db");
     let mut store = store(&mut Databases::default(), &path, "a");

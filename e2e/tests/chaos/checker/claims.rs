@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Time that passes between a gateway's last word and a client's note of it.
+/// Time that passes between a gateway's last message and a client's record of it.
 const SLACK: Duration = Duration::from_millis(700);
 /// Time within which, once nothing is done to two gateways any more, one of them must have found out that the stream is the
 /// other's: it renews its own Lease, looks every second, and a request to the API server takes 5 s at most.
@@ -41,9 +41,9 @@ pub(crate) struct Disrupted {
     pub gateway: usize,
     pub disruption: Disruption,
     pub from: Instant,
-    /// Absent while it is.
+    /// End; absent while it lasts.
     pub until: Option<Instant>,
-    /// For people.
+    /// Description for people.
     pub what: String,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Overlap {
     why: &'static str,
 }
 
-/// Checks all streams. Tells how many served at the same time as another one for a reason that is allowed.
+/// Checks all streams. Returns how many served at the same time as another one for a reason that is allowed.
 pub(crate) fn check_claims(
     served: &[Served],
     disrupted: &[Disrupted],
@@ -108,7 +108,7 @@ const KNOWN_AFTER: Duration = Duration::from_secs(5);
 /// tries again within 5 s.
 const CATCHES_UP: Duration = Duration::from_secs(8);
 
-/// Since when a gateway had heard nothing of others, nor they of it, when a stream was taken, if it had not.
+/// Time since which a gateway had heard nothing of others, nor they of it, when a stream was taken, if so.
 fn blind_since(gateway: usize, taken: &Served, disrupted: &[Disrupted]) -> Option<Instant> {
     let none = |t: &&Disrupted| t.gateway == gateway && t.disruption == Disruption::NoApi;
     let outages = || disrupted.iter().filter(none);
@@ -145,14 +145,14 @@ fn may_begin(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
         };
         !reached(of(asked)) || !reached(of(asker)) || disrupted.iter().any(unknown)
     };
-    // The first was taken without a claim, which could not be written yet, and the other gateway was not told.
-    let untold = || {
+    // The first was taken without a claim, which could not be written yet, and the other gateway did not learn of it.
+    let unreported = || {
         let written_by = other.opened.checked_sub(FOUND_OUT).unwrap_or(one.opened);
         meets(Disruption::NoApi, of(one), one.asked, one.opened)
             && meets(Disruption::NoApi, of(one), written_by, other.opened)
             && unasked(one, other)
     };
-    unasked(other, one) || untold() || meets(Disruption::Deaf, of(one), one.opened, one.last)
+    unasked(other, one) || unreported() || meets(Disruption::Deaf, of(one), one.opened, one.last)
 }
 
 fn may_last(one: &Served, other: &Served, disrupted: &[Disrupted]) -> bool {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_are_found_unless_one_could_not_be_asked() {
+    fn overlapping_streams_are_violations_unless_a_gateway_was_unreachable() {
         let clock = Clock(Instant::now() + Duration::from_secs(100));
         let both = [clock.served(0, 10.0, 20.0), clock.served(1, 15.0, 30.0)];
         assert!(check_claims(&both, &[]).is_err());
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn two_at_once_do_not_last() {
+    fn overlapping_streams_are_violations_once_the_fault_is_over() {
         let clock = Clock(Instant::now() + Duration::from_secs(100));
         let both = [clock.served(0, 10.0, 40.0), clock.served(1, 15.0, 45.0)];
         let began = clock.disrupted(0, Disruption::Unreachable, 14.0, 16.0);

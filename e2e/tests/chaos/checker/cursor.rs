@@ -14,7 +14,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Exactly here.
+    /// Cursor that is exactly here.
     pub(crate) fn exact(at: u64) -> Self {
         Self {
             at,
@@ -76,7 +76,7 @@ impl Cursor {
         self.is_exact() && (!other.is_exact() || self.at > other.at)
     }
 
-    /// Returns the place at which the next connection begins that goes on here, if `settled` was acknowledged for certain.
+    /// Returns the position at which the next connection begins that resumes here, if `settled` was acknowledged for certain.
     pub(crate) fn again_from(&self, settled: u64) -> Self {
         Self {
             at: settled.min(self.at),

@@ -1,4 +1,4 @@
-//! The knowledge of a run: what the topic holds, and what every client was told.
+//! The knowledge of a run: what the topic holds, and what every client received.
 
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ pub(crate) struct Log {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Eviction {
     pub partition: usize,
-    /// Just before it was dropped.
+    /// Time just before it was dropped.
     pub at: Instant,
     /// The first offset that was left.
     pub start: u64,
@@ -46,18 +46,18 @@ pub(crate) struct Eviction {
 pub(crate) struct Interest {
     /// All of these.
     pub must: u8,
-    /// Perhaps these: its filter was changed on the way.
+    /// Event types that may come, too: its filter was changed on the way.
     pub may: u8,
 }
 
 /// The promise that holds from one connection of a client to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contract {
-    /// It goes on with its last number plus one: all connections together are one stream without gaps or duplicates.
+    /// It resumes with its last number plus one: all connections together are one stream without gaps or duplicates.
     Resume,
     /// Each connection stands for itself.
     Apart,
-    /// It names no position: it goes on where the gateway has it, without gaps, and with duplicates since the last
+    /// It names no position: it resumes where the gateway has it, without gaps, and with duplicates since the last
     /// heartbeat whose answer the gateway has seen.
     Committed,
 }
@@ -65,11 +65,11 @@ pub(crate) enum Contract {
 /// The point at which a connection starts.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// With what comes: at the latest with the event of this number, which was not yet produced.
+    /// Starts with what comes: at the latest with the event of this number, which was not yet produced.
     Live { from: u64 },
-    /// At this sequence number.
+    /// Starts at this sequence number.
     Seq(String),
-    /// At the point where the gateway has it; the first time, as [`Start::Live`].
+    /// Starts where the gateway has its position; the first time, as [`Start::Live`].
     Committed { from: u64 },
 }
 
@@ -79,17 +79,17 @@ pub(crate) enum Start {
 pub(crate) enum Outcome {
     /// It has not.
     Open,
-    /// There was none: what was asked for has expired, and this is where the topic begins.
+    /// Refused because the requested events have expired; this is where the topic begins.
     Gone { earliest: Seq },
-    /// With a close frame.
+    /// Ended with a close frame.
     Closed { code: u16, reason: String },
-    /// Without one, and something was done to the gateway or by the client that explains it.
+    /// Ended without one, and something was done to the gateway or by the client that explains it.
     Lost,
-    /// Without one, out of the blue.
+    /// Ended without one, and nothing explains it.
     Dropped { how: String },
     /// The client went.
     Left,
-    /// There was none: refused in a way that nothing explains.
+    /// Refused in a way that nothing explains.
     Refused { status: u16, body: String },
     /// The client got what it cannot read.
     Garbled { frame: String },
@@ -115,13 +115,13 @@ pub(crate) struct Session {
     pub on_gap: bool,
     /// `markers=1`
     pub markers: bool,
-    /// Just after it was opened or refused.
+    /// Time just after it was opened or refused.
     pub opened: Instant,
-    /// Just after its end, if it has ended.
+    /// Time just after its end, if it has ended.
     pub ended: Option<Instant>,
     /// The place at which the stream begins, as the gap marker said.
     pub gap: Option<Seq>,
-    /// The number of events that had come when the live marker came, and the place of the stream that it told.
+    /// The number of events that had come when the live marker came, and the position of the stream in it.
     pub live: Option<(usize, Seq)>,
     pub events: Vec<Received>,
     /// The numbers of events that had come when each heartbeat came.

@@ -2,8 +2,8 @@
 //!
 //! from its position a stream sees every matching event, in order within a partition, without gaps, and duplicates only
 //! after a reconnect and only from the resume position on; or it gets a close frame with a reason. Sequence numbers
-//! grow along a stream, and each says truly what a stream that goes on from it has behind it. What is missing is what the
-//! broker had dropped by then, and the client was told, or had said that it need not be.
+//! grow along a stream, and each says truly what a stream that resumes from it has behind it. What is missing is what the
+//! broker had dropped by then, and the client got a gap marker or close code, or had waived it.
 
 mod claims;
 mod cursor;
@@ -155,7 +155,7 @@ fn starts(
     }
 }
 
-/// A stream that was told that it begins here.
+/// A stream whose marker says that it begins here.
 fn after_gap(gap: &Seq, may: &[Cursor]) -> Result<Vec<Cursor>, What> {
     let begins = gap.start();
     if begins.iter().zip(may).all(|(b, may)| may.allows(*b)) {

@@ -1,4 +1,4 @@
-//! Sequence numbers as a client reads them in `docs/decisions/0002`. Written anew and not taken from the gateway, so that
+//! Sequence numbers as a client reads them in `docs/decisions/0002`. Implemented separately from the gateway, so that
 //! the checker does not believe what it checks.
 
 const OFFSET_DIGITS: usize = 15;
@@ -11,7 +11,7 @@ pub(crate) struct Seq {
     pub next: Box<[u64]>,
     /// The event's own partition.
     pub own: usize,
-    /// Just after the event, not the event itself.
+    /// Points just after the event, not to the event itself.
     pub after: bool,
 }
 
@@ -51,7 +51,7 @@ impl Seq {
         format!("1{}{own:0OWN_DIGITS$}", groups.collect::<String>())
     }
 
-    /// The digits plus one: where a stream goes on that saw this last.
+    /// The digits plus one: where a stream resumes that saw this last.
     pub(crate) fn plus_one(&self) -> String {
         let after = Self {
             after: true,
@@ -74,7 +74,7 @@ impl Seq {
         start
     }
 
-    /// In the order of the numbers.
+    /// Sort key in the order of the numbers.
     pub(crate) fn key(&self) -> (&[u64], usize) {
         (&self.next, self.own)
     }

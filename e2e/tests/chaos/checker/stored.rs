@@ -11,20 +11,20 @@ use super::seq::Seq;
 /// The point at which a collector began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// At the beginning of the topic.
+    /// Begins at the beginning of the topic.
     Earliest,
-    /// At the point that it was told, at the latest with the event of this number.
+    /// Begins at the configured point, at the latest with the event of this number.
     Before(u64),
 }
 
 /// A place in which events were stored: the store, or what it was before somebody moved it away, or the file of dead letters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Volume {
-    /// In the order in which they were stored.
+    /// Events in the order in which they were stored.
     pub events: Vec<Received>,
     /// An event may be there more than once.
     pub repeats: bool,
-    /// It was moved away, and the collector ended before it noticed: the next one began anew, with what was left in the topic.
+    /// It was moved away, and the collector ended before it noticed: the next one started over, with what was left in the topic.
     pub unnoticed: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Stored {
     pub gaps: Vec<(String, String)>,
 }
 
-/// Checks a store. Tells the first event (partition, offset, number) that may still come.
+/// Checks a store. Returns the first event (partition, offset, number) that may still come.
 pub(crate) fn check_stored(
     log: &Log,
     stored: &Stored,
@@ -54,12 +54,12 @@ pub(crate) fn check_stored(
         let mut here: BTreeSet<(usize, u64)> = BTreeSet::new();
         for event in &volume.events {
             let (own, offset) = (event.seq.own, event.seq.offset());
-            let told = || format!("event {} at {own}/{offset}", event.number);
+            let name = || format!("event {} at {own}/{offset}", event.number);
             let found = log.get(own, offset).filter(|r| {
                 (r.number, r.device) == (event.number, Some(event.device)) && stored.interest.may(r)
             });
             found
-                .ok_or_else(|| format!("{} is not what the topic has there, or foreign", told()))?;
+                .ok_or_else(|| format!("{} is not what the topic has there, or foreign", name()))?;
             offsets[own].insert(offset);
             if !volume.repeats {
                 passed[own] = offset.max(passed[own]);
@@ -68,10 +68,10 @@ pub(crate) fn check_stored(
                 continue;
             }
             if !here.insert((own, offset)) {
-                return Err(format!("{} is there twice", told()));
+                return Err(format!("{} is there twice", name()));
             }
             if last[own].replace(offset).is_some_and(|last| last > offset) {
-                return Err(format!("{} is there too late", told()));
+                return Err(format!("{} is there too late", name()));
             }
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn check_stored(
         let pairs = one.into_iter().zip(other);
         pairs.map(|(one, other)| one.min(other)).collect()
     });
-    let anew = began_anew(log, stored);
+    let restart = restarted_at(log, stored);
     let mut pending = None;
     for (partition, offsets) in offsets.iter().enumerate() {
         let begun = first.as_ref().map_or(u64::MAX, |first| first[partition]);
@@ -96,7 +96,9 @@ pub(crate) fn check_stored(
                     Begin::Before(number) => offset >= begun || record.number >= number,
                 };
             let excused = |gap: &Gap| (gap.from[partition]..gap.to[partition]).contains(&offset);
-            let unnoticed = anew.as_ref().is_some_and(|anew| offset < anew[partition]);
+            let unnoticed = restart
+                .as_ref()
+                .is_some_and(|restart| offset < restart[partition]);
             if !wanted || offsets.contains(&offset) || destroyed(offset) || unnoticed {
                 continue;
             }
@@ -115,9 +117,9 @@ pub(crate) fn check_stored(
     Ok(pending)
 }
 
-/// The beginning of the last collector that knew nothing of what was stored before: at what was left in the topic, or, if it goes on where
-/// the gateway was told that it is, at the first event that it stored. What others had stored may have been lost before.
-fn began_anew(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
+/// The beginning of the last collector that knew nothing of what was stored before: at what was left in the topic, or, if it resumes where
+/// the gateway has its position, at the first event that it stored. What others had stored may have been lost before.
+fn restarted_at(log: &Log, stored: &Stored) -> Option<Vec<u64>> {
     let last = stored.volumes.iter().rposition(|volume| volume.unnoticed)?;
     let next = stored.volumes[last + 1..]
         .iter()

@@ -135,7 +135,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Refused because what was asked for has expired: that must be so, and no more may be given up than has.
+    /// Checks a refusal for expired events: they must have expired, and no others may be given up.
     fn gone(&mut self, earliest: &super::Seq) -> Result<(), What> {
         let begins = earliest.start();
         let left = |(partition, begins): (usize, &u64)| {
@@ -150,7 +150,7 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Closed because something had expired that was still to be sent.
+    /// Checks a close because events had expired that were still to be sent.
     fn expired(&self) -> Result<(), What> {
         let at = self.session.ended.ok_or(What::WrongClose)?;
         let cursors = self.cursors.iter().enumerate();

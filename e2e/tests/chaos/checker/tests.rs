@@ -82,7 +82,7 @@ impl Model {
         }
     }
 
-    /// A client that goes on with its last number plus one.
+    /// A client that resumes with its last number plus one.
     fn resuming(&mut self) -> History {
         let mut sessions = vec![];
         let mut start = "0".to_owned();
@@ -139,7 +139,7 @@ fn is_lost(found: &Result<Standing, What>) -> bool {
 
 proptest! {
     #[test]
-    fn what_is_right_passes_and_is_complete(seed: u64, partitions in 1..4_usize) {
+    fn a_correct_history_passes_and_is_complete(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let history = model.resuming();
         let standing = check(&model.log, &history).map_err(|v| TestCaseError::fail(v.to_string()))?;
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn a_doubled_event_is_found(seed: u64, partitions in 1..4_usize) {
+    fn a_duplicate_event_is_found(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let mut history = model.resuming();
         let Some((session, event)) = model.any(&history) else { return Ok(()) };
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn an_end_is_the_end(seed: u64, partitions in 1..4_usize) {
+    fn events_after_seq_end_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn a_live_stream_begins_at_the_latest_with_what_is_produced_next(seed: u64, partitions in 1..4_usize) {
+    fn a_live_stream_begins_no_later_than_the_next_produced_event(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn a_committed_stream_goes_on_between_what_it_acknowledged_and_what_it_saw(seed: u64, partitions in 1..4_usize) {
+    fn a_committed_stream_resumes_between_its_acknowledged_and_its_last_event(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 4);
@@ -291,7 +291,7 @@ proptest! {
 }
 
 #[test]
-fn a_close_without_a_reason_is_none() {
+fn a_close_for_no_valid_reason_is_a_violation() {
     let model = Model::new(1, 1);
     let ends = |outcome: Outcome| {
         let session = Model::session(Start::Live { from: 1000 }, vec![], outcome);
@@ -316,7 +316,7 @@ fn a_close_without_a_reason_is_none() {
 }
 
 #[test]
-fn numbers_are_read_as_decision_2_says() {
+fn sequence_numbers_are_parsed_as_decision_2_says() {
     let digits = format!("1{:015}{:015}{:03}", 7, 3, 2);
     let seq = Seq::parse(&digits, 2).unwrap();
     assert_eq!((&*seq.next, seq.own, seq.offset()), (&[7, 3][..], 1, 2));
@@ -353,7 +353,7 @@ fn digits(next: &[u64]) -> String {
 
 proptest! {
     #[test]
-    fn what_has_expired_may_be_missing_if_it_is_announced(seed: u64, partitions in 1..4_usize) {
+    fn expired_events_may_be_missing_if_announced(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let length = model.log.partitions[0].len() as u64;
         prop_assume!(length > 2);
@@ -375,13 +375,13 @@ proptest! {
         prop_assert_eq!(is_lost(&one(&first, &|_| ())), lost);
         prop_assert!(one("0", &|_| ()).is_ok());
         prop_assert!(one(&first, &|s| s.on_gap = true).is_ok());
-        let told = |s: &mut Session| (s.on_gap, s.markers) = (true, true);
-        prop_assert_eq!(is_lost(&one(&first, &told)), lost);
-        let told_where = |s: &mut Session| { told(s); s.gap.clone_from(&marker); };
-        prop_assert!(one(&first, &told_where).is_ok());
+        let announced = |s: &mut Session| (s.on_gap, s.markers) = (true, true);
+        prop_assert_eq!(is_lost(&one(&first, &announced)), lost);
+        let announced_where = |s: &mut Session| { announced(s); s.gap.clone_from(&marker); };
+        prop_assert!(one(&first, &announced_where).is_ok());
         // Not before it has expired, not without being asked, not more than has.
         let early = |s: &mut Session| {
-            told(s);
+            announced(s);
             s.gap.clone_from(&marker);
             s.opened = model.log.evictions[0].at.checked_sub(Duration::from_secs(1)).unwrap();
         };
@@ -390,12 +390,12 @@ proptest! {
         prop_assert!(matches!(one(&first, &unasked), Err(What::WrongGap(_))));
         begins[0] = until + 1;
         let more = Seq::parse(&digits(&begins), partitions);
-        let more = |s: &mut Session| { told(s); s.gap.clone_from(&more); };
+        let more = |s: &mut Session| { announced(s); s.gap.clone_from(&more); };
         prop_assert!(matches!(one(&first, &more), Err(What::WrongGap(_))));
     }
 
     #[test]
-    fn a_refusal_or_a_close_for_what_has_expired_must_be_true(seed: u64, partitions in 1..4_usize) {
+    fn a_refusal_or_close_for_unexpired_events_is_a_violation(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let length = model.log.partitions[0].len() as u64;
         prop_assume!(length > 2);
@@ -427,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_may_be_missing_before_the_live_marker(seed: u64, partitions in 1..4_usize) {
+    fn events_missing_before_the_live_marker_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let all = model.events(&vec![0; partitions], None);
         prop_assume!(all.len() > 2);
@@ -445,7 +445,7 @@ proptest! {
     }
 
     #[test]
-    fn a_store_has_everything_once_and_in_order(seed: u64, partitions in 1..4_usize) {
+    fn missing_duplicate_and_unordered_stored_events_are_violations(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let mut stored = Stored {
             interest: model.interest,
@@ -484,7 +484,7 @@ proptest! {
     }
 
     #[test]
-    fn what_happened_to_a_store_excuses_just_that(seed: u64, partitions in 1..4_usize) {
+    fn damage_to_a_store_excuses_only_its_own_effects(seed: u64, partitions in 1..4_usize) {
         let mut model = Model::new(seed, partitions);
         let events = model.events(&vec![0; partitions], None);
         prop_assume!(events.len() > 6);
@@ -498,7 +498,7 @@ proptest! {
         };
         let check = |stored: &Stored| check_stored(&model.log, stored);
         let half = events.len() / 2;
-        // Moved away in the middle, and gone on with what overlaps: all together is everything.
+        // Moved away in the middle, and continued with an overlap: all together is everything.
         let moved = stored(vec![volume(&events[..half], false), volume(&events[half - 2..], false)]);
         prop_assert_eq!(check(&moved), Ok(None));
         let gap = stored(vec![volume(&events[..half - 1], false), volume(&events[half..], false)]);
@@ -516,13 +516,13 @@ proptest! {
             damaged.damaged.insert(place(&events[2]));
             prop_assert_eq!(check(&damaged), Ok(None));
         }
-        // Lost with a copy that was put in its place, and then the copy was moved away unnoticed: who goes on where the gateway says it was
+        // Lost with a copy that was put in its place, and then the copy was moved away unnoticed: a collector that resumes where the gateway says it was
         // cannot know of it.
-        let mut anew = stored(vec![volume(&rest[..half], false), volume(&events[half..], false)]);
-        anew.begin = Begin::Before(0);
-        prop_assert!(check(&anew) != Ok(None));
-        anew.volumes[0].unnoticed = true;
-        prop_assert_eq!(check(&anew), Ok(None));
+        let mut restarted = stored(vec![volume(&rest[..half], false), volume(&events[half..], false)]);
+        restarted.begin = Begin::Before(0);
+        prop_assert!(check(&restarted) != Ok(None));
+        restarted.volumes[0].unnoticed = true;
+        prop_assert_eq!(check(&restarted), Ok(None));
         // The broker lost it, and it came before.
         let lost = &events[2];
         let (own, offset) = place(lost);

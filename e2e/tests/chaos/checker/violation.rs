@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::history::{History, Log, Record};
 
-/// Number of events before and after that are told.
+/// Number of events before and after that are reported.
 const AROUND: usize = 4;
 
 /// The part of the contract that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// An event never came although the stream went on past it.
+    /// An event never came although the stream continued past it.
     Lost {
         partition: usize,
         offset: u64,
@@ -34,7 +34,7 @@ pub(crate) enum What {
     BadSeq(String),
     /// It ended as it must not.
     WrongClose,
-    /// It was told of events that have expired, and they have not, or were not asked for.
+    /// A message reported expired events that have not expired, or were not requested.
     WrongGap(String),
 }
 

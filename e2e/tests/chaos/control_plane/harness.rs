@@ -18,7 +18,7 @@ use crate::gateways::Gateway;
 use crate::nemesis::Step;
 use crate::network::{CLIENTS, Cut, Network, Node, Side};
 use crate::process::Process;
-use crate::recorder::Fleet;
+use crate::recorder::Environment;
 use crate::subscriptions::{Subscriptions, Wanted};
 use crate::traffic::Traffic;
 
@@ -41,7 +41,7 @@ pub(super) struct Harness {
     pub gateways: Vec<Gateway>,
     /// One for each operator, then one for each gateway.
     proxies: Vec<Proxy>,
-    pub fleet: Arc<Fleet>,
+    pub environment: Arc<Environment>,
     /// Number of times that an operator ended as it should: it lost its Lease, or found no API server at its start.
     pub ended: usize,
     pub disruptions: Disruptions,
@@ -98,7 +98,7 @@ impl Harness {
             gateways.push(gateway);
             proxies.push(proxy);
         }
-        let fleet = Fleet {
+        let environment = Environment {
             topic,
             partitions: 1,
             endpoints: gateways.iter().map(|g| g.endpoint.clone()).collect(),
@@ -116,7 +116,7 @@ impl Harness {
             unfinished: vec![],
             gateways,
             proxies,
-            fleet: Arc::new(fleet),
+            environment: Arc::new(environment),
             ended: 0,
             disruptions: Disruptions::default(),
         })

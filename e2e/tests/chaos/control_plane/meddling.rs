@@ -103,7 +103,7 @@ impl Meddler {
         Ok(())
     }
 
-    /// Undoes it. Tells whether it is undone.
+    /// Undoes it. Returns whether it is undone.
     pub(super) fn end(&self, cluster: &ControlPlane, what: Meddling) -> anyhow::Result<bool> {
         let delete = |kinds: &str, name: &str| -> anyhow::Result<bool> {
             let args = ["delete", kinds, name, "--ignore-not-found"];
@@ -207,7 +207,7 @@ fn routes(cluster: &ControlPlane, number: usize) -> anyhow::Result<Option<String
     Ok(name.map(|name| (*name).to_owned()))
 }
 
-/// Only what operators and gateways write is refused.
+/// Conditions that match only what operators and gateways write.
 fn conditions() -> Value {
     let ours =
         format!("request.userInfo.username.startsWith('system:serviceaccount:{NAMESPACE}:')");
@@ -256,7 +256,7 @@ fn webhook(resource: &str) -> [Value; 1] {
     })]
 }
 
-/// Of a later version, empty, and no JSON.
+/// Contents of a later version, empty, and no JSON.
 fn garbage() -> Vec<Value> {
     let contents = [r#"{"version":99,"later":[]}"#, "{}", "no JSON \u{0}"];
     let object = |(number, content): (usize, &&str)| {

@@ -65,7 +65,7 @@ fn recorder(
         sessions: vec![],
     };
     Ok(Recorder {
-        fleet: harness.fleet.clone(),
+        environment: harness.environment.clone(),
         key: harness.subscriptions.key(name)?,
         client_profile,
         roams: true,
@@ -140,10 +140,13 @@ pub(crate) async fn run(round: Round) {
         report.expect(&name, harness.subscriptions.wait_ready(&name));
         keys.push(report.expect(&name, harness.subscriptions.key(&name)));
     }
-    let contention = Contention::start(&keys, &harness.fleet.endpoints, &mut rng);
+    let contention = Contention::start(&keys, &harness.environment.endpoints, &mut rng);
     report.say("everything runs");
     let producing = tokio::spawn({
-        let (traffic, topic) = (harness.fleet.traffic.clone(), harness.fleet.topic.clone());
+        let (traffic, topic) = (
+            harness.environment.traffic.clone(),
+            harness.environment.topic.clone(),
+        );
         let rng = StdRng::seed_from_u64(rng.random());
         traffic.run(topic, BATCH, rng, clients.phase())
     });
@@ -156,10 +159,10 @@ pub(crate) async fn run(round: Round) {
     report.say(contested);
     clients.recover();
     report.expect("the producer", producing.await.context("it panicked"));
-    let log = topic::read(&harness.fleet.topic.address, TOPIC).await;
+    let log = topic::read(&harness.environment.topic.address, TOPIC).await;
     let log = log.and_then(|log| topic::join(&[log], &BTreeSet::new()));
     let log = report.expect("reading the topic", log);
-    match harness.fleet.traffic.check(&log) {
+    match harness.environment.traffic.check(&log) {
         Ok(figures) => report.say(figures),
         Err(violation) => report.fail(violation),
     }
@@ -225,9 +228,9 @@ async fn exactly(harness: &Harness, endpoint: &str, key: &str, devices: u8) -> a
         anyhow::ensure!(Instant::now() < deadline, "no stream");
         sleep(Duration::from_millis(50)).await;
     };
-    let traffic = &harness.fleet.traffic;
+    let traffic = &harness.environment.traffic;
     let first = traffic.next();
-    let mut producer = Producer::new(harness.fleet.topic.clone());
+    let mut producer = Producer::new(harness.environment.topic.clone());
     traffic.send(&mut producer, 40).await;
     let wants = |n: &u64| records::device(*n).is_some_and(|d| devices & (1 << d) != 0);
     let expected: Vec<_> = (first..traffic.next()).filter(wants).collect();

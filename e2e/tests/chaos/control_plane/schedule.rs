@@ -14,7 +14,7 @@ use crate::network::Cut;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Of the proxy of this program, operators first.
+    /// Mode of the proxy of this program, operators first.
     Api(usize, Mode),
     KillOperator(usize),
     PauseOperator(usize),

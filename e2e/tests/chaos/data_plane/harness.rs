@@ -26,7 +26,7 @@ use crate::gateways::Gateway;
 use crate::nemesis::Step;
 use crate::network::{CLIENTS, Cut, Network, Node, Side};
 use crate::process::Process;
-use crate::recorder::Fleet;
+use crate::recorder::Environment;
 use crate::report::Report;
 use crate::routes::{Routes, key, route};
 use crate::settings::Round;
@@ -47,12 +47,12 @@ pub(super) struct Harness {
     pub broker: Option<Broker>,
     pub gateways: Vec<Gateway>,
     routes: Vec<Routes>,
-    pub fleets: Vec<Arc<Fleet>>,
+    pub environments: Vec<Arc<Environment>>,
     pub collectors: Vec<Collector>,
     database: SharedDatabase,
     /// The number of times that the tables were moved.
     moves: usize,
-    /// By topic.
+    /// Evictions by topic.
     evictions: Vec<Vec<Eviction>>,
     /// Partition and offset of records that cannot be read, by topic.
     unreadable: Vec<BTreeSet<(usize, u64)>>,
@@ -85,7 +85,7 @@ impl Harness {
             broker,
             gateways: vec![],
             routes: vec![],
-            fleets: vec![],
+            environments: vec![],
             collectors: vec![],
             database: Arc::new(Mutex::new(Database::start()?)),
             moves: 0,
@@ -139,7 +139,7 @@ impl Harness {
                 harness.collectors.push(collector);
             }
             harness.routes.push(routes);
-            harness.fleets.push(Arc::new(Fleet {
+            harness.environments.push(Arc::new(Environment {
                 topic: target,
                 partitions: *partitions as usize,
                 endpoints,
@@ -198,9 +198,9 @@ impl Harness {
                     match &step.fault {
                         Fault::KillBroker if begins => broker.process.kill(),
                         Fault::KillBroker => drop(broker.process.start()?),
-                        Fault::Broker(on, _) if begins => drop(broker.tell(on)?),
+                        Fault::Broker(on, _) if begins => drop(broker.command(on)?),
                         Fault::Broker(_, "") => (),
-                        Fault::Broker(_, off) => drop(broker.tell(off)?),
+                        Fault::Broker(_, off) => drop(broker.command(off)?),
                         _ => broker.pause(begins),
                     }
                 }
@@ -210,7 +210,7 @@ impl Harness {
             .map_or(Ok(()), |crash| Err(anyhow::anyhow!(crash)))
     }
 
-    /// From now on, tables do not take every event.
+    /// Makes tables reject some events from now on.
     pub(super) fn refuse_some(&self) -> anyhow::Result<()> {
         database::refuse_some(&self.database, TOPICS.len())
     }
@@ -232,10 +232,10 @@ impl Harness {
         let Some(broker) = &self.broker else {
             return Ok(());
         };
-        let name = &self.fleets[topic].topic.topic;
+        let name = &self.environments[topic].topic.topic;
         // A broker that says it does not lead the partition takes nothing.
-        let told = broker.tell(&format!("damage {name} {partition} {kind}"));
-        if let Some(first) = told.ok().flatten() {
+        let answer = broker.command(&format!("damage {name} {partition} {kind}"));
+        if let Some(first) = answer.ok().flatten() {
             let first: u64 = first.parse()?;
             self.unreadable[topic].extend((first..first + DAMAGED).map(|o| (partition, o)));
         }
@@ -251,7 +251,11 @@ impl Harness {
             return broker.process.start().map(drop);
         }
         broker.process.kill();
-        let topics: Vec<_> = self.fleets.iter().map(|f| f.topic.topic.as_str()).collect();
+        let topics: Vec<_> = self
+            .environments
+            .iter()
+            .map(|f| f.topic.topic.as_str())
+            .collect();
         broker
             .ruin(&topics, &mut StdRng::seed_from_u64(seed))
             .map(drop)
@@ -267,11 +271,11 @@ impl Harness {
         let Some(broker) = &self.broker else {
             return Ok(());
         };
-        let fleet = &self.fleets[topic];
+        let environment = &self.environments[topic];
         // As many as there are in a partition if devices were spread evenly.
-        let end = fleet.traffic.next() / fleet.partitions as u64;
+        let end = environment.traffic.next() / environment.partitions as u64;
         let at = Instant::now();
-        let name = &fleet.topic.topic;
+        let name = &environment.topic.topic;
         let left = broker.evict(name, partition, end.saturating_sub(kept))?;
         let eviction = left.map(|start| Eviction {
             partition,
@@ -286,13 +290,13 @@ impl Harness {
     pub(super) async fn logs(&self, dir: &Path) -> anyhow::Result<Vec<Log>> {
         if let Some(broker) = &self.broker {
             // A request of a producer that gave up may be on its way yet: nothing may come behind what is read here.
-            broker.tell("drop unit")?;
+            broker.command("drop unit")?;
             sleep(Duration::from_millis(500)).await;
         }
         let archives = self.broker.as_ref().map(|b| b.archives(dir)).transpose()?;
         let mut logs = vec![];
-        for (number, fleet) in self.fleets.iter().enumerate() {
-            let FluvioTarget { address, topic } = &fleet.topic;
+        for (number, environment) in self.environments.iter().enumerate() {
+            let FluvioTarget { address, topic } = &environment.topic;
             let mut read = vec![];
             match &archives {
                 None => read.push(topic::read(address, topic).await?),
@@ -316,7 +320,7 @@ impl Harness {
         step: &Step<Fault>,
     ) -> anyhow::Result<()> {
         let routes = &mut self.routes[topic];
-        self.fleets[topic].excuse.begin(step.lasts);
+        self.environments[topic].excuse.begin(step.lasts);
         match (fault, step.begins) {
             (RoutesFault::HalfWritten(number), true) => routes.tear(number),
             (RoutesFault::Removed(number), true) => routes.remove(number),

@@ -47,7 +47,7 @@ fn mask(client: usize) -> u8 {
 }
 
 fn recorders(harness: &Harness, clients: &mut Clients, rng: &mut StdRng) {
-    for (topic, fleet) in harness.fleets.iter().enumerate() {
+    for (topic, environment) in harness.environments.iter().enumerate() {
         for client in 0..self::clients() {
             let name = name_of(client);
             let client_profile = KINDS[client % KINDS.len()];
@@ -58,11 +58,11 @@ fn recorders(harness: &Harness, clients: &mut Clients, rng: &mut StdRng) {
                 sessions: vec![],
             };
             let recorder = Recorder {
-                fleet: fleet.clone(),
+                environment: environment.clone(),
                 key: key(&name),
                 client_profile,
                 roams: client >= KINDS.len(),
-                home: rng.random_range(0..fleet.endpoints.len()),
+                home: rng.random_range(0..environment.endpoints.len()),
                 history: Arc::new(Mutex::new(history)),
                 refusals: clients.refusals(),
                 rng: StdRng::seed_from_u64(rng.random()),
@@ -89,7 +89,7 @@ pub(crate) async fn run(round: Round) {
     let mut clients = Clients::new();
     let mut guides = tokio::task::JoinSet::new();
     for collector in &mut harness.collectors {
-        let traffic = harness.fleets[collector.topic].traffic.clone();
+        let traffic = harness.environments[collector.topic].traffic.clone();
         let begun = collector.begun(|| traffic.next()).await;
         report.expect("a collector", begun);
         let rng = StdRng::seed_from_u64(rng.random());
@@ -99,10 +99,10 @@ pub(crate) async fn run(round: Round) {
     report.expect("the tables", refusing);
     report.say("everything runs");
     let mut producers = tokio::task::JoinSet::new();
-    for fleet in &harness.fleets {
+    for environment in &harness.environments {
         let rng = StdRng::seed_from_u64(rng.random());
-        let (traffic, phase) = (fleet.traffic.clone(), clients.phase());
-        producers.spawn(traffic.run(fleet.topic.clone(), BATCH, rng, phase));
+        let (traffic, phase) = (environment.traffic.clone(), clients.phase());
+        producers.spawn(traffic.run(environment.topic.clone(), BATCH, rng, phase));
     }
     recorders(&harness, &mut clients, &mut rng);
     report
@@ -112,9 +112,9 @@ pub(crate) async fn run(round: Round) {
     clients.recover();
     producers.join_all().await;
     let logs = report.expect("reading the topics", harness.logs(report.dir()).await);
-    for (fleet, log) in harness.fleets.iter().zip(&logs) {
-        match fleet.traffic.check(log) {
-            Ok(figures) => report.say(format!("{} partitions: {figures}", fleet.partitions)),
+    for (environment, log) in harness.environments.iter().zip(&logs) {
+        match environment.traffic.check(log) {
+            Ok(figures) => report.say(format!("{} partitions: {figures}", environment.partitions)),
             Err(violation) => report.fail(violation),
         }
     }
@@ -135,8 +135,8 @@ pub(crate) async fn run(round: Round) {
         report.fail(crash);
     }
     if let Some(address) = &round.fluvio {
-        for fleet in &harness.fleets {
-            let events = &fleet.topic.topic;
+        for environment in &harness.environments {
+            let events = &environment.topic.topic;
             for topic in [events, &cursors_topic(events)] {
                 report.expect("clean up", topic::delete(address, topic).await);
             }

@@ -28,7 +28,7 @@ pub(super) enum Fault {
     /// The broker drops the beginning of a partition (topic, partition), and keeps about this many events.
     Evict(usize, usize, u64),
     Collector(usize, CollectorFault),
-    /// Of the server in which collectors store events.
+    /// Fault of the server in which collectors store events.
     Database(DatabaseFault),
     /// A batch that nobody can read is put into a partition (topic, partition, kind of damage).
     Damage(usize, usize, &'static str),
@@ -62,7 +62,7 @@ pub(super) enum RoutesFault {
     Suspended(usize),
     /// The folder is moved away.
     Moved,
-    /// There are files in it that are none.
+    /// Irregular files are in it.
     Odd,
 }
 

@@ -119,7 +119,7 @@ fn rendered() -> (Vec<(Case, String)>, usize) {
 }
 
 #[test]
-fn whatever_the_values_are_an_api_server_takes_what_is_rendered_or_they_are_refused_in_one_line() {
+fn random_values_render_valid_objects_or_are_rejected_in_one_line() {
     let (kept, tried) = rendered();
     println!("{} of {tried} were rendered", kept.len());
     assert!(
@@ -164,7 +164,7 @@ fn whatever_the_values_are_an_api_server_takes_what_is_rendered_or_they_are_refu
         }
     });
     let refused = refused.into_inner().unwrap();
-    let told: Vec<_> = refused
+    let messages: Vec<_> = refused
         .iter()
         .take(5)
         .map(|(said, case)| {
@@ -172,12 +172,17 @@ fn whatever_the_values_are_an_api_server_takes_what_is_rendered_or_they_are_refu
             format!("{said}\nrelease {}, values {}", case.release, case.values)
         })
         .collect();
-    assert!(refused.is_empty(), "{}: {}", refused.len(), told.join("\n"));
+    assert!(
+        refused.is_empty(),
+        "{}: {}",
+        refused.len(),
+        messages.join("\n")
+    );
 }
 
 /// The checks see what they are there for.
 #[test]
-fn what_is_not_sound_is_found() {
+fn unsound_objects_are_found() {
     let deployment = |more: &str| {
         format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: a\nspec:\n  selector: {{matchLabels: {{app: a}}}}\n  \

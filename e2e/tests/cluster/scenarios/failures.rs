@@ -62,7 +62,7 @@ pub(super) async fn gateway(harness: &mut Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With one node, the pods that are evicted have nowhere to go: after the first, the disruption budget holds the drain up.
+/// Drains the only node, so that evicted pods have nowhere to go: after the first, the disruption budget holds the drain up.
 pub(super) async fn drain(harness: &mut Harness) -> anyhow::Result<()> {
     if !harness.own {
         println!("  this cluster's nodes are not drained");
@@ -107,7 +107,7 @@ pub(super) async fn drain(harness: &mut Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Streams go on, and clients may come and go, while there is none.
+/// Streams continue, and clients may come and go, while there is none.
 pub(super) async fn api_server(harness: &mut Harness) -> anyhow::Result<()> {
     if !harness.own {
         println!("  this cluster's API server is not stopped");

@@ -117,7 +117,7 @@ pub(super) async fn tenants(harness: &mut Harness) -> anyhow::Result<()> {
     harness.kubectl.run(&["delete", "dss", "leds", "-n", a])?;
     anyhow::ensure!(
         timeout(PATIENCE, lamps).await??.is_none(),
-        "the stream of a deleted subscription goes on"
+        "the stream of a deleted subscription continues"
     );
     Ok(())
 }
@@ -139,7 +139,7 @@ pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Last, because it looks at all that the programs did before.
+/// Checks the audit log; last, because it covers all that the programs did before.
 pub(super) async fn access(harness: &mut Harness) -> anyhow::Result<()> {
     let Some(log) = access::log() else {
         println!(
@@ -147,7 +147,7 @@ pub(super) async fn access(harness: &mut Harness) -> anyhow::Result<()> {
         );
         return Ok(());
     };
-    // The same news again and again: its Event is counted up instead of made anew.
+    // The same message again and again: its Event is counted up instead of created again.
     for suspended in [true, false, true, false] {
         harness.apply(
             "team-b",

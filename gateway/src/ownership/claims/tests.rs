@@ -85,11 +85,11 @@ fn id() -> SubscriptionId {
 }
 
 #[tokio::test]
-async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
+async fn a_client_is_refused_while_the_gateway_that_took_the_stream_without_a_claim_has_it() {
     let claims = claims(failure(StatusCode::NOT_FOUND, "NotFound"));
     let (other_one, asked) = other(&claims, Probed::Answers).await;
     claims.note_takeover(&id(), &taker(&other_one));
-    // Another one asks as well, and is told by the first that it has it.
+    // Another one asks as well, and hears from the first that it has it.
     claims.note_takeover(&id(), &taker("gw-0a_fedcba9876543210"));
     let taken = claims.claim(&id(), "1").await.err();
     let pod = "gw-1".to_owned();
@@ -98,7 +98,7 @@ async fn a_stream_that_was_taken_without_a_claim_is_asked_for_where_it_is() {
 }
 
 #[tokio::test]
-async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
+async fn an_unknown_taker_is_looked_up_by_its_lease() {
     let (lease, asked) = stranger(Probed::Answers).await;
     let claims = claims((StatusCode::OK, serde_json::to_value(&lease).unwrap()));
     claims.note_takeover(&id(), &taker(OTHER));
@@ -109,8 +109,7 @@ async fn whoever_takes_a_stream_and_has_just_started_is_looked_up() {
 }
 
 #[tokio::test]
-async fn whoever_takes_a_stream_before_its_lease_is_written_is_asked_where_its_question_came_from()
-{
+async fn a_taker_without_a_lease_is_probed_at_the_source_address_of_its_request() {
     let (lease, asked) = stranger(Probed::Answers).await;
     // What is there is of the process before it.
     let mut before = lease.clone();
@@ -132,7 +131,7 @@ async fn whoever_takes_a_stream_before_its_lease_is_written_is_asked_where_its_q
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_lease() {
+async fn a_taker_that_cannot_be_looked_up_counts_for_one_lease_duration() {
     let claims = claims(failing());
     claims.note_takeover(&id(), &taker(OTHER));
     assert_eq!(
@@ -145,7 +144,7 @@ async fn whoever_takes_a_stream_and_cannot_be_looked_up_counts_for_as_long_as_a_
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_who_take_a_stream_the_last_are_remembered() {
+async fn only_the_latest_takers_of_a_stream_are_remembered() {
     let claims = claims(failing());
     for number in 0..10 * MAX_PENDING_TAKEOVERS {
         claims.note_takeover(&id(), &taker(&format!("gw-{number}_0")));
@@ -160,7 +159,7 @@ async fn of_many_who_take_a_stream_the_last_are_remembered() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
+async fn a_client_that_connects_during_a_probe_checks_the_taker() {
     let claims = claims(failing());
     let (other_one, asked) = other(&claims, Probed::Answers).await;
     let look = async {
@@ -176,7 +175,7 @@ async fn a_client_that_comes_while_another_gateway_is_answered_asks_there() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
+async fn a_taker_that_finds_a_live_client_is_not_recorded() {
     let claims = claims(failing());
     let client = claims
         .answer(&id(), Some(taker(OTHER)), async { Probed::Answers })
@@ -186,7 +185,7 @@ async fn a_gateway_that_is_told_of_a_client_here_takes_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_takes_a_stream_again_while_it_is_asked_is_not_forgotten() {
+async fn a_taker_that_takes_a_stream_again_during_a_probe_is_not_forgotten() {
     let claims = claims(failing());
     let look = async {
         claims.note_takeover(&id(), &taker(OTHER));
@@ -204,7 +203,7 @@ async fn whoever_takes_a_stream_again_while_it_is_asked_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
+async fn a_taker_that_no_longer_holds_the_stream_is_forgotten() {
     let made = json!({"metadata": {"name": "claim", "resourceVersion": "7"}});
     let claims = claims((StatusCode::OK, made));
     claims.renewed.send_replace(Some(Instant::now()));
@@ -217,9 +216,9 @@ async fn whoever_took_a_stream_and_has_it_no_more_is_forgotten() {
 }
 
 #[tokio::test]
-async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
+async fn without_the_api_server_peers_learn_who_takes_the_stream() {
     let claims = claims(failing());
-    drop(claims.lease_keeper(Some("10.0.0.1:9090".to_owned())));
+    drop(claims.lease_renewer(Some("10.0.0.1:9090".to_owned())));
     claims.renewed.send_replace(Some(Instant::now()));
     let (_, asked) = other(&claims, Probed::NotHeld).await;
     let held = claims.claim(&id(), "1").await.unwrap();
@@ -233,7 +232,7 @@ async fn without_the_api_server_the_others_are_told_who_takes_the_stream() {
 }
 
 #[tokio::test]
-async fn without_the_api_server_nothing_is_taken_before_the_others_are_known() {
+async fn without_the_api_server_no_stream_is_taken_before_peers_are_known() {
     let claims = claims(failing());
     claims.renewed.send_replace(Some(Instant::now()));
     let taken = claims.claim(&id(), "1").await.err();
@@ -241,7 +240,7 @@ async fn without_the_api_server_nothing_is_taken_before_the_others_are_known() {
 }
 
 #[tokio::test]
-async fn a_claim_that_another_gateway_may_have_taken_over_is_not_taken_up_again() {
+async fn a_claim_that_another_gateway_may_have_taken_over_is_not_reclaimed() {
     let claims = claims(failing());
     claims.renewed.send_replace(Some(Instant::now()));
     let hold = || drop(claims.hold(&id(), "1", Some("7".to_owned())));

@@ -90,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn routes_are_of_subscriptions_and_keys_that_exist_and_no_key_is_routed_twice(
+    fn routes_need_an_existing_subscription_and_key_and_no_key_is_routed_twice(
         before in prop::collection::vec(step(), 0..20),
         steps in prop::collection::vec(step(), 0..60),
     ) {
@@ -184,7 +184,7 @@ fn an_invalid_edit_keeps_the_last_route_and_follows_the_key() {
 }
 
 #[test]
-fn a_key_whose_secret_is_gone_is_revoked_and_a_new_one_routes_the_subscription_again() {
+fn a_key_without_its_secret_is_revoked_and_a_new_key_restores_the_route() {
     let mut desired = settled();
     set(&mut desired, "valid", 0, costing(3));
     set(&mut desired, "invalid", 0, vec![]);
@@ -229,7 +229,7 @@ fn a_secret_that_loses_its_owner_keeps_the_route_while_it_has_the_same_key() {
 }
 
 #[test]
-fn a_key_that_is_copied_into_an_older_subscription_stays_with_the_one_that_is_routed_with_it() {
+fn a_key_copied_into_an_older_subscription_stays_with_the_routed_one() {
     let mut desired = settled();
     set(&mut desired, "victim", 5, vec![]);
     desired.set_key(&id("victim"), key("victim", "k"));
@@ -246,7 +246,7 @@ fn a_key_that_is_copied_into_an_older_subscription_stays_with_the_one_that_is_ro
 }
 
 #[test]
-fn a_key_of_two_subscriptions_at_the_start_is_that_of_the_published_one_or_else_of_the_older_one() {
+fn a_key_shared_at_the_start_belongs_to_the_published_or_else_the_older_subscription() {
     for (published, expected) in [(None, "older"), (Some("newer"), "newer")] {
         let mut desired = Desired::new(BUDGET);
         for (name, created) in [("newer", 5), ("older", 0)] {
@@ -261,7 +261,7 @@ fn a_key_of_two_subscriptions_at_the_start_is_that_of_the_published_one_or_else_
 }
 
 #[test]
-fn routes_that_were_published_before_stay_unless_their_subscription_or_their_key_is_another_one() {
+fn published_routes_stay_unless_their_subscription_or_key_was_replaced() {
     let mut desired = Desired::new(BUDGET);
     for name in ["invalid", "keyless", "recreated", "rekeyed"] {
         let uid = if name == "recreated" { "other" } else { name };
@@ -329,7 +329,7 @@ fn filters_above_the_budget_are_denied_and_the_last_good_ones_stay() {
 }
 
 #[test]
-fn filters_that_are_in_force_are_not_taken_back_when_the_budget_shrinks() {
+fn filters_in_force_are_kept_when_the_budget_shrinks() {
     let mut desired = Desired::new(BUDGET);
     let large = ValidSubscription {
         filters: costing(30),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// answers with an error has done work for it, such as a list of everything: it is asked again after up to 30 s, or half the
 /// pulse of objects that have one, because what is known of them expires.
 ///
-/// That a watch is too old to go on is no failure: it is what an API server says after an outage, and lists at once. Said twice in a
+/// That a watch is too old to resume is no failure: it is what an API server says after an outage, and lists at once. Twice in a
 /// row, it is one.
 ///
 /// No single success resets it, because a list that succeeds may be followed by a watch that fails each time: only a minute
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_is_away_is_tried_every_five_seconds_at_least() {
+    fn an_unreachable_api_server_is_retried_at_least_every_five_seconds() {
         let pauses = pauses(&unreachable(), 20);
         assert!(pauses[0] <= FIRST, "{pauses:?}");
         assert!(pauses[19] >= LAST_UNREACHABLE / 2, "{pauses:?}");
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_answers_with_errors_is_asked_every_thirty_seconds_at_most() {
+    fn an_api_server_that_returns_errors_is_retried_at_most_every_thirty_seconds() {
         let pauses = pauses(&watcher::Error::NoResourceVersion, 20);
         assert!(pauses[19] >= LAST_ANSWERED / 2, "{pauses:?}");
         assert!(pauses.iter().all(|p| *p <= LAST_ANSWERED), "{pauses:?}");
     }
 
     #[test]
-    fn objects_that_expire_are_asked_for_before_they_do() {
+    fn expiring_objects_are_listed_before_they_expire() {
         let mut backoff = WatchBackoff::new(Some(PULSE));
         for _ in 0..100 {
             let pause = backoff.after(&watcher::Error::NoResourceVersion, Instant::now());
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_is_too_old_after_an_outage_lists_at_once_and_again_only_like_after_an_error() {
+    fn an_expired_watch_lists_at_once_and_backs_off_when_repeated() {
         let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..2 {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_without_errors_begins_again_with_the_shortest_pause() {
+    fn the_backoff_resets_after_a_minute_without_errors() {
         let mut backoff = WatchBackoff::new(None);
         let mut now = Instant::now();
         for _ in 0..10 {

@@ -102,23 +102,23 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": name}, "data": "none"})).unwrap()
     }
 
-    fn told(
+    fn changes_of(
         listing: &mut Listing,
         events: impl IntoIterator<Item = Event<Watched<Secret>>>,
     ) -> String {
         let changes = events.into_iter().flat_map(|event| listing.take(event));
-        let told = changes.map(|change| match change {
+        let described = changes.map(|change| match change {
             Change::Set(secret) => format!("+{}", secret.name_any()),
             Change::Unreadable(object) => format!("?{}", object.metadata.name.unwrap_or_default()),
             Change::Gone(_, name) => format!("-{name}"),
             Change::Synced => "=".to_owned(),
             other => format!("{other:?}"),
         });
-        told.collect::<Vec<_>>().join(" ")
+        described.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn objects_that_disappeared_while_the_watch_was_away_are_gone() {
+    fn objects_deleted_during_a_watch_outage_are_reported_gone() {
         let events = [
             Event::Init,
             Event::InitApply(secret("a")),
@@ -131,13 +131,13 @@ mod tests {
             Event::InitDone,
         ];
         assert_eq!(
-            told(&mut Listing::default(), events),
+            changes_of(&mut Listing::default(), events),
             "+a +b = +c -a +c -b ="
         );
     }
 
     #[test]
-    fn unreadable_objects_are_counted_until_they_can_be_read_or_are_gone() {
+    fn unreadable_objects_are_counted_until_readable_or_deleted() {
         let mut listing = Listing::default();
         let events = [
             Event::Init,
@@ -146,10 +146,10 @@ mod tests {
             Event::InitDone,
             Event::Apply(unreadable("b")),
         ];
-        assert_eq!(told(&mut listing, events), "?a +b = ?b");
+        assert_eq!(changes_of(&mut listing, events), "?a +b = ?b");
         assert_eq!(listing.unreadable(), 2);
         let events = [Event::Apply(secret("a")), Event::Delete(unreadable("b"))];
-        assert_eq!(told(&mut listing, events), "+a -b");
+        assert_eq!(changes_of(&mut listing, events), "+a -b");
         assert_eq!(listing.unreadable(), 0);
     }
 }

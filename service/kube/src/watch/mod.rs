@@ -1,7 +1,7 @@
 //! Watches of Kubernetes objects, as plain changes.
 //!
 //! An object that cannot be read is set aside by name ([`Unreadable`]), so that it does not stop the others, attempts after
-//! an error are further and further apart, and silence is not taken for a lack of news for longer than
+//! an error are further and further apart, and silence is not taken for a lack of events for longer than
 //! [`SILENCE`](crate::api::SILENCE), or than a [pulse](Selection::with_pulse).
 
 mod backoff;
@@ -32,7 +32,7 @@ pub enum Change<K> {
     Gone(String, String),
     /// Everything has been listed.
     Synced,
-    /// The objects cannot be listed or watched: until [`Change::Recovered`], nothing is known of what happens to them. Told for
+    /// The objects cannot be listed or watched: until [`Change::Recovered`], nothing is known of what happens to them. Reported for
     /// each attempt that fails.
     Failed(watcher::Error),
     /// They can be watched again. Comes before what has changed meanwhile.

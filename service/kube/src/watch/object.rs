@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_cannot_be_read_is_named_and_the_rest_of_the_list_is_there() {
+    fn an_unreadable_field_is_named_and_the_rest_of_the_list_is_kept() {
         let list: ObjectList<Watched<Lease>> = serde_json::from_value(json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "LeaseList",
             "metadata": {"resourceVersion": "9"},
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_cannot_be_read_still_says_who_it_is() {
+    fn an_object_with_unreadable_metadata_is_still_identified() {
         let bad = unreadable(json!({
             "metadata": {"name": "bad", "namespace": "team", "uid": "u", "generation": 3, "resourceVersion": "7", "creationTimestamp": "yesterday"},
         }));

@@ -6,7 +6,7 @@ use kube::runtime::watcher;
 
 use crate::api;
 
-/// The objects that are followed, and the longest time without news of them.
+/// The objects that are followed, and the longest time without events of them.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     labels: Option<String>,
@@ -19,7 +19,7 @@ impl Selection {
         Self::default()
     }
 
-    /// Those with labels that this selector takes.
+    /// Selects objects with labels that this selector matches.
     pub fn labelled(selector: &str) -> Self {
         Self {
             labels: Some(selector.to_owned()),

@@ -1,4 +1,4 @@
-//! A watch that goes on through outages and silence.
+//! A watch that survives outages and silence.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use super::{Change, Listing, Selection, Watched};
 use crate::api;
 use crate::lease;
 
-/// A watch of which nothing bad was heard for this long after an error is taken to be established: it may have nothing to tell.
+/// A watch of which nothing bad was heard for this long after an error counts as established: it may have nothing to report.
 /// Longer than it takes to find out that a request is not answered.
 const ESTABLISHED: Duration = api::SILENCE.saturating_add(Duration::from_secs(5));
 /// The time within which objects must have been listed that were asked for because of silence: after it, those that expire may
@@ -33,7 +33,7 @@ struct Watch<K> {
     events: BoxStream<'static, watcher::Result<Event<Watched<K>>>>,
     listing: Listing,
     backoff: WatchBackoff,
-    /// The time at which to go on after an error.
+    /// The time at which to resume after an error.
     pause: Option<Instant>,
     failing: bool,
     /// A list is on its way, so that silence says nothing good.

@@ -115,7 +115,7 @@ fn has_false_numbers(bytes: &[u8], sent: u64) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn whatever_is_damaged_what_is_whole_stays_and_everything_is_there_in_the_end(
+    fn intact_lines_survive_any_damage_and_the_rest_is_fetched_again(
         batches in vec((1_u64..8, any::<bool>()), 1..6), damages in damages(), runs in 1_usize..3,
     ) {
         let folder = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ proptest! {
             for damage in &damages {
                 damage.apply(&mut bytes);
             }
-            // A number that was changed into another one cannot be told from a true one.
+            // A number that was changed into another one cannot be distinguished from a true one.
             prop_assume!(!has_false_numbers(&bytes, sent));
             fs::write(&path, &bytes).unwrap();
             let left = whole(&bytes, sent);
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_position_is_never_believed(at in 0_usize..300, bit in 0_u8..8, cut in any::<bool>()) {
+    fn a_damaged_position_file_is_never_trusted(at in 0_usize..300, bit in 0_u8..8, cut in any::<bool>()) {
         let folder = tempfile::tempdir().unwrap();
         let mut one = store(&folder, 1 << 20);
         let mut stored = open(&mut one);
@@ -192,7 +192,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_that_was_emptied_costs_nothing_but_itself() {
+fn an_emptied_line_loses_only_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
     let mut stored = open(&mut one);
@@ -214,7 +214,7 @@ fn a_line_that_was_emptied_costs_nothing_but_itself() {
 }
 
 #[test]
-fn a_last_line_that_is_damaged_is_kept_beside_the_file_and_fetched_again() {
+fn a_damaged_last_line_is_kept_beside_the_file_and_fetched_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
     let mut stored = open(&mut one);
@@ -240,7 +240,7 @@ fn a_last_line_that_is_damaged_is_kept_beside_the_file_and_fetched_again() {
 }
 
 #[test]
-fn a_position_without_events_is_not_guessed_when_it_is_damaged() {
+fn a_damaged_position_without_events_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = store(&folder, 1 << 20);
     open(&mut one);
@@ -264,7 +264,7 @@ fn a_position_without_events_is_not_guessed_when_it_is_damaged() {
 }
 
 #[test]
-fn files_that_were_moved_under_the_store_are_noticed_and_their_events_stored_again() {
+fn moved_files_are_detected_and_their_events_stored_again() {
     let folder = tempfile::tempdir().unwrap();
     let dir = plan(&folder, 1).dir;
     let mut one = store(&folder, 1 << 20);

@@ -162,7 +162,7 @@ fn rows(path: &Path) -> rusqlite::Result<Vec<(Vec<u8>, i64)>> {
     rows.collect()
 }
 
-/// Those of the first events of a stream that are not stored under its name and their number.
+/// Numbers of the first events of a stream that are not stored under its name and their number.
 fn missing(path: &Path, stream: &str, count: u64) -> Vec<i64> {
     let found: BTreeSet<_> = rows(path).unwrap().into_iter().collect();
     let is_missing = |n: &i64| !found.contains(&(stream.as_bytes().to_vec(), *n));
@@ -179,7 +179,7 @@ fn is_helpful(error: &StoreError, path: &Path) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn whatever_is_damaged_is_said_or_what_is_stored_can_be_read_back(
+    fn damage_is_reported_or_stored_events_are_readable(
         moment in 0_usize..4, damages in damages(),
     ) {
         let snapshot = &SNAPSHOTS[moment];
@@ -210,7 +210,7 @@ proptest! {
             }
         }
         for (store, position) in &stores {
-            // A number that was changed into another one cannot be told from a true one: of a position …
+            // A number that was changed into another one cannot be distinguished from a true one: of a position …
             prop_assume!(*position <= snapshot.sent);
             // … or of a row, one at a time.
             let missing = missing(&path, &store.stream, *position);

@@ -65,7 +65,7 @@ async fn asked_within_ten_minutes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_fails_is_asked_for_ever_more_seldom() {
+async fn a_failing_list_is_retried_with_backoff() {
     let error = |_, _| (StatusCode::INTERNAL_SERVER_ERROR, failure(500));
     let asked = asked_within_ten_minutes(error).await;
     assert!((20..60).contains(&asked.len()), "{asked:?}");
@@ -78,7 +78,7 @@ async fn a_list_that_fails_is_asked_for_ever_more_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_seldom() {
+async fn successful_lists_before_failing_watches_are_retried_with_backoff() {
     let gone = |_, is_watch| {
         if is_watch {
             let error = json!({"type": "ERROR", "object": failure(410)});
@@ -92,7 +92,7 @@ async fn lists_that_succeed_before_watches_that_fail_are_asked_for_ever_more_sel
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
+async fn an_outage_is_reported_from_its_first_error_until_recovery() {
     let (client, _) = server(|number, is_watch| {
         Some(match (number, is_watch) {
             (0 | 1, _) => (StatusCode::INTERNAL_SERVER_ERROR, failure(500)),
@@ -104,7 +104,7 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
         })
     });
     let changes = changes::<Secret>(Api::all(client), Selection::all());
-    let told = changes.take(6).map(|(change, unreadable)| match change {
+    let reported = changes.take(6).map(|(change, unreadable)| match change {
         Change::Set(secret) => format!("+{} {unreadable}", secret.name_any()),
         Change::Unreadable(object) => format!("?{} {unreadable}", object.error),
         Change::Synced => "=".to_owned(),
@@ -112,18 +112,21 @@ async fn an_outage_is_told_from_its_first_error_to_what_comes_after_it() {
         Change::Recovered => "recovered".to_owned(),
         Change::Gone(..) => "gone".to_owned(),
     });
-    let told: Vec<_> = told.collect().await;
-    assert_eq!(told[..5], ["failed", "failed", "recovered", "+a 0", "="]);
+    let reported: Vec<_> = reported.collect().await;
+    assert_eq!(
+        reported[..5],
+        ["failed", "failed", "recovered", "+a 0", "="]
+    );
     assert!(
-        told[5].starts_with("?data: ") && told[5].ends_with(" 1"),
+        reported[5].starts_with("?data: ") && reported[5].ends_with(" 1"),
         "{}",
-        told[5]
+        reported[5]
     );
 }
 
 /// Follows Secrets of which something is heard every ten seconds, of an API server that answers the requests with these numbers
-/// and no others; tells what is told, and when, for a minute.
-async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static str)> {
+/// and no others; returns what is reported, and when, for a minute.
+async fn reported_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static str)> {
     let (client, _) = server(move |number, is_watch| {
         (!is_watch && answered.contains(&number)).then(|| (StatusCode::OK, list(&["a"])))
     });
@@ -132,7 +135,7 @@ async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static 
     let selection = Selection::all().with_pulse(Duration::from_secs(10));
     let mut changes = std::pin::pin!(changes::<Secret>(api, selection));
     let deadline = started + Duration::from_mins(1);
-    let mut told = vec![];
+    let mut reported = vec![];
     while let Ok(Some((change, _))) = tokio::time::timeout_at(deadline, changes.next()).await {
         let what = match change {
             Change::Set(_) => "set",
@@ -141,30 +144,29 @@ async fn told_within_a_minute(answered: &'static [usize]) -> Vec<(u64, &'static 
             Change::Recovered => "recovered",
             Change::Unreadable(_) | Change::Gone(..) => "else",
         };
-        told.push((started.elapsed().as_secs(), what));
+        reported.push((started.elapsed().as_secs(), what));
     }
-    told
+    reported
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_silence_renewed_objects_are_listed_again_ever_more_seldom() {
+async fn after_silence_expiring_objects_are_listed_with_backoff() {
     // 0 and 2 and 4: lists, each followed by a watch that says nothing.
-    let told = told_within_a_minute(&[0, 2, 4]).await;
+    let reported = reported_within_a_minute(&[0, 2, 4]).await;
     let all = [(0, "set"), (0, "synced"), (10, "set"), (10, "synced")];
-    assert_eq!(told[..4], all);
-    assert_eq!(told[4..], [(30, "set"), (30, "synced")]);
+    assert_eq!(reported[..4], all);
+    assert_eq!(reported[4..], [(30, "set"), (30, "synced")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_asked_for_because_of_silence_that_is_not_answered_is_a_failure_before_leases_expire()
- {
-    let told = told_within_a_minute(&[0]).await;
-    assert_eq!(told, [(0, "set"), (0, "synced"), (14, "failed")]);
+async fn an_unanswered_list_after_silence_fails_before_leases_expire() {
+    let reported = reported_within_a_minute(&[0]).await;
+    assert_eq!(reported, [(0, "set"), (0, "synced"), (14, "failed")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_blinds_a_watch_of_objects_that_expire_for_half_a_pulse_more_at_most() {
-    // Listed, then an outage of a minute, after which the watch is too old to go on.
+async fn a_watch_of_expiring_objects_recovers_within_half_a_pulse_after_an_outage() {
+    // Listed, then an outage of a minute, after which the watch is too old to resume.
     let started = Instant::now();
     let outage = Duration::from_mins(1);
     let end = started + outage;

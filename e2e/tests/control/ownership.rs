@@ -9,11 +9,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::client::{Client, Told};
+use super::client::{Client, Received};
 use super::stack::Stack;
 use super::{assert_no_forbidden, datapoint, leds};
 
-/// For how long a stream may be refused after its gateway was killed.
+/// Longest time for which a stream may be refused after its gateway was killed.
 const LOCKED_OUT: Duration = Duration::from_secs(20);
 
 fn connection(stack: &Stack, expected: impl Fn(&str) -> bool) {
@@ -42,7 +42,7 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     stack.wait_ready("leds");
     let key = stack.key("leds");
 
-    // A client that answers keeps its stream; the other one is told where it is.
+    // A client that answers keeps its stream; the other one gets a refusal that names it.
     let mut stream = Client::connect(&first, &key).await.ok().unwrap();
     stack.produce(&[datapoint("A", 1)]).await;
     assert_eq!(stream.value().await, 1);
@@ -60,7 +60,7 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     // One that is silent loses it to the next one.
     let mut silent = Client::connect_until(&first, &key, 101).await.unwrap();
     let next = Client::connect(&second, &key).await.ok().unwrap();
-    assert_eq!(silent.next().await, Told::Closed(1008));
+    assert_eq!(silent.next().await, Received::Closed(1008));
     let next = tokio::spawn(next.answering());
     connection(&stack, |said| said.starts_with("Online gateway-1"));
 
@@ -74,7 +74,7 @@ async fn a_stream_is_on_one_gateway_and_the_status_says_which() {
     let answering = tokio::spawn(stream.answering());
     connection(&stack, |said| said.starts_with("Online gateway-0"));
 
-    // Told to end, a gateway gives its streams back at once.
+    // When it is stopped, a gateway gives its streams back at once.
     first_gateway.server.terminate();
     assert_eq!(answering.await.unwrap(), 1001);
     connection(&stack, |said| said.starts_with("Offline"));
@@ -120,7 +120,7 @@ impl Contest {
 
 /// 50 subscriptions that two clients each want, on three gateways, one of which is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobody_out() {
+async fn concurrent_reconnects_never_overlap_and_a_killed_gateway_locks_no_client_out() {
     const SUBSCRIPTIONS: usize = 50;
     let mut stack = Stack::start().await;
     let _operator = stack.operator("operator-0");
@@ -180,12 +180,12 @@ async fn reconnects_by_the_hundred_never_overlap_and_a_killed_gateway_locks_nobo
     }
     stop.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
-    let told: Vec<_> = gateways.iter().map(Program::log).collect();
-    let told = told.iter().flat_map(|log| log.lines());
-    let told: Vec<_> = told.filter(|line| line.contains("WARN")).collect();
+    let logs: Vec<_> = gateways.iter().map(Program::log).collect();
+    let lines = logs.iter().flat_map(|log| log.lines());
+    let warnings: Vec<_> = lines.filter(|line| line.contains("WARN")).collect();
     assert_eq!(
         overlaps.load(Ordering::Relaxed),
         0,
-        "of {connects:?} connects; {told:#?}"
+        "of {connects:?} connects; {warnings:#?}"
     );
 }

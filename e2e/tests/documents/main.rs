@@ -1,6 +1,9 @@
 //! The documents name what is there: files, tests and each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod markdown;
+mod wrapping;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use datastream_protocol::event::EventType;
 use datastream_routing::{KeyHash, Route};
 use datastream_service::reference::assert_section;
 use serde_json::{Value, json};
+
+use markdown::{code_spans, links};
 
 /// The files of the checkout that are, or would be, committed, with this ending.
 fn files(ending: &str) -> Vec<PathBuf> {
@@ -37,20 +42,6 @@ fn files(ending: &str) -> Vec<PathBuf> {
         .collect();
     assert!(!paths.is_empty(), "no files end with {ending}");
     paths.into_iter().filter(|path| path.exists()).collect()
-}
-
-/// Returns the text between each pair of backticks in running text: blocks of code are left out.
-fn code_spans(markdown: &str) -> Vec<String> {
-    let text = markdown.lines().filter(|line| !line.starts_with("    "));
-    let text: String = text.flat_map(|line| [line, "\n"]).collect();
-    let spans = text.split('`').skip(1).step_by(2);
-    spans.map(str::to_owned).collect()
-}
-
-fn links(markdown: &str) -> Vec<String> {
-    let parts = markdown.split("](").skip(1);
-    let targets = parts.filter_map(|part| part.split([')', ' ']).next());
-    targets.map(str::to_owned).collect()
 }
 
 #[test]

@@ -30,6 +30,16 @@ pub(crate) fn prose(markdown: &str) -> Vec<Line<'_>> {
     split(markdown).0
 }
 
+/// Commands that may be named: code spans, and lines of blocks of code without their comments.
+pub(crate) fn commands(markdown: &str) -> Vec<String> {
+    let (_, code) = split(markdown);
+    let lines = code
+        .into_iter()
+        .filter_map(|(_, line)| line.split(" #").next());
+    let lines = lines.map(|line| line.trim().to_owned());
+    code_spans(markdown).into_iter().chain(lines).collect()
+}
+
 /// Returns the text between each pair of backticks in running text, on one line.
 pub(crate) fn code_spans(markdown: &str) -> Vec<String> {
     let lines = prose(markdown);

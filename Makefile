@@ -56,7 +56,7 @@ fmt: ## Format the code
 
 build: ## Build the programs for release
 	$(release) cargo build --locked --release --workspace --bins
-	@echo "datastream, datastream-gateway, datastream-operator: in $(CARGO_TARGET_DIR)/release"
+	@echo "datastream, datastream-operator, datastream-gateway, datastream-collector, datastream-broker: in $(CARGO_TARGET_DIR)/release"
 
 images: install build ## Build the images as OCI archives, without a Docker engine
 	images/build.sh

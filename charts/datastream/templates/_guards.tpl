@@ -40,6 +40,7 @@
 {{- if gt (mul 2 (int64 .maxFrameKiB)) (mul 1024 (int64 .sendMemoryMiB)) -}}
 {{- fail (printf "%s.sendMemoryMiB: %d MiB do not hold two frames of maxFrameKiB (%d)" $path (int64 .sendMemoryMiB) (int64 .maxFrameKiB)) -}}
 {{- end -}}
+{{- include "datastream.checkMemory" . -}}
 {{- include "datastream.checkLabels" (dict "path" (printf "%s.pod.labels" $path) "labels" (default dict .pod).labels) -}}
 {{- end -}}
 {{- end }}
@@ -88,6 +89,17 @@
 {{- end -}}
 {{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring: podMonitor and serviceMonitor would scrape every pod twice: enable one of them" -}}
+{{- end -}}
+{{- with .Values.monitoring.prometheusRule.disabled -}}
+{{- $known := list -}}
+{{- range ($.Files.Get "files/alerts.yaml" | fromYaml).groups -}}
+{{- range .rules }}{{ $known = append $known .alert }}{{ end -}}
+{{- end -}}
+{{- range . -}}
+{{- if not (has . $known) -}}
+{{- fail (printf "monitoring.prometheusRule.disabled: there is no alert %q, only %s" . (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.collector.enabled (not .Values.collector.config.streams) -}}
 {{- fail "collector.config.streams: say what to collect (docs/collector.md)" -}}

@@ -64,7 +64,7 @@ fn positive_rate(text: &str) -> Result<f64, String> {
 /// Runs the fleet until `count` events are stored or `stop` is cancelled.
 ///
 /// # Errors
-/// An event that cannot be serialised. An unreachable Fluvio is no error: it is tried again for ever.
+/// An event that cannot be serialized. An unreachable Fluvio is no error: it is tried again forever.
 pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let stored = stop.run_until_cancelled(produce(&args)).await.transpose()?;
     if stored.is_none() {

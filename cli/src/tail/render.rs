@@ -18,7 +18,7 @@ pub enum Output {
     Json,
 }
 
-/// One colour per stream, in turn: ANSI, readable on dark and light.
+/// One color per stream, in turn: ANSI, readable on dark and light.
 const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 31];
 
 /// The counters of one stream.
@@ -61,7 +61,7 @@ pub(super) struct Renderer<O, N> {
 pub(super) struct Style {
     /// Format of events.
     pub output: Output,
-    /// Colours are used.
+    /// Colors are used.
     pub colours: bool,
     /// A line with counters is kept at the bottom.
     pub status_line: bool,
@@ -166,7 +166,7 @@ impl<O: Write, N: Write> Renderer<O, N> {
         writeln!(self.notes, "{label} {text}")
     }
 
-    /// The label, padded to the longest and in the stream's colour.
+    /// The label, padded to the longest and in the stream's color.
     fn label(&self, stream: usize) -> String {
         let padded = format!("{:<width$}", self.labels[stream], width = self.width);
         if self.colours {

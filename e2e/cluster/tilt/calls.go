@@ -29,7 +29,7 @@ type call struct {
 // given are the arguments of a call by their names.
 type given map[string]starlark.Value
 
-// A behaviour is what a function gives where that is not None.
+// A behavior is what a function gives where that is not None.
 type behaviour func(given) (starlark.Value, error)
 
 func (t *tilt) globals() starlark.StringDict {

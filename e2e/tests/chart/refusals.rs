@@ -5,7 +5,7 @@ use datastream_e2e::chart;
 use super::{NAMESPACE, helm, refused};
 
 /// Settings, and what the schema says to them.
-const BY_SCHEMA: [(&str, &str); 29] = [
+const BY_SCHEMA: [(&str, &str); 31] = [
     (
         "gatewy.replicas=2",
         "at '': additional properties 'gatewy' not allowed",
@@ -87,6 +87,14 @@ const BY_SCHEMA: [(&str, &str); 29] = [
         "at '/log/format': value must be one of 'json', 'text'",
     ),
     (
+        "log.filter=info fluvio=warn",
+        "at '/log/filter': 'info fluvio=warn' does not match pattern",
+    ),
+    (
+        "log.filter=fluvio=loud",
+        "at '/log/filter': 'fluvio=loud' does not match pattern",
+    ),
+    (
         "commonLabels.team=a b",
         "at '/commonLabels/team': 'a b' does not match pattern",
     ),
@@ -122,7 +130,7 @@ const BY_SCHEMA: [(&str, &str); 29] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 22] = [
+const BY_THE_CHART: [(&str, &str); 26] = [
     (
         "fluvio.address=",
         "fluvio.address: say where Fluvio is, as in --set fluvio.address=",
@@ -210,6 +218,22 @@ const BY_THE_CHART: [(&str, &str); 22] = [
     (
         "gateway.maxFrameKiB=2048,gateway.sendMemoryMiB=1",
         "gateways.default.sendMemoryMiB: 1 MiB do not hold two frames of maxFrameKiB (2048)",
+    ),
+    (
+        "gateway.resources.limits.memory=952Mi",
+        "gateways.default.resources.limits.memory: 952Mi is less than the 953Mi that ringMiB (64), maxStreams (10000), sendMemoryMiB (256) and replays (8) need",
+    ),
+    (
+        "gateways.eu.resources.limits.memory=999292927,gateways.eu.replicas=1",
+        "gateways.eu.resources.limits.memory: 952Mi is less than the 953Mi that",
+    ),
+    (
+        "gateway.resources.limits.memory=1.5Gi,gateway.maxStreams=50000",
+        "gateways.default.resources.limits.memory: 1536Mi is less than the 2203Mi that",
+    ),
+    (
+        "monitoring.prometheusRule.disabled={DatastreamLatency,DatastreamLatencies}",
+        "monitoring.prometheusRule.disabled: there is no alert \"DatastreamLatencies\", only DatastreamSourceDisconnected, ",
     ),
 ];
 

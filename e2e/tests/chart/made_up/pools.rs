@@ -149,6 +149,11 @@ pub(super) fn of_path(path: &str) -> Option<Vec<Value>> {
             "[fd00::1]:9005",
             "h.example.com:1",
         ]),
+        "/monitoring/prometheusRule/disabled" => list(json!([
+            [],
+            ["DatastreamLatency"],
+            ["DatastreamSourceLag", "DatastreamEventsOld"]
+        ])),
         // The cluster has one family of addresses.
         "/gateway/service/ipFamilyPolicy" => strings(&["", "SingleStack", "PreferDualStack"]),
         "/gateway/service/loadBalancerClass" => strings(&["", "example.com/internal"]),

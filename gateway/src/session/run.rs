@@ -42,12 +42,11 @@ impl<T: Transport> Session<T> {
     /// Serves the stream to its end.
     pub(crate) async fn run(mut self) {
         self.metrics.opened.inc();
-        let cause = match self.refused.take() {
-            Some(cause) => cause,
-            None => {
-                let metrics = self.metrics.clone();
-                Serving::new(&mut self, &metrics).run().await
-            }
+        let cause = if let Some(cause) = self.refused.take() {
+            cause
+        } else {
+            let metrics = self.metrics.clone();
+            Serving::new(&mut self, &metrics).run().await
         };
         if let Some(held_back) = self.registration.log_admits() {
             tracing::info!(stream = %self.registration.id(), cause = cause.name(), held_back, "stream closed");

@@ -16,16 +16,18 @@ pub mod frame;
 mod json;
 pub mod manifest;
 pub mod pattern;
+pub mod query;
 pub mod record;
 pub mod scan;
 pub mod seq;
 
 /// Every target, by the name of its program and of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("bucket", bucket::run),
     ("frame", frame::run),
     ("manifest", manifest::run),
     ("pattern", pattern::run),
+    ("query", query::run),
     ("record", record::run),
     ("scan", scan::run),
     ("seq", seq::run),

@@ -55,7 +55,7 @@ macro_rules! replays {
     };
 }
 
-replays!(bucket frame manifest pattern record scan seq);
+replays!(bucket frame manifest pattern query record scan seq);
 
 #[test]
 fn every_target_is_replayed() {

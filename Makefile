@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak bench bench-control lint fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
+.PHONY: help demo test e2e soak fuzz bench bench-control lint fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -33,6 +33,10 @@ soak: install ## Make faults for CHAOS_SECONDS (default 3600) from CHAOS_SEED (d
 	cargo build --locked --workspace --bins
 	CHAOS_SEED=$${CHAOS_SEED:-random} CHAOS_SECONDS=$${CHAOS_SECONDS:-3600} \
 		cargo test --locked -p datastream-e2e --test chaos -- --nocapture
+
+fuzz: ## Run each fuzz target, or those of FUZZ_TARGETS, for FUZZ_SECONDS (default 60), on inputs that libFuzzer makes
+	@scripts/install.sh fuzz
+	@scripts/fuzz.sh $(FUZZ_TARGETS)
 
 bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins

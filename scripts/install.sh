@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# install.sh: install what `make test` and `make lint` need and this machine lacks. Does nothing where all is there.
+# install.sh [fuzz]: install what `make test` and `make lint` need and this machine lacks, or what `make fuzz` needs. Does nothing
+# where all is there.
 #
-# Debian packages (as root, or with sudo) and cargo-deny, at the version named here, into $DATASTREAM_CACHE/tools.
+# Debian packages (as root, or with sudo), and cargo-deny or cargo-fuzz, at the versions named here, into $DATASTREAM_CACHE/tools.
 set -euo pipefail
 cache=${DATASTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/datastream}
 deny=0.20.2
+fuzz=0.13.2
 
 for tool in cargo go make cc; do
   command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, make and a C compiler first" >&2; exit 1; }
@@ -12,6 +14,30 @@ done
 
 packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
+install_packages() {
+  [ ${#packages[@]} -gt 0 ] || return 0
+  local sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  echo "install.sh: installing ${packages[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -q >&2
+  $sudo apt-get install -qy --no-install-recommends "${packages[@]}" >&2
+}
+cargo_tool() { # NAME VERSION
+  [ "$("$cache/tools/bin/$1" --version 2>/dev/null)" != "$1 $2" ] || return 0
+  echo "install.sh: installing $1 $2 (some minutes, once)" >&2
+  CARGO_TARGET_DIR=$cache/target-tools cargo install "$1" --version "$2" --locked --root "$cache/tools" >&2
+}
+
+case ${1:-} in
+  '') ;;
+  fuzz)
+    need c++ g++ # compiles libFuzzer
+    install_packages
+    cargo_tool cargo-fuzz "$fuzz"
+    exit ;;
+  *) echo "install.sh: unknown argument: $1 (only fuzz)" >&2; exit 1 ;;
+esac
+
 need openssl openssl
 need column bsdextrautils
 need chromium chromium
@@ -28,15 +54,5 @@ need nft nftables
 need catatonit catatonit
 need nginx nginx-light
 [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
-if [ ${#packages[@]} -gt 0 ]; then
-  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-  echo "install.sh: installing ${packages[*]}" >&2
-  export DEBIAN_FRONTEND=noninteractive
-  $sudo apt-get update -q >&2
-  $sudo apt-get install -qy --no-install-recommends "${packages[@]}" >&2
-fi
-
-if [ "$("$cache/tools/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny" ]; then
-  echo "install.sh: installing cargo-deny $deny (some minutes, once)" >&2
-  CARGO_TARGET_DIR=$cache/target-tools cargo install cargo-deny --version "$deny" --locked --root "$cache/tools" >&2
-fi
+install_packages
+cargo_tool cargo-deny "$deny"

@@ -8,7 +8,7 @@ use datastream_service::text::printable;
 
 /// A problem in a file, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Problem {
+pub struct Problem {
     /// The file, as the user named its folder; printable.
     pub file: String,
     /// Line, counted from 1; 0 if it is about the file as a whole.
@@ -30,7 +30,7 @@ impl fmt::Display for Problem {
 
 /// An object of a file, and the line on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Manifest<T> {
+pub struct Manifest<T> {
     /// Line, counted from 1.
     pub line: u64,
     /// The object.
@@ -39,7 +39,7 @@ pub(super) struct Manifest<T> {
 
 /// The result of reading one file.
 #[derive(Clone, Debug)]
-pub(super) struct Reading<T> {
+pub struct Reading<T> {
     /// The objects that are fine.
     pub good: BTreeMap<SubscriptionId, Manifest<T>>,
     /// The problems of the others.

@@ -50,7 +50,7 @@ static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 
 /// Reads a file: YAML with any number of documents, or JSON; a `List` stands for its items. Objects of other groups
 /// are left out, so that a folder that is meant for a cluster can be used as it is.
-pub(super) fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
+pub fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
     let mut reader = Reader {
         file,
         reading: Reading::default(),

@@ -24,6 +24,8 @@ use datastream_source::cursors_topic;
 use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address, topic};
 use tokio_util::sync::CancellationToken;
 
+pub use folder::{Manifest, Problem, Reading};
+pub use manifest::read as read_manifests;
 pub use output::Output;
 
 use datastream_source::fluvio::FluvioTarget;

@@ -6,6 +6,6 @@ mod request;
 mod throttle;
 
 pub(crate) use authorize::{Access, reauthorize};
-pub(crate) use refusal::Refusal;
-pub(crate) use request::StreamRequest;
+pub use refusal::Refusal;
+pub use request::StreamRequest;
 pub(crate) use throttle::{Purpose, Throttle};

@@ -2,46 +2,67 @@
 
 /// Reason why a request on `/stream` gets no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// No subscription has the key (401).
     #[error(
         "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
+    /// The subscription is suspended (403).
     #[error("the subscription is suspended: set spec.suspended to false to get its events")]
     Suspended,
+    /// Another client has the stream, and answers (409).
     #[error(
-        "the subscription has a stream already{}, whose client answers, and it may have one at a time: close the other one first",
+        "the subscription already has an open stream{}, and its client answers; only one is allowed: close it first",
         on_pod(pod.as_deref())
     )]
     InUse {
         /// The gateway's pod, if it is another one.
         pod: Option<String>,
     },
+    /// Another gateway has the stream, and does not respond (409).
     #[error(
-        "the subscription has a stream on gateway {pod}, which cannot be asked now: it is given up in {seconds} s unless it comes back"
+        "the subscription has a stream on gateway {pod}, which does not respond: it will be released in {seconds} s unless the gateway comes back"
     )]
-    HolderUnreachable { pod: String, seconds: u32 },
+    HolderUnreachable {
+        /// The gateway's pod.
+        pod: String,
+        /// Seconds after which the stream is free.
+        seconds: u32,
+    },
+    /// A parameter that names no position of the topic (400).
     #[error("{parameter}: {reason}")]
     BadPosition {
+        /// The parameter's name.
         parameter: &'static str,
+        /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// The first events that are asked for have expired (410).
     #[error(
         "{parameter}: the first events from there on have expired; the earliest that can be replayed is {earliest}: start there, or connect with on_gap=earliest"
     )]
     Gone {
+        /// The parameter's name.
         parameter: &'static str,
+        /// The `seq_start` of the earliest event that is left.
         earliest: String,
     },
+    /// There is no room now (503).
     #[error("{reason}: try again in {retry_seconds} s")]
     Busy {
+        /// What there is too much of.
         reason: &'static str,
+        /// Seconds after which to try again.
         retry_seconds: u32,
     },
+    /// This gateway cannot know or serve it now (503).
     #[error("{0}")]
     Unavailable(&'static str),
+    /// The request asks for a WebSocket in a wrong way (400).
     #[error("{0}")]
     BadHandshake(&'static str),
+    /// The request is wrong in another way (400).
     #[error("{0}")]
     BadRequest(&'static str),
 }
@@ -51,7 +72,7 @@ fn on_pod(pod: Option<&str>) -> String {
 }
 
 impl Refusal {
-    /// Refused for lack of room. Whoever is refused at the same moment is told to come back at another one.
+    /// A refusal for lack of room. Clients that are refused at the same moment are asked to come back at different ones.
     pub(crate) fn busy(reason: &'static str) -> Self {
         Self::Busy {
             reason,
@@ -60,7 +81,7 @@ impl Refusal {
     }
 
     /// The HTTP status.
-    pub(crate) const fn status(&self) -> u16 {
+    pub const fn status(&self) -> u16 {
         match self {
             Self::Unauthorized => 401,
             Self::Suspended => 403,
@@ -72,7 +93,7 @@ impl Refusal {
     }
 
     /// Seconds that a client should wait before it tries again, if that helps.
-    pub(crate) const fn retry_after(&self) -> Option<u32> {
+    pub const fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Unavailable(_) => Some(2),
             Self::Busy { retry_seconds, .. } => Some(*retry_seconds),
@@ -82,7 +103,7 @@ impl Refusal {
     }
 
     /// The `error` of the JSON body: a name for programs, where the message is for people.
-    pub(crate) const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
             Self::Suspended => "suspended",

@@ -6,7 +6,8 @@ use datastream_routing::KeyHash;
 use super::Refusal;
 
 /// A request on `/stream`, as far as the query says.
-pub(crate) struct StreamRequest {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRequest {
     /// The hash of the key; the key itself is not kept.
     pub key: Option<KeyHash>,
     /// `seq_start`, if it is not blank.
@@ -26,7 +27,7 @@ impl StreamRequest {
     ///
     /// # Errors
     /// A parameter that is given twice: a proxy on the way may have looked at the other one.
-    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
+    pub fn parse(query: &str) -> Result<Self, Refusal> {
         let mut request = Self {
             key: None,
             start: None,

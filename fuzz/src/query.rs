@@ -1,0 +1,59 @@
+//! The query of `/stream`: every parameter once, as it was written, and blank ones as if they were not there.
+
+use std::borrow::Cow;
+
+use datastream_gateway::StreamRequest;
+use datastream_protocol::StreamKey;
+use datastream_routing::KeyHash;
+
+const PARAMETERS: [&str; 6] = [
+    "stream_key",
+    "seq_start",
+    "seq_end",
+    "time_start",
+    "on_gap",
+    "markers",
+];
+
+/// Reads a query.
+pub fn run(data: &[u8]) {
+    let Ok(query) = std::str::from_utf8(data) else {
+        return;
+    };
+    let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let values = PARAMETERS.map(|parameter| {
+        let named = pairs.iter().filter(|(name, _)| name == parameter);
+        named
+            .map(|(_, value)| value.trim().to_owned())
+            .collect::<Vec<_>>()
+    });
+    let is_twice = values.iter().any(|values| values.len() > 1);
+    let read = StreamRequest::parse(query).ok();
+    assert_eq!(read.is_none(), is_twice, "{query:?}");
+    let Some(read) = read else { return };
+
+    let given = values.map(|values| values.into_iter().find(|value| !value.is_empty()));
+    let [key, start, end, time, on_gap, markers] = given;
+    let key = key.and_then(|key| StreamKey::parse(&key).ok());
+    let expected = StreamRequest {
+        key: key.as_ref().map(KeyHash::from),
+        start,
+        end,
+        time,
+        on_gap,
+        markers: markers.as_deref() == Some("1"),
+    };
+    assert_eq!(read, expected, "{query:?}");
+    assert_eq!(
+        StreamRequest::parse(&written(&pairs)),
+        Ok(read),
+        "{query:?}"
+    );
+}
+
+/// The same query as another library of a client would write it.
+fn written(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}

@@ -4,11 +4,11 @@ use std::fs;
 
 use datastream_e2e::checkout;
 
-use super::files;
+use super::documents;
 use super::markdown::commands;
 use super::sources::{LIBRARY, Sources, Test};
 
-/// What a `cargo test` command selects.
+/// Selection of tests by a `cargo test` command.
 #[derive(Default)]
 struct Selection<'a> {
     packages: Vec<&'a str>,
@@ -107,11 +107,7 @@ impl Checkout {
 fn commands_that_documents_name_can_be_run() {
     let checkout = Checkout::read();
     let mut wrong = vec![];
-    for document in files(".md") {
-        if document.ends_with("CHANGELOG.md") {
-            continue;
-        }
-        let text = fs::read_to_string(&document).unwrap();
+    for (document, text) in documents() {
         for command in commands(&text) {
             for word in checkout.missing(&command) {
                 let document = document.display();

@@ -64,6 +64,18 @@ fn links_in_documents_lead_to_existing_files() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// The documents on what is now, with their paths: all but the changelog, which names what was.
+fn documents() -> Vec<(PathBuf, String)> {
+    let current = files(".md").into_iter();
+    let current = current.filter(|file| !file.ends_with("CHANGELOG.md"));
+    current
+        .map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            (file, text)
+        })
+        .collect()
+}
+
 /// Names of other systems, and of examples.
 const NAMED_ELSEWHERE: [&str; 10] = [
     "blue_led",
@@ -100,11 +112,7 @@ fn names_that_documents_use_are_in_the_sources() {
         }
     }
     let mut missing = BTreeSet::new();
-    for document in files(".md") {
-        if document.ends_with("CHANGELOG.md") {
-            continue;
-        }
-        let text = fs::read_to_string(&document).unwrap();
+    for (document, text) in documents() {
         // Commands may name the beginning of several tests.
         let spans = code_spans(&text).into_iter();
         for span in spans.filter(|span| !span.contains("cargo test")) {
@@ -130,11 +138,7 @@ fn files_named_in_documents_exist() {
     let ignored = fs::read_to_string(root.join(".gitignore")).unwrap();
     let is_built = |path: &str| ignored.lines().any(|line| line.trim_matches('/') == path);
     let mut missing = vec![];
-    for document in files(".md") {
-        if document.ends_with("CHANGELOG.md") {
-            continue;
-        }
-        let text = fs::read_to_string(&document).unwrap();
+    for (document, text) in documents() {
         for path in code_spans(&text).iter().filter(|span| is_path(span)) {
             let path = path.split(':').next().unwrap();
             if !root.join(path).exists() && !is_built(path) {

@@ -1,4 +1,4 @@
-//! What a Markdown document consists of.
+//! Parts of a Markdown document.
 
 /// A line of a document, with its number.
 type Line<'a> = (usize, &'a str);

@@ -17,7 +17,7 @@ pub(crate) struct Test {
     pub(crate) path: String,
 }
 
-/// What there is to be tested.
+/// Tests of the checkout.
 #[derive(Default)]
 pub(crate) struct Sources {
     /// Packages and targets: files of `tests/`, and libraries.

@@ -24,7 +24,7 @@ pub struct Filter {
 pub struct EventFields<'a> {
     /// `metadata.event_type`.
     pub event_type: EventType,
-    /// What the event's `metadata` has for each field, if anything.
+    /// Value of each field in the event's `metadata`, if it is there.
     pub values: PerField<Option<&'a str>>,
 }
 

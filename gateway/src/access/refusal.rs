@@ -35,7 +35,7 @@ pub enum Refusal {
     BadPosition {
         /// The parameter's name.
         parameter: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
     /// The first events that are asked for have expired (410).
@@ -51,7 +51,7 @@ pub enum Refusal {
     /// There is no room now (503).
     #[error("{reason}: try again in {retry_seconds} s")]
     Busy {
-        /// What there is too much of.
+        /// The limit that was reached.
         reason: &'static str,
         /// Seconds after which to try again.
         retry_seconds: u32,

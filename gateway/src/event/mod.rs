@@ -28,6 +28,8 @@ pub struct Event {
     frame_bytes: u32,
     /// Rendered only if somebody wants the event.
     frame: OnceLock<Arc<EventFrame>>,
+    /// Read only if somebody wants the event, and once for all frames of it.
+    happened_ms: OnceLock<i64>,
 }
 
 /// One event as a stream sends it, with what the stream needs to know of it.
@@ -65,6 +67,7 @@ impl Event {
             decoded,
             frame_bytes: frame_bytes as u32,
             frame: OnceLock::new(),
+            happened_ms: OnceLock::new(),
         })
     }
 
@@ -82,7 +85,9 @@ impl Event {
     fn times(&self) -> Times {
         Times {
             taken_ms: self.timestamp_ms,
-            happened_ms: time::happened_ms(&self.value[self.decoded.body.clone()]),
+            happened_ms: *self
+                .happened_ms
+                .get_or_init(|| time::happened_ms(&self.value[self.decoded.body.clone()])),
         }
     }
 

@@ -57,15 +57,19 @@ fn due(
         .into_iter()
         .filter_map(|(id, claimed)| {
             claimed.version.as_ref()?;
-            let progress = registry.progress(&id, ring)?;
             let wait = match &claimed.reported {
-                Some((reported, _)) if *reported == progress => return None,
-                Some((_, when)) if now - *when < AT_MOST_EVERY => return None,
                 Some((_, when)) => now - *when,
-                None if progress.last_seq.is_none() => return None,
                 None => Duration::MAX,
             };
-            Some((wait, id, claimed, progress))
+            if wait < AT_MOST_EVERY {
+                return None;
+            }
+            let progress = registry.progress(&id, ring)?;
+            let is_new = match &claimed.reported {
+                Some((reported, _)) => *reported != progress,
+                None => progress.last_seq.is_some(),
+            };
+            is_new.then_some((wait, id, claimed, progress))
         })
         .collect();
     due.sort_by_key(|(wait, ..)| std::cmp::Reverse(*wait));

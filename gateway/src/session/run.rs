@@ -46,14 +46,15 @@ impl<T: Transport> Session<T> {
             cause
         } else {
             let metrics = self.metrics.clone();
-            Serving::new(&mut self, &metrics).run().await
+            let mut serving = Serving::new(&mut self, &metrics);
+            serving.run().await
         };
         if let Some(held_back) = self.registration.log_admits() {
             tracing::info!(stream = %self.registration.id(), cause = cause.name(), held_back, "stream closed");
         }
         self.metrics.closed.with_label_values(&[cause.name()]).inc();
         let Self {
-            transport,
+            mut transport,
             registration,
             acks,
             position,

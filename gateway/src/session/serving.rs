@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
@@ -28,7 +27,6 @@ const LAG_CHECK: Duration = Duration::from_secs(1);
 /// State of a stream while it is served; dropping it stops its catching up.
 pub(super) struct Serving<'a, T> {
     session: &'a mut Session<T>,
-    queue: Arc<SendQueue>,
     state: StateGauge<'a>,
     /// Frames that were taken out of the queue, and that the transport has not taken yet.
     unsent: VecDeque<QueuedFrame>,
@@ -58,7 +56,6 @@ enum Event {
 impl<'a, T: Transport> Serving<'a, T> {
     /// Begins to serve a stream, which reads on by itself from its position until it is live.
     pub(super) fn new(session: &'a mut Session<T>, metrics: &'a Metrics) -> Self {
-        let queue = session.registration.queue().clone();
         let mut unsent = VecDeque::new();
         if session.gap_marker {
             let marker = Marker::Gap.frame(&Seq::starting_at(&session.position));
@@ -73,20 +70,19 @@ impl<'a, T: Transport> Serving<'a, T> {
         Self {
             state: StateGauge::new(metrics, behind),
             unsent,
-            heartbeats: Heartbeats::new(queue.route().heartbeat),
+            heartbeats: Heartbeats::new(session.registration.queue().route().heartbeat),
             catching_up: Some(catching_up),
             lag_ticks: None,
             stall: None,
             closing: None,
             probed_while_sending: false,
             events: 0,
-            queue,
             session,
         }
     }
 
     /// Serves the stream until there is a cause to close it.
-    pub(super) async fn run(mut self) -> CloseCause {
+    pub(super) async fn run(&mut self) -> CloseCause {
         loop {
             if let ControlFlow::Break(cause) = self.step().await {
                 return cause;
@@ -98,10 +94,10 @@ impl<'a, T: Transport> Serving<'a, T> {
         if self.is_all_sent() {
             self.refill()?;
         }
-        if let Some(cause) = self.queue.aborted() {
+        if let Some(cause) = self.queue().aborted() {
             return ControlFlow::Break(cause);
         }
-        if self.queue.take_probe() {
+        if self.queue().take_probe() {
             self.probed_while_sending = !self.is_all_sent();
             self.send_heartbeat();
         }
@@ -116,7 +112,11 @@ impl<'a, T: Transport> Serving<'a, T> {
 
     /// Waits for what happens next.
     async fn next(&mut self) -> Event {
-        let transport = &mut self.session.transport;
+        let Session {
+            transport,
+            registration,
+            ..
+        } = &mut *self.session;
         let unsent = &mut self.unsent;
         tokio::select! {
             biased;
@@ -124,8 +124,12 @@ impl<'a, T: Transport> Serving<'a, T> {
             () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
             () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
             happened = poll_fn(|cx| transport.poll(unsent, cx)) => Event::Transport(happened),
-            () = self.queue.woken() => Event::QueueChanged,
+            () = registration.queue().woken() => Event::QueueChanged,
         }
+    }
+
+    fn queue(&self) -> &SendQueue {
+        self.session.registration.queue()
     }
 
     fn is_all_sent(&self) -> bool {
@@ -140,7 +144,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         // Before the queue is emptied: what the head has passed by now is in there, if the stream is live.
         let head = self.session.acks.is_some();
         let head = head.then(|| self.session.context.ring.head());
-        let drained = self.queue.take();
+        let drained = self.queue().take();
         if let Some(head) = head {
             self.cover(&drained, &head);
         }
@@ -157,7 +161,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         }
         self.unsent = drained.frames;
         self.stall = Stall::of(&self.unsent, self.session.transport.written());
-        self.heartbeats.set(self.queue.route().heartbeat);
+        self.heartbeats.set(self.queue().route().heartbeat);
         self.count();
         match drained.close {
             Some(cause) if self.unsent.is_empty() => ControlFlow::Break(cause),
@@ -190,7 +194,7 @@ impl<'a, T: Transport> Serving<'a, T> {
     fn check_stall(&mut self) -> ControlFlow<CloseCause> {
         let written = self.session.transport.written();
         let is_over = self.stall.as_mut().is_some_and(|s| s.is_over(written));
-        if is_over && self.queue.is_in_the_way() {
+        if is_over && self.queue().is_in_the_way() {
             return ControlFlow::Break(CloseCause::Stalled);
         }
         ControlFlow::Continue(())
@@ -200,11 +204,11 @@ impl<'a, T: Transport> Serving<'a, T> {
         match happened {
             Happened::Sent => {
                 if std::mem::take(&mut self.probed_while_sending) {
-                    self.queue.alive();
+                    self.queue().alive();
                 }
             }
             Happened::Answered => {
-                self.queue.alive();
+                self.queue().alive();
                 if self.heartbeats.answer(self.heartbeats_on_their_way()) {
                     if let Some(acks) = &mut self.session.acks {
                         acks.answered();
@@ -212,7 +216,7 @@ impl<'a, T: Transport> Serving<'a, T> {
                     self.session.metrics.heartbeats_answered.inc();
                 }
             }
-            Happened::Alive => self.queue.alive(),
+            Happened::Alive => self.queue().alive(),
             Happened::Ended(cause) => return ControlFlow::Break(cause),
         }
         ControlFlow::Continue(())
@@ -275,7 +279,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         if registration.is_reported()
             && let Some(last) = self.unsent.iter().rev().find_map(QueuedFrame::event)
         {
-            self.queue.sent(&last.at);
+            self.queue().sent(&last.at);
         }
         let (mut events, mut bytes, mut now) = (0, 0, None);
         for event in self.unsent.iter().filter_map(QueuedFrame::event) {

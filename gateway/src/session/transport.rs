@@ -38,5 +38,5 @@ pub(crate) trait Transport: Send {
 
     /// Completes the frame that was begun, says why the stream ends, and ends the connection. Returns whether the client has
     /// confirmed it; one that has not may know or not.
-    fn close(self, close: Option<Close>) -> impl Future<Output = bool> + Send;
+    fn close(&mut self, close: Option<Close>) -> impl Future<Output = bool> + Send;
 }

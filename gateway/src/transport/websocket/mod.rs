@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// # Errors
     /// The connection is lost.
-    async fn say_goodbye(mut self, close: Option<Close>) -> Result<bool, Error> {
+    async fn say_goodbye(&mut self, close: Option<Close>) -> Result<bool, Error> {
         let (socket, writer) = (&mut self.socket, &mut self.writer);
         poll_fn(|cx| writer.poll_finish(socket, cx)).await?;
         // Pongs first: behind them there may be no room for the close frame.
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
         }
         // The kernel resets a connection that is closed with bytes unread, and the client may lose the close frame by that.
-        let mut io = self.socket.into_inner().io;
+        let io = &mut self.socket.get_mut().io;
         io.shutdown().await?;
         tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
         Ok(answered)
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         self.writer.written
     }
 
-    async fn close(self, close: Option<Close>) -> bool {
+    async fn close(&mut self, close: Option<Close>) -> bool {
         self.say_goodbye(close).await.unwrap_or(false)
     }
 }

@@ -11,9 +11,8 @@ use std::time::Duration;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::{Launch, Program, get, own_program};
 use datastream_gateway::Settings;
-use datastream_protocol::event::EventType;
 use datastream_routing::buckets;
-use datastream_routing::{Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_routing::{KeyHash, Route, SubscriptionId};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -38,16 +37,9 @@ fn key(number: usize) -> String {
 }
 
 fn routes() -> Vec<Route> {
-    let route = |number: usize| Route {
-        key_sha256: KeyHash::of(&key(number)),
-        id: SubscriptionId::new("hostile", format!("s{number}")),
-        uid: "1".to_owned(),
-        generation: 1,
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
+    let route = |number: usize| {
+        let id = SubscriptionId::new("hostile", format!("s{number}"));
+        Route::new(id, KeyHash::of(&key(number)))
     };
     (0..HONEST + SILENT + FLOODING).map(route).collect()
 }

@@ -2,8 +2,8 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventFields, Field, Filter, Heartbeat, KeyHash, Matches, Pattern, PerField, Resume, Route,
-    RouteTable, SubscriptionId, cost,
+    EventFields, Field, Filter, KeyHash, Matches, Pattern, PerField, Route, RouteTable,
+    SubscriptionId, cost,
 };
 
 /// Patterns of one input.
@@ -71,16 +71,10 @@ fn table_agrees(patterns: &[Pattern], value: &str) {
 
 /// A route whose place among all of them is its number.
 fn route(number: usize, pattern: &Pattern) -> Route {
+    let id = SubscriptionId::new("default", format!("s{number:02}"));
     Route {
-        id: SubscriptionId::new("default", format!("s{number:02}")),
-        uid: String::new(),
-        generation: 1,
-        key_sha256: KeyHash::of(&number.to_string()),
-        suspended: false,
-        event_types: [EventType::Location].into_iter().collect(),
         filters: vec![filter(pattern)],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
+        ..Route::new(id, KeyHash::of(&number.to_string()))
     }
 }
 

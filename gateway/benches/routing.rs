@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datastream_gateway::event::Event;
-use datastream_protocol::event::EventType;
-use datastream_routing::{
-    Field, Filter, Heartbeat, KeyHash, Matches, Resume, Route, RouteTable, SubscriptionId,
-};
+use datastream_routing::{Field, Filter, KeyHash, Matches, Route, RouteTable, SubscriptionId};
 
 const SUBSCRIPTIONS: usize = 10_000;
 const MATCHING: usize = 10;
@@ -26,16 +23,10 @@ const GREEDY_BAR: f64 = 0.5;
 fn route(number: usize) -> Route {
     let name = format!("s{number}");
     let dsn = dsn(number / MATCHING);
+    let key = KeyHash::of(&name);
     Route {
-        key_sha256: KeyHash::of(&name),
-        id: SubscriptionId::new("bench", name),
-        uid: "1".to_owned(),
-        generation: 1,
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
         filters: vec![Filter::default().with(Field::Dsn, [dsn.as_str().into()])],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
+        ..Route::new(SubscriptionId::new("bench", name), key)
     }
 }
 

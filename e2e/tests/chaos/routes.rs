@@ -42,11 +42,7 @@ pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
         .filter(|device| devices & (1 << device) != 0)
         .map(|device| Pattern::new(dsn(device)));
     Route {
-        key_sha256: KeyHash::of(&key(name)),
-        id: SubscriptionId::new(namespace(name), name),
         uid: "1".to_owned(),
-        generation: 1,
-        suspended: false,
         event_types: [EventType::Datapoint, EventType::Datapointack]
             .into_iter()
             .collect(),
@@ -56,6 +52,10 @@ pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
             missed_limit: 3,
         },
         resume,
+        ..Route::new(
+            SubscriptionId::new(namespace(name), name),
+            KeyHash::of(&key(name)),
+        )
     }
 }
 

@@ -1,7 +1,6 @@
 //! A gateway process on a real API server, with the rights that it ships with: it follows routing Secrets and acknowledges them.
 
-use datastream_protocol::event::EventType;
-use datastream_routing::{Bucket, BucketHash, Heartbeat, KeyHash, Resume, Route, SubscriptionId};
+use datastream_routing::{Bucket, BucketHash, KeyHash, Route, SubscriptionId};
 
 use super::assert_no_forbidden;
 use super::stack::{NAMESPACE, Stack};
@@ -9,15 +8,9 @@ use super::stack::{NAMESPACE, Stack};
 fn bucket(generation: i64) -> Bucket {
     let id = SubscriptionId::new("default", "a");
     let route = Route {
-        id: id.clone(),
         uid: "1".to_owned(),
         generation,
-        key_sha256: KeyHash::of("0123456789abcdef0123456789abcdef"),
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
+        ..Route::new(id.clone(), KeyHash::of("0123456789abcdef0123456789abcdef"))
     };
     Bucket::new(id.bucket(), vec![route])
 }

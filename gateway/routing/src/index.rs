@@ -282,8 +282,8 @@ fn count_items<'a>(
     shared
 }
 
-/// Literal bytes of a pattern below which it is taken to match a good part of all values.
-const TELLING: usize = 3;
+/// Literal bytes from which a pattern counts as selective; with fewer, it is taken to match a good part of all values.
+const SELECTIVE: usize = 3;
 /// Number of entries that such a pattern counts for.
 const COMMON: u64 = 1_000;
 
@@ -295,7 +295,7 @@ fn most_selective(filter: &Filter, shared: &HashMap<(Field, &Pattern), u64>) -> 
                 let literal = item.as_str().bytes().filter(|b| *b != b'*').count();
                 let entries = shared.get(&(field, item)).copied().unwrap_or_default();
                 match (item.is_exact(), literal) {
-                    (true, _) | (false, TELLING..) => Some(entries),
+                    (true, _) | (false, SELECTIVE..) => Some(entries),
                     (false, 0) => None,
                     (false, _) => Some(entries + COMMON),
                 }

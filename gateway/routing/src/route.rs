@@ -1,6 +1,6 @@
 //! One subscription, as the gateways see it.
 
-use datastream_protocol::event::EventTypes;
+use datastream_protocol::event::{EventType, EventTypes};
 use serde::{Deserialize, Serialize};
 
 use crate::filter::{EventFields, Filter};
@@ -62,6 +62,21 @@ pub enum Resume {
 }
 
 impl Route {
+    /// Route of every event, served from now on with the heartbeat of DSS, of a subscription in its first generation.
+    pub fn new(id: SubscriptionId, key_sha256: KeyHash) -> Self {
+        Self {
+            id,
+            uid: String::new(),
+            generation: 1,
+            key_sha256,
+            suspended: false,
+            event_types: EventType::ALL.into_iter().collect(),
+            filters: vec![],
+            heartbeat: Heartbeat::default(),
+            resume: Resume::default(),
+        }
+    }
+
     /// Returns whether the event's type is wanted and any filter entry matches, if there are any. The session checks suspension.
     pub fn matches(&self, event: &EventFields<'_>) -> bool {
         self.event_types.contains(event.event_type)

@@ -3,23 +3,19 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Bucket, BucketError, BucketHash, Field, Filter, Heartbeat, KeyHash, Pattern, Resume, Route,
-    SubscriptionId,
+    Bucket, BucketError, BucketHash, Field, Filter, KeyHash, Pattern, Resume, Route, SubscriptionId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn route(name: &str) -> Route {
     Route {
-        id: SubscriptionId::new("default", name),
         uid: "3d1f".to_owned(),
         generation: 7,
-        key_sha256: KeyHash::of(name),
-        suspended: false,
         event_types: [EventType::Datapoint].into_iter().collect(),
         filters: vec![Filter::default().with(Field::Dsn, [Pattern::new("AC*")])],
-        heartbeat: Heartbeat::default(),
         resume: Resume::Committed,
+        ..Route::new(SubscriptionId::new("default", name), KeyHash::of(name))
     }
 }
 

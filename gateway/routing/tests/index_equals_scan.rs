@@ -2,8 +2,7 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventFields, Filter, Heartbeat, KeyHash, Matches, Pattern, PerField, Resume, Route, RouteTable,
-    SubscriptionId,
+    EventFields, Filter, KeyHash, Matches, Pattern, PerField, Route, RouteTable, SubscriptionId,
 };
 use proptest::array::uniform4;
 use proptest::collection::vec;
@@ -21,16 +20,13 @@ fn filter() -> impl Strategy<Value = Filter> {
 
 fn route(number: usize) -> impl Strategy<Value = Route> {
     (vec(select(&EventType::ALL[..]), 1..5), vec(filter(), 0..4)).prop_map(
-        move |(types, filters)| Route {
-            id: SubscriptionId::new("default", format!("s{number}")),
-            uid: String::new(),
-            generation: 1,
-            key_sha256: KeyHash::of(&number.to_string()),
-            suspended: false,
-            event_types: types.into_iter().collect(),
-            filters,
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
+        move |(types, filters)| {
+            let id = SubscriptionId::new("default", format!("s{number}"));
+            Route {
+                event_types: types.into_iter().collect(),
+                filters,
+                ..Route::new(id, KeyHash::of(&number.to_string()))
+            }
         },
     )
 }

@@ -51,7 +51,7 @@ impl Access {
         let table = self.config.table();
         let key = key.ok_or(Refusal::Unauthorized)?;
         let route = table.by_key(key).ok_or(if state.incomplete {
-            // It may be a good one: a client that is told 401 would give up.
+            // It may be a good one, and clients give up after a 401.
             Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly")
         } else {
             Refusal::Unauthorized
@@ -86,21 +86,15 @@ pub(crate) fn reauthorize(
 #[cfg(test)]
 mod tests {
     use datastream_protocol::event::EventType;
-    use datastream_routing::{Heartbeat, Resume, SubscriptionId};
+    use datastream_routing::SubscriptionId;
 
     use super::*;
 
     fn route() -> Route {
         Route {
-            id: SubscriptionId::new("team", "leds"),
             uid: "1".to_owned(),
-            generation: 1,
-            key_sha256: KeyHash::of("key"),
-            suspended: false,
             event_types: [EventType::Location].into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
+            ..Route::new(SubscriptionId::new("team", "leds"), KeyHash::of("key"))
         }
     }
 

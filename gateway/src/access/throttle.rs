@@ -193,23 +193,13 @@ impl Drop for Permit {
 mod tests {
     use std::time::Duration;
 
-    use datastream_protocol::event::EventType;
-    use datastream_routing::{Heartbeat, Resume, SubscriptionId};
+    use datastream_routing::SubscriptionId;
 
     use super::*;
 
     fn route(namespace: &str, name: usize) -> Route {
-        Route {
-            id: SubscriptionId::new(namespace, format!("s{name}")),
-            uid: String::new(),
-            generation: 1,
-            key_sha256: KeyHash::of(&format!("{namespace}/{name}")),
-            suspended: false,
-            event_types: EventType::ALL.into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
-        }
+        let key = KeyHash::of(&format!("{namespace}/{name}"));
+        Route::new(SubscriptionId::new(namespace, format!("s{name}")), key)
     }
 
     /// The number of these requests that are let in, each over at once.

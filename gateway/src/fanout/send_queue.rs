@@ -61,7 +61,7 @@ struct Inner {
     /// The stream has ended: nothing is let in any more.
     ended: bool,
     route: Arc<Route>,
-    /// The client wants to be told when it is live, and has not been yet.
+    /// The client has asked for a marker when it is live, and has not had it yet.
     live_marker: bool,
     /// The dispatcher fills it.
     live: bool,
@@ -140,7 +140,7 @@ impl SendQueue {
         }
     }
 
-    /// Tells the stream that it is in the live fan-out from `position` on.
+    /// Marks the stream as part of the live fan-out from `position` on.
     pub(crate) fn joined(&self, position: &Position) {
         let mut inner = self.lock();
         inner.content.joined = true;
@@ -156,20 +156,20 @@ impl SendQueue {
         self.wake();
     }
 
-    /// Tells the stream to read on by itself from `position` once it has sent what is here.
+    /// Takes the stream out of the live fan-out: it reads on by itself from `position` once it has sent what is here.
     pub(crate) fn fall_behind(&self, position: Position) {
         let mut inner = self.lock();
         inner.content.fell_behind_at = Some(position);
         inner.live = false;
     }
 
-    /// Tells the stream to close once it has sent what is here. The first cause stands.
+    /// Closes the stream once it has sent what is here. The first cause stands.
     pub(crate) fn close(&self, cause: CloseCause) {
         self.lock().content.close.get_or_insert(cause);
         self.wake();
     }
 
-    /// Tells the stream to close at once, whatever it still has to send.
+    /// Closes the stream at once, whatever it still has to send.
     pub(crate) fn abort(&self, cause: CloseCause) {
         self.lock().abort.get_or_insert(cause);
         self.wake();
@@ -230,12 +230,12 @@ impl SendQueue {
         self.lock().last_sent.clone()
     }
 
-    /// The stream's route as last told.
+    /// The stream's current route.
     pub(crate) fn route(&self) -> Arc<Route> {
         self.lock().route.clone()
     }
 
-    /// Tells the stream that its route has changed.
+    /// Replaces the stream's route.
     pub(crate) fn set_route(&self, route: Arc<Route>) {
         self.lock().route = route;
         self.wake();
@@ -325,25 +325,15 @@ impl Drop for SendQueue {
 mod tests {
     use std::time::Duration;
 
-    use datastream_protocol::event::EventType;
-    use datastream_routing::{Heartbeat, KeyHash, Resume, SubscriptionId};
+    use datastream_routing::{KeyHash, SubscriptionId};
     use proptest::prelude::*;
     use tokio::time::timeout;
 
     use super::*;
 
     fn route() -> Arc<Route> {
-        Arc::new(Route {
-            id: SubscriptionId::new("default", "a"),
-            uid: String::new(),
-            generation: 1,
-            key_sha256: KeyHash::of("a"),
-            suspended: false,
-            event_types: EventType::ALL.into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
-        })
+        let id = SubscriptionId::new("default", "a");
+        Arc::new(Route::new(id, KeyHash::of("a")))
     }
 
     fn frame(bytes: usize) -> QueuedFrame {

@@ -20,10 +20,7 @@ use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
 use datastream_gateway::{Dependencies, Gateway, Settings};
-use datastream_protocol::event::EventType;
-use datastream_routing::{
-    Bucket, Field, Filter, Heartbeat, KeyHash, Resume, Route, SubscriptionId,
-};
+use datastream_routing::{Bucket, Field, Filter, KeyHash, Route, SubscriptionId};
 use datastream_source::CursorLog;
 use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
@@ -43,16 +40,10 @@ pub fn key(name: &str) -> String {
 
 /// A subscription to everything; tests narrow it.
 pub fn route(name: &str) -> Route {
+    let id = SubscriptionId::new("default", name);
     Route {
-        id: SubscriptionId::new("default", name),
         uid: "1".to_owned(),
-        generation: 1,
-        key_sha256: KeyHash::of(&key(name)),
-        suspended: false,
-        event_types: EventType::ALL.into_iter().collect(),
-        filters: vec![],
-        heartbeat: Heartbeat::default(),
-        resume: Resume::Latest,
+        ..Route::new(id, KeyHash::of(&key(name)))
     }
 }
 

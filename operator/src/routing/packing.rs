@@ -48,8 +48,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use datastream_protocol::event::EventType;
-    use datastream_routing::{Field, Filter, Heartbeat, KeyHash, Resume, SubscriptionId};
+    use datastream_routing::{Field, Filter, KeyHash, SubscriptionId};
 
     use super::*;
 
@@ -58,15 +57,8 @@ mod tests {
         let dsns = (0..devices).map(|n| format!("DSN{n:07}").as_str().into());
         let filter = Filter::default().with(Field::Dsn, dsns);
         let route = Route {
-            id: id.clone(),
-            uid: "u".to_owned(),
-            generation: 1,
-            key_sha256: KeyHash::of("k"),
-            suspended: false,
-            event_types: [EventType::Location].into_iter().collect(),
             filters: vec![filter],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
+            ..Route::new(id.clone(), KeyHash::of("k"))
         };
         (id, Arc::new(route))
     }

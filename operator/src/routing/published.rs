@@ -197,23 +197,15 @@ impl PublishedBucket {
 
 #[cfg(test)]
 mod tests {
-    use datastream_protocol::event::EventType;
-    use datastream_routing::{Bucket, Heartbeat, KeyHash, Resume};
+    use datastream_routing::{Bucket, KeyHash};
     use proptest::prelude::*;
 
     use super::*;
 
     fn route(name: &str, generation: i64) -> Route {
         Route {
-            id: SubscriptionId::new("team", name),
-            uid: "u".to_owned(),
             generation,
-            key_sha256: KeyHash::of("k"),
-            suspended: false,
-            event_types: [EventType::Location].into_iter().collect(),
-            filters: vec![],
-            heartbeat: Heartbeat::default(),
-            resume: Resume::Latest,
+            ..Route::new(SubscriptionId::new("team", name), KeyHash::of("k"))
         }
     }
 

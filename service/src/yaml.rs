@@ -1,10 +1,12 @@
 //! YAML (and JSON) documents whose values know the lines that they stand on.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
+use serde_saphyr::localizer::Localizer;
+use serde_saphyr::{Budget, DefaultMessageFormatter, Location, Spanned};
 
 /// A value and the line that it starts on, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,9 +43,29 @@ pub struct SyntaxError {
     pub reason: String,
 }
 
+/// Largest whole number up to which every one has a float of its own (IEEE 754, double precision).
+const MAX_EXACT: f64 = (1_u64 << 53) as f64;
+
+/// Messages without the position at their end, which is a field of its own.
+struct WithoutLocation;
+
+impl Localizer for WithoutLocation {
+    fn attach_location<'a>(&self, base: Cow<'a, str>, _: Location) -> Cow<'a, str> {
+        base
+    }
+}
+
 /// Reads every document of a file; empty ones are left out.
+///
+/// # Errors
+/// The text is not YAML, or has more values than the YAML library reads of one file.
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    serde_saphyr::from_multiple::<Node>(text).map_err(|error| SyntaxError::of(&error))
+    let mut budget = Budget::default();
+    // A document has at least one value: that bound is the one that counts.
+    budget.max_documents = budget.max_nodes;
+    let options = serde_saphyr::options! { budget: Some(budget) };
+    serde_saphyr::from_multiple_with_options::<Node>(text, options)
+        .map_err(|error| SyntaxError::of(&error))
 }
 
 impl SyntaxError {
@@ -51,7 +73,9 @@ impl SyntaxError {
     pub fn of(error: &serde_saphyr::Error) -> Self {
         Self {
             line: error.location().map_or(1, |l| l.line().max(1)),
-            reason: error.without_snippet().to_string(),
+            reason: error
+                .without_snippet()
+                .render_with_formatter(&DefaultMessageFormatter.with_localizer(&WithoutLocation)),
         }
     }
 }
@@ -156,7 +180,11 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Ok(Tree::Number(value.into()))
     }
 
+    /// A whole number is one in whatever notation, as for the API server.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
+        if value.fract() == 0.0 && value.abs() <= MAX_EXACT {
+            return self.visit_i64(value as i64);
+        }
         let number =
             Number::from_f64(value).ok_or_else(|| E::custom("a number that is not finite"))?;
         Ok(Tree::Number(number))
@@ -253,5 +281,20 @@ n: [1, -2, 2.5, true, null, '7', yes please]
         assert!(!error.reason.contains('\n'), "{error:?}");
         let twice = parse("a: 1\nb: 2\na: 3\n").unwrap_err();
         assert_eq!(twice.line, 3, "{twice:?}");
+        for error in [error, twice] {
+            assert!(!error.reason.contains("line"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_in_every_notation() {
+        let documents = parse("[15.0, 1e3, 1.5, 1e300]").unwrap();
+        assert_eq!(documents[0].to_json(), json!([15, 1_000, 1.5, 1e300]));
+    }
+
+    #[test]
+    fn thousands_of_documents_are_read() {
+        let text = "---\na: 1\n".repeat(5_000);
+        assert_eq!(parse(&text).unwrap().len(), 5_000);
     }
 }

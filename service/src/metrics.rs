@@ -81,37 +81,3 @@ impl Registry {
         Ok(collector)
     }
 }
-
-/// The names in a text, such as rules or a dashboard, that begin with `prefix` and that no series of `exposition` has. Series of a
-/// histogram have names of their own (`_bucket`, `_sum`, `_count`).
-///
-/// It is for tests: a rule on a metric that does not exist never fires.
-pub fn unknown_names<'a>(text: &'a str, prefix: &str, exposition: &str) -> Vec<&'a str> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let series: Vec<_> = exposition
-        .lines()
-        .filter_map(|line| line.split(|c| !is_name(c)).next())
-        .collect();
-    let mut unknown: Vec<_> = text
-        .split(|c| !is_name(c))
-        .filter(|word| word.starts_with(prefix) && !series.contains(word))
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
-    unknown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metric_names_without_a_series_are_found() {
-        let registry = Registry::new("p").unwrap();
-        registry.counter("a_total", "A.").unwrap();
-        registry.histogram("b", "B.", &[1.0]).unwrap();
-        let text = "rate(p_a_total[5m]) p_b_bucket{le=\"1\"} p_b p_a q_c p_a";
-        let exposition = registry.render().unwrap();
-        assert_eq!(unknown_names(text, "p_", &exposition), ["p_a", "p_b"]);
-    }
-}

@@ -3,6 +3,7 @@
 
 mod commands;
 mod markdown;
+mod metrics;
 mod sources;
 mod wrapping;
 

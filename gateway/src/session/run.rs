@@ -1,5 +1,6 @@
 //! One stream, from its registration to the goodbye.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,34 +41,31 @@ pub(crate) struct Session<T> {
 
 impl<T: Transport> Session<T> {
     /// Serves the stream to its end.
-    pub(crate) async fn run(mut self) {
-        self.metrics.opened.inc();
-        let cause = if let Some(cause) = self.refused.take() {
-            cause
-        } else {
-            let metrics = self.metrics.clone();
-            let mut serving = Serving::new(&mut self, &metrics);
-            serving.run().await
-        };
-        if let Some(held_back) = self.registration.log_admits() {
-            tracing::info!(stream = %self.registration.id(), cause = cause.name(), held_back, "stream closed");
-        }
-        self.metrics.closed.with_label_values(&[cause.name()]).inc();
-        let Self {
-            mut transport,
-            registration,
-            acks,
-            position,
-            ..
-        } = self;
-        // The next client need not wait for this one's goodbye.
-        drop(registration);
-        if cause != CloseCause::ConnectionLost {
-            let confirmed = timeout(CLOSE_TIMEOUT, transport.close(cause.frame())).await;
-            if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(true)) =
-                (&cause, acks, confirmed)
-            {
-                acks.gap_confirmed(&position);
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        // A block that captures the session has it once, an `async fn` as its argument and as its variable, for as long as the
+        // stream lives.
+        let mut session = self;
+        async move {
+            let metrics = session.metrics.clone();
+            metrics.opened.inc();
+            let cause = match session.refused.take() {
+                Some(cause) => cause,
+                None => Serving::new(&mut session, &metrics).run().await,
+            };
+            if let Some(held_back) = session.registration.log_admits() {
+                tracing::info!(stream = %session.registration.id(), cause = cause.name(), held_back, "stream closed");
+            }
+            metrics.closed.with_label_values(&[cause.name()]).inc();
+            // The next client need not wait for this one's goodbye.
+            drop(session.registration);
+            if cause != CloseCause::ConnectionLost {
+                let goodbye = session.transport.close(cause.frame());
+                let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
+                if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(true)) =
+                    (&cause, session.acks, confirmed)
+                {
+                    acks.gap_confirmed(&session.position);
+                }
             }
         }
     }

@@ -27,8 +27,8 @@ struct Args {
     /// Address at which records are produced and fetched
     #[arg(long, default_value = "127.0.0.1:0")]
     unit_listen: SocketAddr,
-    /// Listen on addresses that other machines reach, too, and tell clients that records are at this host. For networks of
-    /// tests that nobody else is in: there is no access control
+    /// Listen on addresses that other machines reach, too, and announce this host to clients as the one that has the
+    /// records. For networks of tests that nobody else is in: there is no access control
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
     /// A topic to have, with its number of partitions (default 1); may be repeated

@@ -3,7 +3,7 @@
 //! Each has a program of libFuzzer in `fuzz_targets`, which `make fuzz` runs, and a corpus of inputs in `corpus`, which the test
 //! `replay` goes through. Bytes that are no input of the code under test (a text that is not UTF-8, say) are passed over.
 
-// To panic is how a target tells what it has found.
+// A target reports a finding by a panic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Streams above the gateway's fair share that are closed per second after gateways were added; 0 never closes any
     #[arg(long, env = "DATASTREAM_SHED_PER_SECOND", default_value_t = 0)]
     pub shed_per_second: u32,
-    /// Seconds that open streams may take to close when the gateway is told to stop
+    /// Seconds that open streams may take to close when the gateway stops
     #[arg(long, env = "DATASTREAM_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u32,
     /// Memory for recent events, in MiB, from which streams that fall behind read on

@@ -1,4 +1,4 @@
-//! One pass over a JSON text (RFC 8259): checks the grammar and the depth, and tells where each member of an object is.
+//! One pass over a JSON text (RFC 8259): checks the grammar and the depth, and reports the place of each member of an object.
 //!
 //! Events leave the gateway byte for byte as they came, so nothing is parsed into values: what is needed is where
 //! things are. The text must be valid UTF-8 already.

@@ -264,7 +264,7 @@ impl Dispatcher {
         }
     }
 
-    /// Nobody can be served what the topic no longer has: whoever was to get it is told and not left in the dark.
+    /// Reports events that the topic no longer has to the streams that were to get them.
     fn skip_expired(&mut self, partition: u32, first: u64) {
         self.ring.skip(partition, first);
         let needs = |live: &mut Live| {

@@ -64,7 +64,7 @@ impl Ring {
         self.head.subscribe()
     }
 
-    /// Appends a chunk, lets the oldest ones go, and tells the new weight in bytes.
+    /// Appends a chunk, lets the oldest ones go, and returns the new weight in bytes.
     pub(crate) fn push(&self, chunk: Arc<Chunk>) -> usize {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let after = chunk.after.clone();

@@ -156,7 +156,7 @@ impl Core {
         handle
     }
 
-    /// Accepts clients until it is told to stop, and never ends: that is not an end that anybody needs to hear of.
+    /// Accepts clients until the gateway stops, and never returns: that it has stopped accepting is no reason to end the process.
     fn accept(
         &self,
         front: TcpListener,
@@ -229,7 +229,7 @@ fn head(bounds: &[Bounds]) -> anyhow::Result<Position> {
     ))
 }
 
-/// Tells every stream what each new table means for it.
+/// Applies each new table to the open streams.
 async fn apply_routes(store: Arc<ConfigStore>, registry: Arc<Registry>) {
     let mut changes = store.subscribe();
     while changes.changed().await.is_ok() {

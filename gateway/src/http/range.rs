@@ -224,7 +224,7 @@ fn bad(parameter: &'static str, reason: String) -> Refusal {
 }
 
 fn unreachable(error: SourceError) -> Refusal {
-    tracing::warn!(%error, "cannot tell what can be replayed");
+    tracing::warn!(%error, "cannot read which events can be replayed");
     Refusal::Unavailable(
         "the topic cannot be reached to find the start: try again shortly, or without one",
     )

@@ -122,9 +122,9 @@ impl StreamServer {
         if let Some(held_back) = registration.log_admits() {
             tracing::info!(stream = %registration.id(), from = %seq_start, held_back, "stream opened");
         }
-        // A client that is not told by a marker, and has not said that it takes what is left, is told by a close frame.
-        let is_told = wanted.markers || range.chosen || wanted.on_gap.is_some();
-        let refused = (range.gap && !is_told).then(|| CloseCause::CommittedGap {
+        // A client that gets no marker for the gap, and has not asked for whatever is left, gets a close frame.
+        let knows_of_gap = wanted.markers || range.chosen || wanted.on_gap.is_some();
+        let refused = (range.gap && !knows_of_gap).then(|| CloseCause::CommittedGap {
             seq_start: seq_start.as_str().into(),
         });
         self.spawn(
@@ -187,7 +187,7 @@ impl StreamServer {
                 *range = after(&self.context, committed).await?;
                 if range.gap {
                     self.metrics.committed_gaps.inc();
-                    // The position moves when the client knows of it: a handshake that is lost tells nobody.
+                    // The position moves only when the client has confirmed the gap: a handshake may be lost.
                     return Ok(acks.behind_gap());
                 }
             }

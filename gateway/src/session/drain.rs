@@ -9,14 +9,14 @@ use super::registry::Registry;
 
 /// Streams closed a second, unless the window is too short for that.
 const PER_SECOND: f64 = 200.0;
-/// The part of the window in which streams are told to close; the rest is for them to go.
-const TELLING: f64 = 0.8;
+/// Part of the window over which the closing of streams is spread; the rest is for the last ones to end.
+const SPREAD: f64 = 0.8;
 
-/// Tells every stream to close, spread over the window with jitter. Few streams do not take the whole of it.
+/// Closes every stream, spread over the window with jitter. Few streams do not take the whole of it.
 pub(crate) async fn drain(registry: &Registry, window: Duration) {
     let queues = registry.queues();
     let count = queues.len() as f64;
-    let spread = (count / PER_SECOND).min(window.as_secs_f64() * TELLING);
+    let spread = (count / PER_SECOND).min(window.as_secs_f64() * SPREAD);
     let started = Instant::now();
     for (queue, index) in queues.into_iter().zip(0_u32..) {
         // Each in a slot of its own, at a random moment of it.

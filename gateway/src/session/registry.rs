@@ -94,7 +94,7 @@ impl Registry {
         })
     }
 
-    /// Tells every stream what a new table means for it.
+    /// Applies a new table to every open stream.
     pub(crate) fn apply(&self, table: &RouteTable) {
         for queue in self.lock().values() {
             apply(table, queue);

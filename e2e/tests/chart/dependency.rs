@@ -14,8 +14,12 @@ fn render(values: &str) -> Output {
     std::fs::create_dir(dir.path().join("charts")).unwrap();
     file(
         "Chart.yaml",
-        "apiVersion: v2\nname: parent\nversion: 1.0.0\n\
-         dependencies: [{name: datastream, version: 0.1.0, condition: datastream.enabled}]\n",
+        concat!(
+            "apiVersion: v2\nname: parent\nversion: 1.0.0\n",
+            "dependencies: [{name: datastream, version: ",
+            env!("CARGO_PKG_VERSION"),
+            ", condition: datastream.enabled}]\n"
+        ),
     );
     file("values.yaml", values);
     let package = dir.path().join("charts");

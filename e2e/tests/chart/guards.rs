@@ -47,7 +47,12 @@ fn a_cluster_with_a_missing_or_newer_definition_or_without_rights_is_rejected_in
             "--timeout=30s",
         ]);
         let line = refused(&install(&helm, "crds.enabled=true"));
-        assert!(line.contains("has DatastreamSubscription in version v2, which chart 0.1.0 does not know (it has v1alpha1)"), "{line}");
+        let unknown = concat!(
+            "has DatastreamSubscription in version v2, which chart ",
+            env!("CARGO_PKG_VERSION"),
+            " does not know (it has v1alpha1)"
+        );
+        assert!(line.contains(unknown), "{line}");
         kubectl(&["delete", DEFINITION]);
 
         for (values, expected) in [

@@ -278,7 +278,9 @@ fn the_chart_package_has_every_file_but_its_tests() {
         helm.run(&["package", chart(), "--destination", to])
             .unwrap(),
     );
-    let package = dir.path().join("datastream-0.1.0.tgz");
+    let package = dir
+        .path()
+        .join(concat!("datastream-", env!("CARGO_PKG_VERSION"), ".tgz"));
     assert!(Path::new(&package).exists());
     let listed = std::process::Command::new("tar")
         .arg("-tzf")

@@ -253,6 +253,8 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.reporting.abort();
+        // The tasks of connections end a moment later, and hold the store until then.
+        self.store.close();
     }
 }
 

@@ -13,6 +13,7 @@ use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioConfig, Offset, TopicProducerPool};
 use futures_util::{Stream, StreamExt};
+use tokio::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -302,6 +303,25 @@ async fn data_survives_restarts_on_other_ports() {
     fill(&client, "t", 1).await;
     let mut records = open(&client, "t", 0, 0, 1 << 20).await;
     assert_eq!(next(&mut records).await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn a_journal_is_free_as_soon_as_its_broker_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = BrokerOptions {
+        journal: Some(dir.path().join("journal")),
+        ..BrokerOptions::default()
+    };
+    let mut clients = vec![];
+    for round in 0..20 {
+        // Their connections are open, and no task gets a turn between the two brokers.
+        let broker = Broker::start(options.clone()).await.unwrap();
+        let address = broker.address();
+        for _ in 0..10 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert_eq!(broker.create_topic("t", 1).is_ok(), round == 0);
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,17 @@ pub(crate) struct Store {
     unit_online: AtomicBool,
     /// Moves when the metadata changes.
     epoch: watch::Sender<i64>,
-    journal: Mutex<Option<Journal>>,
+    journal: Mutex<Kept>,
+}
+
+/// The place in which what happens is kept.
+#[derive(Default)]
+enum Kept {
+    #[default]
+    Nowhere,
+    In(Journal),
+    /// There was one, which somebody else may have by now.
+    Closed,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,7 +85,7 @@ impl Store {
             for entry in contents.entries {
                 store.replay(entry, damaged)?;
             }
-            *lock(&store.journal) = Some(journal);
+            *lock(&store.journal) = Kept::In(journal);
         }
         Ok(store)
     }
@@ -146,9 +156,18 @@ impl Store {
     }
 
     fn write(&self, entry: impl FnOnce() -> Entry) -> io::Result<()> {
-        match lock(&self.journal).as_mut() {
-            Some(journal) => journal.write(&entry()),
-            None => Ok(()),
+        match &mut *lock(&self.journal) {
+            Kept::Nowhere => Ok(()),
+            Kept::In(journal) => journal.write(&entry()),
+            Kept::Closed => Err(io::Error::other("the broker has stopped")),
+        }
+    }
+
+    /// Closes the journal, if there is one, for another broker to open. Nothing is written any more.
+    pub(crate) fn close(&self) {
+        let mut kept = lock(&self.journal);
+        if matches!(*kept, Kept::In(_)) {
+            *kept = Kept::Closed;
         }
     }
 

@@ -161,22 +161,30 @@ pub struct Filter {
 impl Filter {
     /// The lists, each with its name.
     pub fn lists(&self) -> [(&'static str, &Vec<String>); 4] {
+        // Taken apart, here and below, so that the compiler points at a list that is left out.
+        let Self {
+            oem_ids,
+            oem_models,
+            dsns,
+            property_names,
+        } = self;
         [
-            ("oemIds", &self.oem_ids),
-            ("oemModels", &self.oem_models),
-            ("dsns", &self.dsns),
-            ("propertyNames", &self.property_names),
+            ("oemIds", oem_ids),
+            ("oemModels", oem_models),
+            ("dsns", dsns),
+            ("propertyNames", property_names),
         ]
     }
 
     /// The lists, to change them.
     pub fn lists_mut(&mut self) -> [&mut Vec<String>; 4] {
-        [
-            &mut self.oem_ids,
-            &mut self.oem_models,
-            &mut self.dsns,
-            &mut self.property_names,
-        ]
+        let Self {
+            oem_ids,
+            oem_models,
+            dsns,
+            property_names,
+        } = self;
+        [oem_ids, oem_models, dsns, property_names]
     }
 }
 

@@ -112,6 +112,22 @@ impl<T: fmt::Debug> fmt::Debug for PerField<T> {
 mod tests {
     use super::*;
 
+    /// The field behind another one: a match, so that the compiler points at one that is left out.
+    const fn behind(field: Field) -> Option<Field> {
+        match field {
+            Field::Dsn => Some(Field::PropertyName),
+            Field::PropertyName => Some(Field::OemModel),
+            Field::OemModel => Some(Field::OemId),
+            Field::OemId => None,
+        }
+    }
+
+    #[test]
+    fn the_list_of_all_fields_has_every_one() {
+        let all = std::iter::successors(Some(Field::Dsn), |field| behind(*field));
+        assert_eq!(all.collect::<Vec<_>>(), Field::ALL);
+    }
+
     #[test]
     fn every_field_is_found_by_its_key_and_by_the_name_of_its_list() {
         for (field, number) in Field::ALL.into_iter().zip(0..) {

@@ -32,6 +32,9 @@ pub struct CheckArgs {
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
     #[arg(value_name = "URL", value_parser = secret)]
     pub url: SecretString,
+    /// Send the stream key as Authorization: Bearer and not in the URL, where proxies log it.
+    #[arg(long)]
+    pub key_in_header: bool,
     /// Ask again for so long while nobody answers, or the gateway says that it does not serve yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
@@ -50,7 +53,10 @@ enum Answer {
 /// # Errors
 /// A URL that is none.
 pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-    let url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
+    let mut url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
+    if args.key_in_header {
+        url.move_key_to_header();
+    }
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
         let asked = stop.run_until_cancelled(ask(&url)).await;
@@ -66,9 +72,7 @@ pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<Exi
                 ExitCode::FAILURE,
             ),
         };
-        let shown = url.to_string();
-        let shown = shown.trim_end_matches('?');
-        stdout::write(format!("{shown}: {line}\n").as_bytes())?;
+        stdout::write(format!("{url}: {line}\n").as_bytes())?;
         return Ok(code);
     }
 }

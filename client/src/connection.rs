@@ -11,7 +11,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
+use tokio_tungstenite::tungstenite::http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
@@ -163,7 +165,14 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
 
 fn request(url: &StreamUrl) -> Result<Request, Failure> {
     let request = url.expose().into_client_request();
-    request.map_err(|e| Failure::BadUrl(e.to_string()))
+    let mut request = request.map_err(|e| Failure::BadUrl(e.to_string()))?;
+    if let Some(key) = url.bearer() {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {key}"))
+            .map_err(|_| Failure::BadUrl("the stream key has control characters".to_owned()))?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    Ok(request)
 }
 
 /// Asks whether there is a stream at this URL, without opening it: its one stream may be somebody else's, and opening it can move

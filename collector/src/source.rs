@@ -21,9 +21,30 @@ pub(super) enum KeyFrom {
     File(PathBuf),
 }
 
+/// The part of a request that the key travels in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeyIn {
+    /// The query of the URL, where proxies log it: the one that the Datastream Service reads.
+    #[default]
+    Query,
+    /// The header `Authorization`.
+    Header,
+}
+
 /// The URL and the key of a stream. Debug shows no key.
 #[derive(Debug)]
-pub(super) struct Source(KeySource);
+pub(super) struct Source {
+    key: KeySource,
+    key_in: KeyIn,
+}
+
+impl From<KeySource> for Source {
+    fn from(key: KeySource) -> Self {
+        let key_in = KeyIn::default();
+        Self { key, key_in }
+    }
+}
 
 #[derive(Debug)]
 enum KeySource {
@@ -73,25 +94,31 @@ impl Source {
             }
         }
         match (key, url.key().is_some()) {
-            (KeyFrom::Url, true) => Ok(Self(KeySource::Fixed(url))),
+            (KeyFrom::Url, true) => Ok(KeySource::Fixed(url).into()),
             (KeyFrom::Url, false) => Err(SourceError::NoKey),
             (_, true) => Err(SourceError::TwoKeys),
             (KeyFrom::Given(key), false) => {
                 set_key(&mut url, key.expose_secret())?;
-                Ok(Self(KeySource::Fixed(url)))
+                Ok(KeySource::Fixed(url).into())
             }
-            (KeyFrom::File(path), false) => Ok(Self(KeySource::Key(url, path))),
+            (KeyFrom::File(path), false) => Ok(KeySource::Key(url, path).into()),
         }
     }
 
     /// A stream whose URL, key and all, is in a file that is read at every connect.
-    pub(super) const fn of_file(path: PathBuf) -> Self {
-        Self(KeySource::Url(path))
+    pub(super) fn of_file(path: PathBuf) -> Self {
+        KeySource::Url(path).into()
+    }
+
+    /// The same stream, with its key sent in this part of requests.
+    pub(super) const fn with_key_in(mut self, key_in: KeyIn) -> Self {
+        self.key_in = key_in;
+        self
     }
 
     /// The key, unless it is in a file.
     pub(super) fn fixed_key(&self) -> Option<&str> {
-        match &self.0 {
+        match &self.key {
             KeySource::Fixed(url) => url.key(),
             KeySource::Key(..) | KeySource::Url(_) => None,
         }
@@ -99,18 +126,22 @@ impl Source {
 
     /// The URL with the key, read again from their source.
     pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
-        match &self.0 {
-            KeySource::Fixed(url) => Ok(url.clone()),
+        let mut url = match &self.key {
+            KeySource::Fixed(url) => url.clone(),
             KeySource::Key(url, path) => {
                 let mut url = url.clone();
                 set_key(&mut url, read(path)?.expose_secret().trim())?;
-                Ok(url)
+                url
             }
-            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
-                KeySource::Fixed(url) => Ok(url),
-                KeySource::Key(..) | KeySource::Url(_) => Err(SourceError::NoKey),
+            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.key {
+                KeySource::Fixed(url) => url,
+                KeySource::Key(..) | KeySource::Url(_) => return Err(SourceError::NoKey),
             },
+        };
+        if self.key_in == KeyIn::Header {
+            url.move_key_to_header();
         }
+        Ok(url)
     }
 }
 
@@ -174,6 +205,9 @@ mod tests {
             let expected = format!("ws://h/stream?stream_key={key}");
             assert_eq!(by_key.url().unwrap().expose(), expected);
         }
+        let in_header = by_key.with_key_in(KeyIn::Header).url().unwrap();
+        assert_eq!(in_header.expose(), "ws://h/stream");
+        assert_eq!(in_header.bearer(), Some("k2"));
         let by_url = Source::of_file(path.clone());
         assert!(matches!(by_url.url(), Err(SourceError::Url(_))));
         fs::write(&path, "\u{feff}wss://h/stream?stream_key=k3\n").unwrap();

@@ -43,6 +43,9 @@ pub struct TailArgs {
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
     #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
     pub streams: Vec<SecretString>,
+    /// Send stream keys as Authorization: Bearer and not in URLs, where proxies log them.
+    #[arg(long)]
+    pub key_in_header: bool,
     /// Format of events on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -103,7 +106,7 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         .zip(&args.streams)
         .map(|(number, text)| {
             let target = text.expose_secret().parse::<Target>();
-            let target = target.map_err(anyhow::Error::from).and_then(|target| {
+            let target = target.map_err(anyhow::Error::from).and_then(|mut target| {
                 let begins = ["seq_start", "time_start"]
                     .iter()
                     .any(|p| target.url.get(p).is_some());
@@ -111,6 +114,9 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
                     !begins || (args.seq_start.is_none() && args.since.is_none()),
                     "its URL says where to begin, and so does --seq-start or --since: leave one out"
                 );
+                if args.key_in_header {
+                    target.url.move_key_to_header();
+                }
                 Ok(target)
             });
             target.with_context(|| format!("stream {number} of the command line"))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use datastream_client::Trust;
 use datastream_protocol::{StreamUrl, StreamUrlError};
 
 /// Parameters that the collector sets itself.
@@ -37,12 +38,16 @@ pub(super) enum KeyIn {
 pub(super) struct Source {
     key: KeySource,
     key_in: KeyIn,
+    ca_file: Option<PathBuf>,
 }
 
 impl From<KeySource> for Source {
     fn from(key: KeySource) -> Self {
-        let key_in = KeyIn::default();
-        Self { key, key_in }
+        Self {
+            key,
+            key_in: KeyIn::default(),
+            ca_file: None,
+        }
     }
 }
 
@@ -74,6 +79,9 @@ pub(super) enum SourceError {
     /// The URL has a parameter that is the collector's to set.
     #[error("the URL has {0}, which the collector sets itself: remove it, and use start and onGap")]
     OwnParameter(&'static str),
+    /// A file of certificate authorities that cannot be used.
+    #[error("caFile: {0}")]
+    Authorities(String),
     /// A file that cannot be read.
     #[error("cannot read {path}: {reason}")]
     File {
@@ -114,6 +122,17 @@ impl Source {
     pub(super) const fn with_key_in(mut self, key_in: KeyIn) -> Self {
         self.key_in = key_in;
         self
+    }
+
+    /// The same stream, from servers with a certificate of the authorities in this file, which is read at every connect.
+    pub(super) fn with_ca_file(mut self, ca_file: Option<PathBuf>) -> Self {
+        self.ca_file = ca_file;
+        self
+    }
+
+    /// The authorities whose certificates are taken.
+    pub(super) fn trust(&self) -> Result<Trust, SourceError> {
+        Trust::new(self.ca_file.as_deref()).map_err(SourceError::Authorities)
     }
 
     /// The key, unless it is in a file.

@@ -8,11 +8,13 @@ mod stream;
 mod target;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use datastream_client::Trust;
 use datastream_protocol::event::View;
 use datastream_service::log;
 use jiff::Timestamp;
@@ -46,6 +48,9 @@ pub struct TailArgs {
     /// Send stream keys as Authorization: Bearer and not in URLs, where proxies log them.
     #[arg(long)]
     pub key_in_header: bool,
+    /// Trust the certificate authorities in this PEM file instead of those of the web.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Format of events on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -100,7 +105,7 @@ const QUEUE: usize = 1024;
 /// stream was refused or cannot be read.
 ///
 /// # Errors
-/// A URL that is none; stdout or stderr that cannot be written.
+/// A URL that is none; a file of authorities that cannot be used; stdout or stderr that cannot be written.
 pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let targets = (1..)
         .zip(&args.streams)
@@ -122,8 +127,11 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
             target.with_context(|| format!("stream {number} of the command line"))
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let trust = Trust::new(args.ca_file.as_deref());
+    let trust = trust.map_err(|e| anyhow::anyhow!("--ca-file: {e}"))?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
+        trust,
         silence: args.silence.map(Duration::from_secs),
         first_delay: Duration::from_millis(500),
         longest_delay: Duration::from_secs(30),
@@ -147,7 +155,7 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         }
         // They say where a stream stands that has not got any event yet.
         url.set("markers", "1");
-        streams.spawn(follow.run(number, url, sender.clone()));
+        streams.spawn(follow.clone().run(number, url, sender.clone()));
     }
     drop(sender);
 

@@ -47,6 +47,7 @@ pub(super) struct File {
 struct Defaults {
     url: Option<Hidden>,
     key_in: Option<KeyIn>,
+    ca_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -62,6 +63,7 @@ struct Stream {
     key_file: Option<PathBuf>,
     key_env: Option<String>,
     key_in: Option<KeyIn>,
+    ca_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -153,6 +155,7 @@ impl Stream {
                 return Err(Problem::new("", reason));
             }
         };
+        let ca_file = self.ca_file.or_else(|| defaults.ca_file.clone());
         let key_in = self.key_in.or(defaults.key_in).unwrap_or_default();
         let stores = match (&self.store, &defaults.store) {
             (Some(stores), _) => stores.plan().map_err(|p| p.within("store"))?,
@@ -170,7 +173,7 @@ impl Stream {
         Ok(StreamPlan {
             name: self.name,
             place: place.to_owned(),
-            source: source.with_key_in(key_in),
+            source: source.with_key_in(key_in).with_ca_file(ca_file),
             stores,
             start,
             on_gap: self.on_gap.or(defaults.on_gap).unwrap_or_default(),

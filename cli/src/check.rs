@@ -1,12 +1,13 @@
 //! `datastream check`: asks gateways once whether they serve, and whether a stream key is good. For probes, scripts and `helm test`:
 //! the answer is one line and the exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use datastream_client::{Failure, inquire};
+use datastream_client::{Failure, Trust, inquire};
 use datastream_protocol::StreamUrl;
 use datastream_service::stdout;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +33,12 @@ pub struct CheckArgs {
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
     #[arg(value_name = "URL", value_parser = secret)]
     pub url: SecretString,
+    /// Send the stream key as Authorization: Bearer and not in the URL, where proxies log it.
+    #[arg(long)]
+    pub key_in_header: bool,
+    /// Trust the certificate authorities in this PEM file instead of those of the web.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Ask again for so long while nobody answers, or the gateway says that it does not serve yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
@@ -48,12 +55,17 @@ enum Answer {
 /// Asks, and prints what the answer means. Fails if the gateway does not serve or the key is not good.
 ///
 /// # Errors
-/// A URL that is none.
+/// A URL that is none, or a file of authorities that cannot be used.
 pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-    let url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
+    let mut url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
+    if args.key_in_header {
+        url.move_key_to_header();
+    }
+    let trust = Trust::new(args.ca_file.as_deref());
+    let trust = trust.map_err(|e| anyhow::anyhow!("--ca-file: {e}"))?;
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        let asked = stop.run_until_cancelled(ask(&url)).await;
+        let asked = stop.run_until_cancelled(ask(&url, &trust)).await;
         let (line, code) = match asked {
             Some(Answer::Good(line)) => (line, ExitCode::SUCCESS),
             Some(Answer::NotNow(_)) if Instant::now() < deadline => {
@@ -66,15 +78,13 @@ pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<Exi
                 ExitCode::FAILURE,
             ),
         };
-        let shown = url.to_string();
-        let shown = shown.trim_end_matches('?');
-        stdout::write(format!("{shown}: {line}\n").as_bytes())?;
+        stdout::write(format!("{url}: {line}\n").as_bytes())?;
         return Ok(code);
     }
 }
 
-async fn ask(url: &StreamUrl) -> Answer {
-    match (inquire(url).await, url.key()) {
+async fn ask(url: &StreamUrl, trust: &Trust) -> Answer {
+    match (inquire(url, trust).await, url.key()) {
         (Ok(()), _) => Answer::Good("the gateway serves, and the key is good".to_owned()),
         // A gateway says so only when it knows every route.
         (Err(Failure::Refused(refusal)), None) if refusal.status == UNAUTHORIZED => {

@@ -11,13 +11,16 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
+use tokio_tungstenite::tungstenite::http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::dial::{Attempts, dial};
 use crate::refusal::Refusal;
+use crate::trust::Trust;
 
 /// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
 const FIRST_SILENCE: Duration = Duration::from_secs(310);
@@ -120,7 +123,7 @@ pub struct Connection {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn handshake(request: Request) -> Result<Socket, Failure> {
+async fn handshake(request: Request, trust: &Trust) -> Result<Socket, Failure> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(LARGEST_FRAME))
@@ -139,7 +142,8 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
         let stream = dial(&host, port, &mut attempts).await.map_err(lost)?;
         let address = stream.peer_addr().map_err(|e| lost(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| lost(e.to_string()))?;
-        match client_async_tls_with_config(request, stream, Some(config), None).await {
+        let connector = Some(trust.connector());
+        match client_async_tls_with_config(request, stream, Some(config), connector).await {
             Ok((socket, _)) => Ok(socket),
             Err(Error::Http(response)) => Err(Failure::Refused(Refusal::of(&response))),
             Err(error @ (Error::Url(_) | Error::HttpFormat(_))) => {
@@ -147,6 +151,10 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
             }
             Err(error) if secure && error.to_string().contains("InvalidContentType") => {
                 let reason = "it does not speak TLS: a URL without TLS starts with ws://";
+                Err(lost(format!("{address}: {reason}")))
+            }
+            Err(error) if error.to_string().contains("UnknownIssuer") => {
+                let reason = "its certificate is of an authority that is not trusted: for a private one, give its certificate (--ca-file, or caFile of a collector)";
                 Err(lost(format!("{address}: {reason}")))
             }
             Err(error) => Err(lost(format!("{address}: {error}"))),
@@ -163,27 +171,38 @@ async fn handshake(request: Request) -> Result<Socket, Failure> {
 
 fn request(url: &StreamUrl) -> Result<Request, Failure> {
     let request = url.expose().into_client_request();
-    request.map_err(|e| Failure::BadUrl(e.to_string()))
+    let mut request = request.map_err(|e| Failure::BadUrl(e.to_string()))?;
+    if let Some(key) = url.bearer() {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {key}"))
+            .map_err(|_| Failure::BadUrl("the stream key has control characters".to_owned()))?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    Ok(request)
 }
 
 /// Asks whether there is a stream at this URL, without opening it: its one stream may be somebody else's, and opening it can move
 /// what is committed.
-pub async fn inquire(url: &StreamUrl) -> Result<(), Failure> {
+pub async fn inquire(url: &StreamUrl, trust: &Trust) -> Result<(), Failure> {
     let mut plain = request(url)?;
     // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
     let headers = plain.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(UPGRADE, HeaderValue::from_static("none"));
-    refused_with(plain, |status| status == 200).await?;
+    refused_with(plain, trust, |status| status == 200).await?;
     // A handshake that no gateway accepts: whoever refuses it has seen that it is one.
     let mut upgrade = request(url)?;
     let headers = upgrade.headers_mut();
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("0"));
-    refused_with(upgrade, |status| matches!(status, 400 | 426)).await
+    refused_with(upgrade, trust, |status| matches!(status, 400 | 426)).await
 }
 
-async fn refused_with(request: Request, status: impl Fn(u16) -> bool) -> Result<(), Failure> {
-    match handshake(request).await {
+async fn refused_with(
+    request: Request,
+    trust: &Trust,
+    status: impl Fn(u16) -> bool,
+) -> Result<(), Failure> {
+    match handshake(request, trust).await {
         Err(Failure::Refused(answer)) if status(answer.status) => Ok(()),
         Err(failure) => Err(failure),
         Ok(_) => Err(Failure::Lost(
@@ -195,8 +214,12 @@ async fn refused_with(request: Request, status: impl Fn(u16) -> bool) -> Result<
 impl Connection {
     /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
     /// its heartbeats.
-    pub async fn open(url: &StreamUrl, silence: Option<Duration>) -> Result<Self, Failure> {
-        let socket = handshake(request(url)?).await?;
+    pub async fn open(
+        url: &StreamUrl,
+        trust: &Trust,
+        silence: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let socket = handshake(request(url)?, trust).await?;
         Ok(Self {
             socket,
             silence: silence.unwrap_or(FIRST_SILENCE),

@@ -5,9 +5,11 @@ mod connection;
 mod dial;
 mod reconnect;
 mod refusal;
+mod trust;
 mod unreadable;
 
 pub use connection::{Body, Connection, Failure, Incoming, inquire};
 pub use reconnect::{Next, ReconnectPolicy};
 pub use refusal::Refusal;
+pub use trust::Trust;
 pub use unreadable::Unreadable;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use datastream_client::Trust;
 use datastream_protocol::{StreamUrl, StreamUrlError};
 
 /// Parameters that the collector sets itself.
@@ -21,9 +22,34 @@ pub(super) enum KeyFrom {
     File(PathBuf),
 }
 
+/// The part of a request that the key travels in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeyIn {
+    /// The query of the URL, where proxies log it: the one that the Datastream Service reads.
+    #[default]
+    Query,
+    /// The header `Authorization`.
+    Header,
+}
+
 /// The URL and the key of a stream. Debug shows no key.
 #[derive(Debug)]
-pub(super) struct Source(KeySource);
+pub(super) struct Source {
+    key: KeySource,
+    key_in: KeyIn,
+    ca_file: Option<PathBuf>,
+}
+
+impl From<KeySource> for Source {
+    fn from(key: KeySource) -> Self {
+        Self {
+            key,
+            key_in: KeyIn::default(),
+            ca_file: None,
+        }
+    }
+}
 
 #[derive(Debug)]
 enum KeySource {
@@ -53,6 +79,9 @@ pub(super) enum SourceError {
     /// The URL has a parameter that is the collector's to set.
     #[error("the URL has {0}, which the collector sets itself: remove it, and use start and onGap")]
     OwnParameter(&'static str),
+    /// A file of certificate authorities that cannot be used.
+    #[error("caFile: {0}")]
+    Authorities(String),
     /// A file that cannot be read.
     #[error("cannot read {path}: {reason}")]
     File {
@@ -73,25 +102,42 @@ impl Source {
             }
         }
         match (key, url.key().is_some()) {
-            (KeyFrom::Url, true) => Ok(Self(KeySource::Fixed(url))),
+            (KeyFrom::Url, true) => Ok(KeySource::Fixed(url).into()),
             (KeyFrom::Url, false) => Err(SourceError::NoKey),
             (_, true) => Err(SourceError::TwoKeys),
             (KeyFrom::Given(key), false) => {
                 set_key(&mut url, key.expose_secret())?;
-                Ok(Self(KeySource::Fixed(url)))
+                Ok(KeySource::Fixed(url).into())
             }
-            (KeyFrom::File(path), false) => Ok(Self(KeySource::Key(url, path))),
+            (KeyFrom::File(path), false) => Ok(KeySource::Key(url, path).into()),
         }
     }
 
     /// A stream whose URL, key and all, is in a file that is read at every connect.
-    pub(super) const fn of_file(path: PathBuf) -> Self {
-        Self(KeySource::Url(path))
+    pub(super) fn of_file(path: PathBuf) -> Self {
+        KeySource::Url(path).into()
+    }
+
+    /// The same stream, with its key sent in this part of requests.
+    pub(super) const fn with_key_in(mut self, key_in: KeyIn) -> Self {
+        self.key_in = key_in;
+        self
+    }
+
+    /// The same stream, from servers with a certificate of the authorities in this file, which is read at every connect.
+    pub(super) fn with_ca_file(mut self, ca_file: Option<PathBuf>) -> Self {
+        self.ca_file = ca_file;
+        self
+    }
+
+    /// The authorities whose certificates are taken.
+    pub(super) fn trust(&self) -> Result<Trust, SourceError> {
+        Trust::new(self.ca_file.as_deref()).map_err(SourceError::Authorities)
     }
 
     /// The key, unless it is in a file.
     pub(super) fn fixed_key(&self) -> Option<&str> {
-        match &self.0 {
+        match &self.key {
             KeySource::Fixed(url) => url.key(),
             KeySource::Key(..) | KeySource::Url(_) => None,
         }
@@ -99,18 +145,22 @@ impl Source {
 
     /// The URL with the key, read again from their source.
     pub(super) fn url(&self) -> Result<StreamUrl, SourceError> {
-        match &self.0 {
-            KeySource::Fixed(url) => Ok(url.clone()),
+        let mut url = match &self.key {
+            KeySource::Fixed(url) => url.clone(),
             KeySource::Key(url, path) => {
                 let mut url = url.clone();
                 set_key(&mut url, read(path)?.expose_secret().trim())?;
-                Ok(url)
+                url
             }
-            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.0 {
-                KeySource::Fixed(url) => Ok(url),
-                KeySource::Key(..) | KeySource::Url(_) => Err(SourceError::NoKey),
+            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.key {
+                KeySource::Fixed(url) => url,
+                KeySource::Key(..) | KeySource::Url(_) => return Err(SourceError::NoKey),
             },
+        };
+        if self.key_in == KeyIn::Header {
+            url.move_key_to_header();
         }
+        Ok(url)
     }
 }
 
@@ -174,6 +224,9 @@ mod tests {
             let expected = format!("ws://h/stream?stream_key={key}");
             assert_eq!(by_key.url().unwrap().expose(), expected);
         }
+        let in_header = by_key.with_key_in(KeyIn::Header).url().unwrap();
+        assert_eq!(in_header.expose(), "ws://h/stream");
+        assert_eq!(in_header.bearer(), Some("k2"));
         let by_url = Source::of_file(path.clone());
         assert!(matches!(by_url.url(), Err(SourceError::Url(_))));
         fs::write(&path, "\u{feff}wss://h/stream?stream_key=k3\n").unwrap();

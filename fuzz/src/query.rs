@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use datastream_gateway::StreamRequest;
-use datastream_protocol::StreamKey;
-use datastream_routing::KeyHash;
+use datastream_gateway::{Credential, StreamRequest};
 
 const PARAMETERS: [&str; 6] = [
     "stream_key",
@@ -34,9 +32,8 @@ pub fn run(data: &[u8]) {
 
     let given = values.map(|values| values.into_iter().find(|value| !value.is_empty()));
     let [key, start, end, time, on_gap, markers] = given;
-    let key = key.and_then(|key| StreamKey::parse(&key).ok());
     let expected = StreamRequest {
-        key: key.as_ref().map(KeyHash::from),
+        key: key.as_deref().map(Credential::parse),
         start,
         end,
         time,

@@ -5,20 +5,16 @@ const FIRST_DELAY = 500;
 const LONGEST_DELAY = 30_000;
 
 /** From what a person typed: a URL of any kind, or a bare key for the gateway that serves this page. */
-export function streamUrl(target, start, end) {
+function streamUrl(target, start, end) {
   const here = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/stream`;
-  const bare = /^[0-9a-f]{32}$/.test(target);
-  const url = new URL(bare ? `${here}?stream_key=${target}` : target.replace(/^http/, "ws"), here);
+  const url = new URL(isKey(target) ? `${here}?stream_key=${target}` : target.replace(/^http/, "ws"), here);
   if (start) url.searchParams.set("seq_start", start);
   if (start && end) url.searchParams.set("seq_end", end);
   return url;
 }
 
-/** The address of the same stream for a plain request. */
-function plain(address) {
-  const url = new URL(address);
-  url.protocol = url.protocol.replace("ws", "http");
-  return url;
+function isKey(text) {
+  return /^[0-9a-f]{32}$/.test(text);
 }
 
 export class Stream {
@@ -30,8 +26,13 @@ export class Stream {
   /** `spec` is what was asked for: {target, start, end}. */
   constructor(spec, onEvent, onChange) {
     const url = streamUrl(spec.target, spec.start, spec.end);
-    Object.assign(this, { spec, url, onEvent, onChange, events: 0, heartbeats: 0, seq: "", state: "closed", why: "", note: "" });
     const key = url.searchParams.get("stream_key") ?? "";
+    // Out of the URL, which proxies log. What is no key stays there, for the gateway to say so.
+    if (isKey(key)) {
+      this.key = key;
+      url.searchParams.delete("stream_key");
+    }
+    Object.assign(this, { spec, url, onEvent, onChange, events: 0, heartbeats: 0, seq: "", state: "closed", why: "", note: "" });
     // Enough to tell streams apart; the page may be shared on a screen.
     this.label = key ? `${key.slice(0, 4)}…${key.slice(-4)}` : "no key";
     this.open();
@@ -65,7 +66,9 @@ export class Stream {
 
   #connect() {
     this.change("connecting", "");
-    const socket = new WebSocket(this.#address());
+    // A page can set no header of a WebSocket but this one.
+    const protocols = this.key ? ["datastream.v1", `datastream.key.${this.key}`] : [];
+    const socket = new WebSocket(this.#address(), protocols);
     const attempt = (this.#attempt = { socket });
     let opened = false;
     socket.onopen = () => {
@@ -130,7 +133,7 @@ export class Stream {
     let answer;
     let body = {};
     try {
-      answer = await fetch(plain(this.#address()), { signal: AbortSignal.timeout(10_000) });
+      answer = await this.#ask(this.#address(), AbortSignal.timeout(10_000));
       body = await answer.json();
     } catch {
       // Without an answer, or with one that is none of a gateway's.
@@ -152,13 +155,21 @@ export class Stream {
     this.change("closed", why);
   }
 
+  /** A plain request to the same address. */
+  #ask(address, signal) {
+    const url = new URL(address);
+    url.protocol = url.protocol.replace("ws", "http");
+    const headers = this.key ? { Authorization: `Bearer ${this.key}` } : {};
+    return fetch(url, { headers, signal });
+  }
+
   // Whose key it is, if the gateway tells this page.
   async #name() {
     if (this.name) return;
-    const url = plain(this.url);
+    const url = new URL(this.url);
     for (const position of ["seq_start", "seq_end", "time_start"]) url.searchParams.delete(position);
     try {
-      const { namespace, name } = await (await fetch(url)).json();
+      const { namespace, name } = await (await this.#ask(url)).json();
       if (namespace && name) this.name = `${namespace}/${name}`;
     } catch {
       // The first and last digits of the key have to do.

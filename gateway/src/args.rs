@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
-use datastream_gateway::{LagLimit, Settings};
+use datastream_gateway::{LagLimit, QueryKeys, Settings};
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
@@ -44,6 +44,10 @@ pub(crate) struct Args {
     /// Seconds for which routes could not be followed before new streams are refused, with --stale-routes=refuse
     #[arg(long, env = "DATASTREAM_STALE_ROUTES_AFTER", default_value_t = 300)]
     pub stale_routes_after: u32,
+    /// Treatment of requests with a stream key in the query, where proxies log it: accept them, or refuse them (400). Keys in
+    /// Authorization and in subprotocols are always taken
+    #[arg(long, env = "DATASTREAM_QUERY_KEYS", value_enum, default_value_t = QueryKeysArg::Accept)]
+    pub query_keys: QueryKeysArg,
     /// The group of gateways that this one belongs to
     #[arg(long, env = "DATASTREAM_GROUP", default_value = "default")]
     pub group: String,
@@ -97,6 +101,15 @@ pub(crate) enum StaleRoutesArg {
     Refuse,
 }
 
+/// The treatment of stream keys in the query.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum QueryKeysArg {
+    /// They are taken.
+    Accept,
+    /// They are refused (400).
+    Refuse,
+}
+
 impl Args {
     /// The topic that holds committed positions.
     pub(crate) fn cursors_topic(&self) -> String {
@@ -125,6 +138,10 @@ impl Args {
             max_lag: LagLimit {
                 age: self.max_lag_seconds.map(|s| Duration::from_secs(s.into())),
                 bytes: self.max_lag_mib.map(|mib| mib << 20),
+            },
+            query_keys: match self.query_keys {
+                QueryKeysArg::Accept => QueryKeys::Accept,
+                QueryKeysArg::Refuse => QueryKeys::Refuse,
             },
             stale_routes: match self.stale_routes {
                 StaleRoutesArg::Serve => StaleRoutes::Serve,

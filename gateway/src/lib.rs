@@ -20,7 +20,7 @@ mod session;
 mod settings;
 mod transport;
 
-pub use access::{Refusal, StreamRequest};
+pub use access::{Credential, QueryKeys, Refusal, StreamRequest};
 pub use admin::AdminExtension;
 pub use gateway::{Dependencies, Gateway};
 pub use session::StreamCount;

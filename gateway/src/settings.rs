@@ -6,6 +6,7 @@ use std::time::Duration;
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_source::fluvio::MAX_BATCH_BYTES;
 
+use crate::access::QueryKeys;
 use crate::config::StaleRoutes;
 
 /// The settings of a gateway, apart from where its events and routes come from.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub max_streams: usize,
     /// Number of requests on `/stream` with a good key that are let in per second.
     pub handshakes_per_second: u32,
+    /// The treatment of stream keys in the query.
+    pub query_keys: QueryKeys,
     /// Limits on how far a stream may fall behind.
     pub max_lag: LagLimit,
     /// The treatment of new streams while routes cannot be followed.
@@ -91,6 +94,7 @@ impl Default for Settings {
             largest_frame: DEFAULT_FRAME,
             send_memory: 256 << 20,
             stale_routes: StaleRoutes::default(),
+            query_keys: QueryKeys::default(),
         }
     }
 }

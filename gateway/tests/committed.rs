@@ -212,7 +212,7 @@ async fn without_the_cursors_topic_only_committed_streams_are_refused() {
     cursors.down.send_replace(false);
     let mut client = loop {
         let url = gateway.url("a", "");
-        match Client::connect(gateway.stream, &url).await {
+        match Client::connect(gateway.stream, url.as_str()).await {
             Ok(client) => break client,
             Err((status, _)) => assert_eq!(status, 503),
         }

@@ -218,7 +218,7 @@ async fn invalid_client_frames_close_only_their_stream_with_the_right_code() {
 async fn connect_when_free(gateway: &TestGateway, name: &str) -> common::client::Client {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        match common::client::Client::connect(gateway.stream, &gateway.url(name, "")).await {
+        match common::client::Client::connect(gateway.stream, gateway.url(name, "")).await {
             Ok(client) => return client,
             Err((409, _)) if tokio::time::Instant::now() < deadline => {
                 tokio::task::yield_now().await;

@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+/// The frames of a stream as a subprotocol (RFC 6455, section 1.9), which a client may offer and is then answered with.
+pub const SUBPROTOCOL: &str = "datastream.v1";
+/// Beginning of the subprotocol in which a browser brings a stream key; the key follows. It is never the one that is answered.
+pub const KEY_SUBPROTOCOL: &str = "datastream.key.";
+
 /// A stream key: 32 lower-case hexadecimal digits, 128 bits. Never shown by `Debug`.
 #[derive(Clone, Debug)]
 pub struct StreamKey(SecretString);

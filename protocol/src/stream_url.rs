@@ -10,6 +10,8 @@ pub struct StreamUrl {
     base: String,
     /// The query, in order, as given: still percent-encoded.
     query: Vec<(String, String)>,
+    /// The key, once it is no part of the URL.
+    bearer: Option<String>,
 }
 
 /// Fault in a stream's URL. Never shows the key.
@@ -68,12 +70,13 @@ impl StreamUrl {
         Ok(Self {
             base: format!("{scheme}://{host}/{path}"),
             query,
+            bearer: None,
         })
     }
 
     /// The key, if it has one.
     pub fn key(&self) -> Option<&str> {
-        self.get(KEY)
+        self.bearer().or_else(|| self.get(KEY))
     }
 
     /// Sets the key.
@@ -81,12 +84,25 @@ impl StreamUrl {
         self.set(KEY, key);
     }
 
+    /// Takes the key out of the query, where proxies log it, so that it is sent as `Authorization: Bearer KEY`. The Datastream
+    /// Service itself does not read it there.
+    pub fn move_key_to_header(&mut self) {
+        let key = self.key().map(str::to_owned);
+        self.unset(KEY);
+        self.bearer = key;
+    }
+
+    /// The key that is to be sent as `Authorization: Bearer KEY`.
+    pub fn bearer(&self) -> Option<&str> {
+        self.bearer.as_deref()
+    }
+
     /// The first digits of the key, which distinguish streams.
     pub fn masked_key(&self) -> String {
         mask(self.key().unwrap_or_default())
     }
 
-    /// The full URL, key and all: for connecting, never for printing.
+    /// The full URL, with the key that is in its query: for connecting, never for printing.
     pub fn expose(&self) -> String {
         self.render(|_, value| value.to_owned())
     }
@@ -116,6 +132,9 @@ impl StreamUrl {
             .iter()
             .map(|(name, value)| format!("{name}={}", value_of(name, value)))
             .collect();
+        if query.is_empty() {
+            return self.base.clone();
+        }
         format!("{}?{}", self.base, query.join("&"))
     }
 }
@@ -177,6 +196,21 @@ mod tests {
         assert_eq!(url.key(), None);
         url.set_key("k");
         assert_eq!(url.expose(), "wss://example.org/stream?stream_key=k");
+    }
+
+    #[test]
+    fn a_key_for_the_header_is_no_part_of_the_url() {
+        let mut url: StreamUrl = format!("{URL}&markers=1").parse().unwrap();
+        assert_eq!(url.bearer(), None);
+        for _ in 0..2 {
+            url.move_key_to_header();
+            assert_eq!(url.bearer(), Some("0123456789abcdef0123456789abcdef"));
+            assert_eq!(url.key(), url.bearer());
+            assert_eq!(url.masked_key(), "0123…");
+            for text in [url.expose(), url.to_string(), format!("{url:?}")] {
+                assert_eq!(text, "ws://localhost:8080/stream?markers=1");
+            }
+        }
     }
 
     #[test]

@@ -8,11 +8,13 @@ mod stream;
 mod target;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use datastream_client::Trust;
 use datastream_protocol::event::View;
 use datastream_service::log;
 use jiff::Timestamp;
@@ -43,6 +45,12 @@ pub struct TailArgs {
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
     #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
     pub streams: Vec<SecretString>,
+    /// Send stream keys as Authorization: Bearer and not in URLs, where proxies log them.
+    #[arg(long)]
+    pub key_in_header: bool,
+    /// Trust the certificate authorities in this PEM file instead of those of the web.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Format of events on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -97,13 +105,13 @@ const QUEUE: usize = 1024;
 /// stream was refused or cannot be read.
 ///
 /// # Errors
-/// A URL that is none; stdout or stderr that cannot be written.
+/// A URL that is none; a file of authorities that cannot be used; stdout or stderr that cannot be written.
 pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let targets = (1..)
         .zip(&args.streams)
         .map(|(number, text)| {
             let target = text.expose_secret().parse::<Target>();
-            let target = target.map_err(anyhow::Error::from).and_then(|target| {
+            let target = target.map_err(anyhow::Error::from).and_then(|mut target| {
                 let begins = ["seq_start", "time_start"]
                     .iter()
                     .any(|p| target.url.get(p).is_some());
@@ -111,13 +119,19 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
                     !begins || (args.seq_start.is_none() && args.since.is_none()),
                     "its URL says where to begin, and so does --seq-start or --since: leave one out"
                 );
+                if args.key_in_header {
+                    target.url.move_key_to_header();
+                }
                 Ok(target)
             });
             target.with_context(|| format!("stream {number} of the command line"))
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let trust = Trust::new(args.ca_file.as_deref());
+    let trust = trust.map_err(|e| anyhow::anyhow!("--ca-file: {e}"))?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
+        trust,
         silence: args.silence.map(Duration::from_secs),
         first_delay: Duration::from_millis(500),
         longest_delay: Duration::from_secs(30),
@@ -141,7 +155,7 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         }
         // They say where a stream stands that has not got any event yet.
         url.set("markers", "1");
-        streams.spawn(follow.run(number, url, sender.clone()));
+        streams.spawn(follow.clone().run(number, url, sender.clone()));
     }
     drop(sender);
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use datastream_client::{Body, Connection, Failure, Incoming, Unreadable};
+use datastream_client::{Body, Connection, Failure, Incoming, Trust, Unreadable};
 use datastream_protocol::StreamUrl;
 use datastream_protocol::close::code;
 use datastream_protocol::event::View;
@@ -43,9 +43,11 @@ pub(super) enum Report {
     Unreadable(String),
 }
 
-/// Times for following a stream.
-#[derive(Clone, Copy, Debug)]
+/// Settings for following a stream.
+#[derive(Clone, Debug)]
 pub(super) struct Follow {
+    /// The authorities whose certificates are taken.
+    pub trust: Trust,
     /// Silence after which a connection counts as dead. Unset: three times the interval of its heartbeats.
     pub silence: Option<Duration>,
     /// Waiting times between attempts.
@@ -116,14 +118,14 @@ impl Follow {
 
     /// One connection, from the handshake to its end. Moves the url's `seq_start` along with what arrives.
     async fn connection(
-        self,
+        &self,
         number: usize,
         url: &mut StreamUrl,
         reports: &mpsc::Sender<(usize, Report)>,
         progress: &mut bool,
     ) -> Result<std::convert::Infallible, End> {
         let mut connection = tokio::select! {
-            connected = Connection::open(url, self.silence) => connected?,
+            connected = Connection::open(url, &self.trust, self.silence) => connected?,
             () = reports.closed() => return Err(End::Stopped),
         };
         let mut report = Report::Connected;

@@ -47,7 +47,8 @@ fn check_stream(stream: &StreamPlan) -> Result<(), Problem> {
         );
         return Err(Problem::new("name", reason));
     }
-    if let Err(error) = stream.source.url() {
+    let source = &stream.source;
+    if let Err(error) = source.url().and_then(|_| source.trust()) {
         // A file that cannot be read now may be readable later, but is a mistake more often.
         return Err(Problem::new("", error.to_string()));
     }

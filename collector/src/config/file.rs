@@ -12,7 +12,7 @@ use super::{
     JsonlPlan, OnGap, Plan, PostgresPlan, PostgresUrl, Problem, SqlitePlan, Start, StorePlan,
     StreamPlan,
 };
-use crate::source::{KeyFrom, Source};
+use crate::source::{KeyFrom, KeyIn, Source};
 
 /// A new file of JSON lines is begun at this size unless the configuration says otherwise.
 pub(super) const ROTATE_BYTES: u64 = 256 << 20;
@@ -46,6 +46,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Defaults {
     url: Option<Hidden>,
+    key_in: Option<KeyIn>,
+    ca_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -60,6 +62,8 @@ struct Stream {
     key: Option<Hidden>,
     key_file: Option<PathBuf>,
     key_env: Option<String>,
+    key_in: Option<KeyIn>,
+    ca_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -151,6 +155,8 @@ impl Stream {
                 return Err(Problem::new("", reason));
             }
         };
+        let ca_file = self.ca_file.or_else(|| defaults.ca_file.clone());
+        let key_in = self.key_in.or(defaults.key_in).unwrap_or_default();
         let stores = match (&self.store, &defaults.store) {
             (Some(stores), _) => stores.plan().map_err(|p| p.within("store"))?,
             (None, Some(stores)) => stores.plan().map_err(|p| p.within("defaults.store"))?,
@@ -167,7 +173,7 @@ impl Stream {
         Ok(StreamPlan {
             name: self.name,
             place: place.to_owned(),
-            source,
+            source: source.with_key_in(key_in).with_ca_file(ca_file),
             stores,
             start,
             on_gap: self.on_gap.or(defaults.on_gap).unwrap_or_default(),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datastream_protocol::close::CloseCause;
-use datastream_routing::{KeyHash, Route, RouteTable};
+use datastream_routing::{Route, RouteTable};
 
-use super::Refusal;
+use super::{Credential, Refusal};
 use crate::config::ConfigStore;
 
 /// Decides by the routes in force who may open which stream.
@@ -22,11 +22,11 @@ impl Access {
         Self { config, draining }
     }
 
-    /// The route that this key opens, if its subscription may have a stream at all.
+    /// The route that this credential opens, if its subscription may have a stream at all.
     ///
     /// # Errors
     /// The reason why it may not, or why this gateway cannot know.
-    pub(crate) fn authorize(&self, key: Option<&KeyHash>) -> Result<Arc<Route>, Refusal> {
+    pub(crate) fn authorize(&self, credential: Option<Credential>) -> Result<Arc<Route>, Refusal> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Refusal::Unavailable(
                 "this gateway is shutting down: connect again",
@@ -49,8 +49,10 @@ impl Access {
             ));
         }
         let table = self.config.table();
-        let key = key.ok_or(Refusal::Unauthorized)?;
-        let route = table.by_key(key).ok_or(if state.incomplete {
+        let Some(Credential::Key(key)) = credential else {
+            return Err(Refusal::Unauthorized);
+        };
+        let route = table.by_key(&key).ok_or(if state.incomplete {
             // It may be a good one, and clients give up after a 401.
             Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly")
         } else {
@@ -86,7 +88,7 @@ pub(crate) fn reauthorize(
 #[cfg(test)]
 mod tests {
     use datastream_protocol::event::EventType;
-    use datastream_routing::SubscriptionId;
+    use datastream_routing::{KeyHash, SubscriptionId};
 
     use super::*;
 

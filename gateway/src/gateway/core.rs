@@ -164,6 +164,7 @@ impl Core {
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let handler = Arc::new(StreamServer {
             access: Access::new(self.store.clone(), self.draining.clone()),
+            query_keys: self.settings.query_keys,
             config: self.store.clone(),
             registry: self.registry.clone(),
             context: Arc::new(context),

@@ -7,7 +7,7 @@ use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Seq;
 use datastream_routing::{Resume, Route};
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper::{Request, StatusCode, Version};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Handler, HttpSocket};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
-use crate::access::{Access, Purpose, Refusal, StreamRequest, Throttle};
+use crate::access::{Access, Credential, Purpose, QueryKeys, Refusal, StreamRequest, Throttle};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fanout::CatchUpContext;
@@ -41,6 +41,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Serves clients.
 pub(crate) struct StreamServer {
     pub access: Access,
+    pub query_keys: QueryKeys,
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
     pub context: Arc<CatchUpContext>,
@@ -98,7 +99,8 @@ impl Handler for StreamServer {
 impl StreamServer {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
         let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
-        let route = self.access.authorize(wanted.key.as_ref())?;
+        let credential = Credential::of(wanted.key, request.headers(), self.query_keys)?;
+        let route = self.access.authorize(credential)?;
         if !asks_for_upgrade(request.headers()) {
             let _permit = self.throttle.acquire(&route, Purpose::Report)?;
             resolve(&self.context, &wanted).await?;
@@ -265,6 +267,11 @@ impl StreamServer {
         let headers = answer.headers_mut();
         if let Some(seconds) = refusal.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(refusal, Refusal::Unauthorized) {
+            // RFC 9110, section 11.6.1: what would be taken.
+            let challenge = HeaderValue::from_static("Bearer realm=\"datastream\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if matches!(refusal, Refusal::BadHandshake(_)) {
             // RFC 6455, section 4.4: what the client may try instead.

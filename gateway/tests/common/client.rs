@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -22,9 +23,12 @@ pub struct Client {
 
 impl Client {
     /// Connects, or returns the HTTP status and the JSON body of the refusal.
-    pub async fn connect(address: SocketAddr, url: &str) -> Result<Self, (u16, Value)> {
+    pub async fn connect(
+        address: SocketAddr,
+        request: impl IntoClientRequest + Unpin,
+    ) -> Result<Self, (u16, Value)> {
         let tcp = TcpStream::connect(address).await.unwrap();
-        match timeout(PATIENCE, client_async(url, tcp))
+        match timeout(PATIENCE, client_async(request, tcp))
             .await
             .expect("an answer in time")
         {

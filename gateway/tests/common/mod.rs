@@ -224,7 +224,7 @@ impl TestGateway {
     }
 
     pub async fn connect(&self, name: &str, query: &str) -> client::Client {
-        client::Client::connect(self.stream, &self.url(name, query))
+        client::Client::connect(self.stream, self.url(name, query))
             .await
             .expect("a stream")
     }
@@ -232,7 +232,7 @@ impl TestGateway {
     /// The status and JSON body that a refused WebSocket handshake gets.
     pub async fn refused(&self, query: &str) -> (u16, serde_json::Value) {
         let url = format!("ws://{}/stream?{query}", self.stream);
-        client::Client::connect(self.stream, &url)
+        client::Client::connect(self.stream, url)
             .await
             .err()
             .expect("a refusal")

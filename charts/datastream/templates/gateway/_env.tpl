@@ -54,6 +54,8 @@
   value: {{ .staleRoutes | quote }}
 - name: DATASTREAM_STALE_ROUTES_AFTER
   value: {{ int64 .staleRoutesAfterSeconds | quote }}
+- name: DATASTREAM_QUERY_KEYS
+  value: {{ .queryKeys | quote }}
 - name: DATASTREAM_LOG_FORMAT
   value: {{ $.root.Values.log.format | quote }}
 {{- end }}

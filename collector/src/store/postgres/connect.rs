@@ -1,13 +1,11 @@
 //! A session with the server.
 
 use std::error::Error as _;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use datastream_service::tls::client_config;
 use rand::RngExt as _;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -89,26 +87,9 @@ impl Session {
 
 /// TLS as `sslmode` in the URL says: if the server offers it (the default), always, or never.
 fn tls(plan: &PostgresPlan) -> Result<MakeRustlsConnect, StoreError> {
-    let mut roots = RootCertStore::empty();
-    match &plan.ca_file {
-        Some(path) => {
-            let at = |e: String| StoreError::lasting(format!("{}: {e}", path.display()));
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|e| at(e.to_string()))?;
-            for certificate in certificates {
-                roots.add(certificate).map_err(|e| at(e.to_string()))?;
-            }
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| StoreError::lasting(e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+    client_config(plan.ca_file.as_deref())
+        .map(MakeRustlsConnect::new)
+        .map_err(|e| StoreError::lasting(format!("{e:#}")))
 }
 
 /// The error with its causes: the library's own message names only the kind.

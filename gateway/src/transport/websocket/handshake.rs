@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use datastream_protocol::{KEY_SUBPROTOCOL, SUBPROTOCOL};
 use http_body_util::Full;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
@@ -15,8 +16,6 @@ use crate::access::Refusal;
 
 /// The version of the protocol that is spoken.
 pub(crate) const VERSION: &str = "13";
-/// The name of the frames as a subprotocol: a browser that asks for one gives up where none is named in the answer.
-const SUBPROTOCOL: &str = "datastream.v1";
 /// Bytes of a `Sec-WebSocket-Key`, decoded.
 const KEY_BYTES: usize = 16;
 
@@ -59,6 +58,13 @@ impl Handshake {
         if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|v| v != VERSION) {
             return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
         }
+        let subprotocol = offers(headers, |offered| offered == SUBPROTOCOL);
+        if !subprotocol && offers(headers, |offered| offered.starts_with(KEY_SUBPROTOCOL)) {
+            // Browsers give up where none of those that they offer is answered, and a key is never answered.
+            return Err(Refusal::BadHandshake(
+                "offer the subprotocol datastream.v1 beside datastream.key.KEY",
+            ));
+        }
         let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadHandshake(
             "Sec-WebSocket-Key must be there, once",
         ))?;
@@ -66,7 +72,7 @@ impl Handshake {
         if bytes.is_ok_and(|bytes| bytes.len() == KEY_BYTES) {
             Ok(Self {
                 accept: derive_accept_key(key.as_bytes()),
-                subprotocol: has_token(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL),
+                subprotocol,
             })
         } else {
             Err(Refusal::BadHandshake(
@@ -101,12 +107,18 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
     values.next().filter(|_| values.next().is_none())
 }
 
+/// Items of the lists in all headers of this name (RFC 9110, section 5.6.1).
+fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    let values = headers.get_all(name).into_iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim)
+}
+
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|v| v.to_str().ok());
-    values
-        .flat_map(|v| v.split(','))
-        .any(|t| t.trim().eq_ignore_ascii_case(token))
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// Returns whether the client offers such a subprotocol.
+fn offers(headers: &HeaderMap, is_such: impl Fn(&str) -> bool) -> bool {
+    items(headers, &SEC_WEBSOCKET_PROTOCOL).any(is_such)
 }

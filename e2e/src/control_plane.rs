@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use crate::helm::Helm;
+use crate::ports::fixed_port;
 use crate::process::{Launch, Server};
 use crate::servers::{self, Site};
 use crate::{built, pki};
@@ -80,7 +81,7 @@ impl ControlPlane {
         let temporary = tempfile::tempdir()?;
         let dir = temporary.path().to_owned();
         pki::create(&dir, site.address())?;
-        let [client, peer, api] = free_ports()?;
+        let (client, peer, api) = (fixed_port()?, fixed_port()?, fixed_port()?);
         let etcd = Launch::new(programs.join("etcd"), servers::etcd(&dir, client, peer))
             .start(&dir.join("etcd.log"))?;
         let kubeconfig = dir.join("admin.kubeconfig");
@@ -303,18 +304,4 @@ impl Output {
             stderr: text(&output.stderr),
         }
     }
-}
-
-/// Ports that were free a moment ago: the servers need them as flags.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
-    let listeners = [
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    ];
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }

@@ -1,6 +1,5 @@
 //! A real PostgreSQL server, on loopback, in a folder of its own.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
+use crate::ports::fixed_port;
 use crate::process::{Launch, Server};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -76,8 +76,7 @@ impl Database {
                 "--locale=C",
             ])
             .arg(folder.path().join("data")))?;
-        // Free now; should another process take it, the server does not start, and the test says so.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = fixed_port()?;
         Ok(Self {
             folder,
             port,

@@ -9,6 +9,7 @@ mod database;
 mod helm;
 pub mod node;
 mod pki;
+pub mod ports;
 mod process;
 mod program;
 mod servers;

@@ -6,9 +6,9 @@ mod browser;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 
 use browser::Browser;
+use datastream_e2e::ports::fixed_port;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use support::group::Group;
@@ -160,11 +160,8 @@ fn the_console_shows_streams_events_and_refusals() {
 fn the_console_shows_every_event_after_a_restart_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let journal = format!("--journal={}", folder.path().join("journal").display());
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let options = [journal, format!("--listen={port}")];
+    let port = fixed_port().unwrap();
+    let options = [journal, format!("--listen=127.0.0.1:{port}")];
     let options = options.each_ref().map(String::as_str);
     let (dev, url) = start(&options);
     let (page, key) = page_and_key(&url);

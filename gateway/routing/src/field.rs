@@ -38,6 +38,7 @@ impl Field {
     };
 
     /// Key of the member in an event's `metadata`.
+    #[inline] // of every record
     pub const fn metadata_key(self) -> &'static str {
         match self {
             Self::Dsn => "dsn",
@@ -58,6 +59,7 @@ impl Field {
     }
 
     /// The field with this key in an event's `metadata`, if filters read it.
+    #[inline] // of every record
     pub fn of_metadata_key(key: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -37,6 +37,8 @@ const OPERATORS: usize = 2;
 const GATEWAYS: usize = 3;
 const BATCH: u64 = 6;
 const PATIENCE: Duration = Duration::from_mins(2);
+/// The longest pause of an operator before it writes a routing object again, with all of its jitter.
+const WRITTEN_AGAIN: Duration = Duration::from_mins(1);
 
 /// Clients of subscriptions that stay as they are.
 const STABLE: [(ClientProfile, u8); 5] = [
@@ -199,9 +201,15 @@ async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
             }
         }
     }
+    // Subscriptions that are ready do not say that others are gone: the routing object of one may wait to be written again.
+    let deadline = Instant::now() + WRITTEN_AGAIN;
     for key in &harness.subscriptions.revoked {
         for gateway in &harness.gateways {
-            refused(&gateway.endpoint.address().context("an address")?, key, 401).await?;
+            let endpoint = gateway.endpoint.address().context("an address")?;
+            while let Err(error) = refused(&endpoint, key, 401).await {
+                anyhow::ensure!(Instant::now() < deadline, error);
+                sleep(Duration::from_millis(100)).await;
+            }
         }
     }
     Ok(())

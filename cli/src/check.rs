@@ -1,7 +1,6 @@
 //! `datastream check`: asks gateways once whether they serve, and whether a stream key is good. For probes, scripts and `helm test`:
 //! the answer is one line and the exit code.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::connect::ConnectArgs;
 use crate::secret::secret;
 
 /// The status for a key that no subscription has.
@@ -33,12 +33,9 @@ pub struct CheckArgs {
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
     #[arg(value_name = "URL", value_parser = secret)]
     pub url: SecretString,
-    /// Send the stream key as Authorization: Bearer and not in the URL, where proxies log it.
-    #[arg(long)]
-    pub key_in_header: bool,
-    /// Trust the certificate authorities in this PEM file instead of those of the web.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// Place of the key, and the authorities that are trusted.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
     /// Ask again for so long while nobody answers, or the gateway says that it does not serve yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
@@ -58,11 +55,8 @@ enum Answer {
 /// A URL that is none, or a file of authorities that cannot be used.
 pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let mut url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
-    if args.key_in_header {
-        url.move_key_to_header();
-    }
-    let trust = Trust::new(args.ca_file.as_deref());
-    let trust = trust.map_err(|e| anyhow::anyhow!("--ca-file: {e}"))?;
+    args.connect.place_key(&mut url);
+    let trust = args.connect.trust()?;
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
         let asked = stop.run_until_cancelled(ask(&url, &trust)).await;

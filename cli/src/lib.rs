@@ -5,6 +5,7 @@
 mod args;
 pub mod check;
 pub mod completions;
+mod connect;
 pub mod dev;
 mod event_line;
 pub mod logging;

@@ -8,13 +8,11 @@ mod stream;
 mod target;
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use datastream_client::Trust;
 use datastream_protocol::event::View;
 use datastream_service::log;
 use jiff::Timestamp;
@@ -30,6 +28,7 @@ use render::{Renderer, Style};
 use stream::{Follow, Report};
 
 use self::target::Target;
+use crate::connect::ConnectArgs;
 use crate::secret::secret;
 
 const EXAMPLES: &str = "Examples:
@@ -45,12 +44,9 @@ pub struct TailArgs {
     // Kept secret until they are parsed: the argument parser would show a wrong one, key and all.
     #[arg(required = true, value_name = "[LABEL=]URL", value_parser = secret)]
     pub streams: Vec<SecretString>,
-    /// Send stream keys as Authorization: Bearer and not in URLs, where proxies log them.
-    #[arg(long)]
-    pub key_in_header: bool,
-    /// Trust the certificate authorities in this PEM file instead of those of the web.
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// Place of the keys, and the authorities that are trusted.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
     /// Format of events on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -119,16 +115,13 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
                     !begins || (args.seq_start.is_none() && args.since.is_none()),
                     "its URL says where to begin, and so does --seq-start or --since: leave one out"
                 );
-                if args.key_in_header {
-                    target.url.move_key_to_header();
-                }
+                args.connect.place_key(&mut target.url);
                 Ok(target)
             });
             target.with_context(|| format!("stream {number} of the command line"))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let trust = Trust::new(args.ca_file.as_deref());
-    let trust = trust.map_err(|e| anyhow::anyhow!("--ca-file: {e}"))?;
+    let trust = args.connect.trust()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
         trust,

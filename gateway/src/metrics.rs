@@ -56,6 +56,7 @@ pub(crate) struct Metrics {
     pub objects_refused: IntGauge,
     /// State of the source of routing objects: 1 if it can be reached.
     pub config_connected: IntGauge,
+    pub certificate_ends: IntGauge,
     /// Bytes held by the ring of recent events.
     pub ring_bytes: IntGauge,
     /// Bytes that streams have borrowed for what waits to be sent.
@@ -137,6 +138,10 @@ impl Metrics {
             objects_refused: registry.gauge(
                 "routing_objects_refused",
                 "Routing objects refused or gone.",
+            )?,
+            certificate_ends: registry.gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate of the listener for clients ends, in seconds since 1970; 0 without one.",
             )?,
             config_connected: registry.gauge(
                 "config_connected",

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
+use datastream_service::tls::ServerFiles;
 use datastream_source::fluvio::MAX_BATCH_BYTES;
 
 use crate::access::QueryKeys;
 use crate::config::StaleRoutes;
+use crate::http::TLS_BUFFER;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address of probes and metrics; port 0 picks a free one.
     pub admin: SocketAddr,
+    /// The certificate of the listener for clients, which speaks plaintext without one.
+    pub tls: Option<ServerFiles>,
     /// Bytes of recent events kept in memory for streams that fall behind.
     pub ring_bytes: usize,
     /// Number of streams that may read the topic at once to catch up.
@@ -43,6 +47,8 @@ pub struct Settings {
 const BASE_MEMORY: usize = 64 << 20;
 /// Memory of one stream, its kernel buffers included, that no other bound covers.
 const STREAM_MEMORY: usize = 32 << 10;
+/// Memory of TLS for one stream: what it holds to be written, a record and a half that it reads (the largest has 16 KiB), and keys.
+const TLS_MEMORY: usize = TLS_BUFFER + (32 << 10);
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
@@ -55,7 +61,7 @@ impl Settings {
         BASE_MEMORY
             + self.ring_bytes
             + self.send_memory
-            + self.max_streams * STREAM_MEMORY
+            + self.max_streams * (STREAM_MEMORY + self.tls.as_ref().map_or(0, |_| TLS_MEMORY))
             + self.replays * REPLAY_MEMORY
             + LARGE_BATCHES_MEMORY
     }
@@ -85,6 +91,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            tls: None,
             ring_bytes: 64 << 20,
             replays: 8,
             drain: Duration::from_secs(30),

@@ -5,6 +5,7 @@ mod connections;
 mod console;
 mod range;
 mod respond;
+mod socket;
 mod stream;
 mod write_limit;
 
@@ -13,4 +14,5 @@ pub(crate) use connections::Connections;
 pub(crate) use respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
 };
+pub(crate) use socket::TLS_BUFFER;
 pub(crate) use stream::StreamServer;

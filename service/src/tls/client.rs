@@ -1,4 +1,4 @@
-//! TLS of clients, by the provider of the whole process ([decision 3](../../docs/decisions/0003-one-tls-provider.md)).
+//! Whom clients trust.
 
 use std::path::Path;
 use std::sync::Arc;

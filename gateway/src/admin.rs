@@ -8,6 +8,7 @@ use bytes::Bytes;
 use datastream_protocol::event::EventTypes;
 use datastream_routing::Filter;
 use datastream_routing::names::decode_subscription;
+use datastream_service::tls::ServerTls;
 use datastream_source::EventSource;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
@@ -51,6 +52,7 @@ pub(crate) struct Admin {
     pub memory: Arc<SendMemory>,
     pub draining: Arc<AtomicBool>,
     pub ready: watch::Receiver<bool>,
+    pub tls: Option<Arc<ServerTls>>,
     pub extension: Option<Arc<dyn AdminExtension>>,
 }
 
@@ -224,6 +226,10 @@ impl Admin {
         self.metrics
             .routes
             .set(self.config.table().routes().len() as i64);
+        if let Some(tls) = &self.tls {
+            let ends = &self.metrics.certificate_ends;
+            ends.with_label_values(&["listener"]).set(tls.end());
+        }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
         self.metrics.objects_refused.set(state.refused.len() as i64);
         self.metrics

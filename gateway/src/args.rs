@@ -10,6 +10,7 @@ use datastream_gateway::{LagLimit, QueryKeys, Settings};
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
+use datastream_service::tls::{IdentityFiles, ServerFiles};
 use datastream_source::cursors_topic;
 use datastream_source::fluvio::parse_address;
 
@@ -20,6 +21,12 @@ pub(crate) struct Args {
     /// Address that clients connect to; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", value_parser = listen::parse, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Speak TLS with clients, with this certificate (PEM, with those between it and the authority); read again when it changes
+    #[arg(long, env = "DATASTREAM_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, env = "DATASTREAM_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
@@ -124,8 +131,23 @@ impl Args {
     }
 
     /// The settings that these arguments mean.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    ///
+    /// # Errors
+    /// Arguments that need each other.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(ServerFiles {
+                identity: IdentityFiles {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                },
+                client_authority: None,
+            }),
+            _ => anyhow::bail!("--tls-cert and --tls-key need each other: give both, or neither"),
+        };
+        Ok(Settings {
+            tls,
             listen: listen::address(self.listen),
             admin: listen::address(self.admin),
             ring_bytes: (self.ring_mib as usize) << 20,
@@ -149,6 +171,6 @@ impl Args {
                     StaleRoutes::RefuseAfter(Duration::from_secs(self.stale_routes_after.into()))
                 }
             },
-        }
+        })
     }
 }

@@ -60,8 +60,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         claims: claims.clone(),
         admin_extension: None,
     };
-    let gateway = Gateway::bind(args.settings(), dependencies).await?;
-    announce(&gateway)?;
+    let settings = args.settings()?;
+    let scheme = settings.tls.as_ref().map_or("http", |_| "https");
+    let gateway = Gateway::bind(settings, dependencies).await?;
+    announce(&gateway, scheme)?;
 
     let drained = CancellationToken::new();
     let peer = args.peer_address(gateway.admin_addr()?);
@@ -81,8 +83,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
 /// One line of JSON, for whoever started it with port 0.
 #[allow(clippy::print_stdout)]
-fn announce(gateway: &Gateway) -> anyhow::Result<()> {
+fn announce(gateway: &Gateway, scheme: &str) -> anyhow::Result<()> {
     let (stream, admin) = (gateway.stream_addr()?, gateway.admin_addr()?);
-    println!("{{\"stream\":\"http://{stream}\",\"admin\":\"http://{admin}\"}}");
+    println!("{{\"stream\":\"{scheme}://{stream}\",\"admin\":\"http://{admin}\"}}");
     Ok(())
 }

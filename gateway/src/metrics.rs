@@ -56,6 +56,8 @@ pub(crate) struct Metrics {
     pub objects_refused: IntGauge,
     /// State of the source of routing objects: 1 if it can be reached.
     pub config_connected: IntGauge,
+    /// Ends of the certificates in use, in seconds since 1970.
+    pub certificate_ends: IntGaugeVec,
     /// Bytes held by the ring of recent events.
     pub ring_bytes: IntGauge,
     /// Bytes that streams have borrowed for what waits to be sent.
@@ -137,6 +139,11 @@ impl Metrics {
             objects_refused: registry.gauge(
                 "routing_objects_refused",
                 "Routing objects refused or gone.",
+            )?,
+            certificate_ends: registry.gauges(
+                "certificate_expiry_timestamp_seconds",
+                "When a certificate ends, in seconds since 1970: of the listener for clients (listener), of this gateway for Fluvio (fluvio_client), of Fluvio as last seen (fluvio_server).",
+                "certificate",
             )?,
             config_connected: registry.gauge(
                 "config_connected",

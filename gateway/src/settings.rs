@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
+use datastream_service::tls::ServerFiles;
 use datastream_source::fluvio::MAX_BATCH_BYTES;
 
 use crate::access::QueryKeys;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address of probes and metrics; port 0 picks a free one.
     pub admin: SocketAddr,
+    /// The certificate of the listener for clients, which speaks plaintext without one.
+    pub tls: Option<ServerFiles>,
     /// Bytes of recent events kept in memory for streams that fall behind.
     pub ring_bytes: usize,
     /// Number of streams that may read the topic at once to catch up.
@@ -43,6 +46,10 @@ pub struct Settings {
 const BASE_MEMORY: usize = 64 << 20;
 /// Memory of one stream, its kernel buffers included, that no other bound covers.
 const STREAM_MEMORY: usize = 32 << 10;
+/// Bytes of what is written that TLS may hold for one stream, encrypted or not yet.
+pub(crate) const TLS_BUFFER: usize = 16 << 10;
+/// Memory of TLS for one stream: what it holds to be written, a record and a half that it reads (the largest has 16 KiB), and keys.
+const TLS_MEMORY: usize = TLS_BUFFER + (32 << 10);
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
@@ -55,7 +62,7 @@ impl Settings {
         BASE_MEMORY
             + self.ring_bytes
             + self.send_memory
-            + self.max_streams * STREAM_MEMORY
+            + self.max_streams * (STREAM_MEMORY + self.tls.as_ref().map_or(0, |_| TLS_MEMORY))
             + self.replays * REPLAY_MEMORY
             + LARGE_BATCHES_MEMORY
     }
@@ -85,6 +92,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            tls: None,
             ring_bytes: 64 << 20,
             replays: 8,
             drain: Duration::from_secs(30),

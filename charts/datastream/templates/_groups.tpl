@@ -23,7 +23,7 @@
 
 {{/* Where the pods of the cluster reach a group. (dict "root" $ "settings" SETTINGS) */}}
 {{- define "datastream.insideUrl" -}}
-{{- printf "ws://%s.%s.svc:%d/stream" .settings.name .root.Release.Namespace (int64 .settings.service.port) }}
+{{- printf "%s://%s.%s.svc:%d/stream" (ternary "wss" "ws" (not (empty .settings.tls.secretName))) .settings.name .root.Release.Namespace (int64 .settings.service.port) }}
 {{- end }}
 
 {{/* Where the clients of a group connect. (As above.) */}}

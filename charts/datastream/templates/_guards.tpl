@@ -37,6 +37,9 @@
 {{- fail (printf "%s.autoscaling.targetStreams: %d is more than maxStreams lets in (%d): pods would refuse clients before there are more of them" $path $target (int64 .maxStreams)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .tls.secretName (not .tls.authorityKey) (not (or .streamUrl .ingress.enabled .httpRoute.enabled)) -}}
+{{- fail (printf "%s.tls.authorityKey: `helm test` asks by the name of the Service, which no authority of the web certifies: say under which key of the Secret the authority's certificate is, or set streamUrl" $path) -}}
+{{- end -}}
 {{- if gt (mul 2 (int64 .maxFrameKiB)) (mul 1024 (int64 .sendMemoryMiB)) -}}
 {{- fail (printf "%s.sendMemoryMiB: %d MiB do not hold two frames of maxFrameKiB (%d)" $path (int64 .sendMemoryMiB) (int64 .maxFrameKiB)) -}}
 {{- end -}}

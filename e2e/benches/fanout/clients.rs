@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::sleep;
-use tokio_tungstenite::connect_async_with_config;
+use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::trust::Trust;
 
 /// Prefix of the time at which an event was sent, in microseconds of the bench's clock.
 pub(crate) const SENT: &str = "\"sent\":";
@@ -23,7 +25,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Opens all of these.
-    pub(crate) async fn connect(urls: Vec<String>, clock: fn() -> u64) -> Arc<Self> {
+    pub(crate) async fn connect(urls: Vec<String>, clock: fn() -> u64, trust: &Trust) -> Arc<Self> {
         let ages: Vec<_> = urls.iter().map(|_| Arc::default()).collect();
         let this = Arc::new(Self {
             received: AtomicU64::new(0),
@@ -31,7 +33,8 @@ impl Clients {
         });
         for (url, ages) in urls.into_iter().zip(ages) {
             let config = WebSocketConfig::default().read_buffer_size(2048);
-            let (mut socket, _) = connect_async_with_config(url, Some(config), true)
+            let tls = url.starts_with("wss").then(|| trust.connector());
+            let (mut socket, _) = connect_async_tls_with_config(url, Some(config), true, tls)
                 .await
                 .unwrap();
             let this = this.clone();

@@ -1,7 +1,8 @@
-//! The gateway with everything on beside a bare WebSocket server: CPU per delivery, memory per idle stream, latency.
+//! The gateway with everything on, without TLS and with it, beside a bare WebSocket server: CPU per delivery, memory per idle
+//! stream, latency.
 //!
-//! Both are processes of their own; broker and clients are in this one. They take turns under the same load, so that
-//! what else the machine does hits both.
+//! Each is a process of its own; broker and clients are in this one. They take turns under the same load, so that what else the
+//! machine does hits all of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod bare;
@@ -10,6 +11,7 @@ mod clients;
 mod process;
 #[path = "../shared/routes.rs"]
 mod routes;
+mod trust;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -23,13 +25,20 @@ use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use trust::Trust;
 
 const STREAMS: usize = 1_000;
 const EVENTS_PER_TURN: usize = 100;
 const EVENTS_PER_SECOND: u64 = 20;
 const TURNS: usize = 3;
 const FRAME_BYTES: usize = 450;
-const TOPIC: &str = "device-events";
+
+/// What a delivery costs at the most: of the bare server's, and with TLS of the gateway's without.
+const COST: f64 = 1.5;
+const COST_OF_TLS: f64 = 1.3;
+/// KiB that an idle stream has at the most.
+const IDLE: f64 = 16.0;
+const IDLE_WITH_TLS: f64 = 14.0;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -93,25 +102,100 @@ impl Usage {
     }
 }
 
-/// One turn: events at the fixed rate to one server, and what it took it.
-async fn turn(
-    pid: u32,
-    clients: &Arc<Clients>,
-    usage: &mut Usage,
-    mut send: impl AsyncFnMut(String),
-) {
-    let (cpu, received) = (process::cpu_seconds(pid), clients.received());
-    let mut ticks = interval(Duration::from_millis(1000 / EVENTS_PER_SECOND));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for _ in 0..EVENTS_PER_TURN {
-        ticks.tick().await;
-        send(event()).await;
+/// A server under test.
+struct Subject {
+    server: Server,
+    clients: Arc<Clients>,
+    /// Resident KiB of a stream without events.
+    idle: f64,
+    usage: Usage,
+}
+
+impl Subject {
+    /// Opens the streams at these URLs.
+    async fn new(server: Server, urls: Vec<String>, trust: &Trust) -> Self {
+        // It has settled before memory is looked at.
+        sleep(Duration::from_secs(3)).await;
+        let before = process::resident_bytes(server.pid());
+        let clients = Clients::connect(urls, clock, trust).await;
+        sleep(Duration::from_secs(2)).await;
+        let after = process::resident_bytes(server.pid());
+        Self {
+            server,
+            clients,
+            idle: (after - before) / STREAMS as f64 / 1024.0,
+            usage: Usage::default(),
+        }
     }
-    let deliveries = (EVENTS_PER_TURN * STREAMS) as u64;
-    clients.reach(received + deliveries).await;
-    usage.cpu += process::cpu_seconds(pid) - cpu;
-    usage.deliveries += deliveries;
-    usage.ages.extend(clients.take_ages());
+
+    /// One turn: events at the fixed rate to this server, and what they took it.
+    async fn turn(&mut self, mut send: impl AsyncFnMut(String)) {
+        let (pid, received) = (self.server.pid(), self.clients.received());
+        let cpu = process::cpu_seconds(pid);
+        let mut ticks = interval(Duration::from_millis(1000 / EVENTS_PER_SECOND));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for _ in 0..EVENTS_PER_TURN {
+            ticks.tick().await;
+            send(event()).await;
+        }
+        let deliveries = (EVENTS_PER_TURN * STREAMS) as u64;
+        self.clients.reach(received + deliveries).await;
+        self.usage.cpu += process::cpu_seconds(pid) - cpu;
+        self.usage.deliveries += deliveries;
+        self.usage.ages.extend(self.clients.take_ages());
+    }
+}
+
+/// A gateway, and the producer of the topic that nobody else reads.
+struct Gateway {
+    subject: Subject,
+    producer: Producer,
+}
+
+impl Gateway {
+    /// A gateway with this certificate, if any.
+    async fn start(broker: &Broker, topic: &str, trust: &Trust, certificate: &[String]) -> Self {
+        broker.create_topic(topic, 1).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        routes::write(dir.path(), STREAMS, |_| vec![]);
+        let program = own_program("datastream-gateway").unwrap();
+        let (server, bound) = Server::start(
+            Command::new(program)
+                .args([
+                    "--listen=127.0.0.1:0",
+                    "--admin=127.0.0.1:0",
+                    &format!("--fluvio={}", broker.address()),
+                    &format!("--topic={topic}"),
+                    &format!("--routes-dir={}", dir.path().display()),
+                    // All of them are of one namespace, and come at once.
+                    "--handshakes-per-second=1000000",
+                ])
+                .args(certificate),
+        );
+        let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
+        let address = bound["stream"].as_str().unwrap().replacen("http", "ws", 1);
+        let urls = (0..STREAMS).map(|n| format!("{address}/stream?stream_key={}", key(n)));
+        let producer = Producer::new(FluvioTarget {
+            address: broker.address().to_string(),
+            topic: topic.to_owned(),
+        });
+        Self {
+            subject: Subject::new(server, urls.collect(), trust).await,
+            producer,
+        }
+    }
+
+    async fn turn(&mut self) {
+        let producer = &mut self.producer;
+        let send = async |event: String| {
+            let record = Record {
+                key: "AC000W000340000".to_owned(),
+                value: event.into_bytes(),
+            };
+            producer.send(&[record]).await.unwrap();
+        };
+        self.subject.turn(send).await;
+    }
 }
 
 #[tokio::main]
@@ -121,88 +205,52 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
-    broker.create_topic(TOPIC, 1).unwrap();
-    let target = FluvioTarget {
-        address: broker.address().to_string(),
-        topic: TOPIC.to_owned(),
-    };
-    let mut producer = Producer::new(target);
     let dir = tempfile::tempdir().unwrap();
-    routes::write(dir.path(), STREAMS, |_| vec![]);
-
-    let gateway = own_program("datastream-gateway").unwrap();
-    let (gateway, bound) = Server::start(Command::new(gateway).args([
-        "--listen=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        &format!("--fluvio={}", broker.address()),
-        &format!("--topic={TOPIC}"),
-        &format!("--routes-dir={}", dir.path().display()),
-        // All of them are of one namespace, and come at once.
-        "--handshakes-per-second=1000000",
-    ]));
-    let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
-    let http = bound["stream"].as_str().unwrap();
-    let stream = http.replace("http://", "ws://");
-    let (mut bare, bare_address) =
+    let (trust, certificate) = Trust::make(dir.path());
+    let mut plain = Gateway::start(&broker, "plain", &trust, &[]).await;
+    let mut tls = Gateway::start(&broker, "tls", &trust, &certificate).await;
+    let (mut server, address) =
         Server::start(Command::new(std::env::current_exe().unwrap()).arg("bare"));
-
-    // Both have settled before memory is looked at.
-    sleep(Duration::from_secs(3)).await;
-    let before = [&gateway, &bare].map(|s| process::resident_bytes(s.pid()));
-    let urls = |n: usize| format!("{stream}/stream?stream_key={}", key(n));
-    let of_gateway = Clients::connect((0..STREAMS).map(urls).collect(), clock).await;
-    let urls = |_| format!("ws://{bare_address}/");
-    let of_bare = Clients::connect((0..STREAMS).map(urls).collect(), clock).await;
-    sleep(Duration::from_secs(2)).await;
-    let idle = [&gateway, &bare]
-        .map(|s| process::resident_bytes(s.pid()))
-        .into_iter()
-        .zip(before)
-        .map(|(after, before)| (after - before) / STREAMS as f64 / 1024.0)
-        .collect::<Vec<_>>();
-
-    let (mut ours, mut theirs) = (Usage::default(), Usage::default());
-    let mut stdin = bare.0.stdin.take().unwrap();
+    let mut stdin = server.0.stdin.take().unwrap();
+    let urls = vec![format!("ws://{address}/"); STREAMS];
+    let mut bare = Subject::new(server, urls, &trust).await;
     for _ in 0..TURNS {
-        turn(gateway.pid(), &of_gateway, &mut ours, async |event| {
-            let record = Record {
-                key: "AC000W000340000".to_owned(),
-                value: event.into_bytes(),
-            };
-            producer.send(&[record]).await.unwrap();
-        })
-        .await;
-        turn(bare.pid(), &of_bare, &mut theirs, async |event| {
-            writeln!(stdin, "{event}").unwrap();
-        })
-        .await;
+        plain.turn().await;
+        tls.turn().await;
+        bare.turn(async |event| writeln!(stdin, "{event}").unwrap())
+            .await;
     }
+    report(plain.subject, tls.subject, bare)
+}
 
-    let ratio = ours.per_million() / theirs.per_million();
-    let verdict = |good: bool| if good { "PASS" } else { "MISS" };
+fn report(mut plain: Subject, mut tls: Subject, mut bare: Subject) -> ExitCode {
     println!("{STREAMS} streams, {EVENTS_PER_SECOND} events/s to each, {FRAME_BYTES}-byte frames");
-    println!("                                  gateway       bare");
-    println!(
-        "  CPU s per million deliveries   {:>8.2}   {:>8.2}   ratio {ratio:.2} (bar: at most 1.5)  {}",
-        ours.per_million(),
-        theirs.per_million(),
-        verdict(ratio <= 1.5)
-    );
-    println!(
-        "  KiB per idle stream            {:>8.1}   {:>8.1}   (bar: at most 16)  {}",
-        idle[0],
-        idle[1],
-        verdict(idle[0] <= 16.0)
-    );
+    println!("                                  gateway   with TLS       bare");
+    let row =
+        |name: &str, [a, b, c]: [f64; 3]| println!("  {name:<29} {a:>9.2}  {b:>9.2}  {c:>9.2}");
+    let subjects = [&plain, &tls, &bare];
+    let cost = subjects.map(|subject| subject.usage.per_million());
+    row("CPU s per million deliveries", cost);
+    row("KiB per idle stream", subjects.map(|subject| subject.idle));
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
-        println!(
-            "  {name} from sending, ms            {:>8.2}   {:>8.2}   (the gateway's includes the broker)",
-            ours.age_ms(quantile),
-            theirs.age_ms(quantile)
-        );
+        let ages = [&mut plain, &mut tls, &mut bare].map(|s| s.usage.age_ms(quantile));
+        row(&format!("{name} from sending, ms"), ages);
     }
-    if ratio > 1.5 || idle[0] > 16.0 {
-        return ExitCode::FAILURE;
+    println!("  (the broker is part of the gateway's latency)");
+    let mut met = true;
+    for (name, figure, bar) in [
+        ("CPU, gateway to bare", cost[0] / cost[2], COST),
+        ("CPU, with TLS to without", cost[1] / cost[0], COST_OF_TLS),
+        ("KiB per idle stream", plain.idle, IDLE),
+        ("KiB per idle stream with TLS", tls.idle, IDLE_WITH_TLS),
+    ] {
+        let verdict = if figure <= bar { "PASS" } else { "MISS" };
+        println!("  {name:<29} {figure:>9.2}   (bar: at most {bar})  {verdict}");
+        met &= figure <= bar;
     }
-    ExitCode::SUCCESS
+    if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -5,7 +5,7 @@ use datastream_e2e::chart;
 use super::{NAMESPACE, helm, refused};
 
 /// Settings, and what the schema says to them.
-const BY_SCHEMA: [(&str, &str); 31] = [
+const BY_SCHEMA: [(&str, &str); 32] = [
     (
         "gatewy.replicas=2",
         "at '': additional properties 'gatewy' not allowed",
@@ -25,6 +25,10 @@ const BY_SCHEMA: [(&str, &str); 31] = [
     (
         "gateways.EU.replicas=2",
         "at '/gateways': additional properties 'EU' not allowed",
+    ),
+    (
+        "gateway.tls.enabled=true",
+        "at '/gateway/tls': additional properties 'enabled' not allowed",
     ),
     (
         "gateway.ingress.controller=caddy",

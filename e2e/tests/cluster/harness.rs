@@ -61,7 +61,7 @@ impl Harness {
         let [tag, _] = tags();
         install(&kubectl, &fluvio, &tag, &[])?;
         let dir = tempfile::tempdir()?;
-        let certificate = Certificate::new(dir.path())?;
+        let certificate = Certificate::new(dir.path(), HOST)?;
         ingress::start(&kubectl, &certificate)?;
         let (address, forward) = if own {
             let service = kubectl.get(&["service", "-n", ingress::NAMESPACE, "ingress"])?;

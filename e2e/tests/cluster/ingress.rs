@@ -13,7 +13,7 @@ use crate::settings::{HOST, SYSTEM};
 pub(crate) const NAMESPACE: &str = "ingress";
 const PORT: u16 = 8443;
 
-/// The certificate authority of the ingress, and what it signed, as PEM.
+/// A certificate authority, and what it signed, as PEM.
 pub(crate) struct Certificate {
     pub(crate) authority: Vec<u8>,
     chain: Vec<u8>,
@@ -21,8 +21,8 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// A certificate for the host of the tests, made with the openssl command.
-    pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
+    /// A certificate for this host, made with the openssl command.
+    pub(crate) fn new(dir: &Path, host: &str) -> anyhow::Result<Self> {
         let openssl = |args: &str| {
             let output = Command::new("openssl")
                 .args(args.split(' '))
@@ -33,13 +33,13 @@ impl Certificate {
             anyhow::ensure!(output.status.success(), "openssl {args}: {error}");
             Ok(())
         };
-        std::fs::write(dir.join("names"), format!("subjectAltName=DNS:{HOST}"))?;
+        std::fs::write(dir.join("names"), format!("subjectAltName=DNS:{host}"))?;
         for name in ["ca", "tls"] {
             openssl(&format!(
                 "ecparam -name prime256v1 -genkey -noout -out {name}.key"
             ))?;
         }
-        openssl("req -x509 -new -key ca.key -subj /CN=ingress-ca -days 2 -out ca.crt")?;
+        openssl("req -x509 -new -key ca.key -subj /CN=test-ca -days 2 -out ca.crt")?;
         openssl("req -new -key tls.key -subj /CN=streams -out tls.csr")?;
         openssl(
             "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out tls.crt",
@@ -51,20 +51,27 @@ impl Certificate {
             key: read("tls.key")?,
         })
     }
+
+    /// The certificate as a Secret, as cert-manager makes it.
+    pub(crate) fn secret(&self, name: &str, namespace: &str) -> Value {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+            "type": "kubernetes.io/tls",
+            "stringData": {
+                "ca.crt": text(&self.authority), "tls.crt": text(&self.chain), "tls.key": text(&self.key),
+            },
+        })
+    }
 }
 
 /// Starts it for the Ingress of the chart, and waits until it is up.
 pub(crate) fn start(kubectl: &Kubectl, certificate: &Certificate) -> anyhow::Result<()> {
     let ingress = kubectl.get(&["ingress", "-n", SYSTEM, "datastream-gateway"])?;
     let service = kubectl.get(&["service", "-n", SYSTEM, "datastream-gateway"])?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let labels = json!({"app": "ingress"});
     kubectl.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [
-        {
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls", "namespace": NAMESPACE},
-            "type": "kubernetes.io/tls",
-            "stringData": {"tls.crt": text(&certificate.chain), "tls.key": text(&certificate.key)},
-        },
+        certificate.secret("tls", NAMESPACE),
         {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nginx", "namespace": NAMESPACE},
             "data": {"nginx.conf": configuration(&ingress, &service)?},

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use datastream_protocol::position::{MAX_PARTITIONS, Position};
+use datastream_service::tls::ServerTls;
 use datastream_source::{Bounds, EventSource};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -35,6 +36,8 @@ pub(super) struct Core {
     pub settings: Settings,
     pub store: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
+    /// TLS of the listener for clients.
+    pub tls: Option<Arc<ServerTls>>,
     pub ready: watch::Sender<bool>,
     pub events: Arc<dyn EventSource>,
     pub cursors: Arc<Cursors>,
@@ -76,11 +79,12 @@ impl Core {
             memory: self.memory.clone(),
             draining: self.draining.clone(),
             ready: self.ready.subscribe(),
+            tls: self.tls.clone(),
             extension,
         });
         let connections = Arc::new(Connections::new(self.descriptors.admin));
         let (running, stop) = (self.connections.clone(), self.stop.clone());
-        let admin = serve(admin, handler, connections, running, stop);
+        let admin = serve(admin, handler, connections, running, None, stop);
         tasks.spawn("the admin listener", ok(admin));
         let routes = config.run(self.store.clone(), self.stop.clone());
         tasks.spawn("the source of routes", routes);
@@ -178,7 +182,8 @@ impl Core {
         });
         let connections = Arc::new(Connections::new(self.descriptors.http));
         let (running, stop) = (self.connections.clone(), self.stop_accepting.clone());
-        let accept = serve(front, handler, connections, running, stop);
+        let tls = self.tls.clone();
+        let accept = serve(front, handler, connections, running, tls, stop);
         async move {
             accept.await;
             std::future::pending().await

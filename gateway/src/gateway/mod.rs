@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use datastream_service::tls::ServerTls;
 use datastream_source::{CursorLog, EventSource};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -53,15 +54,21 @@ pub struct Gateway {
     ready: watch::Sender<bool>,
     front: TcpListener,
     admin: TcpListener,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Gateway {
     /// Binds the listeners.
     ///
     /// # Errors
-    /// An address that cannot be had.
+    /// An address that cannot be had, or a certificate that cannot be used.
     pub async fn bind(settings: Settings, dependencies: Dependencies) -> anyhow::Result<Self> {
         settings.check()?;
+        let tls = settings
+            .tls
+            .clone()
+            .map(|files| ServerTls::load(files, &[b"http/1.1"]));
+        let tls = tls.transpose()?.map(Arc::new);
         let front = listen(settings.listen)
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let admin = TcpListener::bind(settings.admin)
@@ -76,6 +83,7 @@ impl Gateway {
             ready: watch::Sender::new(false),
             front,
             admin,
+            tls,
         })
     }
 
@@ -133,6 +141,7 @@ impl Gateway {
             settings: self.settings,
             store: self.store,
             registry: self.registry,
+            tls: self.tls,
             ready: self.ready,
             events,
             cursors,

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
+use datastream_service::tls::{MaybeTls, ServerTls};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
+use super::socket;
 use super::write_limit::WriteLimit;
 
 /// Time within which a client must have sent the head of a request.
@@ -43,6 +46,7 @@ pub(crate) async fn serve<H: Handler>(
     handler: Arc<H>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
+    tls: Option<Arc<ServerTls>>,
     cancel: CancellationToken,
 ) {
     let mut acceptor = Acceptor::new(listener);
@@ -56,23 +60,36 @@ pub(crate) async fn serve<H: Handler>(
             RemoteAddress(address),
             handler.clone(),
             connections.enter(),
+            tls.clone(),
             cancel.clone(),
         ));
     }
 }
 
 /// A socket as HTTP is spoken on it.
-pub(crate) type HttpSocket = TokioIo<WriteLimit<TcpStream>>;
+pub(crate) type HttpSocket = TokioIo<WriteLimit<MaybeTls>>;
 
 async fn connection<H: Handler>(
-    socket: TcpStream,
+    tcp: TcpStream,
     address: RemoteAddress,
     handler: Arc<H>,
     place: ConnectionSlot,
+    tls: Option<Arc<ServerTls>>,
     cancel: CancellationToken,
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
-    let _ = socket.set_nodelay(true);
+    let _ = tcp.set_nodelay(true);
+    // On the heap: most of its size is that of the handshake, which is over soon.
+    let accepting = Box::pin(timeout(HEAD_TIMEOUT, socket::accept(tcp, tls)));
+    let socket = tokio::select! {
+        accepted = accepting => match accepted {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => return tracing::debug!(%error, "no TLS with a client"),
+            Err(_) => return tracing::debug!("a client took too long for the handshake of TLS"),
+        },
+        () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
+        () = cancel.cancelled() => return,
+    };
     let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
         request.extensions_mut().insert(address);

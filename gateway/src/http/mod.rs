@@ -5,6 +5,7 @@ mod connections;
 mod console;
 mod range;
 mod respond;
+mod socket;
 mod stream;
 mod write_limit;
 

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Handler, HttpSocket};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
+use super::socket::tcp;
 use crate::access::{Access, Credential, Purpose, QueryKeys, Refusal, StreamRequest, Throttle};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
@@ -229,11 +230,11 @@ impl StreamServer {
         self.streams.spawn(async move {
             let transport = match upgrade.await.map(take_socket) {
                 Ok(Some(Parts { io, read_buf, .. })) => {
-                    let tcp = io.into_inner().into_inner();
-                    if let Err(error) = set_buffers(&tcp) {
+                    let socket = io.into_inner().into_inner();
+                    if let Err(error) = set_buffers(tcp(&socket)) {
                         tracing::debug!(%error, "the socket keeps the buffers that it has");
                     }
-                    WebSocket::new(tcp, read_buf.to_vec()).await
+                    WebSocket::new(socket, read_buf.to_vec()).await
                 }
                 Ok(None) => return tracing::error!("the upgraded connection is no TCP socket"),
                 Err(error) => return tracing::debug!(%error, "client left during the handshake"),

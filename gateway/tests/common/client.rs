@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -14,8 +14,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::PATIENCE;
 
-pub struct Client {
-    pub socket: WebSocketStream<TcpStream>,
+pub struct Client<S = TcpStream> {
+    pub socket: WebSocketStream<S>,
     pub heartbeats: usize,
     /// Heartbeats are answered.
     pub answers: bool,
@@ -27,8 +27,17 @@ impl Client {
         address: SocketAddr,
         request: impl IntoClientRequest + Unpin,
     ) -> Result<Self, (u16, Value)> {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        match timeout(PATIENCE, client_async(request, tcp))
+        Self::over(TcpStream::connect(address).await.unwrap(), request).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Asks for a stream on this socket, or returns the HTTP status and the JSON body of the refusal.
+    pub async fn over(
+        io: S,
+        request: impl IntoClientRequest + Unpin,
+    ) -> Result<Self, (u16, Value)> {
+        match timeout(PATIENCE, client_async(request, io))
             .await
             .expect("an answer in time")
         {

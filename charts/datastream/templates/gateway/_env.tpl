@@ -56,6 +56,12 @@
   value: {{ int64 .staleRoutesAfterSeconds | quote }}
 - name: DATASTREAM_QUERY_KEYS
   value: {{ .queryKeys | quote }}
+{{- if .tls.secretName }}
+- name: DATASTREAM_TLS_CERT
+  value: /etc/datastream/tls/tls.crt
+- name: DATASTREAM_TLS_KEY
+  value: /etc/datastream/tls/tls.key
+{{- end }}
 - name: DATASTREAM_LOG_FORMAT
   value: {{ $.root.Values.log.format | quote }}
 {{- end }}

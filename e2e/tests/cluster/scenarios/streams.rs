@@ -8,7 +8,11 @@ use tokio::time::{sleep, timeout};
 use crate::access;
 use crate::events::datapoint;
 use crate::harness::{Harness, TENANTS};
-use crate::settings::{HOST, PATIENCE, SYSTEM};
+use crate::ingress::Certificate;
+use crate::settings::{HOST, PATIENCE, SYSTEM, tags};
+
+/// A group of gateways with TLS of its own.
+const TLS_GROUP: &str = "secure";
 
 /// Each gets what it asked for and nothing else, at the URL in its Secret.
 pub(super) async fn tenants(harness: &mut Harness) -> anyhow::Result<()> {
@@ -122,10 +126,27 @@ pub(super) async fn tenants(harness: &mut Harness) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With a second group, which speaks TLS itself: its gateways are asked by the name of their Service.
 pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
+    let [tag, _] = tags();
+    let dir = tempfile::tempdir()?;
+    let service = format!("datastream-gateway-{TLS_GROUP}.{SYSTEM}.svc");
+    let certificate = Certificate::new(dir.path(), &service)?;
+    harness
+        .kubectl
+        .apply(&certificate.secret("gateway-tls", SYSTEM))?;
+    let group = format!("gateways.{TLS_GROUP}");
+    harness.install(
+        &tag,
+        &[
+            "--set",
+            &format!("{group}.tls.secretName=gateway-tls,{group}.ingress.enabled=false"),
+        ],
+    )?;
     harness
         .kubectl
         .helm(&["test", "datastream", "--timeout", "2m"])?;
+    harness.install(&tag, &[])?;
     let notes = harness.kubectl.helm(&["get", "notes", "datastream"])?;
     anyhow::ensure!(notes.contains(&format!("wss://{HOST}/stream")), "{notes}");
     anyhow::ensure!(

@@ -110,8 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         // The kernel resets a connection that is closed with bytes unread, and the client may lose the close frame by that.
         let io = &mut self.socket.get_mut().io;
-        io.shutdown().await?;
-        tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
+        let _ = io.shutdown().await;
+        // However that ends, what the client has answered it has answered.
+        let _ = tokio::io::copy(&mut io.take(MAX_DRAINED), &mut tokio::io::sink()).await;
         Ok(answered)
     }
 }

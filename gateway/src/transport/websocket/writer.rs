@@ -93,6 +93,12 @@ impl Writer {
     {
         let shared = socket.get_mut();
         while !self.begun.is_empty() {
+            if self.begun.is_done() {
+                // TLS holds what it has encrypted until it is asked to write it.
+                ready!(Pin::new(&mut shared.io).poll_flush(cx))?;
+                self.begun = Begun::default();
+                continue;
+            }
             let slices = self.begun.slices();
             let written = match Pin::new(&mut shared.io).poll_write_vectored(cx, &slices) {
                 Poll::Ready(Ok(0)) => {
@@ -105,9 +111,6 @@ impl Writer {
             self.begun.done += written;
             self.written += written as u64;
             shared.ours_begun = !self.begun.is_done();
-            if !shared.ours_begun {
-                self.begun = Begun::default();
-            }
         }
         Poll::Ready(Ok(()))
     }

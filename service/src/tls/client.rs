@@ -1,12 +1,20 @@
-//! TLS of clients, by the provider of the whole process ([decision 3](../../docs/decisions/0003-one-tls-provider.md)).
+//! TLS of clients.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+
+use super::pem::{Identity, Pem};
+
+/// TLS of a client, and when its certificate ends.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The configuration for the next connection.
+    pub config: Arc<ClientConfig>,
+    /// The end of the certificate's validity, if there is one, in seconds since 1970.
+    pub end: Option<i64>,
+}
 
 /// TLS that trusts the authorities in this PEM file, or, without one, those of the web (Mozilla's).
 ///
@@ -14,27 +22,36 @@ use rustls::{ClientConfig, RootCertStore};
 /// The file cannot be read, has no certificate, or one that cannot be an authority's.
 pub fn client_config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
     let roots = match ca_file {
-        Some(path) => authorities(path).with_context(|| path.display().to_string())?,
+        Some(path) => Pem::read(path)?.authorities()?,
         None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    Ok(build(roots, None)?.0)
 }
 
-fn authorities(path: &Path) -> anyhow::Result<RootCertStore> {
-    let certificates = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots.add(certificate)?;
-    }
-    if roots.is_empty() {
-        bail!("has no certificate: give the authority's, in PEM");
-    }
-    Ok(roots)
+/// TLS that trusts these authorities, and shows this certificate.
+///
+/// # Errors
+/// The certificate, or its key, cannot be used.
+pub fn client_of(roots: RootCertStore, identity: Option<&Identity>) -> anyhow::Result<Client> {
+    let (config, end) = build(roots, identity)?;
+    let config = Arc::new(config);
+    Ok(Client { config, end })
+}
+
+fn build(
+    roots: RootCertStore,
+    identity: Option<&Identity>,
+) -> anyhow::Result<(ClientConfig, Option<i64>)> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let Some(identity) = identity else {
+        return Ok((builder.with_no_client_auth(), None));
+    };
+    let (chain, key, end) = identity.parse()?;
+    let config = builder.with_client_auth_cert(chain, key);
+    Ok((config.map_err(|error| identity.mismatch(error))?, Some(end)))
 }
 
 #[cfg(test)]

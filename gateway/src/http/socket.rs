@@ -1,0 +1,51 @@
+//! The socket of a client: with TLS or without.
+
+use std::io;
+use std::sync::Arc;
+
+use datastream_service::tls::{MaybeTls, ServerTls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::settings::TLS_BUFFER;
+
+/// The first byte of a connection that speaks TLS: a record of the handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+/// The most that is read of a client that does not speak TLS, behind the answer to it.
+const MAX_DRAINED: u64 = 64 << 10;
+/// Answer to HTTP without TLS.
+const NO_TLS: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
+    {\"error\":\"bad_request\",\"message\":\"this port speaks TLS: use wss:// or https://\"}";
+
+/// Does the handshake of TLS, if there is to be one.
+///
+/// # Errors
+/// The client leaves, does not speak TLS, or does not want the certificate.
+pub(super) async fn accept(
+    mut tcp: TcpStream,
+    tls: Option<Arc<ServerTls>>,
+) -> io::Result<MaybeTls> {
+    let Some(tls) = tls else {
+        return Ok(MaybeTls::Left(tcp));
+    };
+    let mut first = [0];
+    if tcp.peek(&mut first).await? > 0 && first[0] != HANDSHAKE {
+        tcp.write_all(NO_TLS).await?;
+        tcp.shutdown().await?;
+        // The kernel resets a connection that is closed with bytes unread, and the client may lose the answer by that.
+        tokio::io::copy(&mut tcp.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
+        return Err(io::Error::other("the client does not speak TLS"));
+    }
+    let mut stream = tls.accept(tcp).await?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    Ok(MaybeTls::Right(Box::new(stream)))
+}
+
+/// The TCP socket, for its options.
+pub(super) fn tcp(socket: &MaybeTls) -> &TcpStream {
+    match socket {
+        MaybeTls::Left(tcp) => tcp,
+        MaybeTls::Right(stream) => stream.get_ref().0,
+    }
+}

@@ -1,0 +1,218 @@
+//! TLS of servers.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use super::pem::{Identity, IdentityFiles, Pem};
+use super::watched::{Source, Watched};
+
+/// The socket of a client, as it is or with TLS; the latter on the heap, so that connections without TLS do not have its size.
+pub type MaybeTls = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// The files of a server with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFiles {
+    /// The server's certificate.
+    pub identity: IdentityFiles,
+    /// The authorities, in PEM, of certificates that clients must have; without a file, none is asked for.
+    pub client_authority: Option<PathBuf>,
+}
+
+/// TLS of a server. Connections that are open keep the certificate that they began with.
+#[derive(Debug)]
+pub struct ServerTls(Watched<Files>);
+
+#[derive(Debug)]
+struct Files {
+    files: ServerFiles,
+    /// Protocols for ALPN (RFC 7301).
+    protocols: Vec<Vec<u8>>,
+}
+
+#[derive(PartialEq)]
+struct Material {
+    identity: Identity,
+    client_authority: Option<Pem>,
+}
+
+struct Server {
+    config: Arc<ServerConfig>,
+    /// The end of the certificate's validity, in seconds since 1970.
+    end: i64,
+}
+
+impl ServerTls {
+    /// Reads the files. With ALPN, these protocols are spoken.
+    ///
+    /// # Errors
+    /// The file that cannot be used, and why.
+    pub fn load(files: ServerFiles, protocols: &[&[u8]]) -> anyhow::Result<Self> {
+        let protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        Watched::load(Files { files, protocols }).map(Self)
+    }
+
+    /// The end of the certificate's validity, in seconds since 1970.
+    pub fn end(&self) -> i64 {
+        self.0.current().end
+    }
+
+    /// Does the handshake.
+    ///
+    /// # Errors
+    /// The client leaves, does not speak TLS, does not want the certificate, or has none that is asked for.
+    pub async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.0.current().config.clone();
+        TlsAcceptor::from(config).accept(socket).await
+    }
+}
+
+impl Source for Files {
+    type Material = Material;
+    type Value = Server;
+
+    fn read(&self) -> anyhow::Result<Material> {
+        let client_authority = self.files.client_authority.as_deref();
+        Ok(Material {
+            identity: Identity::read(&self.files.identity)?,
+            client_authority: client_authority.map(Pem::read).transpose()?,
+        })
+    }
+
+    fn build(&self, material: &Material) -> anyhow::Result<Server> {
+        let (chain, key, end) = material.identity.parse()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = match &material.client_authority {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(authority) => {
+                let roots = Arc::new(authority.authorities()?);
+                WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?
+            }
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .map_err(|error| material.identity.mismatch(error))?;
+        config.alpn_protocols.clone_from(&self.protocols);
+        let config = Arc::new(config);
+        Ok(Server { config, end })
+    }
+
+    fn describe(&self) -> String {
+        self.files.identity.certificate.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Longer than files go unread.
+    const A_WHILE: Duration = Duration::from_secs(3);
+
+    /// The end of 2099, in seconds since 1970.
+    const END_OF_2099: i64 = 4_102_358_400;
+
+    struct Folder {
+        _dir: tempfile::TempDir,
+        files: IdentityFiles,
+    }
+
+    impl Folder {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let files = IdentityFiles {
+                certificate: dir.path().join("tls.crt"),
+                key: dir.path().join("tls.key"),
+            };
+            let this = Self { _dir: dir, files };
+            this.renew();
+            this
+        }
+
+        /// Writes another certificate and its key.
+        fn renew(&self) {
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            params.not_after = date_time_ymd(2099, 12, 31);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.self_signed(&key).unwrap();
+            std::fs::write(&self.files.certificate, certificate.pem()).unwrap();
+            std::fs::write(&self.files.key, key.serialize_pem()).unwrap();
+        }
+
+        fn load(&self) -> anyhow::Result<ServerTls> {
+            let files = ServerFiles {
+                identity: self.files.clone(),
+                client_authority: None,
+            };
+            ServerTls::load(files, &[b"http/1.1"])
+        }
+
+        fn fault(&self) -> String {
+            format!("{:#}", self.load().unwrap_err())
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_loaded_with_its_end() {
+        let tls = Folder::new().load().unwrap();
+        assert_eq!(tls.end(), END_OF_2099);
+        assert_eq!(tls.0.current().config.alpn_protocols, [b"http/1.1"]);
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named_with_their_fault() {
+        let files = Folder::new();
+        let key = std::fs::read(&files.files.key).unwrap();
+        files.renew();
+        std::fs::write(&files.files.key, key).unwrap();
+        let fault = files.fault();
+        assert!(fault.contains("tls.key: not the key of"), "{fault}");
+        std::fs::write(&files.files.key, "no key").unwrap();
+        let fault = files.fault();
+        assert!(fault.contains("tls.key: has no private key"), "{fault}");
+        std::fs::write(&files.files.certificate, "no certificate").unwrap();
+        let fault = files.fault();
+        assert!(fault.contains("tls.crt: has no certificate"), "{fault}");
+        std::fs::remove_file(&files.files.certificate).unwrap();
+        let fault = files.fault();
+        assert!(fault.contains("tls.crt: No such file"), "{fault}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewed_certificate_is_taken_over_and_one_that_cannot_be_used_is_not() {
+        let files = Folder::new();
+        let tls = files.load().unwrap();
+        let now = async || {
+            advance(A_WHILE).await;
+            tls.0.current()
+        };
+        let first = now().await;
+        assert!(Arc::ptr_eq(&first, &now().await));
+
+        files.renew();
+        let second = now().await;
+        assert!(!Arc::ptr_eq(&first, &second));
+
+        std::fs::write(&files.files.key, "no key").unwrap();
+        assert!(Arc::ptr_eq(&second, &now().await));
+        std::fs::remove_file(&files.files.certificate).unwrap();
+        assert!(Arc::ptr_eq(&second, &now().await));
+
+        files.renew();
+        assert!(!Arc::ptr_eq(&second, &now().await));
+    }
+}

@@ -193,6 +193,8 @@ mod tests {
     fn everything() -> String {
         let metrics = Metrics::new().unwrap();
         metrics.streams.with_label_values(&["live"]).set(1);
+        let ends = &metrics.certificate_ends;
+        ends.with_label_values(&["listener"]).set(1);
         metrics.refused.with_label_values(&["401"]).inc();
         for by_partition in [
             &metrics.lag,

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use datastream_service::tls::{MaybeTls, ServerTls};
 use fluvio_controlplane_metadata::topic::TopicSpec;
 use fluvio_protocol::link::ErrorCode;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::damage::BatchDamage;
 use crate::listener::Listener;
 use crate::log::Store;
 use crate::options::BrokerOptions;
 use crate::{sc, spu};
+
+/// Time that a client has for the handshake of TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,7 @@ pub enum TopicError {
 /// A running broker.
 pub struct Broker {
     store: Arc<Store>,
+    tls: Option<Arc<ServerTls>>,
     sc: Listener,
     spu: Listener,
     reporting: JoinHandle<()>,
@@ -69,6 +75,10 @@ impl Broker {
             Listener::new(options.unit_listen),
         );
         let every = options.status_every;
+        let tls = options.tls.clone().map(|files| ServerTls::load(files, &[]));
+        let tls = tls
+            .transpose()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{error:#}")))?;
         let store = Arc::new(Store::open(options)?);
         let reporting = tokio::spawn({
             let store = store.clone();
@@ -81,6 +91,7 @@ impl Broker {
         });
         let mut broker = Self {
             store,
+            tls: tls.map(Arc::new),
             sc,
             spu,
             reporting,
@@ -150,17 +161,12 @@ impl Broker {
     /// # Errors
     /// The address cannot be had any more.
     pub async fn up(&mut self, role: Role) -> io::Result<()> {
-        let store = self.store.clone();
+        let (store, tls) = (self.store.clone(), self.tls.clone());
+        let serve = move |socket| serve(role, socket, tls.clone(), store.clone());
         match role {
-            Role::Sc => {
-                self.sc
-                    .open(move |socket| serve(role, socket, store.clone()))
-                    .await
-            }
+            Role::Sc => self.sc.open(serve).await,
             Role::Spu => {
-                self.spu
-                    .open(move |socket| serve(role, socket, store.clone()))
-                    .await?;
+                self.spu.open(serve).await?;
                 self.store.set_unit_online(true);
                 Ok(())
             }
@@ -258,17 +264,26 @@ impl Drop for Broker {
     }
 }
 
-async fn serve(role: Role, socket: TcpStream, store: Arc<Store>) {
+async fn serve(role: Role, socket: TcpStream, tls: Option<Arc<ServerTls>>, store: Arc<Store>) {
     let _ = socket.set_nodelay(true);
     if store.faults.reset.load(Ordering::Relaxed) {
         // After a tidy close a producer waits 60 s before it tries again; after a reset it does at once.
         let _ = socket.set_zero_linger();
     }
-    let result = match role {
-        Role::Sc => sc::serve(socket, store).await,
-        Role::Spu => spu::serve(socket, store).await,
+    let served = async {
+        let socket = match tls {
+            None => MaybeTls::Left(socket),
+            Some(tls) => {
+                let accepted = timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await;
+                MaybeTls::Right(Box::new(accepted.map_err(io::Error::from)??))
+            }
+        };
+        match role {
+            Role::Sc => sc::serve(socket, store).await,
+            Role::Spu => spu::serve(socket, store).await,
+        }
     };
-    if let Err(error) = result {
+    if let Err(error) = served.await {
         tracing::debug!(?role, %error, "connection closed");
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use datastream_broker::{Broker, BrokerOptions, TopicError, serve_control};
 use datastream_service::log::{self, LogFormat, one_line};
+use datastream_service::tls::{IdentityFiles, ServerFiles};
 use datastream_service::{process, stdout};
 use tokio::net::TcpListener;
 
@@ -43,6 +44,15 @@ struct Args {
     /// Drop the oldest records of a partition that holds more than this many bytes
     #[arg(long)]
     retention_bytes: Option<u64>,
+    /// Speak TLS, with this certificate (PEM, with those between it and the authority)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Take clients only with a certificate of an authority in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Take fault switches as lines on this port
     #[arg(long)]
     control: Option<SocketAddr>,
@@ -100,6 +110,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
         journal: args.journal,
         forget_evictions: args.forget_evictions,
         retention_bytes: args.retention_bytes,
+        tls: args
+            .tls_cert
+            .zip(args.tls_key)
+            .map(|(certificate, key)| ServerFiles {
+                identity: IdentityFiles { certificate, key },
+                client_authority: args.tls_client_ca,
+            }),
         ..BrokerOptions::default()
     };
     let mut broker = Broker::start(options)

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use datastream_service::tls::ServerFiles;
+
 /// The settings of a broker. Unless it is [advertised](BrokerOptions::advertise), both addresses must be loopback addresses;
 /// port 0 picks a free one.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct BrokerOptions {
     pub whole_batches: bool,
     /// The interval at which the SC's view of the logs' ends follows the SPU's (the real one lags by 0.1 to 0.3 s).
     pub status_every: Duration,
+    /// TLS on both ports. Default: none.
+    pub tls: Option<ServerFiles>,
     /// The version that clients see. They refuse servers older than 0.9.
     pub platform_version: semver::Version,
 }
@@ -41,6 +45,7 @@ impl Default for BrokerOptions {
             retention_bytes: None,
             whole_batches: false,
             status_every: Duration::from_millis(100),
+            tls: None,
             platform_version: semver::Version::new(0, 18, 1),
         }
     }

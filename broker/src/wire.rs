@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use datastream_service::tls::MaybeTls;
 use fluvio_protocol::api::{Request, RequestHeader};
 use fluvio_protocol::link::versions::ApiVersionKey;
 use fluvio_protocol::{Decoder, Encoder, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Mutex;
 
 use crate::invalid::invalid;
@@ -50,7 +50,7 @@ impl Incoming {
 }
 
 /// The next request; `None` when the client has closed the connection.
-pub(crate) async fn read(socket: &mut OwnedReadHalf) -> io::Result<Option<Incoming>> {
+pub(crate) async fn read(socket: &mut ReadHalf<MaybeTls>) -> io::Result<Option<Incoming>> {
     let length = match socket.read_i32().await {
         Ok(length) => usize::try_from(length).map_err(|_| invalid("negative frame length"))?,
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
@@ -79,12 +79,12 @@ pub(crate) async fn read(socket: &mut OwnedReadHalf) -> io::Result<Option<Incomi
 #[derive(Clone)]
 pub(crate) struct Out {
     /// An async lock: it is held while a frame is written, so that frames do not mix.
-    socket: Arc<Mutex<OwnedWriteHalf>>,
+    socket: Arc<Mutex<WriteHalf<MaybeTls>>>,
     store: Arc<Store>,
 }
 
 impl Out {
-    pub(crate) fn new(socket: OwnedWriteHalf, store: Arc<Store>) -> Self {
+    pub(crate) fn new(socket: WriteHalf<MaybeTls>, store: Arc<Store>) -> Self {
         Self {
             socket: Arc::new(Mutex::new(socket)),
             store,
@@ -121,7 +121,9 @@ impl Out {
                 "torn on purpose",
             ));
         }
-        socket.write_all(&frame).await
+        socket.write_all(&frame).await?;
+        // TLS holds what it has encrypted until it is asked to write it.
+        socket.flush().await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use datastream_collector::CollectArgs;
-use datastream_source::fluvio::{FluvioTarget, parse_address};
+use datastream_source::fluvio::{ClusterArgs, FluvioTarget};
 
 use crate::check::CheckArgs;
 use crate::completions::CompletionsArgs;
@@ -64,18 +64,22 @@ impl Command {
 }
 
 /// A topic of a Fluvio cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct FluvioArgs {
-    /// Address of Fluvio's SC, HOST:PORT.
-    #[arg(long = "fluvio", value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
-    pub address: String,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// The topic that carries the device events.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
 }
 
-impl From<FluvioArgs> for FluvioTarget {
-    fn from(FluvioArgs { address, topic }: FluvioArgs) -> Self {
-        Self { address, topic }
+impl FluvioArgs {
+    /// The topic that these arguments mean.
+    ///
+    /// # Errors
+    /// No cluster is named, or a file of it cannot be used.
+    pub fn target(&self) -> anyhow::Result<FluvioTarget> {
+        Ok(FluvioTarget::new(self.cluster.required()?, &self.topic))
     }
 }

@@ -18,10 +18,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 async fn start() -> (Broker, Producer) {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
-    let producer = Producer::new(FluvioTarget {
-        address: broker.address().to_string(),
-        topic: TOPIC.to_owned(),
-    });
+    let producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
     (broker, producer)
 }
 
@@ -114,10 +111,7 @@ async fn sending_to_a_silent_broker_fails_with_a_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn producing_to_a_missing_topic_names_the_topic() {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
-    let mut producer = Producer::new(FluvioTarget {
-        address: broker.address().to_string(),
-        topic: "nothing".to_owned(),
-    });
+    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), "nothing"));
     let error = producer.send(&records(1, 10)).await.unwrap_err();
     assert!(error.reason.contains("\"nothing\""), "{error}");
 }

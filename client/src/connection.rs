@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use datastream_protocol::StreamUrl;
 use datastream_protocol::frame::{Frame, HEARTBEAT_ANSWER, LARGEST_FRAME};
+use datastream_service::tls::Fault;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -149,15 +150,7 @@ async fn handshake(request: Request, trust: &Trust) -> Result<Socket, Failure> {
             Err(error @ (Error::Url(_) | Error::HttpFormat(_))) => {
                 Err(Failure::BadUrl(error.to_string()))
             }
-            Err(error) if secure && error.to_string().contains("InvalidContentType") => {
-                let reason = "it does not speak TLS: a URL without TLS starts with ws://";
-                Err(lost(format!("{address}: {reason}")))
-            }
-            Err(error) if error.to_string().contains("UnknownIssuer") => {
-                let reason = "its certificate is of an authority that is not trusted: for a private one, give its certificate (--ca-file, or caFile of a collector)";
-                Err(lost(format!("{address}: {reason}")))
-            }
-            Err(error) => Err(lost(format!("{address}: {error}"))),
+            Err(error) => Err(lost(format!("{address}: {}", explained(&error)))),
         }
     });
     let Ok(result) = timeout(CONNECT_TIMEOUT, attempt).await else {
@@ -167,6 +160,22 @@ async fn handshake(request: Request, trust: &Trust) -> Result<Socket, Failure> {
         return Err(Failure::Lost(reason));
     };
     result
+}
+
+/// The error in words that say what to do, where they are known.
+fn explained(error: &Error) -> String {
+    let fault = match error {
+        Error::Io(error) => Fault::of(error),
+        _ => None,
+    };
+    match fault {
+        Some(fault @ Fault::NoTls) => format!("{fault}: a URL without TLS starts with ws://"),
+        Some(fault @ Fault::UnknownAuthority) => format!(
+            "{fault}: for a private one, give its certificate (--ca-file, or caFile of a collector)"
+        ),
+        Some(fault) => format!("{fault} ({error})"),
+        None => error.to_string(),
+    }
 }
 
 fn request(url: &StreamUrl) -> Result<Request, Failure> {

@@ -224,10 +224,7 @@ async fn all_attacks_at_once_stay_within_the_stated_memory_and_honest_clients_ge
         })
         .collect();
 
-    let mut producer = Producer::new(FluvioTarget {
-        address: broker.address().to_string(),
-        topic: TOPIC.to_owned(),
-    });
+    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
     let record = |value| Record {
         key: "k".to_owned(),
         value,

@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("protocol", &[]),
     ("service", &[]),
     ("service/kube", &["service"]),
-    ("source", &[]),
+    ("source", &["service"]),
     ("crds", &[]),
     ("gateway/routing", &["protocol"]),
     ("client", &["protocol", "service"]),

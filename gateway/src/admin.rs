@@ -9,7 +9,7 @@ use datastream_protocol::event::EventTypes;
 use datastream_routing::Filter;
 use datastream_routing::names::decode_subscription;
 use datastream_service::tls::ServerTls;
-use datastream_source::EventSource;
+use datastream_source::{CertificateEnds, EventSource};
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -226,9 +226,16 @@ impl Admin {
         self.metrics
             .routes
             .set(self.config.table().routes().len() as i64);
-        if let Some(tls) = &self.tls {
+        let CertificateEnds { client, server } = self.source.certificate_ends();
+        let listener = self.tls.as_ref().map(|tls| tls.end());
+        for (certificate, end) in [
+            ("listener", listener),
+            ("fluvio_client", client),
+            ("fluvio_server", server),
+        ] {
+            let Some(end) = end else { continue };
             let ends = &self.metrics.certificate_ends;
-            ends.with_label_values(&["listener"]).set(tls.end());
+            ends.with_label_values(&[certificate]).set(end);
         }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
         self.metrics.objects_refused.set(state.refused.len() as i64);

@@ -12,7 +12,7 @@ use datastream_service::listen;
 use datastream_service::log::LogFormat;
 use datastream_service::tls::{IdentityFiles, ServerFiles};
 use datastream_source::cursors_topic;
-use datastream_source::fluvio::parse_address;
+use datastream_source::fluvio::ClusterArgs;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
 #[derive(Debug, Parser)]
@@ -22,17 +22,26 @@ pub(crate) struct Args {
     #[arg(long, env = "DATASTREAM_LISTEN", value_parser = listen::parse, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// Speak TLS with clients, with this certificate (PEM, with those between it and the authority); read again when it changes
-    #[arg(long, env = "DATASTREAM_TLS_CERT", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "DATASTREAM_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
     pub tls_cert: Option<PathBuf>,
     /// The private key of that certificate (PEM)
-    #[arg(long, env = "DATASTREAM_TLS_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "DATASTREAM_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub tls_key: Option<PathBuf>,
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
-    /// The address of the Fluvio cluster (its SC), HOST:PORT
-    #[arg(long, env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
-    pub fluvio: String,
+    #[command(flatten)]
+    pub fluvio: ClusterArgs,
     /// The topic that holds the events
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
@@ -131,23 +140,13 @@ impl Args {
     }
 
     /// The settings that these arguments mean.
-    ///
-    /// # Errors
-    /// Arguments that need each other.
-    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        let tls = match (&self.tls_cert, &self.tls_key) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some(ServerFiles {
-                identity: IdentityFiles {
-                    certificate: certificate.clone(),
-                    key: key.clone(),
-                },
+    pub(crate) fn settings(&self) -> Settings {
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        Settings {
+            tls: identity.map(|(certificate, key)| ServerFiles {
+                identity: IdentityFiles { certificate, key },
                 client_authority: None,
             }),
-            _ => anyhow::bail!("--tls-cert and --tls-key need each other: give both, or neither"),
-        };
-        Ok(Settings {
-            tls,
             listen: listen::address(self.listen),
             admin: listen::address(self.admin),
             ring_bytes: (self.ring_mib as usize) << 20,
@@ -171,6 +170,6 @@ impl Args {
                     StaleRoutes::RefuseAfter(Duration::from_secs(self.stale_routes_after.into()))
                 }
             },
-        })
+        }
     }
 }

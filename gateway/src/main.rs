@@ -47,8 +47,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
         (None, None) => anyhow::bail!("give --routes-dir or --routes-namespace"),
     };
-    let events = Arc::new(FluvioSource::new(&args.fluvio, &args.topic));
-    let cursors = Arc::new(FluvioCursorLog::new(&args.fluvio, args.cursors_topic()));
+    let fluvio = args.fluvio.required()?;
+    let events = Arc::new(FluvioSource::new(fluvio.clone(), &args.topic));
+    let cursors = Arc::new(FluvioCursorLog::new(fluvio, args.cursors_topic()));
     let claims = client.map(|(client, namespace)| {
         let shed = args.shed_per_second;
         KubeClaims::new(client, namespace, &args.group, &args.pod, shed)
@@ -60,7 +61,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         claims: claims.clone(),
         admin_extension: None,
     };
-    let settings = args.settings()?;
+    let settings = args.settings();
     let scheme = settings.tls.as_ref().map_or("http", |_| "https");
     let gateway = Gateway::bind(settings, dependencies).await?;
     announce(&gateway, scheme)?;

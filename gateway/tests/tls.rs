@@ -11,7 +11,7 @@ use common::client::{Client, get};
 use common::topic::{Topic, event};
 use common::{PATIENCE, TestGateway, key, route};
 use datastream_gateway::Settings;
-use datastream_service::tls::{IdentityFiles, ServerFiles};
+use datastream_service::tls::{Authority, DISTANT_YEAR, IdentityFiles, ServerFiles};
 use futures_util::SinkExt as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -23,14 +23,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Writes a certificate for localhost and its key into a folder, and returns a configuration that trusts nothing else.
+/// Writes a certificate for localhost and its key into a folder, and returns a configuration that trusts its authority and no other.
 fn certificate(dir: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    std::fs::write(dir.join("tls.crt"), made.cert.pem()).unwrap();
-    std::fs::write(dir.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let authority = Authority::new();
+    authority.issue(dir, &["localhost"], DISTANT_YEAR);
     let mut roots = RootCertStore::empty();
     roots
-        .add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap())
+        .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap())
         .unwrap();
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)

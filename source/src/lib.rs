@@ -81,6 +81,15 @@ pub enum SourceError {
 /// Records as they are read, several at a time.
 pub type RecordStream = BoxStream<'static, Result<Vec<Record>, SourceError>>;
 
+/// Ends of the certificates that connections to a source are made with, in seconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateEnds {
+    /// End of the certificate that the source is shown.
+    pub client: Option<i64>,
+    /// End of the one that the source has shown last.
+    pub server: Option<i64>,
+}
+
 /// A partitioned log. What it returns is not trusted to be complete: readers count offsets.
 pub trait EventSource: Send + Sync + 'static {
     /// Names the source and its place, for logs and `/readyz`.
@@ -114,5 +123,10 @@ pub trait EventSource: Send + Sync + 'static {
     /// nobody who keeps the partition answers.
     fn exists(&self, partition: u32, offset: u64) -> BoxFuture<'_, Result<bool, SourceError>> {
         Box::pin(async move { has_record(self.replay(partition, offset, LOOK_BYTES).await).await })
+    }
+
+    /// Ends of the certificates in use, if there are any.
+    fn certificate_ends(&self) -> CertificateEnds {
+        CertificateEnds::default()
     }
 }

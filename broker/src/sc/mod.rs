@@ -7,13 +7,14 @@ mod metadata;
 use std::io;
 use std::sync::Arc;
 
+use datastream_service::tls::MaybeTls;
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::versions::{ApiVersionsRequest, ApiVersionsResponse, PlatformVersion};
 use fluvio_sc_schema::AdminPublicApiKey as Key;
 use fluvio_sc_schema::objects::{
     ObjectApiCreateRequest, ObjectApiDeleteRequest, ObjectApiListRequest, ObjectApiWatchRequest,
 };
-use tokio::net::TcpStream;
+use tokio::io::split;
 use tokio::task::JoinSet;
 
 use crate::invalid::invalid;
@@ -21,8 +22,8 @@ use crate::log::Store;
 use crate::wire::{self, Out, announce};
 
 /// Serves one connection until the client closes it or says what cannot be understood.
-pub(crate) async fn serve(socket: TcpStream, store: Arc<Store>) -> io::Result<()> {
-    let (mut requests, socket) = socket.into_split();
+pub(crate) async fn serve(socket: MaybeTls, store: Arc<Store>) -> io::Result<()> {
+    let (mut requests, socket) = split(socket);
     let out = Out::new(socket, store.clone());
     // Aborted when the connection ends.
     let mut watches = JoinSet::new();

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use datastream_service::tls::MaybeTls;
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::versions::{ApiVersionsRequest, ApiVersionsResponse, PlatformVersion};
 use fluvio_spu_schema::produce::DefaultProduceRequest;
@@ -18,7 +19,7 @@ use fluvio_spu_schema::server::stream_fetch::DefaultStreamFetchRequest;
 use fluvio_spu_schema::server::update_offset::{
     OffsetUpdateStatus, UpdateOffsetsRequest, UpdateOffsetsResponse,
 };
-use tokio::net::TcpStream;
+use tokio::io::split;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -49,8 +50,8 @@ struct Connection {
 }
 
 /// Serves one connection until the client closes it or says what cannot be understood.
-pub(crate) async fn serve(socket: TcpStream, store: Arc<Store>) -> io::Result<()> {
-    let (mut requests, socket) = socket.into_split();
+pub(crate) async fn serve(socket: MaybeTls, store: Arc<Store>) -> io::Result<()> {
+    let (mut requests, socket) = split(socket);
     let out = Out::new(socket, store.clone());
     let mut connection = Connection {
         store,

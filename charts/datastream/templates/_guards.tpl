@@ -5,6 +5,9 @@
 {{- if not .fluvio.address -}}
 {{- fail "fluvio.address: say where Fluvio is, as in --set fluvio.address=fluvio-sc.fluvio.svc:9003" -}}
 {{- end -}}
+{{- if and .fluvio.tls.clientCertificate (not .fluvio.tls.secretName) -}}
+{{- fail (printf "%s.fluvio.tls.secretName: say which Secret has the client certificate, and the authority of Fluvio's" $path) -}}
+{{- end -}}
 {{- if gt (len .name) 63 -}}
 {{- fail (printf "%s: objects would be called %s, longer than 63 characters: set a shorter fullnameOverride" $path .name) -}}
 {{- end -}}

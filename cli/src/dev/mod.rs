@@ -21,7 +21,7 @@ use datastream_gateway::{Dependencies, Gateway, Settings};
 use datastream_operator::spec::ValidSubscription;
 use datastream_service::listen;
 use datastream_source::cursors_topic;
-use datastream_source::fluvio::{FluvioCursorLog, FluvioSource, parse_address, topic};
+use datastream_source::fluvio::{ClusterArgs, FluvioCluster, FluvioCursorLog, FluvioSource, topic};
 use tokio_util::sync::CancellationToken;
 
 pub use folder::{Manifest, Problem, Reading};
@@ -37,8 +37,7 @@ use output::Printer;
 use routes::Routes;
 use watch::FolderWatch;
 
-use crate::FluvioArgs;
-use crate::simulate::{self, FleetArgs, SimulateArgs};
+use crate::simulate::{self, FleetArgs};
 
 /// Bytes of each partition that the embedded broker keeps; older events are dropped.
 const RETENTION_BYTES: u64 = 256 << 20;
@@ -67,9 +66,9 @@ pub struct DevArgs {
     /// Address of probes and metrics, and for posting events; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:9090", value_parser = listen::parse)]
     pub admin: SocketAddr,
-    /// Use this Fluvio (its SC), HOST:PORT, instead of the embedded broker.
-    #[arg(long, value_name = "HOST:PORT", env = "DATASTREAM_FLUVIO", value_parser = parse_address)]
-    pub fluvio: Option<String>,
+    /// The Fluvio to use instead of the embedded broker.
+    #[command(flatten)]
+    pub fluvio: ClusterArgs,
     /// The topic that carries the device events; made if it is missing.
     #[arg(long, env = "DATASTREAM_TOPIC", default_value = "device-events")]
     pub topic: String,
@@ -77,7 +76,7 @@ pub struct DevArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub partitions: u32,
     /// Keep the embedded broker's data in this file, so that events outlive a restart.
-    #[arg(long, conflicts_with = "fluvio")]
+    #[arg(long, conflicts_with_all = ["address", "profile"])]
     pub journal: Option<PathBuf>,
     /// Keep the stream keys in this file, so that they outlive a restart; with --journal they are kept beside it.
     #[arg(long, value_name = "FILE")]
@@ -110,24 +109,20 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot read the manifests in {}", args.manifests.display()))?;
 
-    let (_broker, address) = fluvio(&args).await?;
+    let (_broker, cluster) = fluvio(&args).await?;
     let keys = Keys::load(args.keys.clone().or_else(|| {
         let mut beside = args.journal.clone()?.into_os_string();
         beside.push(".keys");
         Some(beside.into())
     }))?;
-    let fluvio = FluvioArgs {
-        address,
-        topic: args.topic.clone(),
-    };
-    let target = FluvioTarget::from(fluvio.clone());
+    let target = FluvioTarget::new(cluster.clone(), &args.topic);
     topic::ensure(&target, args.partitions).await?;
 
     let (routes, config) = Routes::new(keys);
     let dependencies = Dependencies {
-        events: Arc::new(FluvioSource::new(&target.address, &target.topic)),
+        events: Arc::new(FluvioSource::new(cluster.clone(), &target.topic)),
         cursors: Arc::new(FluvioCursorLog::new(
-            &target.address,
+            cluster.clone(),
             cursors_topic(&target.topic),
         )),
         config: Box::new(config),
@@ -147,7 +142,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         stream: gateway.stream_addr()?,
         admin: gateway.admin_addr()?,
     };
-    printer.started(&target.address, &target.topic);
+    printer.started(cluster.address(), &target.topic);
 
     let mut ready = gateway.ready();
     let gateway = gateway.run(stop.clone());
@@ -167,12 +162,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         if args.simulate {
             // The first events of a fleet register its devices: worth waiting for a gateway that sees them.
             let _ = ready.wait_for(|ready| *ready).await;
-            let args = SimulateArgs {
-                fluvio,
-                fleet: args.fleet,
-                count: None,
-            };
-            simulate::run(args, stop.clone()).await?;
+            simulate::until(target, &args.fleet, None, stop.clone()).await?;
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
@@ -183,10 +173,10 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     }
 }
 
-/// The broker to keep, if it is ours, and the address to use.
-async fn fluvio(args: &DevArgs) -> anyhow::Result<(Option<Broker>, String)> {
-    if let Some(address) = &args.fluvio {
-        return Ok((None, address.clone()));
+/// The broker to keep, if it is ours, and the cluster to use.
+async fn fluvio(args: &DevArgs) -> anyhow::Result<(Option<Broker>, FluvioCluster)> {
+    if let Some(cluster) = args.fluvio.cluster()? {
+        return Ok((None, cluster));
     }
     let options = BrokerOptions {
         journal: args.journal.clone(),
@@ -196,8 +186,8 @@ async fn fluvio(args: &DevArgs) -> anyhow::Result<(Option<Broker>, String)> {
     let broker = Broker::start(options)
         .await
         .context("cannot start the embedded broker")?;
-    let address = broker.address().to_string();
-    Ok((Some(broker), address))
+    let cluster = broker.address().to_string().into();
+    Ok((Some(broker), cluster))
 }
 
 /// The folder, and what becomes of it.

@@ -52,9 +52,10 @@ pub struct PublishArgs {
 /// # Errors
 /// A file that cannot be opened, or a Fluvio that does not take the events, with how many are stored for certain.
 pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let target = args.fluvio.target()?;
     let (names, chunks) = input::read(input::open(&args.files)?);
     let publisher = Publisher {
-        producer: Producer::new(args.fluvio.clone().into()),
+        producer: Producer::new(target.clone()),
         names: names.into(),
         lines: Lines::new(MAX_LINE + MARGIN),
         check: if args.force {
@@ -66,9 +67,7 @@ pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<E
         sent: 0,
         refused: 0,
     };
-    publisher
-        .run(&args.fluvio.clone().into(), chunks, stop)
-        .await
+    publisher.run(&target, chunks, stop).await
 }
 
 struct Publisher {
@@ -172,7 +171,8 @@ impl Publisher {
 
     /// Writes one line to standard output.
     fn report(&self, target: &FluvioTarget, stopped: bool) -> anyhow::Result<()> {
-        let FluvioTarget { address, topic } = target;
+        let FluvioTarget { cluster, topic } = target;
+        let address = cluster.address();
         let stopped = if stopped { ", stopped" } else { "" };
         let events = if self.sent == 1 { "event" } else { "events" };
         let refused = match self.refused {

@@ -13,6 +13,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use datastream_service::backoff::Backoff;
+use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 pub use events::{Body, Event};
 pub use fleet::Fleet;
@@ -64,29 +65,40 @@ fn positive_rate(text: &str) -> Result<f64, String> {
 /// Runs the fleet until `count` events are stored or `stop` is cancelled.
 ///
 /// # Errors
-/// An event that cannot be serialized. An unreachable Fluvio is no error: it is tried again forever.
+/// No Fluvio is named, or an event cannot be serialized. An unreachable Fluvio is no error: it is tried again forever.
 pub async fn run(args: SimulateArgs, stop: CancellationToken) -> anyhow::Result<()> {
-    let stored = stop.run_until_cancelled(produce(&args)).await.transpose()?;
-    if stored.is_none() {
+    let target = args.fluvio.target()?;
+    until(target, &args.fleet, args.count, stop).await
+}
+
+/// Runs the fleet as [`run`] does, against this topic.
+pub(crate) async fn until(
+    target: FluvioTarget,
+    fleet: &FleetArgs,
+    count: Option<u64>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let stored = stop.run_until_cancelled(produce(target, fleet, count));
+    if stored.await.transpose()?.is_none() {
         tracing::info!("stopped");
     }
     Ok(())
 }
 
-async fn produce(args: &SimulateArgs) -> anyhow::Result<()> {
-    let seed = args.fleet.seed.unwrap_or_else(rand::random);
+async fn produce(target: FluvioTarget, args: &FleetArgs, count: Option<u64>) -> anyhow::Result<()> {
+    let seed = args.seed.unwrap_or_else(rand::random);
     tracing::info!(
-        fluvio = args.fluvio.address,
-        topic = args.fluvio.topic,
-        devices = args.fleet.devices,
-        rate = args.fleet.rate,
+        fluvio = target.cluster.address(),
+        topic = target.topic,
+        devices = args.devices,
+        rate = args.rate,
         seed,
         "simulating a fleet"
     );
-    let mut fleet = Fleet::new(args.fleet.devices as usize, seed);
-    let mut producer = Producer::new(args.fluvio.clone().into());
-    let mut rate_limiter = RateLimiter::new(args.fleet.rate);
-    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut fleet = Fleet::new(args.devices as usize, seed);
+    let mut producer = Producer::new(target);
+    let mut rate_limiter = RateLimiter::new(args.rate);
+    let mut left = count.unwrap_or(u64::MAX);
     while left > 0 {
         let due = rate_limiter.due().await.min(left);
         let records = (0..due)

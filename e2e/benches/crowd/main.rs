@@ -180,10 +180,7 @@ async fn main() -> ExitCode {
     }
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
-    let mut producer = Producer::new(FluvioTarget {
-        address: broker.address().to_string(),
-        topic: TOPIC.to_owned(),
-    });
+    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
     let dir = tempfile::tempdir().unwrap();
     routes::write(dir.path(), STREAMS, filters);
     let args = [

@@ -24,6 +24,7 @@ use datastream_e2e::own_program;
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
+use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use trust::Trust;
 
@@ -148,6 +149,7 @@ impl Subject {
 
 /// A gateway, and the producer of the topic that nobody else reads.
 struct Gateway {
+    _routes: TempDir,
     subject: Subject,
     producer: Producer,
 }
@@ -175,11 +177,9 @@ impl Gateway {
         let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
         let address = bound["stream"].as_str().unwrap().replacen("http", "ws", 1);
         let urls = (0..STREAMS).map(|n| format!("{address}/stream?stream_key={}", key(n)));
-        let producer = Producer::new(FluvioTarget {
-            address: broker.address().to_string(),
-            topic: topic.to_owned(),
-        });
+        let producer = Producer::new(FluvioTarget::new(broker.address().to_string(), topic));
         Self {
+            _routes: dir,
             subject: Subject::new(server, urls.collect(), trust).await,
             producer,
         }

@@ -60,11 +60,12 @@ impl Gateway {
     pub(crate) fn new(
         name: &str,
         (network, node): (Network, Node),
-        FluvioTarget { address, topic }: &FluvioTarget,
+        FluvioTarget { cluster, topic }: &FluvioTarget,
         (more, env): (&[String], &[(&str, PathBuf)]),
         dir: &Path,
     ) -> anyhow::Result<Self> {
-        let mut args = args(&network.any_port(node, Side::Main), address, topic);
+        let fluvio = cluster.address();
+        let mut args = args(&network.any_port(node, Side::Main), fluvio, topic);
         args.extend_from_slice(more);
         let mut launch = Launch::new(own_program("datastream-gateway")?, args);
         for (name, value) in env {

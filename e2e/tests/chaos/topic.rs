@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_source::fluvio::FluvioSource;
+use datastream_source::fluvio::{FluvioCluster, FluvioSource};
 use datastream_source::{Bounds, EventSource as _, SourceError};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioConfig};
@@ -36,8 +36,11 @@ pub(crate) async fn delete(address: &str, topic: &str) -> anyhow::Result<()> {
 }
 
 /// Everything that the topic holds, once nothing more comes; absent are records that have been lost, or cannot be read.
-pub(crate) async fn read(address: &str, topic: &str) -> anyhow::Result<Vec<Vec<Option<Record>>>> {
-    let source = FluvioSource::new(address, topic);
+pub(crate) async fn read(
+    cluster: impl Into<FluvioCluster>,
+    topic: &str,
+) -> anyhow::Result<Vec<Vec<Option<Record>>>> {
+    let source = FluvioSource::new(cluster, topic);
     let ends = settled(&source).await?;
     let mut log = vec![vec![]; ends.len()];
     for (partition, bounds) in ends.iter().enumerate() {

@@ -134,7 +134,15 @@ const BY_SCHEMA: [(&str, &str); 32] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 26] = [
+const BY_THE_CHART: [(&str, &str); 28] = [
+    (
+        "fluvio.tls.clientCertificate=true",
+        "gateways.default.fluvio.tls.secretName: say which Secret has the client certificate",
+    ),
+    (
+        "gateway.tls.secretName=a,gateway.tls.authorityKey=",
+        "gateways.default.tls.authorityKey: `helm test` asks by the name of the Service",
+    ),
     (
         "fluvio.address=",
         "fluvio.address: say where Fluvio is, as in --set fluvio.address=",

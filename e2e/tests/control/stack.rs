@@ -149,10 +149,7 @@ impl Stack {
 
     /// Puts events into the topic.
     pub(crate) async fn produce(&self, events: &[Value]) {
-        let target = FluvioTarget {
-            address: self.broker.address().to_string(),
-            topic: TOPIC.to_owned(),
-        };
+        let target = FluvioTarget::new(self.broker.address().to_string(), TOPIC);
         let records: Vec<_> = events
             .iter()
             .map(|event| Record {

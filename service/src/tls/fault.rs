@@ -1,39 +1,82 @@
 //! Failures of handshakes, in words.
 
+use std::fmt;
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// Describes why a handshake failed, if it was TLS and there is more to say than the library does.
-pub fn fault(error: &io::Error) -> Option<&'static str> {
-    let error = error.get_ref()?.downcast_ref::<Error>()?;
-    Some(match error {
-        Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
-            "it does not speak TLS"
+/// A failure of a handshake that whoever set up one of the two sides can mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The server speaks something else.
+    NoTls,
+    /// Its certificate is signed by somebody else.
+    UnknownAuthority,
+    /// Its certificate has expired.
+    Expired,
+    /// Its certificate is not valid yet, or the clock here is behind.
+    NotYetValid,
+    /// Its certificate is for another name.
+    OtherName,
+    /// It wants a certificate of its client, and was shown none.
+    ClientUnknown,
+    /// It does not take the certificate of its client.
+    ClientRefused,
+}
+
+impl Fault {
+    /// Finds the fault in the error of a handshake, or of the connection after it: TLS 1.3 tells a client only then that it is
+    /// refused.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref()? {
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some(Self::NoTls),
+            Error::InvalidCertificate(fault) => Self::of_certificate(fault),
+            Error::AlertReceived(alert) => Self::of_alert(*alert),
+            _ => None,
         }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "its certificate is of an authority that is not trusted"
-        }
-        Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "its certificate has expired",
-        Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => "its certificate is not valid yet",
-        Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "its certificate is for another name",
-        Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "it wants a certificate of its client"
-        }
-        Error::AlertReceived(
+    }
+
+    const fn of_certificate(error: &CertificateError) -> Option<Self> {
+        Some(match error {
+            // An authority that was made again under the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Self::UnknownAuthority
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotYetValid
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::OtherName
+            }
+            _ => return None,
+        })
+    }
+
+    const fn of_alert(alert: AlertDescription) -> Option<Self> {
+        Some(match alert {
+            AlertDescription::CertificateRequired => Self::ClientUnknown,
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied,
-        ) => "it does not take the certificate of its client",
-        _ => return None,
-    })
+            | AlertDescription::AccessDenied => Self::ClientRefused,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoTls => "it does not speak TLS",
+            Self::UnknownAuthority => "its certificate is of an authority that is not trusted",
+            Self::Expired => "its certificate has expired",
+            Self::NotYetValid => "its certificate is not valid yet, or the clock here is behind",
+            Self::OtherName => "its certificate is for another name",
+            Self::ClientUnknown => "it wants a certificate of its client, and was shown none",
+            Self::ClientRefused => "it does not take the certificate of its client",
+        })
+    }
 }

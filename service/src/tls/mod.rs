@@ -1,14 +1,18 @@
 //! TLS by the provider of the whole process ([decision 3](../../../docs/decisions/0003-one-tls-provider.md)): whom clients trust,
 //! the certificates of servers and clients, and the files that these are read from.
 
+#[cfg(any(test, feature = "test-util"))]
+mod authority;
 mod client;
 mod fault;
 mod pem;
 mod server;
 mod watched;
 
+#[cfg(any(test, feature = "test-util"))]
+pub use authority::{Authority, DISTANT_YEAR};
 pub use client::{Client, client_config, client_of};
-pub use fault::fault;
+pub use fault::Fault;
 pub use pem::{Identity, IdentityFiles, Pem, end_of};
 pub use server::{MaybeTls, ServerFiles, ServerTls};
 pub use watched::{Source, Watched};

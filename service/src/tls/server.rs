@@ -113,44 +113,39 @@ impl Source for Files {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use std::path::Path;
     use std::time::Duration;
 
     use tokio::time::advance;
 
+    use super::super::{Authority, DISTANT_YEAR};
     use super::*;
 
     /// Longer than files go unread.
     const A_WHILE: Duration = Duration::from_secs(3);
 
-    /// The end of 2099, in seconds since 1970.
-    const END_OF_2099: i64 = 4_102_358_400;
+    /// The last day of [`DISTANT_YEAR`], in seconds since 1970.
+    const END: i64 = 4_133_894_400;
 
     struct Folder {
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
         files: IdentityFiles,
     }
 
     impl Folder {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let files = IdentityFiles {
-                certificate: dir.path().join("tls.crt"),
-                key: dir.path().join("tls.key"),
-            };
-            let this = Self { _dir: dir, files };
-            this.renew();
-            this
+            let files = Self::issue(dir.path());
+            Self { dir, files }
+        }
+
+        fn issue(dir: &Path) -> IdentityFiles {
+            Authority::new().issue(dir, &["localhost"], DISTANT_YEAR)
         }
 
         /// Writes another certificate and its key.
         fn renew(&self) {
-            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-            params.not_after = date_time_ymd(2099, 12, 31);
-            let key = KeyPair::generate().unwrap();
-            let certificate = params.self_signed(&key).unwrap();
-            std::fs::write(&self.files.certificate, certificate.pem()).unwrap();
-            std::fs::write(&self.files.key, key.serialize_pem()).unwrap();
+            Self::issue(self.dir.path());
         }
 
         fn load(&self) -> anyhow::Result<ServerTls> {
@@ -169,7 +164,7 @@ mod tests {
     #[test]
     fn a_certificate_is_loaded_with_its_end() {
         let tls = Folder::new().load().unwrap();
-        assert_eq!(tls.end(), END_OF_2099);
+        assert_eq!(tls.end(), END);
         assert_eq!(tls.0.current().config.alpn_protocols, [b"http/1.1"]);
     }
 

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::{FluvioSource, in_time, unreachable};
+use super::{FluvioCluster, FluvioSource, in_time, unreachable};
 use crate::{CursorLog, EventSource, SourceError};
 
 /// Bytes that the topic keeps when the gateway makes it. Bounded by size and not by time: an outage of all gateways, however
@@ -41,10 +41,10 @@ impl std::fmt::Debug for Producer {
 }
 
 impl FluvioCursorLog {
-    /// The topic at a cluster's SC address, `HOST:PORT`. Connects when first used.
-    pub fn new(address: impl Into<String>, topic: impl Into<String>) -> Self {
+    /// A topic of a cluster, or of the one with this SC, `HOST:PORT`, without TLS. Connects when first used.
+    pub fn new(cluster: impl Into<FluvioCluster>, topic: impl Into<String>) -> Self {
         Self {
-            source: Arc::new(FluvioSource::new(address, topic)),
+            source: Arc::new(FluvioSource::new(cluster, topic)),
             producer: ArcSwapOption::empty(),
         }
     }

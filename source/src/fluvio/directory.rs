@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use fluvio::metadata::objects::Metadata;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 
-use super::{Connection, in_time, unreachable};
+use super::cluster::UnitAddress;
+use super::{Connection, FluvioCluster, in_time, unreachable};
 use crate::SourceError;
 
 const WHAT: &str = "asking Fluvio for the partitions' leaders";
@@ -16,18 +18,18 @@ const WHAT: &str = "asking Fluvio for the partitions' leaders";
 /// The units of one topic. What is known is good for as long as nobody doubts it: a controller that is away stops nobody.
 #[derive(Debug)]
 pub(super) struct Directory {
-    pub(super) address: String,
+    pub(super) cluster: FluvioCluster,
     pub(super) topic: Arc<str>,
     pub(super) controller: Connection,
-    /// Addresses, by partition.
-    leaders: ArcSwap<HashMap<u32, String>>,
+    /// Units, by partition.
+    leaders: ArcSwap<HashMap<u32, UnitAddress>>,
     doubted: AtomicBool,
 }
 
 impl Directory {
-    pub(super) fn new(address: String, topic: String) -> Self {
+    pub(super) fn new(cluster: FluvioCluster, topic: String) -> Self {
         Self {
-            address,
+            cluster,
             topic: topic.into(),
             controller: Connection::default(),
             leaders: ArcSwap::default(),
@@ -40,8 +42,8 @@ impl Directory {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
-    /// Address of the leader of a partition.
-    pub(super) async fn leader(&self, partition: u32) -> Result<String, SourceError> {
+    /// The unit that leads a partition.
+    pub(super) async fn leader(&self, partition: u32) -> Result<UnitAddress, SourceError> {
         let known = self.leaders.load().get(&partition).cloned();
         let doubted = self.doubted.swap(false, Ordering::Relaxed);
         if let Some(known) = known.clone().filter(|_| !doubted) {
@@ -62,7 +64,7 @@ impl Directory {
     }
 
     async fn look_up(&self) -> Result<(), SourceError> {
-        let client = self.controller.get(&self.address).await?;
+        let client = self.controller.get(&self.cluster).await?;
         let answer = in_time(WHAT, async {
             let admin = client.admin().await;
             let partitions = admin.all::<PartitionSpec>().await?;
@@ -70,9 +72,13 @@ impl Directory {
         })
         .await;
         let (partitions, units) = self.controller.checked(answer)?;
+        let address = |unit: Metadata<SpuSpec>| UnitAddress {
+            address: unit.spec.public_endpoint.addr(),
+            name: unit.name,
+        };
         let addresses: HashMap<_, _> = units
             .into_iter()
-            .map(|unit| (unit.spec.id, unit.spec.public_endpoint.addr()))
+            .map(|unit| (unit.spec.id, address(unit)))
             .collect();
         let leaders = partitions.into_iter().filter_map(|p| {
             let number = partition_of(&p.name, &self.topic)?;

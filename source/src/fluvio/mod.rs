@@ -3,6 +3,7 @@
 //! connection is replaced.
 
 mod batch;
+mod cluster;
 mod cursors;
 mod directory;
 mod inflate;
@@ -17,19 +18,24 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use fluvio::metadata::partition::PartitionSpec;
-use fluvio::{Fluvio, FluvioConfig, FluvioError, Isolation};
+use fluvio::{Fluvio, FluvioError, Isolation};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use batch::MAX_BATCH_BYTES;
+#[cfg(feature = "args")]
+pub use cluster::ClusterArgs;
+pub use cluster::{ClusterFiles, FluvioCluster};
 pub use cursors::FluvioCursorLog;
 
 use self::directory::{Directory, partition_of};
 use self::reader::Reader;
 use self::unit::Fetch;
-use crate::{Bounds, EventSource, LOOK_BYTES, RecordStream, SourceError, has_record};
+use crate::{
+    Bounds, CertificateEnds, EventSource, LOOK_BYTES, RecordStream, SourceError, has_record,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,12 +43,20 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LARGE_BATCHES: usize = 1;
 
 /// The place of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FluvioTarget {
-    /// The address of the cluster's SC, `HOST:PORT`.
-    pub address: String,
+    /// The cluster.
+    pub cluster: FluvioCluster,
     /// The topic.
     pub topic: String,
+}
+
+impl FluvioTarget {
+    /// A topic of a cluster, or of the one with this SC, `HOST:PORT`, without TLS.
+    pub fn new(cluster: impl Into<FluvioCluster>, topic: impl Into<String>) -> Self {
+        let (cluster, topic) = (cluster.into(), topic.into());
+        Self { cluster, topic }
+    }
 }
 
 /// Reads the address of a cluster's SC, for a command line.
@@ -81,17 +95,17 @@ impl std::fmt::Debug for Connection {
 }
 
 impl FluvioSource {
-    /// The topic at a cluster's SC address, `HOST:PORT`. Connects when first used.
-    pub fn new(address: impl Into<String>, topic: impl Into<String>) -> Self {
+    /// A topic of a cluster, or of the one with this SC, `HOST:PORT`, without TLS. Connects when first used.
+    pub fn new(cluster: impl Into<FluvioCluster>, topic: impl Into<String>) -> Self {
         Self {
-            directory: Arc::new(Directory::new(address.into(), topic.into())),
+            directory: Arc::new(Directory::new(cluster.into(), topic.into())),
             large_live: Arc::new(Semaphore::new(LARGE_BATCHES)),
             large_replays: Arc::new(Semaphore::new(LARGE_BATCHES)),
         }
     }
 
     async fn client(&self) -> Result<Arc<Fluvio>, SourceError> {
-        self.directory.controller.get(&self.directory.address).await
+        self.directory.controller.get(&self.directory.cluster).await
     }
 
     async fn read_bounds(&self) -> Result<Vec<Bounds>, SourceError> {
@@ -149,7 +163,8 @@ impl EventSource for FluvioSource {
     fn describe(&self) -> String {
         format!(
             "Fluvio at {}, topic {}",
-            self.directory.address, self.directory.topic
+            self.directory.cluster.address(),
+            self.directory.topic
         )
     }
 
@@ -187,16 +202,18 @@ impl EventSource for FluvioSource {
         }
         .boxed()
     }
+
+    fn certificate_ends(&self) -> CertificateEnds {
+        self.directory.cluster.certificate_ends()
+    }
 }
 
 impl Connection {
-    async fn get(&self, address: &str) -> Result<Arc<Fluvio>, SourceError> {
+    async fn get(&self, cluster: &FluvioCluster) -> Result<Arc<Fluvio>, SourceError> {
         if let Some(client) = self.0.load_full() {
             return Ok(client);
         }
-        let config = FluvioConfig::new(address);
-        let connect = Fluvio::connect_with_config(&config);
-        let client = match timeout(CONNECT_TIMEOUT, connect).await {
+        let client = match timeout(CONNECT_TIMEOUT, cluster.connect()).await {
             Ok(Ok(client)) => Arc::new(client),
             Ok(Err(error)) => {
                 return Err(unreachable("connecting to Fluvio", format!("{error:#}")));

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use fluvio::{
-    Fluvio, FluvioClusterConfig, RecordKey, TopicProducerConfigBuilder, TopicProducerPool,
-};
+use fluvio::{Fluvio, RecordKey, TopicProducerConfigBuilder, TopicProducerPool};
 use tokio::time::timeout;
 
 use super::FluvioTarget;
@@ -85,7 +83,8 @@ impl Producer {
     }
 
     async fn send_chunk(&mut self, records: &[Record]) -> Result<(), String> {
-        let FluvioTarget { address, topic } = &self.target;
+        let FluvioTarget { cluster, topic } = &self.target;
+        let address = cluster.address();
         let open = match self.open.take() {
             Some(open) => open,
             None => timeout(CONNECT_TIMEOUT, connect(&self.target))
@@ -112,8 +111,7 @@ async fn connect(target: &FluvioTarget) -> anyhow::Result<Open> {
         .batch_size(BATCH_BYTES)
         .max_request_size(REQUEST_BYTES)
         .build()?;
-    let client =
-        Fluvio::connect_with_config(&FluvioClusterConfig::new(target.address.clone())).await?;
+    let client = target.cluster.connect().await?;
     let producer = client
         .topic_producer_with_config(target.topic.clone(), config)
         .await?;

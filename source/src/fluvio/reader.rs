@@ -247,8 +247,9 @@ impl Reader {
     }
 
     async fn connect(&self) -> Result<Unit, SourceError> {
-        let address = self.directory.leader(self.fetch.partition).await?;
-        let unit = Unit::open(&address, &self.fetch, self.next, self.max_bytes).await;
+        let Directory { cluster, .. } = &*self.directory;
+        let leader = self.directory.leader(self.fetch.partition).await?;
+        let unit = Unit::open(cluster, &leader, &self.fetch, self.next, self.max_bytes).await;
         unit.inspect_err(|_| self.directory.doubt())
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use fluvio::metadata::topic::TopicSpec;
-use fluvio::{Fluvio, FluvioClusterConfig};
 use tokio::time::timeout;
 
 use super::FluvioTarget;
@@ -17,7 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// Fluvio does not answer, or does not make it.
 pub async fn ensure(target: &FluvioTarget, partitions: u32) -> anyhow::Result<()> {
-    let FluvioTarget { address, topic } = target;
+    let FluvioTarget { cluster, topic } = target;
+    let address = cluster.address();
     timeout(TIMEOUT, create_if_missing(target, partitions))
         .await
         .with_context(|| format!("Fluvio at {address} does not answer: is that its SC's address?"))?
@@ -25,8 +25,7 @@ pub async fn ensure(target: &FluvioTarget, partitions: u32) -> anyhow::Result<()
 }
 
 async fn create_if_missing(target: &FluvioTarget, partitions: u32) -> anyhow::Result<()> {
-    let client =
-        Fluvio::connect_with_config(&FluvioClusterConfig::new(target.address.clone())).await?;
+    let client = target.cluster.connect().await?;
     let admin = client.admin().await;
     let exists = async || -> anyhow::Result<bool> {
         let topics = admin.all::<TopicSpec>().await?;

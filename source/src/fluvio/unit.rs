@@ -14,11 +14,11 @@ use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_spu_schema::server::stream_fetch::{DefaultStreamFetchRequest, StreamFetchResponse};
 use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::batch::MAX_BATCH_BYTES;
+use super::cluster::{FluvioCluster, UnitAddress, UnitSocket};
 use crate::SourceError;
 
 /// Timeout of connecting and the first answer, together.
@@ -45,7 +45,7 @@ pub(super) struct Fetch {
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Unit {
-    socket: BufReader<TcpStream>,
+    socket: BufReader<UnitSocket>,
     /// Version of the responses.
     version: Version,
     ack_version: Version,
@@ -69,14 +69,15 @@ struct Raw(Bytes);
 impl Unit {
     /// Connects and asks for what comes from `from` on.
     pub(super) async fn open(
-        address: &str,
+        cluster: &FluvioCluster,
+        address: &UnitAddress,
         fetch: &Fetch,
         from: u64,
         max_bytes: usize,
     ) -> Result<Self, SourceError> {
         let opened = timeout(
             CONNECT_TIMEOUT,
-            Self::connect(address, fetch, from, max_bytes),
+            Self::connect(cluster, address, fetch, from, max_bytes),
         );
         let reason = match opened.await {
             Ok(Ok(unit)) => return Ok(unit),
@@ -85,18 +86,18 @@ impl Unit {
         };
         Err(SourceError::Unreachable {
             what: "opening a stream of the topic",
-            reason: format!("{address}: {reason}"),
+            reason: format!("{}: {reason}", address.address),
         })
     }
 
     async fn connect(
-        address: &str,
+        cluster: &FluvioCluster,
+        address: &UnitAddress,
         fetch: &Fetch,
         from: u64,
         max_bytes: usize,
     ) -> io::Result<Self> {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
+        let socket = cluster.connect_unit(address).await?;
         let mut unit = Self {
             socket: BufReader::new(socket),
             version: ApiVersionsRequest::DEFAULT_API_VERSION,
@@ -172,7 +173,10 @@ impl Unit {
         body.encode(&mut frame, version)?;
         let length = i32::try_from(frame.len() - 4).map_err(io::Error::other)?;
         frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.socket.get_mut().write_all(&frame).await
+        let socket = self.socket.get_mut();
+        socket.write_all(&frame).await?;
+        // TLS holds what it has encrypted until it is asked to write it.
+        socket.flush().await
     }
 
     async fn frame(&mut self, id: i32, limit: usize) -> io::Result<Bytes> {

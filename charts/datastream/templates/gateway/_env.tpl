@@ -26,6 +26,22 @@
 - name: DATASTREAM_CURSORS_TOPIC
   value: {{ . | quote }}
 {{- end }}
+{{- with .fluvio.tls }}
+{{- if .secretName }}
+- name: DATASTREAM_FLUVIO_CA
+  value: /etc/datastream/fluvio/ca.crt
+{{- if .clientCertificate }}
+- name: DATASTREAM_FLUVIO_CERT
+  value: /etc/datastream/fluvio/tls.crt
+- name: DATASTREAM_FLUVIO_KEY
+  value: /etc/datastream/fluvio/tls.key
+{{- end }}
+{{- with .serverName }}
+- name: DATASTREAM_FLUVIO_SERVER_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: DATASTREAM_DRAIN_SECONDS
   value: {{ int64 .drainSeconds | quote }}
 - name: DATASTREAM_SHED_PER_SECOND

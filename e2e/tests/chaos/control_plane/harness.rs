@@ -54,10 +54,7 @@ impl Harness {
         let network = Network::get()?;
         let broker_node = network.node(BROKER)?;
         let broker = Broker::start(dir, (network, broker_node), &[&format!("{TOPIC}:1")])?;
-        let topic = FluvioTarget {
-            address: broker.address.clone(),
-            topic: TOPIC.to_owned(),
-        };
+        let topic = FluvioTarget::new(broker.address.clone(), TOPIC);
         let mut cluster = ControlPlane::start()?;
         cluster.install(NAMESPACE)?;
         // One deletes the Secrets of subscriptions that are deleted, the other counts for quotas.

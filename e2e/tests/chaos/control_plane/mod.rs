@@ -161,7 +161,7 @@ pub(crate) async fn run(round: Round) {
     report.say(contested);
     clients.recover();
     report.expect("the producer", producing.await.context("it panicked"));
-    let log = topic::read(&harness.environment.topic.address, TOPIC).await;
+    let log = topic::read(harness.environment.topic.cluster.clone(), TOPIC).await;
     let log = log.and_then(|log| topic::join(&[log], &BTreeSet::new()));
     let log = report.expect("reading the topic", log);
     match harness.environment.traffic.check(&log) {

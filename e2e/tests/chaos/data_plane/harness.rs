@@ -111,10 +111,7 @@ impl Harness {
                 .collect();
             let routes = Routes::new(&folder, all)?;
             let mut endpoints = vec![];
-            let target = FluvioTarget {
-                address: address.clone(),
-                topic: name.clone(),
-            };
+            let target = FluvioTarget::new(address.clone(), name.clone());
             for number in 0..GATEWAYS_PER_TOPIC {
                 let mut more = vec![
                     format!("--routes-dir={}", routes.dir().display()),
@@ -296,13 +293,13 @@ impl Harness {
         let archives = self.broker.as_ref().map(|b| b.archives(dir)).transpose()?;
         let mut logs = vec![];
         for (number, environment) in self.environments.iter().enumerate() {
-            let FluvioTarget { address, topic } = &environment.topic;
+            let FluvioTarget { cluster, topic } = &environment.topic;
             let mut read = vec![];
             match &archives {
-                None => read.push(topic::read(address, topic).await?),
+                None => read.push(topic::read(cluster.clone(), topic).await?),
                 Some(archives) => {
                     for (_, address) in archives {
-                        read.push(topic::read(address, topic).await?);
+                        read.push(topic::read(address.as_str(), topic).await?);
                     }
                 }
             }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::door::{Door, Socket};
 use crate::endpoint::Endpoint;
 use crate::routes::key;
 
@@ -62,8 +62,8 @@ impl Attack {
             let endpoint = endpoint.clone();
             tokio::spawn(async move {
                 while Instant::now() < until {
-                    if let Some(address) = endpoint.address() {
-                        let _ = timeout_at(until, self.once(&address, number)).await;
+                    if let Some(door) = endpoint.door() {
+                        let _ = timeout_at(until, self.once(&door, number)).await;
                     }
                     let _ = timeout_at(until, sleep(Duration::from_millis(20))).await;
                 }
@@ -71,17 +71,17 @@ impl Attack {
         }
     }
 
-    async fn once(self, address: &str, number: usize) -> anyhow::Result<()> {
+    async fn once(self, door: &Door, number: usize) -> anyhow::Result<()> {
         let path = format!("/stream?stream_key={}", key(&name(number)));
         match self {
             Self::Ping => {
-                let mut socket = open(address, &path).await?;
+                let mut socket = open(door, &path).await?;
                 loop {
                     socket.feed(Message::Ping(vec![7; 125].into())).await?;
                 }
             }
             Self::Flood => {
-                let mut socket = open(address, &path).await?;
+                let mut socket = open(door, &path).await?;
                 loop {
                     let text = if number.is_multiple_of(2) {
                         "Z"
@@ -92,14 +92,14 @@ impl Attack {
                 }
             }
             Self::Deaf => {
-                let socket = open(address, &format!("{path}&seq_start=0&on_gap=earliest")).await?;
+                let socket = open(door, &format!("{path}&seq_start=0&on_gap=earliest")).await?;
                 sleep(Duration::from_mins(1)).await;
                 drop(socket);
             }
             Self::Hold => {
                 let mut held = vec![];
                 for connection in 0..HELD / ATTACKERS {
-                    let mut tcp = TcpStream::connect(address).await?;
+                    let mut tcp = door.connect().await?;
                     if connection.is_multiple_of(2) {
                         tcp.write_all(format!("GET {path} HTTP/1.1\r\nHo").as_bytes())
                             .await?;
@@ -118,12 +118,12 @@ impl Attack {
                         .into_bytes(),
                     _ => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
                 };
-                say(address, &garbage).await?;
+                say(door, &garbage).await?;
             }
             Self::Http10 => {
                 let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
                 let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{upgrade}\r\n");
-                let answer = say(address, request.as_bytes()).await?;
+                let answer = say(door, request.as_bytes()).await?;
                 assert!(
                     !answer.contains(" 101 "),
                     "HTTP/1.0 has no upgrades, but it was answered {answer}"
@@ -133,13 +133,13 @@ impl Attack {
                 let request = format!(
                     "GET {path}&time_start=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
                 );
-                say(address, request.as_bytes()).await?;
+                say(door, request.as_bytes()).await?;
                 let mut socket =
-                    open(address, &format!("{path}&time_start=1&on_gap=earliest")).await?;
+                    open(door, &format!("{path}&time_start=1&on_gap=earliest")).await?;
                 socket.next().await;
             }
             Self::Pipeline => {
-                let mut tcp = TcpStream::connect(address).await?;
+                let mut tcp = door.connect().await?;
                 let requests = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(100);
                 loop {
                     tcp.write_all(requests.as_bytes()).await?;
@@ -150,15 +150,14 @@ impl Attack {
     }
 }
 
-async fn open(address: &str, path: &str) -> anyhow::Result<WebSocketStream<TcpStream>> {
-    let tcp = TcpStream::connect(address).await?;
-    let (socket, _) = client_async(format!("ws://{address}{path}"), tcp).await?;
+async fn open(door: &Door, path: &str) -> anyhow::Result<WebSocketStream<Socket>> {
+    let (socket, _) = client_async(door.url(path), door.connect().await?).await?;
     Ok(socket)
 }
 
 /// Says it and reads the answer, to the end or its first part.
-async fn say(address: &str, what: &[u8]) -> anyhow::Result<String> {
-    let mut tcp = TcpStream::connect(address).await?;
+async fn say(door: &Door, what: &[u8]) -> anyhow::Result<String> {
+    let mut tcp = door.connect().await?;
     tcp.write_all(what).await?;
     let mut answer = vec![0; 4096];
     let len = tcp.read(&mut answer).await?;

@@ -11,6 +11,7 @@ use datastream_e2e::{Launch, own_program};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
+use crate::certificates::Certificates;
 use crate::network::{Network, Node, Side};
 use crate::process::Process;
 
@@ -31,6 +32,7 @@ impl Broker {
         dir: &Path,
         (network, node): (Network, Node),
         topics: &[&str],
+        tls: Option<&Certificates>,
     ) -> anyhow::Result<Self> {
         let program = own_program("datastream-broker")?;
         let launch = |fluvio: &str, unit: &str, control: &str| {
@@ -42,6 +44,11 @@ impl Broker {
             ];
             if network.is_own() {
                 args.push(format!("--advertise={}", network.ip(node, Side::Main)));
+            }
+            if let Some(certificates) = tls {
+                args.extend(certificates.of_server());
+                let authority = certificates.authority();
+                args.push(format!("--tls-client-ca={}", authority.display()));
             }
             args.extend(topics.iter().map(|topic| format!("--topic={topic}")));
             Launch::new(&program, args).within(network.within(node))

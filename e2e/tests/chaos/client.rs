@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::door::{Door, Socket};
 
 const CONNECT: Duration = Duration::from_secs(8);
 const SEND: Duration = Duration::from_secs(1);
@@ -14,8 +16,7 @@ const SEND: Duration = Duration::from_secs(1);
 const SMALL_BUFFER: u32 = 8 << 10;
 
 /// An open stream.
-#[derive(Debug)]
-pub(crate) struct Client(WebSocketStream<TcpStream>);
+pub(crate) struct Client(WebSocketStream<Socket>);
 
 /// Message on a stream.
 #[derive(Debug)]
@@ -42,19 +43,18 @@ pub(crate) enum Refusal {
 
 impl Client {
     pub(crate) async fn connect(
-        address: &str,
+        door: &Door,
         query: &str,
         small_buffer: bool,
     ) -> Result<Self, Refusal> {
         let connect = async {
-            let to = address.parse().expect("an address");
             let socket = TcpSocket::new_v4()?;
             if small_buffer {
                 socket.set_recv_buffer_size(SMALL_BUFFER)?;
             }
-            let tcp = socket.connect(to).await?;
-            let url = format!("ws://{address}/stream?{query}");
-            match client_async(url, tcp).await {
+            let tcp = socket.connect(door.address()).await?;
+            let url = door.url(&format!("/stream?{query}"));
+            match client_async(url, door.over(tcp).await?).await {
                 Ok((socket, _)) => Ok(Ok(Self(socket))),
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();

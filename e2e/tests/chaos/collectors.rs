@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::checker::{Begin, Interest, Log, Received, Stored, Volume, check_stored};
 use crate::clock::Clock;
 use crate::database::{self, REFUSED_EVERY, REFUSED_REST};
+use crate::door::Door;
 use crate::endpoint::Endpoint;
 use crate::file_system::{self, FileSystem};
 use crate::phase::Phase;
@@ -129,7 +130,7 @@ impl Collector {
         dir: &Path,
         (topic, number): (usize, usize),
         own: bool,
-        endpoints: Vec<Arc<Endpoint>>,
+        (endpoints, authority): (Vec<Arc<Endpoint>>, &Path),
         database: &SharedDatabase,
     ) -> anyhow::Result<Self> {
         let dir = dir.join(format!("collector-{topic}-{number}"));
@@ -154,7 +155,7 @@ impl Collector {
             };
             json!({
                 "name": name, "urlFile": url, "start": start, "store": stores,
-                "deadLetter": dead_letters,
+                "deadLetter": dead_letters, "caFile": authority,
             })
         };
         let config: Vec<_> = streams.iter().zip(&STREAMS).map(of_stream).collect();
@@ -538,11 +539,13 @@ impl Guide {
     /// `choose` picks one of so many.
     fn point(&self, mut choose: impl FnMut(usize) -> usize) -> anyhow::Result<()> {
         for (name, file) in &self.streams {
-            let address = self.endpoints[choose(self.endpoints.len())].address();
-            let address = address.unwrap_or_else(|| NOBODY.to_owned());
+            let door = self.endpoints[choose(self.endpoints.len())].door();
+            let door = door.unwrap_or_else(|| Door::new(NOBODY.to_owned(), None));
             let draft = file.with_extension("draft");
-            let url = format!("ws://{address}/stream?stream_key={}", key(name));
-            fs::write(&draft, url)?;
+            fs::write(
+                &draft,
+                door.url(&format!("/stream?stream_key={}", key(name))),
+            )?;
             fs::rename(draft, file)?;
         }
         Ok(())

@@ -124,13 +124,13 @@ impl Contender {
         while *self.phase.borrow() < Phase::Over {
             let gateway = self.rng.random_range(0..self.endpoints.len());
             let pause = Duration::from_millis(self.rng.random_range(50..400));
-            let Some(address) = self.endpoints[gateway].address() else {
+            let Some(door) = self.endpoints[gateway].door() else {
                 sleep(pause).await;
                 continue;
             };
             let asked = Instant::now();
             let query = format!("stream_key={}", self.key);
-            match Client::connect(&address, &query, false).await {
+            match Client::connect(&door, &query, false).await {
                 Ok(client) => self.serve(gateway, asked, client).await,
                 Err(Refusal::Status(409 | 503, _) | Refusal::Unreachable) => sleep(pause).await,
                 Err(Refusal::Status(status, body)) => {

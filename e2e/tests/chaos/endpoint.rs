@@ -4,16 +4,29 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio_rustls::TlsConnector;
+
+use crate::door::Door;
+
 /// One gateway, as clients see it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Endpoint {
     address: Mutex<Option<String>>,
+    tls: Option<TlsConnector>,
     disturbances: AtomicU64,
 }
 
 impl Endpoint {
-    pub(crate) fn address(&self) -> Option<String> {
-        self.address.lock().unwrap().clone()
+    pub(crate) fn new(tls: Option<TlsConnector>) -> Self {
+        Self {
+            tls,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn door(&self) -> Option<Door> {
+        let address = self.address.lock().unwrap().clone()?;
+        Some(Door::new(address, self.tls.clone()))
     }
 
     pub(crate) fn open(&self, address: &str) {

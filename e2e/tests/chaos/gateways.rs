@@ -7,6 +7,7 @@ use datastream_e2e::{Launch, Program, own_program};
 use datastream_gateway::Settings;
 use datastream_source::fluvio::FluvioTarget;
 
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::network::{Network, Node, Side};
@@ -62,11 +63,14 @@ impl Gateway {
         (network, node): (Network, Node),
         FluvioTarget { cluster, topic }: &FluvioTarget,
         (more, env): (&[String], &[(&str, PathBuf)]),
+        tls: Option<&Certificates>,
         dir: &Path,
     ) -> anyhow::Result<Self> {
         let fluvio = cluster.address();
         let mut args = args(&network.any_port(node, Side::Main), fluvio, topic);
         args.extend_from_slice(more);
+        args.extend(tls.iter().flat_map(|certificates| certificates.of_server()));
+        let connector = tls.map(Certificates::connector).transpose()?;
         let mut launch = Launch::new(own_program("datastream-gateway")?, args);
         for (name, value) in env {
             launch = launch.env(*name, value);
@@ -79,7 +83,7 @@ impl Gateway {
         let (clock, launch) = Clock::new(dir.join(format!("{name}.clock")), launch)?;
         Ok(Self {
             process: Process::new(name, launch, dir),
-            endpoint: Arc::default(),
+            endpoint: Arc::new(Endpoint::new(connector)),
             node,
             clock,
         })

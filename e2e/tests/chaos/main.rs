@@ -11,6 +11,7 @@
 mod api_proxy;
 mod attack;
 mod broker;
+mod certificates;
 mod checker;
 mod client;
 mod client_profile;
@@ -20,6 +21,7 @@ mod contention;
 mod control_plane;
 mod data_plane;
 mod database;
+mod door;
 mod endpoint;
 mod file_system;
 mod gateways;

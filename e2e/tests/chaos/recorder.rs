@@ -23,7 +23,6 @@ use crate::traffic::Traffic;
 const QUIET: Duration = Duration::from_secs(8);
 
 /// The parts that all clients of one topic share.
-#[derive(Debug)]
 pub(crate) struct Environment {
     pub topic: FluvioTarget,
     pub partitions: usize,
@@ -68,11 +67,11 @@ impl Recorder {
             };
             // In this order: what disturbs it closes it first.
             let disturbances = self.environment.endpoints[endpoint].disturbances();
-            let Some(address) = self.environment.endpoints[endpoint].address() else {
+            let Some(door) = self.environment.endpoints[endpoint].door() else {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            match Client::connect(&address, &query, self.client_profile.is_slow()).await {
+            match Client::connect(&door, &query, self.client_profile.is_slow()).await {
                 Ok(client) => {
                     let outcome = self.session(endpoint, disturbances, plan, client).await;
                     let broken = matches!(outcome, Outcome::Garbled { .. });

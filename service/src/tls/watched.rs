@@ -51,8 +51,19 @@ impl<S: Source> Watched<S> {
     /// # Errors
     /// Files that cannot be read, or used.
     pub fn load(source: S) -> anyhow::Result<Self> {
-        let read = source.read()?;
-        let value = Arc::new(source.build(&read)?);
+        let mut read = source.read()?;
+        let value = source.build(&read).or_else(|error| {
+            // They may have been replaced between one file and the next.
+            let again = source.read()?;
+            let changed = again != read;
+            read = again;
+            if changed {
+                source.build(&read)
+            } else {
+                Err(error)
+            }
+        });
+        let value = Arc::new(value?);
         let at = Instant::now();
         let state = Mutex::new(State { read, value, at });
         Ok(Self { source, state })

@@ -53,7 +53,7 @@ impl Harness {
         let _ = datastream_service::process::install_tls_provider();
         let network = Network::get()?;
         let broker_node = network.node(BROKER)?;
-        let broker = Broker::start(dir, (network, broker_node), &[&format!("{TOPIC}:1")])?;
+        let broker = Broker::start(dir, (network, broker_node), &[&format!("{TOPIC}:1")], None)?;
         let topic = FluvioTarget::new(broker.address.clone(), TOPIC);
         let mut cluster = ControlPlane::start()?;
         cluster.install(NAMESPACE)?;
@@ -90,7 +90,7 @@ impl Harness {
             let node = network.node(FIRST_GATEWAY + number as u8)?;
             let env = [("KUBECONFIG", proxy.kubeconfig.clone())];
             let more = (&more[..], &env[..]);
-            let mut gateway = Gateway::new(&name, (network, node), &topic, more, dir)?;
+            let mut gateway = Gateway::new(&name, (network, node), &topic, more, None, dir)?;
             gateway.start()?;
             gateways.push(gateway);
             proxies.push(proxy);

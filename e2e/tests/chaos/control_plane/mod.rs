@@ -23,6 +23,7 @@ use crate::checker::{History, Interest};
 use crate::client::{Client, Heard, Refusal};
 use crate::client_profile::ClientProfile;
 use crate::contention::{CONTENDED, Contention};
+use crate::door::Door;
 use crate::gateways::Gateway;
 use crate::network::Network;
 use crate::recorder::Recorder;
@@ -192,7 +193,7 @@ async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
         }
         let key = harness.subscriptions.key(&name)?;
         for gateway in &harness.gateways {
-            let endpoint = gateway.endpoint.address().context("an address")?;
+            let endpoint = gateway.endpoint.door().context("an address")?;
             if wanted.suspended {
                 refused(&endpoint, &key, 403).await?;
             } else {
@@ -205,7 +206,7 @@ async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
     let deadline = Instant::now() + WRITTEN_AGAIN;
     for key in &harness.subscriptions.revoked {
         for gateway in &harness.gateways {
-            let endpoint = gateway.endpoint.address().context("an address")?;
+            let endpoint = gateway.endpoint.door().context("an address")?;
             while let Err(error) = refused(&endpoint, key, 401).await {
                 anyhow::ensure!(Instant::now() < deadline, error);
                 sleep(Duration::from_millis(100)).await;
@@ -216,7 +217,7 @@ async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
 }
 
 /// A client is refused with this status.
-async fn refused(endpoint: &str, key: &str, expected: u16) -> anyhow::Result<()> {
+async fn refused(endpoint: &Door, key: &str, expected: u16) -> anyhow::Result<()> {
     match Client::connect(endpoint, &format!("stream_key={key}"), false).await {
         Err(Refusal::Status(status, _)) if status == expected => Ok(()),
         other => anyhow::bail!("{:?} instead of {expected}", other.err()),
@@ -224,7 +225,7 @@ async fn refused(endpoint: &str, key: &str, expected: u16) -> anyhow::Result<()>
 }
 
 /// A new stream gets exactly the events of these devices.
-async fn exactly(harness: &Harness, endpoint: &str, key: &str, devices: u8) -> anyhow::Result<()> {
+async fn exactly(harness: &Harness, endpoint: &Door, key: &str, devices: u8) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut client = loop {
         match Client::connect(endpoint, &format!("stream_key={key}&markers=1"), false).await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use datastream_e2e::Database;
 use datastream_routing::Resume;
-use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::{FluvioCluster, FluvioTarget};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
@@ -16,6 +16,7 @@ use super::schedule::{Fault, Other, RoutesFault};
 use super::{GATEWAYS_PER_TOPIC, STORM, TOPICS, clients, mask, name_of};
 use crate::attack::{self, ATTACKERS};
 use crate::broker::Broker;
+use crate::certificates::Certificates;
 use crate::checker::{Eviction, Log};
 use crate::client::Client;
 use crate::client_profile::KINDS;
@@ -43,6 +44,7 @@ const FIRST_GATEWAY: u8 = 2;
 /// Everything that runs.
 pub(super) struct Harness {
     pub network: Network,
+    certificates: Certificates,
     broker_node: Node,
     pub broker: Option<Broker>,
     pub gateways: Vec<Gateway>,
@@ -67,20 +69,35 @@ impl Harness {
             let name = format!("chaos-{}-{}-{partitions}", std::process::id(), round.seed);
             (name, partitions)
         });
-        let (broker, address) = if let Some(address) = &round.fluvio {
+        let gateways = FIRST_GATEWAY..FIRST_GATEWAY + (TOPICS.len() * GATEWAYS_PER_TOPIC) as u8;
+        let nodes = gateways.map(|number| network.node(number));
+        let nodes = nodes
+            .chain([Ok(broker_node)])
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = nodes.iter().map(|node| network.ip(*node, Side::Main));
+        let certificates = Certificates::new(dir, addresses.collect())?;
+        // A round in two, the first one among them.
+        let tls = (round.seed % 2 == 1).then_some(&certificates);
+        let (broker, cluster) = if let Some(address) = &round.fluvio {
             for (name, partitions) in &names {
                 topic::create(address, name, *partitions).await?;
             }
-            (None, address.clone())
+            (None, FluvioCluster::plain(address.as_str()))
         } else {
             let topics = names.each_ref().map(|(n, p)| format!("{n}:{p}"));
             let topics = topics.each_ref().map(String::as_str);
-            let broker = Broker::start(dir, (network, broker_node), &topics)?;
-            let address = broker.address.clone();
-            (Some(broker), address)
+            let broker = Broker::start(dir, (network, broker_node), &topics, tls)?;
+            let cluster = match tls {
+                Some(certificates) => certificates.cluster(&broker.address)?,
+                None => FluvioCluster::plain(broker.address.as_str()),
+            };
+            (Some(broker), cluster)
         };
+        let of_client = tls.filter(|_| broker.is_some());
+        let of_client = of_client.map(Certificates::of_client);
         let mut harness = Self {
             network,
+            certificates,
             broker_node,
             broker,
             gateways: vec![],
@@ -111,19 +128,22 @@ impl Harness {
                 .collect();
             let routes = Routes::new(&folder, all)?;
             let mut endpoints = vec![];
-            let target = FluvioTarget::new(address.clone(), name.clone());
+            let target = FluvioTarget::new(cluster.clone(), name.clone());
             for number in 0..GATEWAYS_PER_TOPIC {
                 let mut more = vec![
                     format!("--routes-dir={}", routes.dir().display()),
                     "--handshakes-per-second=30".to_owned(),
                 ];
+                more.extend(of_client.iter().flatten().cloned());
+                // One of a topic's gateways speaks TLS with its clients.
+                let tls = (number == 1).then_some(&harness.certificates);
                 if number == 1 {
                     more.push("--max-lag-mib=1".to_owned());
                 }
                 let name = format!("gateway-{topic}-{number}");
                 let node = network.node(FIRST_GATEWAY + harness.gateways.len() as u8)?;
                 let more = (&more[..], &[][..]);
-                let mut gateway = Gateway::new(&name, (network, node), &target, more, dir)?;
+                let mut gateway = Gateway::new(&name, (network, node), &target, more, tls, dir)?;
                 gateway.start()?;
                 endpoints.push(gateway.endpoint.clone());
                 harness.gateways.push(gateway);
@@ -131,8 +151,10 @@ impl Harness {
             for number in 0..COLLECTORS {
                 let own = network.is_own();
                 let endpoints = endpoints.clone();
+                let authority = harness.certificates.authority();
+                let streams = (endpoints, authority.as_path());
                 let collector =
-                    Collector::start(dir, (topic, number), own, endpoints, &harness.database)?;
+                    Collector::start(dir, (topic, number), own, streams, &harness.database)?;
                 harness.collectors.push(collector);
             }
             harness.routes.push(routes);
@@ -170,6 +192,8 @@ impl Harness {
                 self.damage(*topic, *partition, kind)?;
             }
             Fault::Damage(..) => (),
+            Fault::RenewCertificates if begins => self.certificates.renew()?,
+            Fault::RenewCertificates => (),
             Fault::RuinJournal(seed) => self.ruin_journal(*seed, begins)?,
             Fault::Evict(topic, partition, kept) if begins => {
                 self.evict(*topic, *partition, *kept)?;
@@ -336,11 +360,11 @@ impl Harness {
         for client in 0..count {
             let endpoint = endpoint.clone();
             tokio::spawn(async move {
-                let Some(address) = endpoint.address() else {
+                let Some(door) = endpoint.door() else {
                     return;
                 };
                 let query = format!("stream_key={}", key(&format!("storm-{client}")));
-                if let Ok(mut client) = Client::connect(&address, &query, false).await {
+                if let Ok(mut client) = Client::connect(&door, &query, false).await {
                     client.next(Duration::from_millis(500)).await;
                     client.leave().await;
                 }

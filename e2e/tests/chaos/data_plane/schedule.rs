@@ -42,6 +42,8 @@ pub(super) enum Fault {
     Cut(usize, Other, Cut),
     /// A gateway is cut off from everything.
     Link(usize),
+    /// Servers and clients get another certificate.
+    RenewCertificates,
     /// The producers and the broker are cut from each other.
     CutProducers(Cut),
 }
@@ -119,6 +121,9 @@ pub(super) fn schedule(rng: &mut StdRng, length: Duration, harness: &Harness) ->
     lines.push(timeline(rng, length, 4.0..9.0, |rng| {
         let gateway = rng.random_range(0..gateways);
         (Fault::Storm(gateway, rng.random_range(10..STORM)), 0.0..0.1)
+    }));
+    lines.push(timeline(rng, length, 4.0..12.0, |_| {
+        (Fault::RenewCertificates, 0.0..0.1)
     }));
     if harness.network.is_own() {
         lines.extend(cuts(rng, length));

@@ -7,7 +7,8 @@ mod spec;
 mod status;
 
 pub use spec::{
-    DatastreamSubscription, DatastreamSubscriptionSpec, EventType, Filter, Heartbeat, Resume,
+    DatastreamSubscription, DatastreamSubscriptionSpec, EventType, Filter, Heartbeat, KeyRotation,
+    Resume,
 };
 pub use status::{Connection, ConnectionState, DatastreamSubscriptionStatus};
 

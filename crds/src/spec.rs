@@ -87,6 +87,10 @@ pub struct DatastreamSubscriptionSpec {
     #[serde(default)]
     pub resume: Resume,
 
+    /// Replacement of the stream key. Unset: only when the annotation datastream.dev/rotate-key asks for it, with an overlap of 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_rotation: Option<KeyRotation>,
+
     /// The group of gateways that delivers the events. It decides the topic that they come from and the URL of the
     /// stream. Unset: default.
     #[serde(default = "default_gateway_group")]
@@ -205,6 +209,30 @@ pub struct Heartbeat {
     #[serde(default = "default_missed_limit")]
     #[schemars(range(min = 1, max = 10))]
     pub missed_limit: i32,
+}
+
+/// Replacement of the stream key, while the one before it stays good for some time. Durations are numbers with units, as in 720h,
+/// 90m or 1h30m.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.every) || duration(self.every) > (has(self.overlap) ? duration(self.overlap) : duration('24h'))"
+    )
+    .message("every must be longer than overlap, which is 24h if unset"),
+    validation = Rule::new("!has(self.every) || duration(self.every) >= duration('10m')")
+        .message("every must be at least 10m: clients have to read each key")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyRotation {
+    /// Age at which a key is replaced. Unset: only when the annotation datastream.dev/rotate-key gets another value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}(h|m|s))+$"))]
+    pub every: Option<String>,
+
+    /// Time for which the key before stays good; 0s revokes it at once. Unset: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}(h|m|s))+$"))]
+    pub overlap: Option<String>,
 }
 
 fn default_gateway_group() -> String {

@@ -60,7 +60,10 @@ impl Program {
     pub fn address(&self, listener: &str) -> anyhow::Result<&str> {
         let address = self.bound[listener].as_str();
         let address = address.with_context(|| format!("{listener} is not in {}", self.bound))?;
-        Ok(address.strip_prefix("http://").unwrap_or(address))
+        let bare = ["http://", "https://"]
+            .into_iter()
+            .find_map(|scheme| address.strip_prefix(scheme));
+        Ok(bare.unwrap_or(address))
     }
 
     /// Returns what it has logged so far.

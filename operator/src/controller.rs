@@ -235,6 +235,7 @@ fn observed(found: &ObservedSecret) -> Option<ObservedKey> {
     Some(ObservedKey {
         owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
         hash: found.key.as_ref()?.into(),
+        previous: found.notes.previous.as_ref().map(|key| key.hash),
     })
 }
 

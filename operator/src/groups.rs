@@ -264,6 +264,7 @@ mod tests {
         ObservedKey {
             owner_uid: Some("u1".to_owned()),
             hash: KeyHash::of("k"),
+            previous: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod context;
 mod controller;
 mod events;
 pub mod groups;
+mod key_rotation;
 mod leader;
 mod metrics;
 pub mod namespaces;

@@ -7,6 +7,8 @@ use datastream_protocol::event;
 use datastream_routing::{self as routing, Field, PerField};
 use kube::ResourceExt;
 
+use crate::key_rotation::KeyRotation;
+
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
 
@@ -42,6 +44,7 @@ impl ValidSubscription {
             uid: self.uid.clone(),
             generation: self.generation,
             key_sha256,
+            previous_key_sha256: None,
             suspended: self.suspended,
             event_types: self.event_types,
             filters: self.filters.clone(),
@@ -136,6 +139,9 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
         "spec.filters",
         &format!("take {size} bytes, but {MAX_ROUTE_BYTES} is the limit: use patterns, or several subscriptions"),
     );
+    if let Err((path, reason)) = KeyRotation::of(subscription) {
+        errors.check(false, &format!("spec.{path}"), &reason);
+    }
     errors.into_result()?;
     Ok(ValidSubscription {
         id: routing::SubscriptionId::new(subscription.namespace().unwrap_or_default(), name),

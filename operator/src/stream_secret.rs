@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
-use datastream_routing::SubscriptionId;
 use datastream_routing::names::COMPONENT;
+use datastream_routing::{KeyHash, SubscriptionId};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;
 
@@ -20,6 +21,17 @@ pub(crate) const LABEL: &str = "stream-key";
 /// The annotation of a subscription that says `true` if the key in a Secret without an owner, or of a deleted subscription, is
 /// to be its own: after a restore from a backup.
 pub(crate) const ADOPT: &str = "datastream.dev/adopt-secret";
+/// The annotation of a subscription that asks for a new key whenever its value changes. The Secret says under the same name which value
+/// was the last one.
+pub(crate) const ROTATE: &str = "datastream.dev/rotate-key";
+/// The annotation of a Secret that says when its key was issued.
+const ISSUED: &str = "datastream.dev/key-issued";
+/// The annotation of a Secret with the SHA-256 of the key before, as long as that is good.
+const PREVIOUS_KEY: &str = "datastream.dev/previous-key-sha256";
+/// The annotation of a Secret that says how long that is.
+const PREVIOUS_KEY_UNTIL: &str = "datastream.dev/previous-key-until";
+/// All annotations with which something is noted of a key.
+pub(crate) const NOTES: [&str; 4] = [ISSUED, PREVIOUS_KEY, PREVIOUS_KEY_UNTIL, ROTATE];
 /// The end of the name of a subscription's Secret.
 const SUFFIX: &str = "-stream-key";
 
@@ -35,7 +47,7 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
 
 /// The parts of a subscription's Secret that are looked at. They are kept for each subscription, and a whole Secret takes ten
 /// times as much memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ObservedSecret {
     pub resource_version: Option<String>,
     pub is_labelled: bool,
@@ -46,6 +58,26 @@ pub(crate) struct ObservedSecret {
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
     pub url: Option<SecretString>,
+    /// What is noted of the key.
+    pub notes: Notes,
+}
+
+/// What a Secret says beside its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// When the key was issued; absent if nobody wants to know.
+    pub issued: Option<Timestamp>,
+    pub previous: Option<PreviousKey>,
+    /// The last value of the annotation [`ROTATE`].
+    pub request: Option<String>,
+}
+
+/// A key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PreviousKey {
+    pub hash: KeyHash,
+    /// The end of its time.
+    pub until: Timestamp,
 }
 
 /// The owner of a Secret.
@@ -89,6 +121,7 @@ impl ObservedSecret {
             owner,
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
             url: text(URL).map(SecretString::from),
+            notes: notes(secret),
         }
     }
 
@@ -102,6 +135,37 @@ impl ObservedSecret {
             None => Ownership::Foreign,
         }
     }
+}
+
+/// Reads what is noted of the key; what cannot be read was not noted.
+fn notes(secret: &Secret) -> Notes {
+    let note = |name: &str| secret.annotations().get(name);
+    let time = |name| note(name).and_then(|text| text.parse().ok());
+    let hash = note(PREVIOUS_KEY).and_then(|text| KeyHash::from_hex(text).ok());
+    Notes {
+        issued: time(ISSUED),
+        previous: hash
+            .zip(time(PREVIOUS_KEY_UNTIL))
+            .map(|(hash, until)| PreviousKey { hash, until }),
+        request: note(ROTATE).cloned(),
+    }
+}
+
+/// The annotations of a Secret with these notes.
+pub(crate) fn annotations(notes: &Notes) -> BTreeMap<String, String> {
+    let previous = notes.previous.as_ref();
+    [
+        (ISSUED, notes.issued.map(|time| time.to_string())),
+        (PREVIOUS_KEY, previous.map(|key| key.hash.to_hex())),
+        (
+            PREVIOUS_KEY_UNTIL,
+            previous.map(|key| key.until.to_string()),
+        ),
+        (ROTATE, notes.request.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect()
 }
 
 fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {

@@ -27,6 +27,7 @@ fn nameless() -> DatastreamSubscription {
         suspended: false,
         heartbeat: Heartbeat::default(),
         resume: Resume::default(),
+        key_rotation: None,
         gateway_group: String::new(),
         description: None,
     };

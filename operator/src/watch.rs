@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::metrics::Metrics;
 use crate::namespaces::Scope;
-use crate::stream_secret::ADOPT;
+use crate::stream_secret::{ADOPT, ROTATE};
 
 /// A kind of objects in namespaces that can be followed.
 pub(crate) trait Namespaced:
@@ -196,11 +196,11 @@ pub(crate) fn lean(subscription: &mut DatastreamSubscription) {
     let metadata = &mut subscription.metadata;
     metadata.managed_fields = None;
     metadata.labels = None;
-    let adopt = metadata
-        .annotations
-        .take()
-        .and_then(|mut a| a.remove_entry(ADOPT));
-    metadata.annotations = adopt.map(|entry| [entry].into());
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| name == ADOPT || name == ROTATE);
+    }
+    let kept = metadata.annotations.take();
+    metadata.annotations = kept.filter(|annotations| !annotations.is_empty());
     subscription.spec.description = None;
     subscription.spec.event_types.shrink_to_fit();
     subscription.spec.filters.shrink_to_fit();

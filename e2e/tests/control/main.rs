@@ -144,6 +144,25 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     ]);
     let mut stream = Client::connect_until(address, &key, 101).await.unwrap();
 
+    // Rotated: the key before stays good for the overlap, and so does its stream. A shorter overlap ends both.
+    stack.kubectl(&["annotate", "dss", "leds", "datastream.dev/rotate-key=1"]);
+    let digits = |text: &str| text.len() == 32 && text != key;
+    let template = "go-template={{.data.stream_key | base64decode}}";
+    let secret = ["get", "secret", "leds-stream-key", "-o", template];
+    let rotated = stack.eventually(&secret, digits);
+    stack.wait_ready("leds");
+    stack.produce(&[datapoint("B", 6)]).await;
+    assert_eq!(stream.value().await, 6);
+    for good in [&key, &rotated] {
+        assert_eq!(client::report(address, good).await, 200);
+    }
+    let none = r#"{"spec":{"keyRotation":{"overlap":"0s"}}}"#;
+    stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", none]);
+    assert_eq!(stream.next().await, Received::Closed(1008));
+    assert!(Client::connect_until(address, &key, 401).await.is_none());
+    let mut stream = Client::connect_until(address, &rotated, 101).await.unwrap();
+    let key = rotated;
+
     // A deleted Secret: a new key, and the old one is worth nothing.
     stack.kubectl(&["delete", "secret", "leds-stream-key"]);
     let deadline = Instant::now() + PATIENCE;

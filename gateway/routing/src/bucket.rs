@@ -10,8 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::bucket_id::BucketId;
 use crate::route::Route;
 
-/// The version of the format that this build writes and reads. Any change of meaning raises it.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest version of the format that this build reads. Any change of meaning raises it. Written is the oldest version that says
+/// it all, so that gateways of the release before go on for as long as they can.
+///
+/// - 1: one key for each route.
+/// - 2: a route may have the key before it, too.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The first 16 bytes of the SHA-256 of a bucket's encoded bytes: what gateways acknowledge in their Leases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +82,7 @@ pub enum BucketError {
     Malformed(#[from] serde_json::Error),
     /// The object was written by a newer (or much older) operator.
     #[error(
-        "format version {found}, but this gateway reads version {FORMAT_VERSION}: upgrade the gateways first"
+        "format version {found}, but this gateway reads versions up to {FORMAT_VERSION}: upgrade the gateways first"
     )]
     Version {
         /// The version that the object names.
@@ -132,8 +136,9 @@ impl Bucket {
 
     /// The bytes of the routing object: canonical, so that equal buckets have equal bytes and hashes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let overlaps = self.routes.iter().any(|r| r.previous_key_sha256.is_some());
         serde_json::to_vec(&Encoded {
-            version: FORMAT_VERSION,
+            version: if overlaps { 2 } else { 1 },
             bucket: self.id,
             routes: &self.routes,
         })
@@ -143,7 +148,7 @@ impl Bucket {
     pub fn decode(bytes: &[u8]) -> Result<Self, BucketError> {
         // The version first: a later format may have any shape.
         let header: Header = serde_json::from_slice(bytes)?;
-        if header.version != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&header.version) {
             return Err(BucketError::Version {
                 found: header.version,
             });

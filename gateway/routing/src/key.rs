@@ -30,6 +30,11 @@ impl KeyHash {
         Ok(Self(bytes))
     }
 
+    /// The hash as 64 hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// The 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

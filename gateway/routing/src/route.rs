@@ -20,6 +20,9 @@ pub struct Route {
     pub generation: i64,
     /// SHA-256 of the stream key.
     pub key_sha256: KeyHash,
+    /// SHA-256 of the stream key before it, as long as that is still good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_key_sha256: Option<KeyHash>,
     /// A suspended subscription keeps its key but gets no stream (403).
     pub suspended: bool,
     /// The event types that pass.
@@ -62,6 +65,13 @@ pub enum Resume {
 }
 
 impl Route {
+    /// The keys that open the stream.
+    pub fn keys(&self) -> impl Iterator<Item = KeyHash> {
+        [Some(self.key_sha256), self.previous_key_sha256]
+            .into_iter()
+            .flatten()
+    }
+
     /// Route of every event, served from now on with the heartbeat of DSS, of a subscription in its first generation.
     pub fn new(id: SubscriptionId, key_sha256: KeyHash) -> Self {
         Self {
@@ -69,6 +79,7 @@ impl Route {
             uid: String::new(),
             generation: 1,
             key_sha256,
+            previous_key_sha256: None,
             suspended: false,
             event_types: EventType::ALL.into_iter().collect(),
             filters: vec![],

@@ -37,11 +37,11 @@ impl RouteTable {
     pub fn from_routes<R: Into<Arc<Route>>>(routes: impl IntoIterator<Item = R>) -> Self {
         let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Into::into).collect();
         routes.sort_by(|a, b| a.id.cmp(&b.id));
-        let by_key = routes
-            .iter()
-            .zip(0..)
-            .map(|(r, i)| (r.key_sha256, i))
-            .collect();
+        let previous = routes.iter().zip(0..);
+        let previous = previous.filter_map(|(r, i)| Some((r.previous_key_sha256?, i)));
+        let current = routes.iter().zip(0..).map(|(r, i)| (r.key_sha256, i));
+        // The later one counts: nobody loses a key because it was another one's before.
+        let by_key = previous.chain(current).collect();
         let by_id = routes
             .iter()
             .zip(0..)

@@ -51,9 +51,9 @@ proptest! {
 
 #[test]
 fn a_future_version_is_refused_by_its_number() {
-    let error = Bucket::decode(br#"{"version":2,"shape":"unknown"}"#).unwrap_err();
+    let error = Bucket::decode(br#"{"version":3,"shape":"unknown"}"#).unwrap_err();
     assert!(
-        matches!(error, BucketError::Version { found: 2 }),
+        matches!(error, BucketError::Version { found: 3 }),
         "{error}"
     );
     assert!(error.to_string().contains("upgrade the gateways first"));
@@ -104,4 +104,19 @@ fn the_format_is_what_the_documentation_shows() {
             bucket.id.0
         )
     );
+}
+
+#[test]
+fn a_bucket_has_the_oldest_version_that_says_it_all() {
+    let mut rotated = route("a");
+    rotated.previous_key_sha256 = Some(KeyHash::of("before"));
+    for (route, version) in [
+        (route("a"), "{\"version\":1,"),
+        (rotated, "{\"version\":2,"),
+    ] {
+        let bucket = Bucket::new(route.id.bucket(), vec![route]);
+        let bytes = bucket.encode().unwrap();
+        assert!(bytes.starts_with(version.as_bytes()), "{bytes:?}");
+        assert_eq!(Bucket::decode(&bytes).unwrap(), bucket);
+    }
 }

@@ -4,10 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datastream_protocol::close::CloseCause;
-use datastream_routing::{Route, RouteTable};
+use datastream_routing::{KeyHash, Route, RouteTable};
 
 use super::{Credential, Refusal};
 use crate::config::ConfigStore;
+
+/// A stream that may be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    /// The route of the stream.
+    pub route: Arc<Route>,
+    /// The key that opens it, and without which it is closed.
+    pub key: KeyHash,
+}
 
 /// Decides by the routes in force who may open which stream.
 #[derive(Debug)]
@@ -22,11 +31,11 @@ impl Access {
         Self { config, draining }
     }
 
-    /// The route that this credential opens, if its subscription may have a stream at all.
+    /// The stream that this credential opens, if its subscription may have one at all.
     ///
     /// # Errors
     /// The reason why it may not, or why this gateway cannot know.
-    pub(crate) fn authorize(&self, credential: Option<Credential>) -> Result<Arc<Route>, Refusal> {
+    pub(crate) fn authorize(&self, credential: Option<Credential>) -> Result<Admission, Refusal> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Refusal::Unavailable(
                 "this gateway is shutting down: connect again",
@@ -61,21 +70,23 @@ impl Access {
         if route.suspended {
             Err(Refusal::Suspended)
         } else {
-            Ok(route.clone())
+            let route = route.clone();
+            Ok(Admission { route, key })
         }
     }
 }
 
-/// Decides again on an open stream, once routes have changed. Returns its new route, if that is another one.
+/// Decides again on a stream that was opened with this key, once routes have changed. Returns its new route, if that is another one.
 ///
 /// # Errors
 /// The cause to close the stream with.
 pub(crate) fn reauthorize(
     current: &Arc<Route>,
+    key: KeyHash,
     table: &RouteTable,
 ) -> Result<Option<Arc<Route>>, CloseCause> {
     match table.by_id(&current.id) {
-        Some(route) if route.uid != current.uid || route.key_sha256 != current.key_sha256 => {
+        Some(route) if route.uid != current.uid || !route.keys().any(|good| good == key) => {
             Err(CloseCause::Revoked)
         }
         Some(route) if route.suspended => Err(CloseCause::Suspended),
@@ -88,7 +99,7 @@ pub(crate) fn reauthorize(
 #[cfg(test)]
 mod tests {
     use datastream_protocol::event::EventType;
-    use datastream_routing::{KeyHash, SubscriptionId};
+    use datastream_routing::SubscriptionId;
 
     use super::*;
 
@@ -103,7 +114,8 @@ mod tests {
     fn decide(change: impl FnOnce(&mut Route)) -> Result<Option<Arc<Route>>, CloseCause> {
         let mut changed = route();
         change(&mut changed);
-        reauthorize(&Arc::new(route()), &RouteTable::from_routes([changed]))
+        let table = RouteTable::from_routes([changed]);
+        reauthorize(&Arc::new(route()), KeyHash::of("key"), &table)
     }
 
     #[test]
@@ -111,6 +123,29 @@ mod tests {
         assert_eq!(decide(|_| ()), Ok(None));
         let narrowed = decide(|route| route.generation = 2).unwrap();
         assert_eq!(narrowed.unwrap().generation, 2);
+    }
+
+    #[test]
+    fn a_stream_of_the_key_before_stays_open_until_that_key_ends() {
+        let rotated = |route: &mut Route| {
+            route.previous_key_sha256 =
+                Some(std::mem::replace(&mut route.key_sha256, KeyHash::of("new")));
+        };
+        let kept = decide(rotated).unwrap().unwrap();
+        let table = |route: &Route| RouteTable::from_routes([route.clone()]);
+        for key in ["key", "new"] {
+            let key = KeyHash::of(key);
+            assert_eq!(table(&kept).by_key(&key), Some(&kept));
+            assert_eq!(reauthorize(&kept, key, &table(&kept)), Ok(None));
+        }
+        let ended = Route {
+            previous_key_sha256: None,
+            ..Route::clone(&kept)
+        };
+        let old = reauthorize(&kept, KeyHash::of("key"), &table(&ended));
+        assert_eq!(old, Err(CloseCause::Revoked));
+        let new = reauthorize(&kept, KeyHash::of("new"), &table(&ended));
+        assert_eq!(new.unwrap().as_deref(), Some(&ended));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod refusal;
 mod request;
 mod throttle;
 
-pub(crate) use authorize::{Access, reauthorize};
+pub(crate) use authorize::{Access, Admission, reauthorize};
 pub use credential::{Credential, QueryKeys};
 pub use refusal::Refusal;
 pub use request::StreamRequest;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
 use datastream_protocol::position::{EventPosition, Position, Seq};
-use datastream_routing::Route;
+use datastream_routing::{KeyHash, Route};
 use tokio::sync::{Notify, oneshot};
 
 use super::queued_frame::QueuedFrame;
@@ -41,6 +41,7 @@ pub(crate) struct SendQueue {
     inner: Mutex<Inner>,
     changed: Notify,
     space: Notify,
+    key: KeyHash,
     memory: Arc<SendMemory>,
 }
 
@@ -76,7 +77,12 @@ struct Inner {
 
 impl SendQueue {
     /// An empty queue; with `markers`, a marker is put in when the stream first becomes live.
-    pub(crate) fn new(route: Arc<Route>, markers: bool, memory: Arc<SendMemory>) -> Self {
+    pub(crate) fn new(
+        route: Arc<Route>,
+        key: KeyHash,
+        markers: bool,
+        memory: Arc<SendMemory>,
+    ) -> Self {
         let inner = Inner {
             content: Drained::default(),
             bytes: 0,
@@ -94,6 +100,7 @@ impl SendQueue {
         };
         Self {
             inner: Mutex::new(inner),
+            key,
             changed: Notify::new(),
             space: Notify::new(),
             memory,
@@ -230,6 +237,11 @@ impl SendQueue {
         self.lock().last_sent.clone()
     }
 
+    /// The key that the stream was opened with.
+    pub(crate) const fn key(&self) -> KeyHash {
+        self.key
+    }
+
     /// The stream's current route.
     pub(crate) fn route(&self) -> Arc<Route> {
         self.lock().route.clone()
@@ -325,7 +337,7 @@ impl Drop for SendQueue {
 mod tests {
     use std::time::Duration;
 
-    use datastream_routing::{KeyHash, SubscriptionId};
+    use datastream_routing::SubscriptionId;
     use proptest::prelude::*;
     use tokio::time::timeout;
 
@@ -341,7 +353,7 @@ mod tests {
     }
 
     fn queue(memory: &Arc<SendMemory>) -> SendQueue {
-        SendQueue::new(route(), false, memory.clone())
+        SendQueue::new(route(), KeyHash::of("a"), false, memory.clone())
     }
 
     #[test]

@@ -20,7 +20,9 @@ use super::connection::{Handler, HttpSocket};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
 use super::socket::tcp;
-use crate::access::{Access, Credential, Purpose, QueryKeys, Refusal, StreamRequest, Throttle};
+use crate::access::{
+    Access, Admission, Credential, Purpose, QueryKeys, Refusal, StreamRequest, Throttle,
+};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fanout::CatchUpContext;
@@ -101,21 +103,22 @@ impl StreamServer {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
         let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
         let credential = Credential::of(wanted.key, request.headers(), self.query_keys)?;
-        let route = self.access.authorize(credential)?;
+        let admission = self.access.authorize(credential)?;
+        let route = &admission.route;
         if !asks_for_upgrade(request.headers()) {
-            let _permit = self.throttle.acquire(&route, Purpose::Report)?;
+            let _permit = self.throttle.acquire(route, Purpose::Report)?;
             resolve(&self.context, &wanted).await?;
-            return self.report(&route).await;
+            return self.report(route).await;
         }
         let handshake = Handshake::of(request)?;
-        let _permit = self.throttle.acquire(&route, Purpose::Stream)?;
+        let _permit = self.throttle.acquire(route, Purpose::Stream)?;
         let mut range = resolve(&self.context, &wanted).await?;
-        let registration = self.claim(&route, wanted.markers).await?;
+        let registration = self.claim(&admission, wanted.markers).await?;
         registration.check(&self.config.table());
         // After the claim: no other stream of the subscription moves its cursor any more.
         let acks = match route.resume {
             Resume::Latest => None,
-            Resume::Committed => Some(self.resume(&route, &mut range).await?),
+            Resume::Committed => Some(self.resume(route, &mut range).await?),
         };
         // Another gateway asked for it while it was being opened, had no answer in time, and has it now.
         if registration.queue().aborted().is_some() {
@@ -142,12 +145,13 @@ impl StreamServer {
     }
 
     /// Registers the stream here, and claims it among all gateways. A client that has it and is gone without a word loses it.
-    async fn claim(&self, route: &Arc<Route>, markers: bool) -> Result<Registration, Refusal> {
+    async fn claim(&self, admission: &Admission, markers: bool) -> Result<Registration, Refusal> {
+        let route = &admission.route;
         let register = || {
             let dispatcher = &self.context.dispatcher;
             let memory = &self.context.memory;
             self.registry
-                .register(route, dispatcher, markers, self.max_streams, memory)
+                .register(admission, dispatcher, markers, self.max_streams, memory)
         };
         let mut registered = register();
         if matches!(registered, Err(Refusal::InUse { .. }))

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datastream_protocol::close::CloseCause;
-use datastream_routing::{Route, RouteTable, SubscriptionId};
+use datastream_routing::{RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 
 use super::probe::{Probed, probe};
-use crate::access::{Refusal, reauthorize};
+use crate::access::{Admission, Refusal, reauthorize};
 use crate::fanout::{DispatcherHandle, Ring, SendMemory, SendQueue};
 
 /// The open streams of this gateway.
@@ -70,7 +70,7 @@ impl Registry {
     /// Registers a subscription's stream, unless it has one or there are `limit` streams.
     pub(crate) fn register(
         self: &Arc<Self>,
-        route: &Arc<Route>,
+        Admission { route, key }: &Admission,
         dispatcher: &DispatcherHandle,
         markers: bool,
         limit: usize,
@@ -83,7 +83,7 @@ impl Registry {
         if streams.len() >= limit {
             return Err(Refusal::busy("this gateway has as many streams as it may"));
         }
-        let queue = Arc::new(SendQueue::new(route.clone(), markers, memory.clone()));
+        let queue = Arc::new(SendQueue::new(route.clone(), *key, markers, memory.clone()));
         streams.insert(route.id.clone(), queue.clone());
         Ok(Registration {
             registry: self.clone(),
@@ -202,7 +202,7 @@ impl Drop for Registration {
 }
 
 fn apply(table: &RouteTable, queue: &SendQueue) {
-    match reauthorize(&queue.route(), table) {
+    match reauthorize(&queue.route(), queue.key(), table) {
         Ok(None) => (),
         Ok(Some(route)) => queue.set_route(route),
         Err(cause) => queue.close(cause),

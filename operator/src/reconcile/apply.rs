@@ -4,12 +4,13 @@ use datastream_protocol::StreamKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::Value;
 
 use super::build::SecretPlan;
 use super::gather::Gathered;
 use crate::FIELD_MANAGER;
 use crate::context::Context;
-use crate::stream_secret::secret_name;
+use crate::stream_secret::{NOTES, secret_name};
 
 /// The state of the Secret.
 #[derive(Debug)]
@@ -34,6 +35,18 @@ pub(crate) enum Error {
     /// The system has no random bytes.
     #[error("no random bytes for a stream key: {0}")]
     Random(getrandom::Error),
+}
+
+/// A merge that leaves no note of an earlier owner: a key that was good for that one is not good for its successor.
+fn without_other_notes(secret: &Secret) -> Result<Value, Error> {
+    let mut patch = serde_json::to_value(secret).map_err(kube::Error::SerdeError)?;
+    for note in NOTES {
+        let annotations = &mut patch["metadata"]["annotations"];
+        if annotations.get(note).is_none() {
+            annotations[note] = Value::Null;
+        }
+    }
+    Ok(patch)
 }
 
 /// Makes or replaces the Secret, as planned.
@@ -63,14 +76,14 @@ pub(super) async fn apply(
         } => {
             let apply = PatchParams::apply(FIELD_MANAGER);
             // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
-            let (params, patch) = if changes_owner {
-                (apply, Patch::Merge(&secret))
+            let name = secret_name(&id.name);
+            if changes_owner {
+                let patch = Patch::Merge(without_other_notes(&secret)?);
+                secrets.patch(&name, &apply, &patch).await?;
             } else {
-                (apply.force(), Patch::Apply(&secret))
-            };
-            secrets
-                .patch(&secret_name(&id.name), &params, &patch)
-                .await?;
+                let patch = Patch::Apply(&secret);
+                secrets.patch(&name, &apply.force(), &patch).await?;
+            }
             (key, is_new)
         }
     };

@@ -1,16 +1,21 @@
 //! The Secret of a subscription as it should be: its stream key, and the URL to use it with. Pure, but for a new key.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
 use datastream_routing::names::COMPONENT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::stream_secret::{ADOPT, LABEL, ObservedSecret, Ownership, STREAM_KEY, URL, secret_name};
+use crate::key_rotation::{Decision, KeyRotation};
+use crate::stream_secret::{
+    ADOPT, LABEL, Notes, ObservedSecret, Ownership, STREAM_KEY, URL, annotations, secret_name,
+};
 
 /// A new key.
 ///
@@ -20,6 +25,12 @@ pub fn new_stream_key() -> Result<StreamKey, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(StreamKey::from_random(bytes))
+}
+
+/// Plan for a subscription's Secret, and when to look at its key again.
+pub(super) struct Planned {
+    pub plan: SecretPlan,
+    pub again: Option<Duration>,
 }
 
 /// Plan for a subscription's Secret.
@@ -41,52 +52,65 @@ pub(super) enum SecretPlan {
     Foreign,
 }
 
-/// The Secret as it should be, with the URL under this endpoint, given the one that is there.
+/// The Secret as it should be now, with the URL under this endpoint, given the one that is there.
 ///
 /// # Errors
 /// The system has no random bytes for a new key.
 pub(super) fn secret(
     subscription: &DatastreamSubscription,
+    rotation: &KeyRotation,
     endpoint: &str,
     found: Option<&ObservedSecret>,
-) -> Result<SecretPlan, getrandom::Error> {
+    now: Timestamp,
+) -> Result<Planned, getrandom::Error> {
+    let planned = |plan, notes: &Notes| Planned {
+        plan,
+        again: rotation.next(notes, now),
+    };
     let Some(found) = found else {
-        let key = new_stream_key()?;
-        let secret = secret_with(subscription, endpoint, &key);
-        return Ok(SecretPlan::Create(secret, key));
+        let (key, notes) = (new_stream_key()?, rotation.first(now));
+        let secret = secret_with(subscription, endpoint, &key, &notes);
+        return Ok(planned(SecretPlan::Create(secret, key), &notes));
     };
     let adopts = subscription.annotations().get(ADOPT);
     let adopts = adopts.is_some_and(|adopts| adopts == "true");
     let owned = found.ownership(&subscription.uid().unwrap_or_default(), adopts);
     let kept = match owned {
-        Ownership::Foreign => return Ok(SecretPlan::Foreign),
+        Ownership::Foreign => {
+            let plan = SecretPlan::Foreign;
+            return Ok(Planned { plan, again: None });
+        }
         Ownership::Ours | Ownership::Adopted => found.key.clone(),
         // A key that was given to a subscription of the past is not given to its successor.
         Ownership::Leftover => None,
     };
-    let (key, is_new) = match kept {
-        Some(key) if owned == Ownership::Ours && is_as_wanted(found, endpoint, &key) => {
-            return Ok(SecretPlan::Keep(key));
+    let (key, notes, is_new) = match kept.map(|key| (key, rotation.decide(found, now))) {
+        Some((key, Decision::Keep(notes))) => {
+            if owned == Ownership::Ours && is_as_wanted(found, endpoint, &key, &notes) {
+                return Ok(planned(SecretPlan::Keep(key), &notes));
+            }
+            (key, notes, false)
         }
-        Some(key) => (key, false),
-        None => (new_stream_key()?, true),
+        Some((_, Decision::Replace(notes))) => (new_stream_key()?, notes, true),
+        None => (new_stream_key()?, rotation.first(now), true),
     };
-    let mut secret = secret_with(subscription, endpoint, &key);
+    let mut secret = secret_with(subscription, endpoint, &key, &notes);
     // With the version that was read: what someone else has written since is looked at first.
     secret
         .metadata
         .resource_version
         .clone_from(&found.resource_version);
-    Ok(SecretPlan::Replace {
+    let plan = SecretPlan::Replace {
         secret,
         key,
         is_new,
         changes_owner: matches!(owned, Ownership::Leftover | Ownership::Adopted),
-    })
+    };
+    Ok(planned(plan, &notes))
 }
 
 /// Returns whether everything that is wanted is there; what others added is theirs.
-fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey) -> bool {
+fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey, notes: &Notes) -> bool {
     let url = stream_url(endpoint, key);
     found.is_labelled
         && found.owner.as_ref().is_some_and(|o| o.is_as_written)
@@ -94,13 +118,21 @@ fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey) -> bool
             .url
             .as_ref()
             .is_some_and(|u| u.expose_secret() == url.expose_secret())
+        && found.notes == *notes
 }
 
-fn secret_with(subscription: &DatastreamSubscription, endpoint: &str, key: &StreamKey) -> Secret {
+fn secret_with(
+    subscription: &DatastreamSubscription,
+    endpoint: &str,
+    key: &StreamKey,
+    notes: &Notes,
+) -> Secret {
     let mut secret = Secret::default();
     secret.metadata.name = Some(secret_name(&subscription.name_any()));
     secret.metadata.namespace = subscription.namespace();
     secret.metadata.labels = Some(BTreeMap::from([(COMPONENT.to_owned(), LABEL.to_owned())]));
+    let annotations = annotations(notes);
+    secret.metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
     let owner = subscription.controller_owner_ref(&());
     secret.metadata.owner_references = owner.map(|o| vec![o]);
     secret.type_ = Some("Opaque".to_owned());

@@ -27,6 +27,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use self::apply::{Applied, apply};
+use self::build::Planned;
 use self::gather::{Gathered, gather};
 use self::status::Outcome;
 use self::validate::{Target, target};
@@ -68,11 +69,15 @@ pub(crate) async fn reconcile(
     let Some(gathered) = gather(&context, &subscription) else {
         return Ok(Action::await_change());
     };
-    let (outcome, issued) = match target(&gathered) {
+    let Served {
+        outcome,
+        issued,
+        again,
+    } = match target(&gathered) {
         Ok(target) => serve(&context, &gathered, &target).await?,
-        Err(outcome) => (outcome, false),
+        Err(outcome) => Served::without_key(outcome),
     };
-    let again = report(&context, &gathered, &outcome, issued).await?;
+    let soon = report(&context, &gathered, &outcome, issued).await?;
     if let Outcome::SecretNotWritten { secret, error, .. } = &outcome {
         let error = format_args!("Secret {secret}: {error}");
         return Ok(failed(&context, &id, error));
@@ -84,16 +89,35 @@ pub(crate) async fn reconcile(
     }
     timer.observe_duration();
     context.metrics.reconciles.with_label_values(&["ok"]).inc();
-    Ok(again)
+    let next = soon.into_iter().chain(again).min();
+    Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Builds and applies the Secret of a subscription that can be served. Returns what has become of it, and whether the key in it is
-/// a new one.
+/// What has become of a subscription.
+struct Served {
+    outcome: Outcome,
+    /// The key in its Secret is a new one.
+    issued: bool,
+    /// Time until its key is to be looked at again.
+    again: Option<Duration>,
+}
+
+impl Served {
+    const fn without_key(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            issued: false,
+            again: None,
+        }
+    }
+}
+
+/// Builds and applies the Secret of a subscription that can be served.
 async fn serve(
     context: &Context,
     gathered: &Gathered<'_>,
     target: &Target<'_>,
-) -> Result<(Outcome, bool), Error> {
+) -> Result<Served, Error> {
     let id = &gathered.id;
     let secret = secret_name(&id.name);
     let programmed = |key| {
@@ -112,9 +136,11 @@ async fn serve(
         }
         applied => applied,
     };
-    let (key, issued) = match applied {
-        Ok(Applied::Key { key, issued }) => (key, issued),
-        Ok(Applied::Conflict) => return Ok((Outcome::SecretConflict { secret }, false)),
+    let (key, issued, again) = match applied {
+        Ok((Applied::Key { key, issued }, again)) => (key, issued, again),
+        Ok((Applied::Conflict, _)) => {
+            return Ok(Served::without_key(Outcome::SecretConflict { secret }));
+        }
         Err(Error::Kube(error)) if is_refusal(&error, context.reconciles.failures(id)) => {
             // The key that clients know is the one in the Secret.
             let observed = gathered.secret.as_deref();
@@ -125,7 +151,7 @@ async fn serve(
                 error: reason(&error),
                 programmed: key.map(programmed),
             };
-            return Ok((outcome, false));
+            return Ok(Served::without_key(outcome));
         }
         Err(error) => return Err(error),
     };
@@ -137,27 +163,36 @@ async fn serve(
             programmed: programmed((&key).into()),
         },
     };
-    Ok((outcome, issued))
+    Ok(Served {
+        outcome,
+        issued,
+        again,
+    })
 }
 
-/// Builds and applies the Secret, given the one that is there.
+/// Builds and applies the Secret, given the one that is there. Returns when to look at its key again, too.
 async fn write(
     context: &Context,
     gathered: &Gathered<'_>,
     target: &Target<'_>,
     found: Option<&ObservedSecret>,
-) -> Result<Applied, Error> {
-    let planned = build::secret(gathered.subscription, target.endpoint, found);
-    apply(context, gathered, planned.map_err(Error::Random)?).await
+) -> Result<(Applied, Option<Duration>), Error> {
+    let now = Timestamp::now();
+    let Target {
+        rotation, endpoint, ..
+    } = target;
+    let planned = build::secret(gathered.subscription, rotation, endpoint, found, now);
+    let Planned { plan, again } = planned.map_err(Error::Random)?;
+    Ok((apply(context, gathered, plan).await?, again))
 }
 
-/// Writes the status and the Events that it is worth. Returns when to look again.
+/// Writes the status and the Events that it is worth. Returns when to look again, if something is to come.
 async fn report(
     context: &Context,
     gathered: &Gathered<'_>,
     outcome: &Outcome,
     issued: bool,
-) -> Result<Action, Error> {
+) -> Result<Option<Duration>, Error> {
     let subscription = gathered.subscription;
     let status = status::status(gathered, outcome, Timestamp::now());
     let generation = subscription.metadata.generation.unwrap_or_default();
@@ -176,12 +211,10 @@ async fn report(
         context.events.publish(subscription, events);
     }
     Ok(match (outcome, wait, pending) {
-        (Outcome::SecretConflict { .. } | Outcome::Denied { .. }, ..) => {
-            Action::requeue(CONFLICT_AGAIN)
-        }
-        (_, Some(wait), _) => Action::requeue(wait),
-        (_, None, Some(_)) => Action::requeue(PENDING_AGAIN),
-        (_, None, None) => Action::await_change(),
+        (Outcome::SecretConflict { .. } | Outcome::Denied { .. }, ..) => Some(CONFLICT_AGAIN),
+        (_, Some(wait), _) => Some(wait),
+        (_, None, Some(_)) => Some(PENDING_AGAIN),
+        (_, None, None) => None,
     })
 }
 

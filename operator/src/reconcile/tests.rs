@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscriptionStatus;
-use datastream_routing::SubscriptionId;
+use datastream_routing::{KeyHash, SubscriptionId};
 use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
@@ -80,6 +80,11 @@ impl Server {
                 json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "AlreadyExists"}),
             ),
             (_, Some("secrets")) => {
+                let mut body = body;
+                // As a merge takes it.
+                if let Some(annotations) = body["metadata"]["annotations"].as_object_mut() {
+                    annotations.retain(|_, value| !value.is_null());
+                }
                 *self.secret.lock().unwrap() = Some(body.clone());
                 (StatusCode::OK, body)
             }
@@ -204,6 +209,51 @@ fn secret(owner_uid: Option<&str>, key: &str) -> Value {
 
 fn base64_of(text: &str) -> Value {
     json!(k8s_openapi::ByteString(text.as_bytes().to_vec()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
+    let server = Server::default();
+    *server.secret.lock().unwrap() = Some(secret(Some("u1"), KEY));
+    let mut asked = subscription(json!({"keyRotation": {"overlap": "2h"}}), None);
+    asked["metadata"]["annotations"] = json!({"datastream.dev/rotate-key": "1"});
+    let (_, requests) = server.reconcile_watched(asked.clone()).await;
+    assert_eq!(requests, ["PATCH secrets", "POST events"]);
+    let held = server.held();
+    let previous = held.notes.previous.unwrap();
+    assert_ne!(held.key.unwrap().expose(), KEY);
+    assert_eq!(previous.hash, KeyHash::of(KEY));
+    let text = server.secret.lock().unwrap().clone().unwrap().to_string();
+    assert!(!text.contains(KEY), "{text}");
+
+    let (_, requests) = server.reconcile_watched(asked.clone()).await;
+    assert!(requests.is_empty(), "{requests:?}");
+
+    // Without an overlap, there is one key.
+    asked["spec"]["keyRotation"]["overlap"] = json!("0s");
+    asked["metadata"]["generation"] = json!(2);
+    let key = server.held_key();
+    server.reconcile_watched(asked).await.0.unwrap();
+    assert_eq!(server.held().notes.previous, None);
+    assert_eq!(server.held_key(), key);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_the_past_opens_nothing_of_a_successor() {
+    let server = Server::default();
+    let mut left = secret(Some("u0"), KEY);
+    left["metadata"]["annotations"] = json!({
+        "datastream.dev/previous-key-sha256": KeyHash::of("before").to_hex(),
+        "datastream.dev/previous-key-until": "2999-01-01T00:00:00Z",
+    });
+    *server.secret.lock().unwrap() = Some(left);
+    server
+        .reconcile_watched(subscription(json!({}), None))
+        .await
+        .0
+        .unwrap();
+    assert_ne!(server.held_key(), KEY);
+    assert_eq!(server.held().notes.previous, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::gather::Gathered;
 use super::status::Outcome;
 use crate::groups::Group;
+use crate::key_rotation::KeyRotation;
+use crate::spec::Invalid;
 use crate::verdicts::{Fault, Verdict};
 
 /// A subscription that can be served, and where.
@@ -14,6 +16,8 @@ pub(super) struct Target<'a> {
     pub group: &'a Group,
     /// The URL at which clients connect, without a key.
     pub endpoint: &'a str,
+    /// When its key is replaced.
+    pub rotation: KeyRotation,
 }
 
 /// Decides whether a subscription can be served, by the verdict on its spec.
@@ -27,11 +31,16 @@ pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outco
     let group = gathered.group.as_ref();
     let &(group, endpoint) =
         group.map_err(|invalid| Outcome::Faulty(Arc::new(Fault::Invalid(invalid.clone()))))?;
+    let rotation = KeyRotation::of(gathered.subscription).map_err(|(path, reason)| {
+        let invalid = Invalid::one(&format!("spec.{path}"), reason);
+        Outcome::Faulty(Arc::new(Fault::Invalid(invalid)))
+    })?;
     let metadata = &gathered.subscription.metadata;
     Ok(Target {
         uid: metadata.uid.as_deref().unwrap_or_default(),
         generation: metadata.generation.unwrap_or(1),
         group,
         endpoint,
+        rotation,
     })
 }

@@ -44,6 +44,8 @@ pub struct ObservedKey {
     pub owner_uid: Option<String>,
     /// The hash of the key.
     pub hash: KeyHash,
+    /// The hash of the key before it, as long as that is good.
+    pub previous: Option<KeyHash>,
 }
 
 /// A subscription that is not routed as it asks, and what it waits for.
@@ -199,21 +201,31 @@ impl Desired {
         let routed = self.route(id).filter(|r| r.uid == known.uid()).cloned();
         let observed = self.keys.get(id);
         let owned = observed.filter(|k| k.owner_uid.as_deref() == Some(known.uid()));
-        let with_key = |hash| {
+        // A key that was another one's before it was this one's is the other one's.
+        let previous = |key: &ObservedKey| {
+            let held = |hash: &KeyHash| self.holders.get(hash).is_none_or(|by| by == id);
+            key.previous.filter(held)
+        };
+        let with_key = |key: &ObservedKey| {
             let route = routed.as_deref()?;
             Some(Route {
-                key_sha256: hash,
+                key_sha256: key.hash,
+                previous_key_sha256: previous(key),
                 ..route.clone()
             })
         };
         let wanted = match (&known.spec, owned) {
-            (Spec::Unrouted(valid), Some(key)) => Some(valid.route(key.hash)),
-            (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key.hash),
+            (Spec::Unrouted(valid), Some(key)) => Some(Route {
+                previous_key_sha256: previous(key),
+                ..valid.route(key.hash)
+            }),
+            (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key),
             // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
             (_, None) => {
-                observed.and_then(|key| with_key(key.hash).filter(|r| routed.as_deref() == Some(r)))
+                observed.and_then(|key| with_key(key).filter(|r| routed.as_deref() == Some(r)))
             }
         };
+        let kept = observed.and_then(with_key);
         let Some(wanted) = wanted else {
             self.take(id);
             return;
@@ -226,7 +238,6 @@ impl Desired {
         }
         if let Some(denied) = self.too_costly(&wanted, routed.as_deref()) {
             let budget = Resource::Budget(id.namespace.clone());
-            let kept = with_key(wanted.key_sha256);
             self.deny(id, rank, denied, budget);
             match kept {
                 Some(kept) => self.put(Arc::new(kept)),
@@ -315,16 +326,16 @@ impl Desired {
         let Some(id) = now.or(before).map(|route| route.id.clone()) else {
             return;
         };
-        let key = |route: Option<&Route>| route.map(|r| r.key_sha256);
+        let keys =
+            |route: Option<&Route>| -> Vec<_> { route.into_iter().flat_map(Route::keys).collect() };
         let cost_of = |route: Option<&Route>| route.map_or(0, |r| cost(&r.filters));
-        if key(before) != key(now) {
-            if let Some(hash) = key(before) {
-                self.holders.remove(&hash);
-                self.give_up(&Resource::Key(hash));
-            }
-            if let Some(hash) = key(now) {
-                self.holders.insert(hash, id.clone());
-            }
+        let (keys_before, keys_now) = (keys(before), keys(now));
+        for hash in keys_before.iter().filter(|hash| !keys_now.contains(hash)) {
+            self.holders.remove(hash);
+            self.give_up(&Resource::Key(*hash));
+        }
+        for hash in keys_now {
+            self.holders.insert(hash, id.clone());
         }
         let (cost_before, cost_now) = (cost_of(before), cost_of(now));
         if cost_before != cost_now {

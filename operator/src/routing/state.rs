@@ -566,6 +566,7 @@ mod tests {
         let observed = ObservedKey {
             owner_uid: Some(name.to_owned()),
             hash: key(name),
+            previous: None,
         };
         state.set_key(&id(name), Some(observed));
     }

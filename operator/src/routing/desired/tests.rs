@@ -44,7 +44,15 @@ fn key(owner: &str, key: &str) -> Option<ObservedKey> {
     Some(ObservedKey {
         owner_uid: Some(owner.to_owned()),
         hash: KeyHash::of(key),
+        previous: None,
     })
+}
+
+/// A key, and the one before it.
+fn rotated(owner: &str, now: &str, before: &str) -> Option<ObservedKey> {
+    let key = key(owner, now)?;
+    let previous = Some(KeyHash::of(before));
+    Some(ObservedKey { previous, ..key })
 }
 
 fn settled() -> Desired {
@@ -121,7 +129,7 @@ proptest! {
                     subscriptions.remove(&id(&n.to_string()));
                 }
                 Step::Key(n, owner, k) => {
-                    let key = ObservedKey { owner_uid: owner.map(|u| u.to_string()), hash: KeyHash::of(&k.to_string()) };
+                    let key = ObservedKey { owner_uid: owner.map(|u| u.to_string()), hash: KeyHash::of(&k.to_string()), previous: None };
                     desired.set_key(&id(&n.to_string()), Some(key.clone()));
                     keys.insert(id(&n.to_string()), key);
                 }
@@ -220,6 +228,7 @@ fn a_secret_that_loses_its_owner_keeps_the_route_while_it_has_the_same_key() {
         Some(ObservedKey {
             owner_uid: None,
             hash: KeyHash::of(key),
+            previous: None,
         })
     };
     desired.set_key(&id("a"), orphan("k"));
@@ -347,4 +356,31 @@ fn filters_in_force_are_kept_when_the_budget_shrinks() {
     };
     assert_eq!(desired.denied(&id("a")), Some(&denied));
     assert_eq!(routed(&desired), ["a"]);
+}
+
+#[test]
+fn a_key_before_stays_with_its_subscription_until_it_ends() {
+    let mut desired = settled();
+    set(&mut desired, "a", 0, vec![]);
+    desired.set_key(&id("a"), rotated("a", "new", "old"));
+    let keys = |desired: &Desired, name| {
+        desired
+            .route(&id(name))
+            .map(|r| r.keys().collect::<Vec<_>>())
+    };
+    let both = vec![KeyHash::of("new"), KeyHash::of("old")];
+    assert_eq!(keys(&desired, "a"), Some(both));
+    // Nobody else gets it meanwhile, neither as a key nor as the one before.
+    set(&mut desired, "b", 1, vec![]);
+    desired.set_key(&id("b"), key("b", "old"));
+    assert!(matches!(
+        desired.denied(&id("b")),
+        Some(Denied::KeyInUse { .. })
+    ));
+    set(&mut desired, "c", 2, vec![]);
+    desired.set_key(&id("c"), rotated("c", "third", "old"));
+    assert_eq!(keys(&desired, "c"), Some(vec![KeyHash::of("third")]));
+    desired.set_key(&id("a"), key("a", "new"));
+    assert_eq!(keys(&desired, "a"), Some(vec![KeyHash::of("new")]));
+    assert_eq!(keys(&desired, "b"), Some(vec![KeyHash::of("old")]));
 }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -120,17 +119,4 @@ impl Client {
             closed @ Received::Closed(_) => panic!("{closed:?}"),
         }
     }
-}
-
-/// The status of the report about a key, without opening its stream.
-pub(crate) async fn report(address: &str, key: &str) -> u16 {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let request = format!(
-        "GET /stream?stream_key={key} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
-    );
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split(' ').nth(1).unwrap();
-    status.parse().unwrap()
 }

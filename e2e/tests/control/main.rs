@@ -13,7 +13,7 @@ mod stack;
 use std::time::Instant;
 
 use client::{Client, Received};
-use datastream_e2e::{Program, checkout};
+use datastream_e2e::{Program, checkout, get};
 use serde_json::{Value, json};
 use stack::{NAMESPACE, PATIENCE, Stack};
 
@@ -73,6 +73,7 @@ fn versions(stack: &Stack) -> String {
 async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     let mut stack = Stack::start().await;
     stack.cluster.start_garbage_collector().unwrap();
+    stack.log_everything();
     let operator = stack.operator("operator-0");
     stack.apply(&leds("A"));
     condition(&stack, "leds", "Accepted", "True Accepted");
@@ -154,13 +155,15 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     stack.produce(&[datapoint("B", 6)]).await;
     assert_eq!(stream.value().await, 6);
     for good in [&key, &rotated] {
-        assert_eq!(client::report(address, good).await, 200);
+        let report = get(address, &format!("/stream?stream_key={good}"));
+        assert_eq!(report.unwrap().0, 200);
     }
     let none = r#"{"spec":{"keyRotation":{"overlap":"0s"}}}"#;
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", none]);
     assert_eq!(stream.next().await, Received::Closed(1008));
     assert!(Client::connect_until(address, &key, 401).await.is_none());
     let mut stream = Client::connect_until(address, &rotated, 101).await.unwrap();
+    let mut keys = vec![key, rotated.clone()];
     let key = rotated;
 
     // A deleted Secret: a new key, and the old one is worth nothing.
@@ -212,6 +215,24 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
     stack.wait_ready("leds");
     assert_ne!(stack.key("leds"), third);
     assert_no_forbidden(&[&operator, &gateway]);
+
+    // Whatever there is to read but for the Secret, no key is in it.
+    keys.extend([new, third, stack.key("leds")]);
+    let everything = ["get", "dss,events,leases,configmaps", "-A", "-o", "yaml"];
+    let mut written = vec![stack.kubectl(&everything)];
+    for (program, listener) in [(&operator, "listen"), (&gateway, "admin")] {
+        let log = program.log();
+        assert!(log.contains("TRACE"), "{log}");
+        written.push(log);
+        let address = program.address(listener).unwrap();
+        written.push(get(address, "/metrics").unwrap().1);
+    }
+    for key in &keys {
+        for text in &written {
+            let lines: Vec<_> = text.lines().filter(|line| line.contains(key)).collect();
+            assert!(lines.is_empty(), "{key}: {lines:#?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,8 @@ pub(crate) struct Stack {
     broker: Broker,
     dir: TempDir,
     started: usize,
+    /// What programs log, if not what they do by themselves.
+    filter: Option<&'static str>,
     /// The namespace of routing objects and Leases.
     pub(crate) routes: &'static str,
 }
@@ -33,6 +35,7 @@ impl Stack {
             broker,
             dir: tempfile::tempdir().unwrap(),
             started: 0,
+            filter: None,
             routes: NAMESPACE,
         };
         this.cluster.install(NAMESPACE).unwrap();
@@ -103,7 +106,16 @@ impl Stack {
             .join(format!("{program}-{}.log", self.started));
         let launch = Launch::new(own_program(program).unwrap(), args.iter().cloned())
             .env("KUBECONFIG", kubeconfig);
+        let launch = match self.filter {
+            Some(filter) => launch.env("RUST_LOG", filter),
+            None => launch,
+        };
         Program::start(&launch, log).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Has programs that are started from now on log all that they can.
+    pub(crate) fn log_everything(&mut self) {
+        self.filter = Some("trace");
     }
 
     pub(crate) fn operator(&mut self, identity: &str) -> Program {

@@ -3,7 +3,7 @@
 use rlimit::Resource;
 
 /// Connections to the listener for clients that are not streams (yet).
-const HTTP: usize = 1_024;
+pub(crate) const HTTP_CONNECTIONS: usize = 1_024;
 /// Connections to the admin listener: probes, metrics, other gateways.
 const ADMIN: usize = 256;
 /// Descriptors for the topic, the API server, files and the runtime.
@@ -48,7 +48,7 @@ impl Descriptors {
 
     fn of(limit: usize, streams: usize) -> Self {
         // Of a small limit everything gets a part.
-        let http = HTTP.min(limit / 4);
+        let http = HTTP_CONNECTIONS.min(limit / 4);
         let admin = ADMIN.min(limit / 8);
         let others = OTHERS.min(limit / 4);
         Self {
@@ -66,7 +66,10 @@ mod tests {
     #[test]
     fn descriptors_left_by_other_uses_go_to_streams() {
         let many = Descriptors::of(1 << 20, 20_000);
-        assert_eq!((many.streams, many.http, many.admin), (20_000, HTTP, ADMIN));
+        assert_eq!(
+            (many.streams, many.http, many.admin),
+            (20_000, HTTP_CONNECTIONS, ADMIN)
+        );
         for limit in [0, 1, 60, 256, 1_024, 4_096] {
             let few = Descriptors::of(limit, 20_000);
             let others = OTHERS.min(limit / 4);

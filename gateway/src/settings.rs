@@ -9,6 +9,7 @@ use datastream_source::fluvio::MAX_BATCH_BYTES;
 
 use crate::access::QueryKeys;
 use crate::config::StaleRoutes;
+use crate::descriptors::HTTP_CONNECTIONS;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -46,10 +47,13 @@ pub struct Settings {
 const BASE_MEMORY: usize = 64 << 20;
 /// Memory of one stream, its kernel buffers included, that no other bound covers.
 const STREAM_MEMORY: usize = 32 << 10;
-/// Bytes of what is written that TLS may hold for one stream, encrypted or not yet.
-pub(crate) const TLS_BUFFER: usize = 16 << 10;
-/// Memory of TLS for one stream: what it holds to be written, a record and a half that it reads (the largest has 16 KiB), and keys.
-const TLS_MEMORY: usize = TLS_BUFFER + (32 << 10);
+/// Bytes of what is written that TLS may hold for one connection, encrypted or not yet.
+pub(crate) const TLS_WRITE: usize = 16 << 10;
+/// Bytes that TLS reads before some of them have to be a client's data: the largest record (18,437 bytes with all that is around it),
+/// and what comes with it.
+pub(crate) const TLS_READ: usize = 20 << 10;
+/// Memory of TLS for one connection: what it holds to be written; what it has read, in a buffer that doubles, and as plaintext; keys.
+const TLS_MEMORY: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
@@ -59,10 +63,13 @@ impl Settings {
     /// Bytes of memory that the gateway needs at the most, whatever clients, producers and the broker do. The chart's limit for
     /// the pods is this, and a quarter.
     pub fn memory_bound(&self) -> usize {
+        let connections = self.max_streams + HTTP_CONNECTIONS;
+        let tls = self.tls.as_ref().map_or(0, |_| connections * TLS_MEMORY);
         BASE_MEMORY
             + self.ring_bytes
             + self.send_memory
-            + self.max_streams * (STREAM_MEMORY + self.tls.as_ref().map_or(0, |_| TLS_MEMORY))
+            + self.max_streams * STREAM_MEMORY
+            + tls
             + self.replays * REPLAY_MEMORY
             + LARGE_BATCHES_MEMORY
     }

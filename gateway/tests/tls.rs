@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -163,5 +164,28 @@ async fn a_client_without_tls_is_told_so_and_one_that_says_nothing_keeps_nobody_
     let client = open(&gateway, &config, "a", "").await;
     client.leave().await;
     drop(silent);
+    gateway.stop().await;
+}
+
+/// A message of the handshake may have 64 KiB, and rustls would wait for all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sends_more_of_a_handshake_than_any_needs_is_closed() {
+    const RECORD: u16 = 16 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path(), &[&TLS13]);
+    let gateway = gateway(dir.path()).await;
+    let mut socket = TcpStream::connect(gateway.stream).await.unwrap();
+    // A ClientHello of 60,000 bytes, of which two records come (RFC 8446, sections 4 and 5.1).
+    let mut hello = vec![1, 0, 0xea, 0x60];
+    hello.resize(2 * usize::from(RECORD), 0);
+    for part in hello.chunks(usize::from(RECORD)) {
+        let [high, low] = RECORD.to_be_bytes();
+        socket.write_all(&[22, 3, 1, high, low]).await.unwrap();
+        socket.write_all(part).await.unwrap();
+    }
+    let mut answer = vec![];
+    // Long before the time for a handshake is over.
+    let closed = timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok());
     gateway.stop().await;
 }

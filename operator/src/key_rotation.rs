@@ -11,6 +11,9 @@ use crate::stream_secret::{Notes, ObservedSecret, PreviousKey, ROTATE};
 /// Time for which the key before stays good, unless the subscription says otherwise.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
+/// Longest time without another look: no timer has to reach far, and a clock that is set is noticed.
+const LOOK_AGAIN: Duration = Duration::from_hours(24);
+
 /// The wishes of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyRotation {
@@ -112,11 +115,8 @@ impl KeyRotation {
             shortened.map_or(previous.until, |shortened| shortened.min(previous.until))
         });
         let next = replaced.into_iter().chain(ended).min()?;
-        Some(
-            next.duration_since(now)
-                .try_into()
-                .unwrap_or(Duration::ZERO),
-        )
+        let wait = Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO);
+        Some(wait.min(LOOK_AGAIN))
     }
 }
 
@@ -194,9 +194,10 @@ mod tests {
         let notes = rotation.first(at(0));
         let month = 720 * HOUR;
         assert_eq!(
-            rotation.next(&notes, at(0)),
-            Some(Duration::from_secs(month as u64))
+            rotation.next(&notes, at(month - 9)),
+            Some(Duration::from_secs(9))
         );
+        assert_eq!(rotation.next(&notes, at(0)), Some(LOOK_AGAIN));
         let kept = rotation.decide(&secret(notes.clone()), at(month - 1));
         assert_eq!(kept, Decision::Keep(notes.clone()));
         let replaced = Notes {

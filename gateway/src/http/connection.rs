@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
-use datastream_service::tls::{MaybeTls, ServerTls};
+use datastream_service::tls::ServerTls;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
-use super::socket;
+use super::socket::{self, Socket};
 use super::write_limit::WriteLimit;
 
 /// Time within which a client must have sent the head of a request.
@@ -67,7 +67,7 @@ pub(crate) async fn serve<H: Handler>(
 }
 
 /// A socket as HTTP is spoken on it.
-pub(crate) type HttpSocket = TokioIo<WriteLimit<MaybeTls>>;
+pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
 
 async fn connection<H: Handler>(
     tcp: TcpStream,

@@ -1,5 +1,6 @@
 //! HTTP: connections, the listener for clients with `/stream` and the console, and answers.
 
+mod bounded;
 mod connection;
 mod connections;
 mod console;

@@ -3,11 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use datastream_service::tls::{MaybeTls, ServerTls};
+use datastream_service::tls::ServerTls;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
-use crate::settings::TLS_BUFFER;
+use super::bounded::BoundedTls;
+
+/// The socket of a client; with TLS on the heap, so that connections without it do not have its size.
+pub(crate) type Socket = Either<TcpStream, Box<BoundedTls>>;
 
 /// The first byte of a connection that speaks TLS: a record of the handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
@@ -22,12 +26,9 @@ const NO_TLS: &[u8] =
 ///
 /// # Errors
 /// The client leaves, does not speak TLS, or does not want the certificate.
-pub(super) async fn accept(
-    mut tcp: TcpStream,
-    tls: Option<Arc<ServerTls>>,
-) -> io::Result<MaybeTls> {
+pub(super) async fn accept(mut tcp: TcpStream, tls: Option<Arc<ServerTls>>) -> io::Result<Socket> {
     let Some(tls) = tls else {
-        return Ok(MaybeTls::Left(tcp));
+        return Ok(Socket::Left(tcp));
     };
     let mut first = [0];
     if tcp.peek(&mut first).await? > 0 && first[0] != HANDSHAKE {
@@ -37,15 +38,14 @@ pub(super) async fn accept(
         tokio::io::copy(&mut tcp.take(MAX_DRAINED), &mut tokio::io::sink()).await?;
         return Err(io::Error::other("the client does not speak TLS"));
     }
-    let mut stream = tls.accept(tcp).await?;
-    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
-    Ok(MaybeTls::Right(Box::new(stream)))
+    let stream = BoundedTls::accept(&tls, tcp).await?;
+    Ok(Socket::Right(Box::new(stream)))
 }
 
 /// The TCP socket, for its options.
-pub(super) fn tcp(socket: &MaybeTls) -> &TcpStream {
+pub(super) fn tcp(socket: &Socket) -> &TcpStream {
     match socket {
-        MaybeTls::Left(tcp) => tcp,
-        MaybeTls::Right(stream) => stream.get_ref().0,
+        Socket::Left(tcp) => tcp,
+        Socket::Right(stream) => stream.tcp(),
     }
 }

@@ -1,9 +1,15 @@
 //! A gateway under everything at once that clients and producers can do to its memory stays within its stated bound, and honest
 //! clients get every event.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as BlockingStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,14 +19,18 @@ use datastream_e2e::{Launch, Program, get, own_program};
 use datastream_gateway::Settings;
 use datastream_routing::buckets;
 use datastream_routing::{KeyHash, Route, SubscriptionId};
+use datastream_service::tls::{Authority, DISTANT_YEAR, ServerFiles, client_config};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 
 const TOPIC: &str = "device-events";
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -44,8 +54,17 @@ fn routes() -> Vec<Route> {
     (0..HONEST + SILENT + FLOODING).map(route).collect()
 }
 
-fn settings() -> Settings {
+/// Settings with small bounds; with TLS, its files are made in this folder.
+fn settings(tls: Option<&Path>) -> Settings {
     Settings {
+        tls: tls.map(|dir| {
+            let authority = Authority::new();
+            authority.write(dir);
+            ServerFiles {
+                identity: authority.issue(dir, &["127.0.0.1"], DISTANT_YEAR),
+                client_authority: None,
+            }
+        }),
         ring_bytes: 8 << 20,
         replays: 2,
         max_streams: 200,
@@ -56,13 +75,13 @@ fn settings() -> Settings {
     }
 }
 
-fn gateway(dir: &std::path::Path, broker: &str, settings: &Settings) -> Program {
+fn gateway(dir: &Path, broker: &str, settings: &Settings) -> Program {
     let objects = dir.join("routes");
     std::fs::create_dir(&objects).unwrap();
     for (id, bucket) in buckets(routes()) {
         std::fs::write(objects.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
     }
-    let args = [
+    let mut args = vec![
         "--listen=127.0.0.1:0".to_owned(),
         "--admin=127.0.0.1:0".to_owned(),
         format!("--fluvio={broker}"),
@@ -75,18 +94,24 @@ fn gateway(dir: &std::path::Path, broker: &str, settings: &Settings) -> Program 
         format!("--send-memory-mib={}", settings.send_memory >> 20),
         format!("--handshakes-per-second={}", settings.handshakes_per_second),
     ];
+    if let Some(ServerFiles { identity, .. }) = &settings.tls {
+        args.push(format!("--tls-cert={}", identity.certificate.display()));
+        args.push(format!("--tls-key={}", identity.key.display()));
+    }
     let launch = Launch::new(own_program("datastream-gateway").unwrap(), args);
     Program::start(&launch, dir.join("gateway.log")).unwrap()
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn connect(address: &str, number: usize) -> Socket {
-    let url = format!("ws://{address}/stream?stream_key={}", key(number));
+async fn connect(address: &str, trust: Option<&Arc<ClientConfig>>, number: usize) -> Socket {
+    let scheme = if trust.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{address}/stream?stream_key={}", key(number));
     let config = WebSocketConfig::default().max_message_size(Some(16 << 20));
     loop {
+        let tls = trust.map(|trust| Connector::Rustls(trust.clone()));
         // 503: many connect at once.
-        match connect_async_with_config(&url, Some(config), true).await {
+        match connect_async_tls_with_config(&url, Some(config), true, tls).await {
             Ok((socket, _)) => return socket,
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
@@ -133,10 +158,10 @@ async fn honest(mut socket: Socket) -> usize {
 }
 
 /// Opens a connection, asks for much and reads nothing; all of them are held by who called.
-fn hold(address: &str, request: &str) -> Option<BlockingStream> {
+fn hold(address: &str, request: &[u8]) -> Option<BlockingStream> {
     let mut tcp = BlockingStream::connect(address).ok()?;
     tcp.set_nonblocking(true).ok()?;
-    let _ = tcp.write(request.as_bytes());
+    let _ = tcp.write(request);
     Some(tcp)
 }
 
@@ -173,13 +198,31 @@ fn peak_bytes(pid: u32) -> usize {
         << 10
 }
 
+/// The beginning of a message of the handshake that would have 60,000 bytes (RFC 8446, sections 4 and 5.1).
+fn endless_hello() -> Vec<u8> {
+    let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60];
+    hello.resize(16 << 10, 0);
+    hello
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_attacks_at_once_stay_within_the_stated_memory_and_honest_clients_get_everything() {
     let dir = tempfile::tempdir().unwrap();
+    under_attack(dir.path(), settings(None), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_attacks_at_once_over_tls_stay_within_the_stated_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(Some(dir.path()));
+    let trust = client_config(Some(&dir.path().join("ca.crt"))).unwrap();
+    under_attack(dir.path(), settings, Some(&Arc::new(trust))).await;
+}
+
+async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientConfig>>) {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
-    let settings = settings();
-    let gateway = gateway(dir.path(), &broker.address().to_string(), &settings);
+    let gateway = gateway(dir, &broker.address().to_string(), &settings);
     let address = gateway.address("stream").unwrap().to_owned();
     let admin = gateway.address("admin").unwrap().to_owned();
     let is_ready = || get(&admin, "/readyz").is_ok_and(|(status, _)| status == 200);
@@ -193,15 +236,15 @@ async fn all_attacks_at_once_stay_within_the_stated_memory_and_honest_clients_ge
 
     let mut readers = Vec::new();
     for number in 0..HONEST {
-        readers.push(tokio::spawn(honest(connect(&address, number).await)));
+        readers.push(tokio::spawn(honest(connect(&address, trust, number).await)));
     }
     let mut silent = Vec::new();
     for number in HONEST..HONEST + SILENT {
-        silent.push(connect(&address, number).await);
+        silent.push(connect(&address, trust, number).await);
     }
     let mut floods = Vec::new();
     for number in HONEST + SILENT..HONEST + SILENT + FLOODING {
-        let mut socket = connect(&address, number).await;
+        let mut socket = connect(&address, trust, number).await;
         floods.push(tokio::spawn(async move {
             let ping = Message::Ping(Bytes::from_static(&[b'p'; 125]));
             for _ in 0..100_000 {
@@ -212,9 +255,16 @@ async fn all_attacks_at_once_stay_within_the_stated_memory_and_honest_clients_ge
         }));
     }
     let pipelined = "GET /console/console.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let held: Vec<_> = (0..1_500)
-        .filter_map(|_| hold(&address, &pipelined))
-        .chain((0..500).filter_map(|_| hold(&address, "GET /stream HTTP/1.1\r\nX-Slow: ")))
+    let requests: [(usize, &[u8]); 3] = [
+        (1_500, pipelined.as_bytes()),
+        (500, b"GET /stream HTTP/1.1\r\nX-Slow: "),
+        (1_500, &endless_hello()),
+    ];
+    let held: Vec<_> = requests
+        .into_iter()
+        .filter(|(_, request)| trust.is_some() || request[0] == b'G')
+        .flat_map(|(count, request)| vec![request; count])
+        .filter_map(|request| hold(&address, request))
         .collect();
     let stop = Arc::new(AtomicBool::new(false));
     let askers: Vec<_> = (0..2)

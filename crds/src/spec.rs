@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::DatastreamSubscriptionStatus;
 
-/// A subscription to device events: which ones, and how its event stream behaves. Each subscription has one stream key
-/// and may have one open stream at a time.
+/// A subscription to device events: which ones, and how its event stream behaves. Each subscription has one stream key,
+/// which can be rotated, and may have one open stream at a time.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "datastream.dev",
@@ -224,12 +224,12 @@ pub struct Heartbeat {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyRotation {
-    /// Age at which a key is replaced. Unset: only when the annotation datastream.dev/rotate-key gets another value.
+    /// Age at which a key is replaced, as in 720h or 1h30m (units h, m and s): at least 10m, and longer than overlap. Unset: only when the annotation datastream.dev/rotate-key gets another value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}(h|m|s))+$"))]
     pub every: Option<String>,
 
-    /// Time for which the key before stays good; 0s revokes it at once. Unset: 24h.
+    /// Time for which the key before stays good, as in 24h (units h, m and s); 0s revokes it at once. Unset: 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}(h|m|s))+$"))]
     pub overlap: Option<String>,

@@ -8,6 +8,12 @@
 {{- if and .fluvio.tls.clientCertificate (not .fluvio.tls.secretName) -}}
 {{- fail (printf "%s.fluvio.tls.secretName: say which Secret has the client certificate, and the authority of Fluvio's" $path) -}}
 {{- end -}}
+{{- if and .fluvio.tls.serverName (not .fluvio.tls.secretName) -}}
+{{- fail (printf "%s.fluvio.tls.secretName: serverName is for TLS: say which Secret has the authority of Fluvio's" $path) -}}
+{{- end -}}
+{{- if and .tls.secretName (hasPrefix "ws://" .streamUrl) (not (or .ingress.enabled .httpRoute.enabled)) -}}
+{{- fail (printf "%s.streamUrl: gateways with tls.secretName speak nothing but TLS: say wss://" $path) -}}
+{{- end -}}
 {{- if gt (len .name) 63 -}}
 {{- fail (printf "%s: objects would be called %s, longer than 63 characters: set a shorter fullnameOverride" $path .name) -}}
 {{- end -}}

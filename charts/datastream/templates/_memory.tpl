@@ -50,7 +50,7 @@ limit: {{ div (add (mul 125 $all) 102399) 102400 }}
 {{- if not (kindIs "invalid" $limit) -}}
 {{- $limit = include "datastream.mib" $limit | int64 -}}
 {{- if lt $limit $used -}}
-{{- fail (printf "gateways.%s.resources.limits.memory: %dMi is less than the %dMi that ringMiB (%d), maxStreams (%d), sendMemoryMiB (%d) and replays (%d) need: raise it, lower them, or say auto" .group $limit $used (int64 .ringMiB) (int64 .maxStreams) (int64 .sendMemoryMiB) (int64 .replays)) -}}
+{{- fail (printf "gateways.%s.resources.limits.memory: %dMi is less than the %dMi that ringMiB (%d), maxStreams (%d), sendMemoryMiB (%d) and replays (%d)%s need: raise it, lower them, or say auto" .group $limit $used (int64 .ringMiB) (int64 .maxStreams) (int64 .sendMemoryMiB) (int64 .replays) (ternary ", with TLS," "" (not (empty .tls.secretName)))) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -134,7 +134,15 @@ const BY_SCHEMA: [(&str, &str); 32] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 28] = [
+const BY_THE_CHART: [(&str, &str); 30] = [
+    (
+        "fluvio.tls.serverName=fluvio.test",
+        "gateways.default.fluvio.tls.secretName: serverName is for TLS",
+    ),
+    (
+        "gateway.tls.secretName=a,gateway.streamUrl=ws://h/stream",
+        "gateways.default.streamUrl: gateways with tls.secretName speak nothing but TLS",
+    ),
     (
         "fluvio.tls.clientCertificate=true",
         "gateways.default.fluvio.tls.secretName: say which Secret has the client certificate",

@@ -43,6 +43,8 @@ struct State<S: Source> {
     read: S::Material,
     value: Arc<S::Value>,
     at: Instant,
+    /// Times in a row that the files could not be read.
+    unreadable: usize,
 }
 
 impl<S: Source> Watched<S> {
@@ -65,7 +67,12 @@ impl<S: Source> Watched<S> {
         });
         let value = Arc::new(value?);
         let at = Instant::now();
-        let state = Mutex::new(State { read, value, at });
+        let state = Mutex::new(State {
+            read,
+            value,
+            at,
+            unreadable: 0,
+        });
         Ok(Self { source, state })
     }
 
@@ -77,10 +84,22 @@ impl<S: Source> Watched<S> {
             return state.value.clone();
         }
         state.at = Instant::now();
-        // A folder that is being swapped may have one of two files: the next time it has both.
-        let Ok(read) = self.source.read() else {
-            return state.value.clone();
+        let read = match self.source.read() {
+            Ok(read) => read,
+            Err(error) => {
+                state.unreadable += 1;
+                // A folder that is being swapped may have one of two files: the next time it has both.
+                if state.unreadable == 2 {
+                    let error = format!("{error:#}");
+                    tracing::warn!(
+                        error,
+                        "a certificate cannot be read again; the old one stays"
+                    );
+                }
+                return state.value.clone();
+            }
         };
+        state.unreadable = 0;
         if read != state.read {
             let file = self.source.describe();
             match self.source.build(&read) {

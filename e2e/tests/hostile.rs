@@ -201,7 +201,9 @@ fn peak_bytes(pid: u32) -> usize {
 /// The beginning of a message of the handshake that would have 60,000 bytes (RFC 8446, sections 4 and 5.1).
 fn endless_hello() -> Vec<u8> {
     let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60];
-    hello.resize(16 << 10, 0);
+    hello.resize(5 + (16 << 10), 0);
+    let begun = hello[..3 << 10].to_vec();
+    hello.extend(begun);
     hello
 }
 

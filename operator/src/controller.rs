@@ -20,6 +20,7 @@ use datastream_service_kube::watch::{Change, Selection, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
@@ -39,11 +40,9 @@ use crate::events;
 use crate::groups::{Group, Groups};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Scope};
-use crate::reconcile::{reconcile, retry};
+use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
-use crate::routing::{
-    Affected, ObservedKey, Publisher, RoutingState, Synced, decode_object, id_of,
-};
+use crate::routing::{Affected, Publisher, RoutingState, Synced, decode_object, id_of};
 use crate::run::Settings;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
 use crate::unreadable::{named, stand_in};
@@ -230,15 +229,6 @@ async fn reconciles(
     anyhow::bail!("the queue of reconciles ended")
 }
 
-/// The key in a subscription's Secret.
-fn observed(found: &ObservedSecret) -> Option<ObservedKey> {
-    Some(ObservedKey {
-        owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
-        hash: found.key.as_ref()?.into(),
-        previous: found.notes.previous.as_ref().map(|key| key.hash),
-    })
-}
-
 impl Feed {
     async fn subscriptions(
         self,
@@ -348,7 +338,7 @@ impl Feed {
                     if let Some(name) = subscription_of(&secret.name_any()) {
                         let id = SubscriptionId::new(namespace, name);
                         let found = ObservedSecret::of(&secret, name);
-                        match observed(&found) {
+                        match observed(&found, Timestamp::now()) {
                             Some(key) => self.groups.set_key(&id, Some(&key)),
                             None => gone.push_back((Instant::now() + REVOKED_AFTER, id.clone())),
                         }

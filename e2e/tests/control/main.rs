@@ -158,6 +158,19 @@ async fn a_subscription_becomes_a_stream_and_follows_its_manifest() {
         let report = get(address, &format!("/stream?stream_key={good}"));
         assert_eq!(report.unwrap().0, 200);
     }
+    // Somebody else has written the notes, too, as whoever restores a Secret.
+    let notes = ["previous-key-sha256", "previous-key-until"].map(|note| {
+        let note = format!("datastream.dev/{note}");
+        let path = format!("go-template={{{{index .metadata.annotations {note:?}}}}}");
+        let value = stack.kubectl(&["get", "secret", "leds-stream-key", "-o", &path]);
+        (note, Value::from(value))
+    });
+    let restored = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "leds-stream-key", "annotations": serde_json::Map::from_iter(notes)},
+    });
+    let apply = ["apply", "--server-side", "--field-manager=other", "-f"];
+    stack.apply_with(&apply, &restored.to_string());
     let none = r#"{"spec":{"keyRotation":{"overlap":"0s"}}}"#;
     stack.kubectl(&["patch", "dss", "leds", "--type=merge", "-p", none]);
     assert_eq!(stream.next().await, Received::Closed(1008));

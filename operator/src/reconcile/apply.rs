@@ -37,9 +37,12 @@ pub(crate) enum Error {
     Random(getrandom::Error),
 }
 
-/// A merge that leaves no note of an earlier owner: a key that was good for that one is not good for its successor.
-fn without_other_notes(secret: &Secret) -> Result<Value, Error> {
+/// A merge that leaves no other note of a key than those of this Secret, and its owners as they are unless they are to change.
+fn merge(secret: &Secret, changes_owner: bool) -> Result<Value, Error> {
     let mut patch = serde_json::to_value(secret).map_err(kube::Error::SerdeError)?;
+    if !changes_owner && let Some(metadata) = patch["metadata"].as_object_mut() {
+        metadata.remove("ownerReferences");
+    }
     for note in NOTES {
         let annotations = &mut patch["metadata"]["annotations"];
         if annotations.get(note).is_none() {
@@ -73,12 +76,14 @@ pub(super) async fn apply(
             key,
             is_new,
             changes_owner,
+            drops_note,
         } => {
             let apply = PatchParams::apply(FIELD_MANAGER);
-            // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list.
+            // An apply would keep the owner of the past, and the API server refuses two: a merge replaces the list. And it would keep a
+            // note that somebody else has written, too, as whoever restores a Secret.
             let name = secret_name(&id.name);
-            if changes_owner {
-                let patch = Patch::Merge(without_other_notes(&secret)?);
+            if changes_owner || drops_note {
+                let patch = Patch::Merge(merge(&secret, changes_owner)?);
                 secrets.patch(&name, &apply, &patch).await?;
             } else {
                 let patch = Patch::Apply(&secret);

@@ -47,6 +47,8 @@ pub(super) enum SecretPlan {
         is_new: bool,
         /// It has an owner that is to be another one.
         changes_owner: bool,
+        /// It notes something that is to be noted no more.
+        drops_note: bool,
     },
     /// It is someone else's, and left alone.
     Foreign,
@@ -105,6 +107,7 @@ pub(super) fn secret(
         key,
         is_new,
         changes_owner: matches!(owned, Ownership::Leftover | Ownership::Adopted),
+        drops_note: found.notes.previous.is_some() && notes.previous.is_none(),
     };
     Ok(planned(plan, &notes))
 }

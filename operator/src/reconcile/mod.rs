@@ -33,7 +33,7 @@ use self::status::Outcome;
 use self::validate::{Target, target};
 use crate::context::Context;
 use crate::events;
-use crate::routing::id_of;
+use crate::routing::{ObservedKey, id_of};
 use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
 
 pub(crate) use self::apply::Error;
@@ -69,6 +69,7 @@ pub(crate) async fn reconcile(
     let Some(gathered) = gather(&context, &subscription) else {
         return Ok(Action::await_change());
     };
+    let ends = end_previous_key(&context, &gathered);
     let Served {
         outcome,
         issued,
@@ -89,8 +90,30 @@ pub(crate) async fn reconcile(
     }
     timer.observe_duration();
     context.metrics.reconciles.with_label_values(&["ok"]).inc();
-    let next = soon.into_iter().chain(again).min();
+    let next = soon.into_iter().chain(again).chain(ends).min();
     Ok(next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The keys in a subscription's Secret that are good now.
+pub(crate) fn observed(found: &ObservedSecret, now: Timestamp) -> Option<ObservedKey> {
+    let previous = found.notes.previous.as_ref();
+    Some(ObservedKey {
+        owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
+        hash: found.key.as_ref()?.into(),
+        previous: previous.filter(|key| now < key.until).map(|key| key.hash),
+    })
+}
+
+/// Ends the key before at its time, whether or not its Secret can be written. Returns how long that is from now.
+fn end_previous_key(context: &Context, gathered: &Gathered<'_>) -> Option<Duration> {
+    let secret = gathered.secret.as_deref()?;
+    let (until, now) = (secret.notes.previous.as_ref()?.until, Timestamp::now());
+    if now < until {
+        return until.duration_since(now).try_into().ok();
+    }
+    let key = observed(secret, now);
+    context.groups.set_key(&gathered.id, key.as_ref());
+    None
 }
 
 /// What has become of a subscription.
@@ -201,7 +224,9 @@ async fn report(
     let said = subscription.status.as_ref();
     let is_new = said.is_none_or(|s| s.observed_generation != subscription.metadata.generation);
     let wait = pending.and_then(|since| WORTH_REPORTING.checked_sub(since));
-    let wait = wait.filter(|wait| is_new && !wait.is_zero() && !outcome.is_failing());
+    // It is usual when a key is replaced, too.
+    let is_usual = is_new || outcome.is_publishing();
+    let wait = wait.filter(|wait| is_usual && !wait.is_zero() && !outcome.is_failing());
     // What the status says of this generation may still be true.
     let is_known = !is_new && outcome.is_unknown();
     let updated =

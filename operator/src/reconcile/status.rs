@@ -74,6 +74,11 @@ impl Outcome {
         )
     }
 
+    /// Returns whether the route is about to be written.
+    pub(super) const fn is_publishing(&self) -> bool {
+        matches!(self.route(), Some(Programmed::NotPublished { error: None }))
+    }
+
     /// Returns whether the route cannot be written.
     pub(super) const fn is_failing(&self) -> bool {
         matches!(

@@ -238,6 +238,40 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     assert_eq!(server.held_key(), key);
 }
 
+/// Of a subscription that cannot be served, nothing is written: its key before ends all the same.
+#[tokio::test(start_paused = true)]
+async fn a_key_before_ends_in_time_although_its_secret_cannot_be_written() {
+    let noted = |until: Timestamp| {
+        let mut noted = secret(Some("u1"), KEY);
+        noted["metadata"]["annotations"] = json!({
+            "datastream.dev/previous-key-sha256": KeyHash::of("before").to_hex(),
+            "datastream.dev/previous-key-until": until.to_string(),
+        });
+        noted
+    };
+    let invalid = subscription(json!({"eventTypes": []}), None);
+    let server = Server::default();
+    let soon = Timestamp::now() + Duration::from_mins(1);
+    *server.secret.lock().unwrap() = Some(noted(soon));
+    assert!(
+        observed(&server.held(), Timestamp::now())
+            .unwrap()
+            .previous
+            .is_some()
+    );
+    let (action, _) = server.reconcile_watched(invalid.clone()).await;
+    let waits = format!("{:?}", action.unwrap());
+    assert!(waits.contains("59.") || waits.contains("60s"), "{waits}");
+    let past = Timestamp::now() - Duration::from_secs(1);
+    *server.secret.lock().unwrap() = Some(noted(past));
+    assert_eq!(
+        observed(&server.held(), Timestamp::now()).unwrap().previous,
+        None
+    );
+    let (action, _) = server.reconcile_watched(invalid).await;
+    assert_eq!(action.unwrap(), Action::await_change());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_of_the_past_opens_nothing_of_a_successor() {
     let server = Server::default();

@@ -156,7 +156,9 @@ impl Desired {
                 }
                 let known = self.subscriptions.get(&route.id)?;
                 let key = self.keys.get(&route.id)?;
-                let is_good = known.uid() == route.uid && key.hash == route.key_sha256;
+                // The key may have been replaced, and the route not yet.
+                let is_key = [Some(key.hash), key.previous].contains(&Some(route.key_sha256));
+                let is_good = known.uid() == route.uid && is_key;
                 is_good.then(|| (known.rank.clone(), route.clone()))
             })
             .collect();
@@ -221,9 +223,15 @@ impl Desired {
             }),
             (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key),
             // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
-            (_, None) => {
-                observed.and_then(|key| with_key(key).filter(|r| routed.as_deref() == Some(r)))
-            }
+            (_, None) => observed.zip(routed.as_deref()).and_then(|(key, route)| {
+                let still = route
+                    .previous_key_sha256
+                    .filter(|k| key.previous == Some(*k));
+                (key.hash == route.key_sha256).then(|| Route {
+                    previous_key_sha256: still,
+                    ..route.clone()
+                })
+            }),
         };
         let kept = observed.and_then(with_key);
         let Some(wanted) = wanted else {
@@ -331,11 +339,13 @@ impl Desired {
         let cost_of = |route: Option<&Route>| route.map_or(0, |r| cost(&r.filters));
         let (keys_before, keys_now) = (keys(before), keys(now));
         for hash in keys_before.iter().filter(|hash| !keys_now.contains(hash)) {
-            self.holders.remove(hash);
-            self.give_up(&Resource::Key(*hash));
+            if self.holders.get(hash) == Some(&id) {
+                self.holders.remove(hash);
+                self.give_up(&Resource::Key(*hash));
+            }
         }
         for hash in keys_now {
-            self.holders.insert(hash, id.clone());
+            self.holders.entry(hash).or_insert_with(|| id.clone());
         }
         let (cost_before, cost_now) = (cost_of(before), cost_of(now));
         if cost_before != cost_now {

@@ -51,7 +51,7 @@ fn build(
     };
     let (chain, key, end) = identity.parse()?;
     let config = builder.with_client_auth_cert(chain, key);
-    Ok((config.map_err(|error| identity.mismatch(error))?, Some(end)))
+    Ok((config.map_err(|error| identity.unusable(error))?, Some(end)))
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl fmt::Display for Fault {
             Self::NotYetValid => "its certificate is not valid yet, or the clock here is behind",
             Self::OtherName => "its certificate is for another name",
             Self::ClientUnknown => "it wants a certificate of its client, and was shown none",
-            Self::ClientRefused => "it does not take the certificate of its client",
+            Self::ClientRefused => "it does not take the certificate of its client, or wants one",
         })
     }
 }

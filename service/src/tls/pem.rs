@@ -121,12 +121,13 @@ impl Identity {
         Ok((chain, self.key.key()?, end.unwrap_or_default()))
     }
 
-    /// The error of a certificate and a key that do not fit.
-    pub(super) fn mismatch(&self, error: rustls::Error) -> anyhow::Error {
-        let reason = format!(
-            "{}: not the key of {}",
-            self.key.from, self.certificate.from
-        );
+    /// The error of a certificate and a key that cannot be used together.
+    pub(super) fn unusable(&self, error: rustls::Error) -> anyhow::Error {
+        let (key, certificate) = (&self.key.from, &self.certificate.from);
+        let reason = match error {
+            rustls::Error::InconsistentKeys(_) => format!("{key}: not the key of {certificate}"),
+            _ => format!("{key}, the key of {certificate}, cannot be used"),
+        };
         anyhow::Error::new(error).context(reason)
     }
 }

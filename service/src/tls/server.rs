@@ -104,7 +104,7 @@ impl Source for Files {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
-            .map_err(|error| material.identity.mismatch(error))?;
+            .map_err(|error| material.identity.unusable(error))?;
         config.alpn_protocols.clone_from(&self.protocols);
         let config = Arc::new(config);
         Ok(Server { config, end })

@@ -102,7 +102,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 }
                 Some(Ok(_)) => (),
                 // Both have said goodbye.
-                None => return Ok(answered),
+                None => {
+                    let _ = socket.get_mut().io.shutdown().await;
+                    return Ok(answered);
+                }
                 // There is nobody any more.
                 Some(Err(Error::Io(error))) => return Err(Error::Io(error)),
                 Some(Err(_)) => break,

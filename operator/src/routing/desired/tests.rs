@@ -384,3 +384,24 @@ fn a_key_before_stays_with_its_subscription_until_it_ends() {
     assert_eq!(keys(&desired, "a"), Some(vec![KeyHash::of("new")]));
     assert_eq!(keys(&desired, "b"), Some(vec![KeyHash::of("old")]));
 }
+
+#[test]
+fn a_secret_without_an_owner_may_end_a_key_before_and_nothing_else() {
+    let mut desired = settled();
+    set(&mut desired, "a", 0, vec![]);
+    desired.set_key(&id("a"), rotated("a", "new", "old"));
+    let orphan = |previous: Option<&str>| {
+        Some(ObservedKey {
+            owner_uid: None,
+            hash: KeyHash::of("new"),
+            previous: previous.map(KeyHash::of),
+        })
+    };
+    let keys = |desired: &Desired| desired.route(&id("a")).map(|r| r.keys().count());
+    desired.set_key(&id("a"), orphan(Some("old")));
+    assert_eq!(keys(&desired), Some(2));
+    desired.set_key(&id("a"), orphan(None));
+    assert_eq!(keys(&desired), Some(1));
+    desired.set_key(&id("a"), orphan(Some("old")));
+    assert_eq!(keys(&desired), Some(1));
+}

@@ -10,6 +10,7 @@ use fluvio_future::net::{
 };
 use tokio::runtime::Handle;
 use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::tls::ClusterTls;
 
@@ -41,10 +42,11 @@ impl TcpDomainConnector for Connector {
         address: &str,
     ) -> io::Result<(BoxWriteConnection, BoxReadConnection, ConnectionFd)> {
         let (tls, address, domain) = (self.tls.clone(), address.to_owned(), self.domain.clone());
-        let connecting = self.runtime.spawn(async move {
+        // Whoever gives up waiting closes the socket.
+        let connecting = AbortOnDropHandle::new(self.runtime.spawn(async move {
             let name = (!domain.is_empty()).then_some(domain.as_str());
             tls.connect(&address, name).await
-        });
+        }));
         let stream = connecting.await.map_err(io::Error::other)??;
         let descriptor = stream.get_ref().0.as_raw_fd();
         let (read, write) = tokio::io::split(stream);

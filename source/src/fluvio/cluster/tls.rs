@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use datastream_service::tls::{Client, Fault, Identity, Pem, Source, Watched, client_of, end_of};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::super::CONNECT_TIMEOUT;
 use super::ClusterFiles;
 use crate::CertificateEnds;
 
@@ -117,10 +119,14 @@ impl ClusterTls {
             let reason = format!("{name:?} is no name that a certificate could have");
             io::Error::new(io::ErrorKind::InvalidInput, reason)
         })?;
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
         let connector = TlsConnector::from(self.client.current().config.clone());
-        let stream = connector.connect(server, socket).await;
+        let connecting = async {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            connector.connect(server, socket).await
+        };
+        let stream = timeout(CONNECT_TIMEOUT, connecting).await;
+        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| explained(address, name, error))?;
         let shown = stream.get_ref().1.peer_certificates();
         let end = shown.and_then(|chain| chain.first()).map(end_of);

@@ -1,4 +1,4 @@
-//! When a stream key is replaced, and for how long the one before it stays good.
+//! Rules for the replacement of a stream key, and for how long the one before it stays good.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) struct KeyRotation {
     request: Option<String>,
 }
 
-/// What is to become of the key in a Secret.
+/// Decision on the key in a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It stays, with what is to be noted.

@@ -58,14 +58,14 @@ pub(crate) struct ObservedSecret {
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
     pub url: Option<SecretString>,
-    /// What is noted of the key.
+    /// Notes on the key.
     pub notes: Notes,
 }
 
-/// What a Secret says beside its key.
+/// Notes of a Secret on its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
-    /// When the key was issued; absent if nobody wants to know.
+    /// Time at which the key was issued; absent if nobody wants to know.
     pub issued: Option<Timestamp>,
     pub previous: Option<PreviousKey>,
     /// The last value of the annotation [`ROTATE`].

@@ -34,7 +34,7 @@ const EVENTS_PER_SECOND: u64 = 20;
 const TURNS: usize = 3;
 const FRAME_BYTES: usize = 450;
 
-/// What a delivery costs at the most: of the bare server's, and with TLS of the gateway's without.
+/// Bars of the cost of a delivery: to the bare server's, and with TLS to the gateway's without.
 const COST: f64 = 1.5;
 const COST_OF_TLS: f64 = 1.3;
 /// KiB that an idle stream has at the most.

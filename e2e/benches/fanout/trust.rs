@@ -7,7 +7,7 @@ use datastream_service::tls::{Authority, DISTANT_YEAR, IdentityFiles, client_con
 use rustls::ClientConfig;
 use tokio_tungstenite::Connector;
 
-/// Whom clients trust.
+/// Trust of clients in the gateway's certificate.
 pub(crate) struct Trust(Arc<ClientConfig>);
 
 impl Trust {
@@ -23,7 +23,7 @@ impl Trust {
         (Self(Arc::new(config)), arguments)
     }
 
-    /// What a client connects with.
+    /// Connector of a client.
     pub(crate) fn connector(&self) -> Connector {
         Connector::Rustls(self.0.clone())
     }

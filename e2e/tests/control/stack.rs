@@ -19,7 +19,7 @@ pub(crate) struct Stack {
     broker: Broker,
     dir: TempDir,
     started: usize,
-    /// What programs log, if not what they do by themselves.
+    /// Log filter of programs, if it is not their own.
     filter: Option<&'static str>,
     /// The namespace of routing objects and Leases.
     pub(crate) routes: &'static str,

@@ -116,7 +116,7 @@ fn end_previous_key(context: &Context, gathered: &Gathered<'_>) -> Option<Durati
     None
 }
 
-/// What has become of a subscription.
+/// Result of serving a subscription.
 struct Served {
     outcome: Outcome,
     /// The key in its Secret is a new one.

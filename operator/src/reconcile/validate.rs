@@ -16,7 +16,7 @@ pub(super) struct Target<'a> {
     pub group: &'a Group,
     /// The URL at which clients connect, without a key.
     pub endpoint: &'a str,
-    /// When its key is replaced.
+    /// Rules for the replacement of its key.
     pub rotation: KeyRotation,
 }
 

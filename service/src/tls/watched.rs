@@ -1,4 +1,4 @@
-//! What is made of files that are replaced while it is used, as those of a mounted Secret are.
+//! Values made of files that are replaced while the values are used, as those of a mounted Secret are.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ const RELOAD: Duration = Duration::from_secs(2);
 pub trait Source {
     /// The content of the files.
     type Material: PartialEq;
-    /// What is made of it.
+    /// Value that is made of it.
     type Value;
 
     /// Reads the files.
@@ -28,7 +28,7 @@ pub trait Source {
     /// Content that cannot be used, named by its file.
     fn build(&self, material: &Self::Material) -> anyhow::Result<Self::Value>;
 
-    /// What is read, for the log.
+    /// Names what is read, for the log.
     fn describe(&self) -> String;
 }
 

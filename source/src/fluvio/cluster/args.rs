@@ -7,7 +7,7 @@ use datastream_service::tls::IdentityFiles;
 use super::super::parse_address;
 use super::{ClusterFiles, FluvioCluster};
 
-/// Which Fluvio, and how to connect to it.
+/// A Fluvio cluster, and how to connect to it.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct ClusterArgs {

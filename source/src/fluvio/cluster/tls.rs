@@ -15,7 +15,7 @@ use super::super::CONNECT_TIMEOUT;
 use super::ClusterFiles;
 use crate::CertificateEnds;
 
-/// What certificates and keys are read from.
+/// Sources of certificates and keys.
 #[derive(Debug)]
 pub(super) enum Files {
     /// A file for each of them.

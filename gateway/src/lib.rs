@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 pub mod config;
+mod counted_read;
 mod cursor;
 mod descriptors;
 pub mod event;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::counted_read::poll_read_counted;
 use crate::settings::{TLS_READ, TLS_WRITE};
 
 /// A TCP socket of which a bounded number of bytes is read.
@@ -56,9 +57,7 @@ impl AsyncRead for BoundedRead {
             let reason = "a client sends more of TLS than any needs to";
             return Poll::Ready(Err(io::Error::other(reason)));
         }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
+        let read = ready!(poll_read_counted(&mut self.tcp, cx, buf))?;
         self.left = self.left.saturating_sub(read);
         Poll::Ready(Ok(()))
     }
@@ -70,9 +69,8 @@ impl AsyncRead for BoundedTls {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
+        let read = ready!(poll_read_counted(&mut self.0, cx, buf))?;
+        if read > 0 {
             self.0.get_mut().0.left = TLS_READ;
         }
         Poll::Ready(Ok(()))

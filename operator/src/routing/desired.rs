@@ -233,7 +233,6 @@ impl Desired {
                 })
             }),
         };
-        let kept = observed.and_then(with_key);
         let Some(wanted) = wanted else {
             self.take(id);
             return;
@@ -246,6 +245,7 @@ impl Desired {
         }
         if let Some(denied) = self.too_costly(&wanted, routed.as_deref()) {
             let budget = Resource::Budget(id.namespace.clone());
+            let kept = observed.and_then(with_key);
             self.deny(id, rank, denied, budget);
             match kept {
                 Some(kept) => self.put(Arc::new(kept)),
@@ -334,17 +334,15 @@ impl Desired {
         let Some(id) = now.or(before).map(|route| route.id.clone()) else {
             return;
         };
-        let keys =
-            |route: Option<&Route>| -> Vec<_> { route.into_iter().flat_map(Route::keys).collect() };
         let cost_of = |route: Option<&Route>| route.map_or(0, |r| cost(&r.filters));
-        let (keys_before, keys_now) = (keys(before), keys(now));
-        for hash in keys_before.iter().filter(|hash| !keys_now.contains(hash)) {
-            if self.holders.get(hash) == Some(&id) {
-                self.holders.remove(hash);
-                self.give_up(&Resource::Key(*hash));
+        for hash in before.into_iter().flat_map(Route::keys) {
+            let stays = now.is_some_and(|route| route.keys().any(|key| key == hash));
+            if !stays && self.holders.get(&hash) == Some(&id) {
+                self.holders.remove(&hash);
+                self.give_up(&Resource::Key(hash));
             }
         }
-        for hash in keys_now {
+        for hash in now.into_iter().flat_map(Route::keys) {
             self.holders.entry(hash).or_insert_with(|| id.clone());
         }
         let (cost_before, cost_now) = (cost_of(before), cost_of(now));

@@ -117,11 +117,6 @@ impl<S: Source> Watched<S> {
         }
         state.value.clone()
     }
-
-    /// The source.
-    pub const fn source(&self) -> &S {
-        &self.source
-    }
 }
 
 impl<S: Source + fmt::Debug> fmt::Debug for Watched<S> {

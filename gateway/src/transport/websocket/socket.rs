@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::{Flood, Flooded};
+use crate::counted_read::poll_read_counted;
 
 /// The socket below the WebSocket library, which keeps its control frames out of the middle of ours, and ours out of its own.
 #[derive(Debug)]
@@ -38,9 +39,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for SharedSocket<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
+        let read = ready!(poll_read_counted(&mut self.io, cx, buf))?;
         if self.read.is_reached_by(read) {
             return Poll::Ready(Err(io::Error::other(Flooded)));
         }

@@ -8,7 +8,7 @@ use super::super::parse_address;
 use super::{ClusterFiles, FluvioCluster};
 
 /// A Fluvio cluster, and how to connect to it.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct ClusterArgs {
     /// Address of Fluvio's SC, HOST:PORT
@@ -52,14 +52,6 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// The cluster with this SC, without TLS.
-    pub fn plain(address: String) -> Self {
-        Self {
-            address: Some(address),
-            ..Self::default()
-        }
-    }
-
     /// The cluster, if one is named.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub use args::ClusterArgs;
 
 use self::connector::Connector;
 use self::profile::Profile;
-use self::tls::{ClusterTls, Files, Material};
+use self::tls::{ClusterTls, Files};
 use crate::CertificateEnds;
 
 /// The socket of a unit, as it is or with TLS.
@@ -139,14 +139,5 @@ impl From<String> for FluvioCluster {
 impl From<&String> for FluvioCluster {
     fn from(address: &String) -> Self {
         Self::plain(address.as_str())
-    }
-}
-
-impl Files {
-    fn material(&self) -> anyhow::Result<Material> {
-        match self {
-            Self::Each(files) => Material::of_files(files),
-            Self::Profile(path) => profile::material(path),
-        }
     }
 }

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::super::CONNECT_TIMEOUT;
-use super::ClusterFiles;
+use super::{ClusterFiles, profile};
 use crate::CertificateEnds;
 
 /// Sources of certificates and keys.
@@ -54,7 +54,10 @@ impl Source for Files {
     type Value = Client;
 
     fn read(&self) -> anyhow::Result<Material> {
-        self.material()
+        match self {
+            Self::Each(files) => Material::of_files(files),
+            Self::Profile(path) => profile::material(path),
+        }
     }
 
     fn build(&self, material: &Material) -> anyhow::Result<Client> {

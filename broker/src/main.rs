@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use datastream_broker::{Broker, BrokerOptions, TopicError, serve_control};
 use datastream_service::log::{self, LogFormat, one_line};
-use datastream_service::tls::{IdentityFiles, ServerFiles};
+use datastream_service::tls::{ClientCertificates, IdentityFiles, ServerFiles};
 use datastream_service::{process, stdout};
 use tokio::net::TcpListener;
 
@@ -115,7 +115,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
             .zip(args.tls_key)
             .map(|(certificate, key)| ServerFiles {
                 identity: IdentityFiles { certificate, key },
-                client_authority: args.tls_client_ca,
+                clients: args
+                    .tls_client_ca
+                    .map_or(ClientCertificates::Unasked, ClientCertificates::Required),
             }),
         ..BrokerOptions::default()
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use datastream_client::{Failure, Trust, inquire};
+use datastream_client::{Credentials, Failure, inquire};
 use datastream_protocol::StreamUrl;
 use datastream_service::stdout;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -33,7 +33,7 @@ pub struct CheckArgs {
     // Kept secret until it is parsed: the argument parser would show a wrong one, key and all.
     #[arg(value_name = "URL", value_parser = secret)]
     pub url: SecretString,
-    /// Place of the key, and the authorities that are trusted.
+    /// Place of the key, other credentials, and the authorities that are trusted.
     #[command(flatten)]
     pub connect: ConnectArgs,
     /// Ask again for so long while nobody answers, or the gateway says that it does not serve yet.
@@ -56,10 +56,10 @@ enum Answer {
 pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let mut url = StreamUrl::locate(args.url.expose_secret()).context("the command line")?;
     args.connect.place_key(&mut url);
-    let trust = args.connect.trust()?;
+    let credentials = args.connect.credentials()?;
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        let asked = stop.run_until_cancelled(ask(&url, &trust)).await;
+        let asked = stop.run_until_cancelled(ask(&url, &credentials)).await;
         let (line, code) = match asked {
             Some(Answer::Good(line)) => (line, ExitCode::SUCCESS),
             Some(Answer::NotNow(_)) if Instant::now() < deadline => {
@@ -77,9 +77,12 @@ pub async fn run(args: CheckArgs, stop: CancellationToken) -> anyhow::Result<Exi
     }
 }
 
-async fn ask(url: &StreamUrl, trust: &Trust) -> Answer {
-    match (inquire(url, trust).await, url.key()) {
-        (Ok(()), _) => Answer::Good("the gateway serves, and the key is good".to_owned()),
+async fn ask(url: &StreamUrl, credentials: &Credentials) -> Answer {
+    match (inquire(url, credentials).await, url.key()) {
+        (Ok(()), Some(_)) => Answer::Good("the gateway serves, and the key is good".to_owned()),
+        (Ok(()), None) => {
+            Answer::Good("the gateway serves, and the token or certificate is good".to_owned())
+        }
         // A gateway says so only when it knows every route.
         (Err(Failure::Refused(refusal)), None) if refusal.status == UNAUTHORIZED => {
             Answer::Good("the gateway serves, and wants a key".to_owned())

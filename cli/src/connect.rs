@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use clap::Args;
-use datastream_client::Trust;
+use datastream_client::{CredentialFiles, Credentials};
 use datastream_protocol::StreamUrl;
+use datastream_service::tls::IdentityFiles;
 
-/// Place of stream keys in requests, and the authorities that are trusted.
+/// Place of stream keys in requests, other credentials, and the authorities that are trusted.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArgs {
     /// Send stream keys as Authorization: Bearer and not in URLs, where proxies log them.
@@ -16,6 +16,16 @@ pub struct ConnectArgs {
     /// Trust the certificate authorities in this PEM file instead of those of the web.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Open streams with the token (JWT) in this file, which is read again when it changes; a URL names the subscription then, as
+    /// in wss://HOST/stream?subscription=NAMESPACE/NAME.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Show this certificate (PEM) to gateways that ask for one.
+    #[arg(long, value_name = "FILE", requires = "cert_key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// The private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub cert_key_file: Option<PathBuf>,
 }
 
 impl ConnectArgs {
@@ -26,11 +36,17 @@ impl ConnectArgs {
         }
     }
 
-    /// The authorities whose certificates are taken.
+    /// The credentials, and the authorities whose certificates are taken.
     ///
     /// # Errors
-    /// The file cannot be used.
-    pub(crate) fn trust(&self) -> anyhow::Result<Trust> {
-        Trust::new(self.ca_file.as_deref()).map_err(|error| anyhow!("--ca-file: {error}"))
+    /// A file that cannot be used.
+    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
+        let identity = self.cert_file.clone().zip(self.cert_key_file.clone());
+        let files = CredentialFiles {
+            authorities: self.ca_file.clone(),
+            identity: identity.map(|(certificate, key)| IdentityFiles { certificate, key }),
+            token: self.token_file.clone(),
+        };
+        Credentials::new(files).map_err(anyhow::Error::msg)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datastream_protocol::StreamUrl;
-use datastream_protocol::frame::{Frame, HEARTBEAT_ANSWER, LARGEST_FRAME};
+use datastream_protocol::frame::{Frame, HEARTBEAT_ANSWER, LARGEST_FRAME, LONGEST_MESSAGE};
 use datastream_service::tls::Fault;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
@@ -19,9 +19,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
+use crate::credentials::Credentials;
 use crate::dial::{Attempts, dial};
 use crate::refusal::Refusal;
-use crate::trust::Trust;
 
 /// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
 const FIRST_SILENCE: Duration = Duration::from_secs(310);
@@ -99,6 +99,9 @@ pub enum Failure {
     /// A URL that cannot be used, now or later.
     #[error("{0}")]
     BadUrl(String),
+    /// No token can be read where it should be.
+    #[error("{0}")]
+    BadToken(String),
 }
 
 impl Failure {
@@ -114,6 +117,9 @@ impl Failure {
 /// An open stream.
 pub struct Connection {
     socket: Socket,
+    credentials: Credentials,
+    /// The token that the server has.
+    token: Option<String>,
     silence: Duration,
     /// The silence that is endured follows the interval of the heartbeats.
     adaptive: bool,
@@ -124,7 +130,7 @@ pub struct Connection {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn handshake(request: Request, trust: &Trust) -> Result<Socket, Failure> {
+async fn handshake(request: Request, credentials: &Credentials) -> Result<Socket, Failure> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .max_message_size(Some(LARGEST_FRAME))
@@ -143,7 +149,7 @@ async fn handshake(request: Request, trust: &Trust) -> Result<Socket, Failure> {
         let stream = dial(&host, port, &mut attempts).await.map_err(lost)?;
         let address = stream.peer_addr().map_err(|e| lost(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| lost(e.to_string()))?;
-        let connector = Some(trust.connector());
+        let connector = Some(credentials.connector());
         match client_async_tls_with_config(request, stream, Some(config), connector).await {
             Ok((socket, _)) => Ok(socket),
             Err(Error::Http(response)) => Err(Failure::Refused(Refusal::of(&response))),
@@ -178,11 +184,16 @@ fn explained(error: &Error) -> String {
     }
 }
 
-fn request(url: &StreamUrl) -> Result<Request, Failure> {
+/// A request for the stream at this URL, with the token if there is one.
+fn request(url: &StreamUrl, token: Option<&str>) -> Result<Request, Failure> {
     let request = url.expose().into_client_request();
     let mut request = request.map_err(|e| Failure::BadUrl(e.to_string()))?;
-    if let Some(key) = url.bearer() {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {key}"))
+    if token.is_some() && url.key().is_some() {
+        let reason = "the URL has a stream key, and there is a token: leave one of them out";
+        return Err(Failure::BadUrl(reason.to_owned()));
+    }
+    if let Some(bearer) = token.or_else(|| url.bearer()) {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {bearer}"))
             .map_err(|_| Failure::BadUrl("the stream key has control characters".to_owned()))?;
         bearer.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, bearer);
@@ -192,26 +203,27 @@ fn request(url: &StreamUrl) -> Result<Request, Failure> {
 
 /// Asks whether there is a stream at this URL, without opening it: its one stream may be somebody else's, and opening it can move
 /// what is committed.
-pub async fn inquire(url: &StreamUrl, trust: &Trust) -> Result<(), Failure> {
-    let mut plain = request(url)?;
+pub async fn inquire(url: &StreamUrl, credentials: &Credentials) -> Result<(), Failure> {
+    let token = credentials.token()?;
+    let mut plain = request(url, token.as_deref())?;
     // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
     let headers = plain.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(UPGRADE, HeaderValue::from_static("none"));
-    refused_with(plain, trust, |status| status == 200).await?;
+    refused_with(plain, credentials, |status| status == 200).await?;
     // A handshake that no gateway accepts: whoever refuses it has seen that it is one.
-    let mut upgrade = request(url)?;
+    let mut upgrade = request(url, token.as_deref())?;
     let headers = upgrade.headers_mut();
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("0"));
-    refused_with(upgrade, trust, |status| matches!(status, 400 | 426)).await
+    refused_with(upgrade, credentials, |status| matches!(status, 400 | 426)).await
 }
 
 async fn refused_with(
     request: Request,
-    trust: &Trust,
+    credentials: &Credentials,
     status: impl Fn(u16) -> bool,
 ) -> Result<(), Failure> {
-    match handshake(request, trust).await {
+    match handshake(request, credentials).await {
         Err(Failure::Refused(answer)) if status(answer.status) => Ok(()),
         Err(failure) => Err(failure),
         Ok(_) => Err(Failure::Lost(
@@ -225,12 +237,16 @@ impl Connection {
     /// its heartbeats.
     pub async fn open(
         url: &StreamUrl,
-        trust: &Trust,
+        credentials: &Credentials,
         silence: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let socket = handshake(request(url)?, trust).await?;
+        let token = credentials.token()?;
+        let request = request(url, token.as_deref())?;
+        let socket = handshake(request, credentials).await?;
         Ok(Self {
             socket,
+            credentials: credentials.clone(),
+            token,
             silence: silence.unwrap_or(FIRST_SILENCE),
             adaptive: silence.is_none(),
             heartbeat: Instant::now(),
@@ -304,10 +320,32 @@ impl Connection {
         }
     }
 
-    /// Answers a heartbeat, which acknowledges everything before it.
+    /// Answers a heartbeat, which acknowledges everything before it. A token that has been replaced in its file goes before it.
     pub async fn answer(&mut self) -> Result<(), Failure> {
+        self.renew_token().await?;
         let answer = Message::Text(Utf8Bytes::from_static(HEARTBEAT_ANSWER));
-        let sent = self.socket.send(answer).await;
+        self.send(answer).await
+    }
+
+    async fn renew_token(&mut self) -> Result<(), Failure> {
+        // A file that cannot be read now may be readable when it matters, at the next connect.
+        let Ok(Some(token)) = self.credentials.token() else {
+            return Ok(());
+        };
+        if self.token.as_ref() == Some(&token) {
+            return Ok(());
+        }
+        let renewal = serde_json::json!({"token": token}).to_string();
+        self.token = Some(token);
+        // A longer one has to wait for the next connect, which its end brings about.
+        if renewal.len() > LONGEST_MESSAGE {
+            return Ok(());
+        }
+        self.send(Message::text(renewal)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Failure> {
+        let sent = self.socket.send(message).await;
         sent.map_err(|e| Failure::Lost(e.to_string()))
     }
 

@@ -2,14 +2,14 @@
 //! and when to connect again ([`ReconnectPolicy`]). The protocol is `docs/protocol.md`.
 
 mod connection;
+mod credentials;
 mod dial;
 mod reconnect;
 mod refusal;
-mod trust;
 mod unreadable;
 
 pub use connection::{Body, Connection, Failure, Incoming, inquire};
+pub use credentials::{CredentialFiles, Credentials};
 pub use reconnect::{Next, ReconnectPolicy};
 pub use refusal::Refusal;
-pub use trust::Trust;
 pub use unreadable::Unreadable;

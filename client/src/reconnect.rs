@@ -64,7 +64,9 @@ impl ReconnectPolicy {
             Failure::Refused(refusal) if !refusal.passes() => {
                 Next::Complain(self.slow.next_delay().max(failure.retry_after()))
             }
-            Failure::BadUrl(_) | Failure::Unreadable(_) => Next::Complain(self.slow.next_delay()),
+            Failure::BadUrl(_) | Failure::BadToken(_) | Failure::Unreadable(_) => {
+                Next::Complain(self.slow.next_delay())
+            }
             Failure::Closed { code, .. } if arrived && MOVING.contains(code) => {
                 Next::Retry(SPREAD.mul_f64(rand::rng().random_range(0.0..=1.0)))
             }

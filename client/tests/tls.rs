@@ -1,11 +1,14 @@
 //! Connections over TLS: which certificates a client takes, and what it says of the others.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use datastream_client::{Connection, Failure, Incoming, Trust, inquire};
+use datastream_client::{Connection, CredentialFiles, Credentials, Failure, Incoming, inquire};
 use datastream_protocol::StreamUrl;
-use datastream_service::tls::{Authority, DISTANT_YEAR, ServerFiles, ServerTls};
+use datastream_service::tls::{
+    Authority, ClientCertificates, DISTANT_YEAR, ServerFiles, ServerTls,
+};
 use futures_util::SinkExt as _;
 use tokio::net::TcpListener;
 use tokio_tungstenite::accept_async;
@@ -16,7 +19,7 @@ async fn serve(authority: &Authority, name: &str, year: i32) -> StreamUrl {
     let dir = tempfile::tempdir().unwrap();
     let files = ServerFiles {
         identity: authority.issue(dir.path(), &[name], year),
-        client_authority: None,
+        clients: ClientCertificates::Unasked,
     };
     let tls = ServerTls::load(files, &[]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -38,9 +41,18 @@ async fn serve(authority: &Authority, name: &str, year: i32) -> StreamUrl {
     url.parse().unwrap()
 }
 
-async fn lost(url: &StreamUrl, trust: &Trust) -> String {
+/// The credentials of a client that trusts these authorities, or those of the web.
+fn trusting(authorities: Option<PathBuf>) -> Credentials {
+    let files = CredentialFiles {
+        authorities,
+        ..CredentialFiles::default()
+    };
+    Credentials::new(files).unwrap()
+}
+
+async fn lost(url: &StreamUrl, credentials: &Credentials) -> String {
     let silence = Some(Duration::from_secs(10));
-    match Connection::open(url, trust, silence).await {
+    match Connection::open(url, credentials, silence).await {
         Err(Failure::Lost(reason)) => reason,
         Err(failure) => panic!("{failure}"),
         Ok(_) => panic!("connected"),
@@ -51,7 +63,7 @@ async fn lost(url: &StreamUrl, trust: &Trust) -> String {
 async fn a_server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let url = serve(&authority, "localhost", DISTANT_YEAR).await;
-    let trust = Trust::new(Some(&authority.write(dir.path()))).unwrap();
+    let trust = trusting(Some(authority.write(dir.path())));
     let mut connection = Connection::open(&url, &trust, None).await.unwrap();
     assert_eq!(connection.next().await, Ok(Incoming::Heartbeat));
 }
@@ -59,10 +71,10 @@ async fn a_server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
 #[tokio::test]
 async fn a_certificate_that_is_not_taken_is_named_by_its_fault() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
-    let trust = Trust::new(Some(&authority.write(dir.path()))).unwrap();
+    let trust = trusting(Some(authority.write(dir.path())));
 
     let url = serve(&authority, "localhost", DISTANT_YEAR).await;
-    let unknown = lost(&url, &Trust::new(None).unwrap()).await;
+    let unknown = lost(&url, &trusting(None)).await;
     assert!(unknown.contains("that is not trusted"), "{unknown}");
     assert!(unknown.contains("--ca-file"), "{unknown}");
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use datastream_client::Trust;
+use datastream_client::{CredentialFiles, Credentials};
 use datastream_protocol::{StreamUrl, StreamUrlError};
 
 /// Parameters that the collector sets itself.
@@ -38,7 +38,7 @@ pub(super) enum KeyIn {
 pub(super) struct Source {
     key: KeySource,
     key_in: KeyIn,
-    ca_file: Option<PathBuf>,
+    files: CredentialFiles,
 }
 
 impl From<KeySource> for Source {
@@ -46,7 +46,7 @@ impl From<KeySource> for Source {
         Self {
             key,
             key_in: KeyIn::default(),
-            ca_file: None,
+            files: CredentialFiles::default(),
         }
     }
 }
@@ -68,7 +68,9 @@ pub(super) enum SourceError {
     #[error("{0}")]
     Url(#[from] StreamUrlError),
     /// Neither the URL nor the configuration has a key.
-    #[error("the URL has no stream_key: add it there, or give key, keyFile or keyEnv")]
+    #[error(
+        "the URL has no stream_key: add it there, or give key, keyFile or keyEnv; or, for a token or a certificate, say subscription"
+    )]
     NoKey,
     /// Both have one.
     #[error("the URL has a stream_key already: give the key in one place only")]
@@ -79,9 +81,12 @@ pub(super) enum SourceError {
     /// The URL has a parameter that is the collector's to set.
     #[error("the URL has {0}, which the collector sets itself: remove it, and use start and onGap")]
     OwnParameter(&'static str),
-    /// A file of certificate authorities that cannot be used.
-    #[error("caFile: {0}")]
-    Authorities(String),
+    /// A file of caFile, certFile, certKeyFile or tokenFile that cannot be used.
+    #[error("{0}")]
+    Credentials(String),
+    /// Both a token and a stream key.
+    #[error("give a tokenFile or a stream key, not both")]
+    TokenAndKey,
     /// A file that cannot be read.
     #[error("cannot read {path}: {reason}")]
     File {
@@ -93,15 +98,24 @@ pub(super) enum SourceError {
 }
 
 impl Source {
-    /// A stream at this URL.
-    pub(super) fn of_url(url: &SecretString, key: KeyFrom) -> Result<Self, SourceError> {
+    /// A stream at this URL, that of this subscription if the URL does not say.
+    pub(super) fn of_url(
+        url: &SecretString,
+        key: KeyFrom,
+        subscription: Option<&str>,
+    ) -> Result<Self, SourceError> {
         let mut url = StreamUrl::locate(url.expose_secret().trim())?;
+        if let Some(subscription) = subscription {
+            url.set_subscription(subscription);
+        }
         for parameter in OWN_PARAMETERS {
             if url.get(parameter).is_some() {
                 return Err(SourceError::OwnParameter(parameter));
             }
         }
+        let is_named = url.subscription().is_some();
         match (key, url.key().is_some()) {
+            (KeyFrom::Url, false) if is_named => Ok(KeySource::Fixed(url).into()),
             (KeyFrom::Url, true) => Ok(KeySource::Fixed(url).into()),
             (KeyFrom::Url, false) => Err(SourceError::NoKey),
             (_, true) => Err(SourceError::TwoKeys),
@@ -124,15 +138,22 @@ impl Source {
         self
     }
 
-    /// The same stream, from servers with a certificate of the authorities in this file, which is read at every connect.
-    pub(super) fn with_ca_file(mut self, ca_file: Option<PathBuf>) -> Self {
-        self.ca_file = ca_file;
+    /// The same stream, with the credentials in these files, which are read at every connect.
+    pub(super) fn with_files(mut self, files: CredentialFiles) -> Self {
+        self.files = files;
         self
     }
 
-    /// The authorities whose certificates are taken.
-    pub(super) fn trust(&self) -> Result<Trust, SourceError> {
-        Trust::new(self.ca_file.as_deref()).map_err(SourceError::Authorities)
+    /// The credentials, and the authorities whose certificates are taken.
+    pub(super) fn credentials(&self) -> Result<Credentials, SourceError> {
+        let has_key = match &self.key {
+            KeySource::Fixed(url) => url.key().is_some(),
+            KeySource::Key(..) | KeySource::Url(_) => true,
+        };
+        if has_key && self.files.token.is_some() {
+            return Err(SourceError::TokenAndKey);
+        }
+        Credentials::new(self.files.clone()).map_err(SourceError::Credentials)
     }
 
     /// The key, unless it is in a file.
@@ -152,7 +173,7 @@ impl Source {
                 set_key(&mut url, read(path)?.expose_secret().trim())?;
                 url
             }
-            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url)?.key {
+            KeySource::Url(path) => match Self::of_url(&read(path)?, KeyFrom::Url, None)?.key {
                 KeySource::Fixed(url) => url,
                 KeySource::Key(..) | KeySource::Url(_) => return Err(SourceError::NoKey),
             },
@@ -188,7 +209,7 @@ mod tests {
     use super::*;
 
     fn source(url: &str, key: KeyFrom) -> Result<Source, SourceError> {
-        Source::of_url(&url.into(), key)
+        Source::of_url(&url.into(), key, None)
     }
 
     #[test]
@@ -205,6 +226,27 @@ mod tests {
         assert_eq!(source(with_key, given()).unwrap_err(), SourceError::TwoKeys);
         let spaced = KeyFrom::Given("k 1".into());
         assert_eq!(source("ws://h", spaced).unwrap_err(), SourceError::BadKey);
+    }
+
+    #[test]
+    fn a_stream_without_a_key_names_its_subscription_and_a_token_takes_the_place_of_a_key() {
+        let named = Source::of_url(&"ws://h".into(), KeyFrom::Url, Some("team/leds")).unwrap();
+        let url = named.url().unwrap();
+        assert_eq!(url.expose(), "ws://h/stream?subscription=team/leds");
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        let files = CredentialFiles {
+            token: Some(token.clone()),
+            ..CredentialFiles::default()
+        };
+        let named = named.with_files(files.clone());
+        let error = named.credentials().unwrap_err().to_string();
+        assert!(error.contains("token: "), "{error}");
+        fs::write(&token, "a.b.c\n").unwrap();
+        assert!(named.credentials().is_ok());
+        let keyed = source("ws://h?stream_key=k", KeyFrom::Url).unwrap();
+        let error = keyed.with_files(files).credentials().unwrap_err();
+        assert_eq!(error, SourceError::TokenAndKey);
     }
 
     #[test]

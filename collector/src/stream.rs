@@ -228,11 +228,11 @@ impl Collector {
         arrived: &mut bool,
     ) -> Result<std::convert::Infallible, End> {
         let url = self.url().map_err(End::NoUrl)?;
-        let trust = self.source.trust().map_err(End::NoUrl)?;
+        let credentials = self.source.credentials().map_err(End::NoUrl)?;
         let asked_for = url.get("seq_start").or(url.get("time_start"));
         let asked_for = asked_for.unwrap_or_default().to_owned();
         let stop = self.stop.clone();
-        let connecting = stop.run_until_cancelled(Connection::open(&url, &trust, None));
+        let connecting = stop.run_until_cancelled(Connection::open(&url, &credentials, None));
         let mut connection = connecting.await.ok_or(End::Stopped)??;
         let from = if asked_for.is_empty() {
             "latest"

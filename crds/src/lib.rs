@@ -7,8 +7,8 @@ mod spec;
 mod status;
 
 pub use spec::{
-    DatastreamSubscription, DatastreamSubscriptionSpec, EventType, Filter, Heartbeat, KeyRotation,
-    Resume,
+    ClientCertificate, DatastreamSubscription, DatastreamSubscriptionSpec, EventType, Filter,
+    Heartbeat, KeyRotation, Resume,
 };
 pub use status::{Connection, ConnectionState, DatastreamSubscriptionStatus};
 

@@ -91,6 +91,11 @@ pub struct DatastreamSubscriptionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_rotation: Option<KeyRotation>,
 
+    /// Certificates of which a client must have one, signed by an authority that the group of gateways trusts, which have TLS of their
+    /// own for that. Unset: clients need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+
     /// The group of gateways that delivers the events. It decides the topic that they come from and the URL of the
     /// stream. Unset: default.
     #[serde(default = "default_gateway_group")]
@@ -233,6 +238,22 @@ pub struct KeyRotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]{1,6}(h|m|s))+$"))]
     pub overlap: Option<String>,
+}
+
+/// Certificates of clients.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// Subject alternative names of which the certificate must have one, letter for letter: DNS names, URIs (as in
+    /// spiffe://cluster.local/ns/team/sa/collector) or e-mail addresses.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 512)))]
+    #[x_kube(validation = Rule::new("self.all(n, n.matches('^[!-~]+$'))")
+        .message("names must be printable ASCII without spaces"))]
+    pub names: Vec<String>,
+
+    /// The certificate alone opens the stream. Unset: false, a client brings the stream key, or a token, as well.
+    #[serde(default)]
+    pub without_key: bool,
 }
 
 fn default_gateway_group() -> String {

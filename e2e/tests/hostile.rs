@@ -19,7 +19,9 @@ use datastream_e2e::{Launch, Program, get, own_program};
 use datastream_gateway::Settings;
 use datastream_routing::buckets;
 use datastream_routing::{KeyHash, Route, SubscriptionId};
-use datastream_service::tls::{Authority, DISTANT_YEAR, ServerFiles, client_config};
+use datastream_service::tls::{
+    Authority, ClientCertificates, DISTANT_YEAR, ServerFiles, client_config,
+};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -62,7 +64,7 @@ fn settings(tls: Option<&Path>) -> Settings {
             authority.write(dir);
             ServerFiles {
                 identity: authority.issue(dir, &["127.0.0.1"], DISTANT_YEAR),
-                client_authority: None,
+                clients: ClientCertificates::Unasked,
             }
         }),
         ring_bytes: 8 << 20,

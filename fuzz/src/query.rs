@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use datastream_gateway::{Credential, StreamRequest};
+use datastream_routing::names::decode_subscription;
 
-const PARAMETERS: [&str; 6] = [
+const PARAMETERS: [&str; 7] = [
+    "subscription",
     "stream_key",
     "seq_start",
     "seq_end",
@@ -27,13 +29,16 @@ pub fn run(data: &[u8]) {
     });
     let is_twice = values.iter().any(|values| values.len() > 1);
     let read = StreamRequest::parse(query).ok();
-    assert_eq!(read.is_none(), is_twice, "{query:?}");
+    let given = values.map(|values| values.into_iter().find(|value| !value.is_empty()));
+    let [subscription, key, start, end, time, on_gap, markers] = given;
+    let named = subscription.as_deref().map(decode_subscription);
+    let is_unreadable = matches!(named, Some(None));
+    assert_eq!(read.is_none(), is_twice || is_unreadable, "{query:?}");
     let Some(read) = read else { return };
 
-    let given = values.map(|values| values.into_iter().find(|value| !value.is_empty()));
-    let [key, start, end, time, on_gap, markers] = given;
     let expected = StreamRequest {
-        key: key.as_deref().map(Credential::parse),
+        key: key.as_deref().map(Credential::key),
+        subscription: named.flatten(),
         start,
         end,
         time,

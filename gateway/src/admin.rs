@@ -17,6 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::access::{KeySet, KeySetReport};
 use crate::config::ConfigStore;
 use crate::cursor::Cursors;
 use crate::fanout::SendMemory;
@@ -53,6 +54,7 @@ pub(crate) struct Admin {
     pub draining: Arc<AtomicBool>,
     pub ready: watch::Receiver<bool>,
     pub tls: Option<Arc<ServerTls>>,
+    pub token_keys: Option<Arc<KeySet>>,
     pub extension: Option<Arc<dyn AdminExtension>>,
 }
 
@@ -64,6 +66,8 @@ struct Readiness {
     config: ConfigReport,
     source: SourceReport,
     cursors: CursorsReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<KeySetReport>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +198,7 @@ impl Admin {
                 known: self.cursors.count(),
                 error: self.cursors.error(),
             },
+            tokens: self.token_keys.as_ref().map(|keys| keys.report()),
         };
         json(
             if ready {
@@ -236,6 +241,12 @@ impl Admin {
             let Some(end) = end else { continue };
             let ends = &self.metrics.certificate_ends;
             ends.with_label_values(&[certificate]).set(end);
+        }
+        if let Some(keys) = &self.token_keys {
+            let KeySetReport { issuer, error, .. } = keys.report();
+            let connected = &self.metrics.issuer_connected;
+            let connected = connected.with_label_values(&[issuer.as_str()]);
+            connected.set(i64::from(error.is_none()));
         }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
         self.metrics.objects_refused.set(state.refused.len() as i64);

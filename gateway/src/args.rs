@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
-use datastream_gateway::{LagLimit, QueryKeys, Settings};
+use datastream_gateway::{LagLimit, QueryKeys, Settings, TokenArgs};
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
-use datastream_service::tls::{IdentityFiles, ServerFiles};
+use datastream_service::tls::{ClientCertificates, IdentityFiles, ServerFiles};
 use datastream_source::cursors_topic;
 use datastream_source::fluvio::ClusterArgs;
 
@@ -37,6 +37,17 @@ pub(crate) struct Args {
         requires = "tls_cert"
     )]
     pub tls_key: Option<PathBuf>,
+    /// Ask clients for certificates, of the authorities in this file (PEM), for subscriptions with spec.clientCertificate; clients of
+    /// others need none
+    #[arg(
+        long,
+        env = "DATASTREAM_TLS_CLIENT_CA",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub tls_client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub tokens: TokenArgs,
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
@@ -145,7 +156,10 @@ impl Args {
         Settings {
             tls: identity.map(|(certificate, key)| ServerFiles {
                 identity: IdentityFiles { certificate, key },
-                client_authority: None,
+                clients: self
+                    .tls_client_ca
+                    .clone()
+                    .map_or(ClientCertificates::Unasked, ClientCertificates::Asked),
             }),
             listen: listen::address(self.listen),
             admin: listen::address(self.admin),
@@ -164,6 +178,7 @@ impl Args {
                 QueryKeysArg::Accept => QueryKeys::Accept,
                 QueryKeysArg::Refuse => QueryKeys::Refuse,
             },
+            tokens: self.tokens.settings(),
             stale_routes: match self.stale_routes {
                 StaleRoutesArg::Serve => StaleRoutes::Serve,
                 StaleRoutesArg::Refuse => {

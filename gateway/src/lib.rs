@@ -21,7 +21,7 @@ mod session;
 mod settings;
 mod transport;
 
-pub use access::{Credential, QueryKeys, Refusal, StreamRequest};
+pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, TokenSettings};
 pub use admin::AdminExtension;
 pub use gateway::{Dependencies, Gateway};
 pub use session::StreamCount;

@@ -56,6 +56,8 @@ pub(crate) struct Metrics {
     pub objects_refused: IntGauge,
     /// State of the source of routing objects: 1 if it can be reached.
     pub config_connected: IntGauge,
+    /// State of the issuer of tokens, if any are taken: 1 if its keys could be read.
+    pub issuer_connected: IntGaugeVec,
     /// Ends of the certificates in use, in seconds since 1970.
     pub certificate_ends: IntGaugeVec,
     /// Bytes held by the ring of recent events.
@@ -145,6 +147,11 @@ impl Metrics {
                 "When a certificate ends, in seconds since 1970: of the listener for clients (listener), of this gateway for Fluvio (fluvio_client), of Fluvio as last seen (fluvio_server).",
                 "certificate",
             )?,
+            issuer_connected: registry.gauges(
+                "issuer_connected",
+                "1 while the keys of the issuer of tokens can be read; absent where no tokens are taken.",
+                "issuer",
+            )?,
             config_connected: registry.gauge(
                 "config_connected",
                 "1 while the source of routes can be reached.",
@@ -195,6 +202,8 @@ mod tests {
         metrics.streams.with_label_values(&["live"]).set(1);
         let ends = &metrics.certificate_ends;
         ends.with_label_values(&["listener"]).set(1);
+        let issuer = &metrics.issuer_connected;
+        issuer.with_label_values(&["https://id.example.com"]).set(1);
         metrics.refused.with_label_values(&["401"]).inc();
         for by_partition in [
             &metrics.lag,

@@ -7,7 +7,7 @@ use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::tls::ServerFiles;
 use datastream_source::fluvio::MAX_BATCH_BYTES;
 
-use crate::access::QueryKeys;
+use crate::access::{QueryKeys, TokenSettings};
 use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub handshakes_per_second: u32,
     /// The treatment of stream keys in the query.
     pub query_keys: QueryKeys,
+    /// The tokens that are taken beside stream keys, if any are.
+    pub tokens: Option<TokenSettings>,
     /// Limits on how far a stream may fall behind.
     pub max_lag: LagLimit,
     /// The treatment of new streams while routes cannot be followed.
@@ -54,6 +56,9 @@ pub(crate) const TLS_WRITE: usize = 16 << 10;
 pub(crate) const TLS_READ: usize = 20 << 10;
 /// Memory of TLS for one connection: what it holds to be written; what it has read, in a buffer that doubles, and as plaintext; keys.
 const TLS_MEMORY: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
+/// Memory of the certificate of a client, and of those between it and its authority, which TLS keeps for each connection: as much as it
+/// reads before it knows them.
+const CERTIFICATE_MEMORY: usize = TLS_READ;
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
@@ -64,7 +69,10 @@ impl Settings {
     /// the pods is this, and a quarter.
     pub fn memory_bound(&self) -> usize {
         let connections = self.max_streams + HTTP_CONNECTIONS;
-        let tls = self.tls.as_ref().map_or(0, |_| connections * TLS_MEMORY);
+        let tls = self.tls.as_ref().map_or(0, |tls| {
+            let certificate = tls.clients.authorities().map_or(0, |_| CERTIFICATE_MEMORY);
+            connections * (TLS_MEMORY + certificate)
+        });
         BASE_MEMORY
             + self.ring_bytes
             + self.send_memory
@@ -110,6 +118,7 @@ impl Default for Settings {
             send_memory: 256 << 20,
             stale_routes: StaleRoutes::default(),
             query_keys: QueryKeys::default(),
+            tokens: None,
         }
     }
 }

@@ -11,10 +11,14 @@ use common::client::{Client, get};
 use common::topic::{Topic, event};
 use common::{PATIENCE, TestGateway, key, route};
 use datastream_gateway::Settings;
-use datastream_service::tls::{Authority, DISTANT_YEAR, IdentityFiles, ServerFiles};
+use datastream_routing::{ClientCertificate, Route};
+use datastream_service::tls::{
+    Authority, ClientCertificates, DISTANT_YEAR, IdentityFiles, ServerFiles,
+};
 use futures_util::SinkExt as _;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,17 +44,22 @@ fn certificate(dir: &Path, versions: &[&'static SupportedProtocolVersion]) -> Cl
 }
 
 async fn gateway(dir: &Path) -> TestGateway {
+    let routes = vec![route("a"), route("b")];
+    gateway_of(dir, ClientCertificates::Unasked, routes).await
+}
+
+async fn gateway_of(dir: &Path, clients: ClientCertificates, routes: Vec<Route>) -> TestGateway {
     let settings = Settings {
         tls: Some(ServerFiles {
             identity: IdentityFiles {
                 certificate: dir.join("tls.crt"),
                 key: dir.join("tls.key"),
             },
-            client_authority: None,
+            clients,
         }),
         ..Settings::default()
     };
-    TestGateway::start_with(Topic::new(1), vec![route("a"), route("b")], settings).await
+    TestGateway::start_with(Topic::new(1), routes, settings).await
 }
 
 async fn connect(
@@ -187,5 +196,109 @@ async fn a_client_that_sends_more_of_a_handshake_than_any_needs_is_closed() {
     // Long before the time for a handshake is over.
     let closed = timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await;
     assert!(closed.is_ok());
+    gateway.stop().await;
+}
+
+/// A subscription that takes only clients with a certificate of this name.
+fn bound(name: &str, certificate: &str, without_key: bool) -> Route {
+    Route {
+        client_certificate: Some(Box::new(ClientCertificate {
+            names: vec![certificate.to_owned()],
+            without_key,
+        })),
+        ..route(name)
+    }
+}
+
+/// The configuration of a client that shows the certificate in this folder.
+fn with_certificate(config: &ClientConfig, files: &IdentityFiles) -> ClientConfig {
+    let chain = CertificateDer::pem_file_iter(&files.certificate).unwrap();
+    let chain = chain.collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let certified = CertifiedKey::from_der(chain, key, config.crypto_provider()).unwrap();
+    let mut config = config.clone();
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    config
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_with_client_certificates_takes_nobody_without() {
+    let (dir, clients) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let anonymous = certificate(dir.path(), &[&TLS13]);
+    let authority = Authority::new();
+    let asked = ClientCertificates::Asked(authority.write(clients.path()));
+    let spiffe = "spiffe://cluster.local/ns/team/sa/collector";
+    let routes = vec![
+        route("a"),
+        bound("b", spiffe, false),
+        bound("c", "c.example", true),
+    ];
+    let gateway = gateway_of(dir.path(), asked, routes).await;
+    let client_of = |authority: &Authority, name: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        with_certificate(&anonymous, &authority.issue_client(dir.path(), name))
+    };
+    let answer = async |config: &ClientConfig, query: String| {
+        let tls = connect(&gateway, config).await.unwrap();
+        let url = format!("wss://localhost/stream?{query}");
+        match Client::over(tls, url).await {
+            Ok(client) => {
+                client.leave().await;
+                101
+            }
+            Err((status, _)) => status,
+        }
+    };
+    let keyed = |name: &str| format!("stream_key={}", key(name));
+    let (collector, c) = (
+        client_of(&authority, spiffe),
+        client_of(&authority, "c.example"),
+    );
+    for (config, query, expected) in [
+        // Where no certificate is asked for, one makes no difference.
+        (&anonymous, keyed("a"), 101),
+        (&c, keyed("a"), 101),
+        // The key and the certificate.
+        (&anonymous, keyed("b"), 403),
+        (&c, keyed("b"), 403),
+        (&collector, keyed("b"), 101),
+        (&collector, "subscription=default/b".to_owned(), 401),
+        // The certificate alone.
+        (&c, "subscription=default/c".to_owned(), 101),
+        (&anonymous, "subscription=default/c".to_owned(), 401),
+        (&collector, "subscription=default/c".to_owned(), 401),
+        (&c, "subscription=default/nothing".to_owned(), 401),
+        (&c, String::new(), 401),
+        (&anonymous, keyed("c"), 403),
+    ] {
+        assert_eq!(answer(config, query.clone()).await, expected, "{query}");
+    }
+    // Of another authority: no connection at all.
+    let stranger = client_of(&Authority::new(), spiffe);
+    let mut refused = match connect(&gateway, &stranger).await {
+        Ok(tls) => tls,
+        Err(_) => return gateway.stop().await,
+    };
+    let _ = refused
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let read = timeout(PATIENCE, refused.read_to_end(&mut vec![])).await;
+    assert!(read.unwrap().is_err());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_taken_from_a_subscription_closes_its_stream() {
+    let (dir, clients) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = certificate(dir.path(), &[&TLS13]);
+    let authority = Authority::new();
+    let asked = ClientCertificates::Asked(authority.write(clients.path()));
+    let gateway = gateway_of(dir.path(), asked, vec![bound("b", "b.example", false)]).await;
+    let files = authority.issue_client(clients.path(), "b.example");
+    let mut client = open(&gateway, &with_certificate(&config, &files), "b", "").await;
+    gateway
+        .set_routes(vec![bound("b", "other.example", false)])
+        .await;
+    assert_eq!(client.closed().await.0, 1008);
     gateway.stop().await;
 }

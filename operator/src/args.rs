@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use datastream_operator::groups::{GroupSetting, Limits};
+use datastream_operator::groups::{GroupSetting, Identities, Limits};
 use datastream_operator::namespaces::NamespaceName;
 use datastream_operator::routing::Budget;
 use datastream_operator::run::Settings;
@@ -54,6 +54,24 @@ pub(crate) struct RunArgs {
         required = true
     )]
     groups: Vec<GroupSetting>,
+    /// The groups whose gateways take tokens (--token-issuer), as in default,eu: their routes carry the labels of subscriptions, by
+    /// which tokens may select
+    #[arg(
+        long,
+        env = "DATASTREAM_TOKEN_GROUPS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    token_groups: Vec<String>,
+    /// The groups whose gateways ask for certificates of clients (--tls-client-ca), as in default,eu: in others,
+    /// spec.clientCertificate is not accepted
+    #[arg(
+        long,
+        env = "DATASTREAM_CERTIFICATE_GROUPS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    certificate_groups: Vec<String>,
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -78,7 +96,7 @@ impl RunArgs {
     /// The settings that these arguments mean.
     ///
     /// # Errors
-    /// The system has no random bytes for an identity.
+    /// The system has no random bytes for an identity, or a group is named that there is not.
     pub(crate) fn settings(self) -> anyhow::Result<Settings> {
         let identity = if let Some(identity) = self.identity {
             identity
@@ -87,6 +105,7 @@ impl RunArgs {
             getrandom::fill(&mut bytes)?;
             format!("operator-{}", hex::encode(bytes))
         };
+        let groups = groups(self.groups, &self.token_groups, &self.certificate_groups)?;
         Ok(Settings {
             leader_namespace: self
                 .leader_namespace
@@ -94,7 +113,7 @@ impl RunArgs {
                 .into(),
             routes_namespace: self.routes_namespace.into(),
             namespaces: self.watch_namespaces.into_iter().collect(),
-            groups: self.groups,
+            groups,
             listen: listen::address(self.listen),
             identity,
             limits: Limits {
@@ -106,4 +125,28 @@ impl RunArgs {
             },
         })
     }
+}
+
+/// The groups, with how clients of these may say who they are.
+fn groups(
+    mut groups: Vec<GroupSetting>,
+    with_tokens: &[String],
+    with_certificates: &[String],
+) -> anyhow::Result<Vec<GroupSetting>> {
+    for (flag, named) in [
+        ("--token-groups", with_tokens),
+        ("--certificate-groups", with_certificates),
+    ] {
+        for name in named {
+            let is_there = groups.iter().any(|group| group.name == *name);
+            anyhow::ensure!(is_there, "{flag}: there is no group {name} in --groups");
+        }
+    }
+    for group in &mut groups {
+        group.identities = Identities {
+            tokens: with_tokens.contains(&group.name),
+            certificates: with_certificates.contains(&group.name),
+        };
+    }
+    Ok(groups)
 }

@@ -23,7 +23,21 @@ pub struct GroupSetting {
     pub name: String,
     /// `ws://` or `wss://`, without a query.
     pub endpoint: String,
+    /// Ways in which its clients may say who they are.
+    pub identities: Identities,
 }
+
+/// Ways in which the clients of a group may say who they are, beside stream keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identities {
+    /// Its gateways take tokens.
+    pub tokens: bool,
+    /// Its gateways ask for certificates.
+    pub certificates: bool,
+}
+
+/// Bytes of labels that a route may have, so that the routes of one bucket fit into a Secret.
+const MAX_LABELS: usize = 4 << 10;
 
 /// A text that is not the setting of a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +79,7 @@ impl FromStr for GroupSetting {
         Ok(Self {
             name: name.to_owned(),
             endpoint,
+            identities: Identities::default(),
         })
     }
 }
@@ -84,6 +99,7 @@ pub(crate) struct Group {
     /// The URL at which its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
     /// routing objects are there.
     pub endpoint: Option<String>,
+    pub identities: Identities,
     pub state: SharedRoutingState,
     /// Wakes its publisher.
     pub publish: Arc<Notify>,
@@ -101,15 +117,19 @@ impl Groups {
         published: impl IntoIterator<Item = String>,
         limits: Limits,
     ) -> Self {
-        let group = |endpoint| Group {
+        let group = |endpoint, identities| Group {
             endpoint,
+            identities,
             state: SharedRoutingState::new(RoutingState::new(limits.shrink_hold, limits.budget)),
             publish: Arc::default(),
         };
-        let published = published.into_iter().map(|name| (name, group(None)));
+        let published = published
+            .into_iter()
+            .map(|name| (name, group(None, Identities::default())));
         let mut groups: BTreeMap<_, _> = published.collect();
         for setting in settings {
-            groups.insert(setting.name.clone(), group(Some(setting.endpoint.clone())));
+            let endpoint = Some(setting.endpoint.clone());
+            groups.insert(setting.name.clone(), group(endpoint, setting.identities));
         }
         Self(Arc::new(groups))
     }
@@ -172,8 +192,27 @@ impl Groups {
         &self,
         subscription: &DatastreamSubscription,
     ) -> Result<ValidSubscription, Invalid> {
-        let valid = validate(subscription)?;
-        self.of(subscription)?;
+        let mut valid = validate(subscription)?;
+        let (group, _) = self.of(subscription)?;
+        let name = &subscription.spec.gateway_group;
+        if valid.client_certificate.is_some() && !group.identities.certificates {
+            let reason = format!(
+                "the gateways of group {name} ask for no certificates: name another group in spec.gatewayGroup, or leave it out"
+            );
+            return Err(Invalid::one("spec.clientCertificate", reason));
+        }
+        if !group.identities.tokens {
+            // Nothing asks for them, and a change of them is none of the route.
+            valid.labels.clear();
+        }
+        let labels = valid.labels.iter();
+        let size: usize = labels.map(|(key, value)| key.len() + value.len()).sum();
+        if size > MAX_LABELS {
+            let reason = format!(
+                "take {size} bytes, but {MAX_LABELS} is the limit where tokens may select by them: move some to annotations"
+            );
+            return Err(Invalid::one("metadata.labels", reason));
+        }
         Ok(valid)
     }
 

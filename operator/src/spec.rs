@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use datastream_crds::{DatastreamSubscription, EventType, Filter, Resume};
+use datastream_crds::{ClientCertificate, DatastreamSubscription, EventType, Filter, Resume};
 use datastream_protocol::event;
 use datastream_routing::{self as routing, Field, PerField};
 use kube::ResourceExt;
@@ -34,6 +34,10 @@ pub struct ValidSubscription {
     pub heartbeat: routing::Heartbeat,
     /// The position from which a client starts that asks for none.
     pub resume: routing::Resume,
+    /// Certificates of which a client must have one.
+    pub client_certificate: Option<routing::ClientCertificate>,
+    /// Labels, by which tokens may select the subscription.
+    pub labels: routing::Labels,
 }
 
 impl ValidSubscription {
@@ -50,6 +54,8 @@ impl ValidSubscription {
             filters: self.filters.clone(),
             heartbeat: self.heartbeat,
             resume: self.resume,
+            client_certificate: self.client_certificate.clone().map(Box::new),
+            labels: (!self.labels.is_empty()).then(|| Box::new(self.labels.clone())),
         }
     }
 
@@ -64,6 +70,8 @@ impl ValidSubscription {
             filters: route.filters.clone(),
             heartbeat: route.heartbeat,
             resume: route.resume,
+            client_certificate: route.client_certificate.as_deref().cloned(),
+            labels: route.labels.as_deref().cloned().unwrap_or_default(),
         }
     }
 }
@@ -142,6 +150,12 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
     if let Err((path, reason)) = KeyRotation::of(subscription) {
         errors.check(false, &format!("spec.{path}"), &reason);
     }
+    let client_certificate = spec.client_certificate.as_ref();
+    errors.check(
+        client_certificate.is_none_or(|c| !c.names.is_empty()),
+        "spec.clientCertificate.names",
+        "name at least one",
+    );
     errors.into_result()?;
     Ok(ValidSubscription {
         id: routing::SubscriptionId::new(subscription.namespace().unwrap_or_default(), name),
@@ -155,6 +169,8 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
             Resume::Latest => routing::Resume::Latest,
             Resume::Committed => routing::Resume::Committed,
         },
+        client_certificate: client_certificate.map(certificate),
+        labels: subscription.labels().clone(),
     })
 }
 
@@ -212,6 +228,21 @@ fn event_type(event_type: EventType) -> event::EventType {
         EventType::Datapointack => event::EventType::Datapointack,
         EventType::Location => event::EventType::Location,
         EventType::Registration => event::EventType::Registration,
+    }
+}
+
+fn certificate(given: &ClientCertificate) -> routing::ClientCertificate {
+    // DNS names are the same in capitals; gateways read those of certificates in lower case.
+    let name = |name: &String| match name.contains([':', '@']) {
+        true => name.clone(),
+        false => name.to_ascii_lowercase(),
+    };
+    let mut names: Vec<_> = given.names.iter().map(name).collect();
+    names.sort();
+    names.dedup();
+    routing::ClientCertificate {
+        names,
+        without_key: given.without_key,
     }
 }
 
@@ -285,6 +316,19 @@ mod tests {
         );
         assert_eq!(valid.resume, routing::Resume::Committed);
         assert!(valid.event_types.contains(event::EventType::Connectivity));
+    }
+
+    #[test]
+    fn names_of_certificates_are_sorted_and_dns_names_in_lower_case() {
+        let names = json!(["spiffe://A/b", "B.example", "a.example", "b.example", "X@y"]);
+        let valid = validate(&subscription(json!({
+            "eventTypes": ["location"],
+            "clientCertificate": {"names": names},
+        })));
+        let certificate = valid.unwrap().client_certificate.unwrap();
+        let expected = ["X@y", "a.example", "b.example", "spiffe://A/b"];
+        assert_eq!(certificate.names, expected);
+        assert!(!certificate.without_key);
     }
 
     #[test]

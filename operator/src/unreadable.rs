@@ -28,6 +28,7 @@ fn nameless() -> DatastreamSubscription {
         heartbeat: Heartbeat::default(),
         resume: Resume::default(),
         key_rotation: None,
+        client_certificate: None,
         gateway_group: String::new(),
         description: None,
     };

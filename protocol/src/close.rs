@@ -45,8 +45,12 @@ pub enum CloseCause {
         /// Number of them.
         missed: u32,
     },
-    /// The subscription was deleted, or its key has changed.
+    /// The subscription was deleted, or what opened the stream opens it no longer.
     Revoked,
+    /// The token or the client certificate that opened the stream has expired.
+    CredentialExpired,
+    /// The token that was to replace the one before it was refused.
+    RenewalRefused,
     /// The subscription was suspended.
     Suspended,
     /// Another client wants the stream, and this one does not answer.
@@ -87,7 +91,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub const NAMES: [&'static str; 19] = [
+    pub const NAMES: [&'static str; 21] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -107,6 +111,8 @@ impl CloseCause {
         "stalled",
         "flooded",
         "committed_gap",
+        "credential_expired",
+        "renewal_refused",
     ];
 
     /// The name in metrics and logs.
@@ -131,6 +137,8 @@ impl CloseCause {
             Self::Stalled => 16,
             Self::Flooded => 17,
             Self::CommittedGap { .. } => 18,
+            Self::CredentialExpired => 19,
+            Self::RenewalRefused => 20,
         }]
     }
 
@@ -144,7 +152,16 @@ impl CloseCause {
             ),
             Self::Revoked => (
                 code::POLICY,
-                "the subscription was deleted or its key has changed".to_owned(),
+                "the subscription was deleted, or its key or whom it admits has changed".to_owned(),
+            ),
+            Self::CredentialExpired => (
+                code::POLICY,
+                "the token or client certificate has expired: connect again with a new one"
+                    .to_owned(),
+            ),
+            Self::RenewalRefused => (
+                code::POLICY,
+                "the new token does not open this stream: connect again with a good one".to_owned(),
             ),
             Self::Suspended => (code::POLICY, "the subscription is suspended".to_owned()),
             Self::TakenOver => (
@@ -168,7 +185,7 @@ impl CloseCause {
             Self::TooFarBehind { seq_start } => (code::POLICY, behind(seq_start)),
             Self::UnexpectedText => (
                 code::POLICY,
-                "the only text to send is Z, in answer to 1|Z".to_owned(),
+                "the only texts to send are Z, in answer to 1|Z, and a new token".to_owned(),
             ),
             Self::UnexpectedBinary => (code::UNSUPPORTED, "only text is understood".to_owned()),
             Self::TooLarge => (code::SIZE, "message too large".to_owned()),
@@ -218,12 +235,14 @@ mod tests {
         let causes = [
             CloseCause::HeartbeatsMissed { missed: u32::MAX },
             CloseCause::Revoked,
+            CloseCause::CredentialExpired,
+            CloseCause::RenewalRefused,
+            CloseCause::UnexpectedText,
             CloseCause::Suspended,
             CloseCause::Draining,
             CloseCause::TakenOver,
             CloseCause::Shed,
             CloseCause::Expired,
-            CloseCause::UnexpectedText,
             CloseCause::TooFarBehind {
                 seq_start: "1".repeat(64).into(),
             },

@@ -13,6 +13,8 @@ pub const LARGEST_FRAME: usize = 16 << 20;
 /// The frame of a heartbeat.
 pub const HEARTBEAT: &str = "1|Z";
 
+/// The longest message that a client may send, in bytes: it has nothing to say but the answer to a heartbeat, and a new token.
+pub const LONGEST_MESSAGE: usize = 4 << 10;
 /// The answer of a client to a heartbeat.
 pub const HEARTBEAT_ANSWER: &str = "Z";
 

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 pub const SUBPROTOCOL: &str = "datastream.v1";
 /// Beginning of the subprotocol in which a browser brings a stream key; the key follows. It is never the one that is answered.
 pub const KEY_SUBPROTOCOL: &str = "datastream.key.";
+/// Beginning of the subprotocol in which a browser brings a token (a JWT); the token follows. It is never the one that is answered.
+pub const TOKEN_SUBPROTOCOL: &str = "datastream.token.";
 
 /// A stream key: 32 lower-case hexadecimal digits, 128 bits. Never shown by `Debug`.
 #[derive(Clone, Debug)]

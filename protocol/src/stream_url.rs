@@ -22,18 +22,20 @@ pub enum StreamUrlError {
         "a stream's URL starts with ws:// or wss:// (http:// and https:// are taken for them), as in ws://HOST:PORT/stream?stream_key=KEY"
     )]
     Scheme,
-    /// No `stream_key=…`.
-    #[error("the URL has no stream_key parameter, as in ws://HOST:PORT/stream?stream_key=KEY")]
+    /// Neither `stream_key=…` nor `subscription=…`.
+    #[error(
+        "the URL has no stream_key parameter, as in ws://HOST:PORT/stream?stream_key=KEY, nor says by subscription=NAMESPACE/NAME whose stream a token or a certificate is to open"
+    )]
     NoKey,
 }
 
 impl FromStr for StreamUrl {
     type Err = StreamUrlError;
 
-    /// Reads a URL with the key in it.
+    /// Reads a URL with the key in it, or the subscription.
     fn from_str(text: &str) -> Result<Self, StreamUrlError> {
         let url = Self::locate(text)?;
-        if url.key().is_none() {
+        if url.key().is_none() && url.subscription().is_none() {
             return Err(StreamUrlError::NoKey);
         }
         Ok(url)
@@ -41,6 +43,7 @@ impl FromStr for StreamUrl {
 }
 
 const KEY: &str = "stream_key";
+const SUBSCRIPTION: &str = "subscription";
 
 impl StreamUrl {
     /// Reads a URL with or without a key. `http` and `https` are taken for `ws` and `wss`; without a path it is `/stream`.
@@ -95,6 +98,16 @@ impl StreamUrl {
     /// The key that is to be sent as `Authorization: Bearer KEY`.
     pub fn bearer(&self) -> Option<&str> {
         self.bearer.as_deref()
+    }
+
+    /// The subscription whose stream it is, NAMESPACE/NAME, if it says so for a token or a certificate.
+    pub fn subscription(&self) -> Option<&str> {
+        self.get(SUBSCRIPTION)
+    }
+
+    /// Sets the subscription.
+    pub fn set_subscription(&mut self, subscription: &str) {
+        self.set(SUBSCRIPTION, subscription);
     }
 
     /// The first digits of the key, which distinguish streams.

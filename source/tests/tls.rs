@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions, Role};
-use datastream_service::tls::{Authority, DISTANT_YEAR, IdentityFiles, ServerFiles};
+use datastream_service::tls::{
+    Authority, ClientCertificates, DISTANT_YEAR, IdentityFiles, ServerFiles,
+};
 use datastream_source::fluvio::producer::{Producer, Record};
 use datastream_source::fluvio::{
     ClusterFiles, FluvioCluster, FluvioCursorLog, FluvioSource, FluvioTarget, topic,
@@ -37,14 +39,11 @@ impl Cluster {
             std::fs::create_dir(&path).unwrap();
             path
         };
-        let client_authority = Some(authority.write(dir.path()));
+        let clients = ClientCertificates::Required(authority.write(dir.path()));
         let identity = authority.issue(&folder("server"), names, year);
         let client = authority.issue(&folder("client"), &["gateway"], DISTANT_YEAR);
         let options = BrokerOptions {
-            tls: Some(ServerFiles {
-                identity,
-                client_authority,
-            }),
+            tls: Some(ServerFiles { identity, clients }),
             ..BrokerOptions::default()
         };
         let broker = Broker::start(options).await.unwrap();

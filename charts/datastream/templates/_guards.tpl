@@ -11,6 +11,20 @@
 {{- if and .fluvio.tls.serverName (not .fluvio.tls.secretName) -}}
 {{- fail (printf "%s.fluvio.tls.secretName: serverName is for TLS: say which Secret has the authority of Fluvio's" $path) -}}
 {{- end -}}
+{{- if and .tls.clientAuthority.secretName (not .tls.secretName) -}}
+{{- fail (printf "%s.tls.secretName: certificates of clients are for gateways with TLS of their own: say which Secret has their certificate, or leave clientAuthority out" $path) -}}
+{{- end -}}
+{{- with .tokens -}}
+{{- if and .issuer (not .audience) -}}
+{{- fail (printf "%s.tokens.audience: say for which audience (aud) the issuer makes tokens of these gateways" $path) -}}
+{{- end -}}
+{{- if and .serviceAccounts (not .issuer) -}}
+{{- fail (printf "%s.tokens.issuer: say what the cluster calls itself: kubectl get --raw /.well-known/openid-configuration" $path) -}}
+{{- end -}}
+{{- if and .serviceAccounts (or .keysUrl .authority.secretName .namespaceClaim) -}}
+{{- fail (printf "%s.tokens.serviceAccounts: keysUrl, authority and namespaceClaim are those of the cluster: leave them out" $path) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .tls.secretName (hasPrefix "ws://" .streamUrl) (not (or .ingress.enabled .httpRoute.enabled)) -}}
 {{- fail (printf "%s.streamUrl: gateways with tls.secretName speak nothing but TLS: say wss://" $path) -}}
 {{- end -}}

@@ -2,14 +2,15 @@
 Memory of a gateway in MiB, from what bounds it: {request, limit}, for requests and limits that say `auto`, and {used}, below which
 no limit may be. The one place of the formula; docs/operations.md, "Sizing", explains it.
 
-  held for as long as it runs     64 + ringMiB + maxStreams * 32 / 1024, and with TLS of its own (maxStreams + 1024) * 64 / 1024 more
+  held for as long as it runs     64 + ringMiB + maxStreams * 32 / 1024, and with TLS of its own (maxStreams + 1024) * 64 / 1024 more, or * 84
+                                  where it asks clients for certificates
   held while clients are slow     sendMemoryMiB + replays * 16
   held for batches of the topic that are larger than usual, or become larger when they are decompressed   128
 
 The request is the first line, what is used is all of them, the limit a quarter more than that. (SETTINGS)
 */}}
 {{- define "datastream.memory" -}}
-{{- $held := add (mul 1024 (add 64 (int64 .ringMiB))) (mul 32 (int64 .maxStreams)) (ternary (mul 64 (add 1024 (int64 .maxStreams))) 0 (not (empty .tls.secretName))) -}}
+{{- $held := add (mul 1024 (add 64 (int64 .ringMiB))) (mul 32 (int64 .maxStreams)) (ternary (mul (ternary 84 64 (not (empty .tls.clientAuthority.secretName))) (add 1024 (int64 .maxStreams))) 0 (not (empty .tls.secretName))) -}}
 {{- $all := add $held (mul 1024 (add 128 (int64 .sendMemoryMiB) (mul 16 (int64 .replays)))) -}}
 request: {{ div (add $held 1023) 1024 }}
 used: {{ div (add $all 1023) 1024 }}

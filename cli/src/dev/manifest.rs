@@ -159,6 +159,14 @@ impl Reader<'_> {
                         document.line_of("spec.gatewayGroup")
                     );
                 }
+                let spec = document.get("spec");
+                if spec.and_then(|s| s.get("clientCertificate")).is_some() {
+                    tracing::info!(
+                        "{}:{}: spec.clientCertificate means nothing here: without TLS, the key alone opens the stream",
+                        self.file,
+                        document.line_of("spec.clientCertificate")
+                    );
+                }
                 self.reading.good.insert(id, Manifest { line, object });
             }
             Err(faults) => {
@@ -195,10 +203,13 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
         };
         errors.as_slice().iter().map(fault).collect::<Vec<_>>()
     })?;
-    let valid = validate(&subscription).map_err(|invalid| {
+    let mut valid = validate(&subscription).map_err(|invalid| {
         let fault = |error: FieldError| Fault::new(error.path, error.reason);
         invalid.0.into_iter().map(fault).collect::<Vec<_>>()
     })?;
+    // Of TLS and tokens there is nothing here.
+    valid.client_certificate = None;
+    valid.labels.clear();
     // That of a namespace is left out: it is for what teams do to each other.
     match Budget::default().refuses(&valid.filters) {
         Some(denied) => {

@@ -121,10 +121,10 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
             target.with_context(|| format!("stream {number} of the command line"))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let trust = args.connect.trust()?;
+    let credentials = args.connect.credentials()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let follow = Follow {
-        trust,
+        credentials,
         silence: args.silence.map(Duration::from_secs),
         first_delay: Duration::from_millis(500),
         longest_delay: Duration::from_secs(30),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use datastream_client::{Body, Connection, Failure, Incoming, Trust, Unreadable};
+use datastream_client::{Body, Connection, Credentials, Failure, Incoming, Unreadable};
 use datastream_protocol::StreamUrl;
 use datastream_protocol::close::code;
 use datastream_protocol::event::View;
@@ -46,8 +46,8 @@ pub(super) enum Report {
 /// Settings for following a stream.
 #[derive(Clone, Debug)]
 pub(super) struct Follow {
-    /// The authorities whose certificates are taken.
-    pub trust: Trust,
+    /// The credentials, and the authorities that are trusted.
+    pub credentials: Credentials,
     /// Silence after which a connection counts as dead. Unset: three times the interval of its heartbeats.
     pub silence: Option<Duration>,
     /// Waiting times between attempts.
@@ -125,7 +125,7 @@ impl Follow {
         progress: &mut bool,
     ) -> Result<std::convert::Infallible, End> {
         let mut connection = tokio::select! {
-            connected = Connection::open(url, &self.trust, self.silence) => connected?,
+            connected = Connection::open(url, &self.credentials, self.silence) => connected?,
             () = reports.closed() => return Err(End::Stopped),
         };
         let mut report = Report::Connected;

@@ -15,7 +15,7 @@ pub(crate) struct Target {
 impl FromStr for Target {
     type Err = StreamUrlError;
 
-    /// Reads `[LABEL=]URL`, with the key in it.
+    /// Reads `[LABEL=]URL`, with the key or the subscription in it.
     fn from_str(text: &str) -> Result<Self, StreamUrlError> {
         let scheme_end = text.find("://").ok_or(StreamUrlError::Scheme)?;
         let (label, url) = match text[..scheme_end].rsplit_once('=') {
@@ -30,9 +30,11 @@ impl FromStr for Target {
 }
 
 impl Target {
-    /// The stream's name in the output: the label that was given, or else the first digits of the key.
+    /// The stream's name in the output: the label that was given, or else the subscription or the first digits of the key.
     pub(crate) fn label(&self) -> String {
-        self.label.clone().unwrap_or_else(|| self.url.masked_key())
+        let subscription = || self.url.subscription().map(str::to_owned);
+        let named = self.label.clone().or_else(subscription);
+        named.unwrap_or_else(|| self.url.masked_key())
     }
 }
 
@@ -45,6 +47,8 @@ mod tests {
         let target: Target = "leds=https://example.org?stream_key=k".parse().unwrap();
         assert_eq!(target.label(), "leds");
         assert_eq!(target.url.expose(), "wss://example.org/stream?stream_key=k");
+        let by_token: Target = "ws://h?subscription=team/leds".parse().unwrap();
+        assert_eq!(by_token.label(), "team/leds");
         let url = "ws://h/?stream_key=0123456789abcdef0123456789abcdef&x=leds=1";
         for unnamed in [url.to_owned(), format!("={url}")] {
             assert_eq!(unnamed.parse::<Target>().unwrap().label(), "0123…");

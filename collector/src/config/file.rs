@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use datastream_client::CredentialFiles;
+use datastream_service::tls::IdentityFiles;
 use datastream_service::yaml::SyntaxError;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -48,6 +50,9 @@ struct Defaults {
     url: Option<Hidden>,
     key_in: Option<KeyIn>,
     ca_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    cert_key_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -57,6 +62,7 @@ struct Defaults {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Stream {
     name: String,
+    subscription: Option<String>,
     url: Option<Hidden>,
     url_file: Option<PathBuf>,
     key: Option<Hidden>,
@@ -64,6 +70,9 @@ struct Stream {
     key_env: Option<String>,
     key_in: Option<KeyIn>,
     ca_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    cert_key_file: Option<PathBuf>,
     store: Option<Stores>,
     start: Option<String>,
     on_gap: Option<OnGap>,
@@ -141,21 +150,41 @@ impl Stream {
                 return Err(Problem::new("", reason));
             }
         };
+        let subscription = self.subscription.as_deref();
+        if subscription.is_some_and(|text| !is_subscription(text)) {
+            let reason = "write NAMESPACE/NAME, as in team/leds";
+            return Err(Problem::new("subscription", reason));
+        }
         let source = match (self.url.or_else(|| defaults.url.clone()), self.url_file) {
             (_, Some(path)) if matches!(key, KeyFrom::Url) => Source::of_file(path),
             (_, Some(_)) => {
                 let reason = "the file has the URL with the key in it: leave out the other key";
                 return Err(Problem::new("urlFile", reason));
             }
-            (Some(Hidden(url)), None) => {
-                Source::of_url(&url, key).map_err(|e| Problem::new("url", e.to_string()))?
-            }
+            (Some(Hidden(url)), None) => Source::of_url(&url, key, subscription)
+                .map_err(|e| Problem::new("url", e.to_string()))?,
             (None, None) => {
                 let reason = "give url or urlFile, or a url under defaults";
                 return Err(Problem::new("", reason));
             }
         };
-        let ca_file = self.ca_file.or_else(|| defaults.ca_file.clone());
+        let certificate = self.cert_file.or_else(|| defaults.cert_file.clone());
+        let key = self
+            .cert_key_file
+            .or_else(|| defaults.cert_key_file.clone());
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(IdentityFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                let reason = "a certificate and its private key belong together: give both certFile and certKeyFile";
+                return Err(Problem::new("", reason));
+            }
+        };
+        let files = CredentialFiles {
+            authorities: self.ca_file.or_else(|| defaults.ca_file.clone()),
+            identity,
+            token: self.token_file.or_else(|| defaults.token_file.clone()),
+        };
         let key_in = self.key_in.or(defaults.key_in).unwrap_or_default();
         let stores = match (&self.store, &defaults.store) {
             (Some(stores), _) => stores.plan().map_err(|p| p.within("store"))?,
@@ -173,7 +202,7 @@ impl Stream {
         Ok(StreamPlan {
             name: self.name,
             place: place.to_owned(),
-            source: source.with_key_in(key_in).with_ca_file(ca_file),
+            source: source.with_key_in(key_in).with_files(files),
             stores,
             start,
             on_gap: self.on_gap.or(defaults.on_gap).unwrap_or_default(),
@@ -242,6 +271,16 @@ impl Postgres {
             abandoned_after,
         }))
     }
+}
+
+fn is_subscription(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let is_letter =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+        !name.is_empty() && name.bytes().all(is_letter)
+    };
+    let parts = text.split_once('/');
+    parts.is_some_and(|(namespace, name)| is_name(namespace) && is_name(name))
 }
 
 fn variable_of(name: &str) -> Result<SecretString, String> {

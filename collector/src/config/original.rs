@@ -94,7 +94,7 @@ fn stream(item: &Node) -> Result<StreamPlan, Problem> {
         (None, None) => return Err(Problem::new("id", "is missing")),
     };
     let source =
-        Source::of_url(&url.into(), key).map_err(|e| Problem::new("url", e.to_string()))?;
+        Source::of_url(&url.into(), key, None).map_err(|e| Problem::new("url", e.to_string()))?;
     let stores = stores(item.get("persistence")).map_err(|p| p.within("persistence"))?;
     Ok(StreamPlan {
         name,

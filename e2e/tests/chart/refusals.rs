@@ -134,7 +134,7 @@ const BY_SCHEMA: [(&str, &str); 32] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 30] = [
+const BY_THE_CHART: [(&str, &str); 34] = [
     (
         "fluvio.tls.serverName=fluvio.test",
         "gateways.default.fluvio.tls.secretName: serverName is for TLS",
@@ -150,6 +150,22 @@ const BY_THE_CHART: [(&str, &str); 30] = [
     (
         "gateway.tls.secretName=a,gateway.tls.authorityKey=",
         "gateways.default.tls.authorityKey: `helm test` asks by the name of the Service",
+    ),
+    (
+        "gateway.tls.clientAuthority.secretName=a",
+        "gateways.default.tls.secretName: certificates of clients are for gateways with TLS",
+    ),
+    (
+        "gateway.tokens.issuer=https://id.example.com,gateway.tokens.audience=",
+        "gateways.default.tokens.audience: say for which audience",
+    ),
+    (
+        "gateway.tokens.serviceAccounts=true",
+        "gateways.default.tokens.issuer: say what the cluster calls itself",
+    ),
+    (
+        "gateway.tokens.serviceAccounts=true,gateway.tokens.issuer=https://a,gateway.tokens.keysUrl=https://a/keys",
+        "gateways.default.tokens.serviceAccounts: keysUrl, authority and namespaceClaim are those of the cluster",
     ),
     (
         "fluvio.address=",

@@ -15,7 +15,8 @@ use crate::route::Route;
 ///
 /// - 1: one key for each route.
 /// - 2: a route may have the key before it, too.
-pub const FORMAT_VERSION: u32 = 2;
+/// - 3: a route may ask for a client certificate, and may have labels.
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The first 16 bytes of the SHA-256 of a bucket's encoded bytes: what gateways acknowledge in their Leases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +128,17 @@ struct Decoded {
     routes: Vec<Route>,
 }
 
+/// The oldest version of the format that says all of a route.
+const fn version_of(route: &Route) -> u32 {
+    if route.client_certificate.is_some() || route.labels.is_some() {
+        3
+    } else if route.previous_key_sha256.is_some() {
+        2
+    } else {
+        1
+    }
+}
+
 impl Bucket {
     /// A bucket of these routes, sorted here.
     pub fn new(id: BucketId, mut routes: Vec<Route>) -> Self {
@@ -136,9 +148,9 @@ impl Bucket {
 
     /// The bytes of the routing object: canonical, so that equal buckets have equal bytes and hashes.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let overlaps = self.routes.iter().any(|r| r.previous_key_sha256.is_some());
+        let version = self.routes.iter().map(version_of).max();
         serde_json::to_vec(&Encoded {
-            version: if overlaps { 2 } else { 1 },
+            version: version.unwrap_or(1),
             bucket: self.id,
             routes: &self.routes,
         })

@@ -27,5 +27,5 @@ pub use id::SubscriptionId;
 pub use index::FilterIndex;
 pub use key::{KeyHash, KeyHashError};
 pub use pattern::Pattern;
-pub use route::{Heartbeat, Resume, Route};
+pub use route::{ClientCertificate, Heartbeat, Labels, Resume, Route};
 pub use table::{Matches, RouteTable};

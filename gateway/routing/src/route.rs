@@ -1,5 +1,7 @@
 //! One subscription, as the gateways see it.
 
+use std::collections::BTreeMap;
+
 use datastream_protocol::event::{EventType, EventTypes};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,26 @@ pub struct Route {
     pub heartbeat: Heartbeat,
     /// Start for a client that names no position.
     pub resume: Resume,
+    /// Certificates of which a client must have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<Box<ClientCertificate>>,
+    /// Labels of the subscription, by which tokens may select it; none where no tokens are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Box<Labels>>,
+}
+
+/// Labels of a subscription, as its metadata has them.
+pub type Labels = BTreeMap<String, String>;
+
+/// Certificates of which a client must have one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// Subject alternative names (RFC 5280, section 4.2.1.6) of which the certificate must have one: DNS names, URIs and
+    /// e-mail addresses.
+    pub names: Vec<String>,
+    /// The certificate opens the stream alone, without a key or a token.
+    pub without_key: bool,
 }
 
 /// The heartbeat of a stream.
@@ -85,6 +107,8 @@ impl Route {
             filters: vec![],
             heartbeat: Heartbeat::default(),
             resume: Resume::default(),
+            client_certificate: None,
+            labels: None,
         }
     }
 

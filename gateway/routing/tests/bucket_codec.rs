@@ -51,9 +51,9 @@ proptest! {
 
 #[test]
 fn a_future_version_is_refused_by_its_number() {
-    let error = Bucket::decode(br#"{"version":3,"shape":"unknown"}"#).unwrap_err();
+    let error = Bucket::decode(br#"{"version":4,"shape":"unknown"}"#).unwrap_err();
     assert!(
-        matches!(error, BucketError::Version { found: 3 }),
+        matches!(error, BucketError::Version { found: 4 }),
         "{error}"
     );
     assert!(error.to_string().contains("upgrade the gateways first"));

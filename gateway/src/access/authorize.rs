@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datastream_protocol::close::CloseCause;
-use datastream_routing::{KeyHash, Route, RouteTable};
+use datastream_routing::{KeyHash, Route, RouteTable, SubscriptionId};
+use datastream_service::tls::PeerCertificate;
 
-use super::{Credential, Refusal};
+use super::principal::{Principal, Proof};
+use super::token::{Token, TokenError, Tokens};
+use super::{Credential, Jwt, Refusal};
 use crate::config::ConfigStore;
 
 /// A stream that may be opened.
@@ -14,28 +17,132 @@ use crate::config::ConfigStore;
 pub(crate) struct Admission {
     /// The route of the stream.
     pub route: Arc<Route>,
-    /// The key that opens it, and without which it is closed.
-    pub key: KeyHash,
+    /// Who opens it.
+    pub principal: Arc<Principal>,
+}
+
+/// What a client shows of itself, and the stream that it wants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// Its key or token.
+    pub credential: Option<Credential>,
+    /// Its certificate, verified.
+    pub certificate: Option<Arc<PeerCertificate>>,
+    /// The subscription, for those who could open more than one.
+    pub subscription: Option<SubscriptionId>,
 }
 
 /// Decides by the routes in force who may open which stream.
 #[derive(Debug)]
 pub(crate) struct Access {
     config: Arc<ConfigStore>,
+    /// The tokens that are taken, if any are.
+    tokens: Option<Tokens>,
     draining: Arc<AtomicBool>,
 }
 
+/// Refusal of a client that shows no certificate, or another one, where one is asked for.
+const OTHER_CERTIFICATE: Refusal = Refusal::Forbidden(
+    "the subscription takes only clients with a certificate that it names (spec.clientCertificate), signed by an authority of this gateway",
+);
+
+/// Refusal of a token that opens other streams.
+const OTHER_SUBSCRIPTION: Refusal =
+    Refusal::Forbidden("the token does not open the stream of this subscription");
+
+/// Refusal while some routes are not known.
+const INCOMPLETE: Refusal =
+    Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly");
+
 impl Access {
     /// By the routes of this store, until the gateway drains.
-    pub(crate) const fn new(config: Arc<ConfigStore>, draining: Arc<AtomicBool>) -> Self {
-        Self { config, draining }
+    pub(crate) const fn new(
+        config: Arc<ConfigStore>,
+        tokens: Option<Tokens>,
+        draining: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            config,
+            tokens,
+            draining,
+        }
     }
 
-    /// The stream that this credential opens, if its subscription may have one at all.
+    /// The stream that this opens, if its subscription may have one at all.
     ///
     /// # Errors
     /// The reason why it may not, or why this gateway cannot know.
-    pub(crate) fn authorize(&self, credential: Option<Credential>) -> Result<Admission, Refusal> {
+    pub(crate) async fn authorize(&self, shown: Shown) -> Result<Admission, Refusal> {
+        self.check_state()?;
+        let Shown {
+            credential,
+            certificate,
+            subscription,
+        } = shown;
+        let (route, proof) = match credential {
+            Some(Credential::Key(key)) => {
+                let route = self.by_key(&key)?;
+                if subscription.is_some_and(|named| named != route.id) {
+                    return Err(Refusal::Forbidden(
+                        "the stream key is that of another subscription",
+                    ));
+                }
+                (route, Proof::Key(key))
+            }
+            Some(Credential::Token(jwt)) => {
+                let token = self.verify(&jwt).await?;
+                let route = self.by_token(&token, subscription)?;
+                (route, Proof::Token(Arc::new(token)))
+            }
+            Some(Credential::Malformed) => return Err(Refusal::Unauthorized),
+            None => {
+                let named = subscription.filter(|_| certificate.is_some());
+                let route = named.map(|named| self.by_id(&named)).transpose()?.flatten();
+                (route.ok_or(Refusal::Unauthorized)?, Proof::Certificate)
+            }
+        };
+        let principal = Principal { proof, certificate };
+        if !principal.opens(&route) {
+            return Err(match principal.proof {
+                // Whether there is such a subscription is nobody's business who may not have it.
+                Proof::Certificate => Refusal::Unauthorized,
+                Proof::Key(_) | Proof::Token(_) => OTHER_CERTIFICATE,
+            });
+        }
+        if route.suspended {
+            return Err(Refusal::Suspended);
+        }
+        let principal = Arc::new(principal);
+        Ok(Admission { route, principal })
+    }
+
+    /// Whoever opened the stream of this route, with another token.
+    ///
+    /// # Errors
+    /// The token does not open the stream, or cannot be checked now.
+    pub(crate) async fn renew(
+        &self,
+        principal: &Principal,
+        route: &Route,
+        jwt: &Jwt,
+    ) -> Result<Principal, Refusal> {
+        if !matches!(principal.proof, Proof::Token(_)) {
+            let reason = "the stream was opened without one";
+            return Err(Refusal::TokenRefused(reason.to_owned()));
+        }
+        let token = self.verify(jwt).await?;
+        let renewed = Principal {
+            proof: Proof::Token(Arc::new(token)),
+            certificate: principal.certificate.clone(),
+        };
+        if renewed.opens(route) {
+            Ok(renewed)
+        } else {
+            Err(OTHER_SUBSCRIPTION)
+        }
+    }
+
+    fn check_state(&self) -> Result<(), Refusal> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Refusal::Unavailable(
                 "this gateway is shutting down: connect again",
@@ -57,36 +164,71 @@ impl Access {
                 "nothing is published to this group of gateways yet: try again shortly, and see that an operator serves it",
             ));
         }
-        let table = self.config.table();
-        let Some(Credential::Key(key)) = credential else {
-            return Err(Refusal::Unauthorized);
-        };
-        let route = table.by_key(&key).ok_or(if state.incomplete {
-            // It may be a good one, and clients give up after a 401.
-            Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly")
-        } else {
-            Refusal::Unauthorized
-        })?;
-        if route.suspended {
-            Err(Refusal::Suspended)
-        } else {
-            let route = route.clone();
-            Ok(Admission { route, key })
+        Ok(())
+    }
+
+    fn by_key(&self, key: &KeyHash) -> Result<Arc<Route>, Refusal> {
+        let route = self.look_up(|table| table.by_key(key).cloned());
+        route?.ok_or(Refusal::Unauthorized)
+    }
+
+    /// The route of a subscription, if there is one.
+    fn by_id(&self, id: &SubscriptionId) -> Result<Option<Arc<Route>>, Refusal> {
+        self.look_up(|table| table.by_id(id).cloned())
+    }
+
+    fn by_token(
+        &self,
+        token: &Token,
+        named: Option<SubscriptionId>,
+    ) -> Result<Arc<Route>, Refusal> {
+        let id = named.or_else(|| token.only()).ok_or(Refusal::BadRequest(
+            "a token may open several streams: say which one with subscription=NAMESPACE/NAME",
+        ))?;
+        let route = self.by_id(&id)?;
+        route
+            .filter(|route| token.opens(route))
+            .ok_or(OTHER_SUBSCRIPTION)
+    }
+
+    /// Looks for a route. Where some cannot be read, it may be one of those, and clients give up after a 401.
+    fn look_up(
+        &self,
+        find: impl FnOnce(&RouteTable) -> Option<Arc<Route>>,
+    ) -> Result<Option<Arc<Route>>, Refusal> {
+        let incomplete = self.config.state().incomplete;
+        let route = find(&self.config.table());
+        if route.is_none() && incomplete {
+            return Err(INCOMPLETE);
         }
+        Ok(route)
+    }
+
+    async fn verify(&self, jwt: &Jwt) -> Result<Token, Refusal> {
+        let Some(tokens) = &self.tokens else {
+            let reason = "this gateway takes no tokens, only stream keys";
+            return Err(Refusal::TokenRefused(reason.to_owned()));
+        };
+        tokens.verify(jwt).await.map_err(|error| match error {
+            TokenError::Invalid(reason) => Refusal::TokenRefused(reason),
+            TokenError::Unknown => Refusal::Unavailable(
+                "this gateway does not know the key that the token is signed with, and cannot ask its issuer just now: try again shortly",
+            ),
+        })
     }
 }
 
-/// Decides again on a stream that was opened with this key, once routes have changed. Returns its new route, if that is another one.
+/// Decides again on a stream that this client opened, once routes have changed. Returns its new route, if that is another one.
 ///
 /// # Errors
 /// The cause to close the stream with.
 pub(crate) fn reauthorize(
     current: &Arc<Route>,
-    key: KeyHash,
+    principal: &Principal,
     table: &RouteTable,
 ) -> Result<Option<Arc<Route>>, CloseCause> {
     match table.by_id(&current.id) {
-        Some(route) if route.uid != current.uid || !route.keys().any(|good| good == key) => {
+        Some(route) if route.uid != current.uid || !principal.opens(route) => {
             Err(CloseCause::Revoked)
         }
         Some(route) if route.suspended => Err(CloseCause::Suspended),
@@ -111,11 +253,15 @@ mod tests {
         }
     }
 
+    fn of_key(key: &str) -> Principal {
+        Principal::of_key(KeyHash::of(key))
+    }
+
     fn decide(change: impl FnOnce(&mut Route)) -> Result<Option<Arc<Route>>, CloseCause> {
         let mut changed = route();
         change(&mut changed);
         let table = RouteTable::from_routes([changed]);
-        reauthorize(&Arc::new(route()), KeyHash::of("key"), &table)
+        reauthorize(&Arc::new(route()), &of_key("key"), &table)
     }
 
     #[test]
@@ -134,17 +280,16 @@ mod tests {
         let kept = decide(rotated).unwrap().unwrap();
         let table = |route: &Route| RouteTable::from_routes([route.clone()]);
         for key in ["key", "new"] {
-            let key = KeyHash::of(key);
-            assert_eq!(table(&kept).by_key(&key), Some(&kept));
-            assert_eq!(reauthorize(&kept, key, &table(&kept)), Ok(None));
+            assert_eq!(table(&kept).by_key(&KeyHash::of(key)), Some(&kept));
+            assert_eq!(reauthorize(&kept, &of_key(key), &table(&kept)), Ok(None));
         }
         let ended = Route {
             previous_key_sha256: None,
             ..Route::clone(&kept)
         };
-        let old = reauthorize(&kept, KeyHash::of("key"), &table(&ended));
+        let old = reauthorize(&kept, &of_key("key"), &table(&ended));
         assert_eq!(old, Err(CloseCause::Revoked));
-        let new = reauthorize(&kept, KeyHash::of("new"), &table(&ended));
+        let new = reauthorize(&kept, &of_key("new"), &table(&ended));
         assert_eq!(new.unwrap().as_deref(), Some(&ended));
     }
 

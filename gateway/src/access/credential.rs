@@ -1,17 +1,19 @@
-//! The stream key of a request, in whichever way a client brings it.
+//! The stream key or token of a request, in whichever way a client brings it.
 
-use datastream_protocol::{KEY_SUBPROTOCOL, StreamKey};
+use datastream_protocol::{KEY_SUBPROTOCOL, StreamKey, TOKEN_SUBPROTOCOL};
 use datastream_routing::KeyHash;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
-use super::Refusal;
+use super::{Jwt, Refusal};
 
-/// Credential of a request for a stream. The secret itself is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Credential of a request for a stream. Of a key, the secret itself is not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// The hash of a stream key.
     Key(KeyHash),
+    /// A token, to be checked.
+    Token(Jwt),
     /// Something that cannot be a key. It is answered as a wrong one is.
     Malformed,
 }
@@ -28,12 +30,23 @@ pub enum QueryKeys {
 
 impl Credential {
     /// Reads a stream key.
-    pub fn parse(text: &str) -> Self {
+    pub fn key(text: &str) -> Self {
         StreamKey::parse(text).map_or(Self::Malformed, |key| Self::Key(KeyHash::from(&key)))
     }
 
-    /// The one credential of a request that has this one in its query, and these headers: `Authorization: Bearer KEY` (RFC 6750,
-    /// section 2.1), or, from browsers, which can set no header of a WebSocket but that, the subprotocol `datastream.key.KEY`.
+    /// Reads a token.
+    fn token(text: &str) -> Self {
+        Jwt::parse(text).map_or(Self::Malformed, Self::Token)
+    }
+
+    /// Reads a stream key or a token.
+    fn bearer(text: &str) -> Self {
+        Jwt::parse(text).map_or_else(|| Self::key(text), Self::Token)
+    }
+
+    /// The one credential of a request that has this one in its query, and these headers: `Authorization: Bearer KEY` (or a token; RFC
+    /// 6750, section 2.1), or, from browsers, which can set no header of a WebSocket but that, the subprotocol `datastream.key.KEY` or
+    /// `datastream.token.TOKEN`.
     ///
     /// # Errors
     /// There is more than one, or one in the query where none may be.
@@ -54,7 +67,7 @@ impl Credential {
         let first = all.next();
         if all.next().is_some() {
             return Err(Refusal::BadRequest(
-                "the request has more than one stream key: give it once, in the query, in Authorization, or as a subprotocol",
+                "the request has more than one stream key or token: give one, in the query (a key only), in Authorization, or as a subprotocol",
             ));
         }
         Ok(first)
@@ -67,7 +80,7 @@ fn bearers(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
         let (scheme, token) = value.trim().split_once(' ')?;
         scheme
             .eq_ignore_ascii_case("bearer")
-            .then(|| Credential::parse(token.trim()))
+            .then(|| Credential::bearer(token.trim()))
     })
 }
 
@@ -75,8 +88,16 @@ fn bearers(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
     values(headers, &SEC_WEBSOCKET_PROTOCOL)
         .flat_map(|value| value.split(','))
-        .filter_map(|offered| offered.trim().strip_prefix(KEY_SUBPROTOCOL))
-        .map(Credential::parse)
+        .filter_map(|offered| {
+            let offered = offered.trim();
+            let key = offered.strip_prefix(KEY_SUBPROTOCOL).map(Credential::key);
+            let token = || {
+                offered
+                    .strip_prefix(TOKEN_SUBPROTOCOL)
+                    .map(Credential::token)
+            };
+            key.or_else(token)
+        })
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -95,7 +116,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.clone(), value.parse().unwrap()))
             .collect();
-        Credential::of(query.map(Credential::parse), &headers, QueryKeys::Accept)
+        Credential::of(query.map(Credential::key), &headers, QueryKeys::Accept)
             .map_err(|refusal| refusal.status())
     }
 
@@ -119,6 +140,20 @@ mod tests {
         assert_eq!(of(None, &[]), Ok(None));
         assert_eq!(of(None, &[(AUTHORIZATION, "Basic YTpi")]), Ok(None));
         assert_eq!(of(Some(KEY), &[(AUTHORIZATION, "Basic YTpi")]), key);
+    }
+
+    #[test]
+    fn a_token_is_read_from_the_authorization_or_the_subprotocols_and_nowhere_else() {
+        let token = Ok(Some(Credential::Token(Jwt::parse("e30.e30.c2ln").unwrap())));
+        assert_eq!(of(None, &[(AUTHORIZATION, "Bearer e30.e30.c2ln")]), token);
+        let offered = "datastream.v1, datastream.token.e30.e30.c2ln";
+        assert_eq!(of(None, &[(SEC_WEBSOCKET_PROTOCOL, offered)]), token);
+        let malformed = Ok(Some(Credential::Malformed));
+        assert_eq!(of(Some("e30.e30.c2ln"), &[]), malformed);
+        let offered = format!("datastream.v1, datastream.token.{KEY}");
+        assert_eq!(of(None, &[(SEC_WEBSOCKET_PROTOCOL, &offered)]), malformed);
+        let offered = "datastream.v1, datastream.key.e30.e30.c2ln";
+        assert_eq!(of(None, &[(SEC_WEBSOCKET_PROTOCOL, offered)]), malformed);
     }
 
     #[test]
@@ -163,7 +198,7 @@ mod tests {
     #[test]
     fn a_key_in_the_query_is_refused_where_none_may_be() {
         let refuse = |query: Option<&str>, headers: &HeaderMap| {
-            Credential::of(query.map(Credential::parse), headers, QueryKeys::Refuse)
+            Credential::of(query.map(Credential::key), headers, QueryKeys::Refuse)
         };
         let refusal = refuse(Some(KEY), &HeaderMap::new()).unwrap_err();
         assert_eq!(refusal.status(), 400);

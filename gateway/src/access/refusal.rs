@@ -8,6 +8,12 @@ pub enum Refusal {
         "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
+    /// A token that is not good (401).
+    #[error("the token is refused: {0}")]
+    TokenRefused(String),
+    /// What the client showed is good, and does not open this stream (403).
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// The subscription is suspended (403).
     #[error("the subscription is suspended: set spec.suspended to false to get its events")]
     Suspended,
@@ -83,8 +89,8 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Unauthorized => 401,
-            Self::Suspended => 403,
+            Self::Unauthorized | Self::TokenRefused(_) => 401,
+            Self::Forbidden(_) | Self::Suspended => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
             Self::Gone { .. } => 410,
@@ -106,6 +112,8 @@ impl Refusal {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
+            Self::TokenRefused(_) => "invalid_token",
+            Self::Forbidden(_) => "forbidden",
             Self::Suspended => "suspended",
             Self::InUse { .. } | Self::HolderUnreachable { .. } => "in_use",
             Self::BadPosition { .. } => "bad_position",

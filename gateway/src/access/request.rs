@@ -1,5 +1,8 @@
 //! Requests of clients on `/stream`. The parameters are described in `docs/protocol.md`.
 
+use datastream_routing::SubscriptionId;
+use datastream_routing::names::decode_subscription;
+
 use super::{Credential, Refusal};
 
 /// A request on `/stream`, as far as the query says.
@@ -7,6 +10,8 @@ use super::{Credential, Refusal};
 pub struct StreamRequest {
     /// `stream_key`, if it is not blank.
     pub key: Option<Credential>,
+    /// `subscription`, if it is not blank.
+    pub subscription: Option<SubscriptionId>,
     /// `seq_start`, if it is not blank.
     pub start: Option<String>,
     /// `seq_end`, if it is not blank.
@@ -23,10 +28,11 @@ impl StreamRequest {
     /// Reads the query of the request's URL. Blank parameters do not count.
     ///
     /// # Errors
-    /// A parameter that is given twice: a proxy on the way may have looked at the other one.
+    /// A parameter that is given twice: a proxy on the way may have looked at the other one; or a malformed `subscription`.
     pub fn parse(query: &str) -> Result<Self, Refusal> {
         let mut request = Self {
             key: None,
+            subscription: None,
             start: None,
             end: None,
             time: None,
@@ -39,7 +45,7 @@ impl StreamRequest {
             let given = (!value.is_empty()).then(|| value.to_owned());
             let bit = match name.as_ref() {
                 "stream_key" => {
-                    request.key = given.as_deref().map(Credential::parse);
+                    request.key = given.as_deref().map(Credential::key);
                     1
                 }
                 "seq_start" => {
@@ -58,6 +64,16 @@ impl StreamRequest {
                     request.on_gap = given;
                     16
                 }
+                "subscription" => {
+                    let malformed = || {
+                        Refusal::BadRequest(
+                            "subscription names no subscription: write subscription=NAMESPACE/NAME",
+                        )
+                    };
+                    let read = given.map(|text| decode_subscription(&text).ok_or_else(malformed));
+                    request.subscription = read.transpose()?;
+                    64
+                }
                 "markers" => {
                     request.markers = given.as_deref() == Some("1");
                     32
@@ -66,7 +82,7 @@ impl StreamRequest {
             };
             if seen & bit != 0 {
                 return Err(Refusal::BadRequest(
-                    "a parameter is there twice in the query: give each of stream_key, seq_start, seq_end, time_start, on_gap and markers once",
+                    "a parameter is there twice in the query: give each of stream_key, subscription, seq_start, seq_end, time_start, on_gap and markers once",
                 ));
             }
             seen |= bit;

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
 use datastream_protocol::position::{EventPosition, Position, Seq};
-use datastream_routing::{KeyHash, Route};
+use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 
 use super::queued_frame::QueuedFrame;
 use super::send_memory::SendMemory;
+use crate::access::{Admission, Principal};
 
 /// Frames that may wait in one queue.
 const MAX_FRAMES: usize = 1024;
@@ -41,7 +42,6 @@ pub(crate) struct SendQueue {
     inner: Mutex<Inner>,
     changed: Notify,
     space: Notify,
-    key: KeyHash,
     memory: Arc<SendMemory>,
 }
 
@@ -62,6 +62,7 @@ struct Inner {
     /// The stream has ended: nothing is let in any more.
     ended: bool,
     route: Arc<Route>,
+    principal: Arc<Principal>,
     /// The client has asked for a marker when it is live, and has not had it yet.
     live_marker: bool,
     /// The dispatcher fills it.
@@ -78,8 +79,7 @@ struct Inner {
 impl SendQueue {
     /// An empty queue; with `markers`, a marker is put in when the stream first becomes live.
     pub(crate) fn new(
-        route: Arc<Route>,
-        key: KeyHash,
+        Admission { route, principal }: Admission,
         markers: bool,
         memory: Arc<SendMemory>,
     ) -> Self {
@@ -91,6 +91,7 @@ impl SendQueue {
             starved: false,
             ended: false,
             route,
+            principal,
             live_marker: markers,
             live: false,
             last_sent: None,
@@ -100,7 +101,6 @@ impl SendQueue {
         };
         Self {
             inner: Mutex::new(inner),
-            key,
             changed: Notify::new(),
             space: Notify::new(),
             memory,
@@ -237,9 +237,20 @@ impl SendQueue {
         self.lock().last_sent.clone()
     }
 
-    /// The key that the stream was opened with.
-    pub(crate) const fn key(&self) -> KeyHash {
-        self.key
+    /// Whoever has the stream.
+    pub(crate) fn principal(&self) -> Arc<Principal> {
+        self.lock().principal.clone()
+    }
+
+    /// Notes what whoever has the stream shows from now on.
+    pub(crate) fn set_principal(&self, principal: Principal) {
+        self.lock().principal = Arc::new(principal);
+    }
+
+    /// The time, in seconds since 1970, at which what opened the stream expires; none if it does not.
+    pub(crate) fn end_of_principal(&self) -> Option<i64> {
+        let inner = self.lock();
+        inner.principal.end(&inner.route)
     }
 
     /// The stream's current route.
@@ -337,15 +348,18 @@ impl Drop for SendQueue {
 mod tests {
     use std::time::Duration;
 
-    use datastream_routing::SubscriptionId;
+    use datastream_routing::{KeyHash, SubscriptionId};
     use proptest::prelude::*;
     use tokio::time::timeout;
 
     use super::*;
 
-    fn route() -> Arc<Route> {
-        let id = SubscriptionId::new("default", "a");
-        Arc::new(Route::new(id, KeyHash::of("a")))
+    fn admission() -> Admission {
+        let (id, key) = (SubscriptionId::new("default", "a"), KeyHash::of("a"));
+        Admission {
+            route: Arc::new(Route::new(id, key)),
+            principal: Arc::new(Principal::of_key(key)),
+        }
     }
 
     fn frame(bytes: usize) -> QueuedFrame {
@@ -353,7 +367,7 @@ mod tests {
     }
 
     fn queue(memory: &Arc<SendMemory>) -> SendQueue {
-        SendQueue::new(route(), KeyHash::of("a"), false, memory.clone())
+        SendQueue::new(admission(), false, memory.clone())
     }
 
     #[test]

@@ -3,18 +3,20 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use datastream_protocol::position::{MAX_PARTITIONS, Position};
 use datastream_service::tls::ServerTls;
 use datastream_source::{Bounds, EventSource};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::tasks::Tasks;
-use crate::access::{Access, Throttle};
+use crate::access::{Access, KeySet, Throttle, Tokens};
 use crate::admin::{Admin, AdminExtension};
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
@@ -30,6 +32,8 @@ use crate::settings::Settings;
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
+/// Interval at which streams are closed whose clients were let in by what has expired since.
+const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
 /// The parts that the tasks of a gateway share.
 pub(super) struct Core {
@@ -38,6 +42,8 @@ pub(super) struct Core {
     pub registry: Arc<Registry>,
     /// TLS of the listener for clients.
     pub tls: Option<Arc<ServerTls>>,
+    /// The keys of the issuer of tokens, if any are taken.
+    pub token_keys: Option<Arc<KeySet>>,
     pub ready: watch::Sender<bool>,
     pub events: Arc<dyn EventSource>,
     pub cursors: Arc<Cursors>,
@@ -80,6 +86,7 @@ impl Core {
             draining: self.draining.clone(),
             ready: self.ready.subscribe(),
             tls: self.tls.clone(),
+            token_keys: self.token_keys.clone(),
             extension,
         });
         let connections = Arc::new(Connections::new(self.descriptors.admin));
@@ -90,6 +97,11 @@ impl Core {
         tasks.spawn("the source of routes", routes);
         let control = apply_routes(self.store.clone(), self.registry.clone());
         tasks.spawn("the control of streams", ok(control));
+        let expiry = expire(self.registry.clone());
+        tasks.spawn("the expiry of credentials", ok(expiry));
+        if let Some(keys) = &self.token_keys {
+            tasks.spawn("the keys of tokens", ok(keys.clone().run()));
+        }
     }
 
     /// Spawns what reads the topic from these bounds on, and serves streams.
@@ -167,7 +179,7 @@ impl Core {
         context: CatchUpContext,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let handler = Arc::new(StreamServer {
-            access: Access::new(self.store.clone(), self.draining.clone()),
+            access: Arc::new(self.access()),
             query_keys: self.settings.query_keys,
             config: self.store.clone(),
             registry: self.registry.clone(),
@@ -188,6 +200,12 @@ impl Core {
             accept.await;
             std::future::pending().await
         }
+    }
+
+    fn access(&self) -> Access {
+        let tokens = self.settings.tokens.clone().zip(self.token_keys.clone());
+        let tokens = tokens.map(|(settings, keys)| Tokens::new(settings, keys));
+        Access::new(self.store.clone(), tokens, self.draining.clone())
     }
 
     /// Closes the streams, and gives back what this gateway has among others. Takes as long as the drain may.
@@ -240,6 +258,15 @@ async fn apply_routes(store: Arc<ConfigStore>, registry: Arc<Registry>) {
     let mut changes = store.subscribe();
     while changes.changed().await.is_ok() {
         registry.apply(&store.table());
+    }
+}
+
+/// Closes the streams of clients whose tokens or certificates have expired.
+async fn expire(registry: Arc<Registry>) {
+    let mut ticks = interval(EXPIRY_CHECK);
+    loop {
+        ticks.tick().await;
+        registry.expire(Timestamp::now().as_second());
     }
 }
 

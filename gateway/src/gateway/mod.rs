@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use self::core::Core;
 use self::tasks::Tasks;
+use crate::access::KeySet;
 use crate::admin::AdminExtension;
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::CursorWriter;
@@ -55,13 +56,14 @@ pub struct Gateway {
     front: TcpListener,
     admin: TcpListener,
     tls: Option<Arc<ServerTls>>,
+    token_keys: Option<Arc<KeySet>>,
 }
 
 impl Gateway {
     /// Binds the listeners.
     ///
     /// # Errors
-    /// An address that cannot be had, or a certificate that cannot be used.
+    /// An address that cannot be had, or a certificate or an issuer of tokens that cannot be used.
     pub async fn bind(settings: Settings, dependencies: Dependencies) -> anyhow::Result<Self> {
         settings.check()?;
         let tls = settings
@@ -69,6 +71,8 @@ impl Gateway {
             .clone()
             .map(|files| ServerTls::load(files, &[b"http/1.1"]));
         let tls = tls.transpose()?.map(Arc::new);
+        let token_keys = settings.tokens.as_ref().map(KeySet::new);
+        let token_keys = token_keys.transpose()?.map(Arc::new);
         let front = listen(settings.listen)
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let admin = TcpListener::bind(settings.admin)
@@ -84,6 +88,7 @@ impl Gateway {
             front,
             admin,
             tls,
+            token_keys,
         })
     }
 
@@ -142,6 +147,7 @@ impl Gateway {
             store: self.store,
             registry: self.registry,
             tls: self.tls,
+            token_keys: self.token_keys,
             ready: self.ready,
             events,
             cursors,

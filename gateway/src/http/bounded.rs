@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use datastream_service::tls::ServerTls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
 use crate::counted_read::poll_read_counted;
@@ -39,6 +40,11 @@ impl BoundedTls {
         session.set_buffer_limit(Some(TLS_WRITE));
         socket.left = TLS_READ;
         Ok(Self(stream))
+    }
+
+    /// The certificate of the client, if it has shown one.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.0.get_ref().1.peer_certificates()?.first()
     }
 
     /// The TCP socket, for its options.

@@ -30,7 +30,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
 
-/// The address of the other end, which every request carries as an extension.
+/// The address of the other end, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that
+/// has one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RemoteAddress(pub SocketAddr);
 
@@ -90,9 +91,17 @@ async fn connection<H: Handler>(
         () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
         () = cancel.cancelled() => return,
     };
+    let certificate = match socket::certificate(&socket) {
+        Ok(certificate) => certificate,
+        Err(error) => return tracing::debug!(%error, "a client's certificate cannot be read"),
+    };
     let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
-        request.extensions_mut().insert(address);
+        let extensions = request.extensions_mut();
+        extensions.insert(address);
+        if let Some(certificate) = &certificate {
+            extensions.insert(certificate.clone());
+        }
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
     });
     let connection = http1::Builder::new()

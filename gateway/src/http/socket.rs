@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use datastream_service::tls::ServerTls;
+use datastream_service::tls::{PeerCertificate, ServerTls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::either::Either;
@@ -40,6 +40,19 @@ pub(super) async fn accept(mut tcp: TcpStream, tls: Option<Arc<ServerTls>>) -> i
     }
     let stream = BoundedTls::accept(&tls, tcp).await?;
     Ok(Socket::Right(Box::new(stream)))
+}
+
+/// The certificate of the client, which TLS has verified, if it has shown one.
+///
+/// # Errors
+/// It is malformed.
+pub(super) fn certificate(socket: &Socket) -> anyhow::Result<Option<Arc<PeerCertificate>>> {
+    let shown = match socket {
+        Socket::Left(_) => None,
+        Socket::Right(stream) => stream.certificate(),
+    };
+    let read = shown.map(PeerCertificate::of).transpose()?;
+    Ok(read.map(Arc::new))
 }
 
 /// The TCP socket, for its options.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Seq;
 use datastream_routing::{Resume, Route};
+use datastream_service::tls::PeerCertificate;
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
@@ -21,7 +22,7 @@ use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
 use super::socket::tcp;
 use crate::access::{
-    Access, Admission, Credential, Purpose, QueryKeys, Refusal, StreamRequest, Throttle,
+    Access, Admission, Credential, Purpose, QueryKeys, Refusal, Shown, StreamRequest, Throttle,
 };
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
@@ -43,7 +44,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// Serves clients.
 pub(crate) struct StreamServer {
-    pub access: Access,
+    pub access: Arc<Access>,
     pub query_keys: QueryKeys,
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
@@ -101,9 +102,14 @@ impl Handler for StreamServer {
 
 impl StreamServer {
     async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
-        let wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
-        let credential = Credential::of(wanted.key, request.headers(), self.query_keys)?;
-        let admission = self.access.authorize(credential)?;
+        let mut wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
+        let in_query = wanted.key.take();
+        let shown = Shown {
+            credential: Credential::of(in_query, request.headers(), self.query_keys)?,
+            certificate: request.extensions().get::<Arc<PeerCertificate>>().cloned(),
+            subscription: wanted.subscription.take(),
+        };
+        let admission = self.access.authorize(shown).await?;
         let route = &admission.route;
         if !asks_for_upgrade(request.headers()) {
             let _permit = self.throttle.acquire(route, Purpose::Report)?;
@@ -126,7 +132,8 @@ impl StreamServer {
         }
         let seq_start = Seq::starting_at(&range.start);
         if let Some(held_back) = registration.log_admits() {
-            tracing::info!(stream = %registration.id(), from = %seq_start, held_back, "stream opened");
+            let by = &admission.principal;
+            tracing::info!(stream = %registration.id(), %by, from = %seq_start, held_back, "stream opened");
         }
         // A client that gets no marker for the gap, and has not asked for whatever is left, gets a close frame.
         let knows_of_gap = wanted.markers || range.chosen || wanted.on_gap.is_some();
@@ -230,6 +237,7 @@ impl StreamServer {
         refused: Option<CloseCause>,
     ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
+        let access = self.access.clone();
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
             let transport = match upgrade.await.map(take_socket) {
@@ -246,6 +254,7 @@ impl StreamServer {
             Session {
                 transport,
                 registration,
+                access,
                 context,
                 metrics,
                 position: range.start,
@@ -273,10 +282,16 @@ impl StreamServer {
         if let Some(seconds) = refusal.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if matches!(refusal, Refusal::Unauthorized) {
-            // RFC 9110, section 11.6.1: what would be taken.
-            let challenge = HeaderValue::from_static("Bearer realm=\"datastream\"");
-            headers.insert(WWW_AUTHENTICATE, challenge);
+        // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
+        let challenge = match refusal {
+            Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
+            Refusal::TokenRefused(_) => {
+                Some("Bearer realm=\"datastream\", error=\"invalid_token\"")
+            }
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if matches!(refusal, Refusal::BadHandshake(_)) {
             // RFC 6455, section 4.4: what the client may try instead.

@@ -5,6 +5,7 @@ mod drain;
 mod heartbeats;
 mod probe;
 mod registry;
+mod renewal;
 mod run;
 mod serving;
 mod stall;

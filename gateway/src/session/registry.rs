@@ -70,25 +70,27 @@ impl Registry {
     /// Registers a subscription's stream, unless it has one or there are `limit` streams.
     pub(crate) fn register(
         self: &Arc<Self>,
-        Admission { route, key }: &Admission,
+        admission: &Admission,
         dispatcher: &DispatcherHandle,
         markers: bool,
         limit: usize,
         memory: &Arc<SendMemory>,
     ) -> Result<Registration, Refusal> {
+        let id = &admission.route.id;
         let mut streams = self.lock();
-        if streams.contains_key(&route.id) {
+        if streams.contains_key(id) {
             return Err(Refusal::InUse { pod: None });
         }
         if streams.len() >= limit {
             return Err(Refusal::busy("this gateway has as many streams as it may"));
         }
-        let queue = Arc::new(SendQueue::new(route.clone(), *key, markers, memory.clone()));
-        streams.insert(route.id.clone(), queue.clone());
+        let queue = SendQueue::new(admission.clone(), markers, memory.clone());
+        let queue = Arc::new(queue);
+        streams.insert(id.clone(), queue.clone());
         Ok(Registration {
             registry: self.clone(),
             dispatcher: dispatcher.clone(),
-            id: route.id.clone(),
+            id: id.clone(),
             queue,
             held: None,
         })
@@ -98,6 +100,15 @@ impl Registry {
     pub(crate) fn apply(&self, table: &RouteTable) {
         for queue in self.lock().values() {
             apply(table, queue);
+        }
+    }
+
+    /// Closes every stream whose client was let in by what has expired by now, in seconds since 1970.
+    pub(crate) fn expire(&self, now: i64) {
+        for queue in self.lock().values() {
+            if queue.end_of_principal().is_some_and(|end| end <= now) {
+                queue.close(CloseCause::CredentialExpired);
+            }
         }
     }
 
@@ -202,7 +213,7 @@ impl Drop for Registration {
 }
 
 fn apply(table: &RouteTable, queue: &SendQueue) {
-    match reauthorize(&queue.route(), queue.key(), table) {
+    match reauthorize(&queue.route(), &queue.principal(), table) {
         Ok(None) => (),
         Ok(Some(route)) => queue.set_route(route),
         Err(cause) => queue.close(cause),

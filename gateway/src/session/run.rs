@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::registry::Registration;
 use super::serving::Serving;
 use super::transport::Transport;
+use crate::access::Access;
 use crate::cursor::Acks;
 use crate::fanout::CatchUpContext;
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Session<T> {
     pub transport: T,
     pub registration: Registration,
+    /// Decides on what the client shows anew.
+    pub access: Arc<Access>,
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
     /// Everything before has been handed to the socket; at first, where the stream starts.

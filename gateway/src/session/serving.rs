@@ -13,6 +13,7 @@ use tokio::time::{Interval, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::heartbeats::Heartbeats;
+use super::renewal::renew;
 use super::run::Session;
 use super::stall::Stall;
 use super::state_gauge::{State, StateGauge};
@@ -36,6 +37,8 @@ pub(super) struct Serving<'a, T> {
     /// There only while there is a lag to look at: most streams never have one.
     lag_ticks: Option<Interval>,
     stall: Option<Stall>,
+    /// The check of a new token.
+    renewal: Option<AbortOnDropHandle<()>>,
     /// The cause to close with once everything is sent.
     closing: Option<CloseCause>,
     /// There was something to send when the client was last probed: that it is sent will be a sign of life, too.
@@ -74,6 +77,7 @@ impl<'a, T: Transport> Serving<'a, T> {
             catching_up: Some(catching_up),
             lag_ticks: None,
             stall: None,
+            renewal: None,
             closing: None,
             probed_while_sending: false,
             events: 0,
@@ -217,6 +221,12 @@ impl<'a, T: Transport> Serving<'a, T> {
                 }
             }
             Happened::Alive => self.queue().alive(),
+            Happened::NewToken(token) => {
+                self.queue().alive();
+                let access = self.session.access.clone();
+                let queue = self.session.registration.queue().clone();
+                self.renewal = Some(renew(access, queue, token));
+            }
             Happened::Ended(cause) => return ControlFlow::Break(cause),
         }
         ControlFlow::Continue(())

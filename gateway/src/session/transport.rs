@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use datastream_protocol::close::{Close, CloseCause};
 
+use crate::access::Jwt;
 use crate::fanout::QueuedFrame;
 
 /// Event at a client's connection.
@@ -17,6 +18,8 @@ pub(crate) enum Happened {
     Answered,
     /// The client gave another sign of life.
     Alive,
+    /// The client has another token, instead of the one that it opened the stream with.
+    NewToken(Jwt),
     /// The connection has ended, or the client did what it must not: the stream closes for this cause.
     Ended(CloseCause),
 }

@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod issuer;
 pub mod stopped;
 pub mod topic;
 

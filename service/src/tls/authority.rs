@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
     date_time_ymd,
 };
 
@@ -51,10 +51,25 @@ impl Authority {
         path
     }
 
+    /// Writes a certificate of a client with this name, a DNS name or a URI, and its key into a folder.
+    pub fn issue_client(&self, dir: &Path, name: &str) -> IdentityFiles {
+        let name = if name.contains(':') {
+            SanType::URI(name.try_into().unwrap())
+        } else {
+            SanType::DnsName(name.try_into().unwrap())
+        };
+        let mut params = CertificateParams::default();
+        params.subject_alt_names.push(name);
+        self.sign(dir, params, DISTANT_YEAR)
+    }
+
     /// Writes a certificate for these names that ends with this year, and its key, into a folder.
     pub fn issue(&self, dir: &Path, names: &[&str], year: i32) -> IdentityFiles {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
+        self.sign(dir, CertificateParams::new(names).unwrap(), year)
+    }
+
+    fn sign(&self, dir: &Path, mut params: CertificateParams, year: i32) -> IdentityFiles {
         params.not_after = date_time_ymd(year, 12, 31);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

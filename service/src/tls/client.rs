@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::pem::{Identity, Pem};
 
@@ -21,27 +21,28 @@ pub struct Client {
 /// # Errors
 /// The file cannot be read, has no certificate, or one that cannot be an authority's.
 pub fn client_config(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let roots = match ca_file {
-        Some(path) => Pem::read(path)?.authorities()?,
-        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-    };
-    Ok(build(roots, None)?.0)
+    let authorities = ca_file.map(Pem::read).transpose()?;
+    Ok(build(authorities.as_ref(), None)?.0)
 }
 
-/// TLS that trusts these authorities, and shows this certificate.
+/// TLS that trusts these authorities, or, without any, those of the web (Mozilla's), and shows this certificate.
 ///
 /// # Errors
-/// The certificate, or its key, cannot be used.
-pub fn client_of(roots: RootCertStore, identity: Option<&Identity>) -> anyhow::Result<Client> {
-    let (config, end) = build(roots, identity)?;
+/// An authority, the certificate, or its key, cannot be used.
+pub fn client_of(authorities: Option<&Pem>, identity: Option<&Identity>) -> anyhow::Result<Client> {
+    let (config, end) = build(authorities, identity)?;
     let config = Arc::new(config);
     Ok(Client { config, end })
 }
 
 fn build(
-    roots: RootCertStore,
+    authorities: Option<&Pem>,
     identity: Option<&Identity>,
 ) -> anyhow::Result<(ClientConfig, Option<i64>)> {
+    let roots = match authorities {
+        Some(authorities) => authorities.authorities()?,
+        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -5,6 +5,7 @@
 mod authority;
 mod client;
 mod fault;
+mod peer_certificate;
 mod pem;
 mod server;
 mod watched;
@@ -13,6 +14,7 @@ mod watched;
 pub use authority::{Authority, DISTANT_YEAR};
 pub use client::{Client, client_config, client_of};
 pub use fault::Fault;
+pub use peer_certificate::PeerCertificate;
 pub use pem::{Identity, IdentityFiles, Pem, end_of};
-pub use server::{MaybeTls, ServerFiles, ServerTls};
+pub use server::{ClientCertificates, MaybeTls, ServerFiles, ServerTls};
 pub use watched::{Source, Watched};

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+use x509_cert::time::Time;
 
 use crate::file::read_regular;
 
@@ -138,6 +139,10 @@ impl Identity {
 /// The certificate is malformed.
 pub fn end_of(certificate: &CertificateDer<'_>) -> anyhow::Result<i64> {
     let certificate = Certificate::from_der(certificate)?;
-    let end = certificate.tbs_certificate.validity.not_after;
-    Ok(i64::try_from(end.to_unix_duration().as_secs()).unwrap_or(i64::MAX))
+    Ok(seconds(certificate.tbs_certificate.validity.not_after))
+}
+
+/// A time of a certificate, in seconds since 1970.
+pub(super) fn seconds(time: Time) -> i64 {
+    i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
 }

@@ -23,8 +23,30 @@ pub type MaybeTls = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub struct ServerFiles {
     /// The server's certificate.
     pub identity: IdentityFiles,
-    /// The authorities, in PEM, of certificates that clients must have; without a file, none is asked for.
-    pub client_authority: Option<PathBuf>,
+    /// Certificates that clients have.
+    pub clients: ClientCertificates,
+}
+
+/// The treatment of certificates of clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// None is asked for.
+    #[default]
+    Unasked,
+    /// One is asked for. A client may do without; one that it shows must be of the authorities in this file (PEM).
+    Asked(PathBuf),
+    /// A client must have one of the authorities in this file (PEM).
+    Required(PathBuf),
+}
+
+impl ClientCertificates {
+    /// The file with their authorities, if they are asked for.
+    pub const fn authorities(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Unasked => None,
+            Self::Asked(file) | Self::Required(file) => Some(file),
+        }
+    }
 }
 
 /// TLS of a server. Connections that are open keep the certificate that they began with.
@@ -83,10 +105,10 @@ impl Source for Files {
     type Value = Server;
 
     fn read(&self) -> anyhow::Result<Material> {
-        let client_authority = self.files.client_authority.as_deref();
+        let authorities = self.files.clients.authorities();
         Ok(Material {
             identity: Identity::read(&self.files.identity)?,
-            client_authority: client_authority.map(Pem::read).transpose()?,
+            client_authority: authorities.map(|file| Pem::read(file)).transpose()?,
         })
     }
 
@@ -97,7 +119,12 @@ impl Source for Files {
             None => WebPkiClientVerifier::no_client_auth(),
             Some(authority) => {
                 let roots = Arc::new(authority.authorities()?);
-                WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?
+                let builder = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+                match self.files.clients {
+                    ClientCertificates::Required(_) => builder,
+                    _ => builder.allow_unauthenticated(),
+                }
+                .build()?
             }
         };
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -155,7 +182,7 @@ mod tests {
         fn load(&self) -> anyhow::Result<ServerTls> {
             let files = ServerFiles {
                 identity: self.files.clone(),
-                client_authority: None,
+                clients: ClientCertificates::Unasked,
             };
             ServerTls::load(files, &[b"http/1.1"])
         }

@@ -77,8 +77,64 @@
   value: /etc/datastream/tls/tls.crt
 - name: DATASTREAM_TLS_KEY
   value: /etc/datastream/tls/tls.key
+{{- with .tls.clientAuthority }}
+{{- if .secretName }}
+- name: DATASTREAM_TLS_CLIENT_CA
+  value: {{ printf "/etc/datastream/clients/%s" .key | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .tokens }}
+{{- if .issuer }}
+- name: DATASTREAM_TOKEN_ISSUER
+  value: {{ .issuer | quote }}
+- name: DATASTREAM_TOKEN_AUDIENCE
+  value: {{ .audience | quote }}
+{{- if .serviceAccounts }}
+- name: DATASTREAM_TOKEN_KEYS
+  value: https://kubernetes.default.svc/openid/v1/jwks
+- name: DATASTREAM_TOKEN_CA
+  value: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+- name: DATASTREAM_TOKEN_BEARER
+  value: /var/run/secrets/kubernetes.io/serviceaccount/token
+{{- else }}
+{{- with .keysUrl }}
+- name: DATASTREAM_TOKEN_KEYS
+  value: {{ . | quote }}
+{{- end }}
+{{- if .authority.secretName }}
+- name: DATASTREAM_TOKEN_CA
+  value: {{ printf "/etc/datastream/issuer/%s" .authority.key | quote }}
+{{- end }}
+{{- end }}
+- name: DATASTREAM_TOKEN_CLAIM
+  value: {{ .claim | quote }}
+{{- with ternary "/kubernetes.io/namespace" .namespaceClaim .serviceAccounts }}
+- name: DATASTREAM_TOKEN_NAMESPACE_CLAIM
+  value: {{ . | quote }}
+{{- end }}
+- name: DATASTREAM_TOKEN_LEEWAY
+  value: {{ int64 .leewaySeconds | quote }}
+{{- end }}
 {{- end }}
 - name: DATASTREAM_LOG_FORMAT
   value: {{ $.root.Values.log.format | quote }}
 {{- end }}
+{{- end }}
+
+{{/* The Secrets whose files a gateway reads, each below /etc/datastream/NAME, as YAML: {files: [{name, secretName}]}. (SETTINGS) */}}
+{{- define "datastream.gatewayFiles" -}}
+{{- $files := list -}}
+{{- $issuer := and .tokens.issuer (not .tokens.serviceAccounts) -}}
+{{- range (list
+  (dict "name" "tls" "secretName" .tls.secretName)
+  (dict "name" "clients" "secretName" (ternary .tls.clientAuthority.secretName "" (not (empty .tls.secretName))))
+  (dict "name" "issuer" "secretName" (ternary .tokens.authority.secretName "" (not (empty $issuer))))
+  (dict "name" "fluvio" "secretName" .fluvio.tls.secretName)
+) -}}
+{{- if .secretName -}}
+{{- $files = append $files . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "files" $files) }}
 {{- end }}

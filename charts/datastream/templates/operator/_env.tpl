@@ -1,9 +1,17 @@
 {{/* What the operator is told. (root) */}}
 {{- define "datastream.operatorEnv" -}}
 {{- $groups := list -}}
+{{- $withTokens := list -}}
+{{- $withCertificates := list -}}
 {{- range (include "datastream.groups" . | fromYaml).groups -}}
 {{- $url := include "datastream.streamUrl" (dict "root" $ "settings" .) -}}
 {{- $groups = append $groups (printf "%s=%s" .group $url) -}}
+{{- if .tokens.issuer -}}
+{{- $withTokens = append $withTokens .group -}}
+{{- end -}}
+{{- if .tls.clientAuthority.secretName -}}
+{{- $withCertificates = append $withCertificates .group -}}
+{{- end -}}
 {{- end -}}
 - name: DATASTREAM_ROUTES_NAMESPACE
   {{- with $.Values.routes.namespace }}
@@ -23,6 +31,14 @@
   value: {{ include "datastream.listen" (dict "root" . "port" 8081) | quote }}
 - name: DATASTREAM_GROUPS
   value: {{ join "," $groups | quote }}
+{{- with $withTokens }}
+- name: DATASTREAM_TOKEN_GROUPS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with $withCertificates }}
+- name: DATASTREAM_CERTIFICATE_GROUPS
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: DATASTREAM_SHRINK_HOLD_SECONDS
   value: {{ int64 .Values.operator.shrinkHoldSeconds | quote }}
 - name: DATASTREAM_MAX_FILTER_COST

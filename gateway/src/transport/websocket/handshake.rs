@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use datastream_protocol::{KEY_SUBPROTOCOL, SUBPROTOCOL};
+use datastream_protocol::{KEY_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
 use http_body_util::Full;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
@@ -59,10 +59,12 @@ impl Handshake {
             return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
         }
         let subprotocol = offers(headers, |offered| offered == SUBPROTOCOL);
-        if !subprotocol && offers(headers, |offered| offered.starts_with(KEY_SUBPROTOCOL)) {
-            // Browsers give up where none of those that they offer is answered, and a key is never answered.
+        let secrets = [KEY_SUBPROTOCOL, TOKEN_SUBPROTOCOL];
+        let is_secret = |offered: &str| secrets.iter().any(|s| offered.starts_with(s));
+        if !subprotocol && offers(headers, is_secret) {
+            // Browsers give up where none of those that they offer is answered, and neither a key nor a token is ever answered.
             return Err(Refusal::BadHandshake(
-                "offer the subprotocol datastream.v1 beside datastream.key.KEY",
+                "offer the subprotocol datastream.v1 beside datastream.key.KEY or datastream.token.TOKEN",
             ));
         }
         let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadHandshake(

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use datastream_protocol::close::{Close, CloseCause};
+use datastream_protocol::frame::LONGEST_MESSAGE;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
@@ -20,14 +21,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use serde::Deserialize;
+
 use self::flood::{Flood, Flooded};
 use self::socket::SharedSocket;
 use self::writer::Writer;
+use crate::access::Jwt;
 use crate::fanout::QueuedFrame;
 use crate::session::{Happened, Transport};
 
-/// The largest message a client may send: it has nothing to say but `Z`.
-const MAX_INCOMING: usize = 4 << 10;
 /// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
 /// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).
 const CONTROL_BUFFER: usize = 256;
@@ -47,8 +49,8 @@ fn websocket_config() -> WebSocketConfig {
         .read_buffer_size(1 << 10)
         .write_buffer_size(0)
         .max_write_buffer_size(CONTROL_BUFFER)
-        .max_message_size(Some(MAX_INCOMING))
-        .max_frame_size(Some(MAX_INCOMING))
+        .max_message_size(Some(LONGEST_MESSAGE))
+        .max_frame_size(Some(LONGEST_MESSAGE))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -68,7 +70,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         match message {
             Message::Text(text) if is_answer(text) => Happened::Answered,
-            Message::Text(_) => Happened::Ended(CloseCause::UnexpectedText),
+            Message::Text(text) => new_token(text).map_or(
+                Happened::Ended(CloseCause::UnexpectedText),
+                Happened::NewToken,
+            ),
             Message::Binary(_) => Happened::Ended(CloseCause::UnexpectedBinary),
             Message::Close(_) => Happened::Ended(CloseCause::ClientLeft),
             // The next poll sends the pong.
@@ -154,6 +159,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
 /// Both example clients answer `Z`, the mobile SDK in its own style; `X` is its keep-alive.
 fn is_answer(text: &str) -> bool {
     matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
+}
+
+/// The token in a message `{"token":"TOKEN"}`.
+fn new_token(text: &str) -> Option<Jwt> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Renewal<'a> {
+        token: &'a str,
+    }
+    let Renewal { token } = serde_json::from_str(text).ok()?;
+    Jwt::parse(token)
 }
 
 fn cause_of(error: &Error) -> CloseCause {

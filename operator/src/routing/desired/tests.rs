@@ -27,6 +27,8 @@ fn valid(name: &str, uid: &str, generation: i64) -> ValidSubscription {
         filters: vec![],
         heartbeat: Heartbeat::default(),
         resume: Resume::Latest,
+        client_certificate: None,
+        labels: BTreeMap::new(),
     }
 }
 

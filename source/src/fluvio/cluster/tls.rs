@@ -61,10 +61,7 @@ impl Source for Files {
     }
 
     fn build(&self, material: &Material) -> anyhow::Result<Client> {
-        client_of(
-            material.authority.authorities()?,
-            material.identity.as_ref(),
-        )
+        client_of(Some(&material.authority), material.identity.as_ref())
     }
 
     fn describe(&self) -> String {

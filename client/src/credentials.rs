@@ -1,0 +1,112 @@
+//! The credentials of a client, and whom it trusts: files that are read again when they change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datastream_service::file::read_regular;
+use datastream_service::tls::{Client, Identity, IdentityFiles, Pem, Source, Watched, client_of};
+use tokio_tungstenite::Connector;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use crate::connection::Failure;
+
+/// The largest file with a token.
+const MAX_TOKEN: u64 = 16 << 10;
+
+/// The files of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredentialFiles {
+    /// The authorities whose certificates are taken from servers, in PEM; without a file, those of the web.
+    pub authorities: Option<PathBuf>,
+    /// The certificate that servers are shown which ask for one.
+    pub identity: Option<IdentityFiles>,
+    /// A token that opens the stream, instead of a stream key.
+    pub token: Option<PathBuf>,
+}
+
+/// The credentials of a client. Cheap to clone; each connection is made with what is in the files then.
+#[derive(Clone, Debug)]
+pub struct Credentials(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tls: Watched<TlsFiles>,
+    token: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct TlsFiles {
+    authorities: Option<PathBuf>,
+    identity: Option<IdentityFiles>,
+}
+
+#[derive(PartialEq)]
+struct Material {
+    authorities: Option<Pem>,
+    identity: Option<Identity>,
+}
+
+impl Credentials {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// A file, and why it cannot be used.
+    pub fn new(files: CredentialFiles) -> Result<Self, String> {
+        let CredentialFiles {
+            authorities,
+            identity,
+            token,
+        } = files;
+        let tls = Watched::load(TlsFiles {
+            authorities,
+            identity,
+        });
+        let tls = tls.map_err(|error| format!("{error:#}"))?;
+        let this = Self(Arc::new(Inner { tls, token }));
+        this.token().map_err(|failure| failure.to_string())?;
+        Ok(this)
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::Rustls(self.0.tls.current().config.clone())
+    }
+
+    /// The token that is in its file now, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.0.token else {
+            return Ok(None);
+        };
+        let unusable = |reason: String| Failure::BadToken(format!("{}: {reason}", path.display()));
+        let text = read_regular(path, MAX_TOKEN).map_err(|error| unusable(error.to_string()))?;
+        let text = String::from_utf8(text).map_err(|_| unusable("not UTF-8".to_owned()))?;
+        let token = text.trim();
+        if token.is_empty() || HeaderValue::try_from(token).is_err() {
+            return Err(unusable("holds no token".to_owned()));
+        }
+        Ok(Some(token.to_owned()))
+    }
+}
+
+impl Source for TlsFiles {
+    type Material = Material;
+    type Value = Client;
+
+    fn read(&self) -> anyhow::Result<Material> {
+        let authorities = self.authorities.as_deref().map(Pem::read);
+        let identity = self.identity.as_ref().map(Identity::read);
+        Ok(Material {
+            authorities: authorities.transpose()?,
+            identity: identity.transpose()?,
+        })
+    }
+
+    fn build(&self, material: &Material) -> anyhow::Result<Client> {
+        client_of(material.authorities.as_ref(), material.identity.as_ref())
+    }
+
+    fn describe(&self) -> String {
+        let certificate = self.identity.as_ref().map(|files| &files.certificate);
+        let file = certificate.or(self.authorities.as_ref());
+        file.map_or_else(String::new, |file| file.display().to_string())
+    }
+}

@@ -8,11 +8,14 @@ use bytes::Bytes;
 use datastream_protocol::event::EventTypes;
 use datastream_routing::Filter;
 use datastream_routing::names::decode_subscription;
-use datastream_service::tls::ServerTls;
+use datastream_service::probes::bearer;
+use datastream_service::tls::{PeerCertificate, ServerTls};
+use datastream_service_kube::review::Reviewer;
 use datastream_source::{CertificateEnds, EventSource};
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -55,6 +58,8 @@ pub(crate) struct Admin {
     pub ready: watch::Receiver<bool>,
     pub tls: Option<Arc<ServerTls>>,
     pub token_keys: Option<Arc<KeySet>>,
+    /// Decides who may read metrics and routes; without it, whoever reaches the listener may.
+    pub reviewer: Option<Reviewer>,
     pub extension: Option<Arc<dyn AdminExtension>>,
 }
 
@@ -132,8 +137,11 @@ impl Handler for Admin {
         match request.uri().path() {
             "/livez" if get => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             "/readyz" if get => self.readyz(),
-            "/metrics" if get => self.metrics(),
-            "/routing" if get => self.routing(),
+            path @ ("/metrics" | "/routing") if get => match self.refuse(&request, path).await {
+                Some(refusal) => refusal,
+                None if path == "/metrics" => self.metrics(),
+                None => self.routing(),
+            },
             PROBE_PATH if request.method() == Method::POST => self.probe(&request).await,
             "/livez" | "/readyz" | "/metrics" | "/routing" => {
                 method_not_allowed(request.method(), READ_ONLY)
@@ -160,6 +168,23 @@ impl Handler for Admin {
 }
 
 impl Admin {
+    /// The refusal of a request for what not everybody may read, if it is refused.
+    async fn refuse(&self, request: &Request<Incoming>, path: &str) -> Option<Answer> {
+        let reviewer = self.reviewer.as_ref()?;
+        let (status, message) = reviewer.may_get(bearer(request), path).await.refusal()?;
+        let name = match status {
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::FORBIDDEN => "forbidden",
+            _ => "unavailable",
+        };
+        let mut answer = problem(status, name, &message);
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        Some(answer)
+    }
+
     fn readyz(&self) -> Answer {
         let state = self.config.state();
         let draining = self.draining.load(Ordering::Relaxed);
@@ -270,6 +295,11 @@ impl Admin {
     /// Another gateway has a client that wants a stream of ours: is ours still there?
     async fn probe(&self, request: &Request<Incoming>) -> Answer {
         let remote = request.extensions().get::<RemoteAddress>();
+        let is_peer = request.extensions().get::<Arc<PeerCertificate>>().is_some();
+        if !is_peer && !self.is_open_to(remote) {
+            let message = "only the gateways of this group may ask that, by TLS with the certificate of their group";
+            return problem(StatusCode::FORBIDDEN, "forbidden", message);
+        }
         let query = request.uri().query().unwrap_or_default();
         let field = |wanted: &str| {
             let mut fields = form_urlencoded::parse(query.as_bytes());
@@ -286,7 +316,8 @@ impl Admin {
         let taker = field("taker").zip(remote).map(|(holder, remote)| {
             let place = field("port").and_then(|port| port.parse().ok());
             let holder = holder.into_owned();
-            Taker { holder, place }.at(remote.0.ip())
+            let tls = is_peer;
+            Taker { holder, place, tls }.at(remote.0.ip())
         });
         let look = self.registry.probe(&id);
         let client = match self.claims.as_ref().filter(|_| known) {
@@ -294,6 +325,16 @@ impl Admin {
             None => look.await,
         };
         json(StatusCode::OK, &ProbeReport { client })
+    }
+
+    /// Returns whether questions of other gateways are answered without TLS: nobody has the certificate of the group yet, or this is a
+    /// gateway of the release before.
+    fn is_open_to(&self, remote: Option<&RemoteAddress>) -> bool {
+        let Some(claims) = &self.claims else {
+            return true;
+        };
+        let is_old = |remote: &RemoteAddress| claims.asks_without_tls(remote.0.ip().to_canonical());
+        claims.tls().current().is_none() || remote.is_some_and(is_old)
     }
 
     fn routing(&self) -> Answer {

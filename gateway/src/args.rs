@@ -51,6 +51,14 @@ pub(crate) struct Args {
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_ADMIN", value_parser = listen::parse, default_value = "0.0.0.0:9090")]
     pub admin: SocketAddr,
+    /// Serve /metrics and /routing only to bearer tokens whose users the API server lets get them (TokenReview,
+    /// SubjectAccessReview), with TLS or without
+    #[arg(
+        long,
+        env = "DATASTREAM_METRICS_AUTHORIZATION",
+        requires = "routes_namespace"
+    )]
+    pub metrics_authorization: bool,
     #[command(flatten)]
     pub fluvio: ClusterArgs,
     /// The topic that holds the events

@@ -11,6 +11,7 @@ use datastream_gateway::ownership::KubeClaims;
 use datastream_gateway::{Dependencies, Gateway};
 use datastream_service::{log, process};
 use datastream_service_kube::api;
+use datastream_service_kube::review::Reviewer;
 use datastream_source::fluvio::{FluvioCursorLog, FluvioSource};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let fluvio = args.fluvio.required()?;
     let events = Arc::new(FluvioSource::new(fluvio.clone(), &args.topic));
     let cursors = Arc::new(FluvioCursorLog::new(fluvio, args.cursors_topic()));
+    let asked = client.as_ref().filter(|_| args.metrics_authorization);
+    let reviewer = asked.map(|(client, _)| Reviewer::new(client.clone()));
     let claims = client.map(|(client, namespace)| {
         let shed = args.shed_per_second;
         KubeClaims::new(client, namespace, &args.group, &args.pod, shed)
@@ -59,6 +62,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         cursors,
         config,
         claims: claims.clone(),
+        reviewer,
         admin_extension: None,
     };
     let settings = args.settings();

@@ -75,6 +75,10 @@ pub(crate) struct RunArgs {
     /// Address of probes and metrics; port 0 picks a free one
     #[arg(long, env = "DATASTREAM_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
+    /// Serve metrics only to bearer tokens whose users the API server lets get them (TokenReview, SubjectAccessReview), with TLS or
+    /// without
+    #[arg(long, env = "DATASTREAM_METRICS_AUTHORIZATION")]
+    metrics_authorization: bool,
     /// The name of this replica for leader election, usually its pod's; random if not given
     #[arg(long, env = "DATASTREAM_IDENTITY")]
     identity: Option<String>,
@@ -115,6 +119,7 @@ impl RunArgs {
             namespaces: self.watch_namespaces.into_iter().collect(),
             groups,
             listen: listen::address(self.listen),
+            metrics_authorization: self.metrics_authorization,
             identity,
             limits: Limits {
                 shrink_hold: Duration::from_secs(self.shrink_hold_seconds.into()),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use datastream_routing::names::{
-    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, routes_bucket, routes_name,
+    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, peers_name, routes_bucket, routes_name,
     routes_selector, selector,
 };
 use datastream_service::backoff::Backoff;
@@ -42,7 +42,9 @@ use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
-use crate::routing::{Affected, Publisher, RoutingState, Synced, decode_object, id_of};
+use crate::routing::{
+    Affected, Publisher, RoutingState, Synced, are_complete, decode_object, id_of, keep,
+};
 use crate::run::Settings;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
 use crate::unreadable::{named, stand_in};
@@ -170,6 +172,10 @@ pub(crate) async fn run(
             metrics: metrics.clone(),
         };
         tasks.spawn(publisher.run());
+        if group.endpoint.is_some() {
+            let secrets = Api::namespaced(client.clone(), namespace);
+            tasks.spawn(keep(secrets, name.clone(), group.peers_gone.clone()));
+        }
     }
     tasks.spawn(writer.run());
     tasks.spawn(event_publisher.run());
@@ -450,7 +456,7 @@ impl Feed {
 
 impl GroupFeed {
     async fn objects(self, api: Api<Watched<Secret>>, selection: Selection) -> anyhow::Result<()> {
-        let index = index_name(&self.name);
+        let (index, peers) = (index_name(&self.name), peers_name(&self.name));
         let mut changes = std::pin::pin!(self.follow("routes", api, selection));
         while let Some(change) = changes.next().await {
             match change {
@@ -459,6 +465,16 @@ impl GroupFeed {
                     self.group.state.lock().set_unreadable_index();
                 }
                 Change::Gone(_, name) if name == index => self.group.state.lock().set_index(None),
+                Change::Set(secret) if secret.name_any() == peers => {
+                    if !are_complete(&secret) {
+                        self.group.peers_gone.notify_one();
+                    }
+                    continue;
+                }
+                Change::Gone(_, name) if name == peers => {
+                    self.group.peers_gone.notify_one();
+                    continue;
+                }
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
                         self.group.state.lock().set_object(bucket, version, bytes);

@@ -103,6 +103,8 @@ pub(crate) struct Group {
     pub state: SharedRoutingState,
     /// Wakes its publisher.
     pub publish: Arc<Notify>,
+    /// Notified when the certificate of its gateways is gone.
+    pub peers_gone: Arc<Notify>,
 }
 
 /// All groups, by name.
@@ -122,6 +124,7 @@ impl Groups {
             identities,
             state: SharedRoutingState::new(RoutingState::new(limits.shrink_hold, limits.budget)),
             publish: Arc::default(),
+            peers_gone: Arc::default(),
         };
         let published = published
             .into_iter()

@@ -13,6 +13,7 @@ mod leader;
 mod metrics;
 pub mod namespaces;
 mod preflight;
+mod probes;
 pub mod reconcile;
 mod retry;
 pub mod routing;

@@ -1,7 +1,6 @@
 //! The metrics that `/metrics` serves.
 
 use datastream_service::metrics::Registry;
-use datastream_service::probes::Probes;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The label with the name of a group of gateways.
@@ -52,6 +51,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// The metrics in the text exposition format.
+    ///
+    /// # Errors
+    /// The library's own.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        self.registry.render()
+    }
+
     /// Fresh metrics for these groups of gateways, all at zero.
     ///
     /// # Errors
@@ -156,20 +163,6 @@ impl Metrics {
     }
 }
 
-/// A replica that does not lead stands by, which is ready. One that leads is ready when it has listed everything.
-impl Probes for Metrics {
-    fn ready(&self) -> Result<String, String> {
-        if self.leads.get() == 1 && self.listed.get() == 0 {
-            return Err("this replica leads, and has not listed everything yet: the metric datastream_operator_watch_failing says what cannot be listed, and the log why\n".to_owned());
-        }
-        Ok("ok\n".to_owned())
-    }
-
-    fn metrics(&self) -> prometheus::Result<String> {
-        self.registry.render()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use datastream_service::reference::assert_metrics;
@@ -177,7 +170,7 @@ mod tests {
     use super::*;
 
     fn everything() -> String {
-        Metrics::new(["default"]).unwrap().metrics().unwrap()
+        Metrics::new(["default"]).unwrap().render().unwrap()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use datastream_service::probes;
+use datastream_service::probes::serve;
 use datastream_service_kube::api;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::groups::{GroupSetting, Limits};
 use crate::leader::{Candidate, Lock};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
+use crate::probes::OperatorProbes;
 use crate::{controller, preflight};
 
 /// The operator's settings.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub groups: Vec<GroupSetting>,
     /// Address of probes and metrics; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Metrics are only for those whom the API server lets get `/metrics`.
+    pub metrics_authorization: bool,
     /// The name of this replica, different from all others'.
     pub identity: String,
     /// Limits of each group.
@@ -58,6 +61,8 @@ pub async fn run(
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     bound(listener.local_addr()?);
     let metrics = Arc::new(Metrics::new(names)?);
+    let authorization = settings.metrics_authorization;
+    let probes = OperatorProbes::new(metrics.clone(), &client, authorization)?;
     let mut candidate = Candidate::stand(client.clone(), lock, &settings.identity);
     let work = async {
         loop {
@@ -74,7 +79,7 @@ pub async fn run(
     };
     let result: anyhow::Result<()> = tokio::select! {
         result = work => result,
-        result = probes::serve(listener, metrics.clone()) => result.context("probes and metrics"),
+        result = serve(listener, Arc::new(probes)) => result.context("probes and metrics"),
         () = cancel.cancelled() => Ok(()),
     };
     candidate.resign().await;

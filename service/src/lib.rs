@@ -17,7 +17,6 @@ pub mod process;
 pub mod reference;
 pub mod stdout;
 pub mod text;
-#[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "yaml")]
 pub mod yaml;

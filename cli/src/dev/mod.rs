@@ -127,6 +127,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         )),
         config: Box::new(config),
         claims: None,
+        reviewer: None,
         admin_extension: Some(Arc::new(Ingest::start(Producer::new(target.clone())))),
     };
     let settings = Settings {

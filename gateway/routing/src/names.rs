@@ -23,6 +23,8 @@ pub const READY: &str = "datastream.dev/ready";
 
 /// The annotation of a gateway's Lease with the address, HOST:PORT, of its admin listener, where other gateways ask it.
 pub const PEER: &str = "datastream.dev/peer";
+/// The annotation of a gateway's Lease that says whether other gateways ask it by TLS, with the certificate of their group: `true`.
+pub const PEER_TLS: &str = "datastream.dev/peer-tls";
 /// The annotation of a gateway's Lease with the number of its open streams.
 pub const STREAMS: &str = "datastream.dev/streams";
 /// The annotation of a claim: the subscription whose stream it is, as NAMESPACE/NAME.
@@ -78,9 +80,17 @@ pub fn index_name(group: &str) -> String {
     format!("datastream-{group}-routes")
 }
 
-/// The label selector of a group's routing objects and of the list of them.
+/// The component of the Secret with the certificate by which the gateways of a group know each other.
+pub const PEERS: &str = "peers";
+
+/// The name of the Secret with the certificate by which the gateways of a group know each other.
+pub fn peers_name(group: &str) -> String {
+    format!("datastream-{group}-peers")
+}
+
+/// The label selector of a group's routing objects, the list of them, and the certificate of its gateways.
 pub fn routes_selector(group: &str) -> String {
-    format!("{COMPONENT} in (routes,{INDEX}),{GROUP}={group}")
+    format!("{COMPONENT} in (routes,{INDEX},{PEERS}),{GROUP}={group}")
 }
 
 /// A list of routing objects, as a JSON array `["017"]`.

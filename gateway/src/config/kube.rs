@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_routing::names;
+use datastream_service::tls::{Identity, Pem};
 use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::watch::{Change, Selection, Unreadable, Watched, changes};
 use futures_util::StreamExt;
@@ -56,6 +57,7 @@ impl ConfigSource for KubeSource {
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let index = names::index_name(&self.group);
+            let peers = names::peers_name(&self.group);
             let selection = Selection::labelled(&names::routes_selector(&self.group));
             let mut changes = std::pin::pin!(changes(self.secrets, selection));
             let mut waiting = Waiting::default();
@@ -78,10 +80,23 @@ impl ConfigSource for KubeSource {
                     Some(Change::Set(secret)) if secret.name_any() == index => {
                         waiting.add(listed(secret))
                     }
+                    Some(Change::Set(secret)) if secret.name_any() == peers => {
+                        waiting.add(identity(secret))
+                    }
                     Some(Change::Set(secret)) => waiting.add(set(secret)),
+                    // What is known of it stays.
+                    Some(Change::Unreadable(object))
+                        if object.metadata.name.as_ref() == Some(&peers) =>
+                    {
+                        tracing::warn!(
+                            object = peers,
+                            error = object.error,
+                            "cannot read the certificate of the gateways"
+                        );
+                    }
                     Some(Change::Unreadable(object)) => waiting.add(unreadable(object)),
                     // What was listed is still to be there.
-                    Some(Change::Gone(_, object)) if object == index => (),
+                    Some(Change::Gone(_, object)) if object == index || object == peers => (),
                     Some(Change::Gone(_, object)) => waiting.add(ConfigUpdate::Remove { object }),
                     Some(Change::Synced) => waiting.add(ConfigUpdate::Synced),
                     None => {
@@ -111,6 +126,7 @@ impl Waiting {
             ConfigUpdate::Set { object, .. }
             | ConfigUpdate::Unreadable { object, .. }
             | ConfigUpdate::Listed { object, .. }
+            | ConfigUpdate::Peers { object, .. }
             | ConfigUpdate::Remove { object } => {
                 self.objects.insert(object.clone(), update);
             }
@@ -146,6 +162,16 @@ fn listed(mut secret: Secret) -> ConfigUpdate {
         Ok(buckets) => ConfigUpdate::Listed { object, buckets },
         Err(reason) => ConfigUpdate::Unreadable { object, reason },
     }
+}
+
+/// The certificate of the gateways, which may be malformed: whoever uses it finds out.
+fn identity(mut secret: Secret) -> ConfigUpdate {
+    let object = secret.name_any();
+    let pem = |key: &str, bytes| Pem::new(format!("{key} of Secret {object}"), bytes);
+    let certificate = pem("tls.crt", bytes(&mut secret, "tls.crt"));
+    let key = pem("tls.key", bytes(&mut secret, "tls.key"));
+    let identity = Arc::new(Identity::new(certificate, key));
+    ConfigUpdate::Peers { object, identity }
 }
 
 fn bytes(secret: &mut Secret, key: &str) -> Vec<u8> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use datastream_routing::{Bucket, BucketHash, BucketId, Route, RouteTable};
+use datastream_service::tls::Identity;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -39,6 +40,13 @@ pub enum ConfigUpdate {
         /// The buckets in it.
         buckets: BTreeSet<BucketId>,
     },
+    /// The certificate by which the gateways of the group know each other.
+    Peers {
+        /// The name of its Secret.
+        object: String,
+        /// The certificate and its key.
+        identity: Arc<Identity>,
+    },
     /// Everything that existed when the source started (or restarted) has been set.
     Synced,
 }
@@ -59,6 +67,8 @@ pub struct ConfigState {
     /// An object was refused that never had good content, or is listed and missing: there may be routes that this gateway does
     /// not know.
     pub incomplete: bool,
+    /// The certificate by which the gateways of the group know each other; none if the operator makes none.
+    pub peers: Option<Arc<Identity>>,
     /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
     /// Time since which it cannot be reached.
@@ -213,6 +223,10 @@ impl ConfigStore {
                     state.published = true;
                     state.refused.remove(&object);
                     state.listed = buckets;
+                }
+                ConfigUpdate::Peers { object, identity } => {
+                    state.refused.remove(&object);
+                    state.peers = Some(identity);
                 }
                 ConfigUpdate::Synced => (state.synced, listed) = (true, true),
             }

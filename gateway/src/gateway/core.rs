@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use datastream_protocol::position::{MAX_PARTITIONS, Position};
 use datastream_service::tls::ServerTls;
+use datastream_service_kube::review::Reviewer;
 use datastream_source::{Bounds, EventSource};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -23,10 +24,10 @@ use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
 use crate::fanout::{CatchUpContext, Dispatcher, DispatcherHandle, Ring, SendMemory};
-use crate::http::{Connections, StreamServer, serve};
+use crate::http::{Connections, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::metrics::Metrics;
-use crate::ownership::KubeClaims;
+use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, drain};
 use crate::settings::Settings;
 
@@ -71,6 +72,7 @@ impl Core {
         tasks: &mut Tasks,
         admin: TcpListener,
         config: Box<dyn ConfigSource>,
+        reviewer: Option<Reviewer>,
         extension: Option<Arc<dyn AdminExtension>>,
     ) {
         let handler = Arc::new(Admin {
@@ -87,15 +89,18 @@ impl Core {
             ready: self.ready.subscribe(),
             tls: self.tls.clone(),
             token_keys: self.token_keys.clone(),
+            reviewer,
             extension,
         });
         let connections = Arc::new(Connections::new(self.descriptors.admin));
         let (running, stop) = (self.connections.clone(), self.stop.clone());
-        let admin = serve(admin, handler, connections, running, None, stop);
+        let peers = self.claims.as_ref().map(|claims| claims.tls());
+        let tls = peers.clone().map_or(ListenerTls::Plain, ListenerTls::Peers);
+        let admin = serve(admin, handler, connections, running, tls, stop);
         tasks.spawn("the admin listener", ok(admin));
         let routes = config.run(self.store.clone(), self.stop.clone());
         tasks.spawn("the source of routes", routes);
-        let control = apply_routes(self.store.clone(), self.registry.clone());
+        let control = apply_routes(self.store.clone(), self.registry.clone(), peers);
         tasks.spawn("the control of streams", ok(control));
         let expiry = expire(self.registry.clone());
         tasks.spawn("the expiry of credentials", ok(expiry));
@@ -195,6 +200,7 @@ impl Core {
         let connections = Arc::new(Connections::new(self.descriptors.http));
         let (running, stop) = (self.connections.clone(), self.stop_accepting.clone());
         let tls = self.tls.clone();
+        let tls = tls.map_or(ListenerTls::Plain, ListenerTls::Required);
         let accept = serve(front, handler, connections, running, tls, stop);
         async move {
             accept.await;
@@ -253,10 +259,17 @@ fn head(bounds: &[Bounds]) -> anyhow::Result<Position> {
     ))
 }
 
-/// Applies each new table to the open streams.
-async fn apply_routes(store: Arc<ConfigStore>, registry: Arc<Registry>) {
+/// Applies each new table to the open streams, and a new certificate of the group to TLS with the other gateways.
+async fn apply_routes(
+    store: Arc<ConfigStore>,
+    registry: Arc<Registry>,
+    peers: Option<Arc<PeerTls>>,
+) {
     let mut changes = store.subscribe();
     while changes.changed().await.is_ok() {
+        if let (Some(peers), Some(identity)) = (&peers, &store.state().peers) {
+            peers.set(identity);
+        }
         registry.apply(&store.table());
     }
 }

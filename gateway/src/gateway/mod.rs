@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use datastream_service::tls::ServerTls;
+use datastream_service_kube::review::Reviewer;
 use datastream_source::{CursorLog, EventSource};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -42,6 +43,8 @@ pub struct Dependencies {
     pub config: Box<dyn ConfigSource>,
     /// The other gateways; none if this is the only one.
     pub claims: Option<Arc<KubeClaims>>,
+    /// Decides who may read metrics and routes at the admin listener; without it, whoever reaches it may.
+    pub reviewer: Option<Reviewer>,
     /// More for the admin listener to answer.
     pub admin_extension: Option<Arc<dyn AdminExtension>>,
 }
@@ -133,6 +136,7 @@ impl Gateway {
             cursors,
             config,
             claims,
+            reviewer,
             admin_extension,
         } = self.dependencies;
         let stop = CancellationToken::new();
@@ -162,7 +166,7 @@ impl Gateway {
         };
         let mut tasks = Tasks::default();
 
-        core.spawn_control(&mut tasks, self.admin, config, admin_extension);
+        core.spawn_control(&mut tasks, self.admin, config, reviewer, admin_extension);
         let bounds = tokio::select! {
             bounds = first_bounds(&core.events, &core.status) => bounds,
             () = cancel.cancelled() => return Ok(()),

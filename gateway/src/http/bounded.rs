@@ -5,11 +5,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use datastream_service::tls::ServerTls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
@@ -32,10 +34,11 @@ impl BoundedTls {
     /// Does the handshake.
     ///
     /// # Errors
-    /// As [`ServerTls::accept`], or the client sends more than a handshake needs.
-    pub(super) async fn accept(tls: &ServerTls, tcp: TcpStream) -> io::Result<Self> {
+    /// The client leaves, does not speak TLS, does not want the certificate, or sends more than a handshake needs.
+    pub(super) async fn accept(config: Arc<ServerConfig>, tcp: TcpStream) -> io::Result<Self> {
         let left = TLS_READ;
-        let mut stream = tls.accept(BoundedRead { tcp, left }).await?;
+        let acceptor = TlsAcceptor::from(config);
+        let mut stream = acceptor.accept(BoundedRead { tcp, left }).await?;
         let (socket, session) = stream.get_mut();
         session.set_buffer_limit(Some(TLS_WRITE));
         socket.left = TLS_READ;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
-use datastream_service::tls::ServerTls;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
-use super::socket::{self, Socket};
+use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 
 /// Time within which a client must have sent the head of a request.
@@ -47,7 +46,7 @@ pub(crate) async fn serve<H: Handler>(
     handler: Arc<H>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
-    tls: Option<Arc<ServerTls>>,
+    tls: ListenerTls,
     cancel: CancellationToken,
 ) {
     let mut acceptor = Acceptor::new(listener);
@@ -75,7 +74,7 @@ async fn connection<H: Handler>(
     address: RemoteAddress,
     handler: Arc<H>,
     place: ConnectionSlot,
-    tls: Option<Arc<ServerTls>>,
+    tls: ListenerTls,
     cancel: CancellationToken,
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.

@@ -15,4 +15,5 @@ pub(crate) use connections::Connections;
 pub(crate) use respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
 };
+pub(crate) use socket::ListenerTls;
 pub(crate) use stream::StreamServer;

@@ -1,7 +1,7 @@
 //! Claims of streams as Leases in Kubernetes: written when a client connects and when it has gone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout};
 
 use super::claim::{Claimant, holder, pod, pod_of};
 use super::lease_renewer::{LeaseRenewer, lease_name};
+use super::peer_tls::PeerTls;
 use super::peers::{Peer, Peers, Place, read};
-use super::probe_client::{Taker, probe_client};
+use super::probe_client::{NotAPeer, Taker, probe_client};
 use super::{release, report, shed};
 use crate::fanout::Ring;
 use crate::session::{Guard, Probed, Progress, Registry};
@@ -64,6 +65,8 @@ pub struct KubeClaims {
     pub(super) leases: Api<Lease>,
     pub(super) me: Claimant,
     pub(super) peers: Peers,
+    /// TLS with them.
+    tls: Arc<PeerTls>,
     /// The port of this gateway's admin listener, if others can ask there.
     port: OnceLock<u16>,
     /// Time at which this gateway's own Lease was last renewed, as the renewer reports.
@@ -101,6 +104,8 @@ struct PendingTakeover {
     at: Instant,
     /// Address at which it can be asked, if it said so.
     place: Option<SocketAddr>,
+    /// It is asked by TLS.
+    tls: bool,
 }
 
 /// A claim that this gateway holds.
@@ -161,6 +166,7 @@ impl KubeClaims {
             leases: Api::namespaced(client.clone(), &namespace),
             me,
             peers,
+            tls: Arc::default(),
             port: OnceLock::new(),
             renewed: watch::Sender::new(None),
             state: Mutex::default(),
@@ -188,6 +194,16 @@ impl KubeClaims {
             peer,
             self.renewed.clone(),
         )
+    }
+
+    /// TLS with the other gateways.
+    pub(crate) fn tls(&self) -> Arc<PeerTls> {
+        self.tls.clone()
+    }
+
+    /// Returns whether a gateway at this address asks without TLS, as those of the release before do.
+    pub(crate) fn asks_without_tls(&self, address: IpAddr) -> bool {
+        self.peers.asks_without_tls(address)
     }
 
     /// Follows the others, releases what has ended, reports how far streams have come, and sheds; until a part ends.
@@ -346,7 +362,7 @@ impl KubeClaims {
         let Some(place) = self.place(name, &pod, None).await? else {
             return Ok(());
         };
-        let asked = probe_holder_client(place, pod, id).await;
+        let asked = self.probe_holder_client(place, pod, id).await;
         asked.map_err(Failed::ClaimError)
     }
 
@@ -386,10 +402,13 @@ impl KubeClaims {
             let expires = takeover.at + DURATION;
             let said = takeover.place.map(|place| Place {
                 address: Some(place.to_string()),
+                tls: takeover.tls,
                 expires,
             });
             match self.place(&taker, pod, said).await {
-                Ok(Some(place)) => probe_holder_client(place, pod.to_owned(), id).await?,
+                Ok(Some(place)) => {
+                    self.probe_holder_client(place, pod.to_owned(), id).await?;
+                }
                 Err(_) if expires > Instant::now() => {
                     unknown = true;
                     continue;
@@ -444,6 +463,7 @@ impl KubeClaims {
             number,
             at: Instant::now(),
             place: taker.place,
+            tls: taker.tls,
         };
         pending_takeovers.insert(taker.holder.clone(), takeover);
         number
@@ -478,6 +498,7 @@ impl KubeClaims {
         let taker = Taker {
             holder: self.me.holder.clone(),
             place: self.port.get().copied(),
+            tls: false,
         };
         let others = self
             .peers
@@ -488,14 +509,68 @@ impl KubeClaims {
             let address = peer.address?;
             let pod = pod_of(&peer.holder).to_owned();
             let taker = &taker;
-            Some(async move { (pod, probe_client(&address, id, Some(taker)).await) })
+            Some(async move { (pod, self.probe(&address, peer.tls, id, Some(taker)).await) })
         });
         for (pod, answer) in futures_util::future::join_all(asked).await {
-            if matches!(answer, Ok(Probed::Answers)) {
-                return Err(ClaimError::Elsewhere { pod });
+            match answer {
+                Ok(Probed::Answers) => return Err(ClaimError::Elsewhere { pod }),
+                // It lives, and may well have the stream.
+                Err(error) if error.is::<NotAPeer>() => return Err(ClaimError::Unknown),
+                Ok(Probed::Silent | Probed::NotHeld) | Err(_) => (),
             }
         }
         Ok(())
+    }
+
+    /// Asks another gateway, as it wants to be asked; without a certificate of the group's, it cannot be asked by TLS.
+    async fn probe(
+        &self,
+        address: &str,
+        by_tls: bool,
+        id: &SubscriptionId,
+        taker: Option<&Taker<u16>>,
+    ) -> anyhow::Result<Probed> {
+        let tls = self.tls.current();
+        if by_tls && tls.is_none() {
+            return Err(NotAPeer.into());
+        }
+        let first = tls.as_ref().filter(|_| by_tls);
+        match probe_client(address, first, id, taker).await {
+            // It knows the certificate by now, and its Lease does not say so yet.
+            Err(error) if error.is::<NotAPeer>() && !by_tls && tls.is_some() => {
+                probe_client(address, tls.as_ref(), id, taker).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Checks that a stream may be taken over from the gateway that has it: its client does not answer, or the gateway has no such
+    /// stream or is dead.
+    async fn probe_holder_client(
+        &self,
+        place: Place,
+        pod: String,
+        id: &SubscriptionId,
+    ) -> Result<(), ClaimError> {
+        let asked = match place.address {
+            Some(address) => self.probe(&address, place.tls, id, None).await,
+            None => Err(anyhow::anyhow!("it does not say where it can be asked")),
+        };
+        match asked {
+            Ok(Probed::Answers) => Err(ClaimError::Elsewhere { pod }),
+            Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
+            Err(error) => {
+                let left = place.expires.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                tracing::info!(subscription = %id, pod, %error, "the holder of the stream cannot be asked");
+                let seconds = u32::try_from(left.as_secs())
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1);
+                Err(ClaimError::Unreachable { pod, seconds })
+            }
+        }
     }
 
     /// A copy of what is held.
@@ -533,34 +608,6 @@ impl KubeClaims {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Checks that a stream may be taken over from the gateway that has it: its client does not answer, or the gateway has no such
-/// stream or is dead.
-async fn probe_holder_client(
-    place: Place,
-    pod: String,
-    id: &SubscriptionId,
-) -> Result<(), ClaimError> {
-    let asked = match place.address {
-        Some(address) => probe_client(&address, id, None).await,
-        None => Err(anyhow::anyhow!("it does not say where it can be asked")),
-    };
-    match asked {
-        Ok(Probed::Answers) => Err(ClaimError::Elsewhere { pod }),
-        Ok(Probed::Silent | Probed::NotHeld) => Ok(()),
-        Err(error) => {
-            let left = place.expires.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            tracing::info!(subscription = %id, pod, %error, "the holder of the stream cannot be asked");
-            let seconds = u32::try_from(left.as_secs())
-                .unwrap_or(u32::MAX)
-                .saturating_add(1);
-            Err(ClaimError::Unreachable { pod, seconds })
-        }
     }
 }
 

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_routing::names::{COMPONENT, GROUP, HELD, PEER, READY, STREAMS, encode_held};
+use datastream_routing::names::{
+    COMPONENT, GROUP, HELD, PEER, PEER_TLS, READY, STREAMS, encode_held,
+};
 use datastream_routing::{BucketHash, BucketId};
 use datastream_service_kube::api::{in_time, reason};
 use datastream_service_kube::lease::{DURATION, RENEW_EVERY};
@@ -162,6 +164,7 @@ impl LeaseRenewer {
                     READY: ready.to_string(),
                     STREAMS: streams.to_string(),
                     PEER: self.peer,
+                    PEER_TLS: state.peers.is_some().to_string(),
                 },
             },
             "spec": {

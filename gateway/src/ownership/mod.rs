@@ -4,6 +4,7 @@
 mod claim;
 mod claims;
 mod lease_renewer;
+mod peer_tls;
 mod peers;
 mod probe_client;
 mod release;
@@ -13,4 +14,5 @@ mod shed;
 pub(crate) use claims::ClaimError;
 pub use claims::KubeClaims;
 pub use lease_renewer::LeaseRenewer;
+pub(crate) use peer_tls::PeerTls;
 pub(crate) use probe_client::{PROBE_PATH, ProbeReport, Taker};

@@ -1,11 +1,12 @@
 //! The other gateways, as their Leases describe them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_routing::names::{PEER, READY, STREAMS, selector};
+use datastream_routing::names::{PEER, PEER_TLS, READY, STREAMS, selector};
 use datastream_service::log_limit::LogLimit;
 use datastream_service_kube::api::watch_reason;
 use datastream_service_kube::lease::{Freshness, PULSE};
@@ -27,6 +28,8 @@ pub(crate) struct Peer {
     pub holder: String,
     /// Address at which it can be asked, HOST:PORT; absent if it did not say.
     pub address: Option<String>,
+    /// It is asked by TLS.
+    pub tls: bool,
     /// Number of its streams, as of its last renewal.
     pub streams: u64,
     /// It takes streams.
@@ -40,6 +43,7 @@ impl Peer {
     pub(super) fn place(self) -> Place {
         Place {
             address: self.address,
+            tls: self.tls,
             expires: self.freshness.expires,
         }
     }
@@ -50,6 +54,8 @@ impl Peer {
 pub(super) struct Place {
     /// HOST:PORT; absent if it did not say.
     pub address: Option<String>,
+    /// It is asked by TLS.
+    pub tls: bool,
     /// The time at which it is given up.
     pub expires: Instant,
 }
@@ -210,6 +216,17 @@ impl Peers {
         known.peers.values().find(|p| p.holder == holder).cloned()
     }
 
+    /// Returns whether a gateway at this address asks without TLS, as those of the release before do.
+    pub(super) fn asks_without_tls(&self, address: IpAddr) -> bool {
+        let is_at = |peer: &Peer| {
+            let place = peer.address.as_ref()?;
+            Some(place.parse::<SocketAddr>().ok()?.ip() == address)
+        };
+        let known = self.lock();
+        let mut plain = known.peers.values().filter(|peer| !peer.tls);
+        plain.any(|peer| is_at(peer) == Some(true))
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> Vec<Peer> {
         self.lock().peers.values().cloned().collect()
@@ -231,6 +248,7 @@ pub(super) fn read(lease: &Lease, before: Option<&Freshness>) -> Option<Peer> {
     Some(Peer {
         holder: holder(lease)?.to_owned(),
         address: annotations.get(PEER).cloned(),
+        tls: annotations.get(PEER_TLS).is_some_and(|tls| tls == "true"),
         streams: annotations
             .get(STREAMS)
             .and_then(|n| n.parse().ok())

@@ -4,15 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
+use datastream_service::tls::{SHARED_NAME, SharedTls};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::session::Probed;
 
@@ -25,6 +29,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time within which it must answer: its client has 5 s to answer a heartbeat.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const MAX_ANSWER: usize = 4 << 10;
+
+/// The gateway is there, and does not take this one for a gateway of its group.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it does not take this gateway for one of its group")]
+pub(super) struct NotAPeer;
 
 /// The body of the answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,37 +49,54 @@ pub(crate) struct Taker<P> {
     pub holder: String,
     /// Address at which it can be asked in turn: the port of its admin listener when it says so, the address for whoever hears it.
     pub place: Option<P>,
+    /// It asks, and is asked, by TLS.
+    pub tls: bool,
 }
 
 impl Taker<u16> {
     /// The same, for whoever was asked from this address. That it cannot name another host keeps whoever can ask
     /// from having other servers asked.
     pub(crate) fn at(self, remote: IpAddr) -> Taker<SocketAddr> {
+        let tls = self.tls;
         let place = self
             .place
             .map(|port| SocketAddr::new(remote.to_canonical(), port));
         Taker {
             holder: self.holder,
             place,
+            tls,
         }
     }
 }
 
-/// Asks the gateway whose admin listener is at `address`. A `taker` takes the stream without a claim if it is not held.
+/// Asks the gateway whose admin listener is at `address`, by TLS if there is any. A `taker` takes the stream without a claim if it is
+/// not held.
 ///
 /// # Errors
 /// It cannot be reached, or says something else.
 pub(super) async fn probe_client(
     address: &str,
+    tls: Option<&SharedTls>,
     id: &SubscriptionId,
     taker: Option<&Taker<u16>>,
 ) -> anyhow::Result<Probed> {
     let socket = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
-    timeout(ANSWER_TIMEOUT, request(socket, address, id, taker)).await?
+    let asked = async {
+        match tls {
+            None => request(socket, address, id, taker).await,
+            Some(tls) => {
+                let name = ServerName::try_from(SHARED_NAME)?;
+                let connector = TlsConnector::from(tls.client.clone());
+                let socket = connector.connect(name, socket).await?;
+                request(socket, address, id, taker).await
+            }
+        }
+    };
+    timeout(ANSWER_TIMEOUT, asked).await?
 }
 
 async fn request(
-    socket: TcpStream,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
     address: &str,
     id: &SubscriptionId,
     taker: Option<&Taker<u16>>,
@@ -92,6 +118,9 @@ async fn request(
         .body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
+        if response.status() == StatusCode::FORBIDDEN {
+            return Err(NotAPeer.into());
+        }
         anyhow::ensure!(
             response.status().is_success(),
             "it answers {}",

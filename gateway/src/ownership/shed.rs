@@ -76,6 +76,7 @@ mod tests {
         Peer {
             holder: holder.to_owned(),
             address: None,
+            tls: false,
             streams,
             ready,
             freshness: Freshness::seen(&lease, None, Instant::now(), Timestamp::now()),

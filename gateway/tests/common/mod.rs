@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_gateway::config::{ConfigSource, ConfigStore, ConfigUpdate};
+use datastream_gateway::ownership::KubeClaims;
 use datastream_gateway::{Dependencies, Gateway, Settings};
 use datastream_routing::{Bucket, Field, Filter, KeyHash, Route, SubscriptionId};
 use datastream_source::CursorLog;
@@ -133,6 +134,24 @@ impl TestGateway {
         routes: Vec<Route>,
         settings: Settings,
     ) -> Self {
+        Self::start_among(events, topic, cursors, None, routes, settings).await
+    }
+
+    /// One of several gateways that claim streams.
+    pub async fn start_claiming(claims: Arc<KubeClaims>, routes: Vec<Route>) -> Self {
+        let (topic, cursors) = (Topic::new(1), Arc::new(Topic::new(1)));
+        let (events, settings) = (Arc::new(topic.clone()), Settings::default());
+        Self::start_among(events, topic, cursors, Some(claims), routes, settings).await
+    }
+
+    async fn start_among(
+        events: Arc<dyn EventSource>,
+        topic: Topic,
+        cursors: Arc<dyn CursorLog>,
+        claims: Option<Arc<KubeClaims>>,
+        routes: Vec<Route>,
+        settings: Settings,
+    ) -> Self {
         // The logs of a failed test show what the gateway saw.
         let _ = tracing_subscriber::fmt()
             .with_test_writer()
@@ -149,7 +168,8 @@ impl TestGateway {
             events,
             cursors,
             config: Box::new(Given(given)),
-            claims: None,
+            claims,
+            reviewer: None,
             admin_extension: None,
         };
         let gateway = Gateway::bind(settings, dependencies).await.unwrap();

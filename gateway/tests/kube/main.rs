@@ -5,4 +5,5 @@ mod api;
 #[path = "../common/mod.rs"]
 mod common;
 mod lease;
+mod peers;
 mod routes;

@@ -84,6 +84,7 @@ fn settings() -> Settings {
         leader_namespace: "system".to_owned(),
         namespaces: Namespaces::All,
         groups: vec!["default=ws://h/stream".parse().unwrap()],
+        metrics_authorization: false,
         listen: ([127, 0, 0, 1], 0).into(),
         identity: "test".to_owned(),
         limits: Limits::default(),
@@ -143,7 +144,7 @@ async fn an_unreadable_subscription_gets_a_status_and_one_with_a_bad_status_is_p
     let (_, _, bytes) = decode_object(&secret).unwrap();
     let text = std::str::from_utf8(bytes).unwrap();
     assert!(text.contains("leds") && !text.contains("later"), "{text}");
-    let exposed = datastream_service::probes::Probes::metrics(metrics.as_ref()).unwrap();
+    let exposed = metrics.render().unwrap();
     for line in [
         "datastream_operator_unreadable_objects{objects=\"subscriptions\"} 1",
         "datastream_operator_listed 1",

@@ -1,52 +1,72 @@
 //! The certificate by which the gateways of a group know each other: made once, and again when it is gone.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use datastream_routing::names::{PEERS, labels, peers_name};
-use datastream_service::tls::SHARED_NAME;
+use datastream_service::backoff::Backoff;
+use datastream_service::tls::{Identity, Pem, SHARED_NAME};
 use datastream_service_kube::api::{in_time, reason};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::FIELD_MANAGER;
 
+/// Pauses between attempts to write it.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// The keys of the Secret, as those of the type `kubernetes.io/tls`.
 const KEYS: [&str; 2] = ["tls.crt", "tls.key"];
 
-/// Sees that the Secret of a group is there. Returns whether it is.
-pub(super) async fn ensure(secrets: &Api<Secret>, group: &str) -> bool {
-    let name = peers_name(group);
-    match write_if_missing(secrets, group, &name).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(
-                object = name,
-                error = format!("{error:#}"),
-                "cannot write the certificate of the gateways; trying again"
-            );
-            false
+/// Sees that the Secret of a group is there: now, and whenever it is `gone`.
+pub(crate) async fn keep(
+    secrets: Api<Secret>,
+    group: String,
+    gone: Arc<Notify>,
+) -> anyhow::Result<()> {
+    let name = peers_name(&group);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
+    loop {
+        match write_if_missing(&secrets, &group, &name).await {
+            Ok(()) => {
+                backoff.reset();
+                gone.notified().await;
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(
+                    object = name,
+                    error,
+                    "cannot write the certificate of the gateways; trying again"
+                );
+                sleep(backoff.next_delay()).await;
+            }
         }
     }
 }
 
 async fn write_if_missing(secrets: &Api<Secret>, group: &str, name: &str) -> anyhow::Result<()> {
     let explained = |error| anyhow::anyhow!(reason(&error));
-    let found = in_time(secrets.get_opt(name)).await.map_err(explained)?;
-    if found.is_some_and(|secret| is_complete(&secret)) {
+    // By its name, and yet as a list: the operator needs no right to get Secrets there.
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    let found = in_time(secrets.list(&named)).await.map_err(explained)?;
+    if found.items.iter().any(are_complete) {
         return Ok(());
     }
-    let params = CertificateParams::new([SHARED_NAME.to_owned()])?;
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
+    let (certificate, key) = self_signed()?;
     let encoded = |text: String| ByteString(text.into_bytes());
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": { "name": name, "labels": labels(PEERS, group) },
         "type": "kubernetes.io/tls",
-        "data": { KEYS[0]: encoded(certificate.pem()), KEYS[1]: encoded(key.serialize_pem()) },
+        "data": { KEYS[0]: encoded(certificate), KEYS[1]: encoded(key) },
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(&secret);
@@ -57,9 +77,32 @@ async fn write_if_missing(secrets: &Api<Secret>, group: &str, name: &str) -> any
     Ok(())
 }
 
-/// Returns whether the Secret has what it should, by the look of it.
-pub(super) fn is_complete(secret: &Secret) -> bool {
+/// A self-signed certificate and its key, in PEM, which do not end.
+fn self_signed() -> Result<(String, String), rcgen::Error> {
+    let params = CertificateParams::new([SHARED_NAME.to_owned()])?;
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// The same, for a process by itself.
+///
+/// # Errors
+/// The system has no random bytes.
+pub(crate) fn peer_identity() -> Result<Identity, rcgen::Error> {
+    let (certificate, key) = self_signed()?;
+    let pem = |text: String| {
+        Pem::new(
+            "the certificate of this process".to_owned(),
+            text.into_bytes(),
+        )
+    };
+    Ok(Identity::new(pem(certificate), pem(key)))
+}
+
+/// Returns whether the certificate and its key are in the Secret, by the look of it.
+pub(crate) fn are_complete(secret: &Secret) -> bool {
     let data = secret.data.as_ref();
-    let has = |key: &&str| data.is_some_and(|d| d.get(**key).is_some_and(|v| !v.0.is_empty()));
-    KEYS.iter().all(|key| has(&key))
+    let has = |key: &str| data.is_some_and(|d| d.get(key).is_some_and(|v| !v.0.is_empty()));
+    KEYS.into_iter().all(has)
 }

@@ -2,7 +2,8 @@
 //! watches.
 
 pub mod api;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub mod api_server;
 pub mod lease;
+pub mod review;
 pub mod watch;

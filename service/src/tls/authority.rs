@@ -12,10 +12,19 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::IdentityFiles;
+use super::{Identity, IdentityFiles, Pem, SHARED_NAME};
 
 /// A year in which nobody runs these tests any more.
 pub const DISTANT_YEAR: i32 = 2100;
+
+/// A self-signed certificate for those who share it.
+pub fn shared_identity() -> Identity {
+    let params = CertificateParams::new([SHARED_NAME.to_owned()]).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let pem = |text: String| Pem::new("the test's".to_owned(), text.into_bytes());
+    Identity::new(pem(certificate), pem(key.serialize_pem()))
+}
 
 /// A certificate authority.
 pub struct Authority {

@@ -8,13 +8,15 @@ mod fault;
 mod peer_certificate;
 mod pem;
 mod server;
+mod shared;
 mod watched;
 
 #[cfg(any(test, feature = "test-util"))]
-pub use authority::{Authority, DISTANT_YEAR};
+pub use authority::{Authority, DISTANT_YEAR, shared_identity};
 pub use client::{Client, client_config, client_of};
 pub use fault::Fault;
 pub use peer_certificate::PeerCertificate;
 pub use pem::{Identity, IdentityFiles, Pem, end_of};
-pub use server::{ClientCertificates, MaybeTls, ServerFiles, ServerTls};
+pub use server::{ClientCertificates, MaybeTls, ServerFiles, ServerTls, speaks_tls};
+pub use shared::{SHARED_NAME, SharedTls};
 pub use watched::{Source, Watched};

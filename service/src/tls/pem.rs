@@ -101,6 +101,11 @@ impl Identity {
         Self { certificate, key }
     }
 
+    /// The certificate, with those between it and the authority.
+    pub(super) const fn certificate(&self) -> &Pem {
+        &self.certificate
+    }
+
     /// Reads the files.
     ///
     /// # Errors

@@ -49,6 +49,18 @@ impl ClientCertificates {
     }
 }
 
+/// The first byte of a connection that speaks TLS: a record of the handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Waits for the first byte of a client. Returns whether it speaks TLS, or has left.
+///
+/// # Errors
+/// The connection's own.
+pub async fn speaks_tls(socket: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(socket.peek(&mut first).await? == 0 || first[0] == HANDSHAKE)
+}
+
 /// TLS of a server. Connections that are open keep the certificate that they began with.
 #[derive(Debug)]
 pub struct ServerTls(Watched<Files>);
@@ -87,6 +99,11 @@ impl ServerTls {
         self.0.current().end
     }
 
+    /// The configuration for the next connection.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.0.current().config.clone()
+    }
+
     /// Does the handshake.
     ///
     /// # Errors
@@ -95,8 +112,7 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self.0.current().config.clone();
-        TlsAcceptor::from(config).accept(socket).await
+        TlsAcceptor::from(self.config()).accept(socket).await
     }
 }
 

@@ -44,3 +44,50 @@ impl SharedTls {
         Ok(Self { server, client })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::super::{client_of, shared_identity};
+    use super::*;
+
+    /// Returns whether a client gets a byte from a server, and the number of certificates that it has shown.
+    async fn connect(server: &SharedTls, client: Arc<ClientConfig>) -> Option<usize> {
+        let (near, far) = duplex(1 << 16);
+        let acceptor = TlsAcceptor::from(server.server.clone());
+        let serving = async {
+            let mut socket = acceptor.accept(far).await.ok()?;
+            socket.write_u8(1).await.ok()?;
+            socket.flush().await.ok()?;
+            let shown = socket.get_ref().1.peer_certificates();
+            Some(shown.map_or(0, <[_]>::len))
+        };
+        let name = ServerName::try_from(SHARED_NAME).unwrap();
+        let connecting = async {
+            let mut socket = TlsConnector::from(client).connect(name, near).await.ok()?;
+            socket.read_u8().await.ok()
+        };
+        let (shown, read) = tokio::join!(serving, connecting);
+        shown.filter(|_| read.is_some())
+    }
+
+    #[tokio::test]
+    async fn those_who_share_a_certificate_know_each_other_and_nobody_else() {
+        let shared = SharedTls::new(&shared_identity()).unwrap();
+        let other = SharedTls::new(&shared_identity()).unwrap();
+        assert_eq!(connect(&shared, shared.client.clone()).await, Some(1));
+        assert_eq!(connect(&shared, other.client.clone()).await, None);
+        assert_eq!(connect(&other, shared.client.clone()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_certificate_is_let_in_unknown() {
+        let identity = shared_identity();
+        let shared = SharedTls::new(&identity).unwrap();
+        let anonymous = client_of(Some(identity.certificate()), None).unwrap();
+        assert_eq!(connect(&shared, anonymous.config).await, Some(0));
+    }
+}

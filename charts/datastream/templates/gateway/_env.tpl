@@ -16,6 +16,10 @@
   value: {{ include "datastream.listen" (dict "root" $.root "port" 8080) | quote }}
 - name: DATASTREAM_ADMIN
   value: {{ include "datastream.listen" (dict "root" $.root "port" 9090) | quote }}
+{{- if $.root.Values.monitoring.authorization.enabled }}
+- name: DATASTREAM_METRICS_AUTHORIZATION
+  value: "true"
+{{- end }}
 - name: DATASTREAM_GROUP
   value: {{ .group | quote }}
 - name: DATASTREAM_FLUVIO

@@ -29,6 +29,10 @@
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: DATASTREAM_LISTEN
   value: {{ include "datastream.listen" (dict "root" . "port" 8081) | quote }}
+{{- if $.Values.monitoring.authorization.enabled }}
+- name: DATASTREAM_METRICS_AUTHORIZATION
+  value: "true"
+{{- end }}
 - name: DATASTREAM_GROUPS
   value: {{ join "," $groups | quote }}
 {{- with $withTokens }}

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 
-use datastream_routing::names::PEER;
+use datastream_routing::names::{PEER, PEER_TLS};
+use datastream_service::tls::{Identity, SharedTls, shared_identity};
 use datastream_service_kube::api_server::answered_by;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -12,6 +13,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -29,11 +31,18 @@ fn taker(holder: &str) -> Taker<SocketAddr> {
     Taker {
         holder,
         place: None,
+        tls: false,
     }
 }
 
 /// Another gateway that answers every question like this, its Lease, and the questions.
 async fn stranger(client: Probed) -> (Lease, Arc<Mutex<Vec<String>>>) {
+    stranger_with(client, None).await
+}
+
+/// The same, which is asked by TLS if it has any.
+async fn stranger_with(client: Probed, tls: Option<SharedTls>) -> (Lease, Arc<Mutex<Vec<String>>>) {
+    let by_tls = tls.is_some().to_string();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let asked = Arc::new(Mutex::new(vec![]));
@@ -46,13 +55,20 @@ async fn stranger(client: Probed) -> (Lease, Arc<Mutex<Vec<String>>>) {
                 let answer = serde_json::to_vec(&super::super::ProbeReport { client }).unwrap();
                 async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer)))) }
             });
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(socket), service)
-                .await;
+            let http = http1::Builder::new();
+            match &tls {
+                None => drop(http.serve_connection(TokioIo::new(socket), service).await),
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.server.clone());
+                    if let Ok(socket) = acceptor.accept(socket).await {
+                        drop(http.serve_connection(TokioIo::new(socket), service).await);
+                    }
+                }
+            }
         }
     });
     let lease: Lease = serde_json::from_value(json!({
-        "metadata": {"name": "datastream-gateway-gw-1", "annotations": {PEER: address}},
+        "metadata": {"name": "datastream-gateway-gw-1", "annotations": {PEER: address, PEER_TLS: by_tls}},
         "spec": {
             "holderIdentity": OTHER,
             "leaseDurationSeconds": 15,
@@ -97,6 +113,33 @@ async fn a_client_is_refused_while_the_gateway_that_took_the_stream_without_a_cl
     assert_eq!(*asked.lock().unwrap(), ["subscription=default%2Fa"]);
 }
 
+/// The API server is away, so the others are asked.
+async fn claim_among(identity: Option<&Arc<Identity>>, other: SharedTls) -> Option<ClaimError> {
+    let claims = claims(failing());
+    claims.renewed.send_replace(Some(Instant::now()));
+    if let Some(identity) = identity {
+        claims.tls.set(identity);
+    }
+    claims
+        .peers
+        .know(stranger_with(Probed::Answers, Some(other)).await.0);
+    claims.claim(&id(), "1").await.err()
+}
+
+#[tokio::test]
+async fn another_gateway_is_asked_by_tls_with_the_certificate_of_the_group() {
+    let identity = Arc::new(shared_identity());
+    let tls = SharedTls::new(&identity).unwrap();
+    let pod = "gw-1".to_owned();
+    let elsewhere = Some(ClaimError::Elsewhere { pod });
+    assert_eq!(claim_among(Some(&identity), tls.clone()).await, elsewhere);
+    // It lives, and cannot be asked: it may have the stream.
+    assert_eq!(claim_among(None, tls).await, Some(ClaimError::Unknown));
+    // Whoever answers at its address is no gateway of the group: it is gone.
+    let somebody = SharedTls::new(&shared_identity()).unwrap();
+    assert_eq!(claim_among(Some(&identity), somebody).await, None);
+}
+
 #[tokio::test]
 async fn an_unknown_taker_is_looked_up_by_its_lease() {
     let (lease, asked) = stranger(Probed::Answers).await;
@@ -118,7 +161,8 @@ async fn a_taker_without_a_lease_is_probed_at_the_source_address_of_its_request(
     let address: SocketAddr = lease.annotations()[PEER].parse().unwrap();
     let holder = OTHER.to_owned();
     let place = Some(address.port());
-    let taker = Taker { holder, place }.at("::ffff:127.0.0.1".parse().unwrap());
+    let tls = false;
+    let taker = Taker { holder, place, tls }.at("::ffff:127.0.0.1".parse().unwrap());
     claims
         .answer(&id(), Some(taker), async { Probed::NotHeld })
         .await;

@@ -90,7 +90,13 @@ document.onkeydown = ({ key }) => {
   if (key === "Escape" && eventsTable.open) eventsTable.close();
 };
 
-// `#key=…&key=…` opens these streams at once. What is behind the # is not sent to any server.
-for (const target of new URLSearchParams(location.hash.slice(1)).getAll("key")) open({ target });
-for (const spec of stored()) open(spec);
+// `#key=…&key=…` opens these streams at once. What is behind the # is not sent to any server, and must not stay in the address, from
+// where it would be copied, bookmarked and remembered: a reload finds the streams where those are that were opened by hand.
+const before = stored();
+for (const spec of before) open(spec);
+for (const target of new URLSearchParams(location.hash.slice(1)).getAll("key")) {
+  if (!before.some((spec) => spec.target === target)) open({ target, byHand: true });
+}
+history.replaceState(null, "", location.pathname);
+store();
 draw();

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::support::group::Group;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A browser with one page. Dropping it ends every process of it.
 pub(crate) struct Browser {
-    _driver: Group,
+    driver: Option<Group>,
+    profile: TempDir,
     port: u16,
     session: String,
 }
@@ -31,16 +33,18 @@ impl Browser {
             }
         };
         let mut this = Self {
-            _driver: driver,
+            driver: Some(driver),
+            profile: tempfile::tempdir().unwrap(),
             port,
             session: String::new(),
         };
+        let profile = format!("--user-data-dir={}", this.profile.path().display());
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1000",
-                "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                &profile, "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
             ]},
         }}});
         let session = this.call("POST", "/session", &capabilities);
@@ -49,6 +53,13 @@ impl Browser {
             .unwrap()
             .clone_into(&mut this.session);
         this
+    }
+
+    /// Ends the browser as a user does, and returns what it remembers of where it was.
+    pub(crate) fn history(mut self) -> Vec<u8> {
+        self.call("DELETE", &format!("/session/{}", self.session), &Value::Null);
+        drop(self.driver.take());
+        std::fs::read(self.profile.path().join("Default/History")).unwrap()
     }
 
     pub(crate) fn open(&self, url: &str) {

@@ -227,6 +227,33 @@ fn events_beyond_the_limit_of_a_pause_are_counted() {
 }
 
 #[test]
+fn keys_stay_out_of_the_address_the_history_and_the_requests_of_the_browser() {
+    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let (page, key) = page_and_key(&url);
+    let browser = Browser::start();
+    browser.open(&format!("{page}#key={key}"));
+    until_live(&browser, &row(0), 5);
+    let seen = browser.run(
+        "return [location.href, document.referrer, document.title, JSON.stringify(history.state), \
+         ...performance.getEntries().map((entry) => entry.name), document.documentElement.outerHTML].join(' ')",
+    );
+    let seen = seen.as_str().unwrap();
+    assert!(seen.contains("/console/console.js"), "{seen}");
+    assert!(!seen.contains(key), "{seen}");
+    // It is there again when the page is, once.
+    browser.run("location.reload()");
+    until_live(&browser, &row(0), 5);
+    assert_eq!(
+        browser.run("return document.querySelectorAll('#streams tbody tr').length"),
+        1
+    );
+    let history = browser.history();
+    let has = |text: &str| history.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(has(page.trim_end_matches('/')), "the page is remembered");
+    assert!(!has(key));
+}
+
+#[test]
 fn the_console_fits_a_phone_screen() {
     let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
     let (page, key) = page_and_key(&url);

@@ -204,7 +204,7 @@ fn request(url: &StreamUrl, token: Option<&str>) -> Result<Request, Failure> {
 /// Asks whether there is a stream at this URL, without opening it: its one stream may be somebody else's, and opening it can move
 /// what is committed.
 pub async fn inquire(url: &StreamUrl, credentials: &Credentials) -> Result<(), Failure> {
-    let token = credentials.token()?;
+    let token = credentials.token().map_err(Failure::BadToken)?;
     let mut plain = request(url, token.as_deref())?;
     // The handshake of a WebSocket that is none: a plain GET, with the same TLS and errors as a stream's.
     let headers = plain.headers_mut();
@@ -240,7 +240,7 @@ impl Connection {
         credentials: &Credentials,
         silence: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let token = credentials.token()?;
+        let token = credentials.token().map_err(Failure::BadToken)?;
         let request = request(url, token.as_deref())?;
         let socket = handshake(request, credentials).await?;
         Ok(Self {

@@ -8,8 +8,6 @@ use datastream_service::tls::{Client, Identity, IdentityFiles, Pem, Source, Watc
 use tokio_tungstenite::Connector;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use crate::connection::Failure;
-
 /// The largest file with a token.
 const MAX_TOKEN: u64 = 16 << 10;
 
@@ -63,7 +61,7 @@ impl Credentials {
         });
         let tls = tls.map_err(|error| format!("{error:#}"))?;
         let this = Self(Arc::new(Inner { tls, token }));
-        this.token().map_err(|failure| failure.to_string())?;
+        this.token()?;
         Ok(this)
     }
 
@@ -71,17 +69,20 @@ impl Credentials {
         Connector::Rustls(self.0.tls.current().config.clone())
     }
 
-    /// The token that is in its file now, if there is one.
-    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+    /// The token that is in its file now, if there is to be one.
+    ///
+    /// # Errors
+    /// The file has none.
+    pub(crate) fn token(&self) -> Result<Option<String>, String> {
         let Some(path) = &self.0.token else {
             return Ok(None);
         };
-        let unusable = |reason: String| Failure::BadToken(format!("{}: {reason}", path.display()));
-        let text = read_regular(path, MAX_TOKEN).map_err(|error| unusable(error.to_string()))?;
-        let text = String::from_utf8(text).map_err(|_| unusable("not UTF-8".to_owned()))?;
+        let unusable = |reason: &str| format!("{}: {reason}", path.display());
+        let text = read_regular(path, MAX_TOKEN).map_err(|error| unusable(&error.to_string()))?;
+        let text = String::from_utf8(text).map_err(|_| unusable("not UTF-8"))?;
         let token = text.trim();
         if token.is_empty() || HeaderValue::try_from(token).is_err() {
-            return Err(unusable("holds no token".to_owned()));
+            return Err(unusable("holds no token"));
         }
         Ok(Some(token.to_owned()))
     }

@@ -20,4 +20,4 @@ pub use control_plane::{ControlPlane, Output};
 pub use database::Database;
 pub use helm::Helm;
 pub use process::{Launch, Server, own_program};
-pub use program::{Program, get};
+pub use program::{Program, get, request};

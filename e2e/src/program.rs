@@ -89,9 +89,24 @@ impl Program {
 /// # Errors
 /// Nobody answers in time, or not in HTTP.
 pub fn get(address: &str, path: &str) -> anyhow::Result<(u16, String)> {
+    request(address, "GET", path, "")
+}
+
+/// The status and the body of a request without a body, with these header lines.
+///
+/// # Errors
+/// Nobody answers, or not with HTTP.
+pub fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    lines: &str,
+) -> anyhow::Result<(u16, String)> {
     let mut tcp = TcpStream::connect(address).with_context(|| address.to_owned())?;
     tcp.set_read_timeout(Some(PATIENCE))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{lines}Connection: close\r\n\r\n"
+    );
     tcp.write_all(request.as_bytes())?;
     let mut answer = String::new();
     tcp.read_to_string(&mut answer)?;

@@ -5,8 +5,12 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -17,6 +21,9 @@ pub enum LogFormat {
     /// One JSON object per line.
     Json,
 }
+
+/// Libraries that log, at the level `trace`, requests and messages as they are, with the keys and tokens in them.
+const TALKATIVE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
 /// Starts the log of a service, with the filter in `RUST_LOG` or else this one. To be called once.
 pub fn start(format: LogFormat, default_filter: &str) {
@@ -50,12 +57,20 @@ where
         LogFormat::Text => log
             .with_ansi(colours(&io::stderr()))
             .with_target(has_target)
+            .finish()
+            .with(filter_fn(is_no_secret))
             .try_init(),
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Json => log.json().finish().with(filter_fn(is_no_secret)).try_init(),
     };
     if let Err(error) = started {
         tracing::debug!(%error, "the log was started before");
     }
+}
+
+/// Returns whether what is logged here has no secrets in it, whatever the filter says.
+fn is_no_secret(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() != Level::TRACE || !TALKATIVE.contains(&library)
 }
 
 /// Returns whether `output` takes colours: a terminal does, unless `NO_COLOR` is set (<https://no-color.org>).

@@ -235,7 +235,7 @@ fn keys_stay_out_of_the_address_the_history_and_the_requests_of_the_browser() {
     until_live(&browser, &row(0), 5);
     let seen = browser.run(
         "return [location.href, document.referrer, document.title, JSON.stringify(history.state), \
-         ...performance.getEntries().map((entry) => entry.name), document.documentElement.outerHTML].join(' ')",
+         ...performance.getEntriesByType('resource').map((entry) => entry.name), document.documentElement.outerHTML].join(' ')",
     );
     let seen = seen.as_str().unwrap();
     assert!(seen.contains("/console/console.js"), "{seen}");

@@ -4,6 +4,7 @@
 mod client;
 mod faults;
 mod gateway;
+mod identities;
 mod ownership;
 mod rights;
 mod rollout;

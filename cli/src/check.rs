@@ -84,7 +84,11 @@ async fn ask(url: &StreamUrl, credentials: &Credentials) -> Answer {
             Answer::Good("the gateway serves, and the token or certificate is good".to_owned())
         }
         // A gateway says so only when it knows every route.
-        (Err(Failure::Refused(refusal)), None) if refusal.status == UNAUTHORIZED => {
+        (Err(Failure::Refused(refusal)), None)
+            if refusal.status == UNAUTHORIZED
+                && url.subscription().is_none()
+                && !credentials.has_token() =>
+        {
             Answer::Good("the gateway serves, and wants a key".to_owned())
         }
         (Err(Failure::Refused(refusal)), _) if refusal.passes() => {

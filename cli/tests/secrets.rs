@@ -48,14 +48,20 @@ async fn get(address: &str, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    timeout(PATIENCE, tcp.read_to_string(&mut answer)).await.unwrap().unwrap();
+    timeout(PATIENCE, tcp.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     answer
 }
 
 /// The next line of JSON that a command prints.
 async fn line(lines: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> serde_json::Value {
     let mut line = String::new();
-    timeout(PATIENCE, lines.read_line(&mut line)).await.unwrap().unwrap();
+    timeout(PATIENCE, lines.read_line(&mut line))
+        .await
+        .unwrap()
+        .unwrap();
     serde_json::from_str(&line).unwrap()
 }
 
@@ -91,8 +97,18 @@ async fn no_command_writes_a_key_or_a_token_even_at_trace_level() {
     std::fs::write(folder.path().join("all.yaml"), manifest).unwrap();
     std::fs::write(folder.path().join("other.yaml"), other).unwrap();
     let args = [
-        "dev", "--manifests", ".", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-        "--output", "json", "--simulate", "--rate", "50",
+        "dev",
+        "--manifests",
+        ".",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--output",
+        "json",
+        "--simulate",
+        "--rate",
+        "50",
     ];
     let mut dev = datastream(folder.path(), &args).spawn().unwrap();
     let dev_log = log_of(&mut dev);
@@ -104,7 +120,13 @@ async fn no_command_writes_a_key_or_a_token_even_at_trace_level() {
     let key = |url: &str| url.split_once("stream_key=").unwrap().1.to_owned();
     let (key, other_key) = (key(&first), key(&second));
     let place = first.split_once('?').unwrap().0;
-    let secrets = [key.as_str(), &other_key, WRONG, TOKEN, "c2lnbmF0dXJlLXNlY3JldA"];
+    let secrets = [
+        key.as_str(),
+        &other_key,
+        WRONG,
+        TOKEN,
+        "c2lnbmF0dXJlLXNlY3JldA",
+    ];
 
     // Good keys and wrong ones, in the query and in the header, and tokens.
     std::fs::write(kept.path().join("token"), TOKEN).unwrap();
@@ -113,11 +135,23 @@ async fn no_command_writes_a_key_or_a_token_even_at_trace_level() {
     let named = format!("{place}?subscription=default/all");
     for args in [
         vec!["tail", "--count", "5", &first],
-        vec!["tail", "--count", "5", "--output", "json", "--key-in-header", &first],
+        vec![
+            "tail",
+            "--count",
+            "5",
+            "--output",
+            "json",
+            "--key-in-header",
+            &first,
+        ],
         vec!["tail", &wrong],
         vec!["tail", "--token-file", &token_file, &named],
         vec!["tail", "--token-file", &token_file, &first],
-        vec!["tail", "http://127.0.0.1:1/stream?stream_key=0123456789abcdef0123456789abcdef", "--count"],
+        vec![
+            "tail",
+            "http://127.0.0.1:1/stream?stream_key=0123456789abcdef0123456789abcdef",
+            "--count",
+        ],
         vec!["check", &first],
         vec!["check", "--key-in-header", &first],
         vec!["check", &wrong],
@@ -144,14 +178,20 @@ async fn no_command_writes_a_key_or_a_token_even_at_trace_level() {
     let mut collector = datastream(stored.path(), &args).spawn().unwrap();
     let collector_log = log_of(&mut collector);
     let mut lines = BufReader::new(collector.stdout.take().unwrap());
-    let metrics = line(&mut lines).await["metrics"].as_str().unwrap().to_owned();
+    let metrics = line(&mut lines).await["metrics"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let metrics = metrics.strip_prefix("http://").unwrap();
     let collected = async {
         loop {
             let text = get(metrics, "/metrics").await;
             let has = |stream: &str| {
-                let stored = format!("datastream_collector_events_stored_total{{stream=\"{stream}\"}} ");
-                let value = text.lines().find_map(|line| line.strip_prefix(stored.as_str()));
+                let stored =
+                    format!("datastream_collector_events_stored_total{{stream=\"{stream}\"}} ");
+                let value = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(stored.as_str()));
                 value.is_some_and(|value| value.parse::<f64>().unwrap() > 5.0)
             };
             if has("files") && has("table") {
@@ -160,7 +200,9 @@ async fn no_command_writes_a_key_or_a_token_even_at_trace_level() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, collected).await.expect("events are stored");
+    timeout(PATIENCE, collected)
+        .await
+        .expect("events are stored");
     for path in ["/metrics", "/readyz", "/livez"] {
         assert_has_none(path, &get(metrics, path).await, &secrets);
     }

@@ -69,6 +69,11 @@ impl Credentials {
         Connector::Rustls(self.0.tls.current().config.clone())
     }
 
+    /// Returns whether there is to be a token.
+    pub fn has_token(&self) -> bool {
+        self.0.token.is_some()
+    }
+
     /// The token that is in its file now, if there is to be one.
     ///
     /// # Errors

@@ -144,13 +144,17 @@ impl Source {
         self
     }
 
-    /// The credentials, and the authorities whose certificates are taken.
-    pub(super) fn credentials(&self) -> Result<Credentials, SourceError> {
-        let has_key = match &self.key {
+    /// Returns whether it has a stream key.
+    pub(super) fn has_key(&self) -> bool {
+        match &self.key {
             KeySource::Fixed(url) => url.key().is_some(),
             KeySource::Key(..) | KeySource::Url(_) => true,
-        };
-        if has_key && self.files.token.is_some() {
+        }
+    }
+
+    /// The credentials, and the authorities whose certificates are taken.
+    pub(super) fn credentials(&self) -> Result<Credentials, SourceError> {
+        if self.has_key() && self.files.token.is_some() {
             return Err(SourceError::TokenAndKey);
         }
         Credentials::new(self.files.clone()).map_err(SourceError::Credentials)

@@ -104,9 +104,8 @@ pub fn request(
 ) -> anyhow::Result<(u16, String)> {
     let mut tcp = TcpStream::connect(address).with_context(|| address.to_owned())?;
     tcp.set_read_timeout(Some(PATIENCE))?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{lines}Connection: close\r\n\r\n"
-    );
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{lines}Connection: close\r\n\r\n");
     tcp.write_all(request.as_bytes())?;
     let mut answer = String::new();
     tcp.read_to_string(&mut answer)?;

@@ -90,13 +90,25 @@ document.onkeydown = ({ key }) => {
   if (key === "Escape" && eventsTable.open) eventsTable.close();
 };
 
-// `#key=…&key=…` opens these streams at once. What is behind the # is not sent to any server, and must not stay in the address, from
-// where it would be copied, bookmarked and remembered: a reload finds the streams where those are that were opened by hand.
-const before = stored();
-for (const spec of before) open(spec);
-for (const target of new URLSearchParams(location.hash.slice(1)).getAll("key")) {
-  if (!before.some((spec) => spec.target === target)) open({ target, byHand: true });
-}
-history.replaceState(null, "", location.pathname);
-store();
+for (const spec of stored()) open(spec);
 draw();
+
+// `#dev=PORT.CODE` is the link that `datastream dev` prints: for the code, its admin listener tells the keys of its streams. No key is
+// ever part of an address, where it would be copied, bookmarked and remembered.
+const [, port, code] = location.hash.match(/^#dev=(\d+)\.([0-9a-f]+)$/) ?? [];
+history.replaceState(null, "", location.pathname);
+if (code) openAll(`http://${location.hostname}:${port}/console/keys?code=${code}`);
+
+async function openAll(url) {
+  try {
+    const answer = await fetch(url);
+    const { keys, message } = await answer.json();
+    if (!answer.ok) throw new Error(message);
+    const opened = new Set(streams.map((stream) => stream.spec.target));
+    for (const target of keys.filter((key) => !opened.has(key))) open({ target, byHand: true });
+    store();
+  } catch (error) {
+    byId("target").setCustomValidity(`No streams of datastream dev: ${error.message}`);
+    byId("target").reportValidity();
+  }
+}

@@ -268,10 +268,15 @@ impl Admin {
             ends.with_label_values(&[certificate]).set(end);
         }
         if let Some(keys) = &self.token_keys {
-            let KeySetReport { issuer, error, .. } = keys.report();
+            let KeySetReport {
+                issuer,
+                error,
+                is_read,
+                ..
+            } = keys.report();
             let connected = &self.metrics.issuer_connected;
             let connected = connected.with_label_values(&[issuer.as_str()]);
-            connected.set(i64::from(error.is_none()));
+            connected.set(i64::from(is_read && error.is_none()));
         }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
         self.metrics.objects_refused.set(state.refused.len() as i64);

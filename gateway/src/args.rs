@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
-use datastream_gateway::{LagLimit, QueryKeys, Settings, TokenArgs};
+use datastream_gateway::{AuditTarget, LagLimit, QueryKeys, Settings, TokenArgs};
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
@@ -122,6 +122,9 @@ pub(crate) struct Args {
     /// Memory for what waits to be sent to all clients together, in MiB; each has 16 KiB beside it
     #[arg(long, env = "DATASTREAM_SEND_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub send_memory_mib: u32,
+    /// Write who opened which stream, how it ended, and who was refused, as JSON lines to the end of this file; - is standard output
+    #[arg(long, env = "DATASTREAM_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
     /// Format of the log (on standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -187,6 +190,10 @@ impl Args {
                 QueryKeysArg::Refuse => QueryKeys::Refuse,
             },
             tokens: self.tokens.settings(),
+            audit: self.audit_log.clone().map(|path| match path.to_str() {
+                Some("-") => AuditTarget::Stdout,
+                _ => AuditTarget::File(path),
+            }),
             stale_routes: match self.stale_routes {
                 StaleRoutesArg::Serve => StaleRoutes::Serve,
                 StaleRoutesArg::Refuse => {

@@ -26,7 +26,7 @@ const REFUSALS: u32 = 50;
 /// Time that the last lines may take when the gateway ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the audit log is written.
+/// Target of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditTarget {
     /// Standard output.
@@ -122,7 +122,10 @@ impl Audit {
             AuditTarget::File(path) => {
                 let mut options = OpenOptions::new();
                 let file = options.create(true).append(true).mode(0o600).open(path);
-                Box::new(file.await.with_context(|| format!("--audit-log: {}", path.display()))?)
+                Box::new(
+                    file.await
+                        .with_context(|| format!("--audit-log: {}", path.display()))?,
+                )
             }
         };
         let (sender, lines) = mpsc::channel(QUEUE);
@@ -136,7 +139,13 @@ impl Audit {
     }
 
     /// Notes that a client has a stream.
-    pub(crate) fn opened(&self, stream: &SubscriptionId, by: &Principal, at: SocketAddr, from: &str) {
+    pub(crate) fn opened(
+        &self,
+        stream: &SubscriptionId,
+        by: &Principal,
+        at: SocketAddr,
+        from: &str,
+    ) {
         let Some(log) = &self.0 else { return };
         log.write(Event::StreamOpened {
             stream: stream.to_string(),
@@ -290,12 +299,18 @@ mod tests {
         for (line, event) in lines.iter().zip(["stream_opened", "stream_closed"]) {
             assert_eq!(line["event"], event);
             assert_eq!(line["stream"], "team/leds");
-            assert_eq!((&line["credential"], &line["key_sha256"]), (&"key".into(), &hash.into()));
+            assert_eq!(
+                (&line["credential"], &line["key_sha256"]),
+                (&"key".into(), &hash.into())
+            );
             assert_eq!(line["address"], "10.0.0.7:4711");
             assert!(line["time"].as_str().unwrap().parse::<Timestamp>().is_ok());
         }
         assert_eq!(lines[0]["from"], "7");
-        assert_eq!((&lines[1]["cause"], &lines[1]["seconds"]), (&"revoked".into(), &61.into()));
+        assert_eq!(
+            (&lines[1]["cause"], &lines[1]["seconds"]),
+            (&"revoked".into(), &61.into())
+        );
     }
 
     #[tokio::test]
@@ -307,14 +322,22 @@ mod tests {
         })
         .await;
         assert!((REFUSALS as usize..2 * REFUSALS as usize).contains(&lines.len()));
-        assert_eq!((&lines[0]["status"], &lines[0]["error"]), (&401.into(), &"unauthorized".into()));
+        assert_eq!(
+            (&lines[0]["status"], &lines[0]["error"]),
+            (&401.into(), &"unauthorized".into())
+        );
     }
 
     #[tokio::test]
     async fn lines_that_cannot_wait_are_counted_and_said() {
-        let (id, by) = (SubscriptionId::new("team", "leds"), Principal::of_key(KeyHash::of("k")));
+        let (id, by) = (
+            SubscriptionId::new("team", "leds"),
+            Principal::of_key(KeyHash::of("k")),
+        );
         let lost = IntCounter::new("lost", "x").unwrap();
-        let (audit, mut writer) = Audit::open(&AuditTarget::Stdout, lost.clone()).await.unwrap();
+        let (audit, mut writer) = Audit::open(&AuditTarget::Stdout, lost.clone())
+            .await
+            .unwrap();
         for _ in 0..QUEUE + 3 {
             audit.opened(&id, &by, address(), "7");
         }
@@ -328,6 +351,9 @@ mod tests {
             last.push(line);
         }
         let said: Value = serde_json::from_str(&last[last.len() - 2]).unwrap();
-        assert_eq!((&said["event"], &said["lines"]), (&"lines_lost".into(), &3.into()));
+        assert_eq!(
+            (&said["event"], &said["lines"]),
+            (&"lines_lost".into(), &3.into())
+        );
     }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod audit;
 pub mod config;
 mod counted_read;
 mod cursor;
@@ -23,6 +24,7 @@ mod transport;
 
 pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, TokenSettings};
 pub use admin::AdminExtension;
+pub use audit::AuditTarget;
 pub use gateway::{Dependencies, Gateway};
 pub use session::StreamCount;
 pub use settings::{LagLimit, Settings};

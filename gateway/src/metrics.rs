@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     pub opened: IntCounter,
     /// Streams closed, by cause.
     pub closed: IntCounterVec,
+    /// Lines of the audit log that were lost.
+    pub audit_lost: IntCounter,
     /// Requests on `/stream` refused, by HTTP status.
     pub refused: IntCounterVec,
     /// Live streams that fell behind and went to catch up.
@@ -110,6 +112,10 @@ impl Metrics {
             streams: registry.gauges("streams", "Open streams.", "state")?,
             opened: registry.counter("streams_opened_total", "Streams opened.")?,
             closed: registry.counters("streams_closed_total", "Streams closed.", "cause")?,
+            audit_lost: registry.counter(
+                "audit_lines_lost_total",
+                "Lines of the audit log that could not be written as fast as they came.",
+            )?,
             refused: registry.counters(
                 "stream_requests_refused_total",
                 "Requests on /stream refused.",

@@ -8,6 +8,7 @@ use datastream_service::tls::ServerFiles;
 use datastream_source::fluvio::MAX_BATCH_BYTES;
 
 use crate::access::{QueryKeys, TokenSettings};
+use crate::audit::AuditTarget;
 use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub query_keys: QueryKeys,
     /// The tokens that are taken beside stream keys, if any are.
     pub tokens: Option<TokenSettings>,
+    /// The target of the audit log, if there is to be one.
+    pub audit: Option<AuditTarget>,
     /// Limits on how far a stream may fall behind.
     pub max_lag: LagLimit,
     /// The treatment of new streams while routes cannot be followed.
@@ -119,6 +122,7 @@ impl Default for Settings {
             stale_routes: StaleRoutes::default(),
             query_keys: QueryKeys::default(),
             tokens: None,
+            audit: None,
         }
     }
 }

@@ -258,9 +258,10 @@ impl Feed {
             };
             match change {
                 Change::Set(mut subscription) => {
-                    lean(&mut subscription);
                     let id = id_of(&subscription);
+                    // Before what the store has no use for is taken off: labels.
                     self.check(&id, &subscription);
+                    lean(&mut subscription);
                     writer.apply_watcher_event(&Event::Apply(subscription));
                     self.queue.send(id).await?;
                 }
@@ -286,7 +287,7 @@ impl Feed {
         anyhow::bail!("the watch of the subscriptions ended")
     }
 
-    /// Checks a subscription as it is now: a generation that has a verdict is not checked again.
+    /// Checks a subscription as it is now: a generation that has a verdict is not checked again, unless its labels have changed.
     fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
         let is_checked = match self.verdicts.get(id, subscription) {
             // What could not be read may have been the status.
@@ -294,7 +295,7 @@ impl Feed {
             Some(Verdict::Valid) => true,
             None => false,
         };
-        if !is_checked {
+        if !is_checked || !self.verdicts.saw_labels(id, subscription) {
             let checked = self.groups.set_subscription(subscription);
             let checked = checked.map_err(Fault::Invalid);
             self.verdicts.set(id.clone(), subscription, checked);

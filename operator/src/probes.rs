@@ -10,7 +10,7 @@ use kube::Client;
 use rustls::ServerConfig;
 
 use crate::metrics::Metrics;
-use crate::routing::peer_identity;
+use crate::routing::own_identity;
 
 /// State and metrics of the operator.
 pub(crate) struct OperatorProbes {
@@ -39,7 +39,7 @@ impl OperatorProbes {
         let door = || -> anyhow::Result<Door> {
             Ok(Door {
                 reviewer: Reviewer::new(client.clone()),
-                tls: SharedTls::new(&peer_identity()?)?,
+                tls: SharedTls::new(&own_identity()?)?,
             })
         };
         let door = authorization.then(door).transpose()?;

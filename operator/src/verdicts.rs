@@ -1,6 +1,7 @@
 //! The verdict on each subscription, found once for each generation: what keeps it from being served, if anything does.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_crds::DatastreamSubscription;
@@ -34,7 +35,15 @@ pub(crate) struct Verdicts(Arc<Mutex<HashMap<SubscriptionId, Entry>>>);
 struct Entry {
     uid: Option<Box<str>>,
     generation: Option<i64>,
+    /// The hash of the labels, which no generation counts.
+    labels: u64,
     verdict: Verdict,
+}
+
+fn hash_of_labels(subscription: &DatastreamSubscription) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    subscription.metadata.labels.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Entry {
@@ -57,6 +66,7 @@ impl Verdicts {
         let entry = Entry {
             uid: subscription.metadata.uid.as_deref().map(Box::from),
             generation: subscription.metadata.generation,
+            labels: hash_of_labels(subscription),
             verdict: checked.map_or_else(
                 |fault| Verdict::Faulty(Arc::new(fault)),
                 |()| Verdict::Valid,
@@ -79,6 +89,17 @@ impl Verdicts {
         let entries = self.lock();
         let entry = entries.get(id).filter(|entry| entry.is_of(subscription))?;
         Some(entry.verdict.clone())
+    }
+
+    /// Returns whether the verdict on a subscription was found with the labels that it has now.
+    pub(crate) fn saw_labels(
+        &self,
+        id: &SubscriptionId,
+        subscription: &DatastreamSubscription,
+    ) -> bool {
+        let labels = hash_of_labels(subscription);
+        let entries = self.lock();
+        entries.get(id).is_some_and(|entry| entry.labels == labels)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Entry>> {

@@ -88,7 +88,9 @@
 {{- fail "gateways: the operator needs at least one group of gateways; where the gateways are another release's, operator.enabled=false" -}}
 {{- end -}}
 {{- $hosts := dict -}}
+{{- $urls := dict -}}
 {{- range $settings := $groups -}}
+{{- $url := include "datastream.streamUrl" (dict "root" $ "settings" $settings) -}}
 {{- range $part := list "ingress" "httpRoute" -}}
 {{- $publishes := index $settings $part -}}
 {{- if $publishes.enabled -}}
@@ -99,6 +101,10 @@
 {{- $_ := set $hosts $key $settings.group -}}
 {{- end -}}
 {{- end -}}
+{{- with get $urls $url -}}
+{{- fail (printf "gateways.%s.streamUrl: clients of group %s connect at %s, too: each group needs a URL of its own" $settings.group . $url) -}}
+{{- end -}}
+{{- $_ := set $urls $url $settings.group -}}
 {{- end -}}
 {{- $accounts := dict -}}
 {{- $made := list (list "operator.serviceAccount" "operator" .Values.operator.serviceAccount .Values.operator.enabled) (list "gatewayServiceAccount" "gateway" .Values.gatewayServiceAccount (not (empty $groups))) (list "collector.serviceAccount" "collector" .Values.collector.serviceAccount .Values.collector.enabled) -}}

@@ -1,6 +1,7 @@
-//! `POST /events`: JSON lines from anywhere go into the topic.
+//! `POST /events`: JSON lines from anywhere go into the topic. And what the console asks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::invitation::{Invitation, PATH};
 use crate::event_line::{self, Check};
 
 /// The largest body that is accepted, in bytes.
@@ -27,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Takes `POST /events` and hands the records to the one task that owns the producer.
 pub(super) struct Ingest {
     queue: mpsc::Sender<Batch>,
+    invitation: Arc<Invitation>,
 }
 
 /// One request's records, and where the outcome goes.
@@ -51,7 +54,7 @@ impl fmt::Display for BadLine {
 
 impl Ingest {
     /// Starts the task that produces; it ends with the last clone of this.
-    pub(super) fn start(mut producer: Producer) -> Self {
+    pub(super) fn start(mut producer: Producer, invitation: Arc<Invitation>) -> Self {
         let (queue, mut requests) = mpsc::channel::<Batch>(QUEUE);
         tokio::spawn(async move {
             while let Some(Batch { records, done }) = requests.recv().await {
@@ -59,7 +62,7 @@ impl Ingest {
                 let _ = done.send(producer.send_twice(&records).await);
             }
         });
-        Self { queue }
+        Self { queue, invitation }
     }
 
     async fn post(&self, body: Incoming, check: Check) -> Response<Full<Bytes>> {
@@ -121,6 +124,9 @@ impl AdminExtension for Ingest {
 
     fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Option<Response<Full<Bytes>>>> {
         Box::pin(async move {
+            if request.uri().path() == PATH && request.method() == Method::GET {
+                return Some(self.invitation.answer(request.uri().query()));
+            }
             if request.uri().path() != "/events" {
                 return None;
             }
@@ -163,7 +169,7 @@ fn records(body: &[u8], check: Check) -> Result<Vec<Record>, BadLine> {
     Ok(records)
 }
 
-fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+pub(super) fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     let media_type = HeaderValue::from_static("application/json");
@@ -171,7 +177,7 @@ fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     response
 }
 
-fn problem(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
+pub(super) fn problem(status: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
     respond(status, &json!({ "error": error, "message": message }))
 }
 

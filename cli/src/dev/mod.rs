@@ -2,6 +2,7 @@
 
 mod folder;
 mod ingest;
+mod invitation;
 mod keys;
 mod manifest;
 mod output;
@@ -32,6 +33,7 @@ use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::Producer;
 use folder::Folder;
 use ingest::Ingest;
+use invitation::Invitation;
 use keys::Keys;
 use output::Printer;
 use routes::Routes;
@@ -119,6 +121,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     topic::ensure(&target, args.partitions).await?;
 
     let (routes, config) = Routes::new(keys);
+    let invitation = Invitation::new()?;
     let dependencies = Dependencies {
         events: Arc::new(FluvioSource::new(cluster.clone(), &target.topic)),
         cursors: Arc::new(FluvioCursorLog::new(
@@ -128,7 +131,10 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         config: Box::new(config),
         claims: None,
         reviewer: None,
-        admin_extension: Some(Arc::new(Ingest::start(Producer::new(target.clone())))),
+        admin_extension: Some(Arc::new(Ingest::start(
+            Producer::new(target.clone()),
+            invitation.clone(),
+        ))),
     };
     let settings = Settings {
         listen: args.listen,
@@ -142,6 +148,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         output: args.output,
         stream: gateway.stream_addr()?,
         admin: gateway.admin_addr()?,
+        invitation,
     };
     printer.started(cluster.address(), &target.topic);
 
@@ -229,6 +236,7 @@ impl Manifests {
 
     async fn publish(&mut self) -> anyhow::Result<()> {
         let changes = self.routes.put(self.folder.objects()).await?;
+        self.printer.invitation.set(self.routes.keys());
         self.printer.changes(&changes);
         Ok(())
     }

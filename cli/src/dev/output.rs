@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use datastream_operator::reconcile::build::stream_url;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
+use super::invitation::Invitation;
 use super::routes::{Changes, NewStream};
 
 /// Format of the output.
@@ -26,6 +28,7 @@ pub(super) struct Printer {
     pub output: Output,
     pub stream: SocketAddr,
     pub admin: SocketAddr,
+    pub invitation: Arc<Invitation>,
 }
 
 impl Printer {
@@ -35,7 +38,7 @@ impl Printer {
         match self.output {
             Output::Json => say(format_args!(
                 "{}",
-                json!({"admin": admin, "fluvio": fluvio})
+                json!({"admin": admin, "fluvio": fluvio, "console": self.console()})
             )),
             Output::Text => {
                 say(format_args!(
@@ -49,6 +52,12 @@ impl Printer {
                 ));
             }
         }
+    }
+
+    /// The link to the console, with all streams open.
+    fn console(&self) -> String {
+        let (address, port) = (reachable(self.stream), self.admin.port());
+        format!("http://{address}/#dev={port}.{}", self.invitation.code())
     }
 
     /// Prints what has changed.
@@ -92,13 +101,9 @@ impl Printer {
         }
         let open: Vec<_> = streams.iter().filter(|s| !s.suspended).collect();
         if let (Output::Text, Some(first)) = (self.output, open.first()) {
-            let keys: Vec<_> = open
-                .iter()
-                .map(|stream| format!("key={}", stream.key.expose()))
-                .collect();
             say(format_args!(
-                "\n  look at them in a browser:  http://{address}/#{}",
-                keys.join("&")
+                "\n  look at them in a browser:  {}",
+                self.console()
             ));
             say(format_args!(
                 "  or on a terminal:           {} tail '{}'\n",

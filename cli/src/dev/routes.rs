@@ -67,6 +67,13 @@ impl Routes {
         )
     }
 
+    /// The keys of the streams that can be opened.
+    pub(super) fn keys(&self) -> Vec<StreamKey> {
+        let issued = self.issued.values();
+        let open = issued.filter(|issued| !issued.subscription.suspended);
+        open.map(|issued| issued.key.clone()).collect()
+    }
+
     /// Puts exactly these subscriptions in force, and returns what that changes.
     pub(super) async fn put<'a>(
         &mut self,

@@ -57,7 +57,11 @@ impl Browser {
 
     /// Ends the browser as a user does, and returns what it remembers of where it was.
     pub(crate) fn history(mut self) -> Vec<u8> {
-        self.call("DELETE", &format!("/session/{}", self.session), &Value::Null);
+        self.call(
+            "DELETE",
+            &format!("/session/{}", self.session),
+            &Value::Null,
+        );
         drop(self.driver.take());
         std::fs::read(self.profile.path().join("Default/History")).unwrap()
     }

@@ -15,6 +15,12 @@ use support::group::Group;
 
 /// Starts `datastream dev`, and returns the URL of the stream of all events.
 fn start(options: &[&str]) -> (Group, String) {
+    let (dev, url, _) = start_with_link(options);
+    (dev, url)
+}
+
+/// The same, and the link to the console.
+fn start_with_link(options: &[&str]) -> (Group, String, String) {
     let mut args = vec![
         "dev",
         "--simulate",
@@ -25,12 +31,16 @@ fn start(options: &[&str]) -> (Group, String) {
     args.extend(options);
     let (dev, stdout) = Group::start(env!("CARGO_BIN_EXE_datastream"), &args);
     let mut lines = BufReader::new(stdout).lines();
+    let mut link = String::new();
     loop {
         let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if let Some(console) = line["console"].as_str() {
+            console.clone_into(&mut link);
+        }
         if line["name"] == "all-events" {
             // The rest is read to the end, so that nothing blocks on a full pipe.
             std::thread::spawn(move || lines.for_each(drop));
-            return (dev, line["url"].as_str().unwrap().to_owned());
+            return (dev, line["url"].as_str().unwrap().to_owned(), link);
         }
     }
 }
@@ -41,6 +51,20 @@ fn page_and_key(url: &str) -> (String, &str) {
     let page = endpoint.replace("ws://", "http://").replace("/stream", "/");
     (page, key)
 }
+
+/// Opens the page, and on it the streams of these keys, by hand.
+fn open(browser: &Browser, page: &str, keys: &[&str]) {
+    browser.open(page);
+    for key in keys {
+        browser.run(&format!(
+            "document.querySelector('#target').value = {}; document.querySelector('#open').requestSubmit()",
+            json!(key)
+        ));
+    }
+}
+
+/// A key that no subscription has.
+const UNKNOWN: &str = "0123456789abcdef0123456789abcdef";
 
 fn row(n: u8) -> String {
     format!("document.querySelectorAll('#streams tbody tr')[{n}]")
@@ -72,9 +96,7 @@ fn the_console_shows_streams_events_and_refusals() {
     let (page, key) = page_and_key(&url);
     let browser = Browser::start();
     // A good key, and one that nobody has.
-    browser.open(&format!(
-        "{page}#key={key}&key=0123456789abcdef0123456789abcdef"
-    ));
+    open(&browser, &page, &[key, UNKNOWN]);
     let (good, bad) = (row(0), row(1));
     until_live(&browser, &good, 5);
     browser.until(&format!(
@@ -166,7 +188,7 @@ fn the_console_shows_every_event_after_a_restart_of_the_server() {
     let (dev, url) = start(&options);
     let (page, key) = page_and_key(&url);
     let browser = Browser::start();
-    browser.open(&format!("{page}#key={key}"));
+    open(&browser, &page, &[key]);
     let stream = row(0);
     until_live(&browser, &stream, 5);
     drop(dev);
@@ -228,11 +250,14 @@ fn events_beyond_the_limit_of_a_pause_are_counted() {
 
 #[test]
 fn keys_stay_out_of_the_address_the_history_and_the_requests_of_the_browser() {
-    let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
+    let (_dev, url, link) = start_with_link(&["--listen=127.0.0.1:0"]);
     let (page, key) = page_and_key(&url);
     let browser = Browser::start();
-    browser.open(&format!("{page}#key={key}"));
-    until_live(&browser, &row(0), 5);
+    // The link opens every stream that is not suspended.
+    browser.open(&link);
+    let all = browser.until("return document.querySelectorAll('#streams tbody tr').length || null");
+    let row_of_all = "[...document.querySelectorAll('#streams tbody tr')].find((row) => row.cells[0].textContent === 'default/all-events')";
+    until_live(&browser, row_of_all, 5);
     let seen = browser.run(
         "return [location.href, document.referrer, document.title, JSON.stringify(history.state), \
          ...performance.getEntriesByType('resource').map((entry) => entry.name), document.documentElement.outerHTML].join(' ')",
@@ -242,13 +267,15 @@ fn keys_stay_out_of_the_address_the_history_and_the_requests_of_the_browser() {
     assert!(!seen.contains(key), "{seen}");
     // It is there again when the page is, once.
     browser.run("location.reload()");
-    until_live(&browser, &row(0), 5);
-    assert_eq!(
-        browser.run("return document.querySelectorAll('#streams tbody tr').length"),
-        1
-    );
+    until_live(&browser, row_of_all, 5);
+    let again = browser.run("return document.querySelectorAll('#streams tbody tr').length");
+    assert!(again == all && again.as_u64() > Some(1), "{again} of {all}");
     let history = browser.history();
-    let has = |text: &str| history.windows(text.len()).any(|part| part == text.as_bytes());
+    let has = |text: &str| {
+        history
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
     assert!(has(page.trim_end_matches('/')), "the page is remembered");
     assert!(!has(key));
 }
@@ -259,9 +286,7 @@ fn the_console_fits_a_phone_screen() {
     let (page, key) = page_and_key(&url);
     let browser = Browser::start();
     browser.resize(390, 844);
-    browser.open(&format!(
-        "{page}#key={key}&key=0123456789abcdef0123456789abcdef"
-    ));
+    open(&browser, &page, &[key, UNKNOWN]);
     until_live(&browser, &row(0), 5);
     let bad = row(1);
     browser.until(&format!("return {bad}.innerText.includes('401')"));

@@ -156,6 +156,11 @@ impl Stream {
             return Err(Problem::new("subscription", reason));
         }
         let source = match (self.url.or_else(|| defaults.url.clone()), self.url_file) {
+            (_, Some(_)) if subscription.is_some() => {
+                let reason =
+                    "the file has the URL of the stream: put the subscription there, or give url";
+                return Err(Problem::new("urlFile", reason));
+            }
             (_, Some(path)) if matches!(key, KeyFrom::Url) => Source::of_file(path),
             (_, Some(_)) => {
                 let reason = "the file has the URL with the key in it: leave out the other key";
@@ -168,11 +173,11 @@ impl Stream {
                 return Err(Problem::new("", reason));
             }
         };
-        let certificate = self.cert_file.or_else(|| defaults.cert_file.clone());
-        let key = self
-            .cert_key_file
-            .or_else(|| defaults.cert_key_file.clone());
-        let identity = match (certificate, key) {
+        let identity = match (self.cert_file, self.cert_key_file) {
+            (None, None) => (defaults.cert_file.clone(), defaults.cert_key_file.clone()),
+            own => own,
+        };
+        let identity = match identity {
             (Some(certificate), Some(key)) => Some(IdentityFiles { certificate, key }),
             (None, None) => None,
             _ => {
@@ -183,7 +188,11 @@ impl Stream {
         let files = CredentialFiles {
             authorities: self.ca_file.or_else(|| defaults.ca_file.clone()),
             identity,
-            token: self.token_file.or_else(|| defaults.token_file.clone()),
+            token: match (self.token_file, &defaults.token_file) {
+                // A stream that has a key needs no other streams' token.
+                (None, Some(_)) if source.has_key() => None,
+                (own, default) => own.or_else(|| default.clone()),
+            },
         };
         let key_in = self.key_in.or(defaults.key_in).unwrap_or_default();
         let stores = match (&self.store, &defaults.store) {

@@ -134,7 +134,7 @@ const BY_SCHEMA: [(&str, &str); 32] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 34] = [
+const BY_THE_CHART: [(&str, &str); 35] = [
     (
         "fluvio.tls.serverName=fluvio.test",
         "gateways.default.fluvio.tls.secretName: serverName is for TLS",
@@ -150,6 +150,10 @@ const BY_THE_CHART: [(&str, &str); 34] = [
     (
         "gateway.tls.secretName=a,gateway.tls.authorityKey=",
         "gateways.default.tls.authorityKey: `helm test` asks by the name of the Service",
+    ),
+    (
+        "gateway.streamUrl=wss://h/stream,gateways.eu.replicas=1",
+        "gateways.eu.streamUrl: clients of group default connect at wss://h/stream, too",
     ),
     (
         "gateway.tls.clientAuthority.secretName=a",

@@ -10,6 +10,13 @@ use super::{leds, subscription};
 
 const ISSUER: &str = "https://kubernetes.default.svc";
 
+/// The account `default` in these namespaces, which no controller of this cluster makes.
+fn accounts(stack: &Stack) {
+    for namespace in ["default", "kube-system"] {
+        stack.kubectl(&["create", "serviceaccount", "default", "-n", namespace]);
+    }
+}
+
 /// A token of the account `default` in this namespace, for this audience or else the API server.
 fn token(stack: &Stack, namespace: &str, audience: Option<&str>) -> String {
     let audience = audience.map(|audience| format!("--audience={audience}"));
@@ -33,7 +40,10 @@ fn until(expected: u16, status: impl Fn() -> u16) {
         if found == expected {
             return;
         }
-        assert!(std::time::Instant::now() < deadline, "{found} instead of {expected}");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{found} instead of {expected}"
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
@@ -41,7 +51,15 @@ fn until(expected: u16, status: impl Fn() -> u16) {
 /// What a gateway needs to verify tokens of service accounts: where the API server has its keys, its authority, and a token to read
 /// them with.
 fn token_flags(stack: &Stack, dir: &tempfile::TempDir) -> Vec<String> {
-    let kubeconfig = stack.cluster.kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o", "json"]);
+    let kubeconfig = stack.cluster.kubectl(&[
+        "config",
+        "view",
+        "--raw",
+        "--minify",
+        "--flatten",
+        "-o",
+        "json",
+    ]);
     let kubeconfig: Value = serde_json::from_str(&kubeconfig.unwrap().stdout).unwrap();
     let cluster = &kubeconfig["clusters"][0]["cluster"];
     let authority: k8s_openapi::ByteString =
@@ -55,9 +73,15 @@ fn token_flags(stack: &Stack, dir: &tempfile::TempDir) -> Vec<String> {
     vec![
         format!("--token-issuer={ISSUER}"),
         "--token-audience=datastream".to_owned(),
-        format!("--token-keys={}/openid/v1/jwks", cluster["server"].as_str().unwrap()),
+        format!(
+            "--token-keys={}/openid/v1/jwks",
+            cluster["server"].as_str().unwrap()
+        ),
         format!("--token-ca={}", file("ca.crt", &authority.0).display()),
-        format!("--token-bearer={}", file("token", bearer.as_bytes()).display()),
+        format!(
+            "--token-bearer={}",
+            file("token", bearer.as_bytes()).display()
+        ),
         "--token-namespace-claim=/kubernetes.io/namespace".to_owned(),
     ]
 }
@@ -65,6 +89,7 @@ fn token_flags(stack: &Stack, dir: &tempfile::TempDir) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_the_gateways() {
     let mut stack = Stack::start().await;
+    accounts(&stack);
     let dir = tempfile::tempdir().unwrap();
     let flags = token_flags(&stack, &dir);
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
@@ -74,7 +99,14 @@ async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_t
     let address = gateway.address("stream").unwrap().to_owned();
     stack.apply(&leds("A"));
     stack.wait_ready("leds");
-    let ask = |token: &str| status(&address, "GET", "/stream?subscription=default/leds", Some(token));
+    let ask = |token: &str| {
+        status(
+            &address,
+            "GET",
+            "/stream?subscription=default/leds",
+            Some(token),
+        )
+    };
     until(200, || ask(&token(&stack, "default", Some("datastream"))));
     assert_eq!(ask(&token(&stack, "kube-system", Some("datastream"))), 403);
     assert_eq!(ask(&token(&stack, "default", None)), 401);
@@ -82,8 +114,19 @@ async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_t
     // A label is no part of a generation, and reaches the gateways all the same.
     stack.kubectl(&["label", "dss", "leds", "app=lights"]);
     let routes = "go-template={{range .items}}{{range .data}}{{. | base64decode}}{{end}}{{end}}";
-    let of_routes = ["get", "secrets", "-n", NAMESPACE, "-l", "datastream.dev/component=routes", "-o", routes];
-    let routes = stack.eventually(&of_routes, |routes| routes.contains(r#""labels":{"app":"lights"}"#));
+    let of_routes = [
+        "get",
+        "secrets",
+        "-n",
+        NAMESPACE,
+        "-l",
+        "datastream.dev/component=routes",
+        "-o",
+        routes,
+    ];
+    let routes = stack.eventually(&of_routes, |routes| {
+        routes.contains(r#""labels":{"app":"lights"}"#)
+    });
     assert!(routes.starts_with(r#"{"version":3,"#), "{routes}");
     stack.wait_ready("leds");
 
@@ -96,25 +139,54 @@ async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_know_each_other_by_a_certificate_and_metrics_are_for_those_who_may_read_them() {
     let mut stack = Stack::start().await;
+    accounts(&stack);
     for account in ["datastream-operator", "datastream-gateway"] {
         let subject = format!("--serviceaccount={NAMESPACE}:{account}");
         let role = "--clusterrole=system:auth-delegator";
-        stack.kubectl(&["create", "clusterrolebinding", account, role, &subject]);
+        let name = format!("reviews-of-{account}");
+        stack.kubectl(&["create", "clusterrolebinding", &name, role, &subject]);
     }
-    let (url, authorized) = ("default=ws://datastream.test/stream", "--metrics-authorization");
+    let (url, authorized) = (
+        "default=ws://datastream.test/stream",
+        "--metrics-authorization",
+    );
     let operator = stack.operator_with("operator-0", url, &[authorized]);
     let gateway = stack.gateway_with("gateway-0", &[authorized]);
     let admin = gateway.address("admin").unwrap().to_owned();
 
-    let peers = ["get", "secret", "datastream-default-peers", "-n", NAMESPACE, "-o", "jsonpath={.type}{.metadata.uid}"];
+    let peers = [
+        "get",
+        "secret",
+        "datastream-default-peers",
+        "-n",
+        NAMESPACE,
+        "-o",
+        "jsonpath={.type}{.metadata.uid}",
+    ];
     let first = stack.eventually(&peers, |secret| secret.starts_with("kubernetes.io/tls"));
     let tls = r"jsonpath={.metadata.annotations.datastream\.dev/peer-tls}";
-    let lease = ["get", "lease", "datastream-gateway-gateway-0", "-n", NAMESPACE, "-o", tls];
+    let lease = [
+        "get",
+        "lease",
+        "datastream-gateway-gateway-0",
+        "-n",
+        NAMESPACE,
+        "-o",
+        tls,
+    ];
     stack.eventually(&lease, |tls| tls == "true");
     let probe = "/streams/probe?subscription=default/leds";
     until(403, || status(&admin, "POST", probe, None));
-    stack.kubectl(&["delete", "secret", "datastream-default-peers", "-n", NAMESPACE]);
-    stack.eventually(&peers, |secret| secret.starts_with("kubernetes.io/tls") && secret != first);
+    stack.kubectl(&[
+        "delete",
+        "secret",
+        "datastream-default-peers",
+        "-n",
+        NAMESPACE,
+    ]);
+    stack.eventually(&peers, |secret| {
+        secret.starts_with("kubernetes.io/tls") && secret != first
+    });
 
     let reader = token(&stack, "default", None);
     let (operator, gateway) = (operator.address("listen").unwrap().to_owned(), admin);
@@ -129,11 +201,24 @@ async fn gateways_know_each_other_by_a_certificate_and_metrics_are_for_those_who
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": "metrics-reader"}, "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
     }));
-    let binding = ["create", "clusterrolebinding", "metrics-reader", "--clusterrole=metrics-reader", "--serviceaccount=kube-system:default"];
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        "metrics-reader",
+        "--clusterrole=metrics-reader",
+        "--serviceaccount=kube-system:default",
+    ];
     stack.kubectl(&binding);
     let reader = token(&stack, "kube-system", None);
     for address in [&operator, &gateway] {
-        until(200, || status(address, "GET", "/metrics", Some(&token(&stack, "kube-system", None))));
+        until(200, || {
+            status(
+                address,
+                "GET",
+                "/metrics",
+                Some(&token(&stack, "kube-system", None)),
+            )
+        });
         assert_eq!(status(address, "GET", "/metrics", Some(&reader)), 200);
     }
     assert_eq!(status(&gateway, "GET", "/routing", Some(&reader)), 403);

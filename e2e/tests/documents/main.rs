@@ -281,9 +281,11 @@ fn the_reference_lists_every_flag() {
         "datastream-collector",
     ];
     let mut sections = vec![];
+    let run = ("datastream-operator", Some("run"));
     for (program, subcommand) in commands
         .into_iter()
         .chain(programs.map(|name| (name, None)))
+        .chain([run])
     {
         let path = own_program(program).unwrap();
         let mut help = Command::new(path);

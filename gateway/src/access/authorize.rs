@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datastream_protocol::close::CloseCause;
 use datastream_routing::{KeyHash, Route, RouteTable, SubscriptionId};
 use datastream_service::tls::PeerCertificate;
+use jiff::Timestamp;
 
 use super::principal::{Principal, Proof};
 use super::token::{Token, TokenError, Tokens};
@@ -17,11 +18,11 @@ use crate::config::ConfigStore;
 pub(crate) struct Admission {
     /// The route of the stream.
     pub route: Arc<Route>,
-    /// Who opens it.
+    /// The one who opens it.
     pub principal: Arc<Principal>,
 }
 
-/// What a client shows of itself, and the stream that it wants.
+/// Credentials that a client shows, and the stream that it wants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
     /// Its key or token.
@@ -98,16 +99,23 @@ impl Access {
             None => {
                 let named = subscription.filter(|_| certificate.is_some());
                 let route = named.map(|named| self.by_id(&named)).transpose()?.flatten();
-                (route.ok_or(Refusal::Unauthorized)?, Proof::Certificate)
+                (route.ok_or(Refusal::Unidentified)?, Proof::Certificate)
             }
         };
         let principal = Principal { proof, certificate };
         if !principal.opens(&route) {
             return Err(match principal.proof {
                 // Whether there is such a subscription is nobody's business who may not have it.
-                Proof::Certificate => Refusal::Unauthorized,
+                Proof::Certificate => Refusal::Unidentified,
                 Proof::Key(_) | Proof::Token(_) => OTHER_CERTIFICATE,
             });
+        }
+        // A connection may be older than the certificate that it began with is good, or resumed after that.
+        let now = Timestamp::now().as_second();
+        if principal.end(&route).is_some_and(|end| end <= now) {
+            return Err(Refusal::Forbidden(
+                "the certificate of the client has expired",
+            ));
         }
         if route.suspended {
             return Err(Refusal::Suspended);
@@ -116,7 +124,19 @@ impl Access {
         Ok(Admission { route, principal })
     }
 
-    /// Whoever opened the stream of this route, with another token.
+    /// Decides on a stream by the routes in force, as [`reauthorize`] does.
+    ///
+    /// # Errors
+    /// The cause to close the stream with.
+    pub(crate) fn reauthorize(
+        &self,
+        current: &Arc<Route>,
+        principal: &Principal,
+    ) -> Result<Option<Arc<Route>>, CloseCause> {
+        reauthorize(current, principal, &self.config.table())
+    }
+
+    /// The principal of an open stream, with another token.
     ///
     /// # Errors
     /// The token does not open the stream, or cannot be checked now.
@@ -182,6 +202,9 @@ impl Access {
         token: &Token,
         named: Option<SubscriptionId>,
     ) -> Result<Arc<Route>, Refusal> {
+        if token.opens_nothing() {
+            return Err(OTHER_SUBSCRIPTION);
+        }
         let id = named.or_else(|| token.only()).ok_or(Refusal::BadRequest(
             "a token may open several streams: say which one with subscription=NAMESPACE/NAME",
         ))?;
@@ -218,7 +241,7 @@ impl Access {
     }
 }
 
-/// Decides again on a stream that this client opened, once routes have changed. Returns its new route, if that is another one.
+/// Decides again on a stream that this principal opened, once routes have changed. Returns its new route, if that is another one.
 ///
 /// # Errors
 /// The cause to close the stream with.

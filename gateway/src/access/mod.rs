@@ -10,7 +10,7 @@ mod token;
 
 pub(crate) use authorize::{Access, Admission, Shown, reauthorize};
 pub use credential::{Credential, QueryKeys};
-pub(crate) use principal::Principal;
+pub(crate) use principal::{Principal, Who};
 pub use refusal::Refusal;
 pub use request::StreamRequest;
 pub(crate) use throttle::{Purpose, Throttle};

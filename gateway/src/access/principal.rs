@@ -7,9 +7,11 @@ use datastream_routing::{ClientCertificate, KeyHash, Route};
 use datastream_service::text::printable;
 use datastream_service::tls::PeerCertificate;
 
+use serde::Serialize;
+
 use super::token::Token;
 
-/// Who opened a stream: what they showed, and without which the stream is closed.
+/// Principal of a stream: what opened it, and without which it is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Principal {
     pub proof: Proof,
@@ -28,7 +30,26 @@ pub(crate) enum Proof {
     Certificate,
 }
 
-/// Who it is, for people to read.
+/// Principal as the audit log reports it.
+#[derive(Serialize)]
+pub(crate) struct Who<'a> {
+    /// `key`, `token` or `certificate`.
+    credential: &'static str,
+    /// The first digits of the hash of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_sha256: Option<String>,
+    /// The subject of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    /// Names in the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a [String]>,
+}
+
+/// Digits of the hash of a key that are reported: enough to tell keys apart.
+const DIGITS: usize = 8;
+
+/// A description for people.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.proof {
@@ -42,12 +63,32 @@ impl fmt::Display for Principal {
 }
 
 impl Principal {
-    /// Whoever has this key and no certificate.
+    /// The holder of this key, who has no certificate.
     #[cfg(test)]
     pub(crate) const fn of_key(key: KeyHash) -> Self {
         Self {
             proof: Proof::Key(key),
             certificate: None,
+        }
+    }
+
+    /// The description for the audit log.
+    pub(crate) fn who(&self) -> Who<'_> {
+        let (credential, key, subject) = match &self.proof {
+            Proof::Key(key) => ("key", Some(key), None),
+            Proof::Token(token) => ("token", None, Some(token.subject.as_str())),
+            Proof::Certificate => ("certificate", None, None),
+        };
+        let digits = |key: &KeyHash| {
+            let mut digits = key.to_hex();
+            digits.truncate(DIGITS);
+            digits
+        };
+        Who {
+            credential,
+            key_sha256: key.map(digits),
+            subject,
+            certificate: self.certificate.as_ref().map(|c| c.names.as_slice()),
         }
     }
 

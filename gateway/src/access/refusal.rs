@@ -8,10 +8,15 @@ pub enum Refusal {
         "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
+    /// Nothing that the request shows opens a stream (401).
+    #[error(
+        "the request opens no stream: bring a stream key; or a token; or, for a subscription with clientCertificate.withoutKey, a certificate that it names, and subscription=NAMESPACE/NAME"
+    )]
+    Unidentified,
     /// A token that is not good (401).
     #[error("the token is refused: {0}")]
     TokenRefused(String),
-    /// What the client showed is good, and does not open this stream (403).
+    /// Credentials that are good, and do not open this stream (403).
     #[error("{0}")]
     Forbidden(&'static str),
     /// The subscription is suspended (403).
@@ -89,7 +94,7 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Unauthorized | Self::TokenRefused(_) => 401,
+            Self::Unauthorized | Self::Unidentified | Self::TokenRefused(_) => 401,
             Self::Forbidden(_) | Self::Suspended => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
@@ -111,7 +116,7 @@ impl Refusal {
     /// The `error` of the JSON body: a name for programs, where the message is for people.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized | Self::Unidentified => "unauthorized",
             Self::TokenRefused(_) => "invalid_token",
             Self::Forbidden(_) => "forbidden",
             Self::Suspended => "suspended",

@@ -237,12 +237,12 @@ impl SendQueue {
         self.lock().last_sent.clone()
     }
 
-    /// Whoever has the stream.
+    /// The principal of the stream.
     pub(crate) fn principal(&self) -> Arc<Principal> {
         self.lock().principal.clone()
     }
 
-    /// Notes what whoever has the stream shows from now on.
+    /// Replaces the principal of the stream.
     pub(crate) fn set_principal(&self, principal: Principal) {
         self.lock().principal = Arc::new(principal);
     }

@@ -19,7 +19,8 @@ use tokio_util::task::TaskTracker;
 use super::tasks::Tasks;
 use crate::access::{Access, KeySet, Throttle, Tokens};
 use crate::admin::{Admin, AdminExtension};
-use crate::config::{ConfigSource, ConfigStore};
+use crate::audit::Audit;
+use crate::config::{ConfigSource, ConfigState, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
@@ -45,6 +46,7 @@ pub(super) struct Core {
     pub tls: Option<Arc<ServerTls>>,
     /// The keys of the issuer of tokens, if any are taken.
     pub token_keys: Option<Arc<KeySet>>,
+    pub audit: Arc<Audit>,
     pub ready: watch::Sender<bool>,
     pub events: Arc<dyn EventSource>,
     pub cursors: Arc<Cursors>,
@@ -98,9 +100,11 @@ impl Core {
         let tls = peers.clone().map_or(ListenerTls::Plain, ListenerTls::Peers);
         let admin = serve(admin, handler, connections, running, tls, stop);
         tasks.spawn("the admin listener", ok(admin));
+        // Before there are any.
+        let changes = self.store.subscribe();
         let routes = config.run(self.store.clone(), self.stop.clone());
         tasks.spawn("the source of routes", routes);
-        let control = apply_routes(self.store.clone(), self.registry.clone(), peers);
+        let control = apply_routes(changes, self.store.clone(), self.registry.clone(), peers);
         tasks.spawn("the control of streams", ok(control));
         let expiry = expire(self.registry.clone());
         tasks.spawn("the expiry of credentials", ok(expiry));
@@ -185,6 +189,7 @@ impl Core {
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let handler = Arc::new(StreamServer {
             access: Arc::new(self.access()),
+            audit: self.audit.clone(),
             query_keys: self.settings.query_keys,
             config: self.store.clone(),
             registry: self.registry.clone(),
@@ -261,11 +266,11 @@ fn head(bounds: &[Bounds]) -> anyhow::Result<Position> {
 
 /// Applies each new table to the open streams, and a new certificate of the group to TLS with the other gateways.
 async fn apply_routes(
+    mut changes: watch::Receiver<Arc<ConfigState>>,
     store: Arc<ConfigStore>,
     registry: Arc<Registry>,
     peers: Option<Arc<PeerTls>>,
 ) {
-    let mut changes = store.subscribe();
     while changes.changed().await.is_ok() {
         if let (Some(peers), Some(identity)) = (&peers, &store.state().peers) {
             peers.set(identity);

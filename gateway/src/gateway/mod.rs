@@ -19,6 +19,7 @@ use self::core::Core;
 use self::tasks::Tasks;
 use crate::access::KeySet;
 use crate::admin::AdminExtension;
+use crate::audit::Audit;
 use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::CursorWriter;
 use crate::descriptors::Descriptors;
@@ -144,7 +145,16 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new()?);
         let (cursor_writer, cursors) =
             CursorWriter::new(cursors, self.store.clone(), metrics.clone());
+        let (audit, audit_writer) = match &self.settings.audit {
+            Some(target) => {
+                let lost = metrics.audit_lost.clone();
+                let (audit, writer) = Audit::open(target, lost).await?;
+                (audit, Some(writer))
+            }
+            None => (Audit::default(), None),
+        };
         let core = Core {
+            audit: Arc::new(audit),
             memory: Arc::new(SendMemory::new(self.settings.send_memory)),
             descriptors: Descriptors::divide(self.settings.max_streams),
             settings: self.settings,
@@ -166,6 +176,9 @@ impl Gateway {
         };
         let mut tasks = Tasks::default();
 
+        if let Some(writer) = audit_writer {
+            tasks.spawn("the audit log", writer.run());
+        }
         core.spawn_control(&mut tasks, self.admin, config, reviewer, admin_extension);
         let bounds = tokio::select! {
             bounds = first_bounds(&core.events, &core.status) => bounds,
@@ -178,6 +191,7 @@ impl Gateway {
             error = tasks.first_end() => return Err(error),
         }
         core.drain().await;
+        core.audit.finish().await;
         Ok(())
     }
 }

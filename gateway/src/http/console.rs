@@ -1,7 +1,7 @@
 //! The console's files, compiled in: the page needs nothing but this gateway.
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY};
 
 use super::respond::{Answer, respond};
 
@@ -32,8 +32,8 @@ const FILES: &[(&str, &str, &str)] = files! {
 pub(crate) fn file(path: &str) -> Option<Answer> {
     let (_, media_type, text) = FILES.iter().find(|(p, _, _)| *p == path)?;
     let mut answer = respond(StatusCode::OK, media_type, *text);
-    answer
-        .headers_mut()
-        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Some(answer)
 }

@@ -1,5 +1,6 @@
 //! The listener for clients: `/stream` and the console.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Handler, HttpSocket};
+use super::connection::{Handler, HttpSocket, RemoteAddress};
 use super::range::{Range, after, bounds, earliest, newest, resolve};
 use super::respond::{Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads};
 use super::socket::tcp;
 use crate::access::{
     Access, Admission, Credential, Purpose, QueryKeys, Refusal, Shown, StreamRequest, Throttle,
 };
+use crate::audit::Audit;
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fanout::CatchUpContext;
@@ -45,6 +47,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Serves clients.
 pub(crate) struct StreamServer {
     pub access: Arc<Access>,
+    pub audit: Arc<Audit>,
     pub query_keys: QueryKeys,
     pub config: Arc<ConfigStore>,
     pub registry: Arc<Registry>,
@@ -86,14 +89,12 @@ impl Handler for StreamServer {
         if !reads(request.method()) {
             return method_not_allowed(request.method(), READ_ONLY);
         }
+        let remote = remote(&request);
         if let Err(refusal) = check_host(&request) {
-            return self.refuse(&refusal);
+            return self.refuse(&refusal, None, remote);
         }
         match request.uri().path() {
-            "/stream" => match self.stream(&mut request).await {
-                Ok(answer) => answer,
-                Err(refusal) => self.refuse(&refusal),
-            },
+            "/stream" => self.stream(&mut request).await,
             path => super::console::file(path)
                 .unwrap_or_else(|| not_found(path, "/stream for streams and / for the console")),
         }
@@ -101,7 +102,23 @@ impl Handler for StreamServer {
 }
 
 impl StreamServer {
-    async fn stream(&self, request: &mut Request<Incoming>) -> Result<Answer, Refusal> {
+    async fn stream(&self, request: &mut Request<Incoming>) -> Answer {
+        let remote = remote(request);
+        let (wanted, admission) = match self.admit(request).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(&refusal, None, remote),
+        };
+        match self.answer(request, wanted, &admission, remote).await {
+            Ok(answer) => answer,
+            Err(refusal) => self.refuse(&refusal, Some(&admission), remote),
+        }
+    }
+
+    /// Finds out what a request wants, and whether it may have it.
+    async fn admit(
+        &self,
+        request: &Request<Incoming>,
+    ) -> Result<(StreamRequest, Admission), Refusal> {
         let mut wanted = StreamRequest::parse(request.uri().query().unwrap_or_default())?;
         let in_query = wanted.key.take();
         let shown = Shown {
@@ -110,6 +127,16 @@ impl StreamServer {
             subscription: wanted.subscription.take(),
         };
         let admission = self.access.authorize(shown).await?;
+        Ok((wanted, admission))
+    }
+
+    async fn answer(
+        &self,
+        request: &mut Request<Incoming>,
+        wanted: StreamRequest,
+        admission: &Admission,
+        remote: Option<SocketAddr>,
+    ) -> Result<Answer, Refusal> {
         let route = &admission.route;
         if !asks_for_upgrade(request.headers()) {
             let _permit = self.throttle.acquire(route, Purpose::Report)?;
@@ -119,7 +146,7 @@ impl StreamServer {
         let handshake = Handshake::of(request)?;
         let _permit = self.throttle.acquire(route, Purpose::Stream)?;
         let mut range = resolve(&self.context, &wanted).await?;
-        let registration = self.claim(&admission, wanted.markers).await?;
+        let registration = self.claim(admission, wanted.markers).await?;
         registration.check(&self.config.table());
         // After the claim: no other stream of the subscription moves its cursor any more.
         let acks = match route.resume {
@@ -135,6 +162,9 @@ impl StreamServer {
             let by = &admission.principal;
             tracing::info!(stream = %registration.id(), %by, from = %seq_start, held_back, "stream opened");
         }
+        let remote = remote.unwrap_or(NOWHERE);
+        self.audit
+            .opened(&route.id, &admission.principal, remote, seq_start.as_str());
         // A client that gets no marker for the gap, and has not asked for whatever is left, gets a close frame.
         let knows_of_gap = wanted.markers || range.chosen || wanted.on_gap.is_some();
         let refused = (range.gap && !knows_of_gap).then(|| CloseCause::CommittedGap {
@@ -143,6 +173,7 @@ impl StreamServer {
         self.spawn(
             hyper::upgrade::on(request),
             registration,
+            remote,
             range,
             wanted.markers,
             acks,
@@ -231,13 +262,15 @@ impl StreamServer {
         &self,
         upgrade: OnUpgrade,
         registration: Registration,
+        remote: SocketAddr,
         range: Range,
         markers: bool,
         acks: Option<Acks>,
         refused: Option<CloseCause>,
     ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
-        let access = self.access.clone();
+        let (access, audit) = (self.access.clone(), self.audit.clone());
+        let opened = std::time::Instant::now();
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
             let transport = match upgrade.await.map(take_socket) {
@@ -254,6 +287,9 @@ impl StreamServer {
             Session {
                 transport,
                 registration,
+                remote,
+                opened,
+                audit,
                 access,
                 context,
                 metrics,
@@ -270,7 +306,14 @@ impl StreamServer {
         });
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Answer {
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        admission: Option<&Admission>,
+        remote: Option<SocketAddr>,
+    ) -> Answer {
+        let admitted = admission.map(|admission| (&admission.route.id, &*admission.principal));
+        self.audit.refused(admitted, remote, refusal);
         let status =
             StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.metrics
@@ -284,7 +327,7 @@ impl StreamServer {
         }
         // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
         let challenge = match refusal {
-            Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
+            Refusal::Unauthorized | Refusal::Unidentified => Some("Bearer realm=\"datastream\""),
             Refusal::TokenRefused(_) => {
                 Some("Bearer realm=\"datastream\", error=\"invalid_token\"")
             }
@@ -299,6 +342,15 @@ impl StreamServer {
         }
         answer
     }
+}
+
+/// The address of a client whose address is not known, which there is not.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The address that a request comes from.
+fn remote<B>(request: &Request<B>) -> Option<SocketAddr> {
+    let remote = request.extensions().get::<RemoteAddress>();
+    remote.map(|remote| remote.0)
 }
 
 /// Checks that a request names one host.

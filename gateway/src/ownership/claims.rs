@@ -192,6 +192,7 @@ impl KubeClaims {
             &self.namespace,
             self.me.clone(),
             peer,
+            self.tls.clone(),
             self.renewed.clone(),
         )
     }
@@ -201,7 +202,7 @@ impl KubeClaims {
         self.tls.clone()
     }
 
-    /// Returns whether a gateway at this address asks without TLS, as those of the release before do.
+    /// Returns whether a gateway at this address asks without TLS, as those of 0.2.0 do.
     pub(crate) fn asks_without_tls(&self, address: IpAddr) -> bool {
         self.peers.asks_without_tls(address)
     }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimant;
+use super::peer_tls::PeerTls;
 use crate::config::{ConfigState, ConfigStore};
 use crate::session::StreamCount;
 
@@ -38,6 +39,8 @@ pub struct LeaseRenewer {
     name: String,
     me: Claimant,
     peer: Option<String>,
+    /// TLS by which others can ask.
+    tls: Arc<PeerTls>,
     /// Time at which the Lease was last written.
     renewed: watch::Sender<Option<Instant>>,
 }
@@ -63,6 +66,7 @@ impl LeaseRenewer {
         namespace: &str,
         me: Claimant,
         peer: Option<String>,
+        tls: Arc<PeerTls>,
         renewed: watch::Sender<Option<Instant>>,
     ) -> Self {
         Self {
@@ -70,6 +74,7 @@ impl LeaseRenewer {
             name: lease_name(&me.pod),
             me,
             peer,
+            tls,
             renewed,
         }
     }
@@ -164,7 +169,7 @@ impl LeaseRenewer {
                     READY: ready.to_string(),
                     STREAMS: streams.to_string(),
                     PEER: self.peer,
-                    PEER_TLS: state.peers.is_some().to_string(),
+                    PEER_TLS: self.tls.current().is_some().to_string(),
                 },
             },
             "spec": {

@@ -60,6 +60,8 @@ pub(super) struct Place {
     pub expires: Instant,
 }
 
+/// Time for which a gateway whose Lease has ended may still be there: in an outage of the API server, all of them end.
+const OUT_OF_SIGHT: Duration = Duration::from_mins(1);
 /// The time that a list of the Leases may take that somebody waits for.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -216,14 +218,19 @@ impl Peers {
         known.peers.values().find(|p| p.holder == holder).cloned()
     }
 
-    /// Returns whether a gateway at this address asks without TLS, as those of the release before do.
+    /// Returns whether a gateway at this address, seen within the last minute, asks without TLS, as those of 0.2.0 do.
     pub(super) fn asks_without_tls(&self, address: IpAddr) -> bool {
         let is_at = |peer: &Peer| {
             let place = peer.address.as_ref()?;
             Some(place.parse::<SocketAddr>().ok()?.ip() == address)
         };
         let known = self.lock();
-        let mut plain = known.peers.values().filter(|peer| !peer.tls);
+        let now = Instant::now();
+        let is_recent = |peer: &&Peer| peer.freshness.expires + OUT_OF_SIGHT > now;
+        let mut plain = known
+            .peers
+            .values()
+            .filter(|peer| !peer.tls && is_recent(peer));
         plain.any(|peer| is_at(peer) == Some(true))
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
-use datastream_service::tls::{SHARED_NAME, SharedTls};
+use datastream_service::tls::{Fault, SHARED_NAME, SharedTls};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -30,9 +30,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 const MAX_ANSWER: usize = 4 << 10;
 
-/// The gateway is there, and does not take this one for a gateway of its group.
+/// The gateway is there, and it or this one does not take the other for a gateway of its group.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it does not take this gateway for one of its group")]
+#[error("it has another certificate than this gateway, or this one has none")]
 pub(super) struct NotAPeer;
 
 /// The body of the answer.
@@ -87,7 +87,14 @@ pub(super) async fn probe_client(
             Some(tls) => {
                 let name = ServerName::try_from(SHARED_NAME)?;
                 let connector = TlsConnector::from(tls.client.clone());
-                let socket = connector.connect(name, socket).await?;
+                // It speaks TLS, by another certificate: the group's was replaced, and one of the two does not know that yet.
+                let socket =
+                    connector.connect(name, socket).await.map_err(|error| {
+                        match Fault::of(&error) {
+                            Some(Fault::NoTls) | None => anyhow::Error::from(error),
+                            Some(_) => NotAPeer.into(),
+                        }
+                    })?;
                 request(socket, address, id, taker).await
             }
         }

@@ -14,7 +14,15 @@ pub(super) fn renew(access: Arc<Access>, queue: Arc<SendQueue>, jwt: Jwt) -> Abo
     AbortOnDropHandle::new(tokio::spawn(async move {
         let (principal, route) = (queue.principal(), queue.route());
         match access.renew(&principal, &route, &jwt).await {
-            Ok(renewed) => queue.set_principal(renewed),
+            Ok(renewed) => {
+                queue.set_principal(renewed);
+                // The route may have changed meanwhile, and been decided on with the token before.
+                match access.reauthorize(&queue.route(), &queue.principal()) {
+                    Ok(None) => (),
+                    Ok(Some(route)) => queue.set_route(route),
+                    Err(cause) => queue.close(cause),
+                }
+            }
             // The token before it is still good for as long as it is.
             Err(Refusal::Unavailable(reason)) => {
                 tracing::warn!(stream = %route.id, reason, "cannot check a new token");

@@ -90,6 +90,22 @@ impl ConfigSource for Given {
     }
 }
 
+/// Runs a gateway of an empty topic until it ends by itself.
+pub async fn run_to_its_end(settings: Settings) -> anyhow::Result<()> {
+    let topic = Topic::new(1);
+    let (_updates, given) = mpsc::channel(1);
+    let dependencies = Dependencies {
+        events: Arc::new(topic.clone()),
+        cursors: Arc::new(topic),
+        config: Box::new(Given(given)),
+        claims: None,
+        reviewer: None,
+        admin_extension: None,
+    };
+    let gateway = Gateway::bind(settings, dependencies).await?;
+    gateway.run(CancellationToken::new()).await
+}
+
 impl TestGateway {
     pub async fn start(topic: Topic, routes: Vec<Route>) -> Self {
         Self::start_with(topic, routes, Settings::default()).await

@@ -22,7 +22,7 @@ mod state;
 pub use admission::{Budget, Denied};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
-pub(crate) use peers::{are_complete, keep, peer_identity};
+pub(crate) use peers::{are_complete, keep, own_identity};
 pub use publisher::{Publisher, decode_object};
 pub(crate) use state::id_of;
 pub use state::{Programmed, RoutingState, SharedRoutingState, Synced, Write};

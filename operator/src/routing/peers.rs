@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use datastream_routing::names::{PEERS, labels, peers_name};
 use datastream_service::backoff::Backoff;
-use datastream_service::tls::{Identity, Pem, SHARED_NAME};
+use datastream_service::tls::{Identity, Pem, SHARED_NAME, SharedTls};
 use datastream_service_kube::api::{in_time, reason};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -56,7 +56,17 @@ async fn write_if_missing(secrets: &Api<Secret>, group: &str, name: &str) -> any
     // By its name, and yet as a list: the operator needs no right to get Secrets there.
     let named = ListParams::default().fields(&format!("metadata.name={name}"));
     let found = in_time(secrets.list(&named)).await.map_err(explained)?;
-    if found.items.iter().any(are_complete) {
+    let labels = labels(PEERS, group);
+    if let Some(found) = found.items.iter().find(|secret| are_complete(secret)) {
+        let has = |(name, value): (&&str, &String)| found.labels().get(*name) == Some(value);
+        if !labels.iter().all(has) {
+            // Without them, gateways do not see it.
+            let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+            let params = PatchParams::default();
+            in_time(secrets.patch(name, &params, &patch))
+                .await
+                .map_err(explained)?;
+        }
         return Ok(());
     }
     let (certificate, key) = self_signed()?;
@@ -64,7 +74,7 @@ async fn write_if_missing(secrets: &Api<Secret>, group: &str, name: &str) -> any
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": { "name": name, "labels": labels(PEERS, group) },
+        "metadata": { "name": name, "labels": labels },
         "type": "kubernetes.io/tls",
         "data": { KEYS[0]: encoded(certificate), KEYS[1]: encoded(key) },
     });
@@ -85,11 +95,11 @@ fn self_signed() -> Result<(String, String), rcgen::Error> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// The same, for a process by itself.
+/// A self-signed certificate of this process alone.
 ///
 /// # Errors
 /// The system has no random bytes.
-pub(crate) fn peer_identity() -> Result<Identity, rcgen::Error> {
+pub(crate) fn own_identity() -> Result<Identity, rcgen::Error> {
     let (certificate, key) = self_signed()?;
     let pem = |text: String| {
         Pem::new(
@@ -100,9 +110,13 @@ pub(crate) fn peer_identity() -> Result<Identity, rcgen::Error> {
     Ok(Identity::new(pem(certificate), pem(key)))
 }
 
-/// Returns whether the certificate and its key are in the Secret, by the look of it.
+/// Returns whether the Secret has a certificate with its key that gateways can use.
 pub(crate) fn are_complete(secret: &Secret) -> bool {
-    let data = secret.data.as_ref();
-    let has = |key: &str| data.is_some_and(|d| d.get(key).is_some_and(|v| !v.0.is_empty()));
-    KEYS.into_iter().all(has)
+    let pem = |key: &str| {
+        let bytes = secret.data.as_ref()?.get(key)?.0.clone();
+        Some(Pem::new(key.to_owned(), bytes))
+    };
+    let [certificate, key] = KEYS.map(pem);
+    let identity = certificate.zip(key).map(|(c, k)| Identity::new(c, k));
+    identity.is_some_and(|identity| SharedTls::new(&identity).is_ok())
 }

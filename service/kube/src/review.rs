@@ -66,6 +66,8 @@ pub struct Reviewer {
     tokens: Api<TokenReview>,
     access: Api<SubjectAccessReview>,
     known: Mutex<HashMap<[u8; 32], (Verdict, Instant)>>,
+    /// When the API server last failed to answer.
+    failed: Mutex<Option<Instant>>,
 }
 
 impl Reviewer {
@@ -75,10 +77,11 @@ impl Reviewer {
             tokens: Api::all(client.clone()),
             access: Api::all(client),
             known: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
-    /// Whether the bearer of this token may `get` this path, which is none of a resource.
+    /// Asks whether the bearer of this token may `get` this path, which is none of a resource.
     pub async fn may_get(&self, bearer: Option<&str>, path: &str) -> Verdict {
         let Some(bearer) = bearer else {
             return Verdict::Unauthenticated;
@@ -90,15 +93,24 @@ impl Reviewer {
         {
             return verdict.clone();
         }
+        let stale = match &known {
+            Some((Verdict::Allowed, age)) if *age < STALE => Some(Verdict::Allowed),
+            _ => None,
+        };
+        // Scrapers do not wait long, and each would wait for an API server that hangs.
+        if let (Some(verdict), true) = (&stale, self.failed_just_now()) {
+            return verdict.clone();
+        }
         match self.review(bearer, path).await {
             Ok(verdict) => {
                 self.remember(question, &verdict);
                 verdict
             }
-            Err(error) => match known {
-                Some((Verdict::Allowed, age)) if age < STALE => Verdict::Allowed,
-                _ => Verdict::Unknown(reason(&error)),
-            },
+            Err(error) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                *failed = Some(Instant::now());
+                stale.unwrap_or_else(|| Verdict::Unknown(reason(&error)))
+            }
         }
     }
 
@@ -143,6 +155,11 @@ impl Reviewer {
         } else {
             Verdict::Forbidden { user: name }
         })
+    }
+
+    fn failed_just_now(&self) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|at| at.elapsed() < FRESH)
     }
 
     /// The last verdict, and its age.

@@ -24,12 +24,22 @@ impl PeerCertificate {
     /// The certificate is malformed.
     pub fn of(certificate: &CertificateDer<'_>) -> anyhow::Result<Self> {
         let certificate = Certificate::from_der(certificate)?.tbs_certificate;
-        let names = certificate.get::<SubjectAltName>()?;
+        // Names that cannot be read name nobody.
+        let names = certificate.get::<SubjectAltName>().ok().flatten();
         let names = names.map_or_else(Vec::new, |(_, names)| names.0);
+        // An authority may sign one kind for whoever asks, and another only for those whom it knows: none passes for another.
         let name = |name: GeneralName| match name {
-            GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
-            GeneralName::UniformResourceIdentifier(name) => Some(name.to_string()),
-            GeneralName::Rfc822Name(name) => Some(name.to_string()),
+            GeneralName::DnsName(name) => {
+                let name = name.as_str().to_ascii_lowercase();
+                (!name.contains([':', '@'])).then_some(name)
+            }
+            GeneralName::UniformResourceIdentifier(name) => {
+                name.as_str().contains(':').then(|| name.to_string())
+            }
+            GeneralName::Rfc822Name(name) => {
+                let is_address = name.as_str().contains('@') && !name.as_str().contains(':');
+                is_address.then(|| name.to_string())
+            }
             _ => None,
         };
         Ok(Self {
@@ -61,6 +71,20 @@ mod tests {
         let read = PeerCertificate::of(certificate.der()).unwrap();
         assert_eq!(read.names, ["collector.example", uri, "ops@example.com"]);
         assert_eq!(read.end, 4_102_444_800);
+    }
+
+    #[test]
+    fn a_name_of_one_kind_does_not_pass_for_one_of_another() {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![
+            SanType::URI("collector.example".try_into().unwrap()),
+            SanType::Rfc822Name("collector.example".try_into().unwrap()),
+            SanType::Rfc822Name("spiffe://a/b@c".try_into().unwrap()),
+            SanType::DnsName("spiffe://a/b".try_into().unwrap()),
+        ];
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let read = PeerCertificate::of(certificate.der()).unwrap();
+        assert_eq!(read.names, [""; 0]);
     }
 
     #[test]

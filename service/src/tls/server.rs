@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -149,6 +149,11 @@ impl Source for Files {
             .with_single_cert(chain, key)
             .map_err(|error| material.identity.unusable(error))?;
         config.alpn_protocols.clone_from(&self.protocols);
+        if self.files.clients != ClientCertificates::Unasked {
+            // A session that is resumed brings the certificate that it began with, which may have expired since.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         let config = Arc::new(config);
         Ok(Server { config, end })
     }

@@ -121,19 +121,24 @@
   value: {{ int64 .leewaySeconds | quote }}
 {{- end }}
 {{- end }}
+{{- if .audit }}
+- name: DATASTREAM_AUDIT_LOG
+  value: "-"
+{{- end }}
 - name: DATASTREAM_LOG_FORMAT
   value: {{ $.root.Values.log.format | quote }}
 {{- end }}
 {{- end }}
 
-{{/* The Secrets whose files a gateway reads, each below /etc/datastream/NAME, as YAML: {files: [{name, secretName}]}. (SETTINGS) */}}
+{{/* The Secrets whose files a gateway reads, each below /etc/datastream/NAME, as YAML: {files: [{name, secretName, key}]}. With a key, that
+file and no other: the Secret of an authority may have its private key, too. (SETTINGS) */}}
 {{- define "datastream.gatewayFiles" -}}
 {{- $files := list -}}
 {{- $issuer := and .tokens.issuer (not .tokens.serviceAccounts) -}}
 {{- range (list
   (dict "name" "tls" "secretName" .tls.secretName)
-  (dict "name" "clients" "secretName" (ternary .tls.clientAuthority.secretName "" (not (empty .tls.secretName))))
-  (dict "name" "issuer" "secretName" (ternary .tokens.authority.secretName "" (not (empty $issuer))))
+  (dict "name" "clients" "key" .tls.clientAuthority.key "secretName" (ternary .tls.clientAuthority.secretName "" (not (empty .tls.secretName))))
+  (dict "name" "issuer" "key" .tokens.authority.key "secretName" (ternary .tokens.authority.secretName "" (not (empty $issuer))))
   (dict "name" "fluvio" "secretName" .fluvio.tls.secretName)
 ) -}}
 {{- if .secretName -}}

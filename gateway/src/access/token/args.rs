@@ -18,7 +18,7 @@ pub struct TokenArgs {
         requires = "token_audience"
     )]
     pub token_issuer: Option<String>,
-    /// The audience of which tokens must be, as their claim aud names it
+    /// The audience that tokens must name in their claim aud
     #[arg(
         long,
         env = "DATASTREAM_TOKEN_AUDIENCE",
@@ -26,7 +26,7 @@ pub struct TokenArgs {
         requires = "token_issuer"
     )]
     pub token_audience: Option<String>,
-    /// Where the keys of the issuer are (JWKS; default: where ISSUER/.well-known/openid-configuration says)
+    /// The URL of the issuer's keys (JWKS; default: where ISSUER/.well-known/openid-configuration says)
     #[arg(
         long,
         env = "DATASTREAM_TOKEN_KEYS",

@@ -42,7 +42,7 @@ enum Place {
     Document(Uri),
 }
 
-/// What the issuer says of itself (OpenID Connect Discovery 1.0, section 3).
+/// The issuer's document on itself (OpenID Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
 struct Document {
     issuer: String,

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_mins(5);
 /// Time between two reads, however many tokens name keys that nobody has.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Time for which a token that names an unknown key waits for the keys to be read.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Keys of one issuer that are kept.
 const MAX_KEYS: usize = 64;
 
@@ -34,9 +34,11 @@ pub(crate) struct KeySet {
 #[derive(Clone, Debug, Default)]
 struct Known {
     keys: Arc<[Key]>,
-    /// Reads so far, the failed ones included.
-    reads: u64,
-    /// When the keys were last read.
+    /// Number of the read that was begun last.
+    begun: u64,
+    /// Number of the read that is over last, for good or ill.
+    done: u64,
+    /// Time at which the keys were last read.
     read: Option<Instant>,
     /// The failure of the last read, if it did fail.
     error: Option<String>,
@@ -70,6 +72,9 @@ pub(crate) struct KeySetReport {
     pub issuer: String,
     /// Number of keys.
     pub keys: usize,
+    /// They have been read at least once.
+    #[serde(skip)]
+    pub is_read: bool,
     /// The failure of the last read, if it did fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -100,10 +105,11 @@ impl KeySet {
     /// Reads the keys again and again, for as long as the process lives.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
+            self.known.send_modify(|known| known.begun += 1);
             let read = self.issuer.keys().await.map(|keys| keys_of(&keys));
             let failed = read.is_err();
             self.known.send_modify(|known| {
-                known.reads += 1;
+                known.done = known.begun;
                 match read {
                     Ok(keys) => {
                         if known.error.take().is_some() || known.read.is_none() {
@@ -135,16 +141,38 @@ impl KeySet {
             issuer: self.issuer.name().to_owned(),
             keys: known.keys.len(),
             error: known.error.clone(),
+            is_read: known.read.is_some(),
         }
     }
 
     /// Finds the key that a token is signed with.
     pub(super) fn find(&self, header: &Header) -> Lookup {
-        let known = self.known.borrow();
-        let mut fitting = known.keys.iter().filter(|key| key.does(header.alg));
+        self.known.borrow().find(header)
+    }
+
+    /// Waits until the key of a token is known, or the keys have been read once more. Returns whether they have, in time.
+    pub(super) async fn refreshed(&self, header: &Header) -> bool {
+        let mut known = self.known.subscribe();
+        // One that is under way may be older than the key.
+        let wanted = known.borrow_and_update().begun + 1;
+        self.wanted.notify_one();
+        let read = known.wait_for(|known| {
+            known.done >= wanted || matches!(known.find(header), Lookup::Found(_))
+        });
+        match timeout(PATIENCE, read).await {
+            Ok(Ok(known)) => known.error.is_none(),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+}
+
+impl Known {
+    /// Finds the key that a token is signed with.
+    fn find(&self, header: &Header) -> Lookup {
+        let mut fitting = self.keys.iter().filter(|key| key.does(header.alg));
         if let Some(id) = &header.kid {
             let found = fitting.find(|key| key.id.as_ref() == Some(id));
-            if found.is_none() && known.keys.iter().any(|key| key.id.as_ref() == Some(id)) {
+            if found.is_none() && self.keys.iter().any(|key| key.id.as_ref() == Some(id)) {
                 return Lookup::Refused("its algorithm (alg) is not that of its key");
             }
             return found.map_or(Lookup::Missing, |key| Lookup::Found(key.clone()));
@@ -153,18 +181,6 @@ impl KeySet {
             (Some(key), None) => Lookup::Found(key.clone()),
             (Some(_), Some(_)) => Lookup::Refused("it does not name its key (kid)"),
             (None, _) => Lookup::Missing,
-        }
-    }
-
-    /// Waits until the keys have been read once more. Returns whether they have, in time.
-    pub(super) async fn refreshed(&self) -> bool {
-        let mut known = self.known.subscribe();
-        let reads = known.borrow_and_update().reads;
-        self.wanted.notify_one();
-        let read = known.wait_for(|known| known.reads > reads);
-        match timeout(PATIENCE, read).await {
-            Ok(Ok(known)) => known.error.is_none(),
-            Ok(Err(_)) | Err(_) => false,
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct TokenSettings {
     pub issuer: String,
     /// The audience of which a token must be, as `aud` names it.
     pub audience: String,
-    /// Where the issuer's keys are (RFC 7517); without it, where the issuer's own document says (OpenID Connect Discovery 1.0).
+    /// The URL of the issuer's keys (RFC 7517); without it, the one that the issuer's own document names (OpenID Connect Discovery 1.0).
     pub key_set: Option<String>,
     /// The authorities of the issuer's server, in PEM; without a file, those of the web.
     pub authorities: Option<PathBuf>,
@@ -99,6 +99,11 @@ impl Token {
         self.grants.iter().any(|grant| grant.is_of(route))
     }
 
+    /// Returns whether it opens no stream at all.
+    pub(crate) const fn opens_nothing(&self) -> bool {
+        self.grants.is_empty()
+    }
+
     /// The one subscription that it opens, if it names one and nothing else.
     pub(crate) fn only(&self) -> Option<SubscriptionId> {
         match self.grants.as_slice() {
@@ -131,7 +136,7 @@ impl Tokens {
             Lookup::Found(key) => key,
             Lookup::Refused(reason) => return Err(TokenError::Invalid(reason.to_owned())),
             Lookup::Missing => {
-                if !self.keys.refreshed().await {
+                if !self.keys.refreshed(&header).await {
                     return Err(TokenError::Unknown);
                 }
                 match self.keys.find(&header) {

@@ -15,13 +15,12 @@ use std::task::{Context, Poll, ready};
 use datastream_protocol::close::{Close, CloseCause};
 use datastream_protocol::frame::LONGEST_MESSAGE;
 use futures_util::{Sink, Stream};
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-
-use serde::Deserialize;
 
 use self::flood::{Flood, Flooded};
 use self::socket::SharedSocket;

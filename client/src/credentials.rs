@@ -3,13 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datastream_service::file::read_regular;
+use datastream_service::file::read_token;
 use datastream_service::tls::{Client, Identity, IdentityFiles, Pem, Source, Watched, client_of};
 use tokio_tungstenite::Connector;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-
-/// The largest file with a token.
-const MAX_TOKEN: u64 = 16 << 10;
 
 /// The files of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,14 +78,8 @@ impl Credentials {
         let Some(path) = &self.0.token else {
             return Ok(None);
         };
-        let unusable = |reason: &str| format!("{}: {reason}", path.display());
-        let text = read_regular(path, MAX_TOKEN).map_err(|error| unusable(&error.to_string()))?;
-        let text = String::from_utf8(text).map_err(|_| unusable("not UTF-8"))?;
-        let token = text.trim();
-        if token.is_empty() || HeaderValue::try_from(token).is_err() {
-            return Err(unusable("holds no token"));
-        }
-        Ok(Some(token.to_owned()))
+        let token = read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Some(token))
     }
 }
 

@@ -25,6 +25,24 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_up_to(&file, most, metadata.len())
 }
 
+/// The largest file with a token.
+const MAX_TOKEN: u64 = 16 << 10;
+
+/// Reads a file with a token, such as the kubelet writes, without the space around it.
+///
+/// # Errors
+/// The file cannot be read, or holds no token.
+pub fn read_token(path: &Path) -> io::Result<String> {
+    let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let text = String::from_utf8(read_regular(path, MAX_TOKEN)?);
+    let text = text.map_err(|_| invalid("it is not UTF-8"))?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(invalid("it holds no token"));
+    }
+    Ok(token.to_owned())
+}
+
 /// Makes sure that there is a regular file at this path, or nothing yet, before it is opened to be written. Links are followed.
 ///
 /// # Errors

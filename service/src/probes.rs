@@ -109,7 +109,11 @@ async fn accept(socket: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result
 
 /// The bearer token of a request (RFC 6750, section 2.1).
 pub fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    bearer_in(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The bearer token in a value of `Authorization`; none if that has another scheme.
+pub fn bearer_in(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

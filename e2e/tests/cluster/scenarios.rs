@@ -20,7 +20,7 @@ pub(crate) const ALL: [(&str, Scenario); 9] = [
     ),
     (
         "helm_test_passes_and_the_notes_name_the_next_commands",
-        |w| std::future::ready(streams::helm_test(w)).boxed(),
+        |w| streams::helm_test(w).boxed(),
     ),
     ("gateways_scale_up_and_down_without_a_lost_event", |w| {
         changes::scale(w).boxed()

@@ -2,6 +2,7 @@
 
 use datastream_protocol::{KEY_SUBPROTOCOL, StreamKey, TOKEN_SUBPROTOCOL};
 use datastream_routing::KeyHash;
+use datastream_service::probes::bearer_in;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
@@ -76,12 +77,8 @@ impl Credential {
 
 /// Credentials in `Authorization`. Other schemes are for whoever stands in front of the gateway.
 fn bearers(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
-    values(headers, &AUTHORIZATION).filter_map(|value| {
-        let (scheme, token) = value.trim().split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| Credential::bearer(token.trim()))
-    })
+    let tokens = values(headers, &AUTHORIZATION).filter_map(bearer_in);
+    tokens.map(Credential::bearer)
 }
 
 /// Credentials among the subprotocols that a client offers.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -84,6 +85,23 @@ struct Server {
     end: i64,
 }
 
+/// TLS of a server with this certificate, whose clients are verified like this, and the end of the certificate.
+///
+/// # Errors
+/// The certificate, or its key, cannot be used.
+pub(super) fn server_config(
+    identity: &Identity,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> anyhow::Result<(ServerConfig, i64)> {
+    let (chain, key, end) = identity.parse()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key);
+    Ok((config.map_err(|error| identity.unusable(error))?, end))
+}
+
 impl ServerTls {
     /// Reads the files. With ALPN, these protocols are spoken.
     ///
@@ -129,13 +147,12 @@ impl Source for Files {
     }
 
     fn build(&self, material: &Material) -> anyhow::Result<Server> {
-        let (chain, key, end) = material.identity.parse()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = match &material.client_authority {
             None => WebPkiClientVerifier::no_client_auth(),
             Some(authority) => {
                 let roots = Arc::new(authority.authorities()?);
-                let builder = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+                let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 match self.files.clients {
                     ClientCertificates::Required(_) => builder,
                     _ => builder.allow_unauthenticated(),
@@ -143,11 +160,7 @@ impl Source for Files {
                 .build()?
             }
         };
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|error| material.identity.unusable(error))?;
+        let (mut config, end) = server_config(&material.identity, verifier)?;
         config.alpn_protocols.clone_from(&self.protocols);
         if self.files.clients != ClientCertificates::Unasked {
             // A session that is resumed brings the certificate that it began with, which may have expired since.

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::client::client_of;
 use super::pem::Identity;
+use super::server::server_config;
 
 /// The name in a shared certificate, whatever the addresses of those who have it.
 pub const SHARED_NAME: &str = "peers.datastream.internal";
@@ -28,18 +29,13 @@ impl SharedTls {
     /// The certificate, or its key, cannot be used.
     pub fn new(identity: &Identity) -> anyhow::Result<Self> {
         let client = client_of(Some(identity.certificate()), Some(identity))?.config;
-        let (chain, key, _) = identity.parse()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = Arc::new(identity.certificate().authorities()?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
             .allow_unauthenticated()
             .build()
             .context("the certificate is no authority for itself")?;
-        let server = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|error| identity.unusable(error))?;
+        let (server, _) = server_config(identity, verifier)?;
         let server = Arc::new(server);
         Ok(Self { server, client })
     }

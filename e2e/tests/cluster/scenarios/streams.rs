@@ -127,7 +127,7 @@ pub(super) async fn tenants(harness: &mut Harness) -> anyhow::Result<()> {
 }
 
 /// With a second group, which speaks TLS itself: its gateways are asked by the name of their Service.
-pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
+pub(super) async fn helm_test(harness: &Harness) -> anyhow::Result<()> {
     let [tag, _] = tags();
     let dir = tempfile::tempdir()?;
     let service = format!("datastream-gateway-{TLS_GROUP}.{SYSTEM}.svc");
@@ -136,16 +136,24 @@ pub(super) fn helm_test(harness: &Harness) -> anyhow::Result<()> {
         .kubectl
         .apply(&certificate.secret("gateway-tls", SYSTEM))?;
     let group = format!("gateways.{TLS_GROUP}");
-    harness.install(
-        &tag,
-        &[
-            "--set",
-            &format!("{group}.tls.secretName=gateway-tls,{group}.ingress.enabled=false"),
-        ],
-    )?;
+    let values = [
+        "tls.secretName=gateway-tls",
+        "ingress.enabled=false",
+        "tokens.issuer=https://kubernetes.default.svc",
+        "tokens.serviceAccounts=true",
+    ];
+    let values = values.map(|value| format!("{group}.{value}")).join(",");
+    harness.install(&tag, &["--set", &values])?;
     harness
         .kubectl
         .helm(&["test", "datastream", "--timeout", "2m"])?;
+    // Its gateways read the keys of the API server, under the NetworkPolicies that they have.
+    let selector = format!("datastream.dev/gateway-group={TLS_GROUP}");
+    let logs = ["logs", "-n", SYSTEM, "-l", &selector, "--tail=-1"];
+    harness
+        .kubectl
+        .wait_for(&logs, |log| log.contains("read the keys of the issuer"))
+        .await?;
     harness.install(&tag, &[])?;
     let notes = harness.kubectl.helm(&["get", "notes", "datastream"])?;
     anyhow::ensure!(notes.contains(&format!("wss://{HOST}/stream")), "{notes}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use datastream_service::file::read_regular;
+use datastream_service::file::read_token;
 use datastream_service::tls::client_config;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -23,8 +23,6 @@ use super::key_set::JsonKeySet;
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 256 << 10;
-/// The largest file with a bearer token.
-const MAX_BEARER: u64 = 16 << 10;
 
 /// The server of an issuer.
 #[derive(Debug)]
@@ -127,11 +125,8 @@ impl Issuer {
         let Some(path) = &self.settings.bearer else {
             return Ok(None);
         };
-        let name = || path.display().to_string();
-        let text = read_regular(path, MAX_BEARER).with_context(name)?;
-        let text = String::from_utf8(text).with_context(name)?;
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {}", text.trim())).with_context(name)?;
+        let token = read_token(path).with_context(|| path.display().to_string())?;
+        let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -48,7 +48,7 @@ fn until(expected: u16, status: impl Fn() -> u16) {
     }
 }
 
-/// What a gateway needs to verify tokens of service accounts: where the API server has its keys, its authority, and a token to read
+/// Flags by which a gateway verifies tokens of service accounts: the URL of the API server's keys, its authority, and a token to read
 /// them with.
 fn token_flags(stack: &Stack, dir: &tempfile::TempDir) -> Vec<String> {
     let kubeconfig = stack.cluster.kubectl(&[

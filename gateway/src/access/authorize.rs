@@ -55,6 +55,20 @@ const OTHER_SUBSCRIPTION: Refusal =
 const INCOMPLETE: Refusal =
     Refusal::Unavailable("this gateway cannot read some of its routes: try again shortly");
 
+impl Admission {
+    /// Checks that the subscription may have a stream now.
+    ///
+    /// # Errors
+    /// It is suspended.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if self.route.suspended {
+            Err(Refusal::Suspended)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl Access {
     /// By the routes of this store, until the gateway drains.
     pub(crate) const fn new(
@@ -69,7 +83,7 @@ impl Access {
         }
     }
 
-    /// The stream that this opens, if its subscription may have one at all.
+    /// The stream that this opens, once its subscription [may have one](Admission::check).
     ///
     /// # Errors
     /// The reason why it may not, or why this gateway cannot know.
@@ -116,9 +130,6 @@ impl Access {
             return Err(Refusal::Forbidden(
                 "the certificate of the client has expired",
             ));
-        }
-        if route.suspended {
-            return Err(Refusal::Suspended);
         }
         let principal = Arc::new(principal);
         Ok(Admission { route, principal })

@@ -137,6 +137,7 @@ impl StreamServer {
         admission: &Admission,
         remote: Option<SocketAddr>,
     ) -> Result<Answer, Refusal> {
+        admission.check()?;
         let route = &admission.route;
         if !asks_for_upgrade(request.headers()) {
             let _permit = self.throttle.acquire(route, Purpose::Report)?;

@@ -66,7 +66,7 @@ pub struct Reviewer {
     tokens: Api<TokenReview>,
     access: Api<SubjectAccessReview>,
     known: Mutex<HashMap<[u8; 32], (Verdict, Instant)>>,
-    /// When the API server last failed to answer.
+    /// Time at which the API server last failed to answer.
     failed: Mutex<Option<Instant>>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use datastream_e2e::request;
+use datastream_e2e::{get, request};
 use serde_json::{Value, json};
 
 use super::stack::{NAMESPACE, PATIENCE, Stack};
@@ -107,6 +107,15 @@ async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_t
             Some(token),
         )
     };
+    let admin = gateway.address("admin").unwrap().to_owned();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let (_, readiness) = get(&admin, "/readyz").unwrap();
+        if readiness.contains(r#""keys":1"#) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{readiness}");
+    }
     until(200, || ask(&token(&stack, "default", Some("datastream"))));
     assert_eq!(ask(&token(&stack, "kube-system", Some("datastream"))), 403);
     assert_eq!(ask(&token(&stack, "default", None)), 401);

@@ -148,6 +148,9 @@ async fn serve(listener: TcpListener, served: Arc<Mutex<Served>>) {
                 let keys = format!("http://{address}/keys");
                 let issuer = format!("http://{address}");
                 ("200 OK", json!({"issuer": issuer, "jwks_uri": keys}))
+            } else if !String::from_utf8_lossy(&head).contains("application/jwk-set+json") {
+                // As API servers of Kubernetes do.
+                ("406 Not Acceptable", json!({}))
             } else {
                 served.reads += 1;
                 ("200 OK", json!({"keys": served.keys}))

@@ -21,6 +21,8 @@ use super::key_set::JsonKeySet;
 
 /// Time that one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
+/// Media types of documents and of key sets (RFC 7517, section 8.5). API servers of Kubernetes have nothing else of the latter.
+const MEDIA_TYPES: &str = "application/json, application/jwk-set+json";
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 256 << 10;
 
@@ -108,7 +110,7 @@ impl Issuer {
             .enable_http1()
             .build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        let mut request = Request::get(url).header(ACCEPT, "application/json");
+        let mut request = Request::get(url).header(ACCEPT, MEDIA_TYPES);
         if let Some(bearer) = self.bearer()? {
             request = request.header(AUTHORIZATION, bearer);
         }

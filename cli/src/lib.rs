@@ -29,7 +29,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Dev(args) => dev::run(args, stop).await.map(|()| ExitCode::SUCCESS),
+        Command::Dev(args) => Box::pin(dev::run(args, stop))
+            .await
+            .map(|()| ExitCode::SUCCESS),
         Command::Publish(args) => publish::run(args, stop).await,
         Command::Check(args) => check::run(args, stop).await,
         Command::Tail(args) => tail::run(args, stop).await,

@@ -74,7 +74,10 @@ fn files(folder: &Path) -> String {
             all += &files(&path);
         } else {
             let text = std::fs::read(&path).unwrap();
-            all += &format!("{}: {}\n", path.display(), String::from_utf8_lossy(&text));
+            all.push_str(&path.display().to_string());
+            all.push('\n');
+            all.push_str(&String::from_utf8_lossy(&text));
+            all.push('\n');
         }
     }
     all

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use datastream_protocol::close::CloseCause;
 use datastream_routing::SubscriptionId;
 use datastream_service::log_limit::LogLimit;
 use jiff::Timestamp;
@@ -44,7 +45,7 @@ pub(crate) enum Event<'a> {
         stream: String,
         #[serde(flatten)]
         who: Who<'a>,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         /// The `seq_start` that it begins with.
         from: &'a str,
     },
@@ -53,7 +54,7 @@ pub(crate) enum Event<'a> {
         stream: String,
         #[serde(flatten)]
         who: Who<'a>,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         /// The name of its cause, as in metrics.
         cause: &'a str,
         /// Seconds for which it was open.
@@ -102,6 +103,16 @@ struct Log {
     counted: IntCounter,
 }
 
+/// A stream whose end is noted when this is dropped: that its connection was lost, unless another cause is said before.
+pub(crate) struct AuditedStream {
+    audit: Arc<Audit>,
+    stream: SubscriptionId,
+    by: Arc<Principal>,
+    at: Option<SocketAddr>,
+    since: Instant,
+    cause: &'static str,
+}
+
 /// Writes the lines.
 pub(crate) struct AuditWriter {
     lines: mpsc::Receiver<Message>,
@@ -138,40 +149,29 @@ impl Audit {
         Ok((Self(Some(log)), AuditWriter { lines, target }))
     }
 
-    /// Notes that a client has a stream.
+    /// Notes that a client has a stream. What comes back notes how that ends; nothing does without a log.
     pub(crate) fn opened(
-        &self,
+        self: &Arc<Self>,
         stream: &SubscriptionId,
-        by: &Principal,
-        at: SocketAddr,
+        by: &Arc<Principal>,
+        at: Option<SocketAddr>,
         from: &str,
-    ) {
-        let Some(log) = &self.0 else { return };
+    ) -> Option<Box<AuditedStream>> {
+        let log = self.0.as_ref()?;
         log.write(Event::StreamOpened {
             stream: stream.to_string(),
             who: by.who(),
             address: at,
             from,
         });
-    }
-
-    /// Notes that a stream has ended.
-    pub(crate) fn closed(
-        &self,
-        stream: &SubscriptionId,
-        by: &Principal,
-        at: SocketAddr,
-        cause: &str,
-        open_for: Duration,
-    ) {
-        let Some(log) = &self.0 else { return };
-        log.write(Event::StreamClosed {
-            stream: stream.to_string(),
-            who: by.who(),
-            address: at,
-            cause,
-            seconds: open_for.as_secs(),
-        });
+        Some(Box::new(AuditedStream {
+            audit: self.clone(),
+            stream: stream.clone(),
+            by: by.clone(),
+            at,
+            since: Instant::now(),
+            cause: CloseCause::ConnectionLost.name(),
+        }))
     }
 
     /// Notes that a client got no stream: that of this subscription, if it has shown that it may have it.
@@ -210,6 +210,26 @@ impl Audit {
         if timeout(FINISH_TIMEOUT, flushed).await.is_err() {
             tracing::warn!("the last lines of the audit log could not be written");
         }
+    }
+}
+
+impl AuditedStream {
+    /// Notes the cause for which the stream has ended, and who had it then.
+    pub(crate) fn closed(mut self, cause: &CloseCause, by: Arc<Principal>) {
+        (self.cause, self.by) = (cause.name(), by);
+    }
+}
+
+impl Drop for AuditedStream {
+    fn drop(&mut self) {
+        let Some(log) = &self.audit.0 else { return };
+        log.write(Event::StreamClosed {
+            stream: self.stream.to_string(),
+            who: self.by.who(),
+            address: self.at,
+            cause: self.cause,
+            seconds: self.since.elapsed().as_secs(),
+        });
     }
 }
 
@@ -261,17 +281,20 @@ impl AuditWriter {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use datastream_routing::KeyHash;
     use serde_json::Value;
 
     use super::*;
 
-    async fn written(note: impl FnOnce(&Audit)) -> Vec<Value> {
+    async fn written(note: impl FnOnce(&Arc<Audit>)) -> Vec<Value> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let lost = IntCounter::new("lost", "x").unwrap();
         let target = AuditTarget::File(path.clone());
         let (audit, writer) = Audit::open(&target, lost).await.unwrap();
+        let audit = Arc::new(audit);
         note(&audit);
         let writer = tokio::spawn(writer.run());
         audit.finish().await;
@@ -282,21 +305,31 @@ mod tests {
         lines.collect()
     }
 
-    fn address() -> SocketAddr {
-        "10.0.0.7:4711".parse().unwrap()
+    fn holder() -> (SubscriptionId, Arc<Principal>) {
+        let by = Principal::of_key(KeyHash::of("k"));
+        (SubscriptionId::new("team", "leds"), Arc::new(by))
     }
+
+    const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)), 4711);
 
     #[tokio::test]
     async fn a_stream_is_noted_with_who_and_where_and_how_it_ended() {
-        let (id, key) = (SubscriptionId::new("team", "leds"), KeyHash::of("k"));
-        let by = Principal::of_key(key);
+        let (id, by) = holder();
         let lines = written(|audit| {
-            audit.opened(&id, &by, address(), "7");
-            audit.closed(&id, &by, address(), "revoked", Duration::from_secs(61));
+            let stream = audit.opened(&id, &by, Some(ADDRESS), "7").unwrap();
+            stream.closed(&CloseCause::Revoked, by.clone());
+            drop(audit.opened(&id, &by, Some(ADDRESS), "7"));
         })
         .await;
-        let hash = &key.to_hex()[..8];
-        for (line, event) in lines.iter().zip(["stream_opened", "stream_closed"]) {
+        let hash = &KeyHash::of("k").to_hex()[..8];
+        let events = [
+            "stream_opened",
+            "stream_closed",
+            "stream_opened",
+            "stream_closed",
+        ];
+        assert_eq!(lines.len(), events.len());
+        for (line, event) in lines.iter().zip(events) {
             assert_eq!(line["event"], event);
             assert_eq!(line["stream"], "team/leds");
             assert_eq!(
@@ -309,15 +342,16 @@ mod tests {
         assert_eq!(lines[0]["from"], "7");
         assert_eq!(
             (&lines[1]["cause"], &lines[1]["seconds"]),
-            (&"revoked".into(), &61.into())
+            (&"revoked".into(), &0.into())
         );
+        assert_eq!(lines[3]["cause"], "connection_lost");
     }
 
     #[tokio::test]
     async fn refusals_without_end_are_counted_and_not_all_written() {
         let lines = written(|audit| {
             for _ in 0..=2 * REFUSALS {
-                audit.refused(None, Some(address()), &Refusal::Unauthorized);
+                audit.refused(None, Some(ADDRESS), &Refusal::Unauthorized);
             }
         })
         .await;
@@ -330,22 +364,20 @@ mod tests {
 
     #[tokio::test]
     async fn lines_that_cannot_wait_are_counted_and_said() {
-        let (id, by) = (
-            SubscriptionId::new("team", "leds"),
-            Principal::of_key(KeyHash::of("k")),
-        );
         let lost = IntCounter::new("lost", "x").unwrap();
-        let (audit, mut writer) = Audit::open(&AuditTarget::Stdout, lost.clone())
-            .await
-            .unwrap();
+        let target = AuditTarget::Stdout;
+        let (audit, mut writer) = Audit::open(&target, lost.clone()).await.unwrap();
+        let (id, by) = holder();
+        let audit = Arc::new(audit);
+        let open = |from: &str| std::mem::forget(audit.opened(&id, &by, Some(ADDRESS), from));
         for _ in 0..QUEUE + 3 {
-            audit.opened(&id, &by, address(), "7");
+            open("7");
         }
         assert_eq!(lost.get(), 3);
         for _ in 0..2 {
             writer.lines.recv().await.unwrap();
         }
-        audit.opened(&id, &by, address(), "8");
+        open("8");
         let mut last = vec![];
         while let Ok(Message::Line(line)) = writer.lines.try_recv() {
             last.push(line);

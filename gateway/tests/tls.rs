@@ -275,9 +275,8 @@ async fn a_subscription_with_client_certificates_takes_nobody_without() {
     }
     // Of another authority: no connection at all.
     let stranger = client_of(&Authority::new(), spiffe);
-    let mut refused = match connect(&gateway, &stranger).await {
-        Ok(tls) => tls,
-        Err(_) => return gateway.stop().await,
+    let Ok(mut refused) = connect(&gateway, &stranger).await else {
+        return gateway.stop().await;
     };
     let _ = refused
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

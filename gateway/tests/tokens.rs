@@ -168,7 +168,7 @@ async fn clocks_may_differ_by_the_leeway() {
     let key_of_issuer = SigningKey::new("1");
     let issuer = Issuer::start(&[&key_of_issuer]).await;
     let gateway = gateway_of(TokenSettings {
-        leeway: std::time::Duration::from_secs(60),
+        leeway: std::time::Duration::from_mins(1),
         ..issuer.settings()
     })
     .await;

@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Print the custom resource definitions, for `kubectl apply --server-side -f -`
     Crd,
     /// Run in a cluster, or with KUBECONFIG outside of one
-    Run(RunArgs),
+    Run(Box<RunArgs>),
 }
 
 #[derive(Debug, Args)]

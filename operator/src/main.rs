@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
         Command::Crd => crd(),
         Command::Run(args) => {
             log::start(args.log_format, LOG);
-            serve(args).await
+            serve(*args).await
         }
     };
     match result {

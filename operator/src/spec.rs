@@ -233,9 +233,12 @@ fn event_type(event_type: EventType) -> event::EventType {
 
 fn certificate(given: &ClientCertificate) -> routing::ClientCertificate {
     // DNS names are the same in capitals; gateways read those of certificates in lower case.
-    let name = |name: &String| match name.contains([':', '@']) {
-        true => name.clone(),
-        false => name.to_ascii_lowercase(),
+    let name = |name: &String| {
+        if name.contains([':', '@']) {
+            name.clone()
+        } else {
+            name.to_ascii_lowercase()
+        }
     };
     let mut names: Vec<_> = given.names.iter().map(name).collect();
     names.sort();

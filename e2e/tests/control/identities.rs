@@ -1,9 +1,11 @@
 //! Identities that Kubernetes itself gives: service accounts that open streams and read metrics, and gateways that know each other.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use datastream_e2e::{get, request};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::stack::{NAMESPACE, PATIENCE, Stack};
 use super::{leds, subscription};
@@ -33,18 +35,15 @@ fn status(address: &str, method: &str, path: &str, token: Option<&str>) -> u16 {
 }
 
 /// Waits for this status.
-fn until(expected: u16, status: impl Fn() -> u16) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+async fn until(expected: u16, status: impl Fn() -> u16) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let found = status();
         if found == expected {
             return;
         }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "{found} instead of {expected}"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(Instant::now() < deadline, "{found} instead of {expected}");
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -108,15 +107,15 @@ async fn service_accounts_open_the_streams_of_their_namespace_and_labels_reach_t
         )
     };
     let admin = gateway.address("admin").unwrap().to_owned();
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (_, readiness) = get(&admin, "/readyz").unwrap();
         if readiness.contains(r#""keys":1"#) {
             break;
         }
-        assert!(std::time::Instant::now() < deadline, "{readiness}");
+        assert!(Instant::now() < deadline, "{readiness}");
     }
-    until(200, || ask(&token(&stack, "default", Some("datastream"))));
+    until(200, || ask(&token(&stack, "default", Some("datastream")))).await;
     assert_eq!(ask(&token(&stack, "kube-system", Some("datastream"))), 403);
     assert_eq!(ask(&token(&stack, "default", None)), 401);
 
@@ -185,7 +184,7 @@ async fn gateways_know_each_other_by_a_certificate_and_metrics_are_for_those_who
     ];
     stack.eventually(&lease, |tls| tls == "true");
     let probe = "/streams/probe?subscription=default/leds";
-    until(403, || status(&admin, "POST", probe, None));
+    until(403, || status(&admin, "POST", probe, None)).await;
     stack.kubectl(&[
         "delete",
         "secret",
@@ -220,14 +219,10 @@ async fn gateways_know_each_other_by_a_certificate_and_metrics_are_for_those_who
     stack.kubectl(&binding);
     let reader = token(&stack, "kube-system", None);
     for address in [&operator, &gateway] {
-        until(200, || {
-            status(
-                address,
-                "GET",
-                "/metrics",
-                Some(&token(&stack, "kube-system", None)),
-            )
-        });
+        // A fresh token each time: the verdict on one stands for a minute.
+        let fresh = || token(&stack, "kube-system", None);
+        let may_read = || status(address, "GET", "/metrics", Some(&fresh()));
+        until(200, may_read).await;
         assert_eq!(status(address, "GET", "/metrics", Some(&reader)), 200);
     }
     assert_eq!(status(&gateway, "GET", "/routing", Some(&reader)), 403);

@@ -1,6 +1,6 @@
 //! The listener for clients: `/stream` and the console.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::socket::tcp;
 use crate::access::{
     Access, Admission, Credential, Purpose, QueryKeys, Refusal, Shown, StreamRequest, Throttle,
 };
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditedStream};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fanout::CatchUpContext;
@@ -82,6 +82,17 @@ struct ReplayRange {
     first: String,
     /// The next one to come: a replay from here gets no stored event.
     next: String,
+}
+
+/// Start of a stream.
+struct Start {
+    range: Range,
+    /// The client is first to be sent a marker that events before the start have expired.
+    gap_marker: bool,
+    /// For a subscription with committed resume.
+    acks: Option<Acks>,
+    /// The cause for which it is opened only to say why it cannot go on.
+    refused: Option<CloseCause>,
 }
 
 impl Handler for StreamServer {
@@ -163,23 +174,22 @@ impl StreamServer {
             let by = &admission.principal;
             tracing::info!(stream = %registration.id(), %by, from = %seq_start, held_back, "stream opened");
         }
-        let remote = remote.unwrap_or(NOWHERE);
-        self.audit
-            .opened(&route.id, &admission.principal, remote, seq_start.as_str());
+        let principal = &admission.principal;
+        let audited = self
+            .audit
+            .opened(&route.id, principal, remote, seq_start.as_str());
         // A client that gets no marker for the gap, and has not asked for whatever is left, gets a close frame.
         let knows_of_gap = wanted.markers || range.chosen || wanted.on_gap.is_some();
         let refused = (range.gap && !knows_of_gap).then(|| CloseCause::CommittedGap {
             seq_start: seq_start.as_str().into(),
         });
-        self.spawn(
-            hyper::upgrade::on(request),
-            registration,
-            remote,
+        let start = Start {
+            gap_marker: range.gap && wanted.markers,
             range,
-            wanted.markers,
             acks,
             refused,
-        );
+        };
+        self.spawn(hyper::upgrade::on(request), registration, audited, start);
         Ok(handshake.answer())
     }
 
@@ -263,15 +273,11 @@ impl StreamServer {
         &self,
         upgrade: OnUpgrade,
         registration: Registration,
-        remote: SocketAddr,
-        range: Range,
-        markers: bool,
-        acks: Option<Acks>,
-        refused: Option<CloseCause>,
+        audited: Option<Box<AuditedStream>>,
+        start: Start,
     ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
-        let (access, audit) = (self.access.clone(), self.audit.clone());
-        let opened = std::time::Instant::now();
+        let access = self.access.clone();
         let max_lag = self.max_lag;
         self.streams.spawn(async move {
             let transport = match upgrade.await.map(take_socket) {
@@ -288,19 +294,17 @@ impl StreamServer {
             Session {
                 transport,
                 registration,
-                remote,
-                opened,
-                audit,
+                audited,
                 access,
                 context,
                 metrics,
-                position: range.start,
-                end: range.end,
-                gap_marker: range.gap && markers,
-                replays: range.chosen,
+                position: start.range.start,
+                end: start.range.end,
+                gap_marker: start.gap_marker,
+                replays: start.range.chosen,
                 max_lag,
-                acks,
-                refused,
+                acks: start.acks,
+                refused: start.refused,
             }
             .run()
             .await;
@@ -344,9 +348,6 @@ impl StreamServer {
         answer
     }
 }
-
-/// The address of a client whose address is not known, which there is not.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// The address that a request comes from.
 fn remote<B>(request: &Request<B>) -> Option<SocketAddr> {

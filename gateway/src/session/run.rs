@@ -1,9 +1,8 @@
 //! One stream, from its registration to the goodbye.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
@@ -13,7 +12,7 @@ use super::registry::Registration;
 use super::serving::Serving;
 use super::transport::Transport;
 use crate::access::Access;
-use crate::audit::Audit;
+use crate::audit::AuditedStream;
 use crate::cursor::Acks;
 use crate::fanout::CatchUpContext;
 use crate::metrics::Metrics;
@@ -26,11 +25,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Session<T> {
     pub transport: T,
     pub registration: Registration,
-    /// The address of the client.
-    pub remote: SocketAddr,
-    /// Time at which it was opened.
-    pub opened: Instant,
-    pub audit: Arc<Audit>,
+    /// Notes in the audit log how it ends.
+    pub audited: Option<Box<AuditedStream>>,
     /// Decides on what the client shows anew.
     pub access: Arc<Access>,
     pub context: Arc<CatchUpContext>,
@@ -65,14 +61,9 @@ impl<T: Transport> Session<T> {
             if let Some(held_back) = session.registration.log_admits() {
                 tracing::info!(stream = %session.registration.id(), cause = cause.name(), held_back, "stream closed");
             }
-            let open_for = session.opened.elapsed();
-            session.audit.closed(
-                session.registration.id(),
-                &session.registration.queue().principal(),
-                session.remote,
-                cause.name(),
-                open_for,
-            );
+            if let Some(audited) = session.audited.take() {
+                audited.closed(&cause, session.registration.queue().principal());
+            }
             metrics.closed.with_label_values(&[cause.name()]).inc();
             // The next client need not wait for this one's goodbye.
             drop(session.registration);

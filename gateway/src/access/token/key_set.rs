@@ -17,6 +17,8 @@ use super::fetch::Issuer;
 const INTERVAL: Duration = Duration::from_mins(5);
 /// Time between two reads, however many tokens name keys that nobody has.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Time after the pause until they are read again by themselves.
+const REST: Duration = INTERVAL.saturating_sub(PAUSE);
 /// Time for which a token that names an unknown key waits for the keys to be read.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Keys of one issuer that are kept.
@@ -52,7 +54,7 @@ pub(super) struct Key {
     algorithm: Option<Algorithm>,
     /// The algorithms that its type can do.
     algorithms: &'static [Algorithm],
-    pub key: DecodingKey,
+    pub decoding: DecodingKey,
 }
 
 /// The key that a token is signed with.
@@ -129,7 +131,7 @@ impl KeySet {
             });
             sleep(PAUSE).await;
             if !failed {
-                let _ = timeout(INTERVAL - PAUSE, self.wanted.notified()).await;
+                let _ = timeout(REST, self.wanted.notified()).await;
             }
         }
     }
@@ -219,7 +221,7 @@ impl Key {
             id: common.key_id.clone(),
             algorithm,
             algorithms,
-            key: DecodingKey::from_jwk(jwk).ok()?,
+            decoding: DecodingKey::from_jwk(jwk).ok()?,
         })
     }
 }

@@ -153,7 +153,11 @@ impl Tokens {
     }
 
     fn check(&self, jwt: &Jwt, header: &Header, key: &Key) -> Result<Token, TokenError> {
-        let claims = decode::<Value>(jwt.0.as_bytes(), &key.key, &self.validation(header.alg));
+        let claims = decode::<Value>(
+            jwt.0.as_bytes(),
+            &key.decoding,
+            &self.validation(header.alg),
+        );
         let claims = claims.map_err(|e| invalid(&e))?.claims;
         // The library takes a list of issuers, too, which is no issuer.
         if claims.get("iss").and_then(Value::as_str) != Some(&self.settings.issuer) {

@@ -30,6 +30,7 @@ struct RingVerifier {
     key: DecodingKey,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the library's own form")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let algorithm = *algorithm;
     if algorithm.family() != key.family() || algorithm.family() == AlgorithmFamily::Hmac {

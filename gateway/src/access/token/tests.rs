@@ -16,7 +16,7 @@ fn settings() -> TokenSettings {
         bearer: None,
         claim: "datastream".to_owned(),
         namespace_claim: None,
-        leeway: Duration::from_secs(60),
+        leeway: Duration::from_mins(1),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the commands write, with everything in the log that there is: no stream key and no token.
+//! Secrecy of what the commands write, with everything in the log that there is: no stream key and no token.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

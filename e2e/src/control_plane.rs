@@ -238,14 +238,12 @@ impl ControlPlane {
         run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
     }
 
-    /// A kubeconfig for a service account, with a fresh token.
+    /// The administrator's kubeconfig, as JSON with the certificates in it.
     ///
     /// # Errors
-    /// The account does not exist, or the file cannot be written.
-    pub fn service_account(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
-        let token = self.kubectl(&["create", "token", name, "-n", namespace, "--duration=1h"])?;
-        anyhow::ensure!(token.success, "{}", token.stderr);
-        let view = self.kubectl(&[
+    /// kubectl cannot be run, or fails.
+    pub fn flat_kubeconfig(&self) -> anyhow::Result<String> {
+        let view = [
             "config",
             "view",
             "--raw",
@@ -253,13 +251,24 @@ impl ControlPlane {
             "--flatten",
             "-o",
             "json",
-        ])?;
+        ];
+        let view = self.kubectl(&view)?;
         anyhow::ensure!(view.success, "{}", view.stderr);
+        Ok(view.stdout)
+    }
+
+    /// A kubeconfig for a service account, with a fresh token.
+    ///
+    /// # Errors
+    /// The account does not exist, or the file cannot be written.
+    pub fn service_account(&self, namespace: &str, name: &str) -> anyhow::Result<PathBuf> {
+        let token = self.kubectl(&["create", "token", name, "-n", namespace, "--duration=1h"])?;
+        anyhow::ensure!(token.success, "{}", token.stderr);
         let path = self
             .dir
             .path()
             .join(format!("{namespace}-{name}.kubeconfig"));
-        std::fs::write(&path, view.stdout)?;
+        std::fs::write(&path, self.flat_kubeconfig()?)?;
         let file = path.display().to_string();
         let token = format!("--token={}", token.stdout.trim());
         for args in [

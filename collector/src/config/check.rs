@@ -48,11 +48,7 @@ fn check_stream(stream: &StreamPlan) -> Result<(), Problem> {
         return Err(Problem::new("name", reason));
     }
     let source = &stream.source;
-    if let Err(error) = source
-        .url()
-        .map(|_| ())
-        .and_then(|()| source.credentials().map(|_| ()))
-    {
+    if let Err(error) = source.url().and_then(|_| source.credentials()) {
         // A file that cannot be read now may be readable later, but is a mistake more often.
         return Err(Problem::new("", error.to_string()));
     }

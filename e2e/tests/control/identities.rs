@@ -50,16 +50,8 @@ async fn until(expected: u16, status: impl Fn() -> u16) {
 /// Flags by which a gateway verifies tokens of service accounts: the URL of the API server's keys, its authority, and a token to read
 /// them with.
 fn token_flags(stack: &Stack, dir: &tempfile::TempDir) -> Vec<String> {
-    let kubeconfig = stack.cluster.kubectl(&[
-        "config",
-        "view",
-        "--raw",
-        "--minify",
-        "--flatten",
-        "-o",
-        "json",
-    ]);
-    let kubeconfig: Value = serde_json::from_str(&kubeconfig.unwrap().stdout).unwrap();
+    let kubeconfig = stack.cluster.flat_kubeconfig().unwrap();
+    let kubeconfig: Value = serde_json::from_str(&kubeconfig).unwrap();
     let cluster = &kubeconfig["clusters"][0]["cluster"];
     let authority: k8s_openapi::ByteString =
         serde_json::from_value(cluster["certificate-authority-data"].clone()).unwrap();

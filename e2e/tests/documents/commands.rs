@@ -8,7 +8,7 @@ use super::documents;
 use super::markdown::commands;
 use super::sources::{LIBRARY, Sources, Test};
 
-/// What a selection of tests begins with that a document names without `cargo test`.
+/// Beginnings of selections of tests that documents name without `cargo test`.
 const SELECTIONS: [&str; 3] = ["--test ", "--lib ", "-p datastream-"];
 
 /// Returns the arguments of a `cargo test` command, which may stand alone.

@@ -1,4 +1,4 @@
-//! Who opened a stream, and by what.
+//! Principals: those who opened a stream, and by what.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datastream_routing::{ClientCertificate, KeyHash, Route};
 use datastream_service::text::printable;
 use datastream_service::tls::PeerCertificate;
-
 use serde::Serialize;
 
 use super::token::Token;
@@ -104,7 +103,7 @@ impl Principal {
     }
 
     /// Returns whether its certificate is one of these.
-    pub(crate) fn is_named_by(&self, wanted: &ClientCertificate) -> bool {
+    fn is_named_by(&self, wanted: &ClientCertificate) -> bool {
         let shown = self.certificate.as_deref();
         shown.is_some_and(|shown| shown.names.iter().any(|name| wanted.names.contains(name)))
     }

@@ -1,4 +1,4 @@
-//! Who may read what a process says of itself: bearer tokens, reviewed by the API server as kube-rbac-proxy does.
+//! Authorization to read what a process says of itself: bearer tokens, reviewed by the API server as kube-rbac-proxy does.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

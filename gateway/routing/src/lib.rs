@@ -15,6 +15,7 @@ mod key;
 pub mod names;
 mod pattern;
 mod pattern_set;
+mod policy;
 mod route;
 mod table;
 
@@ -27,5 +28,6 @@ pub use id::SubscriptionId;
 pub use index::FilterIndex;
 pub use key::{KeyHash, KeyHashError};
 pub use pattern::Pattern;
+pub use policy::{Denial, Effect, Policy, Rule};
 pub use route::{ClientCertificate, Heartbeat, Labels, Resume, Route};
 pub use table::{Matches, RouteTable};

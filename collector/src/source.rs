@@ -160,10 +160,10 @@ impl Source {
         Credentials::new(self.files.clone()).map_err(SourceError::Credentials)
     }
 
-    /// The key, unless it is in a file.
-    pub(super) fn fixed_key(&self) -> Option<&str> {
+    /// Text that is the same for two sources of one stream: the key, or without one the URL; none if it is in a file.
+    pub(super) fn fixed_stream(&self) -> Option<String> {
         match &self.key {
-            KeySource::Fixed(url) => url.key(),
+            KeySource::Fixed(url) => url.key().map(str::to_owned).or_else(|| Some(url.expose())),
             KeySource::Key(..) | KeySource::Url(_) => None,
         }
     }

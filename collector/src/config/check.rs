@@ -15,7 +15,7 @@ pub(super) fn check(plan: Plan) -> Result<Plan, Problem> {
         return Err(Problem::new("streams", "there is none: name at least one"));
     }
     let mut names = BTreeMap::new();
-    let mut keys = BTreeMap::new();
+    let mut sources = BTreeMap::new();
     for (index, stream) in plan.streams.iter().enumerate() {
         let at = |problem: Problem| problem.within(&format!("streams[{index}]"));
         check_stream(stream).map_err(at)?;
@@ -26,12 +26,12 @@ pub(super) fn check(plan: Plan) -> Result<Plan, Problem> {
             );
             return Err(at(Problem::new("name", reason)));
         }
-        let Some(key) = stream.source.fixed_key() else {
+        let Some(source) = stream.source.fixed_stream() else {
             continue;
         };
-        if let Some(other) = keys.insert(key.to_owned(), index) {
+        if let Some(other) = sources.insert(source, index) {
             let reason = format!(
-                "has the key of streams[{other}], and a subscription has one stream at a time"
+                "is the stream of streams[{other}], and a subscription has one stream at a time"
             );
             return Err(at(Problem::new("", reason)));
         }

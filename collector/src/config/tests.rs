@@ -152,7 +152,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ),
         (
             twice.replacen("leds", "lights", 1),
-            "streams.yaml:7: streams[1]: has the key of streams[0]",
+            "streams.yaml:7: streams[1]: is the stream of streams[0]",
         ),
         (
             "streams: []".to_owned(),

@@ -113,14 +113,14 @@ impl Access {
             None => {
                 let named = subscription.filter(|_| certificate.is_some());
                 let route = named.map(|named| self.by_id(&named)).transpose()?.flatten();
-                (route.ok_or(Refusal::Unidentified)?, Proof::Certificate)
+                (route.ok_or(Refusal::Unauthorized)?, Proof::Certificate)
             }
         };
         let principal = Principal { proof, certificate };
         if !principal.opens(&route) {
             return Err(match principal.proof {
                 // Whether there is such a subscription is nobody's business who may not have it.
-                Proof::Certificate => Refusal::Unidentified,
+                Proof::Certificate => Refusal::Unauthorized,
                 Proof::Key(_) | Proof::Token(_) => OTHER_CERTIFICATE,
             });
         }

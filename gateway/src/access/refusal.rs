@@ -3,16 +3,11 @@
 /// Reason why a request on `/stream` gets no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No subscription has the key (401).
+    /// No subscription has the key, or there is none, nor anything else that opens a stream (401).
     #[error(
-        "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
+        "no subscription has this stream key, or the request has none: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
-    /// Nothing that the request shows opens a stream (401).
-    #[error(
-        "the request opens no stream: bring a stream key; or a token; or, for a subscription with clientCertificate.withoutKey, a certificate that it names, and subscription=NAMESPACE/NAME"
-    )]
-    Unidentified,
     /// A token that is not good (401).
     #[error("the token is refused: {0}")]
     TokenRefused(String),
@@ -94,7 +89,7 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Unauthorized | Self::Unidentified | Self::TokenRefused(_) => 401,
+            Self::Unauthorized | Self::TokenRefused(_) => 401,
             Self::Forbidden(_) | Self::Suspended => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
@@ -116,7 +111,7 @@ impl Refusal {
     /// The `error` of the JSON body: a name for programs, where the message is for people.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Unauthorized | Self::Unidentified => "unauthorized",
+            Self::Unauthorized => "unauthorized",
             Self::TokenRefused(_) => "invalid_token",
             Self::Forbidden(_) => "forbidden",
             Self::Suspended => "suspended",

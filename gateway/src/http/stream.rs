@@ -332,7 +332,7 @@ impl StreamServer {
         }
         // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
         let challenge = match refusal {
-            Refusal::Unauthorized | Refusal::Unidentified => Some("Bearer realm=\"datastream\""),
+            Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
             Refusal::TokenRefused(_) => {
                 Some("Bearer realm=\"datastream\", error=\"invalid_token\"")
             }

@@ -4,6 +4,7 @@
 //! a gateway decodes the buckets into one [`RouteTable`] and swaps it in whole. This crate knows neither
 //! Kubernetes nor an async runtime, so both sides and every test can use it.
 
+mod access_rules;
 mod bucket;
 mod bucket_id;
 mod cost;
@@ -19,6 +20,7 @@ mod policy;
 mod route;
 mod table;
 
+pub use access_rules::{ACCESS_RULES_VERSION, AccessRules, AccessRulesError};
 pub use bucket::{Bucket, BucketError, BucketHash, FORMAT_VERSION, buckets};
 pub use bucket_id::{BUCKETS, BucketId};
 pub use cost::cost;

@@ -62,7 +62,10 @@ impl Chunk {
         let first = self.events.partition_point(|e| e.offset < from);
         self.events[first..]
             .iter()
-            .filter(|e| route.matches(&e.fields()))
+            .filter(|e| {
+                let fields = e.fields();
+                route.matches(&fields) && route.permits(&fields)
+            })
     }
 
     /// Bytes of memory held, as an upper bound.

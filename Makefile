@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak fuzz bench bench-control lint fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
+.PHONY: help demo test e2e soak fuzz bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -54,6 +54,10 @@ lint: install ## Check the format, the lints, and what the project depends on
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test cluster --test images -- -D warnings
 	cargo deny --locked check bans licenses sources
+
+advisories: ## Check what the project depends on against known vulnerabilities; needs the internet
+	@scripts/install.sh advisories
+	cargo deny --locked check advisories
 
 fmt: ## Format the code
 	cargo fmt --all

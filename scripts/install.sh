@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# install.sh [fuzz]: install what `make test` and `make lint` need and this machine lacks, or what `make fuzz` needs. Does nothing
-# where all is there.
+# install.sh [advisories|fuzz|release]: install what `make test` and `make lint` need and this machine lacks, or what the target of
+# that name needs. Does nothing where all is there.
 #
-# Debian packages (as root, or with sudo), and cargo-deny or cargo-fuzz, at the versions named here, into $DATASTREAM_CACHE/tools.
+# Debian packages (as root, or with sudo), and tools of cargo, at the versions named here, into $DATASTREAM_CACHE/tools.
 set -euo pipefail
 cache=${DATASTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/datastream}
 deny=0.20.2
 fuzz=0.13.2
+cyclonedx=0.5.9
 
-for tool in cargo go make cc; do
-  command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, make and a C compiler first" >&2; exit 1; }
-done
+there() {
+  local tool
+  for tool; do
+    command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, make and a C compiler first" >&2; exit 1; }
+  done
+}
+there cargo make cc
 
 packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
@@ -23,19 +28,25 @@ install_packages() {
   $sudo apt-get install -qy --no-install-recommends "${packages[@]}" >&2
 }
 cargo_tool() { # NAME VERSION
-  [ "$("$cache/tools/bin/$1" --version 2>/dev/null)" != "$1 $2" ] || return 0
+  [ ! -x "$cache/tools/bin/$1" ] || ! grep -qF "\"$1 $2 " "$cache/tools/.crates.toml" 2>/dev/null || return 0
   echo "install.sh: installing $1 $2 (some minutes, once)" >&2
   CARGO_TARGET_DIR=$cache/target-tools cargo install "$1" --version "$2" --locked --root "$cache/tools" >&2
 }
 
 case ${1:-} in
-  '') ;;
+  '') there go ;;
+  advisories)
+    cargo_tool cargo-deny "$deny"
+    exit ;;
+  release)
+    cargo_tool cargo-cyclonedx "$cyclonedx"
+    exit ;;
   fuzz)
     need c++ g++ # compiles libFuzzer
     install_packages
     cargo_tool cargo-fuzz "$fuzz"
     exit ;;
-  *) echo "install.sh: unknown argument: $1 (only fuzz)" >&2; exit 1 ;;
+  *) echo "install.sh: unknown argument: $1 (only advisories, fuzz or release)" >&2; exit 1 ;;
 esac
 
 need openssl openssl

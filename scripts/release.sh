@@ -4,6 +4,7 @@
 #   datastream-IMAGE.tar               the images as `make images` builds them, as OCI archives
 #   datastream-VERSION.tgz             the chart
 #   datastream-VERSION-TARGET.tar.gz   the programs that the images hold, and datastream-collector
+#   PROGRAM-VERSION.cdx.json           what each program is made of: a bill of materials (CycloneDX)
 #   SHA256SUMS                         of all of these, written last: without it, the folder is not complete
 #
 # Fails in one line if the checkout is not what a commit says, or if it does not agree on its version. --check does nothing else.
@@ -40,6 +41,7 @@ if [ -n "$check" ]; then
   exit 0
 fi
 
+scripts/install.sh release
 rm -rf dist
 mkdir dist
 IMAGE_OUT=$PWD/dist make --no-print-directory images
@@ -59,6 +61,18 @@ done
 install -m644 LICENSE "$work/$name/LICENSE"
 # Without the time and the owner, so that a second build is the same.
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --use-compress-program='gzip -n' -C "$work" -cf "dist/$name.tar.gz" "$name"
+
+# The tool writes beside the sources: into a copy of them. Neither the place of that copy nor the time gets into what is released.
+mkdir "$work/source"
+git archive HEAD | tar -x -C "$work/source"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) cargo cyclonedx --manifest-path "$work/source/Cargo.toml" --quiet \
+  --format json --spec-version 1.5 --describe binaries --target "$target"
+for program in "$work/$name"/datastream*; do
+  program=${program##*/}
+  bom=$(find "$work/source" -name "${program}_bin.cdx.json")
+  [ -n "$bom" ] || fail "there is no bill of materials of $program"
+  sed "s|$work/source|.|g" "$bom" >"dist/$program-$version.cdx.json"
+done
 
 (cd dist && LC_ALL=C && sha256sum -- *) >"$work/SHA256SUMS"
 mv "$work/SHA256SUMS" dist/

@@ -15,12 +15,22 @@ use support::group::Group;
 
 /// Starts `datastream dev`, and returns the URL of the stream of all events.
 fn start(options: &[&str]) -> (Group, String) {
-    let (dev, url, _) = start_with_link(options);
-    (dev, url)
+    let dev = start_all(options);
+    (dev.group, dev.url)
 }
 
-/// The same, and the link to the console.
-fn start_with_link(options: &[&str]) -> (Group, String, String) {
+/// `datastream dev`, and what it prints.
+struct Dev {
+    group: Group,
+    /// URL of the stream of all events.
+    url: String,
+    /// Link to the console.
+    console: String,
+    /// URL of the admin listener, which takes events.
+    admin: String,
+}
+
+fn start_all(options: &[&str]) -> Dev {
     let mut args = vec![
         "dev",
         "--simulate",
@@ -29,19 +39,24 @@ fn start_with_link(options: &[&str]) -> (Group, String, String) {
         "--manifests=../crds/examples",
     ];
     args.extend(options);
-    let (dev, stdout) = Group::start(env!("CARGO_BIN_EXE_datastream"), &args);
+    let (group, stdout) = Group::start(env!("CARGO_BIN_EXE_datastream"), &args);
     let mut lines = BufReader::new(stdout).lines();
-    let mut link = String::new();
-    loop {
-        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        if let Some(console) = line["console"].as_str() {
-            console.clone_into(&mut link);
-        }
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let first = next();
+    let stream = loop {
+        let line = next();
         if line["name"] == "all-events" {
-            // The rest is read to the end, so that nothing blocks on a full pipe.
-            std::thread::spawn(move || lines.for_each(drop));
-            return (dev, line["url"].as_str().unwrap().to_owned(), link);
+            break line;
         }
+    };
+    // The rest is read to the end, so that nothing blocks on a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    Dev {
+        group,
+        url: text(&stream["url"]),
+        console: text(&first["console"]),
+        admin: text(&first["admin"]),
     }
 }
 
@@ -227,6 +242,46 @@ fn the_console_reads_events_as_the_gateway_does() {
 }
 
 #[test]
+fn markup_in_an_event_is_shown_as_text() {
+    let dev = start_all(&["--listen=127.0.0.1:0"]);
+    let (page, key) = page_and_key(&dev.url);
+    let browser = Browser::start();
+    open(&browser, &page, &[key]);
+    until_live(&browser, &row(0), 0);
+    let markup = r#"<img src="x" onerror="window.ran = true"><script>window.ran = true</script>"#;
+    let event = json!({
+        "metadata": {"event_type": "datapoint", "dsn": markup, "property_name": markup},
+        "datapoint": {"value": markup},
+    });
+    let post = json!({"method": "POST", "mode": "no-cors", "body": event.to_string()});
+    browser.run(&format!(
+        "return fetch('{}/events', {post}).then(() => true)",
+        dev.admin
+    ));
+    let cell = format!(
+        "[...document.querySelectorAll('#events td')].find((td) => td.textContent === {})",
+        json!(markup)
+    );
+    browser.until(&format!(
+        "const cell = {cell}; cell?.click(); return Boolean(cell)"
+    ));
+    browser.until("return document.querySelector('#details pre').textContent.includes('onerror')");
+    assert_eq!(
+        browser.run("return document.querySelector('main img, main script')"),
+        Value::Null
+    );
+
+    // If a fault of the page ever let markup in, the policy that the page is served with has nothing of it run.
+    browser.run(&format!(
+        "window.refused = 0; document.addEventListener('securitypolicyviolation', () => window.refused++); \
+         document.querySelector('main').insertAdjacentHTML('beforeend', {})",
+        json!(markup)
+    ));
+    browser.until("return window.refused > 0");
+    assert_eq!(browser.run("return window.ran ?? null"), Value::Null);
+}
+
+#[test]
 fn events_beyond_the_limit_of_a_pause_are_counted() {
     let (_dev, url) = start(&["--listen=127.0.0.1:0"]);
     let browser = Browser::start();
@@ -250,11 +305,12 @@ fn events_beyond_the_limit_of_a_pause_are_counted() {
 
 #[test]
 fn keys_stay_out_of_the_address_the_history_and_the_requests_of_the_browser() {
-    let (_dev, url, link) = start_with_link(&["--listen=127.0.0.1:0"]);
-    let (page, key) = page_and_key(&url);
+    let dev = start_all(&["--listen=127.0.0.1:0"]);
+    let (url, link) = (&dev.url, &dev.console);
+    let (page, key) = page_and_key(url);
     let browser = Browser::start();
     // The link opens every stream that is not suspended.
-    browser.open(&link);
+    browser.open(link);
     let all = browser.until("return document.querySelectorAll('#streams tbody tr').length || null");
     let row_of_all = "[...document.querySelectorAll('#streams tbody tr')].find((row) => row.cells[0].textContent === 'default/all-events')";
     until_live(&browser, row_of_all, 5);

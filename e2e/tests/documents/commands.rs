@@ -8,6 +8,16 @@ use super::documents;
 use super::markdown::commands;
 use super::sources::{LIBRARY, Sources, Test};
 
+/// What a selection of tests begins with that a document names without `cargo test`.
+const SELECTIONS: [&str; 3] = ["--test ", "--lib ", "-p datastream-"];
+
+/// Returns the arguments of a `cargo test` command, which may stand alone.
+pub(crate) fn selection(span: &str) -> Option<&str> {
+    let after = span.split_once("cargo test").map(|(_, args)| args);
+    let alone = SELECTIONS.iter().any(|flag| span.starts_with(flag));
+    after.or(alone.then_some(span))
+}
+
 /// Selection of tests by a `cargo test` command.
 #[derive(Default)]
 struct Selection<'a> {
@@ -96,7 +106,7 @@ impl Checkout {
     fn missing<'a>(&self, command: &'a str) -> Vec<&'a str> {
         let mut missing = make_targets(command);
         missing.retain(|target| !self.has_target(target));
-        if let Some((_, args)) = command.split_once("cargo test") {
+        if let Some(args) = selection(command) {
             missing.extend(Selection::parse(args).missing(&self.sources));
         }
         missing
@@ -146,6 +156,11 @@ fn what_a_command_names_and_is_not_there_is_seen() {
         (
             "KEY=1 cargo test --test documents -- --exact what_a_command_names",
             vec![],
+        ),
+        ("--test documents what_a_command_names", vec![]),
+        (
+            "--test documents what_nobody_names",
+            vec!["what_nobody_names"],
         ),
         (
             "cargo test -p datastream-e2e --lib what_a_command_names",

@@ -111,7 +111,9 @@ impl AccessRules {
     pub fn policy(&self, namespace: &str) -> Option<Policy> {
         let indices = self.namespaces.get(namespace);
         let rules = indices.into_iter().flatten();
-        let rules: Vec<_> = rules.filter_map(|index| self.rules.get(*index).cloned()).collect();
+        let rules: Vec<_> = rules
+            .filter_map(|index| self.rules.get(*index).cloned())
+            .collect();
         let is_open = self.otherwise == Effect::Allow
             && rules.iter().all(|rule| rule.effect == Effect::Allow);
         (!is_open).then(|| Policy::new(rules, self.otherwise))
@@ -148,17 +150,27 @@ mod tests {
     fn rules_are_read_back_as_written() {
         for otherwise in [Effect::Allow, Effect::Deny] {
             let rules = rules(otherwise);
-            assert_eq!(AccessRules::decode(&rules.encode().unwrap()).unwrap(), rules);
+            assert_eq!(
+                AccessRules::decode(&rules.encode().unwrap()).unwrap(),
+                rules
+            );
         }
     }
 
     #[test]
     fn an_object_from_the_future_or_with_a_rule_that_is_missing_is_refused() {
-        let error = |text: &str| AccessRules::decode(text.as_bytes()).unwrap_err().to_string();
+        let error = |text: &str| {
+            AccessRules::decode(text.as_bytes())
+                .unwrap_err()
+                .to_string()
+        };
         assert!(error(r#"{"version":2}"#).contains("upgrade the gateways first"));
         let missing = r#"{"version":1,"otherwise":"deny","rules":[],"namespaces":{"a":[0]}}"#;
         assert_eq!(error(missing), "namespace a has rule 0, of 0");
-        assert!(error(r#"{"version":1,"otherwise":"maybe","rules":[],"namespaces":{}}"#).starts_with("no access rules"));
+        assert!(
+            error(r#"{"version":1,"otherwise":"maybe","rules":[],"namespaces":{}}"#)
+                .starts_with("no access rules")
+        );
     }
 
     #[test]

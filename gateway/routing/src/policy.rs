@@ -94,7 +94,10 @@ impl Policy {
     /// The first part of it that may not.
     pub fn check(&self, event_types: EventTypes, filters: &[Filter]) -> Result<(), Denial> {
         let any = Filter::default();
-        let numbered = filters.iter().enumerate().map(|(n, filter)| (Some(n), filter));
+        let numbered = filters
+            .iter()
+            .enumerate()
+            .map(|(n, filter)| (Some(n), filter));
         let none = filters.is_empty().then_some((None, &any));
         let asked: Vec<_> = numbered.chain(none).collect();
         for event_type in EventType::ALL {
@@ -226,7 +229,12 @@ mod tests {
         let effect = || select(vec![Effect::Allow, Effect::Deny]);
         let rule = (effect(), types(), lists()).prop_map(|(effect, event_types, filter)| {
             let name = format!("{effect:?}");
-            Arc::new(Rule { name, effect, event_types, filter })
+            Arc::new(Rule {
+                name,
+                effect,
+                event_types,
+                filter,
+            })
         });
         (vec(rule, 0..5), effect()).prop_map(|(rules, otherwise)| Policy::new(rules, otherwise))
     }
@@ -331,7 +339,10 @@ mod tests {
         check(&policy, &asks(&["a", "b"], &["x1"])).unwrap();
         let denial = check(&policy, &asks(&["a", "b"], &["x1", "y"])).unwrap_err();
         assert_eq!(denial.rule, None);
-        assert_eq!(denial.values, [(Field::OemModel, "y".into()), (Field::OemId, "a".into())]);
+        assert_eq!(
+            denial.values,
+            [(Field::OemModel, "y".into()), (Field::OemId, "a".into())]
+        );
         assert!(check(&policy, &asks(&["a", "b"], &["x*"])).is_err());
         assert!(check(&policy, &asks(&["a"], &[])).is_err(), "any model");
         assert!(check(&policy, &[]).is_err(), "everything");
@@ -339,12 +350,18 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_rule_and_the_part() {
-        let rules = vec![rule(Effect::Allow, &[], &[]), rule(Effect::Deny, &["secret*"], &[])];
+        let rules = vec![
+            rule(Effect::Allow, &[], &[]),
+            rule(Effect::Deny, &["secret*"], &[]),
+        ];
         let policy = Policy::new(rules, Effect::Deny);
         check(&policy, &asks(&["a", "b*"], &[])).unwrap();
         let denial = check(&policy, &asks(&["a", "s*"], &["m"])).unwrap_err();
         assert_eq!(denial.rule.as_deref(), Some("Deny secret*"));
-        assert_eq!((denial.filter, denial.event_type), (Some(0), EventType::Location));
+        assert_eq!(
+            (denial.filter, denial.event_type),
+            (Some(0), EventType::Location)
+        );
         assert_eq!(denial.values, [(Field::OemId, "s*".into())]);
     }
 }

@@ -126,6 +126,8 @@ impl Route {
 
     /// Returns whether its namespace may have the event.
     pub fn permits(&self, event: &EventFields<'_>) -> bool {
-        self.policy.as_ref().is_none_or(|policy| policy.permits(event))
+        self.policy
+            .as_ref()
+            .is_none_or(|policy| policy.permits(event))
     }
 }

@@ -4,6 +4,7 @@
 //! a gateway decodes the buckets into one [`RouteTable`] and swaps it in whole. This crate knows neither
 //! Kubernetes nor an async runtime, so both sides and every test can use it.
 
+mod access_rules;
 mod bucket;
 mod bucket_id;
 mod cost;
@@ -15,9 +16,11 @@ mod key;
 pub mod names;
 mod pattern;
 mod pattern_set;
+mod policy;
 mod route;
 mod table;
 
+pub use access_rules::{ACCESS_RULES_VERSION, AccessRules, AccessRulesError};
 pub use bucket::{Bucket, BucketError, BucketHash, FORMAT_VERSION, buckets};
 pub use bucket_id::{BUCKETS, BucketId};
 pub use cost::cost;
@@ -27,5 +30,6 @@ pub use id::SubscriptionId;
 pub use index::FilterIndex;
 pub use key::{KeyHash, KeyHashError};
 pub use pattern::Pattern;
+pub use policy::{Denial, Effect, Policy, Rule};
 pub use route::{ClientCertificate, Heartbeat, Labels, Resume, Route};
 pub use table::{Matches, RouteTable};

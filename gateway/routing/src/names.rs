@@ -80,6 +80,17 @@ pub fn index_name(group: &str) -> String {
     format!("datastream-{group}-routes")
 }
 
+/// The component of the Secret with a group's access rules.
+pub const ACCESS: &str = "access";
+
+/// Key of the access rules in their Secret, as [`AccessRules::encode`](crate::AccessRules::encode) wrote them.
+pub const ACCESS_KEY: &str = "rules.json";
+
+/// Returns the name of the Secret with the access rules of a group.
+pub fn access_name(group: &str) -> String {
+    format!("datastream-{group}-access")
+}
+
 /// The component of the Secret with the certificate by which the gateways of a group know each other.
 pub const PEERS: &str = "peers";
 
@@ -90,7 +101,7 @@ pub fn peers_name(group: &str) -> String {
 
 /// The label selector of a group's routing objects, the list of them, and the certificate of its gateways.
 pub fn routes_selector(group: &str) -> String {
-    format!("{COMPONENT} in (routes,{INDEX},{PEERS}),{GROUP}={group}")
+    format!("{COMPONENT} in (routes,{INDEX},{PEERS},{ACCESS}),{GROUP}={group}")
 }
 
 /// A list of routing objects, as a JSON array `["017"]`.

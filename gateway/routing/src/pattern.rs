@@ -67,6 +67,49 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Returns whether it matches every text that the other one matches.
+    ///
+    /// A `*` of the other one stands for any text, so only a `*` here can match it, and no literal does. Exact as long as there is a
+    /// character that is in neither of them.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.matches(&other.0)
+    }
+
+    /// Returns whether some text matches both. The time is the product of their lengths.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
+        // For each place in `theirs`, whether some text is matched by what is before it and what was looked at of `ours`.
+        let mut reached = vec![false; theirs.len() + 1];
+        reached[0] = true;
+        skip_stars(&mut reached, theirs);
+        for byte in ours {
+            let mut next = vec![false; theirs.len() + 1];
+            for at in 0..=theirs.len() {
+                if *byte == b'*' {
+                    next[at] = reached[at] || (at > 0 && next[at - 1]);
+                } else {
+                    let literal = at > 0 && reached[at - 1] && theirs[at - 1] == *byte;
+                    let by_star = at > 0 && theirs[at - 1] == b'*' && reached[at];
+                    next[at] = literal || by_star;
+                }
+            }
+            skip_stars(&mut next, theirs);
+            reached = next;
+        }
+        reached[theirs.len()]
+    }
+}
+
+/// A `*` may stand for nothing.
+fn skip_stars(reached: &mut [bool], pattern: &[u8]) {
+    for (at, byte) in pattern.iter().enumerate() {
+        if *byte == b'*' && reached[at] {
+            reached[at + 1] = true;
+        }
+    }
+}
+
 impl From<&str> for Pattern {
     fn from(text: &str) -> Self {
         Self::new(text)
@@ -99,6 +142,57 @@ mod tests {
         fn matches_what_the_definition_matches(pattern in "[ab*é]{0,8}", value in "[abé]{0,10}") {
             let (p, v): (Vec<_>, Vec<_>) = (pattern.chars().collect(), value.chars().collect());
             prop_assert_eq!(Pattern::new(pattern).matches(&value), reference(&p, &v));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_covers_what_it_matches_all_texts_of(p in "[ab*]{0,6}", q in "[ab*]{0,6}", texts in prop::collection::vec("[abx]{0,8}", 32)) {
+            let (p, q) = (Pattern::new(p), Pattern::new(q));
+            if p.covers(&q) {
+                for text in &texts {
+                    prop_assert!(!q.matches(text) || p.matches(text), "{text}");
+                }
+            } else {
+                // With a character that is in neither.
+                let witness = q.as_str().replace('*', "x");
+                prop_assert!(q.matches(&witness) && !p.matches(&witness), "{witness}");
+            }
+        }
+
+        #[test]
+        fn patterns_overlap_if_a_text_matches_both(p in "[ab*]{0,6}", q in "[ab*]{0,6}", text in "[ab]{0,8}") {
+            let (p, q) = (Pattern::new(p), Pattern::new(q));
+            prop_assert_eq!(p.overlaps(&q), q.overlaps(&p));
+            if p.matches(&text) && q.matches(&text) {
+                prop_assert!(p.overlaps(&q));
+            }
+        }
+    }
+
+    /// Every text of up to six letters, for patterns of up to three characters: of two that overlap, one is that short.
+    #[test]
+    fn patterns_without_a_common_text_do_not_overlap() {
+        let texts = |length: usize, letters: &str| {
+            let mut all = vec![String::new()];
+            for _ in 0..length {
+                let longer: Vec<_> = all
+                    .iter()
+                    .flat_map(|text| letters.chars().map(move |c| format!("{text}{c}")))
+                    .collect();
+                all.extend(longer);
+            }
+            all.sort();
+            all.dedup();
+            all
+        };
+        let (patterns, values) = (texts(3, "ab*"), texts(6, "ab"));
+        for p in &patterns {
+            for q in &patterns {
+                let (p, q) = (Pattern::new(p.as_str()), Pattern::new(q.as_str()));
+                let common = values.iter().any(|v| p.matches(v) && q.matches(v));
+                assert_eq!(p.overlaps(&q), common, "{p} {q}");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One subscription, as the gateways see it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datastream_protocol::event::{EventType, EventTypes};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::filter::{EventFields, Filter};
 use crate::id::SubscriptionId;
 use crate::key::KeyHash;
+use crate::policy::Policy;
 
 /// One subscription, validated and complete: nothing in it depends on a default of the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +43,9 @@ pub struct Route {
     /// Labels of the subscription, by which tokens may select it; none where no tokens are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Box<Labels>>,
+    /// The policy of its namespace, which is no part of a routing object: gateways put it in from the access rules.
+    #[serde(skip)]
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// Labels of a subscription, as its metadata has them.
@@ -109,6 +114,7 @@ impl Route {
             resume: Resume::default(),
             client_certificate: None,
             labels: None,
+            policy: None,
         }
     }
 
@@ -116,5 +122,12 @@ impl Route {
     pub fn matches(&self, event: &EventFields<'_>) -> bool {
         self.event_types.contains(event.event_type)
             && (self.filters.is_empty() || self.filters.iter().any(|f| f.matches(event)))
+    }
+
+    /// Returns whether its namespace may have the event.
+    pub fn permits(&self, event: &EventFields<'_>) -> bool {
+        self.policy
+            .as_ref()
+            .is_none_or(|policy| policy.permits(event))
     }
 }

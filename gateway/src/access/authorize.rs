@@ -190,6 +190,11 @@ impl Access {
                 "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
             ));
         }
+        if state.unruled {
+            return Err(Refusal::Unavailable(
+                "this gateway cannot read the access rules: try again shortly, and see its log",
+            ));
+        }
         if !state.published {
             return Err(Refusal::Unavailable(
                 "nothing is published to this group of gateways yet: try again shortly, and see that an operator serves it",

@@ -58,6 +58,7 @@ impl ConfigSource for KubeSource {
         Box::pin(async move {
             let index = names::index_name(&self.group);
             let peers = names::peers_name(&self.group);
+            let access = names::access_name(&self.group);
             let selection = Selection::labelled(&names::routes_selector(&self.group));
             let mut changes = std::pin::pin!(changes(self.secrets, selection));
             let mut waiting = Waiting::default();
@@ -83,6 +84,9 @@ impl ConfigSource for KubeSource {
                     Some(Change::Set(secret)) if secret.name_any() == peers => {
                         waiting.add(identity(secret))
                     }
+                    Some(Change::Set(secret)) if secret.name_any() == access => {
+                        waiting.add(rules(secret))
+                    }
                     Some(Change::Set(secret)) => waiting.add(set(secret)),
                     // What is known of it stays.
                     Some(Change::Unreadable(object))
@@ -96,7 +100,8 @@ impl ConfigSource for KubeSource {
                     }
                     Some(Change::Unreadable(object)) => waiting.add(unreadable(object)),
                     // What was listed is still to be there.
-                    Some(Change::Gone(_, object)) if object == index || object == peers => (),
+                    Some(Change::Gone(_, object))
+                        if [&index, &peers, &access].contains(&&object) => {}
                     Some(Change::Gone(_, object)) => waiting.add(ConfigUpdate::Remove { object }),
                     Some(Change::Synced) => waiting.add(ConfigUpdate::Synced),
                     None => {
@@ -127,6 +132,7 @@ impl Waiting {
             | ConfigUpdate::Unreadable { object, .. }
             | ConfigUpdate::Listed { object, .. }
             | ConfigUpdate::Peers { object, .. }
+            | ConfigUpdate::Access { object, .. }
             | ConfigUpdate::Remove { object } => {
                 self.objects.insert(object.clone(), update);
             }
@@ -151,6 +157,13 @@ fn unreadable(object: Unreadable) -> ConfigUpdate {
 fn set(mut secret: Secret) -> ConfigUpdate {
     ConfigUpdate::Set {
         bytes: bytes(&mut secret, names::ROUTES_KEY),
+        object: secret.name_any(),
+    }
+}
+
+fn rules(mut secret: Secret) -> ConfigUpdate {
+    ConfigUpdate::Access {
+        bytes: bytes(&mut secret, names::ACCESS_KEY),
         object: secret.name_any(),
     }
 }

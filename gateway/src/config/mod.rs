@@ -2,6 +2,7 @@
 
 mod directory;
 mod kube;
+mod policies;
 mod store;
 
 pub use directory::{DirectorySource, is_change};

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use datastream_routing::{Bucket, BucketHash, BucketId, Route, RouteTable};
+use datastream_routing::{AccessRules, Bucket, BucketHash, BucketId, Route, RouteTable};
 use datastream_service::tls::Identity;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::policies::Policies;
 
 /// One change that a [`ConfigSource`](super::ConfigSource) saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,13 @@ pub enum ConfigUpdate {
         /// The certificate and its key.
         identity: Arc<Identity>,
     },
+    /// The access rules of the group.
+    Access {
+        /// The name of their Secret.
+        object: String,
+        /// Its bytes, as [`AccessRules::encode`] wrote them.
+        bytes: Vec<u8>,
+    },
     /// Everything that existed when the source started (or restarted) has been set.
     Synced,
 }
@@ -69,6 +78,10 @@ pub struct ConfigState {
     pub incomplete: bool,
     /// The certificate by which the gateways of the group know each other; none if the operator makes none.
     pub peers: Option<Arc<Identity>>,
+    /// The hash of the access rules in force; none if the operator publishes none.
+    pub access: Option<BucketHash>,
+    /// There are access rules that cannot be read, and none in force: who may have which events is not known.
+    pub unruled: bool,
     /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
     /// Time since which it cannot be reached.
@@ -90,10 +103,17 @@ pub enum StaleRoutes {
 #[derive(Debug)]
 pub struct ConfigStore {
     table: ArcSwap<RouteTable>,
-    /// Objects; locked only while a batch is applied, never across an await.
-    objects: Mutex<BTreeMap<String, Object>>,
+    /// Locked only while a batch is applied, never across an await.
+    content: Mutex<Content>,
     state: watch::Sender<Arc<ConfigState>>,
     stale_routes: StaleRoutes,
+}
+
+/// The last good content of all objects.
+#[derive(Debug, Default)]
+struct Content {
+    objects: BTreeMap<String, Object>,
+    policies: Policies,
 }
 
 #[derive(Debug)]
@@ -116,7 +136,7 @@ impl ConfigStore {
         Self {
             stale_routes: StaleRoutes::default(),
             table: ArcSwap::default(),
-            objects: Mutex::default(),
+            content: Mutex::default(),
             state: watch::Sender::new(Arc::default()),
         }
     }
@@ -172,7 +192,8 @@ impl ConfigStore {
 
     /// Applies a batch of updates as one: at most one new table, at most one wake-up.
     pub fn apply(&self, updates: Vec<ConfigUpdate>) {
-        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let Content { objects, policies } = &mut *content;
         let mut state = ConfigState::clone(&self.state());
         let (mut changed, mut listed) = (false, false);
         for update in updates {
@@ -183,7 +204,7 @@ impl ConfigStore {
                         state.refused.remove(&object);
                         continue;
                     }
-                    match decode(&objects, &object, &bytes) {
+                    match decode(objects, &object, &bytes) {
                         Ok(bucket) => {
                             state.refused.remove(&object);
                             state.held.insert(bucket.id, hash);
@@ -228,11 +249,29 @@ impl ConfigStore {
                     state.refused.remove(&object);
                     state.peers = Some(identity);
                 }
+                ConfigUpdate::Access { object, bytes } => match AccessRules::decode(&bytes) {
+                    Ok(rules) => {
+                        state.unruled = false;
+                        state.access = Some(BucketHash::of(&bytes));
+                        changed |= policies.set(rules);
+                    }
+                    Err(reason) => {
+                        // Routes are complete all the same, so this is not one of the refused objects that may hold some.
+                        state.unruled = state.access.is_none();
+                        tracing::error!(
+                            object,
+                            %reason,
+                            "access rules refused; the last good ones stay in force"
+                        );
+                    }
+                },
                 ConfigUpdate::Synced => (state.synced, listed) = (true, true),
             }
         }
         if changed {
-            let routes = objects.values().flat_map(|o| o.routes.iter().cloned());
+            let mut routes: Vec<_> = objects.values_mut().flat_map(|o| &mut o.routes).collect();
+            routes.iter_mut().for_each(|route| policies.attach(route));
+            let routes = routes.into_iter().map(|route| route.clone());
             self.table.store(Arc::new(RouteTable::from_routes(routes)));
         }
         let missing = state.listed.iter().filter(|b| !state.held.contains_key(b));
@@ -253,7 +292,7 @@ impl ConfigStore {
                 "routing objects are missing: keys that are not known are answered 503 until the operator has written them again"
             );
         }
-        drop(objects);
+        drop(content);
         self.state.send_replace(Arc::new(state));
     }
 }
@@ -285,6 +324,9 @@ fn decode(
 
 #[cfg(test)]
 mod tests {
+    use datastream_protocol::event::EventType;
+    use datastream_routing::{Effect, Filter, KeyHash, Rule, SubscriptionId};
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_mins(1);
@@ -302,6 +344,86 @@ mod tests {
         assert!(!store.is_stale());
         store.set_source_error(Some("refused".to_owned()));
         assert!(!store.is_stale());
+    }
+
+    fn routes(names: &[(&str, &str)]) -> Vec<ConfigUpdate> {
+        let routes = names.iter().map(|(namespace, name)| {
+            let id = SubscriptionId::new(*namespace, *name);
+            Route::new(id, KeyHash::of(&format!("{namespace}/{name}")))
+        });
+        let mut buckets = BTreeMap::<_, Vec<_>>::new();
+        for route in routes {
+            buckets.entry(route.id.bucket()).or_default().push(route);
+        }
+        let set = buckets.into_iter().map(|(id, routes)| ConfigUpdate::Set {
+            object: format!("routes-{id}"),
+            bytes: Bucket::new(id, routes).encode().unwrap(),
+        });
+        set.chain([ConfigUpdate::Synced]).collect()
+    }
+
+    fn access(bytes: Vec<u8>) -> Vec<ConfigUpdate> {
+        let object = "access".to_owned();
+        vec![ConfigUpdate::Access { object, bytes }]
+    }
+
+    /// Rules that deny everything, to one namespace.
+    fn closed_to(namespace: &str) -> Vec<u8> {
+        let nothing = Rule {
+            name: "nothing".to_owned(),
+            effect: Effect::Deny,
+            event_types: EventType::ALL.into_iter().collect(),
+            filter: Filter::default(),
+        };
+        let rules = AccessRules {
+            otherwise: Effect::Allow,
+            rules: vec![Arc::new(nothing)],
+            namespaces: BTreeMap::from([(namespace.to_owned(), vec![0])]),
+        };
+        rules.encode().unwrap()
+    }
+
+    #[test]
+    fn routes_have_the_policy_of_their_namespace_whichever_comes_first() {
+        let (first, second) = (ConfigStore::new(), ConfigStore::new());
+        let names = [("a", "1"), ("a", "2"), ("b", "1")];
+        first.apply(routes(&names));
+        first.apply(access(closed_to("a")));
+        second.apply(access(closed_to("a")));
+        second.apply(routes(&names));
+        for store in [&first, &second] {
+            let table = store.table();
+            let of = |namespace, name| {
+                let id = SubscriptionId::new(namespace, name);
+                table.by_id(&id).unwrap().policy.clone()
+            };
+            let policy = of("a", "1").unwrap();
+            assert!(Arc::ptr_eq(&policy, &of("a", "2").unwrap()));
+            assert_eq!(of("b", "1"), None);
+        }
+        // A route that nothing changes for is the same as before.
+        let b = SubscriptionId::new("b", "1");
+        let before = first.table().by_id(&b).cloned().unwrap();
+        first.apply(access(closed_to("c")));
+        let table = first.table();
+        assert!(Arc::ptr_eq(&before, table.by_id(&b).unwrap()));
+        let a = SubscriptionId::new("a", "1");
+        assert_eq!(table.by_id(&a).unwrap().policy, None);
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_leave_the_last_good_ones_in_force() {
+        let store = ConfigStore::new();
+        store.apply(routes(&[("a", "1")]));
+        store.apply(access(b"{}".to_vec()));
+        assert!(store.state().unruled);
+        store.apply(access(closed_to("a")));
+        store.apply(access(b"{}".to_vec()));
+        let state = store.state();
+        assert!(!state.unruled && !state.incomplete);
+        assert_eq!(state.access, Some(BucketHash::of(&closed_to("a"))));
+        let id = SubscriptionId::new("a", "1");
+        assert!(store.table().by_id(&id).unwrap().policy.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -247,7 +247,8 @@ impl CatchUp {
             ) else {
                 continue;
             };
-            if route.matches(&event.fields()) {
+            let fields = event.fields();
+            if route.matches(&fields) && route.permits(&fields) {
                 let after = self.numbered().into_owned();
                 let frame = event.frame_at(EventPosition { after, partition });
                 let frame = QueuedFrame::Event(Arc::new(frame));

@@ -60,9 +60,10 @@ impl Chunk {
         route: &'a Route,
     ) -> impl Iterator<Item = &'a Event> {
         let first = self.events.partition_point(|e| e.offset < from);
-        self.events[first..]
-            .iter()
-            .filter(|e| route.matches(&e.fields()))
+        self.events[first..].iter().filter(|e| {
+            let fields = e.fields();
+            route.matches(&fields) && route.permits(&fields)
+        })
     }
 
     /// Bytes of memory held, as an upper bound.

@@ -342,10 +342,14 @@ impl Dispatcher {
     }
 
     fn route(&mut self, chunk: &Chunk, event: &Event) {
-        self.table.matches(&event.fields(), &mut self.matches);
+        let fields = event.fields();
+        self.table.matches(&fields, &mut self.matches);
         for place in self.matches.as_slice() {
             let slot = &mut self.live[*place as usize];
             let Some(live) = slot else { continue };
+            if !self.table.routes()[*place as usize].permits(&fields) {
+                continue;
+            }
             let frame = match &mut live.ahead {
                 None => chunk.live_frame(event),
                 Some(ahead) if event.offset < ahead.next(chunk.partition) => continue,

@@ -29,6 +29,11 @@ pub enum EventType {
 pub struct UnknownEventType(pub String);
 
 impl EventType {
+    /// Returns whether events of this type are about a property.
+    pub const fn has_property(self) -> bool {
+        matches!(self, Self::Datapoint | Self::Datapointack)
+    }
+
     /// All event types, in the order of their names.
     pub const ALL: [Self; 5] = [
         Self::Connectivity,

@@ -1,0 +1,184 @@
+//! The codec of the object with the access rules of a group: the rules, and which of them hold for which namespace.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Effect, Policy, Rule};
+
+/// The newest version of the format that this build reads. Any change of meaning raises it.
+pub const ACCESS_RULES_VERSION: u32 = 1;
+
+/// The access rules of a group, resolved: namespaces by their names, not by their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRules {
+    /// The effect on events that no rule of a namespace selects.
+    pub otherwise: Effect,
+    /// The rules.
+    pub rules: Vec<Arc<Rule>>,
+    /// Indices of the rules for each namespace that has some.
+    pub namespaces: BTreeMap<String, Vec<usize>>,
+}
+
+/// Reason why an object with access rules was refused. It is refused whole: the last good one stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessRulesError {
+    /// The content is not JSON, or not of the format's shape.
+    #[error("no access rules: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The object was written by a newer operator.
+    #[error(
+        "format version {found}, but this gateway reads versions up to {ACCESS_RULES_VERSION}: upgrade the gateways first"
+    )]
+    Version {
+        /// The version that the object names.
+        found: u32,
+    },
+    /// A namespace with a rule that is not there.
+    #[error("namespace {namespace} has rule {index}, of {rules}")]
+    NoSuchRule {
+        /// The namespace.
+        namespace: String,
+        /// The index that it names.
+        index: usize,
+        /// Number of rules.
+        rules: usize,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Encoded {
+    version: u32,
+    otherwise: Effect,
+    rules: Vec<Arc<Rule>>,
+    namespaces: BTreeMap<String, Vec<usize>>,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+impl AccessRules {
+    /// The bytes of the object: canonical, so that equal rules have equal bytes.
+    ///
+    /// # Errors
+    /// None in practice: the keys of its maps are strings.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Encoded {
+            version: ACCESS_RULES_VERSION,
+            otherwise: self.otherwise,
+            rules: self.rules.clone(),
+            namespaces: self.namespaces.clone(),
+        })
+    }
+
+    /// Reads an object, all or nothing.
+    ///
+    /// # Errors
+    /// The reason why it is refused.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AccessRulesError> {
+        // The version first: a later format may have any shape.
+        let Header { version } = serde_json::from_slice(bytes)?;
+        if !(1..=ACCESS_RULES_VERSION).contains(&version) {
+            return Err(AccessRulesError::Version { found: version });
+        }
+        let Encoded {
+            otherwise,
+            rules,
+            namespaces,
+            ..
+        } = serde_json::from_slice(bytes)?;
+        for (namespace, indices) in &namespaces {
+            if let Some(index) = indices.iter().find(|index| **index >= rules.len()) {
+                return Err(AccessRulesError::NoSuchRule {
+                    namespace: namespace.clone(),
+                    index: *index,
+                    rules: rules.len(),
+                });
+            }
+        }
+        Ok(Self {
+            otherwise,
+            rules,
+            namespaces,
+        })
+    }
+
+    /// The policy of a namespace; none where everything may be had.
+    pub fn policy(&self, namespace: &str) -> Option<Policy> {
+        let indices = self.namespaces.get(namespace);
+        let rules = indices.into_iter().flatten();
+        let rules: Vec<_> = rules
+            .filter_map(|index| self.rules.get(*index).cloned())
+            .collect();
+        let is_open = self.otherwise == Effect::Allow
+            && rules.iter().all(|rule| rule.effect == Effect::Allow);
+        (!is_open).then(|| Policy::new(rules, self.otherwise))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datastream_protocol::event::EventType;
+
+    use super::*;
+    use crate::filter::Filter;
+
+    fn rules(otherwise: Effect) -> AccessRules {
+        let rule = |name: &str, effect| {
+            Arc::new(Rule {
+                name: name.to_owned(),
+                effect,
+                event_types: [EventType::Location].into_iter().collect(),
+                filter: Filter::default(),
+            })
+        };
+        AccessRules {
+            otherwise,
+            rules: vec![rule("a", Effect::Allow), rule("b", Effect::Deny)],
+            namespaces: BTreeMap::from([
+                ("both".to_owned(), vec![0, 1]),
+                ("one".to_owned(), vec![0]),
+            ]),
+        }
+    }
+
+    #[test]
+    fn rules_are_read_back_as_written() {
+        for otherwise in [Effect::Allow, Effect::Deny] {
+            let rules = rules(otherwise);
+            assert_eq!(
+                AccessRules::decode(&rules.encode().unwrap()).unwrap(),
+                rules
+            );
+        }
+    }
+
+    #[test]
+    fn an_object_from_the_future_or_with_a_rule_that_is_missing_is_refused() {
+        let error = |text: &str| {
+            AccessRules::decode(text.as_bytes())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(r#"{"version":2}"#).contains("upgrade the gateways first"));
+        let missing = r#"{"version":1,"otherwise":"deny","rules":[],"namespaces":{"a":[0]}}"#;
+        assert_eq!(error(missing), "namespace a has rule 0, of 0");
+        assert!(
+            error(r#"{"version":1,"otherwise":"maybe","rules":[],"namespaces":{}}"#)
+                .starts_with("no access rules")
+        );
+    }
+
+    #[test]
+    fn a_namespace_for_which_no_rule_holds_has_what_is_so_otherwise() {
+        assert_eq!(rules(Effect::Allow).policy("other"), None);
+        assert_eq!(rules(Effect::Allow).policy("one"), None);
+        assert!(rules(Effect::Allow).policy("both").is_some());
+        let none = Policy::new(vec![], Effect::Deny);
+        assert_eq!(rules(Effect::Deny).policy("other"), Some(none));
+    }
+}

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use datastream_collector::CollectArgs;
 use datastream_source::fluvio::{ClusterArgs, FluvioTarget};
 
+use crate::access::AccessArgs;
 use crate::check::CheckArgs;
 use crate::completions::CompletionsArgs;
 use crate::dev::DevArgs;
@@ -44,6 +45,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Store the events of many streams, each exactly once: as JSON lines, in SQLite or in PostgreSQL.
     Collect(CollectArgs),
+    /// Access rules: which events the subscriptions of which namespaces may ask for.
+    Access(AccessArgs),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArgs),
     /// Print the manual page, or write those of all commands into a folder.
@@ -57,7 +60,11 @@ impl Command {
         match self {
             Self::Dev(_) => "warn,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
-            Self::Tail(_) | Self::Check(_) | Self::Completions(_) | Self::Man(_) => "warn",
+            Self::Tail(_)
+            | Self::Check(_)
+            | Self::Access(_)
+            | Self::Completions(_)
+            | Self::Man(_) => "warn",
             Self::Collect(_) => datastream_collector::LOG_FILTER,
         }
     }

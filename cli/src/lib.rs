@@ -1,7 +1,8 @@
 //! The `datastream` command: `dev` runs everything in one process, `simulate` plays a fleet of devices,
 //! `publish` sends events that you have, `tail` follows streams on a terminal, `collect` stores them, `check` asks whether
-//! there is one.
+//! there is one, `access check` whether a subscription may have what it asks for.
 
+pub mod access;
 mod args;
 pub mod check;
 pub mod completions;
@@ -10,6 +11,7 @@ pub mod dev;
 mod event_line;
 pub mod logging;
 pub mod man;
+pub mod manifests;
 pub mod publish;
 mod secret;
 pub mod simulate;
@@ -28,6 +30,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let stop = process::stop_on_signal()?;
     match cli.command {
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Access(args) => access::run(args),
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => Box::pin(dev::run(args, stop))
             .await

@@ -234,8 +234,13 @@ impl ControlPlane {
         std::fs::write(&file, rendered.stdout)?;
         let file = file.display().to_string();
         run(&["apply", "--server-side", "-f", &file])?;
-        let crd = "crd/datastreamsubscriptions.datastream.dev";
-        run(&["wait", "--for=condition=Established", crd, "--timeout=30s"])
+        run(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/datastreamsubscriptions.datastream.dev",
+            "crd/datastreamaccessrules.datastream.dev",
+            "--timeout=30s",
+        ])
     }
 
     /// The administrator's kubeconfig, as JSON with the certificates in it.

@@ -18,20 +18,27 @@ fn manifests(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn the_api_server_accepts_the_examples_and_rejects_invalid_specs_with_clear_messages() {
     let cluster = ControlPlane::start().unwrap();
-    let crd = checkout("crds/generated/datastreamsubscriptions.yaml");
-    let applied = cluster
-        .kubectl(&["apply", "--server-side", "-f", &crd])
-        .unwrap();
-    assert!(applied.success, "{}", applied.stderr);
-    assert_eq!(
-        applied.stderr, "",
-        "the API server warns about the definition"
-    );
-    let name = "crd/datastreamsubscriptions.datastream.dev";
-    let established = cluster
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", name])
-        .unwrap();
-    assert!(established.success, "{}", established.stderr);
+    for plural in ["datastreamaccessrules", "datastreamsubscriptions"] {
+        let crd = checkout(&format!("crds/generated/{plural}.yaml"));
+        let applied = cluster
+            .kubectl(&["apply", "--server-side", "-f", &crd])
+            .unwrap();
+        assert!(applied.success, "{}", applied.stderr);
+        assert_eq!(
+            applied.stderr, "",
+            "the API server warns about the definition"
+        );
+        let name = format!("crd/{plural}.datastream.dev");
+        let established = cluster
+            .kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=30s",
+                &name,
+            ])
+            .unwrap();
+        assert!(established.success, "{}", established.stderr);
+    }
 
     for path in manifests("examples") {
         let applied = cluster

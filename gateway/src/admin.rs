@@ -85,6 +85,8 @@ struct ConfigReport {
     error: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     refused: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_rules_error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +121,9 @@ struct RouteReport<'a> {
     name: &'a str,
     generation: i64,
     suspended: bool,
+    /// Reason why access rules deny what it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied: Option<&'a str>,
     connected: bool,
     event_types: EventTypes,
     filters: &'a [Filter],
@@ -128,6 +133,8 @@ struct RouteReport<'a> {
 struct Routing<'a> {
     buckets: BTreeMap<String, String>,
     refused: &'a BTreeMap<String, String>,
+    /// Hash of the access rules in force.
+    access_rules: Option<String>,
     routes: Vec<RouteReport<'a>>,
 }
 
@@ -208,6 +215,7 @@ impl Admin {
                 routes: self.config.table().routes().len(),
                 error: state.source_error.clone(),
                 refused: state.refused.clone(),
+                access_rules_error: state.access_error.clone(),
             },
             source: SourceReport {
                 source: self.source.describe(),
@@ -279,7 +287,8 @@ impl Admin {
             connected.set(i64::from(is_read && error.is_none()));
         }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
-        self.metrics.objects_refused.set(state.refused.len() as i64);
+        let refused = state.refused.len() + usize::from(state.access_error.is_some());
+        self.metrics.objects_refused.set(refused as i64);
         self.metrics
             .config_connected
             .set(i64::from(state.source_error.is_none()));
@@ -351,6 +360,7 @@ impl Admin {
                 .map(|(id, hash)| (id.to_string(), hash.to_string()))
                 .collect(),
             refused: &state.refused,
+            access_rules: state.access.map(|hash| hash.to_string()),
             routes: table
                 .routes()
                 .iter()
@@ -359,6 +369,7 @@ impl Admin {
                     name: &r.id.name,
                     generation: r.generation,
                     suspended: r.suspended,
+                    denied: r.denied.as_deref(),
                     connected: self.registry.has(&r.id),
                     event_types: r.event_types,
                     filters: &r.filters,

@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub skipped: IntCounterVec,
     /// Pairs of an event and a live stream that wants it.
     pub matched: IntCounter,
+    /// Pairs of an event and a live stream that wants it, where access rules deny it.
+    pub denied: IntCounter,
     /// Event frames handed to sockets.
     pub sent: IntCounter,
     /// Bytes of event frames handed to sockets.
@@ -93,6 +95,10 @@ impl Metrics {
             matched: registry.counter(
                 "events_matched_total",
                 "Pairs of an event and a live stream that wants it.",
+            )?,
+            denied: registry.counter(
+                "events_denied_total",
+                "Pairs of an event and a live stream that wants it, left out because access rules deny it.",
             )?,
             sent: registry.counter("events_sent_total", "Event frames handed to sockets.")?,
             sent_bytes: registry.counter(

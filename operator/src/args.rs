@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use datastream_operator::access::{AccessDefault, AccessMode, AccessSettings};
 use datastream_operator::groups::{GroupSetting, Identities, Limits};
 use datastream_operator::namespaces::NamespaceName;
 use datastream_operator::routing::Budget;
@@ -91,6 +92,12 @@ pub(crate) struct RunArgs {
     /// The largest cost of the filters of all subscriptions of a namespace in one group of gateways
     #[arg(long, env = "DATASTREAM_MAX_NAMESPACE_FILTER_COST", default_value_t = Budget::default().namespace)]
     max_namespace_filter_cost: u64,
+    /// What becomes of a subscription that asks for more than the DatastreamAccessRules let it
+    #[arg(long, env = "DATASTREAM_ACCESS_RULES", value_enum, default_value_t)]
+    access_rules: AccessMode,
+    /// What becomes of events that no DatastreamAccessRule selects
+    #[arg(long, env = "DATASTREAM_ACCESS_DEFAULT", value_enum, default_value_t)]
+    access_default: AccessDefault,
     /// Format of the log (to standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -127,6 +134,10 @@ impl RunArgs {
                     subscription: self.max_filter_cost,
                     namespace: self.max_namespace_filter_cost,
                 },
+            },
+            access: AccessSettings {
+                mode: self.access_rules,
+                default: self.access_default,
             },
         })
     }

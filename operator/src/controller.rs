@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use datastream_crds::DatastreamSubscription;
+use datastream_crds::{DatastreamAccessRule, DatastreamSubscription};
 use datastream_routing::SubscriptionId;
 use datastream_routing::names::{
-    COMPONENT, GROUP, INDEX_KEY, decode_index, index_name, peers_name, routes_bucket, routes_name,
-    routes_selector, selector,
+    ACCESS_KEY, COMPONENT, GROUP, HAS_ACCESS_KEY, INDEX_KEY, access_name, decode_index, index_name,
+    peers_name, routes_bucket, routes_name, routes_selector, selector,
 };
 use datastream_service::backoff::Backoff;
 use datastream_service_kube::api::reason;
@@ -19,7 +19,7 @@ use datastream_service_kube::lease::PULSE;
 use datastream_service_kube::watch::{Change, Selection, Watched};
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::runtime::controller::{Config, applier};
@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::access::{self, AccessMode, Listed, SharedAccess};
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::events;
@@ -66,6 +67,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 struct Feed {
     groups: Groups,
+    access: SharedAccess,
     connections: SharedConnections,
     secrets: Secrets,
     verdicts: Verdicts,
@@ -92,7 +94,12 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let namespace = &settings.routes_namespace;
     let published = published_groups(Api::namespaced(client.clone(), namespace)).await;
-    let groups = Groups::new(&settings.groups, published, settings.limits);
+    let groups = Groups::new(
+        &settings.groups,
+        published,
+        settings.limits,
+        settings.access.mode,
+    );
     for namespace in settings.namespaces.names() {
         groups.set_unlisted(&namespace.into());
     }
@@ -100,6 +107,7 @@ pub(crate) async fn run(
     let (subscriptions, subscriptions_writer) = reflector::store();
     let feed = Feed {
         groups: groups.clone(),
+        access: SharedAccess::new(settings.access),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
         verdicts: Verdicts::default(),
@@ -144,6 +152,20 @@ pub(crate) async fn run(
     let of_keys = Selection::labelled(&format!("{COMPONENT}={LABEL}"));
     let events = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
     tasks.spawn(feed.clone().keys(events));
+    if settings.access.mode == AccessMode::Off {
+        groups.synced(Synced::Access);
+    } else {
+        let rules = Api::all(client.clone());
+        let rules = follow(
+            "access_rules".to_owned(),
+            rules,
+            every.clone(),
+            metrics.clone(),
+        );
+        let namespaces = Api::all(client.clone());
+        let namespaces = follow("namespaces".to_owned(), namespaces, every, metrics.clone());
+        tasks.spawn(feed.clone().access(rules, namespaces));
+    }
     for (name, group) in groups.iter() {
         let of_group = |component| Selection::labelled(&selector(component, name));
         let leases = || Api::namespaced(client.clone(), namespace);
@@ -172,6 +194,16 @@ pub(crate) async fn run(
             metrics: metrics.clone(),
         };
         tasks.spawn(publisher.run());
+        let secrets = Api::namespaced(client.clone(), namespace);
+        let access = feed().feed.access;
+        let writer = access::keep(
+            secrets,
+            name.clone(),
+            group.clone(),
+            access,
+            metrics.clone(),
+        );
+        tasks.spawn(writer);
         if group.endpoint.is_some() {
             let secrets = Api::namespaced(client.clone(), namespace);
             tasks.spawn(keep(secrets, name.clone(), group.peers_gone.clone()));
@@ -380,6 +412,72 @@ impl Feed {
         }
     }
 
+    /// Follows the access rules, and the labels of the namespaces that they select by.
+    async fn access(
+        self,
+        rules: impl Stream<Item = Change<DatastreamAccessRule>>,
+        namespaces: impl Stream<Item = Change<Namespace>>,
+    ) -> anyhow::Result<()> {
+        let (mut rules, mut namespaces) = (std::pin::pin!(rules), std::pin::pin!(namespaces));
+        loop {
+            tokio::select! {
+                change = rules.next() => self.rule(change.context("the watch of the access rules ended")?),
+                change = namespaces.next() => self.namespace(change.context("the watch of the namespaces ended")?),
+            }
+            self.put_access_in_force().await?;
+        }
+    }
+
+    fn rule(&self, change: Change<DatastreamAccessRule>) {
+        let mut access = self.access.lock();
+        match change {
+            Change::Set(rule) => access.set_rule(rule.name_any(), Some(rule.spec)),
+            Change::Unreadable(object) => {
+                access.set_rule(object.metadata.name.unwrap_or_default(), None);
+            }
+            Change::Gone(_, name) => access.remove_rule(&name),
+            Change::Synced => access.listed(Listed::Rules),
+            Change::Failed(_) | Change::Recovered => (),
+        }
+    }
+
+    fn namespace(&self, change: Change<Namespace>) {
+        let mut access = self.access.lock();
+        match change {
+            Change::Set(namespace) => {
+                let labels = namespace.metadata.labels.unwrap_or_default();
+                access.set_namespace(namespace.metadata.name.unwrap_or_default(), labels);
+            }
+            Change::Gone(_, name) => access.remove_namespace(&name),
+            Change::Synced => access.listed(Listed::Namespaces),
+            // The labels that were read last.
+            Change::Unreadable(_) | Change::Failed(_) | Change::Recovered => (),
+        }
+    }
+
+    /// Puts the access rules in force that follow from what is known now.
+    async fn put_access_in_force(&self) -> anyhow::Result<()> {
+        let changed = {
+            let mut access = self.access.lock();
+            let new = access.refresh();
+            self.metrics.access_rules.set(access.rules() as i64);
+            let is_stale = i64::from(access.is_stale());
+            self.metrics.access_rules_stale.set(is_stale);
+            // Under the lock, so that no task puts older rules in force after newer ones.
+            new.map(|rules| self.groups.set_access(&rules))
+        };
+        let Some(changed) = changed else {
+            return Ok(());
+        };
+        self.groups.synced(Synced::Access);
+        self.check_complete();
+        self.wake_all();
+        for id in changed {
+            self.queue.send(id).await?;
+        }
+        Ok(())
+    }
+
     /// Notes that subscriptions or keys of this scope have been listed.
     async fn listed(&self, scope: &Scope, kind: Synced) -> anyhow::Result<()> {
         let is_last = self.heard.listed(scope, kind);
@@ -458,6 +556,7 @@ impl Feed {
 impl GroupFeed {
     async fn objects(self, api: Api<Watched<Secret>>, selection: Selection) -> anyhow::Result<()> {
         let (index, peers) = (index_name(&self.name), peers_name(&self.name));
+        let access = access_name(&self.name);
         let mut changes = std::pin::pin!(self.follow("routes", api, selection));
         while let Some(change) = changes.next().await {
             match change {
@@ -476,6 +575,10 @@ impl GroupFeed {
                     self.group.peers_gone.notify_one();
                     continue;
                 }
+                Change::Set(secret) if secret.name_any() == access => {
+                    self.published_access(&secret).await?;
+                }
+                Change::Gone(_, name) if name == access => self.group.access_changed.notify_one(),
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
                         self.group.state.lock().set_object(bucket, version, bytes);
@@ -504,12 +607,30 @@ impl GroupFeed {
         anyhow::bail!("the watch of the routing objects ended")
     }
 
+    /// Takes in the access rules that the gateways have: written again if they are not those in force, and in force if this process
+    /// cannot know better.
+    async fn published_access(&self, secret: &Secret) -> anyhow::Result<()> {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(ACCESS_KEY));
+        let bytes = bytes.map_or(&[][..], |bytes| &bytes.0);
+        if !self.feed.access.lock().set_published(bytes) {
+            self.group.access_changed.notify_one();
+        }
+        self.feed.put_access_in_force().await
+    }
+
     fn index(&self, secret: &Secret) {
         let bytes = secret.data.as_ref().and_then(|data| data.get(INDEX_KEY));
         let listed = decode_index(bytes.map_or(&[], |bytes| &bytes.0));
         let mut state = self.group.state.lock();
         match listed {
-            Ok(listed) => state.set_index(Some(listed)),
+            Ok(listed) => {
+                state.set_index(Some(listed));
+                let data = secret.data.as_ref();
+                // That of the release before.
+                if !data.is_some_and(|data| data.contains_key(HAS_ACCESS_KEY)) {
+                    state.renew_index();
+                }
+            }
             Err(error) => {
                 let object = secret.name_any();
                 tracing::warn!(

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_routing::SubscriptionId;
+use datastream_routing::{AccessRules, SubscriptionId};
 use tokio::sync::Notify;
 
+use crate::access::AccessMode;
 use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced, id_of};
 use crate::spec::{Invalid, ValidSubscription, validate};
 
@@ -105,6 +106,8 @@ pub(crate) struct Group {
     pub publish: Arc<Notify>,
     /// Notified when the certificate of its gateways is gone.
     pub peers_gone: Arc<Notify>,
+    /// Notified when access rules in force, or those that its gateways have, may be others.
+    pub access_changed: Arc<Notify>,
 }
 
 /// All groups, by name.
@@ -118,13 +121,19 @@ impl Groups {
         settings: &[GroupSetting],
         published: impl IntoIterator<Item = String>,
         limits: Limits,
+        access_mode: AccessMode,
     ) -> Self {
         let group = |endpoint, identities| Group {
             endpoint,
             identities,
-            state: SharedRoutingState::new(RoutingState::new(limits.shrink_hold, limits.budget)),
+            state: SharedRoutingState::new(RoutingState::new(
+                limits.shrink_hold,
+                limits.budget,
+                access_mode,
+            )),
             publish: Arc::default(),
             peers_gone: Arc::default(),
+            access_changed: Arc::default(),
         };
         let published = published
             .into_iter()
@@ -247,6 +256,16 @@ impl Groups {
         }
     }
 
+    /// Puts access rules in force. Returns the subscriptions whose status may be different now.
+    pub(crate) fn set_access(&self, rules: &Arc<AccessRules>) -> Vec<SubscriptionId> {
+        let mut ids = vec![];
+        for (_, group) in self.iter() {
+            ids.extend(group.state.lock().set_access(rules.clone()));
+            group.access_changed.notify_one();
+        }
+        ids
+    }
+
     /// All subscriptions and keys of a namespace are known now.
     pub(crate) fn listed(&self, namespace: &str) {
         for (_, group) in self.iter() {
@@ -281,6 +300,7 @@ impl Group {
     pub(crate) fn synced(&self, kind: Synced) {
         if self.state.lock().synced(kind) {
             self.publish.notify_one();
+            self.access_changed.notify_one();
         }
     }
 }
@@ -311,7 +331,12 @@ mod tests {
     }
 
     fn sync(groups: &Groups) {
-        for kind in [Synced::Subscriptions, Synced::Keys, Synced::Objects] {
+        for kind in [
+            Synced::Subscriptions,
+            Synced::Keys,
+            Synced::Objects,
+            Synced::Access,
+        ] {
             groups.synced(kind);
         }
     }
@@ -348,7 +373,7 @@ mod tests {
     #[test]
     fn a_subscription_is_routed_to_the_group_that_it_names() {
         let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
-        let groups = Groups::new(&settings, [], Limits::default());
+        let groups = Groups::new(&settings, [], Limits::default(), AccessMode::default());
         sync(&groups);
         let key = key();
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
@@ -372,7 +397,7 @@ mod tests {
     #[test]
     fn an_invalid_edit_keeps_the_route_even_if_it_names_another_group() {
         let settings = ["default=ws://a/stream", "eu=ws://b/stream"].map(|s| s.parse().unwrap());
-        let groups = Groups::new(&settings, [], Limits::default());
+        let groups = Groups::new(&settings, [], Limits::default(), AccessMode::default());
         sync(&groups);
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key()));
         groups.set_subscription(&subscription("default")).unwrap();
@@ -385,7 +410,12 @@ mod tests {
     /// The operator was restarted without group `eu`, to which `leds` is published.
     fn without_eu(keyed: bool, exists: bool) -> Groups {
         let settings = ["default=ws://a/stream".parse().unwrap()];
-        let groups = Groups::new(&settings, ["eu".to_owned()], Limits::default());
+        let groups = Groups::new(
+            &settings,
+            ["eu".to_owned()],
+            Limits::default(),
+            AccessMode::default(),
+        );
         let leds = subscription("eu");
         let route = validate(&leds).unwrap().route(key().hash);
         for (bucket, content) in buckets([route]) {

@@ -3,6 +3,7 @@
 //! A [`reconcile`] is gather → validate → build → apply → status, one module each. The [`routing`] side makes routing objects of
 //! all subscriptions, so a deleted one needs no finalizer. [`run`] ties both together, in the one replica that leads.
 
+pub mod access;
 mod connection;
 mod context;
 mod controller;

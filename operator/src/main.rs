@@ -36,7 +36,11 @@ async fn main() -> ExitCode {
 }
 
 fn crd() -> anyhow::Result<()> {
-    match io::stdout().write_all(datastream_crds::definitions()?.as_bytes()) {
+    let definitions: Vec<_> = datastream_crds::definitions()?
+        .into_iter()
+        .map(|definition| definition.yaml)
+        .collect();
+    match io::stdout().write_all(definitions.join("---\n").as_bytes()) {
         // The reader of a pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),

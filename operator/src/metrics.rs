@@ -5,7 +5,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The label with the name of a group of gateways.
 const GROUP: &str = "group";
-/// The label with the objects that a watch is for: `subscriptions`, `stream_keys`, and for each group of gateways
+/// The label with the objects that a watch is for: `subscriptions`, `stream_keys`, `access_rules`, `namespaces`, and for each group of gateways
 /// `routes/GROUP`, `gateways/GROUP` and `claims/GROUP`.
 const OBJECTS: &str = "objects";
 
@@ -43,6 +43,10 @@ pub struct Metrics {
     pub(crate) unreadable_objects: IntGaugeVec,
     /// 1 if objects cannot be listed or watched.
     pub(crate) watch_failing: IntGaugeVec,
+    /// Access rules.
+    pub(crate) access_rules: IntGauge,
+    /// 1 if the newest access rules cannot be put in force.
+    pub(crate) access_rules_stale: IntGauge,
     /// 1 if everything has been listed once.
     pub(crate) listed: IntGauge,
     /// 1 if this replica leads.
@@ -123,6 +127,11 @@ impl Metrics {
                 "1 while objects cannot be listed or watched.",
                 OBJECTS,
             )?,
+            access_rules: registry.gauge("access_rules", "Access rules.")?,
+            access_rules_stale: registry.gauge(
+                "access_rules_stale",
+                "1 while the newest access rules cannot be put in force, and those before stay so.",
+            )?,
             listed: registry.gauge(
                 "listed",
                 "1 if this replica leads and has listed everything once.",
@@ -143,9 +152,11 @@ impl Metrics {
         self.leads.set(0);
         self.listed.set(0);
         self.streams_online.set(0);
+        self.access_rules.set(0);
+        self.access_rules_stale.set(0);
         self.unreadable_objects.reset();
         self.watch_failing.reset();
-        for objects in ["subscriptions", "stream_keys"] {
+        for objects in ["subscriptions", "stream_keys", "access_rules", "namespaces"] {
             self.unreadable_objects.with_label_values(&[objects]);
             self.watch_failing.with_label_values(&[objects]);
         }

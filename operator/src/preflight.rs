@@ -1,9 +1,10 @@
 //! Finds out at the start what would otherwise fail again and again: a missing definition, missing rights.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use anyhow::Context as _;
-use datastream_crds::DatastreamSubscription;
+use datastream_crds::{DatastreamAccessRule, DatastreamSubscription};
 use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -11,10 +12,12 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DynamicObject, ListParams, PostParams};
-use kube::core::ApiResource;
-use kube::{Api, Client, Resource as _};
+use kube::core::{ApiResource, PartialObjectMeta};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::access::AccessMode;
 use crate::leader::{self, Lock};
 use crate::namespaces::Namespaces;
 use crate::run::Settings;
@@ -60,6 +63,16 @@ const OF_ROUTES: [Right; 2] = [
         &["list", "watch", "delete"],
     ),
 ];
+/// Rights in the whole cluster, for access rules.
+const OF_ACCESS: [Right; 2] = [
+    (
+        "datastream.dev",
+        "datastreamaccessrules",
+        "",
+        &["list", "watch"],
+    ),
+    ("", "namespaces", "", &["list", "watch"]),
+];
 /// Rights to the lock of the leader. The right to create it cannot be narrowed to its name.
 const OF_LOCK: [(&str, bool); 3] = [("create", false), ("get", true), ("patch", true)];
 
@@ -74,10 +87,20 @@ pub(crate) async fn check(client: &Client, settings: &Settings, lock: &Lock) -> 
     if settings.namespaces == Namespaces::All {
         needed.extend(attributes(&OF_SUBSCRIPTIONS, None));
     }
+    let has_rules = settings.access.mode != AccessMode::Off;
+    if has_rules {
+        needed.extend(attributes(&OF_ACCESS, None));
+    }
     let missing = missing(client, needed).await.context(reach)?;
+    let for_rules = |right: &String| OF_ACCESS.iter().any(|of| right.ends_with(of.1));
+    let otherwise = if missing.iter().any(for_rules) {
+        ", or do without access rules (--access-rules=off)"
+    } else {
+        ""
+    };
     anyhow::ensure!(
         missing.is_empty(),
-        "this account may not {}: give it the roles that the chart has for the operator",
+        "this account may not {}: give it the roles that the chart has for the operator{otherwise}",
         missing.join(", ")
     );
     exists(
@@ -106,23 +129,40 @@ pub(crate) async fn check(client: &Client, settings: &Settings, lock: &Lock) -> 
             );
         }
     }
-    if settings.namespaces != Namespaces::All {
-        let served = served_versions(client).await.context(reach)?;
+    if settings.namespaces == Namespaces::All {
+        is_served::<DatastreamSubscription>(client).await?;
+    } else {
+        let served = served_versions::<DatastreamSubscription>(client)
+            .await
+            .context(reach)?;
         let needed = DatastreamSubscription::version(&());
         anyhow::ensure!(
             served.iter().any(|version| *version == needed),
-            not_served(&served)
+            not_served::<DatastreamSubscription>(&served)
         );
-        return Ok(());
     }
-    let subscriptions: Api<DatastreamSubscription> = Api::all(client.clone());
-    match subscriptions.list(&ListParams::default().limit(1)).await {
+    if has_rules {
+        is_served::<DatastreamAccessRule>(client).await?;
+    }
+    Ok(())
+}
+
+/// Makes sure that the cluster serves a resource, in the version that this build knows.
+///
+/// # Errors
+/// It does not, or cannot be asked.
+async fn is_served<K>(client: &Client) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let objects: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    match objects.list_metadata(&ListParams::default().limit(1)).await {
         Ok(_) => Ok(()),
         // A group that nobody serves is answered in plain text, which is no status with a reason.
         Err(kube::Error::Api(status)) if status.code == 404 => {
-            anyhow::bail!(not_served(&served_versions(client).await?))
+            anyhow::bail!(not_served::<K>(&served_versions::<K>(client).await?))
         }
-        Err(error) => Err(error).context("cannot list the subscriptions"),
+        Err(error) => Err(error).with_context(|| format!("cannot list {}", K::plural(&()))),
     }
 }
 
@@ -159,24 +199,33 @@ async fn exists(
     Ok(())
 }
 
-/// The versions of the group that the cluster serves.
-async fn served_versions(client: &Client) -> Result<Vec<String>, kube::Error> {
+/// The versions in which the cluster serves a resource.
+async fn served_versions<K: Resource<DynamicType = ()>>(
+    client: &Client,
+) -> Result<Vec<String>, kube::Error> {
     let groups = client.list_api_groups().await?.groups;
-    let group = DatastreamSubscription::group(&());
+    let group = K::group(&());
     let ours = groups.into_iter().find(|g| g.name == group);
-    let versions = ours.map(|g| g.versions).unwrap_or_default();
-    Ok(versions.into_iter().map(|v| v.version).collect())
+    let mut served = vec![];
+    for version in ours.map(|g| g.versions).unwrap_or_default() {
+        let resources = client.list_api_group_resources(&version.group_version);
+        let resources = resources.await?.resources;
+        if resources.iter().any(|r| r.name == K::plural(&())) {
+            served.push(version.version);
+        }
+    }
+    Ok(served)
 }
 
-fn not_served(versions: &[String]) -> String {
-    let needed = DatastreamSubscription::api_version(&());
+fn not_served<K: Resource<DynamicType = ()>>(versions: &[String]) -> String {
+    let (needed, kind) = (K::api_version(&()), K::kind(&()));
     if versions.is_empty() {
         return format!(
-            "the cluster does not serve DatastreamSubscription of {needed}: run `datastream-operator crd | kubectl apply --server-side -f -`"
+            "the cluster does not serve {kind} of {needed}: run `datastream-operator crd | kubectl apply --server-side -f -`"
         );
     }
     format!(
-        "the cluster serves DatastreamSubscription in another version ({}) than this operator, {}, which needs {needed}: run the operator of the release that the definition is from",
+        "the cluster serves {kind} in another version ({}) than this operator, {}, which needs {needed}: run the operator of the release that the definition is from",
         versions.join(", "),
         env!("CARGO_PKG_VERSION"),
     )

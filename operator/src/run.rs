@@ -10,6 +10,7 @@ use datastream_service_kube::api;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::AccessSettings;
 use crate::groups::{GroupSetting, Limits};
 use crate::leader::{Candidate, Lock};
 use crate::metrics::Metrics;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub identity: String,
     /// Limits of each group.
     pub limits: Limits,
+    /// Settings of the access rules.
+    pub access: AccessSettings,
 }
 
 /// Runs until `cancel` is cancelled. `bound` gets the address of probes and metrics.

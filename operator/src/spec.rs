@@ -56,6 +56,8 @@ impl ValidSubscription {
             resume: self.resume,
             client_certificate: self.client_certificate.clone().map(Box::new),
             labels: (!self.labels.is_empty()).then(|| Box::new(self.labels.clone())),
+            denied: None,
+            policy: None,
         }
     }
 
@@ -221,7 +223,7 @@ impl Errors {
     }
 }
 
-fn event_type(event_type: EventType) -> event::EventType {
+pub(crate) fn event_type(event_type: EventType) -> event::EventType {
     match event_type {
         EventType::Connectivity => event::EventType::Connectivity,
         EventType::Datapoint => event::EventType::Datapoint,
@@ -249,7 +251,7 @@ fn certificate(given: &ClientCertificate) -> routing::ClientCertificate {
     }
 }
 
-fn filter(filter: &Filter) -> routing::Filter {
+pub(crate) fn filter(filter: &Filter) -> routing::Filter {
     // Sorted and each once, so that the order in a manifest makes no difference to the gateways.
     let patterns = |items: &[String]| {
         let mut patterns: Vec<_> = items

@@ -53,6 +53,8 @@ pub enum CloseCause {
     RenewalRefused,
     /// The subscription was suspended.
     Suspended,
+    /// The access rules deny what the subscription asks for.
+    Denied,
     /// Another client wants the stream, and this one does not answer.
     TakenOver,
     /// The gateway has more streams than its fair share.
@@ -91,7 +93,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -113,6 +115,7 @@ impl CloseCause {
         "committed_gap",
         "credential_expired",
         "renewal_refused",
+        "denied",
     ];
 
     /// The name in metrics and logs.
@@ -139,6 +142,7 @@ impl CloseCause {
             Self::CommittedGap { .. } => 18,
             Self::CredentialExpired => 19,
             Self::RenewalRefused => 20,
+            Self::Denied => 21,
         }]
     }
 
@@ -164,6 +168,11 @@ impl CloseCause {
                 "the new token does not open this stream: connect again with a good one".to_owned(),
             ),
             Self::Suspended => (code::POLICY, "the subscription is suspended".to_owned()),
+            Self::Denied => (
+                code::POLICY,
+                "access rules deny what the subscription asks for: see its condition Accepted"
+                    .to_owned(),
+            ),
             Self::TakenOver => (
                 code::POLICY,
                 "another client connected and this one did not answer a heartbeat".to_owned(),
@@ -239,6 +248,7 @@ mod tests {
             CloseCause::RenewalRefused,
             CloseCause::UnexpectedText,
             CloseCause::Suspended,
+            CloseCause::Denied,
             CloseCause::Draining,
             CloseCause::TakenOver,
             CloseCause::Shed,

@@ -1,65 +1,8 @@
 //! Content of a folder of manifests, as `kubectl apply` would take it: the last good version of every object.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use datastream_routing::SubscriptionId;
-use datastream_service::text::printable;
-
-/// A problem in a file, and its place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// The file, as the user named its folder; printable.
-    pub file: String,
-    /// Line, counted from 1; 0 if it is about the file as a whole.
-    pub line: u64,
-    /// The problem itself.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Names of fields and what stands in them are the file's.
-        let reason = printable(&self.reason);
-        match self.line {
-            0 => write!(f, "{}: {reason}", self.file),
-            line => write!(f, "{}:{line}: {reason}", self.file),
-        }
-    }
-}
-
-/// An object of a file, and the line on which it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest<T> {
-    /// Line, counted from 1.
-    pub line: u64,
-    /// The object.
-    pub object: T,
-}
-
-/// The result of reading one file.
-#[derive(Clone, Debug)]
-pub struct Reading<T> {
-    /// The objects that are fine.
-    pub good: BTreeMap<SubscriptionId, Manifest<T>>,
-    /// The problems of the others.
-    pub problems: Vec<Problem>,
-    /// The objects that are not fine.
-    pub refused: BTreeSet<SubscriptionId>,
-    /// The name of something invalid could not be read: it might be any object.
-    pub unknown: bool,
-}
-
-impl<T> Default for Reading<T> {
-    fn default() -> Self {
-        Self {
-            good: BTreeMap::new(),
-            problems: Vec::new(),
-            refused: BTreeSet::new(),
-            unknown: false,
-        }
-    }
-}
+use crate::manifests::{Manifest, ObjectId, Problem, Reading};
 
 /// The content of every file, or why it cannot be read.
 pub(super) type Scan = BTreeMap<String, Result<String, String>>;
@@ -69,13 +12,13 @@ pub(super) struct Folder<T> {
     read: fn(&str, &str) -> Reading<T>,
     files: BTreeMap<String, File<T>>,
     /// The file whose version of an object counts, if several files define it.
-    owners: BTreeMap<SubscriptionId, String>,
+    owners: BTreeMap<ObjectId, String>,
     conflicts: BTreeSet<Problem>,
 }
 
 struct File<T> {
     content: Result<String, String>,
-    objects: BTreeMap<SubscriptionId, Manifest<T>>,
+    objects: BTreeMap<ObjectId, Manifest<T>>,
     faulty: bool,
 }
 
@@ -102,7 +45,7 @@ impl<T> Folder<T> {
     }
 
     /// Every object in force.
-    pub(super) fn objects(&self) -> impl Iterator<Item = (&SubscriptionId, &T)> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = (&ObjectId, &T)> + Clone {
         self.owners
             .iter()
             .filter_map(|(id, file)| Some((id, &self.files.get(file)?.objects.get(id)?.object)))
@@ -208,6 +151,8 @@ impl<T> Folder<T> {
 
 #[cfg(test)]
 mod tests {
+    use datastream_routing::SubscriptionId;
+
     use super::*;
 
     /// Lines `NAME VALUE`; `NAME !` is refused, `!` has no name, and a file without a line is faulty.
@@ -220,7 +165,7 @@ mod tests {
         };
         for (line, text) in (1..).zip(text.lines()) {
             let (name, value) = text.split_once(' ').unwrap_or(("", "!"));
-            let id = SubscriptionId::new("default", name);
+            let id = ObjectId::Subscription(SubscriptionId::new("default", name));
             match (name, value) {
                 ("", _) => {
                     reading.unknown = true;
@@ -253,7 +198,7 @@ mod tests {
         let outcome = folder.update(scan(files));
         let objects: Vec<_> = folder
             .objects()
-            .map(|(id, value)| format!("{}={value}", id.name))
+            .map(|(id, value)| format!("{id}={value}").replace("default/", ""))
             .collect();
         let problems = outcome.problems.iter().map(ToString::to_string).collect();
         (objects.join(" "), problems)

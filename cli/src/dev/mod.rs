@@ -4,10 +4,8 @@ mod folder;
 mod ingest;
 mod invitation;
 mod keys;
-mod manifest;
 mod output;
 mod routes;
-mod schema;
 mod watch;
 
 use std::net::SocketAddr;
@@ -19,14 +17,11 @@ use anyhow::Context as _;
 use clap::Args;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_gateway::{Dependencies, Gateway, Settings};
-use datastream_operator::spec::ValidSubscription;
 use datastream_service::listen;
 use datastream_source::cursors_topic;
 use datastream_source::fluvio::{ClusterArgs, FluvioCluster, FluvioCursorLog, FluvioSource, topic};
 use tokio_util::sync::CancellationToken;
 
-pub use folder::{Manifest, Problem, Reading};
-pub use manifest::read as read_manifests;
 pub use output::Output;
 
 use datastream_source::fluvio::FluvioTarget;
@@ -39,6 +34,7 @@ use output::Printer;
 use routes::Routes;
 use watch::FolderWatch;
 
+use crate::manifests::{self, Object};
 use crate::simulate::{self, FleetArgs};
 
 /// Bytes of each partition that the embedded broker keeps; older events are dropped.
@@ -156,7 +152,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let gateway = gateway.run(stop.clone());
     let manifests = async {
         let mut manifests = Manifests {
-            folder: Folder::new(manifest::read),
+            folder: Folder::new(manifests::read),
             routes,
             printer,
             watch,
@@ -200,7 +196,7 @@ async fn fluvio(args: &DevArgs) -> anyhow::Result<(Option<Broker>, FluvioCluster
 
 /// The folder, and what becomes of it.
 struct Manifests {
-    folder: Folder<ValidSubscription>,
+    folder: Folder<Object>,
     routes: Routes,
     printer: Printer,
     watch: FolderWatch,

@@ -71,6 +71,13 @@ impl Printer {
                 };
                 say(format_args!("  {:<32} {note}", subscription.id.to_string()));
             }
+            for (id, denied) in &changes.denied {
+                let note = denied.as_ref().map_or_else(
+                    || "allowed again: its stream can be opened".to_owned(),
+                    |denial| format!("its stream is refused: {denial}"),
+                );
+                say(format_args!("  {:<32} {note}", id.to_string()));
+            }
             for id in &changes.deleted {
                 say(format_args!(
                     "  {:<32} deleted: its stream is closed, and its key is void",
@@ -85,7 +92,7 @@ impl Printer {
     fn streams(&self, streams: &[NewStream]) {
         let address = reachable(self.stream);
         let endpoint = format!("ws://{address}/stream");
-        for NewStream { id, key, suspended } in streams {
+        for NewStream { id, key, refused } in streams {
             let url = stream_url(&endpoint, key);
             let url = url.expose_secret();
             match self.output {
@@ -94,12 +101,13 @@ impl Printer {
                     json!({"namespace": id.namespace, "name": id.name, "url": url})
                 )),
                 Output::Text => {
-                    let note = if *suspended { "  (suspended)" } else { "" };
+                    let note = refused.as_ref().map(|reason| format!("  ({reason})"));
+                    let note = note.unwrap_or_default();
                     say(format_args!("  {:<32} {url}{note}", id.to_string()));
                 }
             }
         }
-        let open: Vec<_> = streams.iter().filter(|s| !s.suspended).collect();
+        let open: Vec<_> = streams.iter().filter(|s| s.refused.is_none()).collect();
         if let (Output::Text, Some(first)) = (self.output, open.first()) {
             say(format_args!(
                 "\n  look at them in a browser:  {}",

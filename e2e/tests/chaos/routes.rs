@@ -2,10 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Field, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, SubscriptionId, buckets,
+    AccessRules, Effect, Field, Filter, Heartbeat, KeyHash, Pattern, Resume, Route, Rule,
+    SubscriptionId, buckets,
 };
 
 use crate::records::{DEVICES, dsn};
@@ -27,26 +29,58 @@ pub(crate) fn key(name: &str) -> String {
     format!("{:016x}{:016x}", half(0), half(1))
 }
 
-/// Attackers have a namespace of their own, as another team would.
+/// Attackers have a namespace of their own, as another team would, and clients that roam have another one.
 fn namespace(name: &str) -> &'static str {
     if name.starts_with("attacker-") {
         "attackers"
+    } else if name.ends_with(ROAMING) {
+        "guests"
     } else {
         "chaos"
     }
 }
 
+/// The end of the names of clients that roam.
+pub(crate) const ROAMING: &str = "-roaming";
+/// Devices whose events access rules deny to clients that roam, whatever they ask for.
+pub(crate) const DENIED: u8 = 0b100;
+
+/// The devices in a mask.
+fn dsns(devices: u8) -> impl Iterator<Item = Pattern> {
+    let devices = (0..DEVICES).filter(move |device| devices & (1 << device) != 0);
+    devices.map(|device| Pattern::new(dsn(device)))
+}
+
+/// Access rules by which clients that roam are denied some events of what their subscriptions ask for.
+fn access_rules() -> AccessRules {
+    let rule = Rule {
+        name: "denied-to-guests".to_owned(),
+        effect: Effect::Deny,
+        event_types: EventType::ALL.into_iter().collect(),
+        filter: Filter::default().with(Field::Dsn, dsns(DENIED)),
+    };
+    let namespaces = [
+        ("attackers", vec![]),
+        ("chaos", vec![]),
+        ("guests", vec![0]),
+    ];
+    AccessRules {
+        otherwise: Effect::Allow,
+        rules: vec![Arc::new(rule)],
+        namespaces: namespaces
+            .map(|(name, rules)| (name.to_owned(), rules))
+            .into(),
+    }
+}
+
 /// A subscription to the events of these devices.
 pub(crate) fn route(name: &str, devices: u8, resume: Resume) -> Route {
-    let dsns = (0..DEVICES)
-        .filter(|device| devices & (1 << device) != 0)
-        .map(|device| Pattern::new(dsn(device)));
     Route {
         uid: "1".to_owned(),
         event_types: [EventType::Datapoint, EventType::Datapointack]
             .into_iter()
             .collect(),
-        filters: vec![Filter::default().with(Field::Dsn, dsns)],
+        filters: vec![Filter::default().with(Field::Dsn, dsns(devices))],
         heartbeat: Heartbeat {
             interval_seconds: 2,
             missed_limit: 3,
@@ -75,12 +109,15 @@ impl Routes {
         &self.dir
     }
 
-    /// Name and content of every file.
+    /// Name and content of every file, that of the access rules last.
     fn files(&self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
-        let buckets = buckets(self.routes.iter().cloned()).into_iter();
-        let files =
-            buckets.map(|(id, bucket)| Ok((self.dir.join(format!("{id}.json")), bucket.encode()?)));
-        files.collect()
+        let mut files = vec![];
+        for (id, bucket) in buckets(self.routes.iter().cloned()) {
+            files.push((self.dir.join(format!("{id}.json")), bucket.encode()?));
+        }
+        let rules = self.dir.join("access-rules.json");
+        files.push((rules, access_rules().encode()?));
+        Ok(files)
     }
 
     /// Puts all files right, each replaced in one step.
@@ -121,9 +158,10 @@ impl Routes {
         Ok(std::fs::write(path, &bytes[..bytes.len() / 2])?)
     }
 
-    /// Removes a file.
+    /// Removes a file with routes: without that of the access rules, there would be none.
     pub(crate) fn remove(&self, number: usize) -> anyhow::Result<()> {
-        let files = self.files()?;
+        let mut files = self.files()?;
+        files.pop();
         let (path, _) = &files[number % files.len()];
         Ok(std::fs::remove_file(path)?)
     }

@@ -339,11 +339,19 @@ fn an_operator_of_watched_namespaces_has_rights_only_there() {
         release.variable("-operator", "DATASTREAM_WATCH_NAMESPACES"),
         "team-a,123"
     );
-    let gets = json!([{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["team-a", "123"], "verbs": ["get"]}]);
-    assert_eq!(release.the("ClusterRole", "-operator")["rules"], gets);
-    let everywhere = Release::of(json!({"rbac": {"deleteSecrets": true}}));
-    let rules = &everywhere.the("ClusterRole", "-operator")["rules"];
-    let roles = release.every("Role").filter(|role| role["rules"] == *rules);
+    let rules = |release: &Release| release.the("ClusterRole", "-operator")["rules"].clone();
+    let of_access = json!([
+        {"apiGroups": ["datastream.dev"], "resources": ["datastreamaccessrules"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+    ]);
+    let gets = json!({"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["team-a", "123"], "verbs": ["get"]});
+    let found = rules(&release);
+    let (first, last) = found.as_array().unwrap().split_at(2);
+    assert_eq!((json!(first), last), (of_access, &[gets][..]));
+    let without_access =
+        json!({"rbac": {"deleteSecrets": true}, "operator": {"accessRules": {"mode": "off"}}});
+    let rules = rules(&Release::of(without_access));
+    let roles = release.every("Role").filter(|role| role["rules"] == rules);
     let within: Vec<_> = roles
         .map(|role| role["metadata"]["namespace"].clone())
         .collect();

@@ -38,10 +38,12 @@ fn every_set_of_values_passes_lint() {
 
 #[test]
 fn the_chart_matches_the_flags_of_the_programs() {
-    let generated = checkout("crds/generated/datastreamsubscriptions.yaml");
-    let definition = std::fs::read_to_string(generated).unwrap();
-    let copy = Path::new(chart()).join("files/datastreamsubscriptions.yaml");
-    assert_golden(&copy, &definition);
+    for plural in ["datastreamaccessrules", "datastreamsubscriptions"] {
+        let generated = checkout(&format!("crds/generated/{plural}.yaml"));
+        let definition = std::fs::read_to_string(generated).unwrap();
+        let copy = Path::new(chart()).join(format!("files/{plural}.yaml"));
+        assert_golden(&copy, &definition);
+    }
     let version = format!("appVersion: \"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(chart_file("Chart.yaml").contains(&version), "{version}");
 }

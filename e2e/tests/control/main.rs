@@ -1,6 +1,7 @@
 //! Subscriptions on a real API server, with operator and gateway as processes under the rights that they ship with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod client;
 mod faults;
 mod gateway;

@@ -17,7 +17,8 @@ pub struct AccessRules {
     pub otherwise: Effect,
     /// The rules.
     pub rules: Vec<Arc<Rule>>,
-    /// Indices of the rules for each namespace that has some.
+    /// Indices of the rules for each namespace that there is. As long as there are rules, no other one may have anything: which of
+    /// them hold for it is not known yet.
     pub namespaces: BTreeMap<String, Vec<usize>>,
 }
 
@@ -107,16 +108,31 @@ impl AccessRules {
         })
     }
 
+    /// Everything may be had.
+    pub const fn open() -> Self {
+        Self {
+            otherwise: Effect::Allow,
+            rules: vec![],
+            namespaces: BTreeMap::new(),
+        }
+    }
+
     /// The policy of a namespace; none where everything may be had.
     pub fn policy(&self, namespace: &str) -> Option<Policy> {
         let indices = self.namespaces.get(namespace);
+        let is_known = indices.is_some() || self.rules.is_empty();
         let rules = indices.into_iter().flatten();
         let rules: Vec<_> = rules
             .filter_map(|index| self.rules.get(*index).cloned())
             .collect();
-        let is_open = self.otherwise == Effect::Allow
-            && rules.iter().all(|rule| rule.effect == Effect::Allow);
-        (!is_open).then(|| Policy::new(rules, self.otherwise))
+        let otherwise = if is_known {
+            self.otherwise
+        } else {
+            Effect::Deny
+        };
+        let is_open =
+            otherwise == Effect::Allow && rules.iter().all(|rule| rule.effect == Effect::Allow);
+        (!is_open).then(|| Policy::new(rules, otherwise))
     }
 }
 
@@ -174,11 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_for_which_no_rule_holds_has_what_is_so_otherwise() {
-        assert_eq!(rules(Effect::Allow).policy("other"), None);
-        assert_eq!(rules(Effect::Allow).policy("one"), None);
-        assert!(rules(Effect::Allow).policy("both").is_some());
-        let none = Policy::new(vec![], Effect::Deny);
-        assert_eq!(rules(Effect::Deny).policy("other"), Some(none));
+    fn a_namespace_without_rules_has_what_is_so_otherwise_and_an_unknown_one_nothing() {
+        let nothing = Some(Policy::new(vec![], Effect::Deny));
+        let mut rules = rules(Effect::Allow);
+        rules.namespaces.insert("none".to_owned(), vec![]);
+        assert_eq!(rules.policy("none"), None);
+        assert_eq!(rules.policy("one"), None);
+        assert!(rules.policy("both").is_some());
+        assert_eq!(rules.policy("unknown"), nothing);
+        rules.otherwise = Effect::Deny;
+        assert_eq!(rules.policy("none"), nothing);
+        assert_eq!(AccessRules::open().policy("unknown"), None);
+        let closed = AccessRules {
+            otherwise: Effect::Deny,
+            ..AccessRules::open()
+        };
+        assert_eq!(closed.policy("unknown"), nothing);
     }
 }

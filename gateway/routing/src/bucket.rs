@@ -15,7 +15,7 @@ use crate::route::Route;
 ///
 /// - 1: one key for each route.
 /// - 2: a route may have the key before it, too.
-/// - 3: a route may ask for a client certificate, and may have labels.
+/// - 3: a route may ask for a client certificate, may have labels, and may be denied.
 pub const FORMAT_VERSION: u32 = 3;
 
 /// The first 16 bytes of the SHA-256 of a bucket's encoded bytes: what gateways acknowledge in their Leases.
@@ -130,7 +130,8 @@ struct Decoded {
 
 /// The oldest version of the format that says all of a route.
 const fn version_of(route: &Route) -> u32 {
-    if route.client_certificate.is_some() || route.labels.is_some() {
+    let is_new = route.client_certificate.is_some() || route.labels.is_some();
+    if is_new || route.denied.is_some() {
         3
     } else if route.previous_key_sha256.is_some() {
         2

@@ -80,6 +80,10 @@ pub fn index_name(group: &str) -> String {
     format!("datastream-{group}-routes")
 }
 
+/// Key in the list of routing objects that says, by being there, that the group has access rules: a gateway that starts serves nobody
+/// before it has read them.
+pub const HAS_ACCESS_KEY: &str = "access";
+
 /// The component of the Secret with a group's access rules.
 pub const ACCESS: &str = "access";
 

@@ -76,8 +76,15 @@ impl Pattern {
         self.matches(&other.0)
     }
 
-    /// Returns whether some text matches both. The time is the product of their lengths.
+    /// Returns whether some text matches both. The time is the product of their lengths, unless one of them is
+    /// [exact](Self::is_exact).
     pub fn overlaps(&self, other: &Self) -> bool {
+        if other.is_exact() {
+            return self.matches(&other.0);
+        }
+        if self.is_exact() {
+            return other.matches(&self.0);
+        }
         let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
         // For each place in `theirs`, whether some text is matched by what is before it and what was looked at of `ours`.
         let mut reached = vec![false; theirs.len() + 1];

@@ -1,5 +1,6 @@
 //! Access rules of a namespace: which events its subscriptions may have, and whether a subscription asks for more.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datastream_protocol::event::{EventType, EventTypes};
@@ -9,8 +10,9 @@ use crate::field::{Field, PerField};
 use crate::filter::{EventFields, Filter};
 use crate::pattern::Pattern;
 
-/// Steps that a check may take before it gives up: lists are taken apart item by item where no rule allows all of them.
-const MAX_STEPS: usize = 20_000;
+/// Pairs of bytes that a check may compare before it gives up, a few tens of milliseconds: whoever writes subscriptions decides how
+/// many patterns meet.
+const MAX_WORK: u64 = 20_000_000;
 
 /// Effect of a rule on the events that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,17 +46,54 @@ pub struct Policy {
     otherwise: Effect,
 }
 
+/// Reason why a part of a subscription is denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DenialCause {
+    /// The rule of this name denies it.
+    Rule(String),
+    /// No rule allows it.
+    NoRule,
+    /// It takes too much to find out.
+    TooMuch,
+}
+
 /// Part of a subscription that is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// The rule that denies it; absent where no rule allows it.
-    pub rule: Option<String>,
+    /// The reason.
+    pub cause: DenialCause,
     /// The event type.
     pub event_type: EventType,
     /// Index of the filter; absent for a subscription without filters.
     pub filter: Option<usize>,
     /// The fields with what is asked for of them that is denied. A field that is not here may have any value.
     pub values: Vec<(Field, Pattern)>,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.filter.map(|number| format!("spec.filters[{number}]"));
+        match &self.cause {
+            DenialCause::TooMuch => {
+                let path = path.as_deref().unwrap_or("spec");
+                return write!(
+                    f,
+                    "it takes too much to find out whether the access rules allow {path}: use fewer patterns with a *"
+                );
+            }
+            DenialCause::Rule(name) => write!(f, "access rule {name} denies")?,
+            DenialCause::NoRule => f.write_str("no access rule allows")?,
+        }
+        write!(f, " {} events of ", self.event_type)?;
+        if self.values.is_empty() {
+            f.write_str("any device")?;
+        }
+        for (n, (field, pattern)) in self.values.iter().enumerate() {
+            let separator = if n == 0 { "" } else { ", " };
+            write!(f, "{separator}{} {pattern}", field.list_name())?;
+        }
+        path.map_or(Ok(()), |path| write!(f, " ({path})"))
+    }
 }
 
 /// Events of one type whose fields match one of these patterns each; no pattern means any value, or none.
@@ -94,114 +133,196 @@ impl Policy {
     /// The first part of it that may not.
     pub fn check(&self, event_types: EventTypes, filters: &[Filter]) -> Result<(), Denial> {
         let any = Filter::default();
-        let numbered = filters
-            .iter()
-            .enumerate()
-            .map(|(n, filter)| (Some(n), filter));
-        let none = filters.is_empty().then_some((None, &any));
-        let asked: Vec<_> = numbered.chain(none).collect();
-        for event_type in EventType::ALL {
-            if !event_types.contains(event_type) {
-                continue;
-            }
-            for (filter_number, filter) in &asked {
-                let lists: Selection<'_> = PerField::from_fn(|field| filter.list(field));
-                let denied = |rule: Option<&Rule>, values| Denial {
-                    rule: rule.map(|rule| rule.name.clone()),
-                    event_type,
-                    filter: *filter_number,
-                    values,
-                };
-                // Of events without a property, this filter selects none.
-                if !lists[Field::PropertyName].is_empty() && !event_type.has_property() {
+        let numbered = filters.iter().enumerate();
+        let numbered = numbered.map(|(number, filter)| (Some(number), filter));
+        let asked = numbered.chain(filters.is_empty().then_some((None, &any)));
+        let mut work = Work(MAX_WORK);
+        for (number, filter) in asked {
+            let lists: Selection<'_> = PerField::from_fn(|field| filter.list(field));
+            // Most rules are about all types: what was found by the same ones is not found again.
+            let mut seen: Vec<[Vec<&Rule>; 2]> = vec![];
+            for event_type in EventType::ALL {
+                // Of events without a property, a filter on properties selects none.
+                let is_asked = event_types.contains(event_type)
+                    && (lists[Field::PropertyName].is_empty() || event_type.has_property());
+                let rules = [Effect::Deny, Effect::Allow].map(|e| self.of(e, event_type));
+                if !is_asked || seen.iter().any(|seen| are_same(seen, &rules)) {
                     continue;
                 }
-                for rule in self.of(Effect::Deny, event_type) {
-                    if let Some(common) = overlap(&lists, &rule.lists()) {
-                        return Err(denied(Some(rule), common));
-                    }
-                }
-                if self.otherwise == Effect::Deny {
-                    let allowing: Vec<_> = self.of(Effect::Allow, event_type).collect();
-                    let mut steps = MAX_STEPS;
-                    cover(lists, &allowing, &mut steps).map_err(|values| denied(None, values))?;
-                }
+                self.check_one(&lists, &rules, &mut work)
+                    .map_err(|(cause, values)| Denial {
+                        cause,
+                        event_type,
+                        filter: number,
+                        values,
+                    })?;
+                seen.push(rules);
             }
         }
         Ok(())
     }
 
-    fn of(&self, effect: Effect, event_type: EventType) -> impl Iterator<Item = &Rule> {
+    fn check_one(
+        &self,
+        lists: &Selection<'_>,
+        [denying, allowing]: &[Vec<&Rule>; 2],
+        work: &mut Work,
+    ) -> Result<(), (DenialCause, Part)> {
+        let exhausted = |Exhausted| (DenialCause::TooMuch, vec![]);
+        for rule in denying {
+            let common = overlap(lists, &rule.lists(), work).map_err(exhausted)?;
+            if let Some(common) = common {
+                return Err((DenialCause::Rule(rule.name.clone()), common));
+            }
+        }
+        if self.otherwise == Effect::Allow {
+            return Ok(());
+        }
+        let uncovered = uncovered(*lists, allowing, work).map_err(exhausted)?;
+        uncovered.map_or(Ok(()), |part| Err((DenialCause::NoRule, part)))
+    }
+
+    /// The rules with an effect on events of a type.
+    fn of(&self, effect: Effect, event_type: EventType) -> Vec<&Rule> {
         let rules = self.rules.iter().map(AsRef::as_ref);
-        rules.filter(move |rule| {
+        let rules = rules.filter(|rule| {
             // A rule on properties selects no events that have none.
             let on_properties = !rule.filter.list(Field::PropertyName).is_empty();
             rule.effect == effect
                 && rule.event_types.contains(event_type)
                 && (event_type.has_property() || !on_properties)
-        })
+        });
+        rules.collect()
     }
 }
 
+fn are_same(a: &[Vec<&Rule>; 2], b: &[Vec<&Rule>; 2]) -> bool {
+    let (a, b) = (a.each_ref(), b.each_ref());
+    let pairs = a.into_iter().zip(b);
+    pairs
+        .into_iter()
+        .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| std::ptr::eq(*a, *b)))
+}
+
+/// Work that a check may still do, in pairs of bytes.
+struct Work(u64);
+
+/// A check has done all the work that it may.
+struct Exhausted;
+
+impl Work {
+    fn spend(&mut self, p: &Pattern, q: &Pattern) -> Result<(), Exhausted> {
+        let length = |p: &Pattern| p.as_str().len() as u64 + 1;
+        let pairs = if p.is_exact() || q.is_exact() {
+            length(p) + length(q)
+        } else {
+            length(p) * length(q)
+        };
+        self.0 = self.0.checked_sub(pairs).ok_or(Exhausted)?;
+        Ok(())
+    }
+
+    /// Returns whether a pattern overlaps any of these.
+    fn overlaps_any(&mut self, p: &Pattern, patterns: &[Pattern]) -> Result<bool, Exhausted> {
+        for q in patterns {
+            self.spend(p, q)?;
+            if p.overlaps(q) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether any of these covers a pattern.
+    fn is_covered(&mut self, p: &Pattern, by: &[Pattern]) -> Result<bool, Exhausted> {
+        for q in by {
+            self.spend(p, q)?;
+            if q.covers(p) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Part of a selection: a pattern of each list.
+type Part = Vec<(Field, Pattern)>;
+
 /// A pattern of each list on both sides that overlap, if there are such in all fields.
-fn overlap(asked: &Selection<'_>, rule: &Selection<'_>) -> Option<Vec<(Field, Pattern)>> {
+fn overlap(
+    asked: &Selection<'_>,
+    rule: &Selection<'_>,
+    work: &mut Work,
+) -> Result<Option<Part>, Exhausted> {
     let mut common = vec![];
     for field in Field::ALL {
         let (ours, theirs) = (asked[field], rule[field]);
         if ours.is_empty() || theirs.is_empty() {
             continue;
         }
-        let is_denied = |p: &&Pattern| theirs.iter().any(|q| p.overlaps(q));
-        common.push((field, ours.iter().find(is_denied)?.clone()));
+        let mut found = None;
+        for pattern in ours {
+            if work.overlaps_any(pattern, theirs)? {
+                found = Some(pattern);
+                break;
+            }
+        }
+        let Some(pattern) = found else {
+            return Ok(None);
+        };
+        common.push((field, pattern.clone()));
     }
-    Some(common)
+    Ok(Some(common))
 }
 
-/// Checks that these rules together cover a selection.
-///
-/// # Errors
-/// A part of it that they do not cover, or that is too much to look at.
-fn cover(
+/// A part of a selection that these rules together do not cover, if there is one.
+fn uncovered(
     asked: Selection<'_>,
     rules: &[&Rule],
-    steps: &mut usize,
-) -> Result<(), Vec<(Field, Pattern)>> {
-    let part = || {
-        let first = |field| Some((field, asked[field].first()?.clone()));
-        Field::ALL.into_iter().filter_map(first).collect()
-    };
-    if *steps == 0 {
-        return Err(part());
-    }
-    *steps -= 1;
-    // Those that have nothing to do with it are out of the way further down.
-    let rules: Vec<_> = rules
-        .iter()
-        .copied()
-        .filter(|rule| overlap(&asked, &rule.lists()).is_some())
-        .collect();
-    if rules.iter().any(|rule| covers(&rule.lists(), &asked)) {
-        return Ok(());
+    work: &mut Work,
+) -> Result<Option<Part>, Exhausted> {
+    let mut near = vec![];
+    for rule in rules {
+        // Those that have nothing to do with it are out of the way further down.
+        if overlap(&asked, &rule.lists(), work)?.is_some() {
+            if covers(&rule.lists(), &asked, work)? {
+                return Ok(None);
+            }
+            near.push(*rule);
+        }
     }
     let divisible = Field::ALL.into_iter().find(|field| asked[*field].len() > 1);
-    let Some(field) = divisible.filter(|_| !rules.is_empty()) else {
-        return Err(part());
+    let Some(field) = divisible.filter(|_| !near.is_empty()) else {
+        let first = |field| Some((field, asked[field].first()?.clone()));
+        return Ok(Some(Field::ALL.into_iter().filter_map(first).collect()));
     };
     for item in asked[field] {
         let mut one = asked;
         one[field] = std::slice::from_ref(item);
-        cover(one, &rules, steps)?;
+        if let Some(part) = uncovered(one, &near, work)? {
+            return Ok(Some(part));
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Returns whether a rule selects all of it.
-fn covers(rule: &Selection<'_>, asked: &Selection<'_>) -> bool {
-    Field::ALL.into_iter().all(|field| {
+fn covers(rule: &Selection<'_>, asked: &Selection<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    for field in Field::ALL {
         let (ours, theirs) = (asked[field], rule[field]);
-        let is_covered = |p: &Pattern| theirs.iter().any(|q| q.covers(p));
-        theirs.is_empty() || (!ours.is_empty() && ours.iter().all(is_covered))
-    })
+        if theirs.is_empty() {
+            continue;
+        }
+        if ours.is_empty() {
+            return Ok(false);
+        }
+        for pattern in ours {
+            if !work.is_covered(pattern, theirs)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -291,7 +412,7 @@ mod tests {
                 for (field, pattern) in &denial.values {
                     prop_assert!(filter.list(*field).contains(pattern));
                 }
-                if let Some(name) = &denial.rule {
+                if let DenialCause::Rule(name) = &denial.cause {
                     prop_assert_eq!(name, "Deny");
                 }
             }
@@ -338,7 +459,7 @@ mod tests {
         let policy = Policy::new(rules, Effect::Deny);
         check(&policy, &asks(&["a", "b"], &["x1"])).unwrap();
         let denial = check(&policy, &asks(&["a", "b"], &["x1", "y"])).unwrap_err();
-        assert_eq!(denial.rule, None);
+        assert_eq!(denial.cause, DenialCause::NoRule);
         assert_eq!(
             denial.values,
             [(Field::OemModel, "y".into()), (Field::OemId, "a".into())]
@@ -357,11 +478,44 @@ mod tests {
         let policy = Policy::new(rules, Effect::Deny);
         check(&policy, &asks(&["a", "b*"], &[])).unwrap();
         let denial = check(&policy, &asks(&["a", "s*"], &["m"])).unwrap_err();
-        assert_eq!(denial.rule.as_deref(), Some("Deny secret*"));
         assert_eq!(
-            (denial.filter, denial.event_type),
-            (Some(0), EventType::Location)
+            denial.to_string(),
+            "access rule Deny secret* denies location events of oemIds s* (spec.filters[0])"
         );
-        assert_eq!(denial.values, [(Field::OemId, "s*".into())]);
+        let denial = check(&policy, &[]).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "access rule Deny secret* denies location events of any device"
+        );
+        let denial = check(&Policy::new(vec![], Effect::Deny), &asks(&["a"], &[])).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "no access rule allows location events of oemIds a (spec.filters[0])"
+        );
+    }
+
+    #[test]
+    fn a_check_that_takes_too_much_is_given_up_and_denied() {
+        let patterns = |end: &str| -> Vec<String> {
+            let many = (0..256).map(|n| format!("*{n:03}{}*{end}", "a".repeat(56)));
+            many.collect()
+        };
+        let asked = |patterns: Vec<String>| {
+            let patterns = patterns.iter().map(|p| Pattern::new(p.as_str()));
+            Filter::default().with(Field::Dsn, patterns)
+        };
+        let rule = Arc::new(Rule {
+            name: "large".to_owned(),
+            effect: Effect::Deny,
+            event_types: EventType::ALL.into_iter().collect(),
+            filter: asked(patterns("x")),
+        });
+        let policy = Policy::new(vec![rule], Effect::Allow);
+        let denial = check(&policy, &[asked(patterns("y"))]).unwrap_err();
+        assert_eq!(denial.cause, DenialCause::TooMuch);
+        assert!(denial.to_string().contains("spec.filters[0]: use fewer"));
+        // As many exact values are no trouble.
+        let exact = (0..256).map(|n| format!("AC{n:060}")).collect();
+        check(&policy, &[asked(exact)]).unwrap();
     }
 }

@@ -43,6 +43,9 @@ pub struct Route {
     /// Labels of the subscription, by which tokens may select it; none where no tokens are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Box<Labels>>,
+    /// The reason why it may have no stream: the access rules deny what it asks for (403).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied: Option<Box<str>>,
     /// The policy of its namespace, which is no part of a routing object: gateways put it in from the access rules.
     #[serde(skip)]
     pub policy: Option<Arc<Policy>>,
@@ -114,6 +117,7 @@ impl Route {
             resume: Resume::default(),
             client_certificate: None,
             labels: None,
+            denied: None,
             policy: None,
         }
     }

@@ -59,13 +59,15 @@ impl Admission {
     /// Checks that the subscription may have a stream now.
     ///
     /// # Errors
-    /// It is suspended.
+    /// It is suspended, or access rules deny what it asks for.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        if self.route.suspended {
-            Err(Refusal::Suspended)
-        } else {
-            Ok(())
+        if let Some(reason) = &self.route.denied {
+            return Err(Refusal::Denied(reason.clone()));
         }
+        if self.route.suspended {
+            return Err(Refusal::Suspended);
+        }
+        Ok(())
     }
 }
 
@@ -190,7 +192,7 @@ impl Access {
                 "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
             ));
         }
-        if state.unruled {
+        if state.is_unruled() {
             return Err(Refusal::Unavailable(
                 "this gateway cannot read the access rules: try again shortly, and see its log",
             ));
@@ -270,6 +272,7 @@ pub(crate) fn reauthorize(
         Some(route) if route.uid != current.uid || !principal.opens(route) => {
             Err(CloseCause::Revoked)
         }
+        Some(route) if route.denied.is_some() => Err(CloseCause::Denied),
         Some(route) if route.suspended => Err(CloseCause::Suspended),
         Some(route) if route != current => Ok(Some(route.clone())),
         Some(_) => Ok(None),
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_a_rotated_key_or_a_deleted_or_suspended_subscription_is_closed() {
+    fn a_stream_of_a_rotated_key_or_a_deleted_suspended_or_denied_subscription_is_closed() {
         let revoked = Err(CloseCause::Revoked);
         assert_eq!(decide(|r| r.key_sha256 = KeyHash::of("new")), revoked);
         assert_eq!(decide(|r| r.uid = "2".to_owned()), revoked);
@@ -342,5 +345,7 @@ mod tests {
             revoked
         );
         assert_eq!(decide(|r| r.suspended = true), Err(CloseCause::Suspended));
+        let denied = decide(|r| r.denied = Some("a rule".into()));
+        assert_eq!(denied, Err(CloseCause::Denied));
     }
 }

@@ -17,6 +17,9 @@ pub enum Refusal {
     /// The subscription is suspended (403).
     #[error("the subscription is suspended: set spec.suspended to false to get its events")]
     Suspended,
+    /// Access rules deny what the subscription asks for (403).
+    #[error("the subscription has no access: {0}")]
+    Denied(Box<str>),
     /// Another client has the stream, and answers (409).
     #[error(
         "the subscription already has an open stream{}, and its client answers; only one is allowed: close it first",
@@ -90,7 +93,7 @@ impl Refusal {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Unauthorized | Self::TokenRefused(_) => 401,
-            Self::Forbidden(_) | Self::Suspended => 403,
+            Self::Forbidden(_) | Self::Suspended | Self::Denied(_) => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
             Self::Gone { .. } => 410,
@@ -115,6 +118,7 @@ impl Refusal {
             Self::TokenRefused(_) => "invalid_token",
             Self::Forbidden(_) => "forbidden",
             Self::Suspended => "suspended",
+            Self::Denied(_) => "access_denied",
             Self::InUse { .. } | Self::HolderUnreachable { .. } => "in_use",
             Self::BadPosition { .. } => "bad_position",
             Self::Gone { .. } => "gone",

@@ -1,4 +1,4 @@
-//! Routing objects as files: `*.json` in a folder, as a mounted Secret or a test puts them there.
+//! Routing objects as files: `*.json` in a folder, as a mounted Secret or a test puts them there. One of them may be the access rules.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(20);
 /// The largest file that is read, in bytes: a Secret, of which such a file is a copy, holds no more.
 const MAX_FILE: u64 = 1 << 20;
+
+/// The name of the file with the access rules: without it, there are none.
+const ACCESS_RULES: &str = "access-rules.json";
 
 /// A folder of routing objects.
 #[derive(Debug)]
@@ -139,6 +142,7 @@ fn read_folder(path: &Path) -> std::io::Result<Files> {
 fn set((name, content): (&String, &Result<Vec<u8>, String>)) -> ConfigUpdate {
     let object = name.clone();
     match content.clone() {
+        content if name == ACCESS_RULES => ConfigUpdate::Access { object, content },
         Ok(bytes) => ConfigUpdate::Set { object, bytes },
         Err(reason) => ConfigUpdate::Unreadable { object, reason },
     }

@@ -98,6 +98,14 @@ impl ConfigSource for KubeSource {
                             "cannot read the certificate of the gateways"
                         );
                     }
+                    Some(Change::Unreadable(object))
+                        if object.metadata.name.as_ref() == Some(&access) =>
+                    {
+                        waiting.add(ConfigUpdate::Access {
+                            object: access.clone(),
+                            content: Err(object.error),
+                        });
+                    }
                     Some(Change::Unreadable(object)) => waiting.add(unreadable(object)),
                     // What was listed is still to be there.
                     Some(Change::Gone(_, object))
@@ -163,16 +171,22 @@ fn set(mut secret: Secret) -> ConfigUpdate {
 
 fn rules(mut secret: Secret) -> ConfigUpdate {
     ConfigUpdate::Access {
-        bytes: bytes(&mut secret, names::ACCESS_KEY),
+        content: Ok(bytes(&mut secret, names::ACCESS_KEY)),
         object: secret.name_any(),
     }
 }
 
 fn listed(mut secret: Secret) -> ConfigUpdate {
+    let data = secret.data.as_ref();
+    let has_access = data.is_some_and(|data| data.contains_key(names::HAS_ACCESS_KEY));
     let list = names::decode_index(&bytes(&mut secret, names::INDEX_KEY));
     let object = secret.name_any();
     match list {
-        Ok(buckets) => ConfigUpdate::Listed { object, buckets },
+        Ok(buckets) => ConfigUpdate::Listed {
+            object,
+            buckets,
+            has_access,
+        },
         Err(reason) => ConfigUpdate::Unreadable { object, reason },
     }
 }

@@ -2,7 +2,6 @@
 
 mod directory;
 mod kube;
-mod policies;
 mod store;
 
 pub use directory::{DirectorySource, is_change};

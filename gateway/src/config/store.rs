@@ -5,12 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use datastream_routing::{AccessRules, Bucket, BucketHash, BucketId, Route, RouteTable};
+use datastream_routing::{AccessRules, Bucket, BucketHash, BucketId, Policies, Route, RouteTable};
 use datastream_service::tls::Identity;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-use super::policies::Policies;
 
 /// One change that a [`ConfigSource`](super::ConfigSource) saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +39,8 @@ pub enum ConfigUpdate {
         object: String,
         /// The buckets in it.
         buckets: BTreeSet<BucketId>,
+        /// The group has access rules.
+        has_access: bool,
     },
     /// The certificate by which the gateways of the group know each other.
     Peers {
@@ -51,10 +51,10 @@ pub enum ConfigUpdate {
     },
     /// The access rules of the group.
     Access {
-        /// The name of their Secret.
+        /// The name of the object that holds them.
         object: String,
-        /// Its bytes, as [`AccessRules::encode`] wrote them.
-        bytes: Vec<u8>,
+        /// Its bytes, as [`AccessRules::encode`] wrote them, or why it cannot be read.
+        content: Result<Vec<u8>, String>,
     },
     /// Everything that existed when the source started (or restarted) has been set.
     Synced,
@@ -80,12 +80,21 @@ pub struct ConfigState {
     pub peers: Option<Arc<Identity>>,
     /// The hash of the access rules in force; none if the operator publishes none.
     pub access: Option<BucketHash>,
-    /// There are access rules that cannot be read, and none in force: who may have which events is not known.
-    pub unruled: bool,
+    /// The operator says that there are access rules.
+    pub has_access: bool,
+    /// Reason why the newest access rules were refused, if they were: the last good ones stay in force.
+    pub access_error: Option<String>,
     /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
     /// Time since which it cannot be reached.
     pub failing_since: Option<Instant>,
+}
+
+impl ConfigState {
+    /// Returns whether who may have which events is not known: there are access rules, and none in force.
+    pub const fn is_unruled(&self) -> bool {
+        self.access.is_none() && (self.has_access || self.access_error.is_some())
+    }
 }
 
 /// Treatment of new streams while a gateway cannot follow its routes, so that keys may have been revoked without its knowledge
@@ -240,7 +249,12 @@ impl ConfigStore {
                         state.refused.remove(&object);
                     }
                 }
-                ConfigUpdate::Listed { object, buckets } => {
+                ConfigUpdate::Listed {
+                    object,
+                    buckets,
+                    has_access,
+                } => {
+                    state.has_access |= has_access;
                     state.published = true;
                     state.refused.remove(&object);
                     state.listed = buckets;
@@ -249,20 +263,19 @@ impl ConfigStore {
                     state.refused.remove(&object);
                     state.peers = Some(identity);
                 }
-                ConfigUpdate::Access { object, bytes } => match AccessRules::decode(&bytes) {
-                    Ok(rules) => {
-                        state.unruled = false;
-                        state.access = Some(BucketHash::of(&bytes));
-                        changed |= policies.set(rules);
+                ConfigUpdate::Access { object, content } => match access_rules(content) {
+                    Ok((hash, rules)) => {
+                        state.access_error = None;
+                        state.access = Some(hash);
+                        changed |= policies.set(Arc::new(rules));
                     }
                     Err(reason) => {
-                        // Routes are complete all the same, so this is not one of the refused objects that may hold some.
-                        state.unruled = state.access.is_none();
                         tracing::error!(
                             object,
-                            %reason,
+                            reason,
                             "access rules refused; the last good ones stay in force"
                         );
+                        state.access_error = Some(reason);
                     }
                 },
                 ConfigUpdate::Synced => (state.synced, listed) = (true, true),
@@ -270,7 +283,13 @@ impl ConfigStore {
         }
         if changed {
             let mut routes: Vec<_> = objects.values_mut().flat_map(|o| &mut o.routes).collect();
-            routes.iter_mut().for_each(|route| policies.attach(route));
+            for route in &mut routes {
+                let policy = policies.of(&route.id.namespace);
+                // One that has it stays as it is, shared with the tables that it is in.
+                if route.policy != policy {
+                    Arc::make_mut(route).policy = policy;
+                }
+            }
             let routes = routes.into_iter().map(|route| route.clone());
             self.table.store(Arc::new(RouteTable::from_routes(routes)));
         }
@@ -322,6 +341,13 @@ fn decode(
     }
 }
 
+/// Access rules and their hash, or why they are refused.
+fn access_rules(content: Result<Vec<u8>, String>) -> Result<(BucketHash, AccessRules), String> {
+    let bytes = content?;
+    let rules = AccessRules::decode(&bytes).map_err(|error| error.to_string())?;
+    Ok((BucketHash::of(&bytes), rules))
+}
+
 #[cfg(test)]
 mod tests {
     use datastream_protocol::event::EventType;
@@ -364,7 +390,8 @@ mod tests {
 
     fn access(bytes: Vec<u8>) -> Vec<ConfigUpdate> {
         let object = "access".to_owned();
-        vec![ConfigUpdate::Access { object, bytes }]
+        let content = Ok(bytes);
+        vec![ConfigUpdate::Access { object, content }]
     }
 
     /// Rules that deny everything, to one namespace.
@@ -378,7 +405,9 @@ mod tests {
         let rules = AccessRules {
             otherwise: Effect::Allow,
             rules: vec![Arc::new(nothing)],
-            namespaces: BTreeMap::from([(namespace.to_owned(), vec![0])]),
+            namespaces: ["a", "b", "c"]
+                .map(|name| (name.to_owned(), vec![0; usize::from(name == namespace)]))
+                .into(),
         };
         rules.encode().unwrap()
     }
@@ -416,14 +445,29 @@ mod tests {
         let store = ConfigStore::new();
         store.apply(routes(&[("a", "1")]));
         store.apply(access(b"{}".to_vec()));
-        assert!(store.state().unruled);
+        assert!(store.state().is_unruled());
         store.apply(access(closed_to("a")));
         store.apply(access(b"{}".to_vec()));
         let state = store.state();
-        assert!(!state.unruled && !state.incomplete);
+        assert!(!state.is_unruled() && !state.incomplete && state.access_error.is_some());
         assert_eq!(state.access, Some(BucketHash::of(&closed_to("a"))));
         let id = SubscriptionId::new("a", "1");
         assert!(store.table().by_id(&id).unwrap().policy.is_some());
+    }
+
+    #[test]
+    fn who_may_have_what_is_not_known_while_rules_that_are_listed_are_missing() {
+        let store = ConfigStore::new();
+        store.apply(routes(&[("a", "1")]));
+        assert!(!store.state().is_unruled());
+        store.apply(vec![ConfigUpdate::Listed {
+            object: "index".to_owned(),
+            buckets: BTreeSet::new(),
+            has_access: true,
+        }]);
+        assert!(store.state().is_unruled());
+        store.apply(access(closed_to("a")));
+        assert!(!store.state().is_unruled());
     }
 
     #[tokio::test(start_paused = true)]

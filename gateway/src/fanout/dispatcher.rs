@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
-use datastream_routing::{Matches, RouteTable, SubscriptionId};
+use datastream_routing::{Matches, Policy, RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 use datastream_source::Unreadable;
 use tokio::sync::{mpsc, oneshot};
@@ -89,6 +89,8 @@ struct Live {
     ahead: Option<Position>,
     /// It got something in this round and is to be woken at the end of the round.
     touched: bool,
+    /// The policy of its route, here so that routes are not looked at for each event.
+    policy: Option<Arc<Policy>>,
 }
 
 /// Decodes, routes and fans out.
@@ -198,6 +200,7 @@ impl Dispatcher {
                         queue,
                         ahead,
                         touched: false,
+                        policy: route.policy.clone(),
                     });
                     return Joined::Live;
                 }
@@ -230,12 +233,17 @@ impl Dispatcher {
         }
         let mut live: Vec<Option<Live>> = table.routes().iter().map(|_| None).collect();
         for (route, slot) in self.table.routes().iter().zip(&mut self.live) {
-            let Some(stream) = slot.take() else { continue };
-            match table.position(&route.id) {
-                Some(place) if table.routes()[place as usize].uid == route.uid => {
-                    live[place as usize] = Some(stream)
+            let Some(mut stream) = slot.take() else {
+                continue;
+            };
+            let place = table.position(&route.id);
+            let new = place.map(|place| (place, &table.routes()[place as usize]));
+            match new.filter(|(_, new)| new.uid == route.uid) {
+                Some((place, new)) => {
+                    stream.policy.clone_from(&new.policy);
+                    live[place as usize] = Some(stream);
                 }
-                _ => stream.queue.close(CloseCause::Revoked),
+                None => stream.queue.close(CloseCause::Revoked),
             }
         }
         (self.table, self.live) = (table, live);
@@ -347,7 +355,10 @@ impl Dispatcher {
         for place in self.matches.as_slice() {
             let slot = &mut self.live[*place as usize];
             let Some(live) = slot else { continue };
-            if !self.table.routes()[*place as usize].permits(&fields) {
+            if let Some(policy) = &live.policy
+                && !policy.permits(&fields)
+            {
+                self.metrics.denied.inc();
                 continue;
             }
             let frame = match &mut live.ahead {

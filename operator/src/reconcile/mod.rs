@@ -33,7 +33,7 @@ use self::status::Outcome;
 use self::validate::{Target, target};
 use crate::context::Context;
 use crate::events;
-use crate::routing::{ObservedKey, id_of};
+use crate::routing::{Denied, ObservedKey, id_of};
 use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
 
 pub(crate) use self::apply::Error;
@@ -178,11 +178,15 @@ async fn serve(
         }
         Err(error) => return Err(error),
     };
-    let denied = target.group.state.lock().denied(id);
+    let (denied, narrowed) = {
+        let state = target.group.state.lock();
+        (state.denied(id), state.narrowed(id))
+    };
     let outcome = match denied {
         Some(denied) => Outcome::Denied { secret, denied },
         None => Outcome::Accepted {
             secret,
+            narrowed,
             programmed: programmed((&key).into()),
         },
     };
@@ -236,6 +240,14 @@ async fn report(
         context.events.publish(subscription, events);
     }
     Ok(match (outcome, wait, pending) {
+        // Whoever changes a rule has it looked at again.
+        (
+            Outcome::Denied {
+                denied: Denied::Access(_),
+                ..
+            },
+            ..,
+        ) => None,
         (Outcome::SecretConflict { .. } | Outcome::Denied { .. }, ..) => Some(CONFLICT_AGAIN),
         (_, Some(wait), _) => Some(wait),
         (_, None, Some(_)) => Some(PENDING_AGAIN),

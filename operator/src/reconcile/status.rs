@@ -51,6 +51,8 @@ pub(super) enum Outcome {
     Accepted {
         /// The name of the Secret.
         secret: String,
+        /// What access rules deny, if it gets the rest.
+        narrowed: Option<String>,
         /// The state of the route.
         programmed: Programmed,
     },
@@ -216,7 +218,11 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
                 "without a stream key it is not published",
             )
         }
-        Outcome::Accepted { secret, programmed } => {
+        Outcome::Accepted {
+            secret,
+            narrowed,
+            programmed,
+        } => {
             let (done, reason, message) = programming(programmed);
             let ready = match (done, gathered.subscription.spec.suspended) {
                 (true, true) => verdict(
@@ -227,15 +233,19 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
                 (true, false) => verdict(true, "Ready", "clients can connect"),
                 (false, _) => verdict(false, reason, message.clone()),
             };
-            (
-                verdict(
-                    true,
-                    "Accepted",
-                    format!("the stream key is in Secret {secret}"),
-                ),
-                verdict(done, reason, message),
-                ready,
-            )
+            let accepted = narrowed.as_ref().map_or_else(
+                || {
+                    let message = format!("the stream key is in Secret {secret}");
+                    verdict(true, "Accepted", message)
+                },
+                |denial| {
+                    let message = format!(
+                        "the stream key is in Secret {secret}; events that access rules deny are left out: {denial}"
+                    );
+                    verdict(true, "Narrowed", message)
+                },
+            );
+            (accepted, verdict(done, reason, message), ready)
         }
     }
 }
@@ -267,6 +277,12 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
                 "the stream key in Secret {secret} is that of {whose}: delete the Secret, and it gets a key of its own"
             );
             ("KeyInUse", message)
+        }
+        Denied::Access(denial) => {
+            let message = format!(
+                "{denial}: leave that out, or ask whoever keeps the access rules (kubectl get datastreamaccessrules)"
+            );
+            ("AccessDenied", message)
         }
         costly => {
             let reason = costly.cost().unwrap_or_default();

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::*;
+use crate::access::AccessMode;
 use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
@@ -136,6 +137,7 @@ impl Server {
                 &["default=wss://host/stream".parse().unwrap()],
                 [],
                 Limits::default(),
+                AccessMode::default(),
             ),
             verdicts: self.verdicts.clone(),
             complete: watch::channel(true).1,
@@ -609,7 +611,7 @@ fn status_of(
     outcome: &Outcome,
 ) -> DatastreamSubscriptionStatus {
     let subscription = serde_json::from_value(subscription).unwrap();
-    let groups = Groups::new(&[], [], Limits::default());
+    let groups = Groups::new(&[], [], Limits::default(), AccessMode::default());
     let gathered = Gathered {
         subscription: &subscription,
         id: SubscriptionId::new(namespace, "leds"),
@@ -624,6 +626,7 @@ fn status_of(
 #[test]
 fn a_suspended_subscription_is_not_ready() {
     let outcome = Outcome::Accepted {
+        narrowed: None,
         secret: "s".to_owned(),
         programmed: Programmed::Everywhere { gateways: 1 },
     };
@@ -639,6 +642,42 @@ fn a_suspended_subscription_is_not_ready() {
         ("Ready", "False", "Suspended"),
     ];
     assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn access_that_is_denied_or_narrowed_is_said_with_the_rule_and_the_part() {
+    let denial = "access rule x denies location events of any device";
+    let conditions = |outcome: &Outcome| {
+        let status = status_of("team", subscription(json!({}), None), outcome);
+        let conditions = status.conditions.into_iter();
+        conditions
+            .map(|c| (c.status, c.reason, c.message))
+            .collect::<Vec<_>>()
+    };
+    let denied = conditions(&Outcome::Denied {
+        secret: "s".to_owned(),
+        denied: Denied::Access(denial.into()),
+    });
+    for (status, reason, _) in &denied {
+        assert_eq!(
+            (status.as_str(), reason.as_str()),
+            ("False", "AccessDenied")
+        );
+    }
+    assert!(
+        denied[0]
+            .2
+            .starts_with(&format!("{denial}: leave that out"))
+    );
+    let narrowed = conditions(&Outcome::Accepted {
+        secret: "s".to_owned(),
+        narrowed: Some(denial.to_owned()),
+        programmed: Programmed::Everywhere { gateways: 1 },
+    });
+    let (status, reason, message) = &narrowed[0];
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Narrowed"));
+    assert!(message.ends_with(denial), "{message}");
+    assert_eq!(narrowed[2].1, "Ready");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub enum Denied {
         /// The other one.
         by: SubscriptionId,
     },
+    /// Access rules deny a part of what it asks for: which, and by which rule.
+    Access(Box<str>),
     /// Its filters cost more than a subscription may.
     TooCostly {
         /// Their cost.
@@ -63,7 +65,7 @@ impl Denied {
         const CHEAPER: &str =
             "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
         match self {
-            Self::KeyInUse { .. } => None,
+            Self::KeyInUse { .. } | Self::Access(_) => None,
             Self::TooCostly { cost, limit } => Some(format!(
                 "cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
             )),

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use datastream_routing::{BucketId, KeyHash, Route, SubscriptionId, cost};
+use datastream_routing::{AccessRules, BucketId, KeyHash, Policies, Route, SubscriptionId, cost};
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
+use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 
 /// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
@@ -52,7 +53,8 @@ pub struct ObservedKey {
 #[derive(Debug)]
 struct Denial {
     reason: Denied,
-    resource: Resource,
+    /// Absent if it is nothing that another subscription could give up.
+    resource: Option<Resource>,
     rank: Rank,
 }
 
@@ -62,11 +64,15 @@ struct Denial {
 /// - A key is in force only while the Secret of its subscription holds it: who deletes the Secret revokes the key at once,
 ///   whether or not there can be a new one.
 /// - A key belongs to one subscription, the first that is routed with it.
+/// - A subscription that asks for more than the access rules of its namespace allow keeps what it had, if it may; otherwise its route
+///   says that it is denied. If subscriptions are narrowed instead, gateways leave out what is denied.
 /// - Filters that cost more than the budget are not taken in; what is in force is not taken back.
 /// - A namespace that cannot be listed keeps the routes that it had, until it can be.
 #[derive(Debug, Default)]
 pub(super) struct Desired {
     budget: Budget,
+    access: Policies,
+    access_mode: AccessMode,
     /// True once everything is known that routes depend on. Before, there are none.
     settled: bool,
     /// Namespaces of which nothing can be known yet.
@@ -79,6 +85,8 @@ pub(super) struct Desired {
     /// The cost of the routes of a namespace, if it is not zero.
     costs: HashMap<Arc<str>, u64>,
     denied: BTreeMap<SubscriptionId, Denial>,
+    /// Subscriptions that do not get all that they ask for, and what access rules deny.
+    narrowed: HashMap<SubscriptionId, Box<str>>,
     /// Subscriptions that were denied because of something that others have, in the order in which they are to get it.
     waiting: HashMap<Resource, BTreeSet<(Rank, SubscriptionId)>>,
     /// Subscriptions to look at again because of something that others gave up.
@@ -89,11 +97,35 @@ pub(super) struct Desired {
 
 impl Desired {
     /// No routes, and never more than this budget allows.
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: Budget, access_mode: AccessMode) -> Self {
         Self {
             budget,
+            access_mode,
             ..Self::default()
         }
+    }
+
+    /// Puts access rules in force. Returns the subscriptions that have others than before.
+    pub(super) fn set_access(&mut self, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
+        let namespaces: BTreeSet<_> = self.subscriptions.keys().map(|id| &id.namespace).collect();
+        let before: Vec<_> = namespaces
+            .into_iter()
+            .map(|namespace| (namespace.clone(), self.access.of(namespace)))
+            .collect();
+        self.access.set(rules);
+        let changed = before
+            .into_iter()
+            .filter(|(namespace, policy)| self.access.of(namespace) != *policy);
+        let changed: HashSet<_> = changed.map(|(namespace, _)| namespace).collect();
+        let ids = self.subscriptions.keys();
+        let ids: Vec<_> = ids
+            .filter(|id| changed.contains(&id.namespace))
+            .cloned()
+            .collect();
+        for id in &ids {
+            self.refresh(id);
+        }
+        ids
     }
 
     /// A subscription as it is now; `valid` is absent if its spec is invalid or cannot be read.
@@ -195,6 +227,7 @@ impl Desired {
             return;
         }
         self.forget_denial(id);
+        self.narrowed.remove(id);
         let Some(known) = self.subscriptions.get(id) else {
             self.take(id);
             return;
@@ -203,25 +236,13 @@ impl Desired {
         let routed = self.route(id).filter(|r| r.uid == known.uid()).cloned();
         let observed = self.keys.get(id);
         let owned = observed.filter(|k| k.owner_uid.as_deref() == Some(known.uid()));
-        // A key that was another one's before it was this one's is the other one's.
-        let previous = |key: &ObservedKey| {
-            let held = |hash: &KeyHash| self.holders.get(hash).is_none_or(|by| by == id);
-            key.previous.filter(held)
-        };
-        let with_key = |key: &ObservedKey| {
-            let route = routed.as_deref()?;
-            Some(Route {
-                key_sha256: key.hash,
-                previous_key_sha256: previous(key),
-                ..route.clone()
-            })
-        };
+        let is_owned = owned.is_some();
         let wanted = match (&known.spec, owned) {
             (Spec::Unrouted(valid), Some(key)) => Some(Route {
-                previous_key_sha256: previous(key),
+                previous_key_sha256: self.previous_key(id, key),
                 ..valid.route(key.hash)
             }),
-            (Spec::Invalid | Spec::Routed, Some(key)) => with_key(key),
+            (Spec::Invalid | Spec::Routed, Some(_)) => self.kept(id, routed.as_deref()),
             // Not its own Secret (any more): the key is not revoked, and there is nothing to change.
             (_, None) => observed.zip(routed.as_deref()).and_then(|(key, route)| {
                 let still = route
@@ -229,37 +250,80 @@ impl Desired {
                     .filter(|k| key.previous == Some(*k));
                 (key.hash == route.key_sha256).then(|| Route {
                     previous_key_sha256: still,
+                    denied: None,
                     ..route.clone()
                 })
             }),
         };
-        let Some(wanted) = wanted else {
+        let Some(mut wanted) = wanted else {
             self.take(id);
             return;
         };
         if let Some(by) = self.holders.get(&wanted.key_sha256).filter(|by| *by != id) {
             let (by, key) = (by.clone(), Resource::Key(wanted.key_sha256));
-            self.deny(id, rank, Denied::KeyInUse { by }, key);
+            self.deny(id, rank, Denied::KeyInUse { by }, Some(key));
             self.take(id);
             return;
         }
         if let Some(denied) = self.too_costly(&wanted, routed.as_deref()) {
             let budget = Resource::Budget(id.namespace.clone());
-            let kept = observed.and_then(with_key);
-            self.deny(id, rank, denied, budget);
-            match kept {
-                Some(kept) => self.put(Arc::new(kept)),
+            self.deny(id, rank, denied, Some(budget));
+            match self.kept(id, routed.as_deref()) {
+                Some(mut kept) => {
+                    kept.denied = self.refusal(&kept);
+                    self.put(Arc::new(kept));
+                }
                 None => self.take(id),
             }
             return;
         }
-        if owned.is_some()
+        if let Some(reason) = self.refusal(&wanted) {
+            self.deny(id, rank, Denied::Access(reason.clone()), None);
+            let kept = self.kept(id, routed.as_deref());
+            if let Some(kept) = kept.filter(|kept| *kept != wanted)
+                && self.refusal(&kept).is_none()
+            {
+                self.put(Arc::new(kept));
+                return;
+            }
+            wanted.denied = Some(reason);
+        }
+        if is_owned
             && let Some(known) = self.subscriptions.get_mut(id)
             && matches!(known.spec, Spec::Unrouted(_))
         {
             known.spec = Spec::Routed;
         }
         self.put(Arc::new(wanted));
+    }
+
+    /// The key before that a subscription may have: one that was another one's before it was this one's is the other one's.
+    fn previous_key(&self, id: &SubscriptionId, key: &ObservedKey) -> Option<KeyHash> {
+        let is_free = |hash: &KeyHash| self.holders.get(hash).is_none_or(|by| by == id);
+        key.previous.filter(is_free)
+    }
+
+    /// What is in force of a subscription, with the key that it has now.
+    fn kept(&self, id: &SubscriptionId, routed: Option<&Route>) -> Option<Route> {
+        let key = self.keys.get(id)?;
+        Some(Route {
+            key_sha256: key.hash,
+            previous_key_sha256: self.previous_key(id, key),
+            denied: None,
+            ..routed?.clone()
+        })
+    }
+
+    /// Returns what access rules deny of a route, if its stream is to be refused for that. Notes it where streams are narrowed instead.
+    fn refusal(&mut self, route: &Route) -> Option<Box<str>> {
+        let policy = self.access.of(&route.id.namespace)?;
+        let denial = policy.check(route.event_types, &route.filters).err()?;
+        let text = denial.to_string().into_boxed_str();
+        if self.access_mode == AccessMode::Narrow {
+            self.narrowed.insert(route.id.clone(), text);
+            return None;
+        }
+        Some(text)
     }
 
     /// Returns why a route may not be taken in, if it costs more than the one that is in force.
@@ -274,9 +338,17 @@ impl Desired {
         self.budget.check(cost, others)
     }
 
-    fn deny(&mut self, id: &SubscriptionId, rank: Rank, reason: Denied, resource: Resource) {
-        let waiting = self.waiting.entry(resource.clone()).or_default();
-        waiting.insert((rank.clone(), id.clone()));
+    fn deny(
+        &mut self,
+        id: &SubscriptionId,
+        rank: Rank,
+        reason: Denied,
+        resource: Option<Resource>,
+    ) {
+        if let Some(resource) = &resource {
+            let waiting = self.waiting.entry(resource.clone()).or_default();
+            waiting.insert((rank.clone(), id.clone()));
+        }
         let denial = Denial {
             reason,
             resource,
@@ -289,10 +361,13 @@ impl Desired {
         let Some(denial) = self.denied.remove(id) else {
             return;
         };
-        if let Some(waiting) = self.waiting.get_mut(&denial.resource) {
+        let Some(resource) = denial.resource else {
+            return;
+        };
+        if let Some(waiting) = self.waiting.get_mut(&resource) {
             waiting.remove(&(denial.rank, id.clone()));
             if waiting.is_empty() {
-                self.waiting.remove(&denial.resource);
+                self.waiting.remove(&resource);
             }
         }
     }
@@ -361,6 +436,11 @@ impl Desired {
     /// The reason for which a subscription is not routed as it asks, although it is valid and has a key.
     pub(super) fn denied(&self, id: &SubscriptionId) -> Option<&Denied> {
         self.denied.get(id).map(|denial| &denial.reason)
+    }
+
+    /// Returns what access rules deny of what a subscription asks for, if it gets the rest.
+    pub(super) fn narrowed(&self, id: &SubscriptionId) -> Option<&str> {
+        self.narrowed.get(id).map(AsRef::as_ref)
     }
 
     /// The route of a subscription.

@@ -23,6 +23,7 @@ pub use admission::{Budget, Denied};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
 pub(crate) use peers::{are_complete, keep, own_identity};
+pub(crate) use publisher::group_secret;
 pub use publisher::{Publisher, decode_object};
 pub(crate) use state::id_of;
 pub use state::{Programmed, RoutingState, SharedRoutingState, Synced, Write};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_routing::names::{
-    INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket, routes_name,
+    HAS_ACCESS_KEY, INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket,
+    routes_name,
 };
 use datastream_routing::{BucketId, SubscriptionId};
 use datastream_service_kube::api::reason;
@@ -14,7 +15,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -144,7 +145,7 @@ impl Publisher {
     async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
         let name = routes_name(&self.group, write.bucket);
         let written = self
-            .apply(&name, "routes", ROUTES_KEY, &write.bytes)
+            .apply(&name, "routes", &[(ROUTES_KEY, &write.bytes)])
             .await?;
         Ok(version(&written))
     }
@@ -153,7 +154,8 @@ impl Publisher {
     async fn list(&self, objects: &BTreeSet<BucketId>) -> bool {
         let name = index_name(&self.group);
         let list = encode_index(objects);
-        let written = self.apply(&name, INDEX, INDEX_KEY, list.as_bytes()).await;
+        let content = [(INDEX_KEY, list.as_bytes()), (HAS_ACCESS_KEY, b"true")];
+        let written = self.apply(&name, INDEX, &content).await;
         if let Err(error) = &written {
             self.metrics.object_errors.inc();
             tracing::warn!(
@@ -169,23 +171,34 @@ impl Publisher {
         &self,
         name: &str,
         component: &str,
-        key: &str,
-        bytes: &[u8],
+        content: &[(&str, &[u8])],
     ) -> Result<Secret, kube::Error> {
-        let secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": { "name": name, "labels": labels(component, &self.group) },
-            "type": "Opaque",
-            "data": BTreeMap::from([(key, ByteString(bytes.to_vec()))]),
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(&secret);
+        let (patch, params) = group_secret(name, component, &self.group, content);
         let written = self.secrets.patch(name, &params, &patch);
         let timed_out = |_| kube::Error::Service("the API server did not answer in time".into());
         let written = tokio::time::timeout(WRITE_TIMEOUT, written).await;
         written.map_err(timed_out)?
     }
+}
+
+/// The patch that makes a Secret for the gateways of a group hold this.
+pub(crate) fn group_secret(
+    name: &str,
+    component: &str,
+    group: &str,
+    content: &[(&str, &[u8])],
+) -> (Patch<Value>, PatchParams) {
+    let content = content.iter();
+    let content = content.map(|(key, bytes)| (*key, ByteString(bytes.to_vec())));
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "labels": labels(component, group) },
+        "type": "Opaque",
+        "data": content.collect::<BTreeMap<_, _>>(),
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    (Patch::Apply(secret), params)
 }
 
 /// The bucket, the resource version and the bytes of a routing Secret; absent if its name is not one.

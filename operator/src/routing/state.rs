@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
-use datastream_routing::{Bucket, BucketHash, BucketId, KeyHash, Route, SubscriptionId};
+use datastream_routing::{
+    AccessRules, Bucket, BucketHash, BucketId, KeyHash, Route, SubscriptionId,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -20,6 +22,7 @@ use super::gateways::{Affected, Gateways};
 use super::packing::{MAX_BUCKET_BYTES, pack};
 use super::published::Published;
 use super::shrink_guard::ShrinkGuard;
+use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 
 /// The state of a subscription's route.
@@ -65,10 +68,13 @@ pub enum Synced {
     Gateways = 8,
     /// The claims of streams.
     Claims = 16,
+    /// The access rules, and the namespaces that they select.
+    Access = 32,
 }
 
 /// The kinds on which routes depend: they are published, and revoked, even if another kind cannot be listed.
-const PUBLISHABLE: u8 = Synced::Subscriptions as u8 | Synced::Keys as u8 | Synced::Objects as u8;
+const PUBLISHABLE: u8 =
+    Synced::Subscriptions as u8 | Synced::Keys as u8 | Synced::Objects as u8 | Synced::Access as u8;
 /// All kinds. Statuses depend on them.
 const COMPLETE: u8 = PUBLISHABLE | Synced::Gateways as u8 | Synced::Claims as u8;
 
@@ -105,6 +111,8 @@ pub struct RoutingState {
     synced: u8,
     /// The list of the routing objects as it is written; absent if there is none that can be read.
     index: Option<BTreeSet<BucketId>>,
+    /// The list is to be written again, whatever is in it.
+    is_index_old: bool,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
 }
@@ -126,16 +134,18 @@ impl SharedRoutingState {
 }
 
 impl RoutingState {
-    /// An empty state; a mass shrink is held back for `hold`, and filters cost no more than `budget`.
-    pub fn new(hold: Duration, budget: Budget) -> Self {
+    /// An empty state; a mass shrink is held back for `hold`, filters cost no more than `budget`, and what access rules deny is treated
+    /// as this mode says.
+    pub fn new(hold: Duration, budget: Budget, access_mode: AccessMode) -> Self {
         Self {
-            desired: Desired::new(budget),
+            desired: Desired::new(budget, access_mode),
             published: Published::default(),
             gateways: Gateways::default(),
             shrink_guard: ShrinkGuard::new(hold),
             failing: Failing::default(),
             synced: 0,
             index: None,
+            is_index_old: false,
             full: BTreeMap::new(),
             max_bucket_bytes: MAX_BUCKET_BYTES,
         }
@@ -165,6 +175,11 @@ impl RoutingState {
     /// The key in a subscription's Secret; absent if there is none.
     pub fn set_key(&mut self, id: &SubscriptionId, key: Option<ObservedKey>) {
         self.desired.set_key(id, key);
+    }
+
+    /// Puts access rules in force. Returns the subscriptions whose status may be different now.
+    pub fn set_access(&mut self, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
+        self.desired.set_access(rules)
     }
 
     /// Notes that nothing is known of this namespace until it is listed: it keeps the routes that it has.
@@ -229,8 +244,14 @@ impl RoutingState {
         self.index = None;
     }
 
+    /// The list of the routing objects is to be written again, whatever is in it.
+    pub fn renew_index(&mut self) {
+        self.is_index_old = true;
+    }
+
     /// The list of the routing objects was written.
     pub fn wrote_index(&mut self, listed: BTreeSet<BucketId>) {
+        self.is_index_old = false;
         self.index = Some(listed);
     }
 
@@ -306,7 +327,8 @@ impl RoutingState {
         self.synced == COMPLETE
     }
 
-    fn is_publishable(&self) -> bool {
+    /// Returns whether everything is known that routes depend on.
+    pub(crate) const fn is_publishable(&self) -> bool {
         self.synced & PUBLISHABLE == PUBLISHABLE
     }
 
@@ -324,7 +346,7 @@ impl RoutingState {
         // Without one, gateways cannot distinguish a group of which nothing is published from one without subscriptions.
         let is_written =
             |listed: &BTreeSet<BucketId>| self.published.buckets().eq(listed.iter().copied());
-        let is_new = !self.index.as_ref().is_some_and(is_written);
+        let is_new = self.is_index_old || !self.index.as_ref().is_some_and(is_written);
         is_new.then(|| self.published.buckets().collect())
     }
 
@@ -407,6 +429,11 @@ impl RoutingState {
         self.desired.denied(id).cloned()
     }
 
+    /// What access rules deny of what a subscription asks for, if it gets the rest.
+    pub fn narrowed(&self, id: &SubscriptionId) -> Option<String> {
+        self.desired.narrowed(id).map(str::to_owned)
+    }
+
     /// Returns the state of the route of this generation of a subscription, with this key.
     pub fn programmed(
         &self,
@@ -453,7 +480,8 @@ impl RoutingState {
         } else {
             self.published.route(id)
         };
-        route.map(|route| route.generation)
+        let served = route.filter(|route| route.denied.is_none());
+        served.map(|route| route.generation)
     }
 
     /// The subscriptions whose status may be different now.
@@ -548,13 +576,14 @@ mod tests {
             Synced::Objects,
             Synced::Gateways,
             Synced::Claims,
+            Synced::Access,
         ] {
             state.synced(kind);
         }
     }
 
     fn empty_state(hold: Duration) -> RoutingState {
-        RoutingState::new(hold, Budget::default())
+        RoutingState::new(hold, Budget::default(), AccessMode::default())
     }
 
     fn set(state: &mut RoutingState, subscription: &DatastreamSubscription) {
@@ -811,7 +840,12 @@ mod tests {
         for write in &writes {
             again.set_object(write.bucket, 1, &write.bytes);
         }
-        for kind in [Synced::Subscriptions, Synced::Keys, Synced::Objects] {
+        for kind in [
+            Synced::Subscriptions,
+            Synced::Keys,
+            Synced::Objects,
+            Synced::Access,
+        ] {
             again.synced(kind);
         }
         publish(&mut again, 2);

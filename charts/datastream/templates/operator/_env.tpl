@@ -49,6 +49,10 @@
   value: {{ int64 .Values.operator.maxFilterCost | quote }}
 - name: DATASTREAM_MAX_NAMESPACE_FILTER_COST
   value: {{ int64 .Values.operator.maxNamespaceFilterCost | quote }}
+- name: DATASTREAM_ACCESS_RULES
+  value: {{ .Values.operator.accessRules.mode | quote }}
+- name: DATASTREAM_ACCESS_DEFAULT
+  value: {{ .Values.operator.accessRules.default | quote }}
 - name: DATASTREAM_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 {{- end }}

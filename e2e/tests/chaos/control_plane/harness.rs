@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use datastream_e2e::{ControlPlane, Launch, own_program};
 use datastream_source::fluvio::FluvioTarget;
+use serde_json::json;
 
 use super::disruptions::Disruptions;
 use super::meddling::Meddler;
 use super::schedule::{Fault, Other};
-use super::{EDITED, GATEWAYS, OPERATORS};
+use super::{DENIED, EDITED, GATEWAYS, OPERATORS};
 use crate::api_proxy::{Mode, Proxy};
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -19,6 +21,7 @@ use crate::nemesis::Step;
 use crate::network::{CLIENTS, Cut, Network, Node, Side};
 use crate::process::Process;
 use crate::recorder::Environment;
+use crate::records::{DEVICES, dsn};
 use crate::subscriptions::{Subscriptions, Wanted};
 use crate::traffic::Traffic;
 
@@ -47,6 +50,32 @@ pub(super) struct Harness {
     pub disruptions: Disruptions,
 }
 
+/// Allows everything, and denies the events of one device to everybody.
+fn apply_access_rules(cluster: &ControlPlane, dir: &Path) -> anyhow::Result<()> {
+    let rule = |name: &str, spec: serde_json::Value| {
+        json!({
+            "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamAccessRule",
+            "metadata": {"name": name}, "spec": spec,
+        })
+    };
+    let denied = (0..DEVICES).filter(|device| DENIED & (1 << device) != 0);
+    let denied: Vec<_> = denied.map(dsn).collect();
+    let rules = [
+        rule("everything", json!({"effect": "Allow"})),
+        rule(
+            "one-device",
+            json!({"effect": "Deny", "filters": [{"dsns": denied}]}),
+        ),
+    ];
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": rules});
+    let file = dir.join("access-rules.json");
+    std::fs::write(&file, list.to_string())?;
+    let file = file.to_str().context("a path")?;
+    let applied = cluster.kubectl(&["apply", "-f", file])?;
+    anyhow::ensure!(applied.success, "{}", applied.stderr);
+    Ok(())
+}
+
 impl Harness {
     pub(super) async fn start(dir: &Path) -> anyhow::Result<Self> {
         // May be there from another test of this process.
@@ -59,6 +88,7 @@ impl Harness {
         cluster.install(NAMESPACE)?;
         // One deletes the Secrets of subscriptions that are deleted, the other counts for quotas.
         cluster.start_only(&["garbage-collector-controller", "resourcequota-controller"])?;
+        apply_access_rules(&cluster, dir)?;
         let mut clocks = vec![];
         let (mut operators, mut gateways, mut proxies) = (vec![], vec![], vec![]);
         for number in 0..OPERATORS {
@@ -68,6 +98,7 @@ impl Harness {
                 "run".to_owned(),
                 format!("--routes-namespace={NAMESPACE}"),
                 "--groups=default=ws://datastream.test/stream".to_owned(),
+                "--access-rules=narrow".to_owned(),
                 "--listen=127.0.0.1:0".to_owned(),
                 format!("--identity={name}"),
             ];
@@ -164,7 +195,7 @@ impl Harness {
             Fault::Delete(number) if begins => self.subscriptions.want(&churn(number), None)?,
             Fault::Edit(devices) if begins => {
                 let wanted = Wanted {
-                    devices,
+                    devices: devices | DENIED,
                     suspended: false,
                 };
                 self.subscriptions.want(EDITED.0, Some(wanted))?;

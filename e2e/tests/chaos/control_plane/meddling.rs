@@ -22,7 +22,7 @@ pub(super) enum Meddling {
     Policy(&'static str),
     /// A webhook that does not answer is asked before a kind of objects is written.
     Webhook(&'static str),
-    /// The routing object of this number is deleted.
+    /// The routing object of this number is deleted, or the access rules of the gateways are.
     DeleteRoutes(usize),
     /// Objects like routing objects that are none are there.
     Garbage,
@@ -197,9 +197,9 @@ fn name(resource: &str) -> String {
     format!("chaos.{}", resource.replace('/', "-"))
 }
 
-/// The routing object of this number, as kubectl names it.
+/// The routing object of this number, or the access rules, as kubectl names it.
 fn routes(cluster: &ControlPlane, number: usize) -> anyhow::Result<Option<String>> {
-    let label = "datastream.dev/component=routes";
+    let label = "datastream.dev/component in (routes,access)";
     let list = ["get", "secrets", "-n", NAMESPACE, "-l", label, "-o", "name"];
     let listed = cluster.kubectl(&list)?;
     let names: Vec<_> = listed.stdout.lines().collect();

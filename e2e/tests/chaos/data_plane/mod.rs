@@ -17,7 +17,7 @@ use crate::collectors;
 use crate::gateways::Gateway;
 use crate::recorder::Recorder;
 use crate::report::Report;
-use crate::routes::key;
+use crate::routes::{DENIED, ROAMING, key};
 use crate::settings::Round;
 use crate::topic;
 use crate::verify::{Clients, nothing_left};
@@ -36,14 +36,20 @@ fn clients() -> usize {
 }
 
 fn name_of(client: usize) -> String {
-    let roams = if client < KINDS.len() { "" } else { "-roaming" };
+    let roams = if client < KINDS.len() { "" } else { ROAMING };
     let client_profile = KINDS[client % KINDS.len()];
     format!("{client_profile:?}{roams}").to_lowercase()
 }
 
-/// Returns the devices that a client wants to hear of: all, half of them, or one.
+/// Returns the devices that a client asks for: all, half of them, or one.
 fn mask(client: usize) -> u8 {
     [0xff, 0x0f, 0xff, 0x3c, 0x02][client % 5]
+}
+
+/// Returns the devices of which a client gets events: what it asks for and is not denied.
+fn granted(client: usize) -> u8 {
+    let denied = if client < KINDS.len() { 0 } else { DENIED };
+    mask(client) & !denied
 }
 
 fn recorders(harness: &Harness, clients: &mut Clients, rng: &mut StdRng) {
@@ -54,7 +60,7 @@ fn recorders(harness: &Harness, clients: &mut Clients, rng: &mut StdRng) {
             let history = History {
                 client: format!("{name} of topic {topic}"),
                 contract: client_profile.contract(),
-                interest: Interest::exactly(mask(client)),
+                interest: Interest::exactly(granted(client)),
                 sessions: vec![],
             };
             let recorder = Recorder {

@@ -31,6 +31,10 @@ pub(super) fn together(values: &mut Value) {
     values["enabled"] = json!(true);
     set_if_missing(part(values, "image"), "registry", json!("registry.test"));
     set_if_missing(part(values, "fluvio"), "address", json!("fluvio:9003"));
+    let of_fluvio = part(part(values, "fluvio"), "tls");
+    if of_fluvio["clientCertificate"] == true || of_fluvio["serverName"] != Value::Null {
+        set_if_missing(of_fluvio, "secretName", json!("0x0"));
+    }
     let monitoring = part(values, "monitoring");
     if part(monitoring, "podMonitor")["enabled"] == true {
         part(monitoring, "serviceMonitor")["enabled"] = json!(false);
@@ -41,7 +45,8 @@ pub(super) fn together(values: &mut Value) {
     }
     let gateway = part(values, "gateway").clone();
     let groups = part(values, "gateways");
-    part(groups, "default");
+    // The operator needs one.
+    part(groups, "default")["enabled"] = json!(true);
     for (group, own) in groups.as_object_mut().unwrap() {
         let says = |own: &Value, path: &str| {
             let own = own.pointer(path).filter(|value| !value.is_null());
@@ -78,6 +83,21 @@ pub(super) fn together(values: &mut Value) {
         own["sendMemoryMiB"] = json!(memory.max((2 * frame).div_ceil(1024)));
         if own["fluvio"]["address"] == "" {
             own["fluvio"]["address"] = json!("fluvio:9003");
+        }
+        let is_given = |own: &Value, path: &str| {
+            says(own, path).is_some_and(|value| value != "" && value != json!(false))
+        };
+        // What all groups share has a Secret, unless the group says that it has none.
+        if says(own, "/fluvio/tls/secretName") == Some(json!("")) {
+            own["fluvio"]["tls"]["secretName"] = json!("0x1");
+        }
+        if is_given(own, "/tls/clientAuthority/secretName") {
+            set_if_missing(part(own, "tls"), "secretName", json!("0x2"));
+        }
+        if is_given(own, "/tokens/serviceAccounts") || is_given(own, "/tokens/issuer") {
+            let tokens = part(own, "tokens");
+            set_if_missing(tokens, "issuer", json!("https://issuer.test"));
+            set_if_missing(tokens, "audience", json!("streams"));
         }
     }
 }

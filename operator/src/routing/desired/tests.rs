@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use datastream_protocol::event::EventType;
-use datastream_routing::{Field, Filter, Heartbeat, Resume};
+use datastream_routing::{Effect, Field, Filter, Heartbeat, Resume, Rule};
 use proptest::prelude::*;
 
 use super::*;
@@ -58,7 +58,7 @@ fn rotated(owner: &str, now: &str, before: &str) -> Option<ObservedKey> {
 }
 
 fn settled() -> Desired {
-    let mut desired = Desired::new(BUDGET);
+    let mut desired = Desired::new(BUDGET, AccessMode::default());
     desired.settle(std::iter::empty());
     desired
 }
@@ -86,6 +86,25 @@ enum Step {
     Remove(u8),
     Key(u8, Option<u8>, u8),
     KeyGone(u8),
+    Rules(u8),
+}
+
+/// Access rules by which the team may ask for devices whose numbers end with so many x; by 0, for all.
+fn ending(length: u8) -> Arc<AccessRules> {
+    if length == 0 {
+        return Arc::new(AccessRules::open());
+    }
+    let rule = Rule {
+        name: "ending".to_owned(),
+        effect: Effect::Allow,
+        event_types: EventType::ALL.into_iter().collect(),
+        filter: costing(length.into()).remove(0),
+    };
+    Arc::new(AccessRules {
+        otherwise: Effect::Deny,
+        rules: vec![Arc::new(rule)],
+        namespaces: BTreeMap::from([("team".to_owned(), vec![0])]),
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -95,6 +114,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5_u8).prop_map(Step::Remove),
         4 => (0..5_u8, prop::option::weighted(0.9, 0..2_u8), 0..4_u8).prop_map(|(n, u, k)| Step::Key(n, u, k)),
         1 => (0..5_u8).prop_map(Step::KeyGone),
+        1 => (0..8_u8).prop_map(Step::Rules),
     ]
 }
 
@@ -104,7 +124,8 @@ proptest! {
         before in prop::collection::vec(step(), 0..20),
         steps in prop::collection::vec(step(), 0..60),
     ) {
-        let mut desired = Desired::new(BUDGET);
+        let mut desired = Desired::new(BUDGET, AccessMode::default());
+        let mut rules = ending(0);
         let mut subscriptions = BTreeMap::new();
         let mut keys = BTreeMap::new();
         let settle_at = before.len();
@@ -123,7 +144,8 @@ proptest! {
                     let (id, uid) = (id(&n.to_string()), u.to_string());
                     let before = desired.route(&id).cloned().filter(|r| r.uid == uid);
                     desired.set_subscription(&id, (0, uid.clone()), None);
-                    prop_assert_eq!(desired.route(&id), before.as_ref());
+                    let number = |route: Option<&Arc<Route>>| route.map(|r| r.generation);
+                    prop_assert_eq!(number(desired.route(&id)), number(before.as_ref()));
                     subscriptions.insert(id, (uid, None));
                 }
                 Step::Remove(n) => {
@@ -139,7 +161,15 @@ proptest! {
                     desired.set_key(&id(&n.to_string()), None);
                     keys.remove(&id(&n.to_string()));
                 }
+                Step::Rules(length) => {
+                    rules = ending(length);
+                    desired.set_access(rules.clone());
+                }
             }
+            let policy = rules.policy("team");
+            let is_refused = |route: &Route| {
+                policy.as_ref().is_some_and(|p| p.check(route.event_types, &route.filters).is_err())
+            };
             let routes: Vec<_> = desired.buckets().flat_map(|b| desired.bucket(b).into_values()).collect();
             prop_assert_eq!(desired.total(), routes.len());
             let mut routed_keys: Vec<_> = routes.iter().map(|r| r.key_sha256).collect();
@@ -154,6 +184,7 @@ proptest! {
             for route in &routes {
                 prop_assert_eq!(Some(&route.uid), subscriptions.get(&route.id).map(|s| &s.0));
                 prop_assert_eq!(Some(route.key_sha256), keys.get(&route.id).map(|k| k.hash));
+                prop_assert_eq!(route.denied.is_some(), is_refused(route));
             }
             for (id, (uid, valid)) in &subscriptions {
                 let owned = keys.get(id).filter(|k| k.owner_uid.as_ref() == Some(uid));
@@ -164,6 +195,10 @@ proptest! {
                     Some(Denied::KeyInUse { by }) => {
                         prop_assert_eq!(desired.route(by).map(|r| r.key_sha256), Some(key.hash));
                         prop_assert_eq!(desired.route(id), None);
+                    }
+                    Some(Denied::Access(_)) => {
+                        prop_assert!(is_refused(&valid.route(key.hash)));
+                        prop_assert!(desired.route(id).is_some());
                     }
                     Some(Denied::TooCostly { cost, .. }) => prop_assert!(*cost > BUDGET.subscription),
                     Some(Denied::NamespaceTooCostly { cost, .. }) => {
@@ -259,7 +294,7 @@ fn a_key_copied_into_an_older_subscription_stays_with_the_routed_one() {
 #[test]
 fn a_key_shared_at_the_start_belongs_to_the_published_or_else_the_older_subscription() {
     for (published, expected) in [(None, "older"), (Some("newer"), "newer")] {
-        let mut desired = Desired::new(BUDGET);
+        let mut desired = Desired::new(BUDGET, AccessMode::default());
         for (name, created) in [("newer", 5), ("older", 0)] {
             set(&mut desired, name, created, vec![]);
             desired.set_key(&id(name), key(name, "k"));
@@ -273,7 +308,7 @@ fn a_key_shared_at_the_start_belongs_to_the_published_or_else_the_older_subscrip
 
 #[test]
 fn published_routes_stay_unless_their_subscription_or_key_was_replaced() {
-    let mut desired = Desired::new(BUDGET);
+    let mut desired = Desired::new(BUDGET, AccessMode::default());
     for name in ["invalid", "keyless", "recreated", "rekeyed"] {
         let uid = if name == "recreated" { "other" } else { name };
         desired.set_subscription(&id(name), (0, uid.to_owned()), None);
@@ -290,7 +325,7 @@ fn published_routes_stay_unless_their_subscription_or_key_was_replaced() {
 
 #[test]
 fn a_namespace_that_is_not_listed_keeps_its_routes_until_it_is() {
-    let mut desired = Desired::new(BUDGET);
+    let mut desired = Desired::new(BUDGET, AccessMode::default());
     desired.set_unlisted("team".into());
     let published = ["a", "b", "c"].map(|n| Arc::new(valid(n, n, 1).route(KeyHash::of(n))));
     set(&mut desired, "a", 0, vec![]);
@@ -341,7 +376,7 @@ fn filters_above_the_budget_are_denied_and_the_last_good_ones_stay() {
 
 #[test]
 fn filters_in_force_are_kept_when_the_budget_shrinks() {
-    let mut desired = Desired::new(BUDGET);
+    let mut desired = Desired::new(BUDGET, AccessMode::default());
     let large = ValidSubscription {
         filters: costing(30),
         ..valid("a", "a", 1)
@@ -406,4 +441,44 @@ fn a_secret_without_an_owner_may_end_a_key_before_and_nothing_else() {
     assert_eq!(keys(&desired), Some(1));
     desired.set_key(&id("a"), orphan(Some("old")));
     assert_eq!(keys(&desired), Some(1));
+}
+
+#[test]
+fn a_subscription_that_asks_for_more_keeps_what_it_may_have_or_is_denied() {
+    let mut desired = settled();
+    set(&mut desired, "a", 0, costing(5));
+    desired.set_key(&id("a"), key("a", "a"));
+    let cost_of = |desired: &Desired| desired.route(&id("a")).map(|r| cost(&r.filters));
+    let is_denied = |desired: &Desired| desired.route(&id("a")).unwrap().denied.is_some();
+    assert_eq!(desired.set_access(ending(4)), [id("a")]);
+    assert_eq!(desired.set_access(ending(4)), []);
+    assert!(desired.denied(&id("a")).is_none() && !is_denied(&desired));
+    // It asks for more, and keeps what it had.
+    set(&mut desired, "a", 0, costing(3));
+    let text = "no access rule allows location events of dsns *xxx (spec.filters[0])";
+    let denied = Denied::Access(text.into());
+    assert_eq!(desired.denied(&id("a")), Some(&denied));
+    assert!(cost_of(&desired) == Some(5) && !is_denied(&desired));
+    // A rule that denies that, too: its stream is refused, and why.
+    desired.set_access(ending(6));
+    assert_eq!(cost_of(&desired), Some(3));
+    let route = desired.route(&id("a")).unwrap();
+    assert_eq!(route.denied.as_deref(), Some(text));
+    desired.set_access(ending(0));
+    assert!(desired.denied(&id("a")).is_none() && !is_denied(&desired));
+}
+
+#[test]
+fn a_subscription_that_is_narrowed_is_routed_as_it_asks_and_says_what_is_denied() {
+    let mut desired = Desired::new(BUDGET, AccessMode::Narrow);
+    desired.settle(std::iter::empty());
+    set(&mut desired, "a", 0, costing(3));
+    desired.set_key(&id("a"), key("a", "a"));
+    desired.set_access(ending(4));
+    assert_eq!(desired.denied(&id("a")), None);
+    assert_eq!(desired.route(&id("a")).unwrap().denied, None);
+    let narrowed = desired.narrowed(&id("a")).unwrap();
+    assert!(narrowed.starts_with("no access rule allows"), "{narrowed}");
+    desired.set_access(ending(3));
+    assert_eq!(desired.narrowed(&id("a")), None);
 }

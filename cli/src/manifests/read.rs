@@ -1,22 +1,25 @@
 //! Reads one file of manifests as strictly as the API server would: fields, schema, rules, and then the operator's own
 //! checks.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use datastream_crds::DatastreamSubscription;
+use datastream_crds::{DatastreamAccessRule, DatastreamSubscription};
 use datastream_operator::routing::Budget;
 use datastream_operator::spec::{FieldError, ValidSubscription, validate};
 use datastream_routing::SubscriptionId;
 use datastream_service::yaml::{self, Node, Tree};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 use serde_json::Value;
 
-use super::folder::{Manifest, Problem, Reading};
 use super::schema::{self, Fault};
+use super::{Manifest, Object, ObjectId, Problem, Reading};
 
 const GROUP: &str = "datastream.dev/";
 const API_VERSION: &str = "datastream.dev/v1alpha1";
 const KIND: &str = "DatastreamSubscription";
+const ACCESS_RULE: &str = "DatastreamAccessRule";
 /// Default group in the definition of the resource.
 const DEFAULT_GROUP: &str = "default";
 /// Namespace of `kubectl` without `-n`.
@@ -43,14 +46,18 @@ const METADATA_FIELDS: [&str; 15] = [
 ];
 
 /// The structural schema of the spec, from the custom resource's definition.
-static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let definition = serde_json::to_value(DatastreamSubscription::crd()).unwrap_or_default();
+static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of(&DatastreamSubscription::crd()));
+static ACCESS_RULE_SCHEMA: LazyLock<Value> =
+    LazyLock::new(|| schema_of(&DatastreamAccessRule::crd()));
+
+fn schema_of(definition: &CustomResourceDefinition) -> Value {
+    let definition = serde_json::to_value(definition).unwrap_or_default();
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
-});
+}
 
 /// Reads a file: YAML with any number of documents, or JSON; a `List` stands for its items. Objects of other groups
 /// are left out, so that a folder that is meant for a cluster can be used as it is.
-pub fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
+pub fn read(file: &str, text: &str) -> Reading<Object> {
     let mut reader = Reader {
         file,
         reading: Reading::default(),
@@ -59,7 +66,7 @@ pub fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
         Err(error) => reader.unknown(error.line, error.reason),
         // An editor may empty a file before it rewrites it: that removes nothing.
         Ok(documents) if documents.iter().all(|d| matches!(d.tree, Tree::Null)) => {
-            let reason = "has no manifest: what it had stays in force; delete the file to delete its subscriptions";
+            let reason = "has no manifest: what it had stays in force; delete the file to delete its objects";
             reader.unknown(0, reason.to_owned());
         }
         Ok(documents) => documents.iter().for_each(|d| reader.document(d)),
@@ -69,7 +76,7 @@ pub fn read(file: &str, text: &str) -> Reading<ValidSubscription> {
 
 struct Reader<'a> {
     file: &'a str,
-    reading: Reading<ValidSubscription>,
+    reading: Reading<Object>,
 }
 
 impl Reader<'_> {
@@ -81,7 +88,7 @@ impl Reader<'_> {
         });
     }
 
-    /// A problem of something that does not say which subscription it is: it might be any.
+    /// A problem of something that does not say which object it is: it might be any.
     fn unknown(&mut self, line: u64, reason: String) {
         self.reading.unknown = true;
         self.problem(line, reason);
@@ -106,16 +113,21 @@ impl Reader<'_> {
                 ),
             },
             (API_VERSION, KIND) => self.subscription(document),
+            (API_VERSION, ACCESS_RULE) => self.access_rule(document),
+            ("v1", "Namespace") => self.namespace(document),
             ("", _) => self.unknown(document.line, "apiVersion is required".to_owned()),
             (_, "") => self.unknown(document.line, "kind is required".to_owned()),
-            (version, kind) if kind == KIND || version.starts_with(GROUP) => {
-                let (field, found, expected) = if version == API_VERSION {
-                    ("kind", kind, KIND)
-                } else {
-                    ("apiVersion", version, API_VERSION)
-                };
-                let line = document.line_of(field);
-                self.unknown(line, format!("{field} must be {expected}, not {found:?}"));
+            (API_VERSION, kind) => {
+                let line = document.line_of("kind");
+                let reason = format!("kind must be {KIND} or {ACCESS_RULE}, not {kind:?}");
+                self.unknown(line, reason);
+            }
+            (version, kind)
+                if [KIND, ACCESS_RULE].contains(&kind) || version.starts_with(GROUP) =>
+            {
+                let line = document.line_of("apiVersion");
+                let reason = format!("apiVersion must be {API_VERSION}, not {version:?}");
+                self.unknown(line, reason);
             }
             (version, kind) => tracing::info!(
                 "{}:{}: a {kind} of {version} means nothing here and is left out",
@@ -126,13 +138,11 @@ impl Reader<'_> {
     }
 
     fn subscription(&mut self, document: &Node) {
-        let metadata = |field: &str| document.get("metadata")?.get(field);
-        let Some(name) = metadata("name").and_then(Node::as_str) else {
-            let line = document.line_of("metadata.name");
-            let reason = "metadata.name: is required, and must be a string";
-            return self.unknown(line, reason.to_owned());
+        let Some(name) = self.name_of(document) else {
+            return;
         };
-        let namespace = match metadata("namespace").map(|node| (node, node.as_str())) {
+        let namespace = document.get("metadata").and_then(|m| m.get("namespace"));
+        let namespace = match namespace.map(|node| (node, node.as_str())) {
             None => DEFAULT_NAMESPACE,
             Some((_, Some(namespace))) => namespace,
             Some((node, None)) => {
@@ -140,33 +150,89 @@ impl Reader<'_> {
                 return self.unknown(node.line, reason.to_owned());
             }
         };
-        let id = SubscriptionId::new(namespace, name);
-        if let Some(first) = self.reading.good.get(&id) {
-            let reason = format!(
-                "{id} is defined in this file already, on line {}",
-                first.line
-            );
-            return self.problem(document.line, reason);
+        let subscription = SubscriptionId::new(namespace, name);
+        let id = ObjectId::Subscription(subscription.clone());
+        if self.is_duplicate(document, &id) {
+            return;
         }
-        match check(document, &id) {
+        let checked = check(document, &subscription);
+        if checked.is_ok() {
+            let group = document.get("spec").and_then(|s| s.get("gatewayGroup"));
+            if let Some(group) = group.and_then(Node::as_str).filter(|g| *g != DEFAULT_GROUP) {
+                tracing::info!(
+                    "{}:{}: spec.gatewayGroup {group} means nothing here: one gateway serves every group",
+                    self.file,
+                    document.line_of("spec.gatewayGroup")
+                );
+            }
+            let spec = document.get("spec");
+            if spec.and_then(|s| s.get("clientCertificate")).is_some() {
+                tracing::info!(
+                    "{}:{}: spec.clientCertificate means nothing here: without TLS, the key alone opens the stream",
+                    self.file,
+                    document.line_of("spec.clientCertificate")
+                );
+            }
+        }
+        let object = checked.map(|valid| Object::Subscription(Box::new(valid)));
+        self.add(document, id, object);
+    }
+
+    fn access_rule(&mut self, document: &Node) {
+        let Some(name) = self.name_of(document) else {
+            return;
+        };
+        let id = ObjectId::AccessRule(name.to_owned());
+        if self.is_duplicate(document, &id) {
+            return;
+        }
+        let object = check_access_rule(document, name);
+        self.add(document, id, object);
+    }
+
+    /// Of a namespace, only the name and the labels are looked at.
+    fn namespace(&mut self, document: &Node) {
+        let Some(name) = self.name_of(document) else {
+            return;
+        };
+        let id = ObjectId::Namespace(name.to_owned());
+        if self.is_duplicate(document, &id) {
+            return;
+        }
+        let labels = document.to_json()["metadata"]["labels"].take();
+        let labels: Result<Option<BTreeMap<_, _>>, _> = serde_json::from_value(labels);
+        let object = labels
+            .map(|labels| Object::Namespace(labels.unwrap_or_default()))
+            .map_err(|error| vec![Fault::new("metadata.labels", error.to_string())]);
+        self.add(document, id, object);
+    }
+
+    /// The name of an object, which is a problem if it is missing.
+    fn name_of<'a>(&mut self, document: &'a Node) -> Option<&'a str> {
+        let name = document.get("metadata").and_then(|m| m.get("name"));
+        let name = name.and_then(Node::as_str);
+        if name.is_none() {
+            let line = document.line_of("metadata.name");
+            let reason = "metadata.name: is required, and must be a string";
+            self.unknown(line, reason.to_owned());
+        }
+        name
+    }
+
+    /// Returns whether the object is in the file already, which is a problem.
+    fn is_duplicate(&mut self, document: &Node, id: &ObjectId) -> bool {
+        let first = self.reading.good.get(id).map(|first| first.line);
+        if let Some(line) = first {
+            let reason = format!("{id} is defined in this file already, on line {line}");
+            self.problem(document.line, reason);
+        }
+        first.is_some()
+    }
+
+    fn add(&mut self, document: &Node, id: ObjectId, object: Result<Object, Vec<Fault>>) {
+        match object {
             Ok(object) => {
                 let line = document.line;
-                let group = document.get("spec").and_then(|s| s.get("gatewayGroup"));
-                if let Some(group) = group.and_then(Node::as_str).filter(|g| *g != DEFAULT_GROUP) {
-                    tracing::info!(
-                        "{}:{}: spec.gatewayGroup {group} means nothing here: one gateway serves every group",
-                        self.file,
-                        document.line_of("spec.gatewayGroup")
-                    );
-                }
-                let spec = document.get("spec");
-                if spec.and_then(|s| s.get("clientCertificate")).is_some() {
-                    tracing::info!(
-                        "{}:{}: spec.clientCertificate means nothing here: without TLS, the key alone opens the stream",
-                        self.file,
-                        document.line_of("spec.clientCertificate")
-                    );
-                }
                 self.reading.good.insert(id, Manifest { line, object });
             }
             Err(faults) => {
@@ -186,7 +252,7 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
         // As the API server has it: the status is the operator's.
         fields.remove("status");
     }
-    let mut faults = metadata(&manifest, id);
+    let mut faults = metadata(&manifest, &id.name, Some(&id.namespace));
     faults.extend(schema::check(&SPEC_SCHEMA, &manifest["spec"], "spec"));
     if !faults.is_empty() {
         return Err(faults);
@@ -197,12 +263,7 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
     // These are given, not chosen.
     subscription.metadata.uid = None;
     subscription.metadata.generation = None;
-    subscription.validate_cel().map_err(|errors| {
-        let fault = |error: &kube::core::cel::ValidationError| {
-            Fault::new(error.field_path.as_str(), error.message.as_str())
-        };
-        errors.as_slice().iter().map(fault).collect::<Vec<_>>()
-    })?;
+    subscription.validate_cel().map_err(|e| rules_broken(&e))?;
     let mut valid = validate(&subscription).map_err(|invalid| {
         let fault = |error: FieldError| Fault::new(error.path, error.reason);
         invalid.0.into_iter().map(fault).collect::<Vec<_>>()
@@ -220,8 +281,31 @@ fn check(document: &Node, id: &SubscriptionId) -> Result<ValidSubscription, Vec<
     }
 }
 
+/// The access rule, or everything that is wrong.
+fn check_access_rule(document: &Node, name: &str) -> Result<Object, Vec<Fault>> {
+    let manifest = document.to_json();
+    let mut faults = metadata(&manifest, name, None);
+    let spec = &manifest["spec"];
+    faults.extend(schema::check(&ACCESS_RULE_SCHEMA, spec, "spec"));
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let rule: DatastreamAccessRule = serde_json::from_value(manifest)
+        .map_err(|error| vec![Fault::new("spec", error.to_string())])?;
+    rule.validate_cel().map_err(|e| rules_broken(&e))?;
+    Ok(Object::AccessRule(Box::new(rule.spec)))
+}
+
+/// The rules of a definition that an object breaks.
+fn rules_broken(errors: &kube::core::cel::ValidationErrors) -> Vec<Fault> {
+    let fault = |error: &kube::core::cel::ValidationError| {
+        Fault::new(error.field_path.as_str(), error.message.as_str())
+    };
+    errors.as_slice().iter().map(fault).collect()
+}
+
 /// Checks what the API server checks of every object: its fields, and names as in RFC 1123.
-fn metadata(manifest: &Value, id: &SubscriptionId) -> Vec<Fault> {
+fn metadata(manifest: &Value, name: &str, namespace: Option<&str>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let none = Value::Null;
     for (object, path, known) in [
@@ -242,11 +326,11 @@ fn metadata(manifest: &Value, id: &SubscriptionId) -> Vec<Fault> {
             faults.push(Fault::new(format!("{path}{name}"), reason));
         }
     }
-    if id.name.len() > 253 || !id.name.split('.').all(is_label) {
+    if name.len() > 253 || !name.split('.').all(is_label) {
         let reason = "must be lower-case letters, digits, '-' and '.', at most 253, with a letter or digit at both ends";
         faults.push(Fault::new("metadata.name", reason));
     }
-    if id.namespace.len() > 63 || !is_label(&id.namespace) {
+    if namespace.is_some_and(|namespace| namespace.len() > 63 || !is_label(namespace)) {
         let reason = "must be lower-case letters, digits and '-', at most 63, with a letter or digit at both ends";
         faults.push(Fault::new("metadata.namespace", reason));
     }
@@ -308,13 +392,13 @@ mod tests {
                 "{}",
                 path.display()
             );
-            assert!(
-                reading
-                    .refused
-                    .contains(&SubscriptionId::new("default", "invalid")),
-                "{}",
-                path.display()
-            );
+            let subscription = SubscriptionId::new("default", "invalid");
+            let ids = [
+                ObjectId::Subscription(subscription),
+                ObjectId::AccessRule("invalid".to_owned()),
+            ];
+            let is_refused = ids.iter().any(|id| reading.refused.contains(id));
+            assert!(is_refused, "{}", path.display());
         }
     }
 
@@ -348,7 +432,7 @@ spec:
 
     #[test]
     fn each_yaml_document_is_read_and_objects_of_other_api_groups_are_ignored() {
-        let other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n";
+        let other = "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n";
         let second = GOOD.replace("name: leds", "name: more\n  namespace: team-a");
         let bad = GOOD
             .replace("leds", "bad")
@@ -356,11 +440,8 @@ spec:
         let reading = read("f.yaml", &[other, GOOD, &bad, &second].join("---\n"));
         let found: Vec<_> = reading.good.keys().map(ToString::to_string).collect();
         assert_eq!(found, ["default/leds", "team-a/more"]);
-        assert!(
-            reading
-                .refused
-                .contains(&SubscriptionId::new("default", "bad"))
-        );
+        let bad = ObjectId::Subscription(SubscriptionId::new("default", "bad"));
+        assert!(reading.refused.contains(&bad));
         assert!(!reading.unknown);
     }
 
@@ -471,5 +552,33 @@ spec:
             ["f.yaml:10: default/leds is defined in this file already, on line 1"]
         );
         assert_eq!(ids(&text), ["default/leds"]);
+    }
+
+    #[test]
+    fn access_rules_and_namespaces_are_read() {
+        let text = "\
+apiVersion: datastream.dev/v1alpha1
+kind: DatastreamAccessRule
+metadata: {name: lights}
+spec:
+  effect: Deny
+  namespaces: {matchLabels: {team: lights}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: team, labels: {team: lights}}
+";
+        let reading = read("f.yaml", text);
+        assert_eq!(reading.problems, []);
+        assert_eq!(ids(text), ["access rule lights", "namespace team"]);
+        let wrong = text
+            .replace("Deny", "Refuse")
+            .replace("{team: lights}}", "{team: 7}}");
+        let found = problems(&wrong);
+        assert!(found[0].starts_with("f.yaml:5: spec.effect: "), "{found:?}");
+        assert!(
+            found.iter().any(|p| p.contains("metadata.labels")),
+            "{found:?}"
+        );
     }
 }

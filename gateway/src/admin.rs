@@ -215,7 +215,7 @@ impl Admin {
                 routes: self.config.table().routes().len(),
                 error: state.source_error.clone(),
                 refused: state.refused.clone(),
-                access_rules_error: state.access_error.clone(),
+                access_rules_error: state.access.error.clone(),
             },
             source: SourceReport {
                 source: self.source.describe(),
@@ -287,7 +287,7 @@ impl Admin {
             connected.set(i64::from(is_read && error.is_none()));
         }
         self.metrics.send_memory.set(self.memory.borrowed() as i64);
-        let refused = state.refused.len() + usize::from(state.access_error.is_some());
+        let refused = state.refused.len() + usize::from(state.access.error.is_some());
         self.metrics.objects_refused.set(refused as i64);
         self.metrics
             .config_connected
@@ -360,7 +360,7 @@ impl Admin {
                 .map(|(id, hash)| (id.to_string(), hash.to_string()))
                 .collect(),
             refused: &state.refused,
-            access_rules: state.access.map(|hash| hash.to_string()),
+            access_rules: state.access.held.map(|hash| hash.to_string()),
             routes: table
                 .routes()
                 .iter()

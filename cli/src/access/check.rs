@@ -75,7 +75,7 @@ fn verdicts(
     objects: &BTreeMap<ObjectId, Object>,
     access: &Access,
 ) -> anyhow::Result<(String, bool)> {
-    let (mut text, mut are_allowed) = (String::new(), true);
+    let (mut lines, mut are_allowed) = (vec![], true);
     for object in objects.values() {
         let Object::Subscription(subscription) = object else {
             continue;
@@ -87,13 +87,13 @@ fn verdicts(
                 format!("denied: {denial}")
             }
         };
-        text.push_str(&format!("{}: {verdict}\n", subscription.id));
+        lines.push(format!("{}: {verdict}\n", subscription.id));
     }
     anyhow::ensure!(
-        !text.is_empty(),
+        !lines.is_empty(),
         "there is no subscription in the files: name one with the manifests of some"
     );
-    Ok((text, are_allowed))
+    Ok((lines.concat(), are_allowed))
 }
 
 /// The name of a file in messages, and its text.

@@ -382,6 +382,12 @@ fn teams_may_view_or_edit_subscriptions_only_if_the_values_grant_it() {
         aggregated(json!({"aggregateToView": false})),
         [false, false]
     );
+    // Access rules are for whoever runs the cluster.
+    let release = Release::of(json!({}));
+    for name in ["datastream-view", "datastream-edit"] {
+        let rules = &release.the("ClusterRole", name)["rules"];
+        assert!(!rules.to_string().contains("accessrules"), "{rules}");
+    }
 }
 
 #[test]

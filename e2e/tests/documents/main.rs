@@ -279,7 +279,15 @@ fn the_reference_lists_every_field_of_the_resources() {
 
 #[test]
 fn the_reference_lists_every_flag() {
-    let subcommands = ["dev", "simulate", "publish", "tail", "check", "collect"];
+    let subcommands = [
+        "dev",
+        "simulate",
+        "publish",
+        "tail",
+        "check",
+        "access check",
+        "collect",
+    ];
     let commands = subcommands.map(|name| ("datastream", Some(name)));
     let programs = [
         "datastream-gateway",
@@ -296,7 +304,8 @@ fn the_reference_lists_every_flag() {
     {
         let path = own_program(program).unwrap();
         let mut help = Command::new(path);
-        help.args(subcommand).arg("--help").env_clear();
+        let words = subcommand.into_iter().flat_map(str::split_whitespace);
+        help.args(words).arg("--help").env_clear();
         let help = String::from_utf8(help.output().unwrap().stdout).unwrap();
         let lines: Vec<_> = help.trim().lines().map(str::trim_end).collect();
         let name = [Some(program), subcommand].into_iter().flatten();

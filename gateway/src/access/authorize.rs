@@ -192,7 +192,7 @@ impl Access {
                 "this gateway cannot follow its routes, and does not open streams by old ones: try again shortly",
             ));
         }
-        if state.is_unruled() {
+        if state.access.is_unknown() {
             return Err(Refusal::Unavailable(
                 "this gateway cannot read the access rules: try again shortly, and see its log",
             ));

@@ -6,7 +6,7 @@ mod store;
 
 pub use directory::{DirectorySource, is_change};
 pub use kube::KubeSource;
-pub use store::{ConfigState, ConfigStore, ConfigUpdate, StaleRoutes};
+pub use store::{AccessState, ConfigState, ConfigStore, ConfigUpdate, StaleRoutes};
 
 use std::sync::Arc;
 

@@ -78,22 +78,29 @@ pub struct ConfigState {
     pub incomplete: bool,
     /// The certificate by which the gateways of the group know each other; none if the operator makes none.
     pub peers: Option<Arc<Identity>>,
-    /// The hash of the access rules in force; none if the operator publishes none.
-    pub access: Option<BucketHash>,
-    /// The operator says that there are access rules.
-    pub has_access: bool,
-    /// Reason why the newest access rules were refused, if they were: the last good ones stay in force.
-    pub access_error: Option<String>,
+    /// The access rules.
+    pub access: AccessState,
     /// Reason why the source cannot be reached at the moment, if so. The table stays in force.
     pub source_error: Option<String>,
     /// Time since which it cannot be reached.
     pub failing_since: Option<Instant>,
 }
 
-impl ConfigState {
+/// State of the access rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessState {
+    /// The hash of those in force; none if there are none.
+    pub held: Option<BucketHash>,
+    /// The operator says that there are some.
+    pub is_listed: bool,
+    /// Reason why the newest were refused, if they were: the last good ones stay in force.
+    pub error: Option<String>,
+}
+
+impl AccessState {
     /// Returns whether who may have which events is not known: there are access rules, and none in force.
-    pub const fn is_unruled(&self) -> bool {
-        self.access.is_none() && (self.has_access || self.access_error.is_some())
+    pub const fn is_unknown(&self) -> bool {
+        self.held.is_none() && (self.is_listed || self.error.is_some())
     }
 }
 
@@ -254,7 +261,7 @@ impl ConfigStore {
                     buckets,
                     has_access,
                 } => {
-                    state.has_access |= has_access;
+                    state.access.is_listed |= has_access;
                     state.published = true;
                     state.refused.remove(&object);
                     state.listed = buckets;
@@ -265,8 +272,8 @@ impl ConfigStore {
                 }
                 ConfigUpdate::Access { object, content } => match access_rules(content) {
                     Ok((hash, rules)) => {
-                        state.access_error = None;
-                        state.access = Some(hash);
+                        state.access.error = None;
+                        state.access.held = Some(hash);
                         changed |= policies.set(Arc::new(rules));
                     }
                     Err(reason) => {
@@ -275,7 +282,7 @@ impl ConfigStore {
                             reason,
                             "access rules refused; the last good ones stay in force"
                         );
-                        state.access_error = Some(reason);
+                        state.access.error = Some(reason);
                     }
                 },
                 ConfigUpdate::Synced => (state.synced, listed) = (true, true),
@@ -445,12 +452,12 @@ mod tests {
         let store = ConfigStore::new();
         store.apply(routes(&[("a", "1")]));
         store.apply(access(b"{}".to_vec()));
-        assert!(store.state().is_unruled());
+        assert!(store.state().access.is_unknown());
         store.apply(access(closed_to("a")));
         store.apply(access(b"{}".to_vec()));
         let state = store.state();
-        assert!(!state.is_unruled() && !state.incomplete && state.access_error.is_some());
-        assert_eq!(state.access, Some(BucketHash::of(&closed_to("a"))));
+        assert!(!state.access.is_unknown() && !state.incomplete && state.access.error.is_some());
+        assert_eq!(state.access.held, Some(BucketHash::of(&closed_to("a"))));
         let id = SubscriptionId::new("a", "1");
         assert!(store.table().by_id(&id).unwrap().policy.is_some());
     }
@@ -459,15 +466,15 @@ mod tests {
     fn who_may_have_what_is_not_known_while_rules_that_are_listed_are_missing() {
         let store = ConfigStore::new();
         store.apply(routes(&[("a", "1")]));
-        assert!(!store.state().is_unruled());
+        assert!(!store.state().access.is_unknown());
         store.apply(vec![ConfigUpdate::Listed {
             object: "index".to_owned(),
             buckets: BTreeSet::new(),
             has_access: true,
         }]);
-        assert!(store.state().is_unruled());
+        assert!(store.state().access.is_unknown());
         store.apply(access(closed_to("a")));
-        assert!(!store.state().is_unruled());
+        assert!(!store.state().access.is_unknown());
     }
 
     #[tokio::test(start_paused = true)]

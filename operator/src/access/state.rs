@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    fn spec(value: serde_json::Value) -> Option<DatastreamAccessRuleSpec> {
-        Some(serde_json::from_value(value).unwrap())
+    fn spec(value: serde_json::Value) -> DatastreamAccessRuleSpec {
+        serde_json::from_value(value).unwrap()
     }
 
     fn listed() -> AccessState {
@@ -200,7 +200,7 @@ mod tests {
         let mut state = listed();
         assert_eq!(state.refresh().as_deref(), Some(&AccessRules::open()));
         assert_eq!(state.refresh(), None);
-        state.set_rule("a".to_owned(), spec(json!({"effect": "Allow"})));
+        state.set_rule("a".to_owned(), Some(spec(json!({"effect": "Allow"}))));
         assert_eq!(state.refresh().unwrap().namespaces["team"], [0]);
         state.set_namespace("other".to_owned(), Labels::new());
         assert!(state.refresh().is_some());
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_rule_that_cannot_be_read_leaves_the_rules_before_in_force() {
         let mut state = listed();
-        state.set_rule("a".to_owned(), spec(json!({"effect": "Allow"})));
+        state.set_rule("a".to_owned(), Some(spec(json!({"effect": "Allow"}))));
         let before = state.refresh().unwrap();
         state.set_rule("b".to_owned(), None);
         state.remove_rule("a");
@@ -238,7 +238,7 @@ mod tests {
         let dsns: Vec<_> = (0..256).map(|n| format!("{n:064}")).collect();
         let filters: Vec<_> = (0..8).map(|_| json!({"dsns": dsns})).collect();
         for n in 0..8 {
-            let rule = spec(json!({"effect": "Allow", "filters": filters}));
+            let rule = Some(spec(json!({"effect": "Allow", "filters": filters})));
             state.set_rule(format!("rule-{n}"), rule);
         }
         assert_eq!(state.refresh(), None);

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 use datastream_gateway::config::StaleRoutes;
-use datastream_gateway::{AuditTarget, LagLimit, QueryKeys, Settings, TokenArgs};
+use datastream_gateway::{
+    AuditTarget, LagLimit, Limits, PerScope, ProxySettings, QueryKeys, Settings, TokenArgs,
+};
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::listen;
 use datastream_service::log::LogFormat;
 use datastream_service::tls::{ClientCertificates, IdentityFiles, ServerFiles};
 use datastream_source::cursors_topic;
 use datastream_source::fluvio::ClusterArgs;
+use ipnet::IpNet;
 
 /// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
 #[derive(Debug, Parser)]
@@ -110,6 +113,58 @@ pub(crate) struct Args {
     /// Number of requests on /stream with a good key that are let in per second; more are answered 503 with Retry-After
     #[arg(long, env = "DATASTREAM_HANDSHAKES_PER_SECOND", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub handshakes_per_second: u32,
+    /// Number of streams that may be open at once: SCOPE=NUMBER, comma-separated, for namespace and address; more are answered 503
+    #[arg(
+        long,
+        env = "DATASTREAM_LIMIT_STREAMS",
+        value_name = "LIMITS",
+        default_value = ""
+    )]
+    pub limit_streams: PerScope,
+    /// Number of requests a second, whatever they bring, for address; more are answered 503
+    #[arg(
+        long,
+        env = "DATASTREAM_LIMIT_REQUESTS",
+        value_name = "LIMITS",
+        default_value = ""
+    )]
+    pub limit_requests: PerScope,
+    /// Number of events a second that are sent, for subscription, namespace, address and gateway; what is beyond waits in the topic
+    #[arg(
+        long,
+        env = "DATASTREAM_LIMIT_EVENTS",
+        value_name = "LIMITS",
+        default_value = ""
+    )]
+    pub limit_events: PerScope,
+    /// KiB a second that are sent, for subscription, namespace, address and gateway; what is beyond waits in the topic
+    #[arg(
+        long,
+        env = "DATASTREAM_LIMIT_SENT_KIB",
+        value_name = "LIMITS",
+        default_value = ""
+    )]
+    pub limit_sent_kib: PerScope,
+    /// KiB a second that are read from the topic for streams that replay or catch up, for subscription, namespace, address and gateway
+    #[arg(
+        long,
+        env = "DATASTREAM_LIMIT_REPLAYED_KIB",
+        value_name = "LIMITS",
+        default_value = ""
+    )]
+    pub limit_replayed_kib: PerScope,
+    /// Networks of proxies whose word on where clients come from is taken, as in 10.0.0.0/8,fd00::/8: X-Forwarded-For, and the PROXY
+    /// protocol with --proxy-protocol
+    #[arg(
+        long,
+        env = "DATASTREAM_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol (versions 1 and 2)
+    #[arg(long, env = "DATASTREAM_PROXY_PROTOCOL")]
+    pub proxy_protocol: bool,
     /// Close a stream that was live and whose next event is older than this many seconds (default: no limit)
     #[arg(long, env = "DATASTREAM_MAX_LAG_SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_lag_seconds: Option<u32>,
@@ -179,6 +234,17 @@ impl Args {
             drain: Duration::from_secs(self.drain_seconds.into()),
             max_streams: self.max_streams as usize,
             handshakes_per_second: self.handshakes_per_second,
+            limits: Limits {
+                streams: self.limit_streams,
+                requests: self.limit_requests,
+                events: self.limit_events,
+                sent_kib: self.limit_sent_kib,
+                replayed_kib: self.limit_replayed_kib,
+            },
+            proxies: ProxySettings {
+                trusted: self.trusted_proxies.clone(),
+                proxy_protocol: self.proxy_protocol,
+            },
             largest_frame: (self.max_frame_kib as usize) << 10,
             send_memory: (self.send_memory_mib as usize) << 20,
             max_lag: LagLimit {

@@ -16,6 +16,7 @@ mod fanout;
 mod gateway;
 mod http;
 mod ingest;
+mod limits;
 mod metrics;
 pub mod ownership;
 mod session;
@@ -26,5 +27,7 @@ pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, Token
 pub use admin::AdminExtension;
 pub use audit::AuditTarget;
 pub use gateway::{Dependencies, Gateway};
+pub use http::ProxySettings;
+pub use limits::{Limits, PerScope};
 pub use session::StreamCount;
 pub use settings::{LagLimit, Settings};

@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub audit_lost: IntCounter,
     /// Requests on `/stream` refused, by HTTP status.
     pub refused: IntCounterVec,
+    /// Requests, connections and streams that a limit held back, by what is limited and for whom.
+    limited: IntCounterVec,
     /// Live streams that fell behind and went to catch up.
     pub fell_behind: IntCounter,
     /// Heartbeats sent.
@@ -127,6 +129,11 @@ impl Metrics {
                 "Requests on /stream refused.",
                 "status",
             )?,
+            limited: registry.counters(
+                "limited_total",
+                "Requests and connections that a limit refused, and times that it made a stream wait, by what is limited and for whom.",
+                "limit",
+            )?,
             fell_behind: registry.counter(
                 "streams_fell_behind_total",
                 "Live streams that went to catch up.",
@@ -196,6 +203,11 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// Counts what a limit held back: WHAT/FOR-WHOM.
+    pub(crate) fn limited(&self, limit: &str) {
+        self.limited.with_label_values(&[limit]).inc();
+    }
+
     /// The text exposition format.
     pub(crate) fn render(&self) -> prometheus::Result<String> {
         self.registry.render()
@@ -217,6 +229,7 @@ mod tests {
         let issuer = &metrics.issuer_connected;
         issuer.with_label_values(&["https://id.example.com"]).set(1);
         metrics.refused.with_label_values(&["401"]).inc();
+        metrics.limited("streams/namespace");
         for by_partition in [
             &metrics.lag,
             &metrics.source_connected,

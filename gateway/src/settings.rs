@@ -11,6 +11,8 @@ use crate::access::{QueryKeys, TokenSettings};
 use crate::audit::AuditTarget;
 use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
+use crate::http::ProxySettings;
+use crate::limits::Limits;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -31,6 +33,10 @@ pub struct Settings {
     pub max_streams: usize,
     /// Number of requests on `/stream` with a good key that are let in per second.
     pub handshakes_per_second: u32,
+    /// Limits on what one subscription, namespace or address may have.
+    pub limits: Limits,
+    /// The proxies in front of the gateway.
+    pub proxies: ProxySettings,
     /// The treatment of stream keys in the query.
     pub query_keys: QueryKeys,
     /// The tokens that are taken beside stream keys, if any are.
@@ -101,7 +107,11 @@ impl Settings {
             self.send_memory,
             self.largest_frame
         );
-        Ok(())
+        anyhow::ensure!(
+            !self.proxies.proxy_protocol || !self.proxies.trusted.is_empty(),
+            "--proxy-protocol: say which proxies are trusted to speak it: --trusted-proxies"
+        );
+        self.limits.check()
     }
 }
 
@@ -116,6 +126,8 @@ impl Default for Settings {
             drain: Duration::from_secs(30),
             max_streams: 20_000,
             handshakes_per_second: 1_000,
+            limits: Limits::default(),
+            proxies: ProxySettings::default(),
             max_lag: LagLimit::default(),
             largest_frame: DEFAULT_FRAME,
             send_memory: 256 << 20,

@@ -60,7 +60,9 @@ pub enum Refusal {
     /// There is no room now (503).
     #[error("{reason}: try again in {retry_seconds} s")]
     Busy {
-        /// The limit that was reached.
+        /// The limit that was reached, as metrics name it: what is limited, and for whom.
+        limit: &'static str,
+        /// The limit in words.
         reason: &'static str,
         /// Seconds after which to try again.
         retry_seconds: u32,
@@ -82,8 +84,9 @@ fn on_pod(pod: Option<&str>) -> String {
 
 impl Refusal {
     /// A refusal for lack of room. Clients that are refused at the same moment are asked to come back at different ones.
-    pub(crate) fn busy(reason: &'static str) -> Self {
+    pub(crate) fn busy(limit: &'static str, reason: &'static str) -> Self {
         Self::Busy {
+            limit,
             reason,
             retry_seconds: rand::random_range(1..=10),
         }

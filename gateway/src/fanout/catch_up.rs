@@ -13,7 +13,7 @@ use datastream_service::log_limit::LogLimit;
 use datastream_source::{EventSource, Record, SourceError, Unreadable};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::chunk::Chunk;
 use super::dispatcher::{DispatcherHandle, Joined};
@@ -23,6 +23,7 @@ use super::send_memory::SendMemory;
 use super::send_queue::SendQueue;
 use crate::event::Event;
 use crate::ingest::{STALL, STALL_MAX, contiguous};
+use crate::limits::Paces;
 use crate::metrics::Metrics;
 
 /// Time for which one stream may read the topic before others that wait get their turn.
@@ -55,6 +56,8 @@ pub(crate) struct CatchUp {
     pub position: Position,
     /// The stream ends here (`seq_end`) and never joins.
     pub end: Option<Position>,
+    /// Rates that hold for the stream, if any do.
+    pub paces: Option<Arc<Paces>>,
 }
 
 /// Outcome of one turn at the topic.
@@ -64,6 +67,8 @@ enum TurnEnd {
     /// The queue is full. The frame is the next thing for it.
     Full(QueuedFrame),
     Failed(SourceError),
+    /// More was read than the stream's rates allow: nothing more until then.
+    Paced(Instant),
 }
 
 impl CatchUp {
@@ -141,6 +146,8 @@ impl CatchUp {
             match self.take_turn(partition, until, stall).await {
                 TurnEnd::Over => (),
                 TurnEnd::Full(frame) => self.queue.push_when_space(frame).await,
+                // Without a turn, which others have meanwhile.
+                TurnEnd::Paced(until) => sleep_until(until).await,
                 TurnEnd::Failed(SourceError::Expired { wanted, available }) => {
                     tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
                     self.queue.close(CloseCause::Expired);
@@ -202,6 +209,7 @@ impl CatchUp {
                 Err(_) => return broken(format!("no record for {stall:?}")),
             };
             let (records, hole) = contiguous(next, records);
+            let paced_until = self.charge(&records);
             if let Some(full) = self.filter(partition, until, records) {
                 return TurnEnd::Full(full);
             }
@@ -212,8 +220,21 @@ impl CatchUp {
                 return broken(format!("got offset {offset} next"));
             }
             self.queue.wake();
+            if let Some(until) = paced_until {
+                return TurnEnd::Paced(until);
+            }
         }
         TurnEnd::Over
+    }
+
+    /// Charges the stream's rates with what was read. Returns until when to wait before more is.
+    fn charge(&self, records: &[Record]) -> Option<Instant> {
+        let replayed = &self.paces.as_ref()?.replayed;
+        let bytes = records.iter().map(|record| record.value.len() as u64).sum();
+        let (until, scope) = replayed.charge(bytes)?;
+        let limit = format!("replayed_kib/{}", scope.name());
+        self.context.metrics.limited(&limit);
+        Some(until)
     }
 
     /// Counts and says what is skipped: the live path has not met what was damaged since, or before the gateway started.

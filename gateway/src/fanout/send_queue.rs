@@ -176,6 +176,11 @@ impl SendQueue {
         self.wake();
     }
 
+    /// Returns whether the stream is to be closed once it has sent what is here.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().content.close.is_some()
+    }
+
     /// Closes the stream at once, whatever it still has to send.
     pub(crate) fn abort(&self, cause: CloseCause) {
         self.lock().abort.get_or_insert(cause);
@@ -284,6 +289,16 @@ impl SendQueue {
         self.memory.give_back(excess);
         self.space.notify_one();
         content
+    }
+
+    /// Gives back the memory of what was taken out last, which is all with the socket by now, and takes nothing more out.
+    pub(crate) fn settle(&self) {
+        let excess = {
+            let mut inner = self.lock();
+            inner.in_flight = 0;
+            inner.excess()
+        };
+        self.memory.give_back(excess);
     }
 
     /// Returns whether more than the stream's own share of memory is on its way to the socket while memory for others is short.

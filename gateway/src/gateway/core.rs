@@ -25,11 +25,12 @@ use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::largest_content;
 use crate::fanout::{CatchUpContext, Dispatcher, DispatcherHandle, Ring, SendMemory};
-use crate::http::{Connections, ListenerTls, StreamServer, serve};
+use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
+use crate::limits::{FailedKeys, Rates, Scope};
 use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PeerTls};
-use crate::session::{Registry, drain};
+use crate::session::{Registry, StreamLimits, drain};
 use crate::settings::Settings;
 
 /// Batches that may wait for the dispatcher; then the sources wait.
@@ -98,7 +99,13 @@ impl Core {
         let (running, stop) = (self.connections.clone(), self.stop.clone());
         let peers = self.claims.as_ref().map(|claims| claims.tls());
         let tls = peers.clone().map_or(ListenerTls::Plain, ListenerTls::Peers);
-        let admin = serve(admin, handler, connections, running, tls, stop);
+        let front = Front {
+            tls,
+            proxies: Arc::default(),
+            throttle: None,
+            metrics: self.metrics.clone(),
+        };
+        let admin = serve(admin, handler, connections, running, front, stop);
         tasks.spawn("the admin listener", ok(admin));
         // Before there are any.
         let changes = self.store.subscribe();
@@ -187,6 +194,10 @@ impl Core {
         front: TcpListener,
         context: CatchUpContext,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
+        let limits = self.settings.limits;
+        let rate = self.settings.handshakes_per_second;
+        let per_address = limits.requests.of(Scope::Address);
+        let throttle = Arc::new(Throttle::new(rate, per_address));
         let handler = Arc::new(StreamServer {
             access: Arc::new(self.access()),
             audit: self.audit.clone(),
@@ -197,8 +208,13 @@ impl Core {
             cursors: self.cursors.clone(),
             claims: self.claims.clone(),
             metrics: self.metrics.clone(),
-            throttle: Arc::new(Throttle::new(self.settings.handshakes_per_second)),
-            max_streams: self.descriptors.streams,
+            throttle: throttle.clone(),
+            failed_keys: FailedKeys::default(),
+            rates: Rates::new(&limits),
+            stream_limits: StreamLimits {
+                all: self.descriptors.streams,
+                each: limits.streams,
+            },
             max_lag: self.settings.max_lag,
             streams: self.streams.clone(),
         });
@@ -206,7 +222,13 @@ impl Core {
         let (running, stop) = (self.connections.clone(), self.stop_accepting.clone());
         let tls = self.tls.clone();
         let tls = tls.map_or(ListenerTls::Plain, ListenerTls::Required);
-        let accept = serve(front, handler, connections, running, tls, stop);
+        let before = Front {
+            tls,
+            proxies: Arc::new(self.settings.proxies.clone()),
+            throttle: Some(throttle),
+            metrics: self.metrics.clone(),
+        };
+        let accept = serve(front, handler, connections, running, before, stop);
         async move {
             accept.await;
             std::future::pending().await

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::{ConnectionSlot, Connections};
+use super::proxies::ProxySettings;
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
+use crate::access::Throttle;
+use crate::metrics::Metrics;
 
 /// Time within which a client must have sent the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,8 +33,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
 
-/// The address of the other end, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that
-/// has one.
+/// The address of the client, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that has
+/// one: that of the other end, or the one that trusted proxies name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RemoteAddress(pub SocketAddr);
 
@@ -40,13 +44,24 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Answer> + Send;
 }
 
+/// The front of a listener: what a connection meets before a request is read.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub tls: ListenerTls,
+    /// The proxies in front of it.
+    pub proxies: Arc<ProxySettings>,
+    /// Bounds the handshakes of TLS, where anybody may ask for one.
+    pub throttle: Option<Arc<Throttle>>,
+    pub metrics: Arc<Metrics>,
+}
+
 /// Accepts and serves until cancelled. Connections run on `tasks`; those that are idle when cancelled are closed.
 pub(crate) async fn serve<H: Handler>(
     listener: TcpListener,
     handler: Arc<H>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
-    tls: ListenerTls,
+    front: Front,
     cancel: CancellationToken,
 ) {
     let mut acceptor = Acceptor::new(listener);
@@ -57,10 +72,10 @@ pub(crate) async fn serve<H: Handler>(
         };
         tasks.spawn(connection(
             socket,
-            RemoteAddress(address),
+            address,
             handler.clone(),
             connections.enter(),
-            tls.clone(),
+            front.clone(),
             cancel.clone(),
         ));
     }
@@ -69,23 +84,47 @@ pub(crate) async fn serve<H: Handler>(
 /// A socket as HTTP is spoken on it.
 pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
 
+/// Makes a socket of a connection on which HTTP can be spoken, and finds out where it comes from.
+///
+/// # Errors
+/// The client leaves, or does not speak as it should; or there is no time for it.
+async fn open(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    front: &Front,
+) -> io::Result<(Socket, SocketAddr)> {
+    let address = if front.proxies.announces(peer) {
+        front.proxies.read_header(&mut tcp, peer).await?
+    } else {
+        peer
+    };
+    if let (ListenerTls::Required(_), Some(throttle)) = (&front.tls, &front.throttle)
+        && !throttle.admits_tls(address.ip())
+    {
+        front.metrics.limited("tls_handshakes/gateway");
+        return Err(io::Error::other("too many handshakes of TLS at once"));
+    }
+    let socket = socket::accept(tcp, front.tls.clone()).await?;
+    Ok((socket, address))
+}
+
 async fn connection<H: Handler>(
     tcp: TcpStream,
-    address: RemoteAddress,
+    peer: SocketAddr,
     handler: Arc<H>,
     place: ConnectionSlot,
-    tls: ListenerTls,
+    front: Front,
     cancel: CancellationToken,
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
     let _ = tcp.set_nodelay(true);
     // On the heap: most of its size is that of the handshake, which is over soon.
-    let accepting = Box::pin(timeout(HEAD_TIMEOUT, socket::accept(tcp, tls)));
-    let socket = tokio::select! {
+    let accepting = Box::pin(timeout(HEAD_TIMEOUT, open(tcp, peer, &front)));
+    let (socket, address) = tokio::select! {
         accepted = accepting => match accepted {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return tracing::debug!(%error, "no TLS with a client"),
-            Err(_) => return tracing::debug!("a client took too long for the handshake of TLS"),
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "no connection with a client"),
+            Err(_) => return tracing::debug!(%peer, "a client took too long to begin"),
         },
         () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
         () = cancel.cancelled() => return,
@@ -96,8 +135,9 @@ async fn connection<H: Handler>(
     };
     let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
+        let client = front.proxies.client(address, request.headers());
         let extensions = request.extensions_mut();
-        extensions.insert(address);
+        extensions.insert(RemoteAddress(client));
         if let Some(certificate) = &certificate {
             extensions.insert(certificate.clone());
         }

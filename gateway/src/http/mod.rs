@@ -4,14 +4,16 @@ mod bounded;
 mod connection;
 mod connections;
 mod console;
+mod proxies;
 mod range;
 mod respond;
 mod socket;
 mod stream;
 mod write_limit;
 
-pub(crate) use connection::{Handler, RemoteAddress, serve};
+pub(crate) use connection::{Front, Handler, RemoteAddress, serve};
 pub(crate) use connections::Connections;
+pub use proxies::ProxySettings;
 pub(crate) use respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
 };

@@ -178,7 +178,10 @@ async fn is_there(context: &CatchUpContext, partition: u32, offset: u64) -> Resu
 /// A turn at reading the topic.
 async fn turn(context: &CatchUpContext) -> Result<impl Drop + '_, Refusal> {
     let Ok(turn) = timeout(PATIENCE, context.replay_permits.acquire()).await else {
-        return Err(Refusal::busy("many clients ask for old events at once"));
+        return Err(Refusal::busy(
+            "replays/gateway",
+            "many clients ask for old events at once",
+        ));
     };
     turn.map_err(|_| Refusal::Unavailable("this gateway is shutting down: connect again"))
 }

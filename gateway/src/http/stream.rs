@@ -28,10 +28,11 @@ use crate::access::{
 use crate::audit::{Audit, AuditedStream};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
-use crate::fanout::CatchUpContext;
+use crate::fanout::{CatchUpContext, SendQueue};
+use crate::limits::{FailedKeys, Paces, Rates};
 use crate::metrics::Metrics;
 use crate::ownership::{ClaimError, KubeClaims};
-use crate::session::{Probed, Registration, Registry, Session};
+use crate::session::{Probed, Registration, Registry, Session, StreamLimits};
 use crate::settings::LagLimit;
 use crate::transport::websocket::{Handshake, VERSION, WebSocket, asks_for_upgrade};
 
@@ -57,8 +58,10 @@ pub(crate) struct StreamServer {
     pub claims: Option<Arc<KubeClaims>>,
     pub metrics: Arc<Metrics>,
     pub throttle: Arc<Throttle>,
-    /// Number of streams that may be open at once.
-    pub max_streams: usize,
+    pub failed_keys: FailedKeys,
+    pub rates: Rates,
+    /// Limits on open streams.
+    pub stream_limits: StreamLimits,
     pub max_lag: LagLimit,
     /// Tasks of the streams.
     pub streams: TaskTracker,
@@ -101,7 +104,8 @@ impl Handler for StreamServer {
             return method_not_allowed(request.method(), READ_ONLY);
         }
         let remote = remote(&request);
-        if let Err(refusal) = check_host(&request) {
+        let admitted = self.throttle.admit(remote.map(|remote| remote.ip()));
+        if let Err(refusal) = admitted.and_then(|()| check_host(&request)) {
             return self.refuse(&refusal, None, remote);
         }
         match request.uri().path() {
@@ -117,7 +121,14 @@ impl StreamServer {
         let remote = remote(request);
         let (wanted, admission) = match self.admit(request).await {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(&refusal, None, remote),
+            Err(refusal) => {
+                if let (401, Some(remote)) = (refusal.status(), remote)
+                    && self.failed_keys.note(remote.ip()).await
+                {
+                    self.metrics.limited("failed_keys/address");
+                }
+                return self.refuse(&refusal, None, remote);
+            }
         };
         match self.answer(request, wanted, &admission, remote).await {
             Ok(answer) => answer,
@@ -137,6 +148,10 @@ impl StreamServer {
             certificate: request.extensions().get::<Arc<PeerCertificate>>().cloned(),
             subscription: wanted.subscription.take(),
         };
+        if matches!(shown.credential, Some(Credential::Token(_))) {
+            let address = remote(request).map(|remote| remote.ip());
+            self.throttle.admit_signature(address)?;
+        }
         let admission = self.access.authorize(shown).await?;
         Ok((wanted, admission))
     }
@@ -158,7 +173,7 @@ impl StreamServer {
         let handshake = Handshake::of(request)?;
         let _permit = self.throttle.acquire(route, Purpose::Stream)?;
         let mut range = resolve(&self.context, &wanted).await?;
-        let registration = self.claim(admission, wanted.markers).await?;
+        let registration = self.claim(admission, wanted.markers, remote).await?;
         registration.check(&self.config.table());
         // After the claim: no other stream of the subscription moves its cursor any more.
         let acks = match route.resume {
@@ -189,18 +204,28 @@ impl StreamServer {
             acks,
             refused,
         };
-        self.spawn(hyper::upgrade::on(request), registration, audited, start);
+        let address = remote.map(|remote| remote.ip());
+        let paces = self.rates.of(&route.id.namespace, address);
+        let upgrade = hyper::upgrade::on(request);
+        self.spawn(upgrade, registration, audited, (start, paces));
         Ok(handshake.answer())
     }
 
     /// Registers the stream here, and claims it among all gateways. A client that has it and is gone without a word loses it.
-    async fn claim(&self, admission: &Admission, markers: bool) -> Result<Registration, Refusal> {
+    async fn claim(
+        &self,
+        admission: &Admission,
+        markers: bool,
+        remote: Option<SocketAddr>,
+    ) -> Result<Registration, Refusal> {
         let route = &admission.route;
         let register = || {
             let dispatcher = &self.context.dispatcher;
-            let memory = &self.context.memory;
+            let memory = self.context.memory.clone();
+            let queue = || SendQueue::new(admission.clone(), markers, memory);
+            let address = remote.map(|remote| remote.ip());
             self.registry
-                .register(admission, dispatcher, markers, self.max_streams, memory)
+                .register(admission, dispatcher, queue, self.stream_limits, address)
         };
         let mut registered = register();
         if matches!(registered, Err(Refusal::InUse { .. }))
@@ -274,7 +299,7 @@ impl StreamServer {
         upgrade: OnUpgrade,
         registration: Registration,
         audited: Option<Box<AuditedStream>>,
-        start: Start,
+        (start, paces): (Start, Option<Arc<Paces>>),
     ) {
         let (context, metrics) = (self.context.clone(), self.metrics.clone());
         let access = self.access.clone();
@@ -303,6 +328,7 @@ impl StreamServer {
                 gap_marker: start.gap_marker,
                 replays: start.range.chosen,
                 max_lag,
+                paces,
                 acks: start.acks,
                 refused: start.refused,
             }
@@ -321,6 +347,9 @@ impl StreamServer {
         self.audit.refused(admitted, remote, refusal);
         let status =
             StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Refusal::Busy { limit, .. } = refusal {
+            self.metrics.limited(limit);
+        }
         self.metrics
             .refused
             .with_label_values(&[status.as_str()])
@@ -371,7 +400,10 @@ fn taken(taken: ClaimError) -> Refusal {
     match taken {
         ClaimError::Elsewhere { pod } => Refusal::InUse { pod: Some(pod) },
         ClaimError::Unreachable { pod, seconds } => Refusal::HolderUnreachable { pod, seconds },
-        ClaimError::Contended => Refusal::busy("several clients want this stream at once"),
+        ClaimError::Contended => Refusal::busy(
+            "streams/subscription",
+            "several clients want this stream at once",
+        ),
         ClaimError::Unknown => Refusal::Unavailable(
             "this gateway can neither claim the stream nor ask the others, which it does not know yet: try again shortly",
         ),

@@ -15,6 +15,6 @@ mod transport;
 pub(crate) use drain::drain;
 pub(crate) use probe::Probed;
 pub use registry::StreamCount;
-pub(crate) use registry::{Guard, Progress, Registration, Registry};
+pub(crate) use registry::{Guard, Progress, Registration, Registry, StreamLimits};
 pub(crate) use run::Session;
 pub(crate) use transport::{Happened, Transport};

@@ -1,7 +1,9 @@
 //! Registry of the open streams: at most one per subscription.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datastream_protocol::close::CloseCause;
@@ -10,14 +12,32 @@ use datastream_service::log_limit::LogLimit;
 
 use super::probe::{Probed, probe};
 use crate::access::{Admission, Refusal, reauthorize};
-use crate::fanout::{DispatcherHandle, Ring, SendMemory, SendQueue};
+use crate::fanout::{DispatcherHandle, Ring, SendQueue};
+use crate::limits::{AddressKey, PerScope, Scope};
 
 /// The open streams of this gateway.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    streams: Mutex<HashMap<SubscriptionId, Arc<SendQueue>>>,
+    open: Mutex<Open>,
     /// Bounds the log of streams that come and go.
     log: Mutex<LogLimit>,
+}
+
+/// The open streams, and how many there are of whom.
+#[derive(Debug, Default)]
+struct Open {
+    streams: HashMap<SubscriptionId, Arc<SendQueue>>,
+    by_namespace: HashMap<Arc<str>, u32>,
+    by_address: HashMap<AddressKey, u32>,
+}
+
+/// Limits on open streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamLimits {
+    /// Those of this gateway.
+    pub all: usize,
+    /// Those of a namespace and an address.
+    pub each: PerScope,
 }
 
 /// Lines a second in which streams that come and go are logged.
@@ -26,7 +46,7 @@ const LOG_LINES: u32 = 50;
 impl Default for Registry {
     fn default() -> Self {
         Self {
-            streams: Mutex::default(),
+            open: Mutex::default(),
             log: Mutex::new(LogLimit::new(LOG_LINES, Duration::from_secs(1))),
         }
     }
@@ -50,6 +70,7 @@ pub(crate) struct Registration {
     registry: Arc<Registry>,
     dispatcher: DispatcherHandle,
     id: SubscriptionId,
+    address: Option<AddressKey>,
     queue: Arc<SendQueue>,
     /// The right to it among all gateways, if there are others.
     held: Option<Box<dyn Guard>>,
@@ -67,30 +88,33 @@ impl StreamCount {
 }
 
 impl Registry {
-    /// Registers a subscription's stream, unless it has one or there are `limit` streams.
+    /// Registers a subscription's stream, for a client with this address.
+    ///
+    /// # Errors
+    /// It has one, or there are as many streams as there may be.
     pub(crate) fn register(
         self: &Arc<Self>,
         admission: &Admission,
         dispatcher: &DispatcherHandle,
-        markers: bool,
-        limit: usize,
-        memory: &Arc<SendMemory>,
+        queue: impl FnOnce() -> SendQueue,
+        limits: StreamLimits,
+        address: Option<IpAddr>,
     ) -> Result<Registration, Refusal> {
         let id = &admission.route.id;
-        let mut streams = self.lock();
-        if streams.contains_key(id) {
-            return Err(Refusal::InUse { pod: None });
+        let address = address.map(AddressKey::from);
+        let mut open = self.lock();
+        open.check(id, address, limits)?;
+        let queue = Arc::new(queue());
+        open.streams.insert(id.clone(), queue.clone());
+        *open.by_namespace.entry(id.namespace.clone()).or_default() += 1;
+        if let Some(address) = address {
+            *open.by_address.entry(address).or_default() += 1;
         }
-        if streams.len() >= limit {
-            return Err(Refusal::busy("this gateway has as many streams as it may"));
-        }
-        let queue = SendQueue::new(admission.clone(), markers, memory.clone());
-        let queue = Arc::new(queue);
-        streams.insert(id.clone(), queue.clone());
         Ok(Registration {
             registry: self.clone(),
             dispatcher: dispatcher.clone(),
             id: id.clone(),
+            address,
             queue,
             held: None,
         })
@@ -98,14 +122,14 @@ impl Registry {
 
     /// Applies a new table to every open stream.
     pub(crate) fn apply(&self, table: &RouteTable) {
-        for queue in self.lock().values() {
+        for queue in self.lock().streams.values() {
             apply(table, queue);
         }
     }
 
     /// Closes every stream whose client was let in by what has expired by now, in seconds since 1970.
     pub(crate) fn expire(&self, now: i64) {
-        for queue in self.lock().values() {
+        for queue in self.lock().streams.values() {
             if queue.end_of_principal().is_some_and(|end| end <= now) {
                 queue.close(CloseCause::CredentialExpired);
             }
@@ -114,12 +138,12 @@ impl Registry {
 
     /// The queues of all open streams, in no order.
     pub(crate) fn queues(&self) -> Vec<Arc<SendQueue>> {
-        self.lock().values().cloned().collect()
+        self.lock().streams.values().cloned().collect()
     }
 
     /// Finds out whether the client of a stream is still there. One that does not answer loses its stream.
     pub(crate) async fn probe(&self, id: &SubscriptionId) -> Probed {
-        let queue = self.lock().get(id).cloned();
+        let queue = self.lock().streams.get(id).cloned();
         match queue {
             Some(queue) => probe(&queue).await,
             None => Probed::NotHeld,
@@ -128,14 +152,14 @@ impl Registry {
 
     /// Closes a stream at once.
     pub(crate) fn abort(&self, id: &SubscriptionId, cause: &CloseCause) {
-        if let Some(queue) = self.lock().get(id) {
+        if let Some(queue) = self.lock().streams.get(id) {
             queue.abort(cause.clone());
         }
     }
 
     /// Progress of a stream; `None` if it is not open.
     pub(crate) fn progress(&self, id: &SubscriptionId, ring: &Ring) -> Option<Progress> {
-        let queue = self.lock().get(id).cloned()?;
+        let queue = self.lock().streams.get(id).cloned()?;
         let last = queue.last_sent();
         let lag = match &last {
             Some(last) if !queue.is_live() => ring.records_behind(&last.after),
@@ -147,12 +171,12 @@ impl Registry {
 
     /// Some streams, at most this many.
     pub(crate) fn some(&self, count: usize) -> Vec<Arc<SendQueue>> {
-        self.lock().values().take(count).cloned().collect()
+        self.lock().streams.values().take(count).cloned().collect()
     }
 
     /// Returns whether a subscription's stream is open.
     pub(crate) fn has(&self, id: &SubscriptionId) -> bool {
-        self.lock().contains_key(id)
+        self.lock().streams.contains_key(id)
     }
 
     /// Asks for a log line about a stream that comes or goes. Returns the number of such lines held back before it, or `None` if
@@ -164,11 +188,61 @@ impl Registry {
 
     /// Number of open streams.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().streams.len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SubscriptionId, Arc<SendQueue>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Checks that there may be one more stream, of this subscription for this address.
+    fn check(
+        &self,
+        id: &SubscriptionId,
+        address: Option<AddressKey>,
+        limits: StreamLimits,
+    ) -> Result<(), Refusal> {
+        if self.streams.contains_key(id) {
+            return Err(Refusal::InUse { pod: None });
+        }
+        let is_reached = |scope, count: Option<&u32>| {
+            let limit = limits.each.of(scope);
+            limit.is_some_and(|limit| count.is_some_and(|count| *count >= limit.get()))
+        };
+        if is_reached(Scope::Namespace, self.by_namespace.get(&id.namespace)) {
+            let reason = "the namespace has as many streams on this gateway as it may";
+            return Err(Refusal::busy("streams/namespace", reason));
+        }
+        let of_address = address.and_then(|address| self.by_address.get(&address));
+        if is_reached(Scope::Address, of_address) {
+            let reason = "this address has as many streams on this gateway as it may";
+            return Err(Refusal::busy("streams/address", reason));
+        }
+        if self.streams.len() >= limits.all {
+            let reason = "this gateway has as many streams as it may";
+            return Err(Refusal::busy("streams/gateway", reason));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &SubscriptionId, address: Option<AddressKey>) {
+        self.streams.remove(id);
+        leave(&mut self.by_namespace, &id.namespace);
+        if let Some(address) = address {
+            leave(&mut self.by_address, &address);
+        }
+    }
+}
+
+/// Counts one less.
+fn leave<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -206,7 +280,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.lock().remove(&self.id);
+        self.registry.lock().remove(&self.id, self.address);
         self.queue.end();
         self.dispatcher.leave(self.id.clone(), self.queue.clone());
     }

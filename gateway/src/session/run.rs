@@ -15,6 +15,7 @@ use crate::access::Access;
 use crate::audit::AuditedStream;
 use crate::cursor::Acks;
 use crate::fanout::CatchUpContext;
+use crate::limits::Paces;
 use crate::metrics::Metrics;
 use crate::settings::LagLimit;
 
@@ -39,6 +40,8 @@ pub(crate) struct Session<T> {
     /// The client said where to start: until it is live it replays, and does not catch up.
     pub replays: bool,
     pub max_lag: LagLimit,
+    /// Rates that hold for the stream, if any do.
+    pub paces: Option<Arc<Paces>>,
     /// For a subscription with committed resume.
     pub acks: Option<Acks>,
     /// The stream is opened only to say why it cannot go on.

@@ -9,7 +9,7 @@ use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
 use datastream_protocol::position::{Position, Seq};
 use jiff::Timestamp;
-use tokio::time::{Interval, interval};
+use tokio::time::{Instant, Interval, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::heartbeats::Heartbeats;
@@ -37,6 +37,8 @@ pub(super) struct Serving<'a, T> {
     /// There only while there is a lag to look at: most streams never have one.
     lag_ticks: Option<Interval>,
     stall: Option<Stall>,
+    /// Time until which nothing is taken out of the queue: what was sent before was more than the stream's rates allow.
+    paced_until: Option<Instant>,
     /// The check of a new token.
     renewal: Option<AbortOnDropHandle<()>>,
     /// The cause to close with once everything is sent.
@@ -52,6 +54,7 @@ enum Event {
     HeartbeatDue,
     LagCheckDue,
     StallCheckDue,
+    PaceOver,
     Transport(Happened),
     QueueChanged,
 }
@@ -77,6 +80,7 @@ impl<'a, T: Transport> Serving<'a, T> {
             catching_up: Some(catching_up),
             lag_ticks: None,
             stall: None,
+            paced_until: None,
             renewal: None,
             closing: None,
             probed_while_sending: false,
@@ -96,7 +100,11 @@ impl<'a, T: Transport> Serving<'a, T> {
 
     async fn step(&mut self) -> ControlFlow<CloseCause> {
         if self.is_all_sent() {
-            self.refill()?;
+            if self.is_paced() {
+                self.queue().settle();
+            } else {
+                self.refill()?;
+            }
         }
         if let Some(cause) = self.queue().aborted() {
             return ControlFlow::Break(cause);
@@ -110,6 +118,10 @@ impl<'a, T: Transport> Serving<'a, T> {
             Event::LagCheckDue => self.check_lag(),
             Event::StallCheckDue => self.check_stall(),
             Event::Transport(happened) => self.happened(happened),
+            Event::PaceOver => {
+                self.paced_until = None;
+                ControlFlow::Continue(())
+            }
             Event::QueueChanged => ControlFlow::Continue(()),
         }
     }
@@ -127,9 +139,16 @@ impl<'a, T: Transport> Serving<'a, T> {
             () = self.heartbeats.tick() => Event::HeartbeatDue,
             () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
             () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
+            () = end_of_pace(self.paced_until) => Event::PaceOver,
             happened = poll_fn(|cx| transport.poll(unsent, cx)) => Event::Transport(happened),
             () = registration.queue().woken() => Event::QueueChanged,
         }
+    }
+
+    /// Returns whether the queue is to fill up meanwhile. That the stream is to be closed does not wait.
+    fn is_paced(&self) -> bool {
+        let is_closing = self.closing.is_some() || self.queue().is_closing();
+        self.paced_until.is_some() && !is_closing
     }
 
     fn queue(&self) -> &SendQueue {
@@ -198,7 +217,8 @@ impl<'a, T: Transport> Serving<'a, T> {
     fn check_stall(&mut self) -> ControlFlow<CloseCause> {
         let written = self.session.transport.written();
         let is_over = self.stall.as_mut().is_some_and(|s| s.is_over(written));
-        if is_over && self.queue().is_in_the_way() {
+        // One that has taken everything, and is to get more later, is not in the way.
+        if is_over && !self.is_all_sent() && self.queue().is_in_the_way() {
             return ControlFlow::Break(CloseCause::Stalled);
         }
         ControlFlow::Continue(())
@@ -307,6 +327,15 @@ impl<'a, T: Transport> Serving<'a, T> {
         }
         metrics.sent.inc_by(events);
         metrics.sent_bytes.inc_by(bytes);
+        if let Some(paces) = &self.session.paces {
+            let of_events = paces.events.charge(events).map(|held| (held, "events"));
+            let of_bytes = paces.sent.charge(bytes).map(|held| (held, "sent_kib"));
+            let held = of_events.into_iter().chain(of_bytes);
+            if let Some(((until, scope), what)) = held.max_by_key(|((until, _), _)| *until) {
+                self.paced_until = Some(until);
+                metrics.limited(&format!("{what}/{}", scope.name()));
+            }
+        }
         self.events += events;
     }
 }
@@ -319,6 +348,7 @@ fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()
         queue: session.registration.queue().clone(),
         position,
         end: session.end.clone(),
+        paces: session.paces.clone(),
     };
     AbortOnDropHandle::new(tokio::spawn(catch_up.run()))
 }
@@ -327,6 +357,14 @@ fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()
 async fn next_lag_check(ticks: &mut Option<Interval>) {
     match ticks {
         Some(ticks) => drop(ticks.tick().await),
+        None => pending().await,
+    }
+}
+
+/// The time at which the queue is looked at again, or never.
+async fn end_of_pace(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
         None => pending().await,
     }
 }

@@ -11,11 +11,13 @@
     clippy::missing_panics_doc
 )]
 
+pub mod access;
 pub mod bucket;
 pub mod frame;
 mod json;
 pub mod manifest;
 pub mod pattern;
+pub mod proxy;
 pub mod query;
 pub mod record;
 pub mod scan;
@@ -25,11 +27,13 @@ pub mod seq;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its program and of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
+    ("access", access::run),
     ("bucket", bucket::run),
     ("frame", frame::run),
     ("manifest", manifest::run),
     ("pattern", pattern::run),
+    ("proxy", proxy::run),
     ("query", query::run),
     ("record", record::run),
     ("scan", scan::run),

@@ -55,7 +55,7 @@ macro_rules! replays {
     };
 }
 
-replays!(bucket frame manifest pattern query record scan seq);
+replays!(access bucket frame manifest pattern proxy query record scan seq);
 
 #[test]
 fn every_target_is_replayed() {

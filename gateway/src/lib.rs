@@ -19,6 +19,7 @@ mod ingest;
 mod limits;
 mod metrics;
 pub mod ownership;
+mod proxies;
 mod session;
 mod settings;
 mod transport;
@@ -27,7 +28,7 @@ pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, Token
 pub use admin::AdminExtension;
 pub use audit::AuditTarget;
 pub use gateway::{Dependencies, Gateway};
-pub use http::ProxySettings;
 pub use limits::{Limits, PerScope};
+pub use proxies::ProxySettings;
 pub use session::StreamCount;
 pub use settings::{LagLimit, Settings};

@@ -11,8 +11,8 @@ use crate::access::{QueryKeys, TokenSettings};
 use crate::audit::AuditTarget;
 use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
-use crate::http::ProxySettings;
 use crate::limits::Limits;
+use crate::proxies::ProxySettings;
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::access::{self, AccessMode, Listed, SharedAccess};
+use crate::access::{AccessMode, Listed, SharedAccess};
 use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::events;
@@ -44,7 +44,8 @@ use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
 use crate::routing::{
-    Affected, Publisher, RoutingState, Synced, are_complete, decode_object, id_of, keep,
+    AccessWriter, Affected, Publisher, RoutingState, Synced, are_complete, decode_object, id_of,
+    keep,
 };
 use crate::run::Settings;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
@@ -195,15 +196,15 @@ pub(crate) async fn run(
         };
         tasks.spawn(publisher.run());
         let secrets = Api::namespaced(client.clone(), namespace);
-        let access = feed().feed.access;
-        let writer = access::keep(
+        let writer = AccessWriter {
             secrets,
-            name.clone(),
-            group.clone(),
-            access,
-            metrics.clone(),
-        );
-        tasks.spawn(writer);
+            group: name.clone(),
+            access: feed().feed.access,
+            state: group.state.clone(),
+            changed: group.access_changed.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(writer.run());
         if group.endpoint.is_some() {
             let secrets = Api::namespaced(client.clone(), namespace);
             tasks.spawn(keep(secrets, name.clone(), group.peers_gone.clone()));

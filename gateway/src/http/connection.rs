@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connections::{ConnectionSlot, Connections};
-use super::proxies::ProxySettings;
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
 use crate::metrics::Metrics;
+use crate::proxies::ProxySettings;
 
 /// Time within which a client must have sent the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,6 @@ mod bounded;
 mod connection;
 mod connections;
 mod console;
-mod proxies;
 mod range;
 mod respond;
 mod socket;
@@ -13,7 +12,6 @@ mod write_limit;
 
 pub(crate) use connection::{Front, Handler, RemoteAddress, serve};
 pub(crate) use connections::Connections;
-pub use proxies::ProxySettings;
 pub(crate) use respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
 };

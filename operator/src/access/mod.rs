@@ -1,15 +1,13 @@
 //! Access rules: from the resources and the labels of namespaces to what holds for which namespace.
 //!
 //! The [`state`] knows the resources and the labels, and what follows from them. It is plain data: the controller feeds it, hands what
-//! is in force to the [routing states](crate::routing), which decide on subscriptions by it, and to the [`writer`], which publishes
-//! it to the gateways of each group.
+//! is in force to the [routing states](crate::routing), which decide on subscriptions by it and publish it to the gateways of each
+//! group.
 
 mod resolve;
 mod settings;
 mod state;
-mod writer;
 
 pub use resolve::resolve;
 pub use settings::{AccessDefault, AccessMode, AccessSettings};
 pub(crate) use state::{Listed, SharedAccess};
-pub(crate) use writer::keep;

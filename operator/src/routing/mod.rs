@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datastream_routing::{Route, SubscriptionId};
 
+mod access_writer;
 mod admission;
 mod desired;
 mod failing;
@@ -19,11 +20,11 @@ mod publisher;
 mod shrink_guard;
 mod state;
 
+pub(crate) use access_writer::AccessWriter;
 pub use admission::{Budget, Denied};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
 pub(crate) use peers::{are_complete, keep, own_identity};
-pub(crate) use publisher::group_secret;
 pub use publisher::{Publisher, decode_object};
 pub(crate) use state::id_of;
 pub use state::{Programmed, RoutingState, SharedRoutingState, Synced, Write};

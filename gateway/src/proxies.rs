@@ -39,7 +39,7 @@ impl ProxySettings {
     }
 
     /// Returns whether connections from this address begin with a header of the PROXY protocol.
-    pub(super) fn announces(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn announces(&self, peer: SocketAddr) -> bool {
         self.proxy_protocol && self.trusts(peer.ip())
     }
 
@@ -47,17 +47,17 @@ impl ProxySettings {
     ///
     /// # Errors
     /// There is none, or it is malformed, or the connection's own.
-    pub(super) async fn read_header(
+    pub(crate) async fn read_header(
         &self,
         tcp: &mut TcpStream,
         peer: SocketAddr,
     ) -> io::Result<SocketAddr> {
         let header = read_header(tcp).await?;
-        parse_header(&header, peer).map_err(io::Error::other)
+        Self::parse_header(&header, peer).map_err(io::Error::other)
     }
 
     /// The address of the client of a request from this peer: by `X-Forwarded-For`, the last one that is not that of a trusted proxy.
-    pub(super) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         if self.trusted.is_empty() || !self.trusts(peer.ip()) {
             return peer;
         }
@@ -76,6 +76,37 @@ impl ProxySettings {
             }
         }
         client
+    }
+
+    /// The address that a whole header of the PROXY protocol names; `peer` if the proxy speaks for itself, or of another network.
+    ///
+    /// # Errors
+    /// It is malformed: why.
+    pub fn parse_header(header: &[u8], peer: SocketAddr) -> Result<SocketAddr, String> {
+        let parsed = HeaderResult::parse(header);
+        if parsed.is_incomplete() {
+            return Err("the header of the PROXY protocol is cut off".to_owned());
+        }
+        match parsed {
+            HeaderResult::V1(header) => {
+                match header.map_err(|error| error.to_string())?.addresses {
+                    v1::Addresses::Tcp4(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
+                    v1::Addresses::Tcp6(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
+                    v1::Addresses::Unknown => Ok(peer),
+                }
+            }
+            HeaderResult::V2(header) => {
+                let header = header.map_err(|error| error.to_string())?;
+                if header.command == Command::Local {
+                    return Ok(peer);
+                }
+                match header.addresses {
+                    V2Addresses::IPv4(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
+                    V2Addresses::IPv6(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
+                    V2Addresses::Unspecified | V2Addresses::Unix(_) => Ok(peer),
+                }
+            }
+        }
     }
 }
 
@@ -117,31 +148,6 @@ async fn read_header(tcp: &mut TcpStream) -> io::Result<Vec<u8>> {
         header.push(tcp.read_u8().await?);
     }
     Ok(header)
-}
-
-fn parse_header(header: &[u8], peer: SocketAddr) -> Result<SocketAddr, String> {
-    let parsed = HeaderResult::parse(header);
-    if parsed.is_incomplete() {
-        return Err("the header of the PROXY protocol is cut off".to_owned());
-    }
-    match parsed {
-        HeaderResult::V1(header) => match header.map_err(|error| error.to_string())?.addresses {
-            v1::Addresses::Tcp4(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
-            v1::Addresses::Tcp6(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
-            v1::Addresses::Unknown => Ok(peer),
-        },
-        HeaderResult::V2(header) => {
-            let header = header.map_err(|error| error.to_string())?;
-            if header.command == Command::Local {
-                return Ok(peer);
-            }
-            match header.addresses {
-                V2Addresses::IPv4(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
-                V2Addresses::IPv6(tcp) => Ok((tcp.source_address, tcp.source_port).into()),
-                V2Addresses::Unspecified | V2Addresses::Unix(_) => Ok(peer),
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -211,7 +217,7 @@ mod tests {
 
     fn parsed(header: &[u8]) -> Result<String, String> {
         let peer = (Ipv4Addr::new(10, 0, 0, 9), 1).into();
-        parse_header(header, peer).map(|address| address.to_string())
+        ProxySettings::parse_header(header, peer).map(|address| address.to_string())
     }
 
     #[test]

@@ -11,6 +11,17 @@
 {{- if and .fluvio.tls.serverName (not .fluvio.tls.secretName) -}}
 {{- fail (printf "%s.fluvio.tls.secretName: serverName is for TLS: say which Secret has the authority of Fluvio's" $path) -}}
 {{- end -}}
+{{- $limits := .limits -}}
+{{- range $what, $least := dict "events" 100 "sentKiB" 128 "replayedKiB" 128 -}}
+{{- range $scope, $limit := index $limits $what -}}
+{{- if and (int64 $limit) (lt (int64 $limit) (int64 $least)) -}}
+{{- fail (printf "%s.limits.%s.%s: %d a second is too little to send what comes at once: set %d or more, or 0" $path $what $scope (int64 $limit) (int64 $least)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .proxies.protocol (not .proxies.trusted) -}}
+{{- fail (printf "%s.proxies.trusted: say which proxies speak the PROXY protocol" $path) -}}
+{{- end -}}
 {{- if and .tls.clientAuthority.secretName (not .tls.secretName) -}}
 {{- fail (printf "%s.tls.secretName: certificates of clients are for gateways with TLS of their own: say which Secret has their certificate, or leave clientAuthority out" $path) -}}
 {{- end -}}

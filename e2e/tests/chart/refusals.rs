@@ -134,7 +134,15 @@ const BY_SCHEMA: [(&str, &str); 32] = [
 ];
 
 /// Settings beside `fluvio.address`, and what the chart says to them.
-const BY_THE_CHART: [(&str, &str); 35] = [
+const BY_THE_CHART: [(&str, &str); 37] = [
+    (
+        "gateway.limits.events.namespace=99",
+        "gateways.default.limits.events.namespace: 99 a second is too little",
+    ),
+    (
+        "gateway.proxies.protocol=true",
+        "gateways.default.proxies.trusted: say which proxies speak",
+    ),
     (
         "fluvio.tls.serverName=fluvio.test",
         "gateways.default.fluvio.tls.secretName: serverName is for TLS",

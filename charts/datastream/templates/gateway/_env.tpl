@@ -62,6 +62,24 @@
   value: {{ int64 .maxStreams | quote }}
 - name: DATASTREAM_HANDSHAKES_PER_SECOND
   value: {{ int64 .handshakesPerSecond | quote }}
+{{- range $name, $limits := dict "STREAMS" .limits.streams "REQUESTS" .limits.requests "EVENTS" .limits.events "SENT_KIB" .limits.sentKiB "REPLAYED_KIB" .limits.replayedKiB }}
+{{- $each := list }}
+{{- range $scope, $limit := $limits }}
+{{- if int64 $limit }}{{ $each = append $each (printf "%s=%d" $scope (int64 $limit)) }}{{ end }}
+{{- end }}
+{{- with $each }}
+- name: {{ printf "DATASTREAM_LIMIT_%s" $name }}
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+{{- with .proxies.trusted }}
+- name: DATASTREAM_TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if .proxies.protocol }}
+- name: DATASTREAM_PROXY_PROTOCOL
+  value: "true"
+{{- end }}
 {{- with int64 .maxLagSeconds }}
 - name: DATASTREAM_MAX_LAG_SECONDS
   value: {{ . | quote }}

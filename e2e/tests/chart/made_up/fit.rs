@@ -91,6 +91,9 @@ pub(super) fn together(values: &mut Value) {
         if says(own, "/fluvio/tls/secretName") == Some(json!("")) {
             own["fluvio"]["tls"]["secretName"] = json!("0x1");
         }
+        if is_given(own, "/proxies/protocol") {
+            own["proxies"] = json!({"protocol": true, "trusted": ["10.0.0.0/8"]});
+        }
         if is_given(own, "/tls/clientAuthority/secretName") {
             set_if_missing(part(own, "tls"), "secretName", json!("0x2"));
         }

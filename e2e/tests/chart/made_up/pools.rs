@@ -99,6 +99,7 @@ pub(super) fn of_definition(name: &str) -> Option<Vec<Value>> {
         "requiredNamespace" => strings(&[super::NAMESPACE, "default", super::NUMBER]),
         "host" => strings(&["", "streams.example.com", "no", "1.5", "123"]),
         "cidr" => strings(&["10.0.0.0/8", "0.0.0.0/0", "fd00::/8"]),
+        "limit" => list(json!([0, 0, 200, 1_000_000])),
         "duration" => strings(&["", "2160h", "1h30m", "90s"]),
         "interval" => strings(&["30s", "1m", "1h2m3s4ms"]),
         "toleration" => list(json!([

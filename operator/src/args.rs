@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -92,6 +93,13 @@ pub(crate) struct RunArgs {
     /// The largest cost of the filters of all subscriptions of a namespace in one group of gateways
     #[arg(long, env = "DATASTREAM_MAX_NAMESPACE_FILTER_COST", default_value_t = Budget::default().namespace)]
     max_namespace_filter_cost: u64,
+    /// The number of subscriptions that a namespace may have in one group of gateways; 0 is no limit
+    #[arg(
+        long,
+        env = "DATASTREAM_MAX_NAMESPACE_SUBSCRIPTIONS",
+        default_value_t = 0
+    )]
+    max_namespace_subscriptions: u32,
     /// What becomes of a subscription that asks for more than the DatastreamAccessRules let it
     #[arg(long, env = "DATASTREAM_ACCESS_RULES", value_enum, default_value_t)]
     access_rules: AccessMode,
@@ -133,6 +141,7 @@ impl RunArgs {
                 budget: Budget {
                     subscription: self.max_filter_cost,
                     namespace: self.max_namespace_filter_cost,
+                    subscriptions: NonZeroU32::new(self.max_namespace_subscriptions),
                 },
             },
             access: AccessSettings {

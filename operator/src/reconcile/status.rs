@@ -284,6 +284,12 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
             );
             ("AccessDenied", message)
         }
+        Denied::TooMany { limit } => {
+            let message = format!(
+                "namespace {namespace} has {limit} subscriptions in this group of gateways, as many as it may: delete one of them, or let one subscription serve several purposes"
+            );
+            ("TooManySubscriptions", message)
+        }
         costly => {
             let reason = costly.cost().unwrap_or_default();
             ("TooCostly", format!("spec.filters {reason}"))

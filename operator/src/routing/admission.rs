@@ -1,16 +1,19 @@
 //! Limits on what a subscription may have at the cost of others.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use datastream_routing::{Filter, KeyHash, SubscriptionId, cost};
 
-/// The largest cost of filters, as `datastream_routing::cost` counts it.
+/// The largest cost of filters, as `datastream_routing::cost` counts it, and the number of subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Budget of one subscription.
     pub subscription: u64,
     /// Budget of all subscriptions of a namespace that are in the same group of gateways.
     pub namespace: u64,
+    /// Subscriptions that a namespace may have in a group of gateways, if that is limited.
+    pub subscriptions: Option<NonZeroU32>,
 }
 
 impl Default for Budget {
@@ -18,6 +21,7 @@ impl Default for Budget {
         Self {
             subscription: 8 << 10,
             namespace: 64 << 10,
+            subscriptions: None,
         }
     }
 }
@@ -39,6 +43,11 @@ pub enum Denied {
         /// The largest that it may be.
         limit: u64,
     },
+    /// Its namespace has as many subscriptions as it may.
+    TooMany {
+        /// The number.
+        limit: NonZeroU32,
+    },
     /// Its filters cost more than its namespace has left.
     NamespaceTooCostly {
         /// Their cost.
@@ -57,6 +66,8 @@ pub(super) enum Resource {
     Key(KeyHash),
     /// The budget of a namespace.
     Budget(Arc<str>),
+    /// One of the subscriptions that a namespace may have.
+    Subscription(Arc<str>),
 }
 
 impl Denied {
@@ -65,7 +76,7 @@ impl Denied {
         const CHEAPER: &str =
             "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
         match self {
-            Self::KeyInUse { .. } | Self::Access(_) => None,
+            Self::KeyInUse { .. } | Self::Access(_) | Self::TooMany { .. } => None,
             Self::TooCostly { cost, limit } => Some(format!(
                 "cost {cost}, but {limit} is the limit of a subscription: {CHEAPER}"
             )),

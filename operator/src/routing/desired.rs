@@ -66,7 +66,7 @@ struct Denial {
 /// - A key belongs to one subscription, the first that is routed with it.
 /// - A subscription that asks for more than the access rules of its namespace allow keeps what it had, if it may; otherwise its route
 ///   says that it is denied. If subscriptions are narrowed instead, gateways leave out what is denied.
-/// - Filters that cost more than the budget are not taken in; what is in force is not taken back.
+/// - A subscription beyond those that its namespace may have is not taken in, and filters that cost more than the budget are not; what is in force is not taken back.
 /// - A namespace that cannot be listed keeps the routes that it had, until it can be.
 #[derive(Debug, Default)]
 pub(super) struct Desired {
@@ -84,6 +84,8 @@ pub(super) struct Desired {
     holders: HashMap<KeyHash, SubscriptionId>,
     /// The cost of the routes of a namespace, if it is not zero.
     costs: HashMap<Arc<str>, u64>,
+    /// The number of routes of a namespace, if it is not zero.
+    counts: HashMap<Arc<str>, u32>,
     denied: BTreeMap<SubscriptionId, Denial>,
     /// Subscriptions that do not get all that they ask for, and what access rules deny.
     narrowed: HashMap<SubscriptionId, Box<str>>,
@@ -265,6 +267,14 @@ impl Desired {
             self.take(id);
             return;
         }
+        if let Some(limit) = self.budget.subscriptions
+            && self.route(id).is_none()
+            && self.counts.get(&id.namespace) >= Some(&limit.get())
+        {
+            let one = Resource::Subscription(id.namespace.clone());
+            self.deny(id, rank, Denied::TooMany { limit }, Some(one));
+            return;
+        }
         if let Some(denied) = self.too_costly(&wanted, routed.as_deref()) {
             let budget = Resource::Budget(id.namespace.clone());
             self.deny(id, rank, denied, Some(budget));
@@ -419,6 +429,18 @@ impl Desired {
         }
         for hash in now.into_iter().flat_map(Route::keys) {
             self.holders.entry(hash).or_insert_with(|| id.clone());
+        }
+        match (before, now) {
+            (None, Some(_)) => *self.counts.entry(id.namespace.clone()).or_default() += 1,
+            (Some(_), None) => {
+                let count = self.counts.entry(id.namespace.clone()).or_default();
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.counts.remove(&id.namespace);
+                }
+                self.give_up(&Resource::Subscription(id.namespace.clone()));
+            }
+            _ => (),
         }
         let (cost_before, cost_now) = (cost_of(before), cost_of(now));
         if cost_before != cost_now {

@@ -49,6 +49,8 @@
   value: {{ int64 .Values.operator.maxFilterCost | quote }}
 - name: DATASTREAM_MAX_NAMESPACE_FILTER_COST
   value: {{ int64 .Values.operator.maxNamespaceFilterCost | quote }}
+- name: DATASTREAM_MAX_NAMESPACE_SUBSCRIPTIONS
+  value: {{ int64 .Values.operator.maxNamespaceSubscriptions | quote }}
 - name: DATASTREAM_ACCESS_RULES
   value: {{ .Values.operator.accessRules.mode | quote }}
 - name: DATASTREAM_ACCESS_DEFAULT

@@ -1,6 +1,7 @@
 //! Routes of subscriptions and keys that come, change and go.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{Effect, Field, Filter, Heartbeat, Resume, Rule};
@@ -11,6 +12,7 @@ use super::*;
 const BUDGET: Budget = Budget {
     subscription: 10,
     namespace: 20,
+    subscriptions: NonZeroU32::new(4),
 };
 
 fn id(name: &str) -> SubscriptionId {
@@ -180,6 +182,8 @@ proptest! {
             let spent: u64 = routes.iter().map(|r| cost(&r.filters)).sum();
             prop_assert_eq!(desired.costs.values().sum::<u64>(), spent);
             prop_assert!(spent <= BUDGET.namespace);
+            prop_assert!(routes.len() <= 4);
+            prop_assert_eq!(desired.counts.values().sum::<u32>() as usize, routes.len());
             prop_assert!(routes.iter().all(|r| cost(&r.filters) <= BUDGET.subscription));
             for route in &routes {
                 prop_assert_eq!(Some(&route.uid), subscriptions.get(&route.id).map(|s| &s.0));
@@ -199,6 +203,9 @@ proptest! {
                     Some(Denied::Access(_)) => {
                         prop_assert!(is_refused(&valid.route(key.hash)));
                         prop_assert!(desired.route(id).is_some());
+                    }
+                    Some(Denied::TooMany { .. }) => {
+                        prop_assert_eq!((routes.len(), desired.route(id)), (4, None));
                     }
                     Some(Denied::TooCostly { cost, .. }) => prop_assert!(*cost > BUDGET.subscription),
                     Some(Denied::NamespaceTooCostly { cost, .. }) => {
@@ -481,4 +488,35 @@ fn a_subscription_that_is_narrowed_is_routed_as_it_asks_and_says_what_is_denied(
     assert!(narrowed.starts_with("no access rule allows"), "{narrowed}");
     desired.set_access(ending(3));
     assert_eq!(desired.narrowed(&id("a")), None);
+}
+
+#[test]
+fn a_subscription_too_many_waits_for_one_to_go_and_a_lower_limit_takes_none_back() {
+    let mut desired = settled();
+    for (created, name) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
+        desired.set_key(&id(name), key(name, name));
+        set(&mut desired, name, created, vec![]);
+    }
+    assert_eq!(routed(&desired), ["a", "b", "c", "d"]);
+    let limit = NonZeroU32::new(4).unwrap();
+    let denied = Some(&Denied::TooMany { limit });
+    assert_eq!(
+        (desired.denied(&id("e")), desired.denied(&id("f"))),
+        (denied, denied)
+    );
+    // The oldest of those that wait.
+    desired.remove_subscription(&id("b"));
+    assert_eq!(routed(&desired), ["a", "c", "d", "e"]);
+    // An edit of one that is in is none too many.
+    set(&mut desired, "a", 0, costing(3));
+    assert_eq!(desired.denied(&id("a")), None);
+    let published =
+        ["a", "b", "c", "d", "e"].map(|n| Arc::new(valid(n, n, 1).route(KeyHash::of(n))));
+    let mut desired = Desired::new(BUDGET, AccessMode::default());
+    for name in ["a", "b", "c", "d", "e"] {
+        desired.set_key(&id(name), key(name, name));
+        set(&mut desired, name, 0, vec![]);
+    }
+    desired.settle(published.iter());
+    assert_eq!(routed(&desired).len(), 5);
 }

@@ -38,6 +38,10 @@ fuzz: ## Run each fuzz target, or those of FUZZ_TARGETS, for FUZZ_SECONDS (defau
 	@scripts/install.sh fuzz
 	@scripts/fuzz.sh $(FUZZ_TARGETS)
 
+hostile: ## Attack a gateway in every way, and measure honest clients and probes meanwhile, in a release build
+	$(release) cargo build --locked --release --workspace --bins
+	$(release) cargo bench --locked --workspace --bench hostile
+
 bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench routing

@@ -7,6 +7,9 @@
     clippy::print_stdout
 )]
 
+#[path = "../benches/hostile/attacks.rs"]
+mod attacks;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as BlockingStream;
 use std::path::Path;
@@ -14,8 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use attacks::Attack;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::{Launch, Program, get, own_program};
+use datastream_e2e::{Launch, MemoryCgroup, Program, get, own_program};
 use datastream_gateway::Settings;
 use datastream_routing::buckets;
 use datastream_routing::{KeyHash, Route, SubscriptionId};
@@ -77,7 +81,8 @@ fn settings(tls: Option<&Path>) -> Settings {
     }
 }
 
-fn gateway(dir: &Path, broker: &str, settings: &Settings) -> Program {
+/// Starts a gateway, under a command that becomes it.
+fn gateway(dir: &Path, broker: &str, settings: &Settings, within: Vec<String>) -> Program {
     let objects = dir.join("routes");
     std::fs::create_dir(&objects).unwrap();
     for (id, bucket) in buckets(routes()) {
@@ -100,7 +105,7 @@ fn gateway(dir: &Path, broker: &str, settings: &Settings) -> Program {
         args.push(format!("--tls-cert={}", identity.certificate.display()));
         args.push(format!("--tls-key={}", identity.key.display()));
     }
-    let launch = Launch::new(own_program("datastream-gateway").unwrap(), args);
+    let launch = Launch::new(own_program("datastream-gateway").unwrap(), args).within(within);
     Program::start(&launch, dir.join("gateway.log")).unwrap()
 }
 
@@ -226,7 +231,21 @@ async fn all_attacks_at_once_over_tls_stay_within_the_stated_memory() {
 async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientConfig>>) {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
-    let gateway = gateway(dir, &broker.address().to_string(), &settings);
+    // The limit that the chart gives the pods.
+    let limit = settings.memory_bound() / 4 * 5;
+    let cgroup = MemoryCgroup::new("datastream-hostile", limit);
+    let within = match &cgroup {
+        Ok(cgroup) => {
+            let enter = r#"echo $$ > "$0" && exec "$@""#;
+            let file = cgroup.processes().display().to_string();
+            vec!["sh".to_owned(), "-c".to_owned(), enter.to_owned(), file]
+        }
+        Err(reason) => {
+            println!("no memory cgroup can be made here, so only its peak is looked at: {reason}");
+            vec![]
+        }
+    };
+    let gateway = gateway(dir, &broker.address().to_string(), &settings, within);
     let address = gateway.address("stream").unwrap().to_owned();
     let admin = gateway.address("admin").unwrap().to_owned();
     let is_ready = || get(&admin, "/readyz").is_ok_and(|(status, _)| status == 200);
@@ -301,6 +320,78 @@ async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientC
     let peak = peak_bytes(gateway.server.pid().unwrap());
     let bound = settings.memory_bound();
     println!("peak {} MiB of {} MiB", peak >> 20, bound >> 20);
+    if let Ok(cgroup) = &cgroup {
+        let used = cgroup.used().unwrap();
+        println!(
+            "with the kernel's memory {} MiB of {} MiB",
+            used >> 20,
+            limit >> 20
+        );
+    }
     assert!(peak <= bound, "{} MiB of {} MiB", peak >> 20, bound >> 20);
     drop((silent, held));
+}
+
+/// Attackers of a short form of an attack: a fiftieth.
+fn short(attack: Attack) -> usize {
+    (attack.whole() / 50).max(4)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_attack_leaves_honest_clients_and_probes_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    // Fewer files than the attackers would have, so that those run out, too.
+    let files = vec!["prlimit".to_owned(), "--nofile=450:450".to_owned()];
+    let gateway = gateway(
+        dir.path(),
+        &broker.address().to_string(),
+        &settings(None),
+        files,
+    );
+    let address = gateway.address("stream").unwrap().to_owned();
+    let admin = gateway.address("admin").unwrap().to_owned();
+    let lives = || get(&admin, "/livez").is_ok_and(|(status, _)| status == 200);
+    let mut readers = Vec::new();
+    for number in 0..HONEST {
+        readers.push(tokio::spawn(honest(connect(&address, None, number).await)));
+    }
+    let host = address.trim_start_matches("http://");
+    let mut running = vec![];
+    let mut attackers = HONEST;
+    for attack in Attack::ALL {
+        let first = attackers;
+        attackers += if attack.needs_keys() {
+            short(attack)
+        } else {
+            0
+        };
+        assert!(
+            attackers <= HONEST + SILENT + FLOODING,
+            "keys for {attack:?}"
+        );
+        running.push(attacks::begin(attack, host, short(attack), |n| {
+            key(first + n)
+        }));
+    }
+    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
+    for number in 0..SMALL {
+        let record = Record {
+            key: "k".to_owned(),
+            value: small(number),
+        };
+        producer.send(&[record]).await.unwrap();
+        if number.is_multiple_of(SMALL / 20) {
+            assert!(lives(), "a probe is answered");
+        }
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), SMALL);
+    }
+    for (attack, running) in Attack::ALL.iter().zip(&running) {
+        let begun = timeout(PATIENCE, running.reached(1)).await;
+        begun.unwrap_or_else(|_| panic!("{attack:?} has not begun"));
+    }
+    assert!(lives(), "a probe is answered");
 }

@@ -10,10 +10,11 @@ mod crowd;
 mod process;
 #[path = "../shared/routes.rs"]
 mod routes;
+#[path = "../shared/server.rs"]
+mod server;
 mod slow;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datastream_broker::{Broker, BrokerOptions};
@@ -22,6 +23,7 @@ use datastream_routing::{Field, Filter};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
+use server::Server;
 use slow::{Pace, Slow};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -60,57 +62,6 @@ fn record(device: &str, bytes: usize) -> Record {
     Record {
         key: device.to_owned(),
         value: format!("{head}{padding}\"}}}}").into_bytes(),
-    }
-}
-
-/// A process that dies with the bench, its limit of open files raised, and what it says line by line.
-struct Server {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    fn start(program: &std::path::Path, args: &[String]) -> Self {
-        let mut child = Command::new("prlimit")
-            .arg(format!("--nofile={FILES}:"))
-            .arg(program)
-            .args(args)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self {
-            stdin: child.stdin.take().unwrap(),
-            stdout: BufReader::new(child.stdout.take().unwrap()),
-            child,
-        }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        assert!(
-            !line.is_empty(),
-            "it ended (may {FILES} files be open? see ulimit -Hn)"
-        );
-        line.trim().to_owned()
-    }
-
-    fn ask(&mut self, question: &str) -> Vec<u64> {
-        writeln!(self.stdin, "{question}").unwrap();
-        let line = self.line();
-        line.split(' ')
-            .map(|number| number.parse().unwrap())
-            .collect()
     }
 }
 
@@ -192,7 +143,7 @@ async fn main() -> ExitCode {
         "--handshakes-per-second=1000000".to_owned(),
         "--ring-mib=16".to_owned(),
     ];
-    let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args);
+    let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args, FILES);
     let bound: serde_json::Value = serde_json::from_str(&gateway.line()).unwrap();
     let url = bound["stream"]
         .as_str()
@@ -201,7 +152,7 @@ async fn main() -> ExitCode {
     let url = format!("{url}/stream?stream_key=");
     sleep(Duration::from_secs(3)).await;
     let me = std::env::current_exe().unwrap();
-    let mut crowd = Server::start(&me, &["crowd".to_owned(), url.clone()]);
+    let mut crowd = Server::start(&me, &["crowd".to_owned(), url.clone()], FILES);
     crowd.line();
     let pid = gateway.child.id();
 

@@ -1,0 +1,55 @@
+//! Processes of a bench, and what they say.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A process that dies with the bench, its limit of open files raised, and what it says line by line.
+pub(crate) struct Server {
+    pub child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    pub(crate) fn start(program: &std::path::Path, args: &[String], files: usize) -> Self {
+        let mut child = Command::new("prlimit")
+            .arg(format!("--nofile={files}:{files}"))
+            .arg(program)
+            .args(args)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take().unwrap(),
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        assert!(
+            !line.is_empty(),
+            "it ended (may it open so many files? see ulimit -Hn)"
+        );
+        line.trim().to_owned()
+    }
+
+    pub(crate) fn ask(&mut self, question: &str) -> Vec<u64> {
+        writeln!(self.stdin, "{question}").unwrap();
+        let line = self.line();
+        line.split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect()
+    }
+}

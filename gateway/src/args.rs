@@ -158,6 +158,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         env = "DATASTREAM_TRUSTED_PROXIES",
+        value_parser = network,
         value_delimiter = ',',
         value_name = "CIDR"
     )]
@@ -183,6 +184,14 @@ pub(crate) struct Args {
     /// Format of the log (on standard error)
     #[arg(long, env = "DATASTREAM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let network = text.parse::<IpNet>().or(address);
+    let reason = "is no network: write ADDRESS/BITS, as in 10.0.0.0/8 or fd00::/8, or one address";
+    network.map_err(|_| format!("{text:?} {reason}"))
 }
 
 /// The answer to new streams while routes cannot be followed.

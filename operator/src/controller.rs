@@ -60,6 +60,9 @@ const QUEUE: usize = 1024;
 /// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
 /// at once, and one that has only lost its label looks as if it were gone.
 const REVOKED_AFTER: Duration = Duration::from_secs(2);
+/// Access rules that come within this time take effect together: of several that are applied at once, the first one alone may deny what
+/// the next one allows.
+const RULES_TOGETHER: Duration = Duration::from_millis(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to find the groups that are published to.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -420,12 +423,18 @@ impl Feed {
         namespaces: impl Stream<Item = Change<Namespace>>,
     ) -> anyhow::Result<()> {
         let (mut rules, mut namespaces) = (std::pin::pin!(rules), std::pin::pin!(namespaces));
+        let mut due: Option<Instant> = None;
         loop {
             tokio::select! {
                 change = rules.next() => self.rule(change.context("the watch of the access rules ended")?),
                 change = namespaces.next() => self.namespace(change.context("the watch of the namespaces ended")?),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.put_access_in_force().await?;
+                    due = None;
+                    continue;
+                }
             }
-            self.put_access_in_force().await?;
+            due.get_or_insert_with(|| Instant::now() + RULES_TOGETHER);
         }
     }
 

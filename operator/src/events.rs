@@ -35,6 +35,13 @@ pub(crate) fn transitions(
         ));
         return events;
     }
+    if let Some(accepted) = find(now, "Accepted")
+        && accepted.reason == "Narrowed"
+        && differs(old("Accepted"), accepted)
+    {
+        let note = accepted.message.clone();
+        events.push(event(EventType::Normal, "Narrowed", note));
+    }
     if let Some(ready) = find(now, "Ready") {
         let type_ = match (ready.status.as_str(), ready.reason.as_str()) {
             ("True", _) | (_, "Suspended") => Some(EventType::Normal),

@@ -61,6 +61,9 @@ impl Localizer for WithoutLocation {
 /// The text is not YAML, or has more values than the YAML library reads of one file.
 pub fn parse(text: &str) -> Result<Vec<Node>, SyntaxError> {
     let mut budget = Budget::default();
+    // What is written out takes a byte at least, so whoever bounds the text bounds that; what aliases make of it is bounded by it, too.
+    budget.max_nodes = budget.max_nodes.max(text.len());
+    budget.max_events = budget.max_events.max(text.len().saturating_mul(4));
     // A document has at least one value: that bound is the one that counts.
     budget.max_documents = budget.max_nodes;
     let options = serde_saphyr::options! { budget: Some(budget) };

@@ -51,11 +51,9 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<ExitCode> {
         let good = reading.good.into_iter();
         objects.extend(good.map(|(id, manifest)| (id, manifest.object)));
     }
-    anyhow::ensure!(
-        problems == 0,
-        "the manifests are not what the API server takes: nothing was checked"
-    );
+    anyhow::ensure!(problems == 0, "nothing was checked: correct that first");
     let access = Access::of(objects.iter(), args.access_default);
+    access.check_size()?;
     for namespace in access.guessed() {
         tracing::warn!(
             "namespace {namespace} is not in the files, and rules select by labels: only its name is known (kubectl get namespaces -o yaml)"
@@ -113,7 +111,8 @@ fn content(path: &Path) -> anyhow::Result<(String, String)> {
     let bytes = read.with_context(|| format!("cannot read {name}"))? as u64;
     anyhow::ensure!(
         bytes <= MAX_FILE,
-        "{name} has more than {MAX_FILE} bytes: name a file of manifests"
+        "{name} has more than {} MiB: name a file of manifests",
+        MAX_FILE >> 20
     );
     Ok((name, text))
 }

@@ -71,11 +71,7 @@ impl Printer {
                 };
                 say(format_args!("  {:<32} {note}", subscription.id.to_string()));
             }
-            for (id, denied) in &changes.denied {
-                let note = denied.as_ref().map_or_else(
-                    || "allowed again: its stream can be opened".to_owned(),
-                    |denial| format!("its stream is refused: {denial}"),
-                );
+            for (id, note) in &changes.access {
                 say(format_args!("  {:<32} {note}", id.to_string()));
             }
             for id in &changes.deleted {

@@ -31,21 +31,32 @@ pub(super) struct Routes {
 
 struct Issued {
     key: StreamKey,
-    subscription: ValidSubscription,
-    /// What access rules deny of it.
+    /// As the manifest has it.
+    asked: ValidSubscription,
+    /// What is in force instead, where access rules deny what is asked for now and allow what was asked for before.
+    kept: Option<ValidSubscription>,
+    /// What access rules deny of what is asked for.
     denied: Option<Box<str>>,
 }
 
 impl Issued {
     fn route(&self) -> Route {
-        Route {
-            denied: self.denied.clone(),
-            ..self.subscription.route((&self.key).into())
+        let hash = (&self.key).into();
+        match &self.kept {
+            Some(kept) => kept.route(hash),
+            None => Route {
+                denied: self.denied.clone(),
+                ..self.asked.route(hash)
+            },
         }
     }
 
-    const fn is_open(&self) -> bool {
-        !self.subscription.suspended && self.denied.is_none()
+    fn in_force(&self) -> &ValidSubscription {
+        self.kept.as_ref().unwrap_or(&self.asked)
+    }
+
+    fn is_open(&self) -> bool {
+        !self.in_force().suspended && (self.denied.is_none() || self.kept.is_some())
     }
 }
 
@@ -56,8 +67,8 @@ pub(super) struct Changes {
     pub new: Vec<NewStream>,
     /// Subscriptions with another spec.
     pub edited: Vec<ValidSubscription>,
-    /// Subscriptions that access rules deny something now, and what; absent if they do no longer.
-    pub denied: Vec<(SubscriptionId, Option<Box<str>>)>,
+    /// Subscriptions with another answer of the access rules, in words.
+    pub access: Vec<(SubscriptionId, String)>,
     /// Subscriptions that are gone.
     pub deleted: Vec<SubscriptionId>,
 }
@@ -112,30 +123,52 @@ impl Routes {
             let denied = denied.map(|denial| denial.to_string().into_boxed_str());
             let identity = self.keys.of(id)?;
             subscription.uid = identity.uid;
-            if let Some(old) = before.remove(id) {
-                subscription.generation = old.subscription.generation;
-                // As the API server counts: only a changed spec is a new generation.
-                if subscription != old.subscription {
-                    subscription.generation += 1;
-                    changes.edited.push(subscription.clone());
-                }
-                if denied != old.denied {
-                    changes.denied.push((id.clone(), denied.clone()));
-                }
-            } else {
-                let suspended = subscription.suspended.then(|| "suspended".to_owned());
-                changes.new.push(NewStream {
-                    id: id.clone(),
-                    key: identity.key.clone(),
-                    refused: denied.as_ref().map(ToString::to_string).or(suspended),
-                });
-            }
             let key = identity.key;
-            let issued = Issued {
+            let mut issued = Issued {
                 key,
-                subscription,
+                asked: subscription,
+                kept: None,
                 denied,
             };
+            if let Some(old) = before.remove(id) {
+                // As the API server counts: only a changed spec is a new generation.
+                issued.asked.generation = old.asked.generation;
+                let is_edited = issued.asked != old.asked;
+                issued.asked.generation += i64::from(is_edited);
+                if issued.denied.is_some() && (old.denied.is_none() || old.kept.is_some()) {
+                    let before = old.in_force();
+                    let is_less = before.event_types != issued.asked.event_types
+                        || before.filters != issued.asked.filters;
+                    let is_allowed = access.check(before).is_ok();
+                    issued.kept = (is_less && is_allowed).then(|| before.clone());
+                }
+                let is_same = issued.denied == old.denied && issued.is_open() == old.is_open();
+                match &issued.denied {
+                    Some(denied) if is_edited || !is_same => {
+                        let consequence = if issued.kept.is_some() {
+                            "not accepted, its stream goes on as before"
+                        } else {
+                            "its stream is refused"
+                        };
+                        let note = format!("{consequence}: {denied}");
+                        changes.access.push((id.clone(), note));
+                    }
+                    None if old.denied.is_some() => {
+                        let note = "allowed again: its stream can be opened".to_owned();
+                        changes.access.push((id.clone(), note));
+                    }
+                    None if is_edited => changes.edited.push(issued.asked.clone()),
+                    _ => (),
+                }
+            } else {
+                let suspended = issued.asked.suspended.then(|| "suspended".to_owned());
+                let denied = issued.denied.as_ref().map(ToString::to_string);
+                changes.new.push(NewStream {
+                    id: id.clone(),
+                    key: issued.key.clone(),
+                    refused: denied.or(suspended),
+                });
+            }
             self.issued.insert(id.clone(), issued);
         }
         // Only what was seen to go: a manifest that is faulty at the start keeps its key for when it is mended.

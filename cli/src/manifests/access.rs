@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datastream_operator::access::{AccessDefault, resolve};
+use datastream_operator::access::{AccessDefault, MAX_RULES, resolve};
 use datastream_operator::spec::ValidSubscription;
 use datastream_routing::{AccessRules, Denial};
 
@@ -66,6 +66,19 @@ impl Access {
     /// The rules, and which of them hold for which namespace.
     pub const fn rules(&self) -> &AccessRules {
         &self.rules
+    }
+
+    /// Checks that an operator could publish the rules.
+    ///
+    /// # Errors
+    /// All of them are too large together.
+    pub fn check_size(&self) -> anyhow::Result<()> {
+        let bytes = self.rules.encode()?.len();
+        anyhow::ensure!(
+            bytes <= MAX_RULES,
+            "all rules together take {bytes} bytes, but {MAX_RULES} is the limit, and an operator would leave those before in force: use patterns instead of long lists"
+        );
+        Ok(())
     }
 
     /// Checks that a subscription asks for nothing that its namespace may not have.

@@ -66,7 +66,7 @@ pub fn read(file: &str, text: &str) -> Reading<Object> {
         Err(error) => reader.unknown(error.line, error.reason),
         // An editor may empty a file before it rewrites it: that removes nothing.
         Ok(documents) if documents.iter().all(|d| matches!(d.tree, Tree::Null)) => {
-            let reason = "has no manifest: what it had stays in force; delete the file to delete its objects";
+            let reason = "has no manifest; in a folder that datastream dev watches, what it had stays in force until the file is deleted";
             reader.unknown(0, reason.to_owned());
         }
         Ok(documents) => documents.iter().for_each(|d| reader.document(d)),

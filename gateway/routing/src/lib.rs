@@ -32,6 +32,6 @@ pub use index::FilterIndex;
 pub use key::{KeyHash, KeyHashError};
 pub use pattern::Pattern;
 pub use policies::Policies;
-pub use policy::{Denial, DenialCause, Effect, Policy, Rule};
+pub use policy::{Denial, DenialCause, Effect, Part, Policy, Rule};
 pub use route::{ClientCertificate, Heartbeat, Labels, Resume, Route};
 pub use table::{Matches, RouteTable};

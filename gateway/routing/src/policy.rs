@@ -46,11 +46,19 @@ pub struct Policy {
     otherwise: Effect,
 }
 
+/// Part of what a filter selects: a pattern for some fields, and any value of the others.
+pub type Part = Vec<(Field, Pattern)>;
+
 /// Reason why a part of a subscription is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialCause {
-    /// The rule of this name denies it.
-    Rule(String),
+    /// A rule denies it.
+    Rule {
+        /// Its name.
+        name: String,
+        /// A pattern of each of its lists that meets what is asked for. A field that is not here may have any value.
+        denied: Part,
+    },
     /// No rule allows it.
     NoRule,
     /// It takes too much to find out.
@@ -67,32 +75,54 @@ pub struct Denial {
     /// Index of the filter; absent for a subscription without filters.
     pub filter: Option<usize>,
     /// The fields with what is asked for of them that is denied. A field that is not here may have any value.
-    pub values: Vec<(Field, Pattern)>,
+    pub values: Part,
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.filter.map(|number| format!("spec.filters[{number}]"));
+        let event_type = self.event_type;
         match &self.cause {
             DenialCause::TooMuch => {
                 let path = path.as_deref().unwrap_or("spec");
-                return write!(
+                write!(
                     f,
                     "it takes too much to find out whether the access rules allow {path}: use fewer patterns with a *"
-                );
+                )
             }
-            DenialCause::Rule(name) => write!(f, "access rule {name} denies")?,
-            DenialCause::NoRule => f.write_str("no access rule allows")?,
+            DenialCause::Rule { name, denied } => {
+                let denied = Devices(denied);
+                write!(
+                    f,
+                    "access rule {name} denies {event_type} events of {denied}"
+                )?;
+                match path {
+                    Some(path) => write!(f, ", which {path} may match"),
+                    None => f.write_str(", which a subscription without filters asks for"),
+                }
+            }
+            DenialCause::NoRule => {
+                let asked = Devices(&self.values);
+                write!(f, "no access rule allows {event_type} events of {asked}")?;
+                path.map_or(Ok(()), |path| write!(f, " ({path})"))
+            }
         }
-        write!(f, " {} events of ", self.event_type)?;
-        if self.values.is_empty() {
-            f.write_str("any device")?;
+    }
+}
+
+/// A part of a selection in words.
+struct Devices<'a>(&'a Part);
+
+impl fmt::Display for Devices<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("any device");
         }
-        for (n, (field, pattern)) in self.values.iter().enumerate() {
+        for (n, (field, pattern)) in self.0.iter().enumerate() {
             let separator = if n == 0 { "" } else { ", " };
             write!(f, "{separator}{} {pattern}", field.list_name())?;
         }
-        path.map_or(Ok(()), |path| write!(f, " ({path})"))
+        Ok(())
     }
 }
 
@@ -170,9 +200,12 @@ impl Policy {
     ) -> Result<(), (DenialCause, Part)> {
         let exhausted = |Exhausted| (DenialCause::TooMuch, vec![]);
         for rule in denying {
-            let common = overlap(lists, &rule.lists(), work).map_err(exhausted)?;
+            let theirs = rule.lists();
+            let common = overlap(lists, &theirs, work).map_err(exhausted)?;
             if let Some(common) = common {
-                return Err((DenialCause::Rule(rule.name.clone()), common));
+                let name = rule.name.clone();
+                let denied = meeting(&theirs, &common);
+                return Err((DenialCause::Rule { name, denied }, common));
             }
         }
         if self.otherwise == Effect::Allow {
@@ -245,8 +278,15 @@ impl Work {
     }
 }
 
-/// Part of a selection: a pattern of each list.
-type Part = Vec<(Field, Pattern)>;
+/// A pattern of each list of a rule: one that overlaps what is asked for of the field, if anything is.
+fn meeting(rule: &Selection<'_>, asked: &Part) -> Part {
+    let of = |field: Field| {
+        let asked = asked.iter().find(|(of, _)| *of == field);
+        let meets = |p: &&Pattern| asked.is_none_or(|(_, asked)| asked.overlaps(p));
+        Some((field, rule[field].iter().find(meets)?.clone()))
+    };
+    Field::ALL.into_iter().filter_map(of).collect()
+}
 
 /// A pattern of each list on both sides that overlap, if there are such in all fields.
 fn overlap(
@@ -412,7 +452,7 @@ mod tests {
                 for (field, pattern) in &denial.values {
                     prop_assert!(filter.list(*field).contains(pattern));
                 }
-                if let DenialCause::Rule(name) = &denial.cause {
+                if let DenialCause::Rule { name, .. } = &denial.cause {
                     prop_assert_eq!(name, "Deny");
                 }
             }
@@ -480,12 +520,12 @@ mod tests {
         let denial = check(&policy, &asks(&["a", "s*"], &["m"])).unwrap_err();
         assert_eq!(
             denial.to_string(),
-            "access rule Deny secret* denies location events of oemIds s* (spec.filters[0])"
+            "access rule Deny secret* denies location events of oemIds secret*, which spec.filters[0] may match"
         );
         let denial = check(&policy, &[]).unwrap_err();
         assert_eq!(
             denial.to_string(),
-            "access rule Deny secret* denies location events of any device"
+            "access rule Deny secret* denies location events of oemIds secret*, which a subscription without filters asks for"
         );
         let denial = check(&Policy::new(vec![], Effect::Deny), &asks(&["a"], &[])).unwrap_err();
         assert_eq!(

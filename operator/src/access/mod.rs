@@ -10,4 +10,5 @@ mod state;
 
 pub use resolve::resolve;
 pub use settings::{AccessDefault, AccessMode, AccessSettings};
+pub use state::MAX_RULES;
 pub(crate) use state::{Listed, SharedAccess};

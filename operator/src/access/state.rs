@@ -9,8 +9,8 @@ use datastream_routing::{AccessRules, Effect};
 use super::resolve::{Labels, resolve};
 use super::{AccessDefault, AccessMode, AccessSettings};
 
-/// Bytes of rules that fit into a Secret, which may have 1 MiB, beside its metadata.
-const MAX_BYTES: usize = 1000 << 10;
+/// Bytes of all access rules and namespaces that fit into a Secret, which may have 1 MiB, beside its metadata.
+pub const MAX_RULES: usize = 1000 << 10;
 
 /// Kinds of objects on which the rules in force depend.
 #[derive(Clone, Copy, Debug)]
@@ -159,9 +159,9 @@ impl AccessState {
         let namespaces = namespaces.map(|(name, labels)| (name.as_str(), labels));
         let resolved = resolve(rules, namespaces, self.default);
         let bytes = resolved.encode().map_err(|error| error.to_string())?.len();
-        if bytes > MAX_BYTES {
+        if bytes > MAX_RULES {
             return Err(format!(
-                "all rules and namespaces together take {bytes} bytes, but {MAX_BYTES} is the limit: use patterns instead of long lists, or fewer rules"
+                "all rules and namespaces together take {bytes} bytes, but {MAX_RULES} is the limit: use patterns instead of long lists, or fewer rules"
             ));
         }
         Ok(resolved)

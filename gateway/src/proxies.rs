@@ -62,7 +62,10 @@ impl ProxySettings {
             return peer;
         }
         let values = headers.get_all(&X_FORWARDED_FOR).iter();
-        let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+        // What is no ASCII is malformed, and the rest of its line is not.
+        let values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         let hops = values.iter().flat_map(|value| value.split(','));
         let mut client = peer;
         for hop in hops.collect::<Vec<_>>().into_iter().rev() {
@@ -154,6 +157,7 @@ async fn read_header(tcp: &mut TcpStream) -> io::Result<Vec<u8>> {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use hyper::header::HeaderValue;
     use ppp::v2::{Builder, Protocol, Version};
     use proptest::prelude::*;
 
@@ -170,7 +174,8 @@ mod tests {
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(&X_FORWARDED_FOR, value.parse().unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(&X_FORWARDED_FOR, value);
         }
         let peer = SocketAddr::new(peer.parse().unwrap(), 1);
         settings().client(peer, &headers).ip().to_string()
@@ -197,6 +202,8 @@ mod tests {
             ("10.1.1.1", &["[2001:db9::1]:80"], "2001:db9::1"),
             ("10.1.1.1", &["2001:db9::1"], "2001:db9::1"),
             ("10.1.1.1", &["10.2.2.2, 10.3.3.3"], "10.2.2.2"),
+            ("10.1.1.1", &["é, 198.51.100.7"], "198.51.100.7"),
+            ("10.1.1.1", &["1.2.3.4", "é"], "10.1.1.1"),
             ("10.1.1.1", &[], "10.1.1.1"),
             ("10.1.1.1", &[""], "10.1.1.1"),
         ] {

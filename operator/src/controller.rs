@@ -205,6 +205,7 @@ pub(crate) async fn run(
             access: feed().feed.access,
             state: group.state.clone(),
             changed: group.access_changed.clone(),
+            publish: group.publish.clone(),
             metrics: metrics.clone(),
         };
         tasks.spawn(writer.run());
@@ -468,12 +469,16 @@ impl Feed {
     /// Puts the access rules in force that follow from what is known now.
     async fn put_access_in_force(&self) -> anyhow::Result<()> {
         let changed = {
-            let mut access = self.access.lock();
-            let new = access.refresh();
-            self.metrics.access_rules.set(access.rules() as i64);
-            let is_stale = i64::from(access.is_stale());
-            self.metrics.access_rules_stale.set(is_stale);
-            // Under the lock, so that no task puts older rules in force after newer ones.
+            // So that no task puts older rules in force after newer ones; the lock of what they are is not held for so long.
+            let _order = self.access.order();
+            let new = {
+                let mut access = self.access.lock();
+                let new = access.refresh();
+                self.metrics.access_rules.set(access.rules() as i64);
+                let is_stale = i64::from(access.is_stale());
+                self.metrics.access_rules_stale.set(is_stale);
+                new
+            };
             new.map(|rules| self.groups.set_access(&rules))
         };
         let Some(changed) = changed else {

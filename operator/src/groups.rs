@@ -9,6 +9,7 @@ use std::time::Duration;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::{AccessRules, SubscriptionId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::access::AccessMode;
 use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced, id_of};
@@ -84,6 +85,9 @@ impl FromStr for GroupSetting {
         })
     }
 }
+
+/// Subscriptions that are looked at together when access rules change.
+const LOOKED_AT_TOGETHER: usize = 16;
 
 /// Limits that hold for each group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -258,12 +262,25 @@ impl Groups {
 
     /// Puts access rules in force. Returns the subscriptions whose status may be different now.
     pub(crate) fn set_access(&self, rules: &Arc<AccessRules>) -> Vec<SubscriptionId> {
-        let mut ids = vec![];
-        for (_, group) in self.iter() {
-            ids.extend(group.state.lock().set_access(rules.clone()));
-            group.access_changed.notify_one();
+        // Gateways filter by them, so they are published first, and what follows for each subscription is found after that, in pieces:
+        // meanwhile they are written, and keys revoked.
+        let now = Instant::now();
+        let to_look_at: Vec<_> = self
+            .iter()
+            .map(|(_, group)| {
+                let ids = group.state.lock().set_access(rules.clone(), now);
+                group.access_changed.notify_one();
+                (group, ids)
+            })
+            .collect();
+        let mut changed = vec![];
+        for (group, ids) in to_look_at {
+            for some in ids.chunks(LOOKED_AT_TOGETHER) {
+                group.state.lock().look_again(some);
+            }
+            changed.extend(ids);
         }
-        ids
+        changed
     }
 
     /// All subscriptions and keys of a namespace are known now.

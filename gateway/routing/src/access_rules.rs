@@ -36,15 +36,21 @@ pub enum AccessRulesError {
         /// The version that the object names.
         found: u32,
     },
-    /// A namespace with a rule that is not there.
-    #[error("namespace {namespace} has rule {index}, of {rules}")]
+    /// A rule that is not there.
+    #[error("a set has rule {index}, of {rules}")]
     NoSuchRule {
-        /// The namespace.
-        namespace: String,
-        /// The index that it names.
+        /// The index of the rule.
         index: usize,
         /// Number of rules.
         rules: usize,
+    },
+    /// A namespace with a set of rules that is not there.
+    #[error("namespace {namespace} has the set of rules {set}, which is missing")]
+    NoSuchSet {
+        /// The namespace.
+        namespace: String,
+        /// The index of the set.
+        set: usize,
     },
 }
 
@@ -54,7 +60,10 @@ struct Encoded {
     version: u32,
     otherwise: Effect,
     rules: Vec<Arc<Rule>>,
-    namespaces: BTreeMap<String, Vec<usize>>,
+    /// Sets of rules that hold for namespaces, each once: there are far fewer than namespaces.
+    sets: Vec<Vec<usize>>,
+    /// Index of the set of each namespace.
+    namespaces: BTreeMap<String, usize>,
 }
 
 #[derive(Deserialize)]
@@ -68,11 +77,23 @@ impl AccessRules {
     /// # Errors
     /// None in practice: the keys of its maps are strings.
     pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut numbers: BTreeMap<&Vec<usize>, usize> = BTreeMap::new();
+        for set in self.namespaces.values() {
+            numbers.entry(set).or_default();
+        }
+        let mut sets = vec![];
+        for (set, number) in &mut numbers {
+            *number = sets.len();
+            sets.push((*set).clone());
+        }
+        let of = |(namespace, set): (&String, &Vec<usize>)| (namespace.clone(), numbers[set]);
+        let namespaces = self.namespaces.iter().map(of).collect();
         serde_json::to_vec(&Encoded {
             version: ACCESS_RULES_VERSION,
             otherwise: self.otherwise,
             rules: self.rules.clone(),
-            namespaces: self.namespaces.clone(),
+            sets,
+            namespaces,
         })
     }
 
@@ -89,18 +110,21 @@ impl AccessRules {
         let Encoded {
             otherwise,
             rules,
+            sets,
             namespaces,
             ..
         } = serde_json::from_slice(bytes)?;
-        for (namespace, indices) in &namespaces {
-            if let Some(index) = indices.iter().find(|index| **index >= rules.len()) {
-                return Err(AccessRulesError::NoSuchRule {
-                    namespace: namespace.clone(),
-                    index: *index,
-                    rules: rules.len(),
-                });
-            }
+        let indices = sets.iter().flatten();
+        if let Some(index) = indices.copied().find(|index| *index >= rules.len()) {
+            let rules = rules.len();
+            return Err(AccessRulesError::NoSuchRule { index, rules });
         }
+        let of = |(namespace, set): (String, usize)| match sets.get(set) {
+            Some(rules) => Ok((namespace, rules.clone())),
+            None => Err(AccessRulesError::NoSuchSet { namespace, set }),
+        };
+        let namespaces = namespaces.into_iter().map(of);
+        let namespaces = namespaces.collect::<Result<_, _>>()?;
         Ok(Self {
             otherwise,
             rules,
@@ -181,10 +205,16 @@ mod tests {
                 .to_string()
         };
         assert!(error(r#"{"version":2}"#).contains("upgrade the gateways first"));
-        let missing = r#"{"version":1,"otherwise":"deny","rules":[],"namespaces":{"a":[0]}}"#;
-        assert_eq!(error(missing), "namespace a has rule 0, of 0");
+        let missing = r#"{"version":1,"otherwise":"deny","rules":[],"sets":[[0]],"namespaces":{}}"#;
+        assert_eq!(error(missing), "a set has rule 0, of 0");
+        let missing =
+            r#"{"version":1,"otherwise":"deny","rules":[],"sets":[],"namespaces":{"a":3}}"#;
+        assert_eq!(
+            error(missing),
+            "namespace a has the set of rules 3, which is missing"
+        );
         assert!(
-            error(r#"{"version":1,"otherwise":"maybe","rules":[],"namespaces":{}}"#)
+            error(r#"{"version":1,"otherwise":"maybe","rules":[],"sets":[],"namespaces":{}}"#)
                 .starts_with("no access rules")
         );
     }

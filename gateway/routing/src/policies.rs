@@ -11,6 +11,8 @@ use crate::policy::Policy;
 pub struct Policies {
     rules: Arc<AccessRules>,
     made: HashMap<Arc<str>, Option<Arc<Policy>>>,
+    /// Those of the rules before: one that is equal is taken again, so that routes which have it stay as they are.
+    before: HashMap<Arc<str>, Option<Arc<Policy>>>,
 }
 
 impl Default for Policies {
@@ -18,6 +20,7 @@ impl Default for Policies {
         Self {
             rules: Arc::new(AccessRules::open()),
             made: HashMap::new(),
+            before: HashMap::new(),
         }
     }
 }
@@ -28,7 +31,7 @@ impl Policies {
         let is_change = self.rules != rules;
         if is_change {
             self.rules = rules;
-            self.made.clear();
+            self.before = std::mem::take(&mut self.made);
         }
         is_change
     }
@@ -38,7 +41,11 @@ impl Policies {
         if let Some(made) = self.made.get(namespace) {
             return made.clone();
         }
-        let policy = self.rules.policy(namespace).map(Arc::new);
+        let new = self.rules.policy(namespace);
+        let policy = match self.before.remove(namespace) {
+            Some(before) if before.as_deref() == new.as_ref() => before,
+            _ => new.map(Arc::new),
+        };
         self.made.insert(namespace.clone(), policy.clone());
         policy
     }

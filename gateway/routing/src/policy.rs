@@ -246,10 +246,11 @@ struct Exhausted;
 impl Work {
     fn spend(&mut self, p: &Pattern, q: &Pattern) -> Result<(), Exhausted> {
         let length = |p: &Pattern| p.as_str().len() as u64 + 1;
-        let pairs = if p.is_exact() || q.is_exact() {
-            length(p) + length(q)
-        } else {
-            length(p) * length(q)
+        let pairs = match (p.is_exact(), q.is_exact()) {
+            // One comparison, which most end at its first byte.
+            (true, true) => 1,
+            (false, false) => length(p) * length(q),
+            _ => length(p) + length(q),
         };
         self.0 = self.0.checked_sub(pairs).ok_or(Exhausted)?;
         Ok(())

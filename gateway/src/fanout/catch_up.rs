@@ -58,6 +58,8 @@ pub(crate) struct CatchUp {
     pub end: Option<Position>,
     /// Rates that hold for the stream, if any do.
     pub paces: Option<Arc<Paces>>,
+    /// Time until which no more is read from the topic: what was read before was more than the rates allow.
+    pub paced_until: Option<Instant>,
 }
 
 /// Outcome of one turn at the topic.
@@ -67,8 +69,6 @@ enum TurnEnd {
     /// The queue is full. The frame is the next thing for it.
     Full(QueuedFrame),
     Failed(SourceError),
-    /// More was read than the stream's rates allow: nothing more until then.
-    Paced(Instant),
 }
 
 impl CatchUp {
@@ -143,11 +143,13 @@ impl CatchUp {
         let mut stall = STALL;
         while self.position.next(partition) < until {
             let before = self.position.next(partition);
+            // Without a turn, which others have meanwhile.
+            if let Some(until) = self.paced() {
+                sleep_until(until).await;
+            }
             match self.take_turn(partition, until, stall).await {
                 TurnEnd::Over => (),
                 TurnEnd::Full(frame) => self.queue.push_when_space(frame).await,
-                // Without a turn, which others have meanwhile.
-                TurnEnd::Paced(until) => sleep_until(until).await,
                 TurnEnd::Failed(SourceError::Expired { wanted, available }) => {
                     tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
                     self.queue.close(CloseCause::Expired);
@@ -209,8 +211,9 @@ impl CatchUp {
                 Err(_) => return broken(format!("no record for {stall:?}")),
             };
             let (records, hole) = contiguous(next, records);
-            let paced_until = self.charge(&records);
-            if let Some(full) = self.filter(partition, until, records) {
+            let (full, bytes) = self.filter(partition, until, records);
+            self.charge(bytes);
+            if let Some(full) = full {
                 return TurnEnd::Full(full);
             }
             if self.position.next(partition) >= until {
@@ -220,21 +223,28 @@ impl CatchUp {
                 return broken(format!("got offset {offset} next"));
             }
             self.queue.wake();
-            if let Some(until) = paced_until {
-                return TurnEnd::Paced(until);
+            if self.paced_until.is_some() {
+                return TurnEnd::Over;
             }
         }
         TurnEnd::Over
     }
 
-    /// Charges the stream's rates with what was read. Returns until when to wait before more is.
-    fn charge(&self, records: &[Record]) -> Option<Instant> {
-        let replayed = &self.paces.as_ref()?.replayed;
-        let bytes = records.iter().map(|record| record.value.len() as u64).sum();
-        let (until, scope) = replayed.charge(bytes)?;
-        let limit = format!("replayed_kib/{}", scope.name());
-        self.context.metrics.limited(&limit);
-        Some(until)
+    /// The time until which to wait before more is read, if the stream's rates want that: by what it has read itself, or at first by
+    /// what was read before it came.
+    fn paced(&mut self) -> Option<Instant> {
+        let before = self.paces.as_ref().and_then(|p| p.replayed.held_until());
+        self.paced_until.take().or(before)
+    }
+
+    /// Charges the stream's rates with what was read.
+    fn charge(&mut self, bytes: u64) {
+        let charged = self.paces.as_ref().and_then(|p| p.replayed.charge(bytes));
+        if let Some((until, scope)) = charged {
+            let limit = format!("replayed_kib/{}", scope.name());
+            self.context.metrics.limited(&limit);
+            self.paced_until = Some(until);
+        }
     }
 
     /// Counts and says what is skipped: the live path has not met what was damaged since, or before the gateway started.
@@ -254,11 +264,19 @@ impl CatchUp {
         }
     }
 
-    /// Puts what the stream wants of these records into its queue; what did not fit comes back.
-    fn filter(&mut self, partition: u32, until: u64, records: Vec<Record>) -> Option<QueuedFrame> {
+    /// Puts what the stream wants of these records into its queue. Returns what did not fit, and the bytes of the records that were
+    /// looked at.
+    fn filter(
+        &mut self,
+        partition: u32,
+        until: u64,
+        records: Vec<Record>,
+    ) -> (Option<QueuedFrame>, u64) {
         let route = self.queue.route();
+        let mut bytes = 0;
         for record in records.into_iter().take_while(|r| r.offset < until) {
             self.position.advance(partition, record.offset + 1);
+            bytes += record.value.len() as u64;
             // What cannot be decoded is counted and logged on the live path.
             let Ok(event) = Event::decode(
                 record.offset,
@@ -274,11 +292,11 @@ impl CatchUp {
                 let frame = event.frame_at(EventPosition { after, partition });
                 let frame = QueuedFrame::Event(Arc::new(frame));
                 if let Err(frame) = self.queue.push(frame) {
-                    return Some(frame);
+                    return (Some(frame), bytes);
                 }
             }
         }
-        None
+        (None, bytes)
     }
 
     /// The position that a number may name. Behind its end the stream skips events: a number must not say that they came.

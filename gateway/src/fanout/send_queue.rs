@@ -61,6 +61,10 @@ struct Inner {
     starved: bool,
     /// The stream has ended: nothing is let in any more.
     ended: bool,
+    /// The stream is to be closed: nothing is let in behind what was here then.
+    closing: bool,
+    /// Nothing is taken out for a while: what waits borrows nothing meanwhile.
+    paced: bool,
     route: Arc<Route>,
     principal: Arc<Principal>,
     /// The client has asked for a marker when it is live, and has not had it yet.
@@ -90,6 +94,8 @@ impl SendQueue {
             borrowed: 0,
             starved: false,
             ended: false,
+            closing: false,
+            paced: false,
             route,
             principal,
             live_marker: markers,
@@ -113,6 +119,7 @@ impl SendQueue {
         let length = frame.memory();
         let frames = inner.content.frames.len();
         if inner.ended
+            || inner.closing
             || frames >= MAX_FRAMES
             || (frames > 0 && inner.bytes + length > MAX_BYTES)
             || !inner.borrow_for(length, &self.memory)
@@ -172,7 +179,10 @@ impl SendQueue {
 
     /// Closes the stream once it has sent what is here. The first cause stands.
     pub(crate) fn close(&self, cause: CloseCause) {
-        self.lock().content.close.get_or_insert(cause);
+        let mut inner = self.lock();
+        inner.closing = true;
+        inner.content.close.get_or_insert(cause);
+        drop(inner);
         self.wake();
     }
 
@@ -284,6 +294,7 @@ impl SendQueue {
         let (content, excess) = {
             let mut inner = self.lock();
             inner.in_flight = std::mem::take(&mut inner.bytes);
+            inner.paced = false;
             (std::mem::take(&mut inner.content), inner.excess())
         };
         self.memory.give_back(excess);
@@ -291,11 +302,13 @@ impl SendQueue {
         content
     }
 
-    /// Gives back the memory of what was taken out last, which is all with the socket by now, and takes nothing more out.
+    /// Gives back the memory of what was taken out last, which is all with the socket by now. Until more is taken out, what waits borrows
+    /// nothing: a stream that is over its rate holds no memory that others want.
     pub(crate) fn settle(&self) {
         let excess = {
             let mut inner = self.lock();
             inner.in_flight = 0;
+            inner.paced = true;
             inner.excess()
         };
         self.memory.give_back(excess);
@@ -335,6 +348,10 @@ impl Inner {
             .saturating_sub(OWN_BYTES)
             .saturating_sub(self.borrowed)
             .next_multiple_of(STEP);
+        if self.paced && missing > 0 {
+            self.starved = false;
+            return false;
+        }
         self.starved = missing > 0 && !memory.borrow(missing);
         if !self.starved {
             self.borrowed += missing;

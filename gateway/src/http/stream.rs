@@ -29,7 +29,7 @@ use crate::audit::{Audit, AuditedStream};
 use crate::config::ConfigStore;
 use crate::cursor::{Acks, CursorKey, Cursors, CursorsUnavailable};
 use crate::fanout::{CatchUpContext, SendQueue};
-use crate::limits::{FailedKeys, Paces, Rates};
+use crate::limits::{FailedKeys, Paces, Rates, Slowed};
 use crate::metrics::Metrics;
 use crate::ownership::{ClaimError, KubeClaims};
 use crate::session::{Probed, Registration, Registry, Session, StreamLimits};
@@ -100,11 +100,11 @@ struct Start {
 
 impl Handler for StreamServer {
     async fn handle(self: Arc<Self>, mut request: Request<Incoming>) -> Answer {
-        if !reads(request.method()) {
-            return method_not_allowed(request.method(), READ_ONLY);
-        }
         let remote = remote(&request);
         let admitted = self.throttle.admit(remote.map(|remote| remote.ip()));
+        if admitted.is_ok() && !reads(request.method()) {
+            return method_not_allowed(request.method(), READ_ONLY);
+        }
         if let Err(refusal) = admitted.and_then(|()| check_host(&request)) {
             return self.refuse(&refusal, None, remote);
         }
@@ -122,17 +122,32 @@ impl StreamServer {
         let (wanted, admission) = match self.admit(request).await {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if let (401, Some(remote)) = (refusal.status(), remote)
-                    && self.failed_keys.note(remote.ip()).await
-                {
-                    self.metrics.limited("failed_keys/address");
-                }
+                let refusal = self.slowed(refusal, remote).await;
                 return self.refuse(&refusal, None, remote);
             }
         };
         match self.answer(request, wanted, &admission, remote).await {
             Ok(answer) => answer,
             Err(refusal) => self.refuse(&refusal, Some(&admission), remote),
+        }
+    }
+
+    /// Holds back the answer to a request without a good key, if there are too many from its address, and gives another one if too many
+    /// are held back already.
+    async fn slowed(&self, refusal: Refusal, remote: Option<SocketAddr>) -> Refusal {
+        let (401, Some(remote)) = (refusal.status(), remote) else {
+            return refusal;
+        };
+        match self.failed_keys.note(remote.ip()).await {
+            Slowed::No => refusal,
+            Slowed::HeldBack => {
+                self.metrics.limited("failed_keys/address");
+                refusal
+            }
+            Slowed::TooMany => {
+                let reason = "too many requests without a good key";
+                Refusal::busy("failed_keys/gateway", reason)
+            }
         }
     }
 
@@ -205,7 +220,7 @@ impl StreamServer {
             refused,
         };
         let address = remote.map(|remote| remote.ip());
-        let paces = self.rates.of(&route.id.namespace, address);
+        let paces = self.rates.of(&route.id, address);
         let upgrade = hyper::upgrade::on(request);
         self.spawn(upgrade, registration, audited, (start, paces));
         Ok(handshake.answer())

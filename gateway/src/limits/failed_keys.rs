@@ -16,8 +16,19 @@ const PER_SECOND: f64 = 5.0;
 const BURST: f64 = 50.0;
 /// Time that others wait for their answer.
 const DELAY: Duration = Duration::from_secs(2);
-/// Answers that may wait at once; beyond, none does: what waits holds a connection.
+/// Answers that may wait at once: what waits holds a connection. Beyond, nobody is told whether a key is good.
 const WAITING: usize = 256;
+
+/// What became of the answer to a request without a good key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slowed {
+    /// It need not wait.
+    No,
+    /// It waited.
+    HeldBack,
+    /// It is not to be given: too many wait.
+    TooMany,
+}
 
 /// The addresses from which requests without a good key came.
 #[derive(Debug)]
@@ -36,15 +47,16 @@ impl Default for FailedKeys {
 }
 
 impl FailedKeys {
-    /// Notes a request without a good key, and holds its answer back if there are too many from its address. Returns whether there are.
-    pub(crate) async fn note(&self, address: IpAddr) -> bool {
+    /// Notes a request without a good key, and holds its answer back if there are too many from its address.
+    pub(crate) async fn note(&self, address: IpAddr) -> Slowed {
         if self.is_admitted(address.into()) {
-            return false;
+            return Slowed::No;
         }
-        if let Ok(_waiting) = self.waiting.try_acquire() {
-            sleep(DELAY).await;
-        }
-        true
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            return Slowed::TooMany;
+        };
+        sleep(DELAY).await;
+        Slowed::HeldBack
     }
 
     fn is_admitted(&self, address: AddressKey) -> bool {
@@ -69,25 +81,27 @@ mod tests {
         let (guessing, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
         let begun = Instant::now();
         for _ in 0..BURST as usize {
-            assert!(!failed.note(guessing.into()).await);
+            assert_eq!(failed.note(guessing.into()).await, Slowed::No);
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(failed.note(guessing.into()).await);
+        assert_eq!(failed.note(guessing.into()).await, Slowed::HeldBack);
         assert_eq!(begun.elapsed(), DELAY);
-        assert!(!failed.note(other.into()).await);
+        assert_eq!(failed.note(other.into()).await, Slowed::No);
         tokio::time::advance(Duration::from_mins(1)).await;
-        assert!(!failed.note(guessing.into()).await);
+        assert_eq!(failed.note(guessing.into()).await, Slowed::No);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn few_answers_wait_at_once_and_the_rest_do_not() {
+    async fn few_answers_wait_at_once_and_the_rest_say_nothing_of_the_key() {
         let failed = FailedKeys::default();
         let address: IpAddr = [192, 0, 2, 1].into();
         while failed.is_admitted(address.into()) {}
         let begun = Instant::now();
         let all = (0..2 * WAITING).map(|_| failed.note(address));
         let slowed = futures_util::future::join_all(all).await;
-        assert!(slowed.iter().all(|slowed| *slowed));
+        let held = slowed.iter().filter(|slowed| **slowed == Slowed::HeldBack);
+        assert_eq!(held.count(), WAITING);
+        assert!(!slowed.contains(&Slowed::No));
         assert_eq!(begun.elapsed(), DELAY);
     }
 }

@@ -15,7 +15,7 @@ mod settings;
 
 pub(crate) use address::AddressKey;
 pub(crate) use bucket::Bucket;
-pub(crate) use failed_keys::FailedKeys;
+pub(crate) use failed_keys::{FailedKeys, Slowed};
 pub(crate) use gate::Gate;
 pub(crate) use known::Known;
 pub(crate) use pace::{Paces, Rates};

@@ -1,13 +1,15 @@
 //! Rates of what is sent and read, for whom they are shared.
 
-use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use datastream_routing::SubscriptionId;
 use tokio::time::Instant;
 
 use super::address::AddressKey;
+use super::known::Known;
 use super::scope::Scope;
 use super::settings::{Limits, PerScope};
 
@@ -37,6 +39,16 @@ impl Rate {
         *next = (*next).max(made_up_for(now)) + lasts;
         *next
     }
+
+    /// The time until which what was charged lasts.
+    fn next(&self) -> Instant {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a new one would be the same.
+    fn is_idle(self: &Arc<Self>, now: Instant) -> bool {
+        Arc::strong_count(self) == 1 && self.next() <= made_up_for(now)
+    }
 }
 
 /// The time since which a rate that was not used is made up for.
@@ -44,37 +56,27 @@ fn made_up_for(now: Instant) -> Instant {
     now.checked_sub(BURST).unwrap_or(now)
 }
 
-/// One quantity's rates for all that share them.
+/// One quantity's rates for all that share them. They outlive the streams: who connects again goes on with the rate that it had.
 #[derive(Debug, Default)]
 struct Shared {
     limits: PerScope,
     /// What is charged for one of what the limits count.
     unit: f64,
     gateway: Option<Arc<Rate>>,
-    /// Those that are in use.
-    namespaces: Mutex<HashMap<Arc<str>, Weak<Rate>>>,
-    addresses: Mutex<HashMap<AddressKey, Weak<Rate>>>,
+    subscriptions: Mutex<Known<SubscriptionId, Arc<Rate>>>,
+    namespaces: Mutex<Known<Arc<str>, Arc<Rate>>>,
+    addresses: Mutex<Known<AddressKey, Arc<Rate>>>,
 }
 
-/// Entries at which rates that are no longer in use are forgotten.
-const FORGOTTEN_AT: usize = 64;
-
-fn shared<K: Eq + std::hash::Hash>(
-    rates: &Mutex<HashMap<K, Weak<Rate>>>,
+fn shared<K: Eq + Hash>(
+    rates: &Mutex<Known<K, Arc<Rate>>>,
     key: K,
     per_second: f64,
-) -> Arc<Rate> {
+) -> Option<Arc<Rate>> {
+    let now = Instant::now();
     let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(rate) = rates.get(&key).and_then(Weak::upgrade) {
-        return rate;
-    }
-    // As many as there are streams at the most.
-    if rates.len() >= FORGOTTEN_AT && rates.len().is_power_of_two() {
-        rates.retain(|_, rate| rate.strong_count() > 0);
-    }
-    let rate = Arc::new(Rate::new(per_second));
-    rates.insert(key, Arc::downgrade(&rate));
-    rate
+    let make = || Arc::new(Rate::new(per_second));
+    rates.entry(key, make, |rate| rate.is_idle(now)).cloned()
 }
 
 impl Shared {
@@ -89,16 +91,16 @@ impl Shared {
         }
     }
 
-    fn rates(&self, namespace: &Arc<str>, address: Option<IpAddr>) -> Vec<(Scope, Arc<Rate>)> {
+    fn rates(&self, id: &SubscriptionId, address: Option<IpAddr>) -> Vec<(Scope, Arc<Rate>)> {
         let rate = |scope| {
             let per_second = f64::from(self.limits.of(scope)?.get()) * self.unit;
             let rate = match scope {
-                Scope::Subscription => Arc::new(Rate::new(per_second)),
-                Scope::Namespace => shared(&self.namespaces, namespace.clone(), per_second),
+                Scope::Subscription => shared(&self.subscriptions, id.clone(), per_second),
+                Scope::Namespace => shared(&self.namespaces, id.namespace.clone(), per_second),
                 Scope::Address => shared(&self.addresses, address?.into(), per_second),
-                Scope::Gateway => self.gateway.clone()?,
+                Scope::Gateway => self.gateway.clone(),
             };
-            Some((scope, rate))
+            Some((scope, rate?))
         };
         Scope::ALL.into_iter().filter_map(rate).collect()
     }
@@ -122,6 +124,14 @@ impl Pace {
         charged
             .max_by_key(|(until, _)| *until)
             .filter(|(until, _)| *until > now)
+    }
+}
+
+impl Pace {
+    /// The time until which to wait before anything is used, if what was charged before, by whomever, lasts until then.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        let until = self.0.iter().map(|(_, rate)| rate.next()).max()?;
+        (until > Instant::now()).then_some(until)
     }
 }
 
@@ -154,13 +164,13 @@ impl Rates {
         }
     }
 
-    /// The rates that hold for a stream of this namespace, for a client with this address; none if there are none.
-    pub(crate) fn of(&self, namespace: &Arc<str>, address: Option<IpAddr>) -> Option<Arc<Paces>> {
+    /// The rates that hold for a stream of this subscription, for a client with this address; none if there are none.
+    pub(crate) fn of(&self, id: &SubscriptionId, address: Option<IpAddr>) -> Option<Arc<Paces>> {
         let all = [&self.events, &self.sent, &self.replayed];
         if all.iter().all(|shared| shared.limits.is_none()) {
             return None;
         }
-        let [events, sent, replayed] = all.map(|shared| Pace(shared.rates(namespace, address)));
+        let [events, sent, replayed] = all.map(|shared| Pace(shared.rates(id, address)));
         Some(Arc::new(Paces {
             events,
             sent,
@@ -172,6 +182,10 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn id(namespace: &str, name: &str) -> SubscriptionId {
+        SubscriptionId::new(namespace, name)
+    }
 
     fn rates(events: &str) -> Rates {
         Rates::new(&Limits {
@@ -200,7 +214,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_keeps_its_rate_after_a_burst() {
         let rates = rates("subscription=1000");
-        let stream = rates.of(&"a".into(), None).unwrap();
+        let stream = rates.of(&id("a", "1"), None).unwrap();
         let sent = sent(&[stream], 100, 10)[0];
         assert!((10_000..=11_200).contains(&sent), "{sent}");
     }
@@ -208,7 +222,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn streams_of_a_namespace_share_its_rate_evenly_and_take_nothing_from_another() {
         let rates = rates("namespace=1000");
-        let streams = ["a", "a", "a", "a", "b"].map(|n| rates.of(&n.into(), None).unwrap());
+        let streams = ["a", "a", "a", "a", "b"].map(|n| rates.of(&id(n, "1"), None).unwrap());
         let sent = sent(&streams, 100, 20);
         let (of_a, of_b) = (&sent[..4], sent[4]);
         assert!(
@@ -224,24 +238,33 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_tightest_limit_is_named_and_without_limits_there_is_nothing() {
         let rates = rates("subscription=1000,address=100");
-        let stream = rates.of(&"a".into(), Some([192, 0, 2, 1].into())).unwrap();
+        let stream = rates
+            .of(&id("a", "1"), Some([192, 0, 2, 1].into()))
+            .unwrap();
         let (until, scope) = stream.events.charge(300).unwrap();
         assert_eq!(scope, Scope::Address);
         assert_eq!(until - Instant::now(), Duration::from_secs(2));
         assert!(stream.sent.charge(1 << 20).is_none());
         assert!(
             Rates::new(&Limits::default())
-                .of(&"a".into(), None)
+                .of(&id("a", "1"), None)
                 .is_none()
         );
     }
 
-    #[test]
-    fn rates_that_are_no_longer_used_are_forgotten() {
-        let rates = rates("namespace=100");
-        for n in 0..10 * FORGOTTEN_AT {
-            rates.of(&n.to_string().into(), None);
-        }
-        assert!(rates.events.namespaces.lock().unwrap().len() <= FORGOTTEN_AT);
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_again_goes_on_with_the_rate_that_it_had() {
+        let rates = rates("subscription=100");
+        let charged = |n: &str| {
+            let stream = rates.of(&id("a", n), None).unwrap();
+            let held = stream.events.held_until().is_some();
+            stream.events.charge(1_000);
+            held
+        };
+        assert!(!charged("1"));
+        assert!(charged("1"), "of another stream of the same subscription");
+        assert!(!charged("2"));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(!charged("1"));
     }
 }

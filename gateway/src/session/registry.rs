@@ -290,6 +290,8 @@ fn apply(table: &RouteTable, queue: &SendQueue) {
     match reauthorize(&queue.route(), &queue.principal(), table) {
         Ok(None) => (),
         Ok(Some(route)) => queue.set_route(route),
+        // What it had yet to be sent may be what is denied now.
+        Err(CloseCause::Denied) => queue.abort(CloseCause::Denied),
         Err(cause) => queue.close(cause),
     }
 }

@@ -80,7 +80,10 @@ impl<'a, T: Transport> Serving<'a, T> {
             catching_up: Some(catching_up),
             lag_ticks: None,
             stall: None,
-            paced_until: None,
+            paced_until: session.paces.as_ref().and_then(|paces| {
+                let held = [paces.events.held_until(), paces.sent.held_until()];
+                held.into_iter().flatten().max()
+            }),
             renewal: None,
             closing: None,
             probed_while_sending: false,
@@ -348,6 +351,7 @@ fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()
         queue: session.registration.queue().clone(),
         position,
         end: session.end.clone(),
+        paced_until: None,
         paces: session.paces.clone(),
     };
     AbortOnDropHandle::new(tokio::spawn(catch_up.run()))

@@ -42,16 +42,27 @@ pub(crate) struct AccessState {
 
 /// The state, as every task has it.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedAccess(Arc<Mutex<AccessState>>);
+pub(crate) struct SharedAccess {
+    state: Arc<Mutex<AccessState>>,
+    order: Arc<Mutex<()>>,
+}
 
 impl SharedAccess {
     pub(crate) fn new(settings: AccessSettings) -> Self {
-        Self(Arc::new(Mutex::new(AccessState::new(settings))))
+        Self {
+            state: Arc::new(Mutex::new(AccessState::new(settings))),
+            order: Arc::default(),
+        }
+    }
+
+    /// The right to put in force what [refresh](AccessState::refresh) returns, one after the other. Not to be held across an await.
+    pub(crate) fn order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, for a moment: not to be held across an await.
     pub(crate) fn lock(&self) -> MutexGuard<'_, AccessState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct AccessWriter {
     pub state: SharedRoutingState,
     /// Notified when what is in force, or what the gateways have, may be something else.
     pub changed: Arc<Notify>,
+    /// Wakes the publisher of the routes, which waits for the rules.
+    pub publish: Arc<Notify>,
     /// Counts what cannot be written.
     pub metrics: Arc<Metrics>,
 }
@@ -41,9 +43,11 @@ impl AccessWriter {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let name = access_name(&self.group);
         let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
+        // It stays so, and the state may be busy.
+        let mut is_publishable = false;
         loop {
             let rules = self.access.lock().current().cloned();
-            let is_publishable = self.state.lock().is_publishable();
+            is_publishable = is_publishable || self.state.lock().is_publishable();
             let Some(rules) = rules.filter(|_| is_publishable) else {
                 self.changed.notified().await;
                 continue;
@@ -54,6 +58,11 @@ impl AccessWriter {
             match in_time(self.secrets.patch(&name, &params, &secret)).await {
                 Ok(_) => {
                     backoff.reset();
+                    let is_newest = self.access.lock().current() == Some(&rules);
+                    if is_newest {
+                        self.state.lock().wrote_access();
+                        self.publish.notify_one();
+                    }
                     self.changed.notified().await;
                 }
                 Err(error) => {

@@ -107,7 +107,8 @@ impl Desired {
         }
     }
 
-    /// Puts access rules in force. Returns the subscriptions that have others than before.
+    /// Puts access rules in force. Returns the subscriptions that have others than before, each of which is to be [looked at
+    /// again](Self::look_again).
     pub(super) fn set_access(&mut self, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
         let namespaces: BTreeSet<_> = self.subscriptions.keys().map(|id| &id.namespace).collect();
         let before: Vec<_> = namespaces
@@ -120,14 +121,14 @@ impl Desired {
             .filter(|(namespace, policy)| self.access.of(namespace) != *policy);
         let changed: HashSet<_> = changed.map(|(namespace, _)| namespace).collect();
         let ids = self.subscriptions.keys();
-        let ids: Vec<_> = ids
-            .filter(|id| changed.contains(&id.namespace))
+        ids.filter(|id| changed.contains(&id.namespace))
             .cloned()
-            .collect();
-        for id in &ids {
-            self.refresh(id);
-        }
-        ids
+            .collect()
+    }
+
+    /// Decides on a subscription by the access rules in force.
+    pub(super) fn look_again(&mut self, id: &SubscriptionId) {
+        self.refresh(id);
     }
 
     /// A subscription as it is now; `valid` is absent if its spec is invalid or cannot be read.

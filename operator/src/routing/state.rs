@@ -72,6 +72,10 @@ pub enum Synced {
     Access = 32,
 }
 
+/// The longest time for which routes wait for the access rules that they follow from: revocations do not wait for rules that cannot be
+/// written.
+const RULES_FIRST: Duration = Duration::from_secs(5);
+
 /// The kinds on which routes depend: they are published, and revoked, even if another kind cannot be listed.
 const PUBLISHABLE: u8 =
     Synced::Subscriptions as u8 | Synced::Keys as u8 | Synced::Objects as u8 | Synced::Access as u8;
@@ -113,6 +117,8 @@ pub struct RoutingState {
     index: Option<BTreeSet<BucketId>>,
     /// The list is to be written again, whatever is in it.
     is_index_old: bool,
+    /// Time until which nothing is planned, because access rules are on their way.
+    rules_pending_until: Option<Instant>,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
 }
@@ -146,6 +152,7 @@ impl RoutingState {
             synced: 0,
             index: None,
             is_index_old: false,
+            rules_pending_until: None,
             full: BTreeMap::new(),
             max_bucket_bytes: MAX_BUCKET_BYTES,
         }
@@ -177,9 +184,21 @@ impl RoutingState {
         self.desired.set_key(id, key);
     }
 
-    /// Puts access rules in force. Returns the subscriptions whose status may be different now.
-    pub fn set_access(&mut self, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
+    /// Puts access rules in force. Returns the subscriptions that are to be [looked at again](Self::look_again). Nothing is planned for a
+    /// moment, so that gateways have the rules before the routes that follow from them.
+    pub fn set_access(&mut self, rules: Arc<AccessRules>, now: Instant) -> Vec<SubscriptionId> {
+        self.rules_pending_until = Some(now + RULES_FIRST);
         self.desired.set_access(rules)
+    }
+
+    /// Decides on these subscriptions by the access rules in force.
+    pub fn look_again(&mut self, ids: &[SubscriptionId]) {
+        ids.iter().for_each(|id| self.desired.look_again(id));
+    }
+
+    /// The access rules in force are written.
+    pub fn wrote_access(&mut self) {
+        self.rules_pending_until = None;
     }
 
     /// Notes that nothing is known of this namespace until it is listed: it keeps the routes that it has.
@@ -358,6 +377,12 @@ impl RoutingState {
         if !self.is_publishable() {
             return plan;
         }
+        // A client that a route lets in again must not run through what older rules still deny, and acknowledge that.
+        if let Some(until) = self.rules_pending_until.filter(|until| now < *until) {
+            plan.retry_at = Some(until);
+            return plan;
+        }
+        self.rules_pending_until = None;
         plan.held_until =
             self.shrink_guard
                 .until(self.published.total(), self.desired.total(), now);

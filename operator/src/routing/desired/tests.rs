@@ -120,6 +120,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn put_in_force(desired: &mut Desired, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
+    let ids = desired.set_access(rules);
+    ids.iter().for_each(|id| desired.look_again(id));
+    ids
+}
+
 proptest! {
     #[test]
     fn routes_need_an_existing_subscription_and_key_and_no_key_is_routed_twice(
@@ -165,7 +171,7 @@ proptest! {
                 }
                 Step::Rules(length) => {
                     rules = ending(length);
-                    desired.set_access(rules.clone());
+                    put_in_force(&mut desired, rules.clone());
                 }
             }
             let policy = rules.policy("team");
@@ -457,8 +463,8 @@ fn a_subscription_that_asks_for_more_keeps_what_it_may_have_or_is_denied() {
     desired.set_key(&id("a"), key("a", "a"));
     let cost_of = |desired: &Desired| desired.route(&id("a")).map(|r| cost(&r.filters));
     let is_denied = |desired: &Desired| desired.route(&id("a")).unwrap().denied.is_some();
-    assert_eq!(desired.set_access(ending(4)), [id("a")]);
-    assert_eq!(desired.set_access(ending(4)), []);
+    assert_eq!(put_in_force(&mut desired, ending(4)), [id("a")]);
+    assert_eq!(put_in_force(&mut desired, ending(4)), []);
     assert!(desired.denied(&id("a")).is_none() && !is_denied(&desired));
     // It asks for more, and keeps what it had.
     set(&mut desired, "a", 0, costing(3));
@@ -467,11 +473,11 @@ fn a_subscription_that_asks_for_more_keeps_what_it_may_have_or_is_denied() {
     assert_eq!(desired.denied(&id("a")), Some(&denied));
     assert!(cost_of(&desired) == Some(5) && !is_denied(&desired));
     // A rule that denies that, too: its stream is refused, and why.
-    desired.set_access(ending(6));
+    put_in_force(&mut desired, ending(6));
     assert_eq!(cost_of(&desired), Some(3));
     let route = desired.route(&id("a")).unwrap();
     assert_eq!(route.denied.as_deref(), Some(text));
-    desired.set_access(ending(0));
+    put_in_force(&mut desired, ending(0));
     assert!(desired.denied(&id("a")).is_none() && !is_denied(&desired));
 }
 
@@ -481,12 +487,12 @@ fn a_subscription_that_is_narrowed_is_routed_as_it_asks_and_says_what_is_denied(
     desired.settle(std::iter::empty());
     set(&mut desired, "a", 0, costing(3));
     desired.set_key(&id("a"), key("a", "a"));
-    desired.set_access(ending(4));
+    put_in_force(&mut desired, ending(4));
     assert_eq!(desired.denied(&id("a")), None);
     assert_eq!(desired.route(&id("a")).unwrap().denied, None);
     let narrowed = desired.narrowed(&id("a")).unwrap();
     assert!(narrowed.starts_with("no access rule allows"), "{narrowed}");
-    desired.set_access(ending(3));
+    put_in_force(&mut desired, ending(3));
     assert_eq!(desired.narrowed(&id("a")), None);
 }
 

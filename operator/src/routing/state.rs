@@ -193,7 +193,9 @@ impl RoutingState {
 
     /// Decides on these subscriptions by the access rules in force.
     pub fn look_again(&mut self, ids: &[SubscriptionId]) {
-        ids.iter().for_each(|id| self.desired.look_again(id));
+        for id in ids {
+            self.desired.look_again(id);
+        }
     }
 
     /// The access rules in force are written.

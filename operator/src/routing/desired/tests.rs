@@ -122,7 +122,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn put_in_force(desired: &mut Desired, rules: Arc<AccessRules>) -> Vec<SubscriptionId> {
     let ids = desired.set_access(rules);
-    ids.iter().for_each(|id| desired.look_again(id));
+    for id in &ids {
+        desired.look_again(id);
+    }
     ids
 }
 

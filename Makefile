@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak fuzz bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
+.PHONY: help demo test e2e soak fuzz autobahn bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -42,6 +42,9 @@ hostile: ## Attack a gateway in every way, and measure honest clients and probes
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench hostile
 
+autobahn: ## Run Autobahn's test suite, or the cases of AUTOBAHN_CASES, against the WebSocket code of streams; needs Python 2.7
+	@scripts/autobahn.sh
+
 bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench routing
@@ -57,6 +60,7 @@ lint: install ## Check the format, the lints, and what the project depends on
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test cluster --test images -- -D warnings
+	cargo clippy --locked --workspace --example echo --features datastream-gateway/test-util -- -D warnings
 	cargo deny --locked check bans licenses sources
 
 advisories: ## Check what the project depends on against known vulnerabilities; needs the internet

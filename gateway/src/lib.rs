@@ -32,3 +32,5 @@ pub use limits::{Limits, PerScope};
 pub use proxies::ProxySettings;
 pub use session::StreamCount;
 pub use settings::{LagLimit, Settings};
+#[cfg(feature = "test-util")]
+pub use transport::websocket::echo;

@@ -34,6 +34,12 @@ impl Flood {
         Self::new(MAX_BYTES)
     }
 
+    /// Counts without a bound.
+    #[cfg(feature = "test-util")]
+    pub(super) fn unbounded() -> Self {
+        Self::new(u32::MAX)
+    }
+
     fn new(most: u32) -> Self {
         Self {
             since: Instant::now(),

@@ -1,5 +1,7 @@
 //! The DSS dialect: frames as text messages of a WebSocket (RFC 6455), heartbeats that the client answers with `Z`.
 
+#[cfg(feature = "test-util")]
+pub mod echo;
 mod flood;
 mod handshake;
 mod socket;
@@ -42,25 +44,71 @@ pub(crate) struct WebSocket<S> {
     received: Flood,
 }
 
-/// Configuration with small buffers, because there are many streams and most are idle.
-fn websocket_config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(1 << 10)
-        .write_buffer_size(0)
-        .max_write_buffer_size(CONTROL_BUFFER)
-        .max_message_size(Some(LONGEST_MESSAGE))
-        .max_frame_size(Some(LONGEST_MESSAGE))
+/// Bounds of what one client may send, and of what the WebSocket library may hold for it.
+struct Bounds {
+    /// Bytes of a message.
+    longest_message: usize,
+    /// Bytes that the library has not written.
+    write_buffer: usize,
+    messages: Flood,
+    bytes: Flood,
+}
+
+impl Bounds {
+    /// The bounds of a stream.
+    fn of_streams() -> Self {
+        Self {
+            longest_message: LONGEST_MESSAGE,
+            write_buffer: CONTROL_BUFFER,
+            messages: Flood::of_messages(),
+            bytes: Flood::of_bytes(),
+        }
+    }
+
+    /// Configuration with small buffers, because there are many streams and most are idle.
+    fn config(&self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .read_buffer_size(1 << 10)
+            .write_buffer_size(0)
+            .max_write_buffer_size(self.write_buffer)
+            .max_message_size(Some(self.longest_message))
+            .max_frame_size(Some(self.longest_message))
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A WebSocket on a connection whose handshake is done, of which these bytes have been read.
     pub(crate) async fn new(io: S, read: Vec<u8>) -> Self {
-        let (shared, config) = (SharedSocket::new(io), Some(websocket_config()));
+        Self::bounded(io, read, Bounds::of_streams()).await
+    }
+
+    async fn bounded(io: S, read: Vec<u8>, bounds: Bounds) -> Self {
+        let config = Some(bounds.config());
+        let shared = SharedSocket::new(io, bounds.bytes);
         Self {
             socket: WebSocketStream::from_partially_read(shared, read, Role::Server, config).await,
             writer: Writer::default(),
-            received: Flood::of_messages(),
+            received: bounds.messages,
         }
+    }
+
+    /// Sends and receives. Ready with a message, with none when everything is with the socket, or with the cause for which
+    /// the stream ends.
+    fn poll_exchange(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, CloseCause>> {
+        match self.writer.poll_send(unsent, &mut self.socket, cx) {
+            Poll::Ready(Ok(true)) => return Poll::Ready(Ok(None)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(cause_of(&error))),
+            Poll::Ready(Ok(false)) | Poll::Pending => (),
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+            Some(Ok(message)) => Ok(Some(message)),
+            Some(Err(error)) => Err(cause_of(&error)),
+            None => Err(CloseCause::ClientLeft),
+        })
     }
 
     fn received(&mut self, message: &Message) -> Happened {
@@ -126,15 +174,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
-        match self.writer.poll_send(unsent, &mut self.socket, cx) {
-            Poll::Ready(Ok(true)) => return Poll::Ready(Happened::Sent),
-            Poll::Ready(Err(error)) => return Poll::Ready(Happened::Ended(cause_of(&error))),
-            Poll::Ready(Ok(false)) | Poll::Pending => (),
-        }
-        Poll::Ready(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-            Some(Ok(message)) => self.received(&message),
-            Some(Err(error)) => Happened::Ended(cause_of(&error)),
-            None => Happened::Ended(CloseCause::ClientLeft),
+        Poll::Ready(match ready!(self.poll_exchange(unsent, cx)) {
+            Ok(Some(message)) => self.received(&message),
+            Ok(None) => Happened::Sent,
+            Err(cause) => Happened::Ended(cause),
         })
     }
 

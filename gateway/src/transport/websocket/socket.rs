@@ -22,11 +22,11 @@ pub(super) struct SharedSocket<S> {
 }
 
 impl<S> SharedSocket<S> {
-    /// Shares a socket.
-    pub(super) fn new(io: S) -> Self {
+    /// Shares a socket, of which so many bytes may be read.
+    pub(super) fn new(io: S, read: Flood) -> Self {
         Self {
             io,
-            read: Flood::of_bytes(),
+            read,
             ours_begun: false,
             theirs_begun: false,
         }

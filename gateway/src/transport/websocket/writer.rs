@@ -195,7 +195,8 @@ mod tests {
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-    use super::super::websocket_config;
+    use super::super::Bounds;
+    use super::super::flood::Flood;
     use super::*;
 
     proptest! {
@@ -210,7 +211,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (near, far) = tokio::io::duplex(pipe);
-                let mut server = WebSocketStream::from_raw_socket(SharedSocket::new(near), Role::Server, Some(websocket_config())).await;
+                let mut server = WebSocketStream::from_raw_socket(SharedSocket::new(near, Flood::of_bytes()), Role::Server, Some(Bounds::of_streams().config())).await;
                 let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
                 let (mut speak, listen) = client.split();
                 let sent: Vec<String> = lengths.iter().map(|n| "x".repeat(*n)).collect();

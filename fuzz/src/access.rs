@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What a check lets a subscription ask for is permitted, for events like the patterns of the rules.
+/// Panics unless what a check lets a subscription ask for is permitted, for events like the patterns of the rules.
 fn decides_as_it_checks(policy: &Policy, patterns: &[Pattern]) {
     let mut filters = vec![vec![]];
     for field in Field::ALL {

@@ -100,10 +100,10 @@ pub(crate) struct RunArgs {
         default_value_t = 0
     )]
     max_namespace_subscriptions: u32,
-    /// What becomes of a subscription that asks for more than the DatastreamAccessRules let it
+    /// Handling of a subscription that asks for more than the DatastreamAccessRules let it
     #[arg(long, env = "DATASTREAM_ACCESS_RULES", value_enum, default_value_t)]
     access_rules: AccessMode,
-    /// What becomes of events that no DatastreamAccessRule selects
+    /// Handling of events that no DatastreamAccessRule selects
     #[arg(long, env = "DATASTREAM_ACCESS_DEFAULT", value_enum, default_value_t)]
     access_default: AccessDefault,
     /// Format of the log (to standard error)

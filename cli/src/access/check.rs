@@ -29,7 +29,7 @@ pub struct CheckArgs {
     /// counts as the last of them has it.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// What becomes of events that no rule selects, as the operator is set.
+    /// Handling of events that no rule selects, as the operator is set.
     #[arg(long, value_enum, default_value_t)]
     pub access_default: AccessDefault,
 }

@@ -33,9 +33,9 @@ struct Issued {
     key: StreamKey,
     /// As the manifest has it.
     asked: ValidSubscription,
-    /// What is in force instead, where access rules deny what is asked for now and allow what was asked for before.
+    /// The subscription in force instead, where access rules deny what is asked for now and allow what was asked for before.
     kept: Option<ValidSubscription>,
-    /// What access rules deny of what is asked for.
+    /// The part of what is asked for that access rules deny.
     denied: Option<Box<str>>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Changes {
 pub(super) struct NewStream {
     pub id: SubscriptionId,
     pub key: StreamKey,
-    /// Why its stream is refused, if it is.
+    /// The reason why its stream is refused, if it is.
     pub refused: Option<String>,
 }
 

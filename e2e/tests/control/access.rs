@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Received};
 use super::stack::{NAMESPACE, PATIENCE, Stack};
-use super::{datapoint, subscription};
+use super::{condition, datapoint, subscription};
 
 const URL: &str = "default=ws://datastream.test/stream";
 
@@ -29,16 +29,10 @@ fn subscribe(stack: &Stack, name: &str, dsn: &str) -> String {
 }
 
 /// Waits until a condition of a subscription has this status and reason, and returns its message.
-fn condition(stack: &Stack, name: &str, type_: &str, expected: &str) -> String {
-    let of = |field: &str| {
-        format!("{{range .status.conditions[?(@.type==\"{type_}\")]}}{{{field}}}{{end}}")
-    };
-    let path = format!("jsonpath={} {}", of(".status"), of(".reason"));
-    stack.eventually(&["get", "dss", name, "-o", &path], |found| {
-        found == expected
-    });
-    let message = format!("jsonpath={}", of(".message"));
-    stack.kubectl(&["get", "dss", name, "-o", &message])
+fn message_of(stack: &Stack, name: &str, type_: &str, expected: &str) -> String {
+    condition(stack, name, type_, expected);
+    let path = format!("jsonpath={{.status.conditions[?(@.type==\"{type_}\")].message}}");
+    stack.kubectl(&["get", "dss", name, "-o", &path])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +67,7 @@ async fn a_subscription_that_rules_deny_is_refused_until_they_allow_it() {
         body.contains("access_denied") && body.contains(reason),
         "{body}"
     );
-    let message = condition(&stack, "all", "Accepted", "False AccessDenied");
+    let message = message_of(&stack, "all", "Accepted", "False AccessDenied");
     assert!(message.starts_with(reason), "{message}");
     condition(&stack, "all", "Ready", "False AccessDenied");
     stack.produce(&[datapoint("A", 2)]).await;
@@ -82,7 +76,7 @@ async fn a_subscription_that_rules_deny_is_refused_until_they_allow_it() {
     // An edit that asks for more is not accepted, and the stream goes on with what it had.
     let edit = json!({"spec": {"filters": [{"dsns": ["A*", "B"]}]}}).to_string();
     stack.kubectl(&["patch", "dss", "few", "--type=merge", "-p", &edit]);
-    let message = condition(&stack, "few", "Accepted", "False AccessDenied");
+    let message = message_of(&stack, "few", "Accepted", "False AccessDenied");
     assert!(
         message.ends_with("the gateways go on with generation 1"),
         "{message}"
@@ -100,7 +94,7 @@ async fn a_subscription_that_rules_deny_is_refused_until_they_allow_it() {
     );
     stack.kubectl(&["label", "namespace", "default", "trial=over"]);
     assert_eq!(few_stream.next().await, Received::Closed(1008));
-    let message = condition(&stack, "few", "Accepted", "False AccessDenied");
+    let message = message_of(&stack, "few", "Accepted", "False AccessDenied");
     assert!(message.starts_with("access rule trial denies"), "{message}");
 
     // Without it, both are allowed again, with their keys.
@@ -124,7 +118,7 @@ async fn a_subscription_that_is_narrowed_gets_what_is_allowed_live_and_replayed(
     let deny = json!({"effect": "Deny", "filters": [{"dsns": ["B"]}]});
     stack.apply(&rule("everything", &json!({"effect": "Allow"})));
     stack.apply(&rule("b", &deny));
-    let message = condition(&stack, "all", "Accepted", "True Narrowed");
+    let message = message_of(&stack, "all", "Accepted", "True Narrowed");
     assert!(message.contains("access rule b denies"), "{message}");
     condition(&stack, "all", "Ready", "True Ready");
     // The status is the operator's; that the gateway has the rules, it says itself.

@@ -230,10 +230,8 @@ impl Policy {
 }
 
 fn are_same(a: &[Vec<&Rule>; 2], b: &[Vec<&Rule>; 2]) -> bool {
-    let (a, b) = (a.each_ref(), b.each_ref());
-    let pairs = a.into_iter().zip(b);
-    pairs
-        .into_iter()
+    a.iter()
+        .zip(b)
         .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| std::ptr::eq(*a, *b)))
 }
 
@@ -258,20 +256,23 @@ impl Work {
 
     /// Returns whether a pattern overlaps any of these.
     fn overlaps_any(&mut self, p: &Pattern, patterns: &[Pattern]) -> Result<bool, Exhausted> {
-        for q in patterns {
-            self.spend(p, q)?;
-            if p.overlaps(q) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.any(p, patterns, |q| p.overlaps(q))
     }
 
     /// Returns whether any of these covers a pattern.
     fn is_covered(&mut self, p: &Pattern, by: &[Pattern]) -> Result<bool, Exhausted> {
-        for q in by {
+        self.any(p, by, |q| q.covers(p))
+    }
+
+    fn any(
+        &mut self,
+        p: &Pattern,
+        patterns: &[Pattern],
+        test: impl Fn(&Pattern) -> bool,
+    ) -> Result<bool, Exhausted> {
+        for q in patterns {
             self.spend(p, q)?;
-            if q.covers(p) {
+            if test(q) {
                 return Ok(true);
             }
         }

@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_secs(2);
 /// Answers that may wait at once: what waits holds a connection. Beyond, nobody is told whether a key is good.
 const WAITING: usize = 256;
 
-/// What became of the answer to a request without a good key.
+/// The outcome of the answer to a request without a good key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slowed {
     /// It need not wait.

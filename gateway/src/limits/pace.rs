@@ -60,7 +60,7 @@ fn made_up_for(now: Instant) -> Instant {
 #[derive(Debug, Default)]
 struct Shared {
     limits: PerScope,
-    /// What is charged for one of what the limits count.
+    /// The charge for one of what the limits count.
     unit: f64,
     gateway: Option<Arc<Rate>>,
     subscriptions: Mutex<Known<SubscriptionId, Arc<Rate>>>,

@@ -34,7 +34,7 @@ pub(crate) struct AccessState {
     rules_listed: bool,
     namespaces_listed: bool,
     published: Option<Arc<AccessRules>>,
-    /// What the resources said when they could last be put in force.
+    /// The rules that the resources made when they could last be put in force.
     good: Option<Arc<AccessRules>>,
     current: Option<Arc<AccessRules>>,
     is_stale: bool,

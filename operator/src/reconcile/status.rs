@@ -51,7 +51,7 @@ pub(super) enum Outcome {
     Accepted {
         /// The name of the Secret.
         secret: String,
-        /// What access rules deny, if it gets the rest.
+        /// The part that access rules deny, if it gets the rest.
         narrowed: Option<String>,
         /// The state of the route.
         programmed: Programmed,

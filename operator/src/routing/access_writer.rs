@@ -26,7 +26,7 @@ pub(crate) struct AccessWriter {
     pub secrets: Api<Secret>,
     /// The group of gateways that they are for.
     pub group: String,
-    /// What is in force.
+    /// The access rules in force.
     pub access: SharedAccess,
     /// The state of the group: nothing is written before it is known what the group has.
     pub state: SharedRoutingState,

@@ -314,7 +314,7 @@ impl Desired {
         key.previous.filter(is_free)
     }
 
-    /// What is in force of a subscription, with the key that it has now.
+    /// The route in force of a subscription, with the key that it has now.
     fn kept(&self, id: &SubscriptionId, routed: Option<&Route>) -> Option<Route> {
         let key = self.keys.get(id)?;
         Some(Route {

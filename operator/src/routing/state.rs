@@ -456,7 +456,7 @@ impl RoutingState {
         self.desired.denied(id).cloned()
     }
 
-    /// What access rules deny of what a subscription asks for, if it gets the rest.
+    /// The part of what a subscription asks for that access rules deny, if it gets the rest.
     pub fn narrowed(&self, id: &SubscriptionId) -> Option<String> {
         self.desired.narrowed(id).map(str::to_owned)
     }

@@ -152,16 +152,13 @@ impl Reader<'_> {
         };
         let subscription = SubscriptionId::new(namespace, name);
         let id = ObjectId::Subscription(subscription.clone());
-        if self.is_duplicate(document, &id) {
-            return;
-        }
-        let checked = check(document, &subscription);
-        if checked.is_ok() {
+        self.define(document, id, |file| {
+            let valid = check(document, &subscription)?;
             let group = document.get("spec").and_then(|s| s.get("gatewayGroup"));
             if let Some(group) = group.and_then(Node::as_str).filter(|g| *g != DEFAULT_GROUP) {
                 tracing::info!(
                     "{}:{}: spec.gatewayGroup {group} means nothing here: one gateway serves every group",
-                    self.file,
+                    file,
                     document.line_of("spec.gatewayGroup")
                 );
             }
@@ -169,13 +166,12 @@ impl Reader<'_> {
             if spec.and_then(|s| s.get("clientCertificate")).is_some() {
                 tracing::info!(
                     "{}:{}: spec.clientCertificate means nothing here: without TLS, the key alone opens the stream",
-                    self.file,
+                    file,
                     document.line_of("spec.clientCertificate")
                 );
             }
-        }
-        let object = checked.map(|valid| Object::Subscription(Box::new(valid)));
-        self.add(document, id, object);
+            Ok(Object::Subscription(Box::new(valid)))
+        });
     }
 
     fn access_rule(&mut self, document: &Node) {
@@ -183,11 +179,7 @@ impl Reader<'_> {
             return;
         };
         let id = ObjectId::AccessRule(name.to_owned());
-        if self.is_duplicate(document, &id) {
-            return;
-        }
-        let object = check_access_rule(document, name);
-        self.add(document, id, object);
+        self.define(document, id, |_| check_access_rule(document, name));
     }
 
     /// Of a namespace, only the name and the labels are looked at.
@@ -196,15 +188,13 @@ impl Reader<'_> {
             return;
         };
         let id = ObjectId::Namespace(name.to_owned());
-        if self.is_duplicate(document, &id) {
-            return;
-        }
-        let labels = document.to_json()["metadata"]["labels"].take();
-        let labels: Result<Option<BTreeMap<_, _>>, _> = serde_json::from_value(labels);
-        let object = labels
-            .map(|labels| Object::Namespace(labels.unwrap_or_default()))
-            .map_err(|error| vec![Fault::new("metadata.labels", error.to_string())]);
-        self.add(document, id, object);
+        self.define(document, id, |_| {
+            let labels = document.to_json()["metadata"]["labels"].take();
+            let labels: Result<Option<BTreeMap<_, _>>, _> = serde_json::from_value(labels);
+            labels
+                .map(|labels| Object::Namespace(labels.unwrap_or_default()))
+                .map_err(|error| vec![Fault::new("metadata.labels", error.to_string())])
+        });
     }
 
     /// The name of an object, which is a problem if it is missing.
@@ -219,18 +209,19 @@ impl Reader<'_> {
         name
     }
 
-    /// Returns whether the object is in the file already, which is a problem.
-    fn is_duplicate(&mut self, document: &Node, id: &ObjectId) -> bool {
-        let first = self.reading.good.get(id).map(|first| first.line);
-        if let Some(line) = first {
+    /// Adds the object that `check` makes of a document, or what is wrong with it. That it is in the file already is a problem, too.
+    fn define(
+        &mut self,
+        document: &Node,
+        id: ObjectId,
+        check: impl FnOnce(&str) -> Result<Object, Vec<Fault>>,
+    ) {
+        if let Some(first) = self.reading.good.get(&id) {
+            let line = first.line;
             let reason = format!("{id} is defined in this file already, on line {line}");
-            self.problem(document.line, reason);
+            return self.problem(document.line, reason);
         }
-        first.is_some()
-    }
-
-    fn add(&mut self, document: &Node, id: ObjectId, object: Result<Object, Vec<Fault>>) {
-        match object {
+        match check(self.file) {
             Ok(object) => {
                 let line = document.line;
                 self.reading.good.insert(id, Manifest { line, object });

@@ -15,7 +15,7 @@ mod server;
 mod slow;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::own_program;
@@ -35,16 +35,10 @@ const FRAME_BYTES: usize = 450;
 const FLOOD_EVENTS: u64 = 64;
 const FLOOD_BYTES: usize = 8 << 10;
 /// Files that a process with all streams has open.
-const FILES: usize = STREAMS + 1000;
+const FILES: usize = STREAMS + 2_000;
 const TOPIC: &str = "device-events";
 /// The device of events for everybody, and that of those for the slow client alone.
 const DEVICES: [&str; 2] = ["all", "flood"];
-
-/// Microseconds, on the clock that all processes have.
-fn clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    since.as_micros() as u64
-}
 
 /// The slow client's subscription is the first, and gets everything; the others get what is for everybody.
 fn filters(number: usize) -> Vec<Filter> {
@@ -56,7 +50,7 @@ fn record(device: &str, bytes: usize) -> Record {
     let head = format!(
         r#"{{"metadata":{{"oem_id":"0dfc7900","oem_model":"ledevb","dsn":"{device}","property_name":"n","event_type":"datapoint","resource_tags":[]}},"datapoint":{{{}{},"note":""#,
         crowd::SENT,
-        clock()
+        crowd::clock()
     );
     let padding = "x".repeat(bytes.saturating_sub(head.len() + 18));
     Record {

@@ -13,9 +13,10 @@ mod routes;
 #[path = "../shared/server.rs"]
 mod server;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use attacks::Attack;
 use datastream_broker::{Broker, BrokerOptions};
@@ -45,12 +46,6 @@ const TOPIC: &str = "device-events";
 const RATIO: f64 = 2.0;
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Microseconds, on the clock that all processes have.
-fn clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    since.as_micros() as u64
-}
-
 /// Honest clients and attackers are there for different devices: what an attacker is sent is no load that an honest client would be.
 const DEVICES: [&str; 2] = ["all", "flood"];
 /// Events for attackers, by which those that read nothing are full.
@@ -66,7 +61,7 @@ fn record(device: &str, bytes: usize) -> Record {
     let value = format!(
         r#"{{"metadata":{{"oem_id":"0dfc7900","oem_model":"ledevb","dsn":"{device}","property_name":"n","event_type":"datapoint"}},"datapoint":{{{}{},"note":"{:x>bytes$}"}}}}"#,
         crowd::SENT,
-        clock(),
+        crowd::clock(),
         ""
     );
     Record {
@@ -120,8 +115,10 @@ impl Stand {
     fn attackers(&self, attack: Attack) -> Server {
         let me = std::env::current_exe().unwrap();
         let attack = format!("{attack:?}");
-        let args = ["attack".to_owned(), attack, self.address.clone()];
-        let mut attackers = Server::start(&me, &args, FILES);
+        let me = me.display().to_string();
+        // Their own work is no load on the gateway: they have the time that it and honest clients leave.
+        let args = ["-n", "19", &me, "attack", &attack, &self.address].map(str::to_owned);
+        let mut attackers = Server::start(Path::new("nice"), &args, FILES);
         attackers.line();
         attackers
     }

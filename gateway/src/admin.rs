@@ -26,7 +26,7 @@ use crate::cursor::Cursors;
 use crate::fanout::SendMemory;
 use crate::http::{
     Answer, Handler, READ_ONLY, RemoteAddress, json, method_not_allowed, not_found, problem, reads,
-    respond,
+    respond, whole,
 };
 use crate::ingest::{PartitionStatus, SourceStatus};
 use crate::metrics::Metrics;
@@ -160,7 +160,7 @@ impl Handler for Admin {
                     Some(extension) => extension.handle(request).await,
                     None => None,
                 };
-                extended.unwrap_or_else(|| {
+                extended.map(whole).unwrap_or_else(|| {
                     let own = "/livez, /readyz, /metrics and /routing";
                     match &self.extension {
                         Some(extension) => {

@@ -35,7 +35,7 @@ pub(crate) struct Metrics {
     /// Open streams, by state (`live`, `catching_up`, `replaying`).
     pub streams: IntGaugeVec,
     /// Streams opened.
-    pub opened: IntCounter,
+    pub opened: IntCounterVec,
     /// Streams closed, by cause.
     pub closed: IntCounterVec,
     /// Lines of the audit log that were lost.
@@ -118,7 +118,7 @@ impl Metrics {
                 LATENCIES,
             )?,
             streams: registry.gauges("streams", "Open streams.", "state")?,
-            opened: registry.counter("streams_opened_total", "Streams opened.")?,
+            opened: registry.counters("streams_opened_total", "Streams opened.", "dialect")?,
             closed: registry.counters("streams_closed_total", "Streams closed.", "cause")?,
             audit_lost: registry.counter(
                 "audit_lines_lost_total",

@@ -13,6 +13,7 @@ use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
 use crate::limits::Limits;
 use crate::proxies::ProxySettings;
+use crate::transport::http::{ENCODER_MEMORY, MOST_COMPRESSED};
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub largest_frame: usize,
     /// Bytes that all streams together may hold for their clients, beyond 16 KiB that each has.
     pub send_memory: usize,
+    /// The `source` of CloudEvents, within which the identities of events are unique: a reference to a URI.
+    pub event_source: String,
 }
 
 /// Memory of a gateway without streams and events, in bytes: code, route tables of ordinary size, clients of Fluvio and Kubernetes,
@@ -89,6 +92,7 @@ impl Settings {
             + tls
             + self.replays * REPLAY_MEMORY
             + LARGE_BATCHES_MEMORY
+            + MOST_COMPRESSED * ENCODER_MEMORY
     }
 
     /// Checks the settings against each other.
@@ -131,6 +135,7 @@ impl Default for Settings {
             max_lag: LagLimit::default(),
             largest_frame: DEFAULT_FRAME,
             send_memory: 256 << 20,
+            event_source: "/datastream".to_owned(),
             stale_routes: StaleRoutes::default(),
             query_keys: QueryKeys::default(),
             tokens: None,

@@ -187,8 +187,8 @@ async fn two_keys_in_a_query_are_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_pings_and_reads_nothing_is_disconnected() {
-    let gateway = TestGateway::start(Topic::new(1), vec![route("a")]).await;
+async fn a_client_that_sends_pings_and_reads_nothing_is_disconnected_and_held_back() {
+    let gateway = TestGateway::start(Topic::new(1), vec![route("a"), route("b")]).await;
     let mut client = gateway.connect("a", "").await;
     let ping = Message::Ping(vec![b'p'; 125].into());
     let flood = async {
@@ -203,6 +203,16 @@ async fn a_client_that_sends_pings_and_reads_nothing_is_disconnected() {
     gateway
         .metric_reaches("streams_closed_total{cause=\"flooded\"}", 1.0)
         .await;
+    let (status, body) = gateway.refused(&format!("stream_key={}", key("a"))).await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (503, Some("busy")),
+        "{body}"
+    );
+    gateway
+        .metric_reaches("limited_total{limit=\"messages/subscription\"}", 1.0)
+        .await;
+    gateway.connect("b", "").await;
     gateway.stop().await;
 }
 

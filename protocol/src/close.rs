@@ -24,6 +24,14 @@ pub mod code {
     pub const AGAIN: u16 = 1013;
 }
 
+/// Returns whether what a stream was closed with passes by itself: its client does well to connect again at once.
+pub const fn is_passing(code: u16) -> bool {
+    matches!(
+        code,
+        code::AWAY | code::ERROR | code::RESTART | code::AGAIN
+    )
+}
+
 /// The close frame of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
@@ -63,6 +71,10 @@ pub enum CloseCause {
     Draining,
     /// `seq_end` has been reached.
     ReplayDone,
+    /// `limit` or `wait` has been reached.
+    BatchDone,
+    /// An acknowledgement of what was not sent on this stream.
+    BadAck,
     /// Events were removed from the topic before they could be sent.
     Expired,
     /// The client is further behind than the gateway allows.
@@ -93,7 +105,7 @@ pub enum CloseCause {
 
 impl CloseCause {
     /// Every cause's name in metrics.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 24] = [
         "client_left",
         "connection_lost",
         "heartbeats_missed",
@@ -116,6 +128,8 @@ impl CloseCause {
         "credential_expired",
         "renewal_refused",
         "denied",
+        "batch_done",
+        "bad_ack",
     ];
 
     /// The name in metrics and logs.
@@ -143,7 +157,17 @@ impl CloseCause {
             Self::CredentialExpired => 19,
             Self::RenewalRefused => 20,
             Self::Denied => 21,
+            Self::BatchDone => 22,
+            Self::BadAck => 23,
         }]
+    }
+
+    /// Returns whether what opened the stream opens it no longer.
+    pub const fn is_revocation(&self) -> bool {
+        matches!(
+            self,
+            Self::Revoked | Self::Suspended | Self::Denied | Self::CredentialExpired
+        )
     }
 
     /// The close frame to send; none if there is nobody to send one to.
@@ -187,6 +211,11 @@ impl CloseCause {
                 "the gateway is shutting down: connect again".to_owned(),
             ),
             Self::ReplayDone => (code::NORMAL, "seq_end reached".to_owned()),
+            Self::BatchDone => (code::NORMAL, "limit or wait reached".to_owned()),
+            Self::BadAck => (
+                code::POLICY,
+                "an ack must have the seq of an event that was sent on this stream".to_owned(),
+            ),
             Self::Expired => (
                 code::ERROR,
                 "events expired in the topic before they could be sent: connect again".to_owned(),
@@ -194,7 +223,8 @@ impl CloseCause {
             Self::TooFarBehind { seq_start } => (code::POLICY, behind(seq_start)),
             Self::UnexpectedText => (
                 code::POLICY,
-                "the only texts to send are Z, in answer to 1|Z, and a new token".to_owned(),
+                "the only texts to send are Z, in answer to 1|Z (in JSON an ack instead), and a new token"
+                    .to_owned(),
             ),
             Self::UnexpectedBinary => (code::UNSUPPORTED, "only text is understood".to_owned()),
             Self::TooLarge => (code::SIZE, "message too large".to_owned()),
@@ -267,6 +297,8 @@ mod tests {
             },
             CloseCause::Stalled,
             CloseCause::Flooded,
+            CloseCause::BatchDone,
+            CloseCause::BadAck,
         ];
         for cause in causes {
             let frame = cause.frame().unwrap();

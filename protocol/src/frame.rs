@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::close::Close;
 use crate::position::Seq;
 
 /// The largest frame that a gateway sends by default, in bytes: what many client libraries accept by default.
@@ -41,6 +42,17 @@ impl Marker {
             r#"{{"control":"{control}","seq_start":"{seq_start}"}}"#
         ))
     }
+}
+
+/// The control message of a stream that ends: `{"control":"close","code":C,"reason":"R","seq_start":"N"}`, where N is the number to
+/// start with to get what follows.
+pub fn close_control(close: &Close, seq_start: &Seq) -> String {
+    // Only the reason needs escapes, and a string can always be written.
+    let reason = serde_json::to_string(&close.reason).unwrap_or_default();
+    format!(
+        r#"{{"control":"close","code":{},"reason":{reason},"seq_start":"{seq_start}"}}"#,
+        close.code
+    )
 }
 
 /// The frame of a body: `LEN|BODY`.

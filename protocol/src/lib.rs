@@ -9,5 +9,8 @@ pub mod position;
 mod stream_key;
 mod stream_url;
 
-pub use stream_key::{KEY_SUBPROTOCOL, MalformedKey, SUBPROTOCOL, StreamKey, TOKEN_SUBPROTOCOL};
+pub use stream_key::{
+    CLOUD_EVENTS_SUBPROTOCOL, KEY_SUBPROTOCOL, MalformedKey, SUBPROTOCOL, StreamKey,
+    TOKEN_SUBPROTOCOL,
+};
 pub use stream_url::{StreamUrl, StreamUrlError};

@@ -6,6 +6,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// The frames of a stream as a subprotocol (RFC 6455, section 1.9), which a client may offer and is then answered with.
 pub const SUBPROTOCOL: &str = "datastream.v1";
+/// The subprotocol of events in the envelope of CloudEvents (its WebSocket binding, structured JSON).
+pub const CLOUD_EVENTS_SUBPROTOCOL: &str = "cloudevents.json";
 /// Beginning of the subprotocol in which a browser brings a stream key; the key follows. It is never the one that is answered.
 pub const KEY_SUBPROTOCOL: &str = "datastream.key.";
 /// Beginning of the subprotocol in which a browser brings a token (a JWT); the token follows. It is never the one that is answered.

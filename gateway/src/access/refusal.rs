@@ -73,6 +73,11 @@ pub enum Refusal {
     /// The request asks for a WebSocket in a wrong way (400).
     #[error("{0}")]
     BadHandshake(&'static str),
+    /// There is no format that the client accepts (406).
+    #[error(
+        "nothing of what Accept names is here: there are text/event-stream and application/x-ndjson"
+    )]
+    NotAcceptable,
     /// The request is wrong in another way (400).
     #[error("{0}")]
     BadRequest(&'static str),
@@ -99,6 +104,7 @@ impl Refusal {
             Self::Forbidden(_) | Self::Suspended | Self::Denied(_) => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
+            Self::NotAcceptable => 406,
             Self::Gone { .. } => 410,
             Self::Unavailable(_) | Self::Busy { .. } => 503,
         }
@@ -128,6 +134,7 @@ impl Refusal {
             Self::Unavailable(_) => "unavailable",
             Self::Busy { .. } => "busy",
             Self::BadHandshake(_) => "bad_handshake",
+            Self::NotAcceptable => "not_acceptable",
             Self::BadRequest(_) => "bad_request",
         }
     }

@@ -1,12 +1,18 @@
-//! Requests of clients on `/stream`. The parameters are described in `docs/protocol.md`.
+//! Requests for streams. The parameters are described in `docs/protocol.md`.
+
+use std::time::Duration;
 
 use datastream_routing::SubscriptionId;
 use datastream_routing::names::decode_subscription;
 
 use super::{Credential, Refusal};
 
-/// A request on `/stream`, as far as the query says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The most events that a batch may be asked to have, and the longest time for which one may be waited for.
+const MOST_EVENTS: u64 = 1_000_000;
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// A request for a stream, as far as the query says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamRequest {
     /// `stream_key`, if it is not blank.
     pub key: Option<Credential>,
@@ -18,28 +24,30 @@ pub struct StreamRequest {
     pub end: Option<String>,
     /// `time_start`, if it is not blank.
     pub time: Option<String>,
+    /// `ack`, if it is not blank: the last event that was handled.
+    pub ack: Option<String>,
     /// `on_gap`, if it is not blank.
     pub on_gap: Option<String>,
     /// `markers=1`: control frames are wanted.
     pub markers: bool,
+    /// `format`, if it is not blank.
+    pub format: Option<String>,
+    /// `limit`: the most events that are wanted.
+    pub limit: Option<u64>,
+    /// `wait`: time for which the first event is waited for.
+    pub wait: Option<Duration>,
+    /// The last event that a client has had, from the header `Last-Event-ID`.
+    pub last_event_id: Option<String>,
 }
 
 impl StreamRequest {
     /// Reads the query of the request's URL. Blank parameters do not count.
     ///
     /// # Errors
-    /// A parameter that is given twice: a proxy on the way may have looked at the other one; or a malformed `subscription`.
+    /// A parameter that is given twice: a proxy on the way may have looked at the other one; or one that is malformed.
     pub fn parse(query: &str) -> Result<Self, Refusal> {
-        let mut request = Self {
-            key: None,
-            subscription: None,
-            start: None,
-            end: None,
-            time: None,
-            on_gap: None,
-            markers: false,
-        };
-        let mut seen = 0_u8;
+        let mut request = Self::default();
+        let mut seen = 0_u16;
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
             let given = (!value.is_empty()).then(|| value.to_owned());
@@ -50,19 +58,19 @@ impl StreamRequest {
                 }
                 "seq_start" => {
                     request.start = given;
-                    2
+                    1 << 1
                 }
                 "seq_end" => {
                     request.end = given;
-                    4
+                    1 << 2
                 }
                 "time_start" => {
                     request.time = given;
-                    8
+                    1 << 3
                 }
                 "on_gap" => {
                     request.on_gap = given;
-                    16
+                    1 << 4
                 }
                 "subscription" => {
                     let malformed = || {
@@ -70,25 +78,59 @@ impl StreamRequest {
                             "subscription names no subscription: write subscription=NAMESPACE/NAME",
                         )
                     };
-                    let read = given.map(|text| decode_subscription(&text).ok_or_else(malformed));
-                    request.subscription = read.transpose()?;
-                    64
+                    let decoded =
+                        given.map(|text| decode_subscription(&text).ok_or_else(malformed));
+                    request.subscription = decoded.transpose()?;
+                    1 << 5
                 }
                 "markers" => {
                     request.markers = given.as_deref() == Some("1");
-                    32
+                    1 << 6
+                }
+                "ack" => {
+                    request.ack = given;
+                    1 << 7
+                }
+                "format" => {
+                    request.format = given;
+                    1 << 8
+                }
+                "limit" => {
+                    request.limit = given.map(|text| limit(&text)).transpose()?;
+                    1 << 9
+                }
+                "wait" => {
+                    request.wait = given.map(|text| wait(&text)).transpose()?;
+                    1 << 10
                 }
                 _ => continue,
             };
             if seen & bit != 0 {
                 return Err(Refusal::BadRequest(
-                    "a parameter is there twice in the query: give each of stream_key, subscription, seq_start, seq_end, time_start, on_gap and markers once",
+                    "a parameter is there twice in the query: give each once",
                 ));
             }
             seen |= bit;
         }
         Ok(request)
     }
+}
+
+fn limit(text: &str) -> Result<u64, Refusal> {
+    let limit = text.parse().ok();
+    limit
+        .filter(|limit| (1..=MOST_EVENTS).contains(limit))
+        .ok_or(Refusal::BadRequest(
+            "limit must be a number of events, from 1 to 1000000",
+        ))
+}
+
+fn wait(text: &str) -> Result<Duration, Refusal> {
+    let wait = text.parse().ok().map(Duration::from_secs);
+    wait.filter(|wait| *wait <= LONGEST_WAIT)
+        .ok_or(Refusal::BadRequest(
+            "wait must be a number of seconds, from 0 to 300",
+        ))
 }
 
 #[cfg(test)]
@@ -116,6 +158,29 @@ mod tests {
             (request.start.as_deref(), request.end.as_deref()),
             (Some("7"), Some("9"))
         );
+    }
+
+    #[test]
+    fn the_bounds_of_a_batch_are_checked() {
+        let request = StreamRequest::parse("limit=5&wait=0").unwrap();
+        assert_eq!(
+            (request.limit, request.wait),
+            (Some(5), Some(Duration::ZERO))
+        );
+        for query in [
+            "limit=0",
+            "limit=x",
+            "limit=1000001",
+            "wait=-1",
+            "wait=301",
+            "wait=1.5",
+        ] {
+            assert_eq!(
+                StreamRequest::parse(query).unwrap_err().status(),
+                400,
+                "{query}"
+            );
+        }
     }
 
     #[test]

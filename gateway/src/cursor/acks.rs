@@ -58,6 +58,12 @@ impl Acks {
         self.cursors.acknowledge(&self.key, position);
     }
 
+    /// The client has handled everything before this position.
+    pub(crate) fn acknowledge(&mut self, position: &Position) {
+        self.is_behind_gap = false;
+        self.cursors.acknowledge(&self.key, position);
+    }
+
     /// A heartbeat goes out behind everything before `position`, which was this many events.
     pub(crate) fn heartbeat(&mut self, position: &Position, events: u64) {
         // One that is not remembered acknowledges nothing: answers are always taken for the oldest that is.

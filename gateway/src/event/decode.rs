@@ -134,6 +134,11 @@ impl Text {
 }
 
 impl Decoded {
+    /// The type of the event.
+    pub(super) const fn event_type(&self) -> EventType {
+        self.event_type
+    }
+
     /// Finds out what `value` holds.
     pub fn new(value: &[u8]) -> Result<Self, SkipReason> {
         if value.len() > MAX_RECORD_BYTES {

@@ -1,11 +1,15 @@
 //! A record of the topic, from its bytes to the frame that clients get.
 
+mod cloud_head;
 mod decode;
+mod event_frame;
 mod frame;
 mod scan;
 mod time;
 
+pub(crate) use cloud_head::CloudHeads;
 pub use decode::{Decoded, MAX_DEPTH, SkipReason};
+pub use event_frame::EventFrame;
 pub use frame::largest_content;
 pub use time::Times;
 
@@ -30,17 +34,6 @@ pub struct Event {
     frame: OnceLock<Arc<EventFrame>>,
     /// Read only if somebody wants the event, and once for all frames of it.
     happened_ms: OnceLock<i64>,
-}
-
-/// One event as a stream sends it, with what the stream needs to know of it.
-#[derive(Debug)]
-pub struct EventFrame {
-    /// The frame: `LEN|{"seq":"N",…}`.
-    pub text: Box<str>,
-    /// The event's place in the stream.
-    pub at: EventPosition,
-    /// Times of the event.
-    pub times: Times,
 }
 
 impl Event {
@@ -99,10 +92,8 @@ impl Event {
 
     /// Renders the frame of this event for a stream that it brings to this position.
     pub fn frame_at(&self, at: EventPosition) -> EventFrame {
-        EventFrame {
-            text: frame::render(&self.value, &self.decoded, &at.seq()),
-            at,
-            times: self.times(),
-        }
+        let seq = at.seq();
+        let text = frame::render(&self.value, &self.decoded, &seq);
+        EventFrame::new(text, &seq, at, self.decoded.event_type(), self.times())
     }
 }

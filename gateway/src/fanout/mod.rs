@@ -13,7 +13,7 @@ mod send_queue;
 
 pub(crate) use catch_up::{CatchUp, CatchUpContext};
 pub(crate) use dispatcher::{Dispatcher, DispatcherHandle};
-pub(crate) use queued_frame::QueuedFrame;
+pub(crate) use queued_frame::{MarkerFrame, QueuedFrame};
 pub(crate) use ring::Ring;
 pub(crate) use send_memory::SendMemory;
 pub(crate) use send_queue::{Drained, OWN_BYTES, SendQueue};

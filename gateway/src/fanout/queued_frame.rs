@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datastream_protocol::frame::HEARTBEAT;
+use datastream_protocol::frame::{HEARTBEAT, Marker};
+use datastream_protocol::position::Seq;
 
 use crate::event::EventFrame;
 
@@ -14,7 +15,34 @@ pub(crate) enum QueuedFrame {
     /// A question to the client whether it is still there.
     Heartbeat,
     /// A marker, for clients that asked for them.
-    Marker(Box<str>),
+    Marker(MarkerFrame),
+}
+
+/// A marker as a stream sends it.
+#[derive(Debug)]
+pub(crate) struct MarkerFrame(Box<str>);
+
+impl MarkerFrame {
+    /// The frame of a marker with this number.
+    pub(crate) fn new(marker: Marker, seq_start: &Seq) -> Self {
+        Self(marker.frame(seq_start).into())
+    }
+
+    /// A frame with any text.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn raw(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The frame: `LEN|BODY`.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The JSON.
+    pub(crate) fn body(&self) -> &str {
+        self.0.split_once('|').map_or(&self.0, |(_, body)| body)
+    }
 }
 
 impl QueuedFrame {
@@ -31,18 +59,21 @@ impl QueuedFrame {
         matches!(self, Self::Heartbeat)
     }
 
-    /// The text that is sent.
-    pub(crate) fn text(&self) -> &str {
+    /// The JSON of an event or a marker; none of a heartbeat.
+    pub(crate) fn body(&self) -> Option<&str> {
         match self {
-            Self::Event(event) => &event.text,
-            Self::Heartbeat => HEARTBEAT,
-            Self::Marker(text) => text,
+            Self::Event(event) => Some(event.body()),
+            Self::Marker(marker) => Some(marker.body()),
+            Self::Heartbeat => None,
         }
     }
 
     /// Bytes of memory that it takes while it waits.
     pub(crate) fn memory(&self) -> usize {
-        let position = self.event().map_or(0, |event| event.at.after.memory());
-        self.text().len() + position
+        match self {
+            Self::Event(event) => event.text.len() + event.at.after.memory(),
+            Self::Marker(marker) => marker.text().len(),
+            Self::Heartbeat => HEARTBEAT.len(),
+        }
     }
 }

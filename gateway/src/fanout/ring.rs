@@ -7,6 +7,7 @@ use datastream_protocol::position::Position;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
+use crate::event::CloudHeads;
 
 /// A bounded window over the end of the topic. Written by the dispatcher, read by streams that catch up.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Ring {
     inner: Mutex<Inner>,
     head: watch::Sender<Position>,
     limit: usize,
+    /// Bytes that envelopes of CloudEvents take beside what is weighed.
+    heads: Arc<CloudHeads>,
 }
 
 #[derive(Debug)]
@@ -39,8 +42,8 @@ pub(crate) enum RingRead {
 }
 
 impl Ring {
-    /// An empty ring at `start` that holds up to `limit` bytes.
-    pub(crate) fn new(start: Position, limit: usize) -> Self {
+    /// An empty ring at `start` that holds up to `limit` bytes, those of the envelopes of CloudEvents included.
+    pub(crate) fn new(start: Position, limit: usize, heads: Arc<CloudHeads>) -> Self {
         let head = watch::Sender::new(start.clone());
         Self {
             inner: Mutex::new(Inner {
@@ -51,6 +54,7 @@ impl Ring {
             }),
             head,
             limit,
+            heads,
         }
     }
 
@@ -72,7 +76,9 @@ impl Ring {
         inner.seen.0 += chunk.events.len() as u64;
         inner.seen.1 += chunk.bytes as u64;
         inner.chunks.push_back(chunk);
-        while inner.weight > self.limit {
+        // Those of events that are on their way to slow clients count, too, but do not empty the ring.
+        let limit = self.limit - self.heads.held().min(self.limit / 2);
+        while inner.weight > limit {
             let Some(oldest) = inner.chunks.pop_front() else {
                 break;
             };

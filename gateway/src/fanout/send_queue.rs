@@ -9,7 +9,7 @@ use datastream_protocol::position::{EventPosition, Position, Seq};
 use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 
-use super::queued_frame::QueuedFrame;
+use super::queued_frame::{MarkerFrame, QueuedFrame};
 use super::send_memory::SendMemory;
 use crate::access::{Admission, Principal};
 
@@ -160,11 +160,9 @@ impl SendQueue {
         inner.content.joined = true;
         inner.live = true;
         if std::mem::take(&mut inner.live_marker) {
-            let marker = Marker::Live.frame(&Seq::starting_at(position));
-            inner
-                .content
-                .frames
-                .push_back(QueuedFrame::Marker(marker.into()));
+            let marker = MarkerFrame::new(Marker::Live, &Seq::starting_at(position));
+            let frames = &mut inner.content.frames;
+            frames.push_back(QueuedFrame::Marker(marker));
         }
         drop(inner);
         self.wake();
@@ -186,9 +184,9 @@ impl SendQueue {
         self.wake();
     }
 
-    /// Returns whether the stream is to be closed once it has sent what is here.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.lock().content.close.is_some()
+    /// Cause for which the stream is to be closed once it has sent what is here.
+    pub(crate) fn closing(&self) -> Option<CloseCause> {
+        self.lock().content.close.clone()
     }
 
     /// Closes the stream at once, whatever it still has to send.
@@ -395,7 +393,7 @@ mod tests {
     }
 
     fn frame(bytes: usize) -> QueuedFrame {
-        QueuedFrame::Marker("x".repeat(bytes).into())
+        QueuedFrame::Marker(MarkerFrame::raw(&"x".repeat(bytes)))
     }
 
     fn queue(memory: &Arc<SendMemory>) -> SendQueue {

@@ -23,7 +23,7 @@ use crate::audit::Audit;
 use crate::config::{ConfigSource, ConfigState, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
-use crate::event::largest_content;
+use crate::event::{CloudHeads, largest_content};
 use crate::fanout::{CatchUpContext, Dispatcher, DispatcherHandle, Ring, SendMemory};
 use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
 use crate::settings::Settings;
+use crate::transport::http::MOST_COMPRESSED;
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;
@@ -132,7 +133,9 @@ impl Core {
         bounds: &[Bounds],
     ) -> anyhow::Result<()> {
         let head = head(bounds)?;
-        let ring = Arc::new(Ring::new(head.clone(), self.settings.ring_bytes));
+        let heads = Arc::new(CloudHeads::new(&self.settings.event_source));
+        let ring = Ring::new(head.clone(), self.settings.ring_bytes, heads.clone());
+        let ring = Arc::new(ring);
         let largest_content = largest_content(self.settings.largest_frame, head.partitions());
         let dispatcher = self.spawn_fanout(tasks, &head, &ring, largest_content);
         tasks.spawn("the writer of cursors", cursor_writer.run());
@@ -152,7 +155,7 @@ impl Core {
             unreadable: Mutex::default(),
             metrics: self.metrics.clone(),
         };
-        let accept = self.accept(front, context);
+        let accept = self.accept(front, context, heads);
         tasks.spawn("the listener for clients", accept);
         Ok(())
     }
@@ -193,6 +196,7 @@ impl Core {
         &self,
         front: TcpListener,
         context: CatchUpContext,
+        heads: Arc<CloudHeads>,
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         let limits = self.settings.limits;
         let rate = self.settings.handshakes_per_second;
@@ -217,6 +221,8 @@ impl Core {
             },
             max_lag: self.settings.max_lag,
             streams: self.streams.clone(),
+            heads,
+            compressions: Arc::new(Semaphore::new(MOST_COMPRESSED)),
         });
         let connections = Arc::new(Connections::new(self.descriptors.http));
         let (running, stop) = (self.connections.clone(), self.stop_accepting.clone());

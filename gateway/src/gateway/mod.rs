@@ -24,6 +24,7 @@ use crate::config::{ConfigSource, ConfigStore};
 use crate::cursor::CursorWriter;
 use crate::descriptors::Descriptors;
 use crate::fanout::SendMemory;
+use crate::http::{HTTP1, HTTP2};
 use crate::ingest::first_bounds;
 use crate::metrics::Metrics;
 use crate::ownership::KubeClaims;
@@ -73,7 +74,7 @@ impl Gateway {
         let tls = settings
             .tls
             .clone()
-            .map(|files| ServerTls::load(files, &[b"http/1.1"]));
+            .map(|files| ServerTls::load(files, &[HTTP2, HTTP1]));
         let tls = tls.transpose()?.map(Arc::new);
         let token_keys = settings.tokens.as_ref().map(KeySet::new);
         let token_keys = token_keys.transpose()?.map(Arc::new);

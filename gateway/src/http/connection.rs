@@ -4,20 +4,23 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
@@ -32,7 +35,19 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
+/// Requests that one connection of HTTP/2 may have open at once.
+const MAX_STREAMS: u32 = 100;
+/// Bytes that a client of HTTP/2 may send before they are read: the least that the protocol has (RFC 9113, section 6.9.2).
+const WINDOW: u32 = 65_535;
+/// Interval at which clients of HTTP/2 are asked whether they are there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
+const SEND_BUFFER: usize = 256 << 10;
+/// Bytes that the kernel may hold for a stream and has not sent.
+const UNSENT: u32 = 16 << 10;
+/// Time for which sent bytes may stay unacknowledged before the connection is given up.
+const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
 /// The address of the client, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that has
 /// one: that of the other end, or the one that trusted proxies name.
 #[derive(Clone, Copy, Debug)]
@@ -84,15 +99,19 @@ pub(crate) async fn serve<H: Handler>(
 /// A socket as HTTP is spoken on it.
 pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
 
+/// A connection that has begun to speak.
+struct Opened {
+    socket: Socket,
+    /// Where it comes from.
+    address: SocketAddr,
+    is_http2: bool,
+}
+
 /// Makes a socket of a connection on which HTTP can be spoken, and finds out where it comes from.
 ///
 /// # Errors
 /// The client leaves, or does not speak as it should; or there is no time for it.
-async fn open(
-    mut tcp: TcpStream,
-    peer: SocketAddr,
-    front: &Front,
-) -> io::Result<(Socket, SocketAddr)> {
+async fn open(mut tcp: TcpStream, peer: SocketAddr, front: &Front) -> io::Result<Opened> {
     let address = if front.proxies.announces(peer) {
         front.proxies.read_header(&mut tcp, peer).await?
     } else {
@@ -105,7 +124,60 @@ async fn open(
         return Err(io::Error::other("too many handshakes of TLS at once"));
     }
     let socket = socket::accept(tcp, front.tls.clone()).await?;
-    Ok((socket, address))
+    let is_http2 = socket::speaks_http2(&socket).await?;
+    Ok(Opened {
+        socket,
+        address,
+        is_http2,
+    })
+}
+
+/// HTTP/1 with bounds on what a client may send.
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD);
+    builder
+}
+
+/// HTTP/2 with bounds on what a client may send, and on what waits for it.
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        // A request has no body that is read.
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(MAX_HEAD)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(WRITE_TIMEOUT);
+    builder
+}
+
+/// Serves a connection until it ends, or makes way for another, or the gateway stops.
+async fn until_over<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    handle: &ConnectionHandle,
+    cancel: CancellationToken,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) -> hyper::Result<()> {
+    tokio::pin!(connection);
+    tokio::select! {
+        result = &mut connection => return result,
+        () = handle.over() => {
+            tracing::debug!("a connection made way for a new one, or its stream was given up");
+            return Ok(());
+        }
+        () = cancel.cancelled() => shut_down(connection.as_mut()),
+    }
+    tokio::select! {
+        result = connection => result,
+        () = handle.over() => Ok(()),
+    }
 }
 
 async fn connection<H: Handler>(
@@ -118,9 +190,16 @@ async fn connection<H: Handler>(
 ) {
     // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
     let _ = tcp.set_nodelay(true);
+    if let Err(error) = set_buffers(&tcp) {
+        tracing::debug!(%error, "the socket keeps the buffers that it has");
+    }
     // On the heap: most of its size is that of the handshake, which is over soon.
     let accepting = Box::pin(timeout(HEAD_TIMEOUT, open(tcp, peer, &front)));
-    let (socket, address) = tokio::select! {
+    let Opened {
+        socket,
+        address,
+        is_http2,
+    } = tokio::select! {
         accepted = accepting => match accepted {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "no connection with a client"),
@@ -133,35 +212,37 @@ async fn connection<H: Handler>(
         Ok(certificate) => certificate,
         Err(error) => return tracing::debug!(%error, "a client's certificate cannot be read"),
     };
+    let handle = Arc::new(ConnectionHandle::new(place, is_http2));
+    let carried = handle.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = handler.clone();
         let client = front.proxies.client(address, request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(RemoteAddress(client));
+        extensions.insert(carried.clone());
         if let Some(certificate) = &certificate {
             extensions.insert(certificate.clone());
         }
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(
-            TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT)),
-            service,
-        )
-        .with_upgrades();
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
-        () = cancel.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.patience()));
+    let result = if is_http2 {
+        let connection = http2().serve_connection(io, service);
+        until_over(connection, &handle, cancel, |c| c.graceful_shutdown()).await
+    } else {
+        let connection = http1().serve_connection(io, service).with_upgrades();
+        until_over(connection, &handle, cancel, |c| c.graceful_shutdown()).await
     };
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// Bounds what the kernel holds of a stream: little that it has not sent, but as much of what it has sent as the network has
+/// room for. So a client that does not read costs little, and one that is far away is not slowed down.
+fn set_buffers(tcp: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(tcp);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }

@@ -4,7 +4,7 @@
 //! however many it opens: it is the first to be closed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,8 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
-    number: u64,
+    /// None while it carries streams, which have places of their own.
+    number: Mutex<Option<u64>>,
     evicted: CancellationToken,
 }
 
@@ -42,6 +43,15 @@ impl Connections {
     /// Takes a place for a new connection, that of the oldest one if there is no other.
     pub(crate) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let evicted = CancellationToken::new();
+        let number = self.place(&evicted);
+        ConnectionSlot {
+            connections: self.clone(),
+            number: Mutex::new(Some(number)),
+            evicted,
+        }
+    }
+
+    fn place(&self, evicted: &CancellationToken) -> u64 {
         let mut open = self.lock();
         if open.tokens.len() >= self.limit
             && let Some((_, oldest)) = open.tokens.pop_first()
@@ -51,15 +61,10 @@ impl Connections {
         let number = open.next;
         open.next += 1;
         open.tokens.insert(number, evicted.clone());
-        drop(open);
-        ConnectionSlot {
-            connections: self.clone(),
-            number,
-            evicted,
-        }
+        number
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,11 +74,30 @@ impl ConnectionSlot {
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
+
+    /// Gives the place back: the connection carries streams, and stays.
+    pub(crate) fn leave(&self) {
+        if let Some(number) = self.number().take() {
+            self.connections.lock().tokens.remove(&number);
+        }
+    }
+
+    /// Takes a place again: the connection carries no streams any more.
+    pub(crate) fn come_back(&self) {
+        let mut number = self.number();
+        if number.is_none() {
+            *number = Some(self.connections.place(&self.evicted));
+        }
+    }
+
+    fn number(&self) -> MutexGuard<'_, Option<u64>> {
+        self.number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.connections.lock().tokens.remove(&self.number);
+        self.leave();
     }
 }
 
@@ -96,5 +120,19 @@ mod tests {
         assert!(!is_evicted(&second) && !is_evicted(&fourth));
         drop(connections.enter());
         assert!(is_evicted(&second));
+    }
+
+    #[test]
+    fn one_that_carries_streams_has_no_place_until_they_are_gone() {
+        let connections = Arc::new(Connections::new(1));
+        let is_evicted = |place: &ConnectionSlot| place.evicted().now_or_never().is_some();
+        let carrying = connections.enter();
+        carrying.leave();
+        let other = connections.enter();
+        assert!(!is_evicted(&carrying));
+        carrying.come_back();
+        assert!(is_evicted(&other) && !is_evicted(&carrying));
+        let _new = connections.enter();
+        assert!(is_evicted(&carrying));
     }
 }

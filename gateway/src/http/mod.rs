@@ -1,9 +1,13 @@
 //! HTTP: connections, the listener for clients with `/stream` and the console, and answers.
 
 mod bounded;
+mod carrier;
 mod connection;
 mod connections;
 mod console;
+mod events;
+mod format;
+mod opening;
 mod range;
 mod respond;
 mod socket;
@@ -13,7 +17,7 @@ mod write_limit;
 pub(crate) use connection::{Front, Handler, RemoteAddress, serve};
 pub(crate) use connections::Connections;
 pub(crate) use respond::{
-    Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond,
+    Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond, whole,
 };
-pub(crate) use socket::ListenerTls;
+pub(crate) use socket::{HTTP1, HTTP2, ListenerTls};
 pub(crate) use stream::StreamServer;

@@ -55,34 +55,18 @@ pub(crate) async fn resolve(
             return Err(bad("on_gap", reason));
         }
     };
-    let wanted = match (&request.start, &request.time) {
-        (Some(_), Some(_)) => {
-            let reason = "give it or seq_start, not both".to_owned();
-            return Err(bad("time_start", reason));
-        }
-        (Some(text), None) => Wanted {
-            parameter: "seq_start",
-            start: parse(text, "seq_start", &head, Seq::parse_start)?,
-            from_beginning: text.bytes().all(|b| b == b'0'),
-        },
-        (None, Some(text)) => Wanted {
-            parameter: "time_start",
-            start: at_time(context, text).await?,
-            from_beginning: false,
-        },
+    let Some(wanted) = wanted(context, request, &head).await? else {
         // The DSS Browser never sends an end without a start; for others, an end alone says nothing.
-        (None, None) => {
-            return Ok(Range {
-                start: head,
-                end: None,
-                gap: false,
-                chosen: false,
-            });
-        }
+        return Ok(Range {
+            start: head,
+            end: None,
+            gap: false,
+            chosen: false,
+        });
     };
     let mut start = wanted.start;
     let end = match &request.end {
-        Some(end) => Some(parse(end, "seq_end", &head, Seq::parse_end)?),
+        Some(end) => Some(parse(context, end, "seq_end", &head, Seq::parse_end).await?),
         None => None,
     };
     if end
@@ -121,6 +105,53 @@ pub(crate) async fn resolve(
         gap,
         chosen: true,
     })
+}
+
+/// The start that the client asks for; none if it names none. A browser that connects again repeats the URL that it was given, and
+/// names the last event that it has had beside it: that counts.
+async fn wanted(
+    context: &CatchUpContext,
+    request: &StreamRequest,
+    head: &Position,
+) -> Result<Option<Wanted>, Refusal> {
+    let handled = [
+        ("Last-Event-ID", &request.last_event_id),
+        ("ack", &request.ack),
+    ];
+    let mut handled = handled
+        .into_iter()
+        .filter_map(|(name, seq)| Some((name, seq.as_deref()?)));
+    let (last, second) = (handled.next(), handled.next());
+    let own = request.start.is_some() || request.time.is_some();
+    if let Some((parameter, _)) = second.or(last.filter(|(name, _)| own && *name == "ack")) {
+        let reason = "says where to go on: give no other start beside it".to_owned();
+        return Err(bad(parameter, reason));
+    }
+    if let Some((parameter, seq)) = last {
+        return Ok(Some(Wanted {
+            parameter,
+            start: parse(context, seq, parameter, head, Seq::parse_end).await?,
+            from_beginning: false,
+        }));
+    }
+    let wanted = match (&request.start, &request.time) {
+        (Some(_), Some(_)) => {
+            let reason = "give it or seq_start, not both".to_owned();
+            return Err(bad("time_start", reason));
+        }
+        (Some(text), None) => Wanted {
+            parameter: "seq_start",
+            start: parse(context, text, "seq_start", head, Seq::parse_start).await?,
+            from_beginning: text.bytes().all(|b| b == b'0'),
+        },
+        (None, Some(text)) => Wanted {
+            parameter: "time_start",
+            start: at_time(context, text).await?,
+            from_beginning: false,
+        },
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(wanted))
 }
 
 /// The range of a stream that goes on from a committed position. Where the first events behind it have expired, it starts at
@@ -213,13 +244,24 @@ async fn at_time(context: &CatchUpContext, text: &str) -> Result<Position, Refus
     Ok(Position::new(next))
 }
 
-fn parse(
+/// The position that a number stands for. One that is none is told which there are.
+async fn parse(
+    context: &CatchUpContext,
     text: &str,
     parameter: &'static str,
     head: &Position,
     read: fn(&str, u32) -> Result<Position, SeqError>,
 ) -> Result<Position, Refusal> {
-    read(text, head.partitions()).map_err(|e| bad(parameter, format!("{text:?} is {e}")))
+    match read(text, head.partitions()) {
+        Ok(position) => Ok(position),
+        Err(error) => {
+            let bounds = bounds(context).await?;
+            let first = Seq::starting_at(&earliest(&bounds));
+            let next = Seq::starting_at(&newest(&bounds, head));
+            let reason = format!("{text:?} is {error}; a stream can start from {first} to {next}");
+            Err(bad(parameter, reason))
+        }
+    }
 }
 
 fn bad(parameter: &'static str, reason: String) -> Refusal {

@@ -1,10 +1,12 @@
 //! Responses as both listeners make them.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
+
+use crate::transport::http::ChunkBody;
 
 /// The methods of what can only be looked at, as `Allow` lists them. hyper leaves out the body of an answer to HEAD.
 pub(crate) const READ_ONLY: &str = "GET, HEAD, OPTIONS";
@@ -14,8 +16,13 @@ pub(crate) fn reads(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Response of a handler.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// Response of a handler: what there is to say, or a stream.
+pub(crate) type Answer = Response<Either<Full<Bytes>, ChunkBody>>;
+
+/// The answer that has this response's body whole.
+pub(crate) fn whole(response: Response<Full<Bytes>>) -> Answer {
+    response.map(Either::Left)
+}
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -29,7 +36,7 @@ pub(crate) fn respond(
     media_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Answer {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = whole(Response::new(Full::new(body.into())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -56,6 +63,13 @@ pub(crate) fn problem(status: StatusCode, error: &str, message: &str) -> Answer 
     json(status, &Problem { error, message })
 }
 
+/// A response without a body.
+pub(crate) fn no_content() -> Answer {
+    let mut empty = whole(Response::default());
+    *empty.status_mut() = StatusCode::NO_CONTENT;
+    empty
+}
+
 /// For paths that are not there.
 pub(crate) fn not_found(path: &str, known: &str) -> Answer {
     problem(
@@ -68,9 +82,7 @@ pub(crate) fn not_found(path: &str, known: &str) -> Answer {
 /// For a method that a path does not take, where `allowed` are those that it does. `OPTIONS` asks for them.
 pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Answer {
     let mut answer = if method == Method::OPTIONS {
-        let mut empty = Response::new(Full::default());
-        *empty.status_mut() = StatusCode::NO_CONTENT;
-        empty
+        no_content()
     } else {
         let message = format!("{method} is not taken here: use {allowed}");
         problem(

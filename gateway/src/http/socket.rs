@@ -16,6 +16,11 @@ pub(crate) type Socket = Either<TcpStream, Box<BoundedTls>>;
 
 /// The most that is read of a client that does not speak TLS, behind the answer to it.
 const MAX_DRAINED: u64 = 64 << 10;
+/// The name of HTTP/2 in ALPN.
+pub(crate) const HTTP2: &[u8] = b"h2";
+/// The name of HTTP/1.1 in ALPN.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Answer to HTTP without TLS.
 const NO_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
@@ -59,6 +64,22 @@ pub(super) async fn accept(mut tcp: TcpStream, tls: ListenerTls) -> io::Result<S
     Ok(Socket::Right(Box::new(stream)))
 }
 
+/// Returns whether a client speaks HTTP/2: it was agreed on by ALPN, or, without TLS, the client begins with its preface (RFC 9113,
+/// sections 3.2 and 3.3). No request that is taken begins with a `P`.
+///
+/// # Errors
+/// The connection's own.
+pub(super) async fn speaks_http2(socket: &Socket) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    match socket {
+        Socket::Left(tcp) => {
+            let read = tcp.peek(&mut first).await?;
+            Ok(read > 0 && PREFACE.starts_with(&first[..read]))
+        }
+        Socket::Right(stream) => Ok(stream.protocol() == Some(HTTP2)),
+    }
+}
+
 /// The certificate of the client, which TLS has verified, if it has shown one.
 ///
 /// # Errors
@@ -70,12 +91,4 @@ pub(super) fn certificate(socket: &Socket) -> anyhow::Result<Option<Arc<PeerCert
     };
     let read = shown.map(PeerCertificate::of).transpose()?;
     Ok(read.map(Arc::new))
-}
-
-/// The TCP socket, for its options.
-pub(super) fn tcp(socket: &Socket) -> &TcpStream {
-    match socket {
-        Socket::Left(tcp) => tcp,
-        Socket::Right(stream) => stream.tcp(),
-    }
 }

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,16 +16,19 @@ use tokio::time::{Sleep, sleep};
 pub(crate) struct WriteLimit<S> {
     io: S,
     limit: Duration,
+    /// There is no limit for now.
+    is_patient: Arc<AtomicBool>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteLimit<S> {
-    /// Limits how long a write may wait.
-    pub(crate) const fn new(io: S, limit: Duration) -> Self {
+    /// Limits how long a write may wait, unless it is patient.
+    pub(crate) const fn new(io: S, limit: Duration, is_patient: Arc<AtomicBool>) -> Self {
         Self {
             io,
             limit,
+            is_patient,
             waiting: None,
         }
     }
@@ -38,7 +43,7 @@ impl<S> WriteLimit<S> {
         cx: &mut Context<'_>,
         wrote: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if wrote.is_ready() {
+        if wrote.is_ready() || self.is_patient.load(Ordering::Relaxed) {
             self.waiting = None;
             return wrote;
         }
@@ -106,7 +111,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (near, _far) = tokio::io::duplex(4);
-        let mut socket = WriteLimit::new(near, LIMIT);
+        let mut socket = WriteLimit::new(near, LIMIT, Arc::default());
         let error = socket.write_all(b"more than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -120,7 +125,7 @@ mod tests {
                 far.read_u8().await.unwrap();
             }
         });
-        let mut socket = WriteLimit::new(near, LIMIT);
+        let mut socket = WriteLimit::new(near, LIMIT, Arc::default());
         socket.write_all(&[0; 20]).await.unwrap();
         reader.await.unwrap();
     }

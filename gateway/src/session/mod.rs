@@ -1,6 +1,7 @@
 //! One stream: what it is sent and when, whether its client is there, and why it ends. How frames are written is the business of
 //! its [`Transport`].
 
+mod batch;
 mod drain;
 mod heartbeats;
 mod probe;
@@ -12,9 +13,10 @@ mod stall;
 mod state_gauge;
 mod transport;
 
+pub(crate) use batch::Batch;
 pub(crate) use drain::drain;
 pub(crate) use probe::Probed;
 pub use registry::StreamCount;
 pub(crate) use registry::{Guard, Progress, Registration, Registry, StreamLimits};
 pub(crate) use run::Session;
-pub(crate) use transport::{Happened, Transport};
+pub(crate) use transport::{FLOOD_WINDOW, Happened, Transport};

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_routing::{RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
+use tokio::time::Instant;
 
 use super::probe::{Probed, probe};
 use crate::access::{Admission, Refusal, reauthorize};
 use crate::fanout::{DispatcherHandle, Ring, SendQueue};
-use crate::limits::{AddressKey, PerScope, Scope};
+use crate::limits::{AddressKey, Known, PerScope, Scope};
 
 /// The open streams of this gateway.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ struct Open {
     streams: HashMap<SubscriptionId, Arc<SendQueue>>,
     by_namespace: HashMap<Arc<str>, u32>,
     by_address: HashMap<AddressKey, u32>,
+    /// Subscriptions that get no stream until then.
+    held_back: Known<SubscriptionId, Instant>,
 }
 
 /// Limits on open streams.
@@ -183,7 +186,7 @@ impl Registry {
     /// it is to be held back, too.
     pub(crate) fn log_admits(&self) -> Option<u64> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.admit(Instant::now())
+        log.admit(Instant::now().into_std())
     }
 
     /// Number of open streams.
@@ -199,13 +202,23 @@ impl Registry {
 impl Open {
     /// Checks that there may be one more stream, of this subscription for this address.
     fn check(
-        &self,
+        &mut self,
         id: &SubscriptionId,
         address: Option<AddressKey>,
         limits: StreamLimits,
     ) -> Result<(), Refusal> {
         if self.streams.contains_key(id) {
             return Err(Refusal::InUse { pod: None });
+        }
+        let held_back = self.held_back.get_mut(id);
+        let left = held_back.and_then(|until| until.checked_duration_since(Instant::now()));
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            return Err(Refusal::Busy {
+                limit: "messages/subscription",
+                reason: "its client sent too many messages, and was sent away",
+                retry_seconds: u32::try_from(left.as_secs())
+                    .map_or(u32::MAX, |s| s.saturating_add(1)),
+            });
         }
         let is_reached = |scope, count: Option<&u32>| {
             let limit = limits.each.of(scope);
@@ -260,6 +273,16 @@ impl Registration {
     /// Asks for a log line about this stream, which comes or goes ([`Registry::log_admits`]).
     pub(crate) fn log_admits(&self) -> Option<u64> {
         self.registry.log_admits()
+    }
+
+    /// Lets the subscription have no stream on this gateway for some time.
+    pub(crate) fn hold_back(&self, time: Duration) {
+        let now = Instant::now();
+        let mut open = self.registry.lock();
+        let is_over = |until: &mut Instant| *until <= now;
+        if let Some(until) = open.held_back.entry(self.id.clone(), || now, is_over) {
+            *until = now + time;
+        }
     }
 
     /// Subscription that the stream belongs to.

@@ -8,9 +8,10 @@ use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
 use tokio::time::timeout;
 
+use super::batch::Batch;
 use super::registry::Registration;
 use super::serving::Serving;
-use super::transport::Transport;
+use super::transport::{FLOOD_WINDOW, Transport};
 use crate::access::Access;
 use crate::audit::AuditedStream;
 use crate::cursor::Acks;
@@ -44,6 +45,8 @@ pub(crate) struct Session<T> {
     pub paces: Option<Arc<Paces>>,
     /// For a subscription with committed resume.
     pub acks: Option<Acks>,
+    /// The bounds of a stream that is a batch.
+    pub batch: Option<Batch>,
     /// The stream is opened only to say why it cannot go on.
     pub refused: Option<CloseCause>,
 }
@@ -56,7 +59,8 @@ impl<T: Transport> Session<T> {
         let mut session = self;
         async move {
             let metrics = session.metrics.clone();
-            metrics.opened.inc();
+            let dialect = session.transport.dialect();
+            metrics.opened.with_label_values(&[dialect]).inc();
             let cause = match session.refused.take() {
                 Some(cause) => cause,
                 None => Serving::new(&mut session, &metrics).run().await,
@@ -68,10 +72,13 @@ impl<T: Transport> Session<T> {
                 audited.closed(&cause, session.registration.queue().principal());
             }
             metrics.closed.with_label_values(&[cause.name()]).inc();
+            if cause == CloseCause::Flooded {
+                session.registration.hold_back(FLOOD_WINDOW);
+            }
             // The next client need not wait for this one's goodbye.
             drop(session.registration);
             if cause != CloseCause::ConnectionLost {
-                let goodbye = session.transport.close(cause.frame());
+                let goodbye = session.transport.close(cause.frame(), &session.position);
                 let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
                 if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(true)) =
                     (&cause, session.acks, confirmed)

@@ -12,18 +12,22 @@ use jiff::Timestamp;
 use tokio::time::{Instant, Interval, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batch::Batch;
 use super::heartbeats::Heartbeats;
 use super::renewal::renew;
 use super::run::Session;
 use super::stall::Stall;
 use super::state_gauge::{State, StateGauge};
 use super::transport::{Happened, Transport};
-use crate::fanout::{CatchUp, Drained, QueuedFrame, SendQueue};
+use crate::fanout::{CatchUp, Drained, MarkerFrame, QueuedFrame, SendQueue};
 use crate::metrics::Metrics;
 use crate::settings::LagLimit;
 
 /// Interval at which the lag of a stream that fell behind is checked.
 const LAG_CHECK: Duration = Duration::from_secs(1);
+
+/// Time in which a client can take what was on its way when what opened its stream was revoked.
+const REVOKED_GRACE: Duration = Duration::from_millis(500);
 
 /// State of a stream while it is served; dropping it stops its catching up.
 pub(super) struct Serving<'a, T> {
@@ -43,6 +47,8 @@ pub(super) struct Serving<'a, T> {
     renewal: Option<AbortOnDropHandle<()>>,
     /// The cause to close with once everything is sent.
     closing: Option<CloseCause>,
+    /// Time at which the stream is closed although not everything is sent, once what opened it opens it no longer.
+    revoked_until: Option<Instant>,
     /// There was something to send when the client was last probed: that it is sent will be a sign of life, too.
     probed_while_sending: bool,
     /// Events handed to the transport so far.
@@ -55,6 +61,8 @@ enum Event {
     LagCheckDue,
     StallCheckDue,
     PaceOver,
+    WaitOver,
+    GraceOver,
     Transport(Happened),
     QueueChanged,
 }
@@ -64,8 +72,8 @@ impl<'a, T: Transport> Serving<'a, T> {
     pub(super) fn new(session: &'a mut Session<T>, metrics: &'a Metrics) -> Self {
         let mut unsent = VecDeque::new();
         if session.gap_marker {
-            let marker = Marker::Gap.frame(&Seq::starting_at(&session.position));
-            unsent.push_back(QueuedFrame::Marker(marker.into()));
+            let marker = MarkerFrame::new(Marker::Gap, &Seq::starting_at(&session.position));
+            unsent.push_back(QueuedFrame::Marker(marker));
         }
         let behind = if session.replays {
             State::Replaying
@@ -86,6 +94,7 @@ impl<'a, T: Transport> Serving<'a, T> {
             }),
             renewal: None,
             closing: None,
+            revoked_until: None,
             probed_while_sending: false,
             events: 0,
             session,
@@ -96,6 +105,10 @@ impl<'a, T: Transport> Serving<'a, T> {
     pub(super) async fn run(&mut self) -> CloseCause {
         loop {
             if let ControlFlow::Break(cause) = self.step().await {
+                // What has not been taken by the transport is not sent any more.
+                if let Some(next) = self.unsent.iter().find_map(QueuedFrame::event) {
+                    self.session.position = next.at.before();
+                }
                 return cause;
             }
         }
@@ -125,7 +138,15 @@ impl<'a, T: Transport> Serving<'a, T> {
                 self.paced_until = None;
                 ControlFlow::Continue(())
             }
-            Event::QueueChanged => ControlFlow::Continue(()),
+            Event::GraceOver => match self.closing.take().or_else(|| self.queue().closing()) {
+                Some(cause) => ControlFlow::Break(cause),
+                None => ControlFlow::Continue(()),
+            },
+            Event::QueueChanged => {
+                self.look_for_revocation();
+                ControlFlow::Continue(())
+            }
+            Event::WaitOver => ControlFlow::Continue(()),
         }
     }
 
@@ -134,6 +155,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         let Session {
             transport,
             registration,
+            batch,
             ..
         } = &mut *self.session;
         let unsent = &mut self.unsent;
@@ -142,7 +164,9 @@ impl<'a, T: Transport> Serving<'a, T> {
             () = self.heartbeats.tick() => Event::HeartbeatDue,
             () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
             () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
-            () = end_of_pace(self.paced_until) => Event::PaceOver,
+            () = at(self.paced_until) => Event::PaceOver,
+            () = at(self.revoked_until) => Event::GraceOver,
+            () = end_of_wait(batch.as_ref()) => Event::WaitOver,
             happened = poll_fn(|cx| transport.poll(unsent, cx)) => Event::Transport(happened),
             () = registration.queue().woken() => Event::QueueChanged,
         }
@@ -150,7 +174,7 @@ impl<'a, T: Transport> Serving<'a, T> {
 
     /// Returns whether the queue is to fill up meanwhile. That the stream is to be closed does not wait.
     fn is_paced(&self) -> bool {
-        let is_closing = self.closing.is_some() || self.queue().is_closing();
+        let is_closing = self.closing.is_some() || self.queue().closing().is_some();
         self.paced_until.is_some() && !is_closing
     }
 
@@ -162,19 +186,28 @@ impl<'a, T: Transport> Serving<'a, T> {
         self.unsent.is_empty() && self.session.transport.is_idle()
     }
 
+    /// Gives a client that does not read a moment to take what it had coming, and no more.
+    fn look_for_revocation(&mut self) {
+        let closing = self.closing.clone().or_else(|| self.queue().closing());
+        if closing.is_some_and(|cause| cause.is_revocation()) {
+            let grace = Instant::now() + REVOKED_GRACE;
+            self.revoked_until.get_or_insert(grace);
+        }
+    }
+
     /// Takes what is in the queue, once everything before is sent.
     fn refill(&mut self) -> ControlFlow<CloseCause> {
         if let Some(cause) = self.closing.take() {
             return ControlFlow::Break(cause);
         }
         // Before the queue is emptied: what the head has passed by now is in there, if the stream is live.
-        let head = self.session.acks.is_some();
+        let head = self.session.acks.is_some() || T::TELLS_POSITION;
         let head = head.then(|| self.session.context.ring.head());
-        let drained = self.queue().take();
+        let mut drained = self.queue().take();
         if let Some(head) = head {
             self.cover(&drained, &head);
         }
-        if let Some(position) = drained.fell_behind_at {
+        if let Some(position) = drained.fell_behind_at.take() {
             self.catching_up = Some(catch_up(self.session, position));
             if self.session.max_lag != LagLimit::default() {
                 self.lag_ticks.get_or_insert_with(|| interval(LAG_CHECK));
@@ -185,10 +218,18 @@ impl<'a, T: Transport> Serving<'a, T> {
             self.lag_ticks = None;
             self.state.set(State::Live);
         }
+        if let Some(batch) = &mut self.session.batch {
+            bound(&mut drained, batch, &mut self.session.position);
+        }
         self.unsent = drained.frames;
         self.stall = Stall::of(&self.unsent, self.session.transport.written());
         self.heartbeats.set(self.queue().route().heartbeat);
         self.count();
+        let is_live = self.state.is_live();
+        let batch = self.session.batch.as_ref();
+        if batch.is_some_and(|batch| is_live && batch.is_over_when_live()) {
+            drained.close.get_or_insert(CloseCause::BatchDone);
+        }
         match drained.close {
             Some(cause) if self.unsent.is_empty() => ControlFlow::Break(cause),
             cause => {
@@ -243,6 +284,16 @@ impl<'a, T: Transport> Serving<'a, T> {
                     self.session.metrics.heartbeats_answered.inc();
                 }
             }
+            Happened::Taken => {
+                self.queue().alive();
+                if self.heartbeats.answer(self.heartbeats_on_their_way()) {
+                    self.session.metrics.heartbeats_answered.inc();
+                }
+            }
+            Happened::Acknowledged(seq) => {
+                self.queue().alive();
+                return self.acknowledge(&seq);
+            }
             Happened::Alive => self.queue().alive(),
             Happened::NewToken(token) => {
                 self.queue().alive();
@@ -253,6 +304,21 @@ impl<'a, T: Transport> Serving<'a, T> {
             Happened::Ended(cause) => return ControlFlow::Break(cause),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Notes what the client has handled. It is told where its subscription does not remember it, too: a client may be made for both.
+    fn acknowledge(&mut self, seq: &str) -> ControlFlow<CloseCause> {
+        let Some(acks) = &mut self.session.acks else {
+            return ControlFlow::Continue(());
+        };
+        let sent = &self.session.position;
+        match Seq::parse_end(seq, sent.partitions()) {
+            Ok(position) if sent.covers(&position) => {
+                acks.acknowledge(&position);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(CloseCause::BadAck),
+        }
     }
 
     fn send_heartbeat(&mut self) {
@@ -343,6 +409,29 @@ impl<'a, T: Transport> Serving<'a, T> {
     }
 }
 
+/// Leaves in what was taken out of the queue what fits into a batch. One that is full by that is done, at the position behind its last
+/// event.
+fn bound(drained: &mut Drained, batch: &mut Batch, position: &mut Position) {
+    let frames = &mut drained.frames;
+    let events = frames.iter().filter(|frame| frame.event().is_some());
+    let mut taken = batch.take(events.count() as u64);
+    if !batch.is_full() {
+        return;
+    }
+    let is_in = |frame: &QueuedFrame| {
+        let counts = u64::from(frame.event().is_some());
+        let is_in = taken >= counts && taken > 0;
+        taken -= counts.min(taken);
+        is_in
+    };
+    let kept = frames.iter().map(is_in).take_while(|is_in| *is_in).count();
+    frames.truncate(kept);
+    if let Some(last) = frames.iter().rev().find_map(QueuedFrame::event) {
+        *position = last.at.after.clone();
+    }
+    drained.close = Some(CloseCause::BatchDone);
+}
+
 /// Reads on for a stream from this position until it is live.
 fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()> {
     let catch_up = CatchUp {
@@ -365,10 +454,18 @@ async fn next_lag_check(ticks: &mut Option<Interval>) {
     }
 }
 
-/// The time at which the queue is looked at again, or never.
-async fn end_of_pace(until: Option<Instant>) {
+/// This time, or never.
+async fn at(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
+        None => pending().await,
+    }
+}
+
+/// The time until which the first event of a batch is waited for, or never.
+async fn end_of_wait(batch: Option<&Batch>) {
+    match batch {
+        Some(batch) => batch.end_of_wait().await,
         None => pending().await,
     }
 }

@@ -3,11 +3,17 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use datastream_protocol::close::{Close, CloseCause};
+use datastream_protocol::position::Position;
 
 use crate::access::Jwt;
 use crate::fanout::QueuedFrame;
+
+/// Time in which a client may send so much and no more. One that sent more is held back for as long, so that it gains nothing by
+/// connecting again.
+pub(crate) const FLOOD_WINDOW: Duration = Duration::from_secs(10);
 
 /// Event at a client's connection.
 #[derive(Debug)]
@@ -16,6 +22,10 @@ pub(crate) enum Happened {
     Sent,
     /// The client answered a heartbeat.
     Answered,
+    /// The client, which does not answer in words, has taken a heartbeat.
+    Taken,
+    /// The client has handled every event up to the one with this sequence number.
+    Acknowledged(Box<str>),
     /// The client gave another sign of life.
     Alive,
     /// The client has another token, instead of the one that it opened the stream with.
@@ -26,6 +36,12 @@ pub(crate) enum Happened {
 
 /// Connection to one client.
 pub(crate) trait Transport: Send {
+    /// The client is told, when its stream ends, where it goes on.
+    const TELLS_POSITION: bool;
+
+    /// The name of the dialect that frames are written in.
+    fn dialect(&self) -> &'static str;
+
     /// Takes frames from the front of `unsent` and moves them to the socket, and listens meanwhile: a client that is slow to
     /// read can still speak.
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened>;
@@ -39,7 +55,11 @@ pub(crate) trait Transport: Send {
     /// Bytes handed to the socket so far.
     fn written(&self) -> u64;
 
-    /// Completes the frame that was begun, says why the stream ends, and ends the connection. Returns whether the client has
-    /// confirmed it; one that has not may know or not.
-    fn close(&mut self, close: Option<Close>) -> impl Future<Output = bool> + Send;
+    /// Completes the frame that was begun, says why the stream ends, and ends the connection; everything before `position` was sent.
+    /// Returns whether the client has confirmed it; one that has not may know or not.
+    fn close(
+        &mut self,
+        close: Option<Close>,
+        position: &Position,
+    ) -> impl Future<Output = bool> + Send;
 }

@@ -1,3 +1,5 @@
-//! Ways to a client: each dialect's wire format, below the sessions that all of them share.
+//! The wire: dialects, which say how a frame is written, and the transports that carry them.
 
+pub(crate) mod dialect;
+pub(crate) mod http;
 pub(crate) mod websocket;

@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod http;
 pub mod issuer;
 pub mod stopped;
 pub mod topic;
@@ -38,6 +39,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub fn key(name: &str) -> String {
     let digits: String = name.bytes().map(|b| format!("{b:02x}")).collect();
     format!("{digits:0>32}")
+}
+
+/// The path at which a subscription's events are.
+pub fn events_path(name: &str, query: &str) -> String {
+    format!("/events?stream_key={}{query}", key(name))
 }
 
 /// A subscription to everything; tests narrow it.
@@ -258,6 +264,17 @@ impl TestGateway {
             self.stream,
             key(name)
         )
+    }
+
+    /// A connection for requests on `/events`.
+    pub async fn http(&self, version: hyper::Version) -> http::Connection {
+        http::Connection::open(self.stream, version).await
+    }
+
+    /// The answer to a request for a subscription's events, on a connection of its own.
+    pub async fn events(&self, name: &str, query: &str, headers: &[(&str, &str)]) -> http::Events {
+        let mut connection = self.http(hyper::Version::HTTP_11).await;
+        connection.get(&events_path(name, query), headers).await
     }
 
     pub async fn connect(&self, name: &str, query: &str) -> client::Client {

@@ -23,8 +23,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::flood::Flood;
 use super::{Bounds, CONTROL_BUFFER, Handshake, WebSocket, cause_of};
-use crate::fanout::QueuedFrame;
-use crate::session::Transport as _;
+use crate::fanout::{MarkerFrame, QueuedFrame};
+use crate::transport::dialect::MessageEncoder;
 
 /// Bytes of a message; a stream's client has nothing so long to say.
 const LONGEST_MESSAGE: usize = 16 << 20;
@@ -86,13 +86,14 @@ async fn open(upgrade: OnUpgrade) {
         return tracing::error!("the upgraded connection is no TCP socket");
     };
     let bounds = Bounds::of_echoes();
-    let mut socket = WebSocket::bounded(io.into_inner(), read_buf.to_vec(), bounds).await;
+    let encoder = MessageEncoder::dss();
+    let mut socket = WebSocket::bounded(io.into_inner(), read_buf.to_vec(), bounds, encoder).await;
     let cause = match socket.echo().await {
         Ok(()) => CloseCause::ClientLeft,
         Err(cause) => cause,
     };
     tracing::debug!(cause = cause.name(), "the echo ends");
-    let _ = timeout(CLOSE_TIMEOUT, socket.close(cause.frame())).await;
+    let _ = timeout(CLOSE_TIMEOUT, socket.say_goodbye(cause.frame())).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
@@ -107,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
                 Some(Message::Text(text)) => {
                     // One waits at most, beside those that the writer has begun.
                     self.send_all(&mut unsent).await?;
-                    unsent.push_back(QueuedFrame::Marker(text.as_str().into()));
+                    unsent.push_back(QueuedFrame::Marker(MarkerFrame::raw(&text)));
                 }
                 Some(message @ Message::Binary(_)) => {
                     self.send_all(&mut unsent).await?;

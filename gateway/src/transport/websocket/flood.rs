@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-/// The most messages that a client may send in a [`WINDOW`].
+use crate::session::FLOOD_WINDOW;
+
+/// The most messages that a client may send in a [`FLOOD_WINDOW`].
 const MAX_MESSAGES: u32 = 1_000;
-/// The most bytes that it may send in a [`WINDOW`]: so many control frames of the largest size, which also bounds the frames that
+/// The most bytes that it may send in a [`FLOOD_WINDOW`]: so many control frames of the largest size, which also bounds the frames that
 /// belong to one message.
 const MAX_BYTES: u32 = MAX_MESSAGES * MAX_CONTROL_FRAME;
 /// A control frame of a client: header, mask and payload (RFC 6455, section 5.5).
 const MAX_CONTROL_FRAME: u32 = 2 + 4 + 125;
-const WINDOW: Duration = Duration::from_secs(10);
 
 /// The count of something in the current window.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Flood {
 
     /// Counts more; true if there were too many.
     pub(super) fn is_reached_by(&mut self, more: usize) -> bool {
-        if self.since.elapsed() >= WINDOW {
+        if self.since.elapsed() >= FLOOD_WINDOW {
             *self = Self::new(self.most);
         }
         let more = u32::try_from(more).unwrap_or(u32::MAX);

@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use datastream_protocol::{KEY_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
+use datastream_protocol::{
+    CLOUD_EVENTS_SUBPROTOCOL, KEY_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL,
+};
 use http_body_util::Full;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
@@ -23,7 +25,8 @@ const KEY_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Handshake {
     accept: String,
-    subprotocol: bool,
+    /// The subprotocol that is chosen, of those that are offered.
+    subprotocol: Option<&'static str>,
 }
 
 /// Returns whether a request asks for a WebSocket.
@@ -58,13 +61,13 @@ impl Handshake {
         if only(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|v| v != VERSION) {
             return Err(Refusal::BadHandshake("Sec-WebSocket-Version must be 13"));
         }
-        let subprotocol = offers(headers, |offered| offered == SUBPROTOCOL);
+        let subprotocol = subprotocol(headers);
         let secrets = [KEY_SUBPROTOCOL, TOKEN_SUBPROTOCOL];
         let is_secret = |offered: &str| secrets.iter().any(|s| offered.starts_with(s));
-        if !subprotocol && offers(headers, is_secret) {
+        if subprotocol.is_none() && offers(headers, is_secret) {
             // Browsers give up where none of those that they offer is answered, and neither a key nor a token is ever answered.
             return Err(Refusal::BadHandshake(
-                "offer the subprotocol datastream.v1 beside datastream.key.KEY or datastream.token.TOKEN",
+                "offer the subprotocol datastream.v1 or cloudevents.json beside datastream.key.KEY or datastream.token.TOKEN",
             ));
         }
         let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadHandshake(
@@ -93,10 +96,10 @@ impl Handshake {
         if let Ok(accept) = HeaderValue::try_from(self.accept) {
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
-        if self.subprotocol {
+        if let Some(subprotocol) = self.subprotocol {
             headers.insert(
                 SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_static(SUBPROTOCOL),
+                HeaderValue::from_static(subprotocol),
             );
         }
         response
@@ -118,6 +121,18 @@ fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// The first subprotocol of those that a client offers that is spoken here.
+fn subprotocol(headers: &HeaderMap) -> Option<&'static str> {
+    let known = [SUBPROTOCOL, CLOUD_EVENTS_SUBPROTOCOL];
+    items(headers, &SEC_WEBSOCKET_PROTOCOL)
+        .find_map(|offered| known.into_iter().find(|known| *known == offered))
+}
+
+/// Returns whether a client asks for CloudEvents by the subprotocols that it offers.
+pub(crate) fn offers_cloud_events(headers: &HeaderMap) -> bool {
+    subprotocol(headers) == Some(CLOUD_EVENTS_SUBPROTOCOL)
 }
 
 /// Returns whether the client offers such a subprotocol.

@@ -1,4 +1,4 @@
-//! The DSS dialect: frames as text messages of a WebSocket (RFC 6455), heartbeats that the client answers with `Z`.
+//! Streams as WebSockets (RFC 6455): a frame is a text message.
 
 #[cfg(feature = "test-util")]
 pub mod echo;
@@ -7,7 +7,7 @@ mod handshake;
 mod socket;
 mod writer;
 
-pub(crate) use handshake::{Handshake, VERSION, asks_for_upgrade};
+pub(crate) use handshake::{Handshake, VERSION, asks_for_upgrade, offers_cloud_events};
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use datastream_protocol::close::{Close, CloseCause};
 use datastream_protocol::frame::LONGEST_MESSAGE;
+use datastream_protocol::position::Position;
 use futures_util::{Sink, Stream};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -30,6 +31,7 @@ use self::writer::Writer;
 use crate::access::Jwt;
 use crate::fanout::QueuedFrame;
 use crate::session::{Happened, Transport};
+use crate::transport::dialect::{MessageDialect, MessageEncoder};
 
 /// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
 /// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).
@@ -78,16 +80,16 @@ impl Bounds {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A WebSocket on a connection whose handshake is done, of which these bytes have been read.
-    pub(crate) async fn new(io: S, read: Vec<u8>) -> Self {
-        Self::bounded(io, read, Bounds::of_streams()).await
+    pub(crate) async fn new(io: S, read: Vec<u8>, encoder: MessageEncoder) -> Self {
+        Self::bounded(io, read, Bounds::of_streams(), encoder).await
     }
 
-    async fn bounded(io: S, read: Vec<u8>, bounds: Bounds) -> Self {
+    async fn bounded(io: S, read: Vec<u8>, bounds: Bounds, encoder: MessageEncoder) -> Self {
         let config = Some(bounds.config());
         let shared = SharedSocket::new(io, bounds.bytes);
         Self {
             socket: WebSocketStream::from_partially_read(shared, read, Role::Server, config).await,
-            writer: Writer::default(),
+            writer: Writer::new(encoder),
             received: bounds.messages,
         }
     }
@@ -115,12 +117,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.received.is_reached_by(1) {
             return Happened::Ended(CloseCause::Flooded);
         }
+        let is_dss = self.writer.dialect() == MessageDialect::Dss;
         match message {
-            Message::Text(text) if is_answer(text) => Happened::Answered,
-            Message::Text(text) => new_token(text).map_or(
-                Happened::Ended(CloseCause::UnexpectedText),
-                Happened::NewToken,
-            ),
+            Message::Text(text) if is_dss && is_answer(text) => Happened::Answered,
+            Message::Text(text) => match serde_json::from_str(text) {
+                Ok(Said::Token(token)) => Jwt::parse(&token).map(Happened::NewToken),
+                Ok(Said::Ack(seq)) if !is_dss => Some(Happened::Acknowledged(seq)),
+                _ => None,
+            }
+            .unwrap_or(Happened::Ended(CloseCause::UnexpectedText)),
+            // Heartbeats are pings there.
+            Message::Pong(_) if !is_dss => Happened::Taken,
             Message::Binary(_) => Happened::Ended(CloseCause::UnexpectedBinary),
             Message::Close(_) => Happened::Ended(CloseCause::ClientLeft),
             // The next poll sends the pong.
@@ -173,6 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
+    // DSS has no place for it.
+    const TELLS_POSITION: bool = false;
+
+    fn dialect(&self) -> &'static str {
+        self.writer.dialect().name()
+    }
+
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         Poll::Ready(match ready!(self.poll_exchange(unsent, cx)) {
             Ok(Some(message)) => self.received(&message),
@@ -193,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         self.writer.written
     }
 
-    async fn close(&mut self, close: Option<Close>) -> bool {
+    async fn close(&mut self, close: Option<Close>, _: &Position) -> bool {
         self.say_goodbye(close).await.unwrap_or(false)
     }
 }
@@ -203,15 +217,14 @@ fn is_answer(text: &str) -> bool {
     matches!(text.trim(), "Z" | "1|Z" | "X" | "1|X")
 }
 
-/// The token in a message `{"token":"TOKEN"}`.
-fn new_token(text: &str) -> Option<Jwt> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Renewal<'a> {
-        token: &'a str,
-    }
-    let Renewal { token } = serde_json::from_str(text).ok()?;
-    Jwt::parse(token)
+/// Message of a client, apart from answers to heartbeats.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    /// `{"token":"TOKEN"}`: a new token.
+    Token(Box<str>),
+    /// `{"ack":"SEQ"}`: everything up to this event has been handled.
+    Ack(Box<str>),
 }
 
 fn cause_of(error: &Error) -> CloseCause {

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::socket::SharedSocket;
 use crate::fanout::QueuedFrame;
+use crate::transport::dialect::{MessageDialect, MessageEncoder, Parts};
 
 /// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
 const GATHER: usize = 8 << 10;
@@ -22,10 +23,13 @@ const GATHER: usize = 8 << 10;
 const FINAL_TEXT: u8 = 0x81;
 /// The largest header of a frame that is not masked.
 const MAX_HEADER: usize = 10;
+/// A ping without a payload, which is a heartbeat where the dialect has no other.
+const PING: [u8; 2] = [0x89, 0];
 
 /// Writes frames to the socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Writer {
+    encoder: MessageEncoder,
     begun: Begun,
     /// Bytes handed to the socket so far.
     pub written: u64,
@@ -38,13 +42,28 @@ struct Begun {
     gathered: Vec<u8>,
     /// That large frame.
     large: Option<QueuedFrame>,
-    /// Bytes of both that have been written.
+    /// Bytes of both, and those of them that have been written.
+    total: usize,
     done: usize,
     /// Heartbeats among the frames.
     heartbeats: u64,
 }
 
 impl Writer {
+    /// A writer that has written nothing.
+    pub(super) fn new(encoder: MessageEncoder) -> Self {
+        Self {
+            encoder,
+            begun: Begun::default(),
+            written: 0,
+        }
+    }
+
+    /// The dialect of what is written.
+    pub(super) const fn dialect(&self) -> MessageDialect {
+        self.encoder.dialect
+    }
+
     /// Returns whether everything that was taken is with the socket.
     pub(super) fn is_idle(&self) -> bool {
         self.begun.is_empty()
@@ -78,7 +97,7 @@ impl Writer {
             if socket.get_ref().theirs_begun {
                 ready!(Pin::new(&mut *socket).poll_flush(cx))?;
             }
-            self.begun = Begun::gather(unsent);
+            self.begun = Begun::gather(unsent, &self.encoder);
         }
     }
 
@@ -99,15 +118,19 @@ impl Writer {
                 self.begun = Begun::default();
                 continue;
             }
-            let slices = self.begun.slices();
-            let written = match Pin::new(&mut shared.io).poll_write_vectored(cx, &slices) {
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            let written = match self.begun.large_parts(&self.encoder) {
+                None => {
+                    let rest = &self.begun.gathered[self.begun.done..];
+                    ready!(Pin::new(&mut shared.io).poll_write(cx, rest))?
                 }
-                Poll::Ready(Ok(written)) => written,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return Poll::Pending,
+                Some(parts) => {
+                    let slices = self.begun.slices(&parts);
+                    ready!(Pin::new(&mut shared.io).poll_write_vectored(cx, &slices))?
+                }
             };
+            if written == 0 {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+            }
             self.begun.done += written;
             self.written += written as u64;
             shared.ours_begun = !self.begun.is_done();
@@ -121,53 +144,67 @@ impl Begun {
         self.gathered.is_empty()
     }
 
-    fn large(&self) -> &[u8] {
-        self.large
-            .as_ref()
-            .map_or(&[], |large| large.text().as_bytes())
+    const fn is_done(&self) -> bool {
+        self.done >= self.total
     }
 
-    fn is_done(&self) -> bool {
-        self.done >= self.gathered.len() + self.large().len()
+    /// The text of the large frame, if it is one.
+    fn large_parts<'a>(&'a self, encoder: &'a MessageEncoder) -> Option<Parts<'a>> {
+        encoder.payload(self.large.as_ref()?)
     }
 
     /// Takes frames for one write.
-    fn gather(frames: &mut VecDeque<QueuedFrame>) -> Self {
+    fn gather(frames: &mut VecDeque<QueuedFrame>, encoder: &MessageEncoder) -> Self {
         let mut begun = Self::default();
-        let bytes = |frame: &QueuedFrame| MAX_HEADER + frame.text().len();
-        if frames.front().is_some_and(|first| bytes(first) > GATHER) {
-            if let Some(large) = frames.pop_front() {
-                begun.gathered = Vec::with_capacity(MAX_HEADER);
-                put_header(&mut begun.gathered, large.text().len());
-                begun.large = Some(large);
+        while let Some(frame) = frames.front() {
+            let Some(payload) = encoder.payload(frame) else {
+                begun.gathered.extend_from_slice(&PING);
+                begun.heartbeats += 1;
+                frames.pop_front();
+                continue;
+            };
+            let length = payload.len();
+            if begun.gathered.len() + MAX_HEADER + length > GATHER {
+                if begun.is_empty() {
+                    begun.gathered = Vec::with_capacity(MAX_HEADER);
+                    put_header(&mut begun.gathered, length);
+                    begun.total = length;
+                    begun.large = frames.pop_front();
+                }
+                break;
             }
-            return begun;
-        }
-        let mut total = 0;
-        let fits = |frame: &&QueuedFrame| {
-            total += bytes(frame);
-            total <= GATHER
-        };
-        let count = frames.iter().take_while(fits).count();
-        let taken = frames.drain(..count);
-        begun.gathered = Vec::with_capacity(total.min(GATHER));
-        for frame in taken {
+            if begun.is_empty() {
+                begun.gathered = Vec::with_capacity(estimate(length, frames.len()));
+            }
+            put_header(&mut begun.gathered, length);
+            payload.put(&mut begun.gathered);
             begun.heartbeats += u64::from(frame.is_heartbeat());
-            put_header(&mut begun.gathered, frame.text().len());
-            begun.gathered.extend_from_slice(frame.text().as_bytes());
+            frames.pop_front();
         }
+        begun.total += begun.gathered.len();
         begun
     }
 
-    fn slices(&self) -> [IoSlice<'_>; 2] {
-        let (first, second) = (self.gathered.as_slice(), self.large());
-        let done = self.done.min(first.len());
-        let large_done = self.done - done;
-        [
-            IoSlice::new(&first[done..]),
-            IoSlice::new(&second[large_done..]),
-        ]
+    /// Bytes that have not been written, of the header and the text of a large frame.
+    fn slices<'a>(&'a self, parts: &Parts<'a>) -> Vec<IoSlice<'a>> {
+        let mut skip = self.done;
+        let texts = parts.texts().iter().map(|text| text.as_bytes());
+        let all = std::iter::once(self.gathered.as_slice()).chain(texts);
+        let mut slices = Vec::new();
+        for bytes in all {
+            let skipped = skip.min(bytes.len());
+            skip -= skipped;
+            if skipped < bytes.len() {
+                slices.push(IoSlice::new(&bytes[skipped..]));
+            }
+        }
+        slices
     }
+}
+
+/// Bytes that so many frames may take, by the first one.
+fn estimate(length: usize, frames: usize) -> usize {
+    (MAX_HEADER + length).saturating_mul(frames).min(GATHER)
 }
 
 /// Appends the header of a text frame with a payload of this length.
@@ -198,6 +235,7 @@ mod tests {
     use super::super::Bounds;
     use super::super::flood::Flood;
     use super::*;
+    use crate::fanout::MarkerFrame;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -226,8 +264,8 @@ mod tests {
                     let going_on = m.as_ref().is_ok_and(|m| !m.is_close());
                     async move { going_on }
                 }).collect::<Vec<_>>());
-                let frames = sent.iter().map(|text| QueuedFrame::Marker(text.as_str().into()));
-                let (mut unsent, mut writer): (VecDeque<_>, _) = (frames.collect(), Writer::default());
+                let frames = sent.iter().map(|text| QueuedFrame::Marker(MarkerFrame::raw(text)));
+                let (mut unsent, mut writer): (VecDeque<_>, _) = (frames.collect(), Writer::new(MessageEncoder::dss()));
                 let mut heard = 0;
                 while !unsent.is_empty() || !writer.is_idle() || heard < asked {
                     poll_fn(|cx| {

@@ -1,0 +1,111 @@
+//! Compression of a response's body, for clients that ask for it (RFC 9110, section 12.5.3). What is sent can be read at once: every chunk
+//! ends where a decoder has all of it.
+
+use std::io::{self, Write as _};
+
+use flate2::write::GzEncoder;
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zstd::stream::write::Encoder as ZstdEncoder;
+
+/// The bits of zstd's window: 128 KiB, which bounds what an encoder and a decoder hold.
+const WINDOW_BITS: u32 = 17;
+/// Memory of one encoder, in bytes, as an upper bound.
+pub(crate) const ENCODER_MEMORY: usize = 1 << 20;
+/// Streams that are compressed at once; further ones are sent as they are.
+pub(crate) const MOST_COMPRESSED: usize = 32;
+
+/// A way to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// Compresses one body.
+pub(super) struct Compressor {
+    encoder: Encoder,
+    _permit: OwnedSemaphorePermit,
+}
+
+enum Encoder {
+    Gzip(GzEncoder<Vec<u8>>),
+    Zstd(ZstdEncoder<'static, Vec<u8>>),
+}
+
+impl Coding {
+    /// The coding that a request asks for: the one with the greater weight, zstd if they have the same.
+    pub(crate) fn wanted(headers: &HeaderMap) -> Option<Self> {
+        let weight = |name: &str| {
+            let values = headers.get_all(ACCEPT_ENCODING).into_iter();
+            let values = values.filter_map(|value| value.to_str().ok());
+            let items = values.flat_map(|value| value.split(','));
+            let named = items.filter_map(|item| {
+                let mut parts = item.split(';').map(str::trim);
+                let is_it = parts.next()?.eq_ignore_ascii_case(name);
+                is_it.then(|| crate::transport::http::weight(parts))
+            });
+            named.fold(0.0, f32::max)
+        };
+        let (gzip, zstd) = (weight("gzip"), weight("zstd"));
+        let wanted = if zstd >= gzip {
+            (zstd, Self::Zstd)
+        } else {
+            (gzip, Self::Gzip)
+        };
+        (wanted.0 > 0.0).then_some(wanted.1)
+    }
+
+    /// The value of `Content-Encoding`.
+    pub(crate) const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+impl Compressor {
+    /// A compressor, unless there are as many as there may be.
+    pub(super) fn new(coding: Coding, permits: &std::sync::Arc<Semaphore>) -> Option<Self> {
+        let permit = permits.clone().try_acquire_owned().ok()?;
+        let encoder = match coding {
+            Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
+            Coding::Zstd => {
+                let mut encoder = ZstdEncoder::new(Vec::new(), 1).ok()?;
+                encoder.window_log(WINDOW_BITS).ok()?;
+                Encoder::Zstd(encoder)
+            }
+        };
+        Some(Self {
+            encoder,
+            _permit: permit,
+        })
+    }
+
+    /// Compresses bytes. What comes back holds all of them.
+    pub(super) fn compress(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match &mut self.encoder {
+            Encoder::Gzip(encoder) => {
+                encoder.write_all(bytes)?;
+                encoder.flush()?;
+                Ok(std::mem::take(encoder.get_mut()))
+            }
+            Encoder::Zstd(encoder) => {
+                encoder.write_all(bytes)?;
+                encoder.flush()?;
+                Ok(std::mem::take(encoder.get_mut()))
+            }
+        }
+    }
+
+    /// The end of the body.
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+        match self.encoder {
+            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}

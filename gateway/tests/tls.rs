@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::client::{Client, get};
+use common::http::Connection;
 use common::topic::{Topic, event};
-use common::{PATIENCE, TestGateway, key, route};
+use common::{PATIENCE, TestGateway, events_path, key, route};
 use datastream_gateway::Settings;
 use datastream_routing::{ClientCertificate, Route};
 use datastream_service::tls::{
     Authority, ClientCertificates, DISTANT_YEAR, IdentityFiles, ServerFiles,
 };
 use futures_util::SinkExt as _;
+use hyper::Version;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -100,6 +102,30 @@ async fn events_and_close_frames_arrive_over_every_version_of_tls() {
         gateway.stop().await;
         assert_eq!(reader.await.unwrap().0, 1001);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_2_is_spoken_where_the_client_offers_it_and_websockets_where_it_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = certificate(dir.path(), &[&TLS13]);
+    let gateway = gateway(dir.path()).await;
+    for number in 0..100 {
+        gateway.topic.append(0, event(&"A".repeat(1 + number * 500), number));
+    }
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tls = connect(&gateway, &config).await.unwrap();
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut connection = Connection::over(tls, Version::HTTP_2).await;
+    for name in ["a", "b"] {
+        let path = events_path(name, "&seq_start=1&limit=100");
+        let mut events = connection.get(&path, &[]).await;
+        assert_eq!(events.numbers(100).await, (0..100).collect::<Vec<_>>());
+        assert_eq!(events.json().await, None);
+    }
+    config.alpn_protocols.remove(0);
+    let mut client = open(&gateway, &config, "a", "&seq_start=1").await;
+    assert_eq!(client.numbers(1).await, [0]);
+    gateway.stop().await;
 }
 
 /// Frames smaller and larger than what is gathered and than a record of TLS, with pings between, for a client that stops to read

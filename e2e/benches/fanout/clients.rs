@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use memchr::memmem;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_tungstenite::connect_async_tls_with_config;
 use tokio_tungstenite::tungstenite::Message;
@@ -14,6 +17,15 @@ use crate::trust::Trust;
 
 /// Prefix of the time at which an event was sent, in microseconds of the bench's clock.
 pub(crate) const SENT: &str = "\"sent\":";
+
+/// Asks for a body, at `HOST:PORT/PATH`.
+async fn ask(url: &str) -> TcpStream {
+    let (host, path) = url.split_once('/').unwrap();
+    let mut tcp = TcpStream::connect(host).await.unwrap();
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    tcp
+}
 
 /// Open streams and what they have received.
 #[derive(Default)]
@@ -32,31 +44,54 @@ impl Clients {
             ages: ages.clone(),
         });
         for (url, ages) in urls.into_iter().zip(ages) {
+            let this = this.clone();
+            if let Some(rest) = url.strip_prefix("http://") {
+                let tcp = ask(rest).await;
+                tokio::spawn(async move { this.read(tcp, clock, &ages).await });
+                continue;
+            }
             let config = WebSocketConfig::default().read_buffer_size(2048);
             let tls = url.starts_with("wss").then(|| trust.connector());
             let (mut socket, _) = connect_async_tls_with_config(url, Some(config), true, tls)
                 .await
                 .unwrap();
-            let this = this.clone();
             tokio::spawn(async move {
                 while let Some(Ok(message)) = socket.next().await {
                     let Message::Text(text) = message else {
                         continue;
                     };
-                    let now = clock();
-                    if let Some(at) = text.find(SENT) {
-                        let digits = &text[at + SENT.len()..];
-                        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap();
-                        let sent: u64 = digits[..end].parse().unwrap();
-                        ages.lock().unwrap().push(now.saturating_sub(sent) as u32);
-                        this.received.fetch_add(1, Ordering::Relaxed);
-                    } else if text.as_str() == "1|Z" {
+                    if text.as_str() == "1|Z" {
                         socket.send(Message::text("Z")).await.unwrap();
+                    } else {
+                        this.note(text.as_bytes(), clock, &ages);
                     }
                 }
             });
         }
         this
+    }
+
+    /// Reads a body to its end. A line may come in pieces.
+    async fn read(&self, mut tcp: TcpStream, clock: fn() -> u64, ages: &Mutex<Vec<u32>>) {
+        let mut read = Vec::with_capacity(2048);
+        while tcp.read_buf(&mut read).await.unwrap() > 0 {
+            if let Some(end) = read.iter().rposition(|byte| *byte == b'\n') {
+                self.note(&read[..end], clock, ages);
+                read.drain(..=end);
+            }
+        }
+    }
+
+    /// Notes the events that are in what came.
+    fn note(&self, text: &[u8], clock: fn() -> u64, ages: &Mutex<Vec<u32>>) {
+        let now = clock();
+        for at in memmem::find_iter(text, SENT) {
+            let digits = text[at + SENT.len()..].iter();
+            let digits = digits.take_while(|byte| byte.is_ascii_digit());
+            let sent = digits.fold(0, |sent, digit| sent * 10 + u64::from(digit - b'0'));
+            ages.lock().unwrap().push(now.saturating_sub(sent) as u32);
+            self.received.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Events received so far.

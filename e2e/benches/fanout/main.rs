@@ -1,5 +1,5 @@
-//! The gateway with everything on, without TLS and with it, beside a bare WebSocket server: CPU per delivery, memory per idle
-//! stream, latency.
+//! The gateway with everything on, without TLS and with it, and in other dialects, beside a bare WebSocket server: CPU per delivery,
+//! memory per idle stream, latency.
 //!
 //! Each is a process of its own; broker and clients are in this one. They take turns under the same load, so that what else the
 //! machine does hits all of them.
@@ -34,9 +34,10 @@ const EVENTS_PER_SECOND: u64 = 20;
 const TURNS: usize = 3;
 const FRAME_BYTES: usize = 450;
 
-/// Bars of the cost of a delivery: to the bare server's, and with TLS to the gateway's without.
+/// Bars of the cost of a delivery: to the bare server's, and with TLS and of other dialects to the gateway's without.
 const COST: f64 = 1.5;
 const COST_OF_TLS: f64 = 1.3;
+const COST_OF_DIALECTS: f64 = 1.2;
 /// KiB that an idle stream has at the most.
 const IDLE: f64 = 16.0;
 const IDLE_WITH_TLS: f64 = 14.0;
@@ -155,8 +156,14 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway with this certificate, if any.
-    async fn start(broker: &Broker, topic: &str, trust: &Trust, certificate: &[String]) -> Self {
+    /// A gateway with this certificate, if any, and clients of the scheme and the path that are given: `ws/stream?`.
+    async fn start(
+        broker: &Broker,
+        topic: &str,
+        clients: &str,
+        trust: &Trust,
+        certificate: &[String],
+    ) -> Self {
         broker.create_topic(topic, 1).unwrap();
         let dir = tempfile::tempdir().unwrap();
         routes::write(dir.path(), STREAMS, |_| vec![]);
@@ -175,8 +182,10 @@ impl Gateway {
                 .args(certificate),
         );
         let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
-        let address = bound["stream"].as_str().unwrap().replacen("http", "ws", 1);
-        let urls = (0..STREAMS).map(|n| format!("{address}/stream?stream_key={}", key(n)));
+        let (scheme, path) = clients.split_once('/').unwrap();
+        let address = bound["stream"].as_str().unwrap();
+        let address = address.replacen("http", scheme, 1);
+        let urls = (0..STREAMS).map(|n| format!("{address}/{path}stream_key={}", key(n)));
         let producer = Producer::new(FluvioTarget::new(broker.address().to_string(), topic));
         Self {
             _routes: dir,
@@ -207,42 +216,62 @@ async fn main() -> ExitCode {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (trust, certificate) = Trust::make(dir.path());
-    let mut plain = Gateway::start(&broker, "plain", &trust, &[]).await;
-    let mut tls = Gateway::start(&broker, "tls", &trust, &certificate).await;
+    let plain = ("plain", "ws/stream?", &[][..]);
+    let encrypted = ("tls", "ws/stream?", &certificate[..]);
+    let lines = ("lines", "http/events?format=ndjson&", &[][..]);
+    let sse = ("sse", "http/events?format=sse&", &[][..]);
+    let mut gateways = vec![];
+    for (topic, clients, certificate) in [plain, encrypted, lines, sse] {
+        gateways.push(Gateway::start(&broker, topic, clients, &trust, certificate).await);
+    }
     let (mut server, address) =
         Server::start(Command::new(std::env::current_exe().unwrap()).arg("bare"));
     let mut stdin = server.0.stdin.take().unwrap();
     let urls = vec![format!("ws://{address}/"); STREAMS];
     let mut bare = Subject::new(server, urls, &trust).await;
     for _ in 0..TURNS {
-        plain.turn().await;
-        tls.turn().await;
+        for gateway in &mut gateways {
+            gateway.turn().await;
+        }
         bare.turn(async |event| writeln!(stdin, "{event}").unwrap())
             .await;
     }
-    report(plain.subject, tls.subject, bare)
+    let subjects = gateways.into_iter().map(|gateway| gateway.subject);
+    report(subjects.chain([bare]).collect())
 }
 
-fn report(mut plain: Subject, mut tls: Subject, mut bare: Subject) -> ExitCode {
+fn report(mut subjects: Vec<Subject>) -> ExitCode {
     println!("{STREAMS} streams, {EVENTS_PER_SECOND} events/s to each, {FRAME_BYTES}-byte frames");
-    println!("                                  gateway   with TLS       bare");
-    let row =
-        |name: &str, [a, b, c]: [f64; 3]| println!("  {name:<29} {a:>9.2}  {b:>9.2}  {c:>9.2}");
-    let subjects = [&plain, &tls, &bare];
-    let cost = subjects.map(|subject| subject.usage.per_million());
-    row("CPU s per million deliveries", cost);
-    row("KiB per idle stream", subjects.map(|subject| subject.idle));
+    println!(
+        "                                  gateway   with TLS     NDJSON        SSE       bare"
+    );
+    let row = |name: &str, figures: &[f64]| {
+        let figures = figures.iter().map(|figure| format!("{figure:>9.2}  "));
+        println!("  {name:<29} {}", figures.collect::<String>());
+    };
+    let costs = subjects.iter().map(|subject| subject.usage.per_million());
+    let costs: Vec<_> = costs.collect();
+    row("CPU s per million deliveries", &costs);
+    let idle: Vec<_> = subjects.iter().map(|subject| subject.idle).collect();
+    row("KiB per idle stream", &idle);
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
-        let ages = [&mut plain, &mut tls, &mut bare].map(|s| s.usage.age_ms(quantile));
-        row(&format!("{name} from sending, ms"), ages);
+        let ages = subjects.iter_mut().map(|s| s.usage.age_ms(quantile));
+        row(
+            &format!("{name} from sending, ms"),
+            &ages.collect::<Vec<_>>(),
+        );
     }
     println!("  (the broker is part of the gateway's latency)");
     let mut met = true;
     for (name, figure, bar) in [
-        ("CPU, gateway to bare", cost[0] / cost[2], COST),
-        ("CPU, with TLS to without", cost[1] / cost[0], COST_OF_TLS),
-        ("KiB per idle stream", plain.idle, IDLE),
-        ("KiB per idle stream with TLS", tls.idle, IDLE_WITH_TLS),
+        ("CPU, gateway to bare", costs[0] / costs[4], COST),
+        ("CPU, with TLS to without", costs[1] / costs[0], COST_OF_TLS),
+        ("CPU, NDJSON to DSS", costs[2] / costs[0], COST_OF_DIALECTS),
+        ("CPU, SSE to DSS", costs[3] / costs[0], COST_OF_DIALECTS),
+        ("KiB per idle stream", idle[0], IDLE),
+        ("KiB per idle stream with TLS", idle[1], IDLE_WITH_TLS),
+        ("KiB per idle stream, NDJSON", idle[2], IDLE),
+        ("KiB per idle stream, SSE", idle[3], IDLE),
     ] {
         let verdict = if figure <= bar { "PASS" } else { "MISS" };
         println!("  {name:<29} {figure:>9.2}   (bar: at most {bar})  {verdict}");

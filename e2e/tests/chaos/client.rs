@@ -1,4 +1,6 @@
-//! A WebSocket client of a stream that can be slow on purpose.
+//! A client of a stream that can be slow on purpose, in any dialect.
+//!
+//! What it hears in other dialects is told as it would be in that of DSS: a frame is `LEN|BODY`.
 
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::body::Body;
+use crate::dialect::Dialect;
 use crate::door::{Door, Socket};
 
 const CONNECT: Duration = Duration::from_secs(8);
@@ -16,7 +20,12 @@ const SEND: Duration = Duration::from_secs(1);
 const SMALL_BUFFER: u32 = 8 << 10;
 
 /// An open stream.
-pub(crate) struct Client(WebSocketStream<Socket>);
+pub(crate) struct Client(Wire);
+
+enum Wire {
+    Messages(Box<WebSocketStream<Socket>>, Dialect),
+    Body(Body),
+}
 
 /// Message on a stream.
 #[derive(Debug)]
@@ -45,6 +54,7 @@ impl Client {
     pub(crate) async fn connect(
         door: &Door,
         query: &str,
+        dialect: Dialect,
         small_buffer: bool,
     ) -> Result<Self, Refusal> {
         let connect = async {
@@ -53,9 +63,15 @@ impl Client {
                 socket.set_recv_buffer_size(SMALL_BUFFER)?;
             }
             let tcp = socket.connect(door.address()).await?;
+            let io = door.over(tcp).await?;
+            let query = format!("{query}&format={}", dialect.format());
+            if dialect.is_body() {
+                let opened = Body::open(io, &format!("/events?{query}"), dialect).await?;
+                return Ok(opened.map(|body| Self(Wire::Body(body))));
+            }
             let url = door.url(&format!("/stream?{query}"));
-            match client_async(url, door.over(tcp).await?).await {
-                Ok((socket, _)) => Ok(Ok(Self(socket))),
+            match client_async(url, io).await {
+                Ok((socket, _)) => Ok(Ok(Self(Wire::Messages(Box::new(socket), dialect)))),
                 Err(Error::Http(response)) => {
                     let body = response.body().as_deref().unwrap_or_default();
                     let body = String::from_utf8_lossy(body).into_owned();
@@ -72,35 +88,59 @@ impl Client {
 
     /// The next thing that comes within this time. Can be dropped and called again.
     pub(crate) async fn next(&mut self, within: Duration) -> Heard {
-        loop {
-            match timeout(within, self.0.next()).await {
-                Err(_) => return Heard::Nothing,
-                Ok(Some(Ok(Message::Text(text)))) if text.as_str() == "1|Z" => {
-                    return Heard::Heartbeat;
-                }
-                Ok(Some(Ok(Message::Text(text)))) => return Heard::Frame(text),
-                Ok(Some(Ok(Message::Close(Some(frame))))) => {
-                    // The answer.
-                    let _ = timeout(SEND, self.0.flush()).await;
-                    return Heard::Closed {
-                        code: frame.code.into(),
-                        reason: frame.reason.as_str().to_owned(),
-                    };
-                }
-                Ok(Some(Ok(_))) => (),
-                Ok(Some(Err(error))) => return Heard::Gone(error.to_string()),
-                Ok(None) => return Heard::Gone("end of the connection".to_owned()),
+        let heard = async {
+            match &mut self.0 {
+                Wire::Messages(socket, dialect) => next_message(socket, *dialect).await,
+                Wire::Body(body) => body.next().await,
             }
-        }
+        };
+        timeout(within, heard).await.unwrap_or(Heard::Nothing)
     }
 
     /// Answers a heartbeat; whether that worked shows in what comes next.
     pub(crate) async fn answer(&mut self) {
-        let _ = timeout(SEND, self.0.send(Message::text("Z"))).await;
+        let answered = async {
+            match &mut self.0 {
+                Wire::Messages(socket, Dialect::Dss) => socket.send(Message::text("Z")).await,
+                // The library has the pong.
+                Wire::Messages(socket, _) => socket.flush().await,
+                Wire::Body(_) => Ok(()),
+            }
+        };
+        let _ = timeout(SEND, answered).await;
     }
 
-    /// Says goodbye.
-    pub(crate) async fn leave(mut self) {
-        let _ = timeout(SEND, self.0.close(None)).await;
+    /// Says goodbye, if that is possible.
+    pub(crate) async fn leave(self) {
+        if let Wire::Messages(mut socket, _) = self.0 {
+            let _ = timeout(SEND, WebSocketStream::close(&mut socket, None)).await;
+        }
+    }
+}
+
+async fn next_message(socket: &mut WebSocketStream<Socket>, dialect: Dialect) -> Heard {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) if dialect == Dialect::Dss => {
+                return if text.as_str() == "1|Z" {
+                    Heard::Heartbeat
+                } else {
+                    Heard::Frame(text)
+                };
+            }
+            Some(Ok(Message::Text(text))) => return Heard::Frame(dialect.frame(&text)),
+            Some(Ok(Message::Ping(_))) if dialect != Dialect::Dss => return Heard::Heartbeat,
+            Some(Ok(Message::Close(Some(frame)))) => {
+                // The answer.
+                let _ = timeout(SEND, socket.flush()).await;
+                return Heard::Closed {
+                    code: frame.code.into(),
+                    reason: frame.reason.as_str().to_owned(),
+                };
+            }
+            Some(Ok(_)) => (),
+            Some(Err(error)) => return Heard::Gone(error.to_string()),
+            None => return Heard::Gone("end of the connection".to_owned()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::checker::{Contract, History, Outcome, Seq, Start};
+use crate::dialect::Dialect;
 
 /// The kinds of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(crate) struct Plan {
     pub stays: Option<usize>,
     /// It goes without a goodbye.
     pub abrupt: bool,
+    pub dialect: Dialect,
 }
 
 impl ClientProfile {
@@ -99,11 +101,16 @@ impl ClientProfile {
             markers: rng.random_bool(0.4),
             stays: None,
             abrupt: rng.random_bool(0.5),
+            dialect: Dialect::any(rng),
         };
         match self {
             Self::Steady | Self::Slow | Self::Frozen => (),
             Self::Flapping => plan.stays = Some(rng.random_range(0..150)),
-            Self::Committed => plan.start = Start::Committed { from: next },
+            Self::Committed => {
+                plan.start = Start::Committed { from: next };
+                // By its answers to heartbeats it acknowledges in this one only.
+                plan.dialect = Dialect::Dss;
+            }
             Self::Live => {
                 plan.start = Start::Live { from: next };
                 plan.stays = Some(rng.random_range(1..300));
@@ -126,6 +133,8 @@ impl ClientProfile {
         if last {
             plan.stays = None;
         }
+        // Lines say only to those who ask for it why they end.
+        plan.markers |= plan.dialect == Dialect::Ndjson;
         plan
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::checker::{Disrupted, Served, check_claims};
 use crate::client::{Client, Heard, Refusal};
+use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::phase::Phase;
 use crate::report::Report;
@@ -130,7 +131,7 @@ impl Contender {
             };
             let asked = Instant::now();
             let query = format!("stream_key={}", self.key);
-            match Client::connect(&door, &query, false).await {
+            match Client::connect(&door, &query, Dialect::Dss, false).await {
                 Ok(client) => self.serve(gateway, asked, client).await,
                 Err(Refusal::Status(409 | 503, _) | Refusal::Unreachable) => sleep(pause).await,
                 Err(Refusal::Status(status, body)) => {

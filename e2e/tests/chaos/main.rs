@@ -10,6 +10,7 @@
 
 mod api_proxy;
 mod attack;
+mod body;
 mod broker;
 mod certificates;
 mod checker;
@@ -21,6 +22,7 @@ mod contention;
 mod control_plane;
 mod data_plane;
 mod database;
+mod dialect;
 mod door;
 mod endpoint;
 mod file_system;

@@ -71,7 +71,8 @@ impl Recorder {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            match Client::connect(&door, &query, self.client_profile.is_slow()).await {
+            let is_slow = self.client_profile.is_slow();
+            match Client::connect(&door, &query, plan.dialect, is_slow).await {
                 Ok(client) => {
                     let outcome = self.session(endpoint, disturbances, plan, client).await;
                     let broken = matches!(outcome, Outcome::Garbled { .. });

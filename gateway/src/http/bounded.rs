@@ -50,6 +50,11 @@ impl BoundedTls {
         self.0.get_ref().1.peer_certificates()?.first()
     }
 
+    /// The TCP socket, for its options.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        &self.0.get_ref().0.tcp
+    }
+
     /// The protocol that was agreed on by ALPN.
     pub(super) fn protocol(&self) -> Option<&[u8]> {
         self.0.get_ref().1.alpn_protocol()

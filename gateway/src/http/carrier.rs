@@ -1,11 +1,12 @@
 //! A connection, as the streams see it that are bodies of its responses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
 use super::connections::ConnectionSlot;
+use super::write_limit::WriteRules;
 use crate::transport::http::Carrier;
 
 /// A connection on which responses are sent, which every request carries as an extension.
@@ -14,8 +15,7 @@ pub(crate) struct ConnectionHandle {
     place: ConnectionSlot,
     /// Streams that it carries.
     streams: AtomicUsize,
-    /// It carries streams: how long their clients may take nothing is for the streams to say.
-    is_patient: Arc<AtomicBool>,
+    writes: Arc<WriteRules>,
     /// Several responses are sent at once.
     is_multiplexed: bool,
     given_up: CancellationToken,
@@ -31,15 +31,15 @@ impl ConnectionHandle {
         Self {
             place,
             streams: AtomicUsize::new(0),
-            is_patient: Arc::default(),
+            writes: Arc::default(),
             is_multiplexed,
             given_up: CancellationToken::new(),
         }
     }
 
-    /// Says whether a write may wait without an end.
-    pub(super) fn patience(&self) -> Arc<AtomicBool> {
-        self.is_patient.clone()
+    /// The rules of what is written.
+    pub(super) fn writes(&self) -> Arc<WriteRules> {
+        self.writes.clone()
     }
 
     /// Waits until the connection is to be closed, for another one or because its stream is.
@@ -53,13 +53,18 @@ impl ConnectionHandle {
     /// Keeps the connection for one more stream.
     pub(super) fn hold(self: &Arc<Self>) -> StreamHold {
         self.streams.fetch_add(1, Ordering::AcqRel);
-        self.is_patient.store(true, Ordering::Relaxed);
+        // How long their clients may take nothing is for the streams to say.
+        self.writes.set_patient(true);
         self.place.leave();
         StreamHold(self.clone())
     }
 }
 
 impl Carrier for StreamHold {
+    fn probe(&self) {
+        self.0.writes.probe();
+    }
+
     fn give_up(&self) {
         if !self.0.is_multiplexed {
             self.0.given_up.cancel();
@@ -70,7 +75,7 @@ impl Carrier for StreamHold {
 impl Drop for StreamHold {
     fn drop(&mut self) {
         if self.0.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.is_patient.store(false, Ordering::Relaxed);
+            self.0.writes.set_patient(false);
             self.0.place.come_back();
         }
     }

@@ -24,7 +24,7 @@ use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
-use super::write_limit::WriteLimit;
+use super::write_limit::{UNACKNOWLEDGED, WriteLimit};
 use crate::access::Throttle;
 use crate::metrics::Metrics;
 use crate::proxies::ProxySettings;
@@ -46,8 +46,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SEND_BUFFER: usize = 256 << 10;
 /// Bytes that the kernel may hold for a stream and has not sent.
 const UNSENT: u32 = 16 << 10;
-/// Time for which sent bytes may stay unacknowledged before the connection is given up.
-const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
 /// The address of the client, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that has
 /// one: that of the other end, or the one that trusted proxies name.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +223,7 @@ async fn connection<H: Handler>(
         }
         async move { Ok::<_, Infallible>(handler.handle(request).await) }
     });
-    let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.patience()));
+    let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes()));
     let result = if is_http2 {
         let connection = http2().serve_connection(io, service);
         until_over(connection, &handle, cancel, |c| c.graceful_shutdown()).await

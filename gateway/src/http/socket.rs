@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
 use super::bounded::BoundedTls;
+use super::write_limit::HasTcp;
 use crate::ownership::PeerTls;
 
 /// The socket of a client; with TLS on the heap, so that connections without it do not have its size.
@@ -91,4 +92,13 @@ pub(super) fn certificate(socket: &Socket) -> anyhow::Result<Option<Arc<PeerCert
     };
     let read = shown.map(PeerCertificate::of).transpose()?;
     Ok(read.map(Arc::new))
+}
+
+impl HasTcp for Socket {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(match self {
+            Self::Left(tcp) => tcp,
+            Self::Right(stream) => stream.tcp(),
+        })
+    }
 }

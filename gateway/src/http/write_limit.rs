@@ -8,28 +8,62 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Time for which sent bytes may stay unacknowledged before the connection is given up.
+pub(super) const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
+/// The same for a peer of which somebody wants to know whether it is there.
+const PROBED: Duration = Duration::from_secs(5);
+
+/// A socket below which there is one of TCP, for its options.
+pub(crate) trait HasTcp {
+    /// That socket, if there is one.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+/// Rules for what is written to a socket, which its streams change.
+#[derive(Debug, Default)]
+pub(crate) struct WriteRules {
+    is_patient: AtomicBool,
+    is_probed: AtomicBool,
+}
+
+impl WriteRules {
+    /// Lets a write wait without an end, or not.
+    pub(super) fn set_patient(&self, is_patient: bool) {
+        self.is_patient.store(is_patient, Ordering::Relaxed);
+    }
+
+    /// Has the kernel end the connection soon if the peer does not acknowledge what is written next.
+    pub(super) fn probe(&self) {
+        self.is_probed.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A socket on which a write that makes no progress for a time fails.
 #[derive(Debug)]
 pub(crate) struct WriteLimit<S> {
     io: S,
     limit: Duration,
-    /// There is no limit for now.
-    is_patient: Arc<AtomicBool>,
+    rules: Arc<WriteRules>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Time at which the peer was probed last, until the usual time holds again.
+    probed: Option<Instant>,
 }
 
 impl<S> WriteLimit<S> {
-    /// Limits how long a write may wait, unless it is patient.
-    pub(crate) const fn new(io: S, limit: Duration, is_patient: Arc<AtomicBool>) -> Self {
+    /// Limits how long a write may wait, unless the rules say that it may.
+    pub(crate) const fn new(io: S, limit: Duration, rules: Arc<WriteRules>) -> Self {
         Self {
             io,
             limit,
-            is_patient,
+            rules,
             waiting: None,
+            probed: None,
         }
     }
 
@@ -43,7 +77,7 @@ impl<S> WriteLimit<S> {
         cx: &mut Context<'_>,
         wrote: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if wrote.is_ready() || self.is_patient.load(Ordering::Relaxed) {
+        if wrote.is_ready() || self.rules.is_patient.load(Ordering::Relaxed) {
             self.waiting = None;
             return wrote;
         }
@@ -53,6 +87,29 @@ impl<S> WriteLimit<S> {
             .as_mut()
             .poll(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: HasTcp> WriteLimit<S> {
+    /// Sets how soon the kernel gives up a peer that acknowledges nothing.
+    fn look_at_probe(&mut self) {
+        let is_over = self.probed.is_some_and(|since| since.elapsed() > PROBED);
+        let time = if self.rules.is_probed.swap(false, Ordering::Relaxed) {
+            self.probed = Some(Instant::now());
+            PROBED
+        } else if is_over {
+            self.probed = None;
+            UNACKNOWLEDGED
+        } else {
+            return;
+        };
+        let set = self
+            .io
+            .tcp()
+            .map(|tcp| SockRef::from(tcp).set_tcp_user_timeout(Some(time)));
+        if let Some(Err(error)) = set {
+            tracing::debug!(%error, "a client cannot be probed");
+        }
     }
 }
 
@@ -66,12 +123,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteLimit<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
+impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.look_at_probe();
         let wrote = Pin::new(&mut self.io).poll_write(cx, buf);
         self.bounded(cx, wrote)
     }
@@ -91,6 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.look_at_probe();
         let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.bounded(cx, wrote)
     }
@@ -102,9 +161,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+
+    impl HasTcp for DuplexStream {
+        fn tcp(&self) -> Option<&TcpStream> {
+            None
+        }
+    }
 
     const LIMIT: Duration = Duration::from_secs(10);
 

@@ -127,6 +127,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         }
         if self.queue().take_probe() {
             self.probed_while_sending = !self.is_all_sent();
+            self.session.transport.probed();
             self.send_heartbeat();
         }
         match self.next().await {

@@ -42,6 +42,9 @@ pub(crate) trait Transport: Send {
     /// The name of the dialect that frames are written in.
     fn dialect(&self) -> &'static str;
 
+    /// Somebody else wants to know whether the client is there: the heartbeat that comes next asks it.
+    fn probed(&mut self);
+
     /// Takes frames from the front of `unsent` and moves them to the socket, and listens meanwhile: a client that is slow to
     /// read can still speak.
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened>;

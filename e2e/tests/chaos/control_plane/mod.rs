@@ -23,6 +23,7 @@ use crate::checker::{History, Interest};
 use crate::client::{Client, Heard, Refusal};
 use crate::client_profile::ClientProfile;
 use crate::contention::{CONTENDED, Contention};
+use crate::dialect::Dialect;
 use crate::door::Door;
 use crate::gateways::Gateway;
 use crate::network::Network;
@@ -221,7 +222,7 @@ async fn converge(harness: &mut Harness) -> anyhow::Result<()> {
 
 /// A client is refused with this status.
 async fn refused(endpoint: &Door, key: &str, expected: u16) -> anyhow::Result<()> {
-    match Client::connect(endpoint, &format!("stream_key={key}"), false).await {
+    match Client::connect(endpoint, &format!("stream_key={key}"), Dialect::Dss, false).await {
         Err(Refusal::Status(status, _)) if status == expected => Ok(()),
         other => anyhow::bail!("{:?} instead of {expected}", other.err()),
     }
@@ -231,7 +232,14 @@ async fn refused(endpoint: &Door, key: &str, expected: u16) -> anyhow::Result<()
 async fn exactly(harness: &Harness, endpoint: &Door, key: &str, devices: u8) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut client = loop {
-        match Client::connect(endpoint, &format!("stream_key={key}&markers=1"), false).await {
+        match Client::connect(
+            endpoint,
+            &format!("stream_key={key}&markers=1"),
+            Dialect::Dss,
+            false,
+        )
+        .await
+        {
             Ok(client) => break client,
             // The stream before may not have gone yet.
             Err(Refusal::Status(409 | 503, _) | Refusal::Unreachable) => (),

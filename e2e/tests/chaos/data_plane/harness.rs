@@ -22,6 +22,7 @@ use crate::client::Client;
 use crate::client_profile::KINDS;
 use crate::collectors::{self, COLLECTORS, Collector};
 use crate::database::{self, DatabaseFault};
+use crate::dialect::Dialect;
 use crate::endpoint::Excuse;
 use crate::gateways::Gateway;
 use crate::nemesis::Step;
@@ -364,7 +365,7 @@ impl Harness {
                     return;
                 };
                 let query = format!("stream_key={}", key(&format!("storm-{client}")));
-                if let Ok(mut client) = Client::connect(&door, &query, false).await {
+                if let Ok(mut client) = Client::connect(&door, &query, Dialect::Dss, false).await {
                     client.next(Duration::from_millis(500)).await;
                     client.leave().await;
                 }

@@ -59,6 +59,9 @@ pub(crate) struct HttpStream<C: Carrier> {
 
 /// A connection that carries streams.
 pub(crate) trait Carrier: Send {
+    /// Finds out with what is sent next whether the client is there: if it is not, the connection ends soon.
+    fn probe(&self);
+
     /// Ends the connection, if it is there for this stream alone: its client does not take what ends the stream.
     fn give_up(&self);
 }
@@ -200,6 +203,10 @@ impl<C: Carrier> Transport for HttpStream<C> {
 
     fn dialect(&self) -> &'static str {
         self.dialect.name()
+    }
+
+    fn probed(&mut self) {
+        self.connection.probe();
     }
 
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {

@@ -187,6 +187,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         self.writer.dialect().name()
     }
 
+    // The client answers in words.
+    fn probed(&mut self) {}
+
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         Poll::Ready(match ready!(self.poll_exchange(unsent, cx)) {
             Ok(Some(message)) => self.received(&message),

@@ -22,6 +22,7 @@ pub mod ownership;
 mod proxies;
 mod session;
 mod settings;
+mod tcp;
 mod transport;
 
 pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, TokenSettings};

@@ -1,13 +1,16 @@
-//! A connection, as the streams see it that are bodies of its responses.
+//! A connection, as the streams see it that are bodies of its responses, or take its socket.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio_util::sync::CancellationToken;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connections::ConnectionSlot;
+use super::socket::Socket;
 use super::write_limit::WriteRules;
-use crate::transport::http::Carrier;
+use crate::transport::http::{Carrier, Resumed};
+
+/// Serves a stream on the socket of a connection, of which some bytes may have been read that belong to no request yet. In the end, it may
+/// give the socket back.
+pub(super) type TakeOver = Box<dyn FnOnce(Socket, bool, Resumed<Socket>) + Send>;
 
 /// A connection on which responses are sent, which every request carries as an extension.
 #[derive(Debug)]
@@ -16,9 +19,17 @@ pub(crate) struct ConnectionHandle {
     /// Streams that it carries.
     streams: AtomicUsize,
     writes: Arc<WriteRules>,
-    /// Several responses are sent at once.
-    is_multiplexed: bool,
-    given_up: CancellationToken,
+    /// The stream that is to have the socket.
+    taker: Mutex<Option<Taker>>,
+}
+
+/// A stream that is to have a connection's socket.
+struct Taker(TakeOver);
+
+impl std::fmt::Debug for Taker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Taker")
+    }
 }
 
 /// A stream's hold on its connection.
@@ -26,14 +37,13 @@ pub(crate) struct ConnectionHandle {
 pub(super) struct StreamHold(Arc<ConnectionHandle>);
 
 impl ConnectionHandle {
-    /// A connection with this place among the others, on which several responses are sent at once, or one after the other.
-    pub(super) fn new(place: ConnectionSlot, is_multiplexed: bool) -> Self {
+    /// A connection with this place among the others.
+    pub(super) fn new(place: ConnectionSlot) -> Self {
         Self {
             place,
             streams: AtomicUsize::new(0),
             writes: Arc::default(),
-            is_multiplexed,
-            given_up: CancellationToken::new(),
+            taker: Mutex::default(),
         }
     }
 
@@ -42,12 +52,31 @@ impl ConnectionHandle {
         self.writes.clone()
     }
 
-    /// Waits until the connection is to be closed, for another one or because its stream is.
-    pub(super) async fn over(&self) {
-        tokio::select! {
-            () = self.place.evicted() => (),
-            () = self.given_up.cancelled() => (),
+    /// Waits until the connection's place is wanted for another one.
+    pub(super) async fn evicted(&self) {
+        self.place.evicted().await;
+    }
+
+    /// Has the connection end, and a stream take its socket. False if it still has to send something else, which a client has asked for
+    /// before it had the answer to the request before.
+    pub(super) fn give_up_socket(&self, taker: TakeOver) -> bool {
+        if self.writes.is_behind() {
+            return false;
         }
+        *self.taker.lock().unwrap_or_else(PoisonError::into_inner) = Some(Taker(taker));
+        true
+    }
+
+    /// Returns whether a stream is to have the socket.
+    pub(super) fn is_given_up(&self) -> bool {
+        let taker = self.taker.lock().unwrap_or_else(PoisonError::into_inner);
+        taker.is_some()
+    }
+
+    /// The stream that is to have the socket.
+    pub(super) fn taker(&self) -> Option<TakeOver> {
+        let mut taker = self.taker.lock().unwrap_or_else(PoisonError::into_inner);
+        taker.take().map(|taker| taker.0)
     }
 
     /// Keeps the connection for one more stream.
@@ -63,12 +92,6 @@ impl ConnectionHandle {
 impl Carrier for StreamHold {
     fn probe(&self) {
         self.0.writes.probe();
-    }
-
-    fn give_up(&self) {
-        if !self.0.is_multiplexed {
-            self.0.given_up.cancel();
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accepts connections and hands their requests to a handler.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,10 +23,12 @@ use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
-use super::write_limit::{UNACKNOWLEDGED, WriteLimit};
+use super::write_limit::WriteLimit;
 use crate::access::Throttle;
 use crate::metrics::Metrics;
 use crate::proxies::ProxySettings;
+use crate::tcp::set_buffers;
+use crate::transport::http::Resumed;
 
 /// Time within which a client must have sent the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,10 +43,6 @@ const WINDOW: u32 = 65_535;
 /// Interval at which clients of HTTP/2 are asked whether they are there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Bytes that the kernel may hold for a stream, those included that were sent and are not acknowledged.
-const SEND_BUFFER: usize = 256 << 10;
-/// Bytes that the kernel may hold for a stream and has not sent.
-const UNSENT: u32 = 16 << 10;
 /// The address of the client, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that has
 /// one: that of the other end, or the one that trusted proxies name.
 #[derive(Clone, Copy, Debug)]
@@ -78,21 +75,45 @@ pub(crate) async fn serve<H: Handler>(
     cancel: CancellationToken,
 ) {
     let mut acceptor = Acceptor::new(listener);
+    let server = Arc::new(Server {
+        handler,
+        connections,
+        tasks,
+        front,
+        cancel,
+    });
     loop {
-        let (socket, address) = tokio::select! {
+        let (tcp, peer) = tokio::select! {
             accepted = acceptor.accept() => accepted,
-            () = cancel.cancelled() => return,
+            () = server.cancel.cancelled() => return,
         };
-        tasks.spawn(connection(
-            socket,
-            address,
-            handler.clone(),
-            connections.enter(),
-            front.clone(),
-            cancel.clone(),
-        ));
+        let place = server.connections.enter();
+        server
+            .tasks
+            .spawn(server.clone().connection(tcp, peer, place));
     }
 }
+
+/// Serves the connections of a listener.
+struct Server<H> {
+    handler: Arc<H>,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    front: Front,
+    cancel: CancellationToken,
+}
+
+/// The end of a connection whose socket a stream takes over.
+#[derive(Debug)]
+struct TakenOver;
+
+impl fmt::Display for TakenOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stream has taken the socket over")
+    }
+}
+
+impl std::error::Error for TakenOver {}
 
 /// A socket as HTTP is spoken on it.
 pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
@@ -156,91 +177,116 @@ fn http2() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection until it ends, or makes way for another, or the gateway stops.
-async fn until_over<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    handle: &ConnectionHandle,
-    cancel: CancellationToken,
-    shut_down: impl FnOnce(Pin<&mut C>),
-) -> hyper::Result<()> {
-    tokio::pin!(connection);
-    tokio::select! {
-        result = &mut connection => return result,
-        () = handle.over() => {
-            tracing::debug!("a connection made way for a new one, or its stream was given up");
-            return Ok(());
+impl<H: Handler> Server<H> {
+    /// One connection, from its first byte.
+    async fn connection(self: Arc<Self>, tcp: TcpStream, peer: SocketAddr, place: ConnectionSlot) {
+        // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
+        let _ = tcp.set_nodelay(true);
+        if let Err(error) = set_buffers(&tcp) {
+            tracing::debug!(%error, "the socket keeps the buffers that it has");
         }
-        () = cancel.cancelled() => shut_down(connection.as_mut()),
+        // On the heap: most of its size is that of the handshake, which is over soon.
+        let accepting = Box::pin(timeout(HEAD_TIMEOUT, open(tcp, peer, &self.front)));
+        let opened = tokio::select! {
+            accepted = accepting => match accepted {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "no connection with a client"),
+                Err(_) => return tracing::debug!(%peer, "a client took too long to begin"),
+            },
+            () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
+            () = self.cancel.cancelled() => return,
+        };
+        self.requests(opened, place).await;
     }
-    tokio::select! {
-        result = connection => result,
-        () = handle.over() => Ok(()),
-    }
-}
 
-async fn connection<H: Handler>(
-    tcp: TcpStream,
-    peer: SocketAddr,
-    handler: Arc<H>,
-    place: ConnectionSlot,
-    front: Front,
-    cancel: CancellationToken,
-) {
-    // Frames are gathered before they are written, so nothing is won by letting the kernel wait for more.
-    let _ = tcp.set_nodelay(true);
-    if let Err(error) = set_buffers(&tcp) {
-        tracing::debug!(%error, "the socket keeps the buffers that it has");
-    }
-    // On the heap: most of its size is that of the handshake, which is over soon.
-    let accepting = Box::pin(timeout(HEAD_TIMEOUT, open(tcp, peer, &front)));
-    let Opened {
-        socket,
-        address,
-        is_http2,
-    } = tokio::select! {
-        accepted = accepting => match accepted {
-            Ok(Ok(accepted)) => accepted,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "no connection with a client"),
-            Err(_) => return tracing::debug!(%peer, "a client took too long to begin"),
-        },
-        () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
-        () = cancel.cancelled() => return,
-    };
-    let certificate = match socket::certificate(&socket) {
-        Ok(certificate) => certificate,
-        Err(error) => return tracing::debug!(%error, "a client's certificate cannot be read"),
-    };
-    let handle = Arc::new(ConnectionHandle::new(place, is_http2));
-    let carried = handle.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let handler = handler.clone();
-        let client = front.proxies.client(address, request.headers());
-        let extensions = request.extensions_mut();
-        extensions.insert(RemoteAddress(client));
-        extensions.insert(carried.clone());
-        if let Some(certificate) = &certificate {
-            extensions.insert(certificate.clone());
+    /// Answers the requests of a connection until it ends, or a stream takes its socket over.
+    async fn requests(self: Arc<Self>, opened: Opened, place: ConnectionSlot) {
+        let Opened {
+            socket,
+            address,
+            is_http2,
+        } = opened;
+        let certificate = match socket::certificate(&socket) {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                return tracing::debug!(%error, "a client's certificate cannot be read");
+            }
+        };
+        let handle = Arc::new(ConnectionHandle::new(place));
+        let (carried, server) = (handle.clone(), self.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let client = server.front.proxies.client(address, request.headers());
+            let extensions = request.extensions_mut();
+            extensions.insert(RemoteAddress(client));
+            extensions.insert(carried.clone());
+            if let Some(certificate) = &certificate {
+                extensions.insert(certificate.clone());
+            }
+            let (handler, carried) = (server.handler.clone(), carried.clone());
+            async move {
+                let answer = handler.handle(request).await;
+                if carried.is_given_up() {
+                    Err(TakenOver)
+                } else {
+                    Ok(answer)
+                }
+            }
+        });
+        let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes()));
+        let result = if is_http2 {
+            let mut connection = Box::pin(http2().serve_connection(io, service));
+            self.until_over(&mut connection, &handle, |c| c.as_mut().graceful_shutdown())
+                .await
+        } else {
+            let mut connection = http1().serve_connection(io, service).with_upgrades();
+            let result = self
+                .until_over(&mut connection, &handle, |c| {
+                    Pin::new(c).graceful_shutdown()
+                })
+                .await;
+            if let Some(taker) = handle.taker()
+                && let Some(parts) = connection.into_parts()
+            {
+                let socket = parts.io.into_inner().into_inner();
+                let resumed = self.clone().resumed(address);
+                return taker(socket, !parts.read_buf.is_empty(), resumed);
+            }
+            result
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended");
         }
-        async move { Ok::<_, Infallible>(handler.handle(request).await) }
-    });
-    let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes()));
-    let result = if is_http2 {
-        let connection = http2().serve_connection(io, service);
-        until_over(connection, &handle, cancel, |c| c.graceful_shutdown()).await
-    } else {
-        let connection = http1().serve_connection(io, service).with_upgrades();
-        until_over(connection, &handle, cancel, |c| c.graceful_shutdown()).await
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "connection ended");
     }
-}
 
-/// Bounds what the kernel holds of a stream: little that it has not sent, but as much of what it has sent as the network has
-/// room for. So a client that does not read costs little, and one that is far away is not slowed down.
-fn set_buffers(tcp: &TcpStream) -> std::io::Result<()> {
-    let socket = SockRef::from(tcp);
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_notsent_lowat(UNSENT)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+    /// Answers further requests on a socket that a stream gives back.
+    fn resumed(self: Arc<Self>, address: SocketAddr) -> Resumed<Socket> {
+        Box::new(move |socket| {
+            let opened = Opened {
+                socket,
+                address,
+                is_http2: false,
+            };
+            let place = self.connections.enter();
+            let tasks = self.tasks.clone();
+            tasks.spawn(self.requests(opened, place));
+        })
+    }
+
+    /// Serves a connection until it ends, or makes way for another, or the gateway stops.
+    async fn until_over<C: Future<Output = hyper::Result<()>> + Unpin>(
+        &self,
+        connection: &mut C,
+        handle: &ConnectionHandle,
+        shut_down: impl FnOnce(&mut C),
+    ) -> hyper::Result<()> {
+        tokio::select! {
+            result = &mut *connection => return result,
+            () = handle.evicted() => {
+                tracing::debug!("a connection made way for a new one");
+                return Ok(());
+            }
+            () = self.cancel.cancelled() => shut_down(connection),
+        }
+        connection.await
+    }
 }

@@ -11,7 +11,7 @@ use hyper::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_ENCODING,
     CONTENT_TYPE, HeaderName, HeaderValue, VARY,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use serde::Serialize;
 
 use super::carrier::ConnectionHandle;
@@ -20,7 +20,7 @@ use super::respond::{Answer, no_content, respond, whole};
 use super::stream::{StreamServer, remote};
 use crate::access::{Admission, Purpose, Refusal, StreamRequest};
 use crate::transport::dialect::{BodyDialect, SSE_RETRY_MS};
-use crate::transport::http::{Coding, HttpStream};
+use crate::transport::http::{BodyEncoder, BodyStream, Coding, Compressor, SocketStream};
 
 /// The path.
 pub(super) const EVENTS: &str = "/events";
@@ -92,12 +92,33 @@ impl StreamServer {
             BodyDialect::Ndjson => Coding::wanted(request.headers()),
             BodyDialect::Sse => None,
         };
-        let hold = handle.hold();
-        let (stream, body, coding) =
-            HttpStream::new(dialect, tells_end, coding, &self.compressions, hold);
-        self.streams.spawn(opening.session(stream).run());
-        let answer = Response::new(Either::Right(body));
-        Ok(with_headers(answer, dialect, coding))
+        let compressor = coding.and_then(|coding| Compressor::new(coding, &self.compressions));
+        let coding = coding.filter(|_| compressor.is_some());
+        let encoder = BodyEncoder {
+            dialect,
+            tells_end,
+            compressor,
+        };
+        if request.version() == Version::HTTP_2 {
+            let (stream, body) = BodyStream::new(encoder, handle.hold());
+            self.streams.spawn(opening.session(stream).run());
+            let answer = Response::new(Either::Right(body));
+            return Ok(with_headers(answer, dialect, coding));
+        }
+        let response = for_everybody(with_headers(Response::new(()), dialect, coding));
+        let (version, streams) = (request.version(), self.streams.clone());
+        let taker = move |socket, has_spoken, resumed| {
+            let stream =
+                SocketStream::new(socket, &response, version, encoder, has_spoken, resumed);
+            streams.spawn(opening.session(stream).run());
+        };
+        if !handle.give_up_socket(Box::new(taker)) {
+            return Err(Refusal::BadRequest(
+                "the answer to the request before has not been read: ask on another connection",
+            ));
+        }
+        // Nobody gets it: the stream answers.
+        Ok(no_content())
     }
 
     /// Refuses a stream. What passes by itself is no error to an `EventSource`, which would never come again: it gets a stream that ends.
@@ -149,7 +170,11 @@ fn refused_stream(refusal: &Refusal) -> Answer {
 }
 
 /// The headers of a stream: nobody on the way is to keep it, change it, or wait for its end.
-fn with_headers(mut answer: Answer, dialect: BodyDialect, coding: Option<Coding>) -> Answer {
+fn with_headers<B>(
+    mut answer: Response<B>,
+    dialect: BodyDialect,
+    coding: Option<Coding>,
+) -> Response<B> {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(dialect.media_type()));
     headers.insert(
@@ -177,7 +202,7 @@ fn with_headers(mut answer: Answer, dialect: BodyDialect, coding: Option<Coding>
 
 /// Lets pages from everywhere read the answer: who may have a stream is decided by the key that they show, and by nothing that a browser
 /// adds of its own.
-pub(super) fn for_everybody(mut answer: Answer) -> Answer {
+pub(super) fn for_everybody<B>(mut answer: Response<B>) -> Response<B> {
     let headers = answer.headers_mut();
     for (name, value) in [
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

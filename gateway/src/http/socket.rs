@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
 use super::bounded::BoundedTls;
-use super::write_limit::HasTcp;
 use crate::ownership::PeerTls;
+use crate::tcp::HasTcp;
 
 /// The socket of a client; with TLS on the heap, so that connections without it do not have its size.
 pub(crate) type Socket = Either<TcpStream, Box<BoundedTls>>;

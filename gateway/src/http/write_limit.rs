@@ -8,33 +8,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
-/// Time for which sent bytes may stay unacknowledged before the connection is given up.
-pub(super) const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
-/// The same for a peer of which somebody wants to know whether it is there.
-const PROBED: Duration = Duration::from_secs(5);
-
-/// A socket below which there is one of TCP, for its options.
-pub(crate) trait HasTcp {
-    /// That socket, if there is one.
-    fn tcp(&self) -> Option<&TcpStream>;
-}
+use crate::tcp::{HasTcp, TcpProbe};
 
 /// Rules for what is written to a socket, which its streams change.
 #[derive(Debug, Default)]
 pub(crate) struct WriteRules {
     is_patient: AtomicBool,
     is_probed: AtomicBool,
+    is_behind: AtomicBool,
 }
 
 impl WriteRules {
     /// Lets a write wait without an end, or not.
     pub(super) fn set_patient(&self, is_patient: bool) {
         self.is_patient.store(is_patient, Ordering::Relaxed);
+    }
+
+    /// Returns whether a write has not been taken whole.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
     }
 
     /// Has the kernel end the connection soon if the peer does not acknowledge what is written next.
@@ -51,19 +46,18 @@ pub(crate) struct WriteLimit<S> {
     rules: Arc<WriteRules>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Time at which the peer was probed last, until the usual time holds again.
-    probed: Option<Instant>,
+    probe: TcpProbe,
 }
 
 impl<S> WriteLimit<S> {
     /// Limits how long a write may wait, unless the rules say that it may.
-    pub(crate) const fn new(io: S, limit: Duration, rules: Arc<WriteRules>) -> Self {
+    pub(crate) fn new(io: S, limit: Duration, rules: Arc<WriteRules>) -> Self {
         Self {
             io,
             limit,
             rules,
             waiting: None,
-            probed: None,
+            probe: TcpProbe::default(),
         }
     }
 
@@ -91,24 +85,16 @@ impl<S> WriteLimit<S> {
 }
 
 impl<S: HasTcp> WriteLimit<S> {
-    /// Sets how soon the kernel gives up a peer that acknowledges nothing.
+    fn note(&self, wrote: &Poll<io::Result<usize>>, wanted: usize) {
+        let is_whole = matches!(wrote, Poll::Ready(Ok(count)) if *count == wanted);
+        self.rules.is_behind.store(!is_whole, Ordering::Relaxed);
+    }
+
     fn look_at_probe(&mut self) {
-        let is_over = self.probed.is_some_and(|since| since.elapsed() > PROBED);
-        let time = if self.rules.is_probed.swap(false, Ordering::Relaxed) {
-            self.probed = Some(Instant::now());
-            PROBED
-        } else if is_over {
-            self.probed = None;
-            UNACKNOWLEDGED
+        if self.rules.is_probed.swap(false, Ordering::Relaxed) {
+            self.probe.begin(&self.io);
         } else {
-            return;
-        };
-        let set = self
-            .io
-            .tcp()
-            .map(|tcp| SockRef::from(tcp).set_tcp_user_timeout(Some(time)));
-        if let Some(Err(error)) = set {
-            tracing::debug!(%error, "a client cannot be probed");
+            self.probe.look(&self.io);
         }
     }
 }
@@ -131,6 +117,7 @@ impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
     ) -> Poll<io::Result<usize>> {
         self.look_at_probe();
         let wrote = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(&wrote, buf.len());
         self.bounded(cx, wrote)
     }
 
@@ -151,6 +138,7 @@ impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
     ) -> Poll<io::Result<usize>> {
         self.look_at_probe();
         let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.note(&wrote, bufs.iter().map(|buf| buf.len()).sum());
         self.bounded(cx, wrote)
     }
 
@@ -162,6 +150,7 @@ impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::net::TcpStream;
 
     use super::*;
 

@@ -25,7 +25,7 @@ pub(crate) enum Coding {
 }
 
 /// Compresses one body.
-pub(super) struct Compressor {
+pub(crate) struct Compressor {
     encoder: Encoder,
     _permit: OwnedSemaphorePermit,
 }
@@ -69,7 +69,7 @@ impl Coding {
 
 impl Compressor {
     /// A compressor, unless there are as many as there may be.
-    pub(super) fn new(coding: Coding, permits: &std::sync::Arc<Semaphore>) -> Option<Self> {
+    pub(crate) fn new(coding: Coding, permits: &std::sync::Arc<Semaphore>) -> Option<Self> {
         let permit = permits.clone().try_acquire_owned().ok()?;
         let encoder = match coding {
             Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),

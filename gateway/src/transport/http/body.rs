@@ -1,0 +1,144 @@
+//! A stream as the body of a response that a connection sends beside others (HTTP/2).
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use datastream_protocol::close::{Close, CloseCause};
+use datastream_protocol::position::Position;
+
+use super::BodyEncoder;
+use super::chunks::{ChunkBody, ChunkSender, Gone, channel};
+use crate::fanout::QueuedFrame;
+use crate::session::{Happened, Transport};
+
+/// Bytes that a connection may hold without being counted among those on their way.
+const UNCOUNTED: usize = 10 << 10;
+/// Bytes that are handed over at once, so that the progress of a large frame shows.
+const PIECE: usize = 64 << 10;
+
+/// A connection that carries streams; dropping it lets the connection go.
+pub(crate) trait Carrier: Send {
+    /// Finds out with what is sent next whether the client is there: if it is not, the connection ends soon.
+    fn probe(&self);
+}
+
+/// The server side of a stream that is the body of a response.
+pub(crate) struct BodyStream<C> {
+    chunks: ChunkSender,
+    encoder: BodyEncoder,
+    /// What was gathered and has not been handed over.
+    rest: Bytes,
+    /// The connection has not passed on a piece that counts.
+    is_piece_out: bool,
+    /// Heartbeats in what was handed over last.
+    heartbeats: u64,
+    connection: C,
+}
+
+impl<C: Carrier> BodyStream<C> {
+    /// A stream and its body.
+    pub(crate) fn new(encoder: BodyEncoder, connection: C) -> (Self, ChunkBody) {
+        let (chunks, body) = channel();
+        let stream = Self {
+            chunks,
+            encoder,
+            rest: Bytes::new(),
+            is_piece_out: false,
+            heartbeats: 0,
+            connection,
+        };
+        (stream, body)
+    }
+
+    fn poll_exchange(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Happened, Gone>> {
+        loop {
+            let has_more = !self.rest.is_empty() || !unsent.is_empty();
+            if !has_more && !self.is_piece_out && self.heartbeats == 0 {
+                return self.chunks.poll_gone(cx).map(Err);
+            }
+            ready!(self.chunks.poll_room(self.is_piece_out, cx))?;
+            self.is_piece_out = !self.rest.is_empty();
+            if self.is_piece_out {
+                self.send_piece();
+                continue;
+            }
+            if std::mem::take(&mut self.heartbeats) > 0 {
+                return Poll::Ready(Ok(Happened::Taken));
+            }
+            if unsent.is_empty() {
+                return Poll::Ready(Ok(Happened::Sent));
+            }
+            let gathered = self.encoder.gather(unsent, 0);
+            self.heartbeats = gathered.heartbeats;
+            self.rest = gathered.bytes.into();
+            self.is_piece_out = self.rest.len() > UNCOUNTED;
+            self.send_piece();
+            if unsent.is_empty() && !self.is_piece_out {
+                return Poll::Ready(Ok(Happened::Sent));
+            }
+        }
+    }
+
+    /// Hands over the next piece.
+    fn send_piece(&mut self) {
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        self.chunks.send(piece);
+    }
+
+    /// Completes the frame that was begun, and says why the stream ends.
+    async fn say_goodbye(&mut self, last: Vec<u8>) -> Result<(), Gone> {
+        while !self.rest.is_empty() {
+            poll_fn(|cx| self.chunks.poll_room(true, cx)).await?;
+            self.send_piece();
+        }
+        if !last.is_empty() {
+            poll_fn(|cx| self.chunks.poll_room(false, cx)).await?;
+            self.chunks.send(last.into());
+        }
+        self.chunks.complete();
+        poll_fn(|cx| self.chunks.poll_ended(cx)).await;
+        Ok(())
+    }
+}
+
+impl<C: Carrier> Transport for BodyStream<C> {
+    const TELLS_POSITION: bool = true;
+
+    fn dialect(&self) -> &'static str {
+        self.encoder.dialect.name()
+    }
+
+    fn probed(&mut self) {
+        self.connection.probe();
+    }
+
+    fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
+        let exchanged = ready!(self.poll_exchange(unsent, cx));
+        Poll::Ready(exchanged.unwrap_or(Happened::Ended(CloseCause::ClientLeft)))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.rest.is_empty() && !self.is_piece_out
+    }
+
+    fn heartbeats(&self) -> u64 {
+        self.heartbeats
+    }
+
+    fn written(&self) -> u64 {
+        self.chunks.passed()
+    }
+
+    async fn close(&mut self, close: Option<Close>, position: &Position) -> bool {
+        let last = self.encoder.last(close.as_ref(), position);
+        // It is gone, then.
+        let _ = self.say_goodbye(last).await;
+        false
+    }
+}

@@ -183,7 +183,7 @@ impl Recorder {
         plan: Plan,
         mut client: Client,
     ) -> Outcome {
-        let (stays, abrupt) = (plan.stays, plan.abrupt);
+        let (stays, abrupt, one_line) = (plan.stays, plan.abrupt, plan.dialect.is_body());
         self.open(endpoint, plan);
         let opened = Instant::now();
         let mut froze = false;
@@ -218,7 +218,7 @@ impl Recorder {
                     client.answer().await;
                 }
                 Heard::Frame(frame) => {
-                    let content = read(&frame, self.environment.partitions);
+                    let content = read(&frame, self.environment.partitions, one_line);
                     let understood = self.last(|session| match content {
                         Some(Content::Event(event)) => {
                             session.events.push(event);
@@ -287,8 +287,8 @@ enum Content {
     Live(Seq),
 }
 
-/// Reads a frame `LEN|BODY`; absent if it is not exactly as it must be.
-fn read(frame: &str, partitions: usize) -> Option<Content> {
+/// Reads a frame `LEN|BODY`, of which line breaks have become spaces with `one_line`; absent if it is not exactly as it must be.
+fn read(frame: &str, partitions: usize, one_line: bool) -> Option<Content> {
     let (length, body) = frame.split_once('|')?;
     if length.parse() != Ok(body.len()) || !body.is_ascii() || body.contains('|') {
         return None;
@@ -302,7 +302,7 @@ fn read(frame: &str, partitions: usize) -> Option<Content> {
             _ => None,
         };
     }
-    received(records::read_body(body, false)?, partitions).map(Content::Event)
+    received(records::read_body(body, one_line)?, partitions).map(Content::Event)
 }
 
 /// An event that is what was sent.

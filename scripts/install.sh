@@ -12,7 +12,7 @@ cyclonedx=0.5.9
 there() {
   local tool
   for tool; do
-    command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, make and a C compiler first" >&2; exit 1; }
+    command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, Node.js with npm, make and a C compiler first" >&2; exit 1; }
   done
 }
 there cargo make cc
@@ -34,7 +34,7 @@ cargo_tool() { # NAME VERSION
 }
 
 case ${1:-} in
-  '') there go ;;
+  '') there go node npm ;;
   advisories)
     cargo_tool cargo-deny "$deny"
     exit ;;

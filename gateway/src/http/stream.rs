@@ -215,6 +215,7 @@ impl StreamServer {
 
     /// Serves a stream on a connection once it is a WebSocket.
     fn upgrade(&self, upgrade: OnUpgrade, opening: Opening, encoder: MessageEncoder) {
+        let streams = self.streams.clone();
         self.streams.spawn(async move {
             let transport = match upgrade.await.map(take_socket) {
                 Ok(Some(Parts { io, read_buf, .. })) => {
@@ -224,7 +225,8 @@ impl StreamServer {
                 Ok(None) => return tracing::error!("the upgraded connection is no TCP socket"),
                 Err(error) => return tracing::debug!(%error, "client left during the handshake"),
             };
-            opening.session(transport).run().await;
+            // In a task of its own, which has not the size of this one.
+            streams.spawn(opening.session(transport).run());
         });
     }
 

@@ -1,11 +1,13 @@
-//! The query of `/stream`: every parameter once, as it was written, and blank ones as if they were not there.
+//! The query of a request for a stream: every parameter once, as it was written, and blank ones as if they were not there.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use datastream_gateway::{Credential, StreamRequest};
 use datastream_routing::names::decode_subscription;
 
-const PARAMETERS: [&str; 7] = [
+const PARAMETERS: [&str; 11] = [
     "subscription",
     "stream_key",
     "seq_start",
@@ -13,6 +15,10 @@ const PARAMETERS: [&str; 7] = [
     "time_start",
     "on_gap",
     "markers",
+    "ack",
+    "format",
+    "limit",
+    "wait",
 ];
 
 /// Reads a query.
@@ -30,9 +36,24 @@ pub fn run(data: &[u8]) {
     let is_twice = values.iter().any(|values| values.len() > 1);
     let read = StreamRequest::parse(query).ok();
     let given = values.map(|values| values.into_iter().find(|value| !value.is_empty()));
-    let [subscription, key, start, end, time, on_gap, markers] = given;
+    let [
+        subscription,
+        key,
+        start,
+        end,
+        time,
+        on_gap,
+        markers,
+        ack,
+        format,
+        limit,
+        wait,
+    ] = given;
     let named = subscription.as_deref().map(decode_subscription);
-    let is_unreadable = matches!(named, Some(None));
+    let limit = limit.map(|text| number(&text, 1..=1_000_000));
+    let wait = wait.map(|text| number(&text, 0..=300));
+    let is_unreadable =
+        matches!(named, Some(None)) || matches!(limit, Some(None)) || matches!(wait, Some(None));
     assert_eq!(read.is_none(), is_twice || is_unreadable, "{query:?}");
     let Some(read) = read else { return };
 
@@ -44,6 +65,11 @@ pub fn run(data: &[u8]) {
         time,
         on_gap,
         markers: markers.as_deref() == Some("1"),
+        ack,
+        format,
+        limit: limit.flatten(),
+        wait: wait.flatten().map(Duration::from_secs),
+        last_event_id: None,
     };
     assert_eq!(read, expected, "{query:?}");
     assert_eq!(
@@ -51,6 +77,12 @@ pub fn run(data: &[u8]) {
         Ok(read),
         "{query:?}"
     );
+}
+
+/// A number within its bounds.
+fn number(text: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
+    let number = text.parse().ok();
+    number.filter(|number| bounds.contains(number))
 }
 
 /// The same query as another library of a client would write it.

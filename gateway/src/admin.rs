@@ -160,7 +160,7 @@ impl Handler for Admin {
                     Some(extension) => extension.handle(request).await,
                     None => None,
                 };
-                extended.map(whole).unwrap_or_else(|| {
+                let unknown = || {
                     let own = "/livez, /readyz, /metrics and /routing";
                     match &self.extension {
                         Some(extension) => {
@@ -168,7 +168,8 @@ impl Handler for Admin {
                         }
                         None => not_found(&path, own),
                     }
-                })
+                };
+                extended.map_or_else(unknown, whole)
             }
         }
     }

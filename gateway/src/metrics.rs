@@ -6,6 +6,7 @@ use datastream_source::Damage;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::event::SkipReason;
+use crate::transport::dialect::{BodyDialect, MessageDialect};
 
 /// Upper bounds of latencies, in seconds.
 const LATENCIES: &[f64] = &[
@@ -199,6 +200,14 @@ impl Metrics {
         }
         for cause in CloseCause::NAMES {
             metrics.closed.with_label_values(&[cause]);
+        }
+        let bodies = BodyDialect::ALL.map(BodyDialect::name);
+        for dialect in MessageDialect::ALL
+            .map(MessageDialect::name)
+            .iter()
+            .chain(&bodies)
+        {
+            metrics.opened.with_label_values(&[dialect]);
         }
         Ok(metrics)
     }

@@ -26,10 +26,7 @@ pub mod code {
 
 /// Returns whether what a stream was closed with passes by itself: its client does well to connect again at once.
 pub const fn is_passing(code: u16) -> bool {
-    matches!(
-        code,
-        code::AWAY | code::ERROR | code::RESTART | code::AGAIN
-    )
+    matches!(code, code::AWAY | code::ERROR | code::RESTART | code::AGAIN)
 }
 
 /// The close frame of a stream.

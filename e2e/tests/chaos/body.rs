@@ -17,7 +17,7 @@ use crate::door::Socket;
 
 /// An open body.
 pub(crate) struct Body {
-    body: Incoming,
+    incoming: Incoming,
     dialect: Dialect,
     read: Vec<u8>,
     /// Fields of the server-sent event that is being read.
@@ -53,7 +53,7 @@ impl Body {
         let is_whole = body.size_hint().exact().is_some();
         if status == StatusCode::OK && !is_whole {
             return Ok(Ok(Self {
-                body,
+                incoming: body,
                 dialect,
                 read: vec![],
                 fields: vec![],
@@ -80,7 +80,7 @@ impl Body {
                 }
                 continue;
             }
-            match self.body.frame().await {
+            match self.incoming.frame().await {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.read.extend_from_slice(&data);

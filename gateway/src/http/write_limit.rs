@@ -16,25 +16,25 @@ use crate::tcp::{HasTcp, TcpProbe};
 /// Rules for what is written to a socket, which its streams change.
 #[derive(Debug, Default)]
 pub(crate) struct WriteRules {
-    is_patient: AtomicBool,
-    is_probed: AtomicBool,
-    is_behind: AtomicBool,
+    patient: AtomicBool,
+    probed: AtomicBool,
+    behind: AtomicBool,
 }
 
 impl WriteRules {
     /// Lets a write wait without an end, or not.
     pub(super) fn set_patient(&self, is_patient: bool) {
-        self.is_patient.store(is_patient, Ordering::Relaxed);
+        self.patient.store(is_patient, Ordering::Relaxed);
     }
 
     /// Returns whether a write has not been taken whole.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_behind.load(Ordering::Relaxed)
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Has the kernel end the connection soon if the peer does not acknowledge what is written next.
     pub(super) fn probe(&self) {
-        self.is_probed.store(true, Ordering::Relaxed);
+        self.probed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -71,7 +71,7 @@ impl<S> WriteLimit<S> {
         cx: &mut Context<'_>,
         wrote: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if wrote.is_ready() || self.rules.is_patient.load(Ordering::Relaxed) {
+        if wrote.is_ready() || self.rules.patient.load(Ordering::Relaxed) {
             self.waiting = None;
             return wrote;
         }
@@ -87,11 +87,11 @@ impl<S> WriteLimit<S> {
 impl<S: HasTcp> WriteLimit<S> {
     fn note(&self, wrote: &Poll<io::Result<usize>>, wanted: usize) {
         let is_whole = matches!(wrote, Poll::Ready(Ok(count)) if *count == wanted);
-        self.rules.is_behind.store(!is_whole, Ordering::Relaxed);
+        self.rules.behind.store(!is_whole, Ordering::Relaxed);
     }
 
     fn look_at_probe(&mut self) {
-        if self.rules.is_probed.swap(false, Ordering::Relaxed) {
+        if self.rules.probed.swap(false, Ordering::Relaxed) {
             self.probe.begin(&self.io);
         } else {
             self.probe.look(&self.io);

@@ -109,13 +109,11 @@ impl Events {
                 let line = self.read.drain(..=end).collect::<Vec<_>>();
                 return Some(String::from_utf8(line[..end].to_vec()).unwrap());
             }
-            match self.bytes().await {
-                Some(more) => self.read.extend_from_slice(&more),
-                None => {
-                    assert!(self.read.is_empty(), "half a line");
-                    return None;
-                }
-            }
+            let Some(more) = self.bytes().await else {
+                assert!(self.read.is_empty(), "half a line");
+                return None;
+            };
+            self.read.extend_from_slice(&more);
         }
     }
 

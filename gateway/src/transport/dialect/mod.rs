@@ -71,10 +71,12 @@ impl MessageEncoder {
 }
 
 impl MessageDialect {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Dss, Self::Json, Self::CloudEvents];
+
     /// The dialect with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        let all = [Self::Dss, Self::Json, Self::CloudEvents];
-        all.into_iter().find(|dialect| dialect.name() == name)
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
     /// The name in metrics and in `format=`.
@@ -88,10 +90,12 @@ impl MessageDialect {
 }
 
 impl BodyDialect {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Sse, Self::Ndjson];
+
     /// The dialect with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        let all = [Self::Sse, Self::Ndjson];
-        all.into_iter().find(|dialect| dialect.name() == name)
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
     /// A frame as it stands in the body. Line breaks between its members are to be written as spaces.

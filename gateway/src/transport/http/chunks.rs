@@ -18,16 +18,25 @@ struct Slot {
     held: usize,
     /// Bytes that it has passed on.
     passed: u64,
-    /// No more chunks come.
-    is_complete: bool,
-    /// The connection has seen the end.
-    is_ended: bool,
+    end: End,
     /// The connection is gone, or sends no more of the body.
     is_dropped: bool,
     /// The stream waits for room: it is woken for that, and else only if the connection is gone.
     wants_room: bool,
     stream: Option<Waker>,
     connection: Option<Waker>,
+}
+
+/// The end of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    /// More chunks may come.
+    #[default]
+    Open,
+    /// No more chunks come.
+    Said,
+    /// The connection has seen that.
+    Seen,
 }
 
 type Shared = Arc<Mutex<Slot>>;
@@ -89,11 +98,11 @@ impl ChunkSender {
         Poll::Pending
     }
 
-    /// Waits until the connection has seen the end of the body, or is gone. True if it has seen it.
-    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Waits until the connection has seen the end of the body, or is gone.
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = lock(&self.0);
-        if slot.is_ended || slot.is_dropped {
-            return Poll::Ready(slot.is_ended);
+        if slot.end == End::Seen || slot.is_dropped {
+            return Poll::Ready(());
         }
         slot.wants_room = true;
         register(&mut slot, cx);
@@ -112,7 +121,7 @@ impl ChunkSender {
     /// Says that no more comes.
     pub(super) fn complete(&self) {
         let mut slot = lock(&self.0);
-        slot.is_complete = true;
+        slot.end = End::Said;
         let waker = slot.connection.take();
         drop(slot);
         wake(waker);
@@ -148,8 +157,8 @@ impl Body for ChunkBody {
                 slot.held = chunk.len();
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
-            None if slot.is_complete => {
-                slot.is_ended = true;
+            None if slot.end != End::Open => {
+                slot.end = End::Seen;
                 Poll::Ready(None)
             }
             None => {
@@ -162,6 +171,13 @@ impl Body for ChunkBody {
         drop(slot);
         wake(waker);
         answer
+    }
+}
+
+/// A stream that is given up has an end, too.
+impl Drop for ChunkSender {
+    fn drop(&mut self) {
+        self.complete();
     }
 }
 

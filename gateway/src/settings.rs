@@ -71,6 +71,8 @@ const TLS_MEMORY: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 /// Memory of the certificate of a client, and of those between it and its authority, which TLS keeps for each connection: as much as it
 /// reads before it knows them.
 const CERTIFICATE_MEMORY: usize = TLS_READ;
+/// Memory of one connection of HTTP/2: what is read, written and compressed of heads.
+const HTTP2_MEMORY: usize = 48 << 10;
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
@@ -92,6 +94,7 @@ impl Settings {
             + tls
             + self.replays * REPLAY_MEMORY
             + LARGE_BATCHES_MEMORY
+            + HTTP_CONNECTIONS * HTTP2_MEMORY
             + MOST_COMPRESSED * ENCODER_MEMORY
     }
 

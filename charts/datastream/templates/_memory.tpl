@@ -6,12 +6,13 @@ no limit may be. The one place of the formula; docs/operations.md, "Sizing", exp
                                   where it asks clients for certificates
   held while clients are slow     sendMemoryMiB + replays * 16
   held for batches of the topic that are larger than usual, or become larger when they are decompressed   128
+  held by 1,024 connections of HTTP/2, and by 16 streams that are compressed   64
 
 The request is the first line, what is used is all of them, the limit a quarter more than that. (SETTINGS)
 */}}
 {{- define "datastream.memory" -}}
 {{- $held := add (mul 1024 (add 64 (int64 .ringMiB))) (mul 32 (int64 .maxStreams)) (ternary (mul (ternary 84 64 (not (empty .tls.clientAuthority.secretName))) (add 1024 (int64 .maxStreams))) 0 (not (empty .tls.secretName))) -}}
-{{- $all := add $held (mul 1024 (add 128 (int64 .sendMemoryMiB) (mul 16 (int64 .replays)))) -}}
+{{- $all := add $held (mul 1024 (add 192 (int64 .sendMemoryMiB) (mul 16 (int64 .replays)))) -}}
 request: {{ div (add $held 1023) 1024 }}
 used: {{ div (add $all 1023) 1024 }}
 limit: {{ div (add (mul 125 $all) 102399) 102400 }}

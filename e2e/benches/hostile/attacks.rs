@@ -5,15 +5,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Bytes that the kernel may hold of what an attacker does not read.
 const BUFFER: u32 = 4 << 10;
+/// Requests on one connection of HTTP/2.
+const REQUESTS: usize = 100;
 /// Connections that are opened at once.
 const AT_ONCE: usize = 64;
 
@@ -28,6 +35,8 @@ pub(crate) enum Attack {
     HalfOpen,
     /// Requests one behind the other, whose answers are not read.
     UnreadAnswers,
+    /// Connections of HTTP/2 with many requests each, whose answers are not taken.
+    UnreadHttp2,
     /// Streams that are not read.
     UnreadStreams,
     /// Streams that send pings and read nothing.
@@ -42,11 +51,12 @@ pub(crate) enum Attack {
 
 impl Attack {
     /// All attacks.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Idle,
         Self::SlowHeads,
         Self::HalfOpen,
         Self::UnreadAnswers,
+        Self::UnreadHttp2,
         Self::UnreadStreams,
         Self::Pings,
         Self::Answers,
@@ -58,7 +68,7 @@ impl Attack {
     pub(crate) const fn whole(self) -> usize {
         match self {
             Self::Idle | Self::SlowHeads | Self::HalfOpen => 5_000,
-            Self::UnreadAnswers | Self::UnreadStreams => 2_000,
+            Self::UnreadAnswers | Self::UnreadHttp2 | Self::UnreadStreams => 2_000,
             Self::Pings | Self::Answers | Self::OpenAndClose => 20,
             Self::WrongKeys => 20_000,
         }
@@ -68,9 +78,11 @@ impl Attack {
     /// machine with connecting.
     const fn comes_back_after(self) -> Duration {
         match self {
-            Self::Idle | Self::SlowHeads | Self::HalfOpen | Self::UnreadAnswers => {
-                Duration::from_secs(5)
-            }
+            Self::Idle
+            | Self::SlowHeads
+            | Self::HalfOpen
+            | Self::UnreadAnswers
+            | Self::UnreadHttp2 => Duration::from_secs(5),
             _ => Duration::from_millis(100),
         }
     }
@@ -154,6 +166,7 @@ pub(crate) fn begin(
                     Attack::HalfOpen => attacker.hold(&[22, 3, 1, 2, 0, 1]).await,
                     Attack::SlowHeads => attacker.slow_head().await,
                     Attack::UnreadAnswers => attacker.unread_answers().await,
+                    Attack::UnreadHttp2 => attacker.unread_http2().await,
                     Attack::UnreadStreams => attacker.unread_stream().await,
                     Attack::Pings => {
                         attacker
@@ -240,6 +253,35 @@ impl Attacker {
         let _ = tcp.write_all(request.as_bytes()).await;
         while !self.is_over() && tcp.write_all(b"\r\n").await.is_ok() {
             sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Asks for much, and lets none of it be sent.
+    async fn unread_http2(&self) {
+        let Some(tcp) = self.connect().await else {
+            return;
+        };
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0);
+        let opened = builder.handshake(TokioIo::new(tcp)).await;
+        let Ok((mut sender, connection)) = opened else {
+            return;
+        };
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let url = format!("http://{}/console/console.css", self.address);
+        let mut answers = JoinSet::new();
+        for _ in 0..REQUESTS {
+            let Ok(request) = Request::get(&url).body(Empty::<Bytes>::new()) else {
+                return;
+            };
+            answers.spawn(sender.send_request(request));
+        }
+        let mut kept = vec![];
+        while let Some(answer) = answers.join_next().await {
+            kept.push(answer);
+        }
+        while !self.is_over() && !connection.is_finished() {
+            let _ = timeout(Duration::from_secs(1), &mut connection).await;
         }
     }
 

@@ -268,16 +268,16 @@ const BY_THE_CHART: [(&str, &str); 37] = [
         "gateways.default.sendMemoryMiB: 1 MiB do not hold two frames of maxFrameKiB (2048)",
     ),
     (
-        "gateway.resources.limits.memory=952Mi",
-        "gateways.default.resources.limits.memory: 952Mi is less than the 953Mi that ringMiB (64), maxStreams (10000), sendMemoryMiB (256) and replays (8) need",
+        "gateway.resources.limits.memory=1016Mi",
+        "gateways.default.resources.limits.memory: 1016Mi is less than the 1017Mi that ringMiB (64), maxStreams (10000), sendMemoryMiB (256) and replays (8) need",
     ),
     (
-        "gateways.eu.resources.limits.memory=999292927,gateways.eu.replicas=1",
-        "gateways.eu.resources.limits.memory: 952Mi is less than the 953Mi that",
+        "gateways.eu.resources.limits.memory=1066401791,gateways.eu.replicas=1",
+        "gateways.eu.resources.limits.memory: 1016Mi is less than the 1017Mi that",
     ),
     (
         "gateway.resources.limits.memory=1.5Gi,gateway.maxStreams=50000",
-        "gateways.default.resources.limits.memory: 1536Mi is less than the 2203Mi that",
+        "gateways.default.resources.limits.memory: 1536Mi is less than the 2267Mi that",
     ),
     (
         "monitoring.prometheusRule.disabled={DatastreamLatency,DatastreamLatencies}",

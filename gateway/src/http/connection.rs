@@ -1,6 +1,5 @@
 //! Accepts connections and hands their requests to a handler.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
+use http_body_util::Either;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
+use super::pending::{Counted, PendingAnswers};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
@@ -103,17 +104,16 @@ struct Server<H> {
     cancel: CancellationToken,
 }
 
-/// The end of a connection whose socket a stream takes over.
-#[derive(Debug)]
-struct TakenOver;
-
-impl fmt::Display for TakenOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stream has taken the socket over")
-    }
+/// The reason why a request gets no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    /// It ends the connection.
+    #[error("a stream has taken the socket over")]
+    TakenOver,
+    /// It is reset, where others are under way beside it.
+    #[error("too many answers of the connection have not been taken")]
+    TooMany,
 }
-
-impl std::error::Error for TakenOver {}
 
 /// A socket as HTTP is spoken on it.
 pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
@@ -214,6 +214,7 @@ impl<H: Handler> Server<H> {
         };
         let handle = Arc::new(ConnectionHandle::new(place));
         let (carried, server) = (handle.clone(), self.clone());
+        let pending = PendingAnswers::default();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let client = server.front.proxies.client(address, request.headers());
             let extensions = request.extensions_mut();
@@ -223,13 +224,17 @@ impl<H: Handler> Server<H> {
                 extensions.insert(certificate.clone());
             }
             let (handler, carried) = (server.handler.clone(), carried.clone());
+            let pending = pending.enter();
             async move {
+                let pending = pending.ok_or(Unanswered::TooMany)?;
                 let answer = handler.handle(request).await;
                 if carried.is_given_up() {
-                    Err(TakenOver)
-                } else {
-                    Ok(answer)
+                    return Err(Unanswered::TakenOver);
                 }
+                Ok(answer.map(|body| {
+                    let is_stream = matches!(body, Either::Right(_));
+                    Counted::new(body, (!is_stream).then_some(pending))
+                }))
             }
         });
         let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes()));

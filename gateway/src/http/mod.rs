@@ -8,6 +8,7 @@ mod console;
 mod events;
 mod format;
 mod opening;
+mod pending;
 mod range;
 mod respond;
 mod socket;

@@ -13,7 +13,7 @@ const WINDOW_BITS: u32 = 17;
 /// Memory of one encoder, in bytes, as an upper bound.
 pub(crate) const ENCODER_MEMORY: usize = 1 << 20;
 /// Streams that are compressed at once; further ones are sent as they are.
-pub(crate) const MOST_COMPRESSED: usize = 32;
+pub(crate) const MOST_COMPRESSED: usize = 16;
 
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

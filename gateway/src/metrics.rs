@@ -1,12 +1,12 @@
 //! Metrics, as `/metrics` serves them. None has a label per subscription: there may be tens of thousands of subscriptions.
 
 use datastream_protocol::close::CloseCause;
+use datastream_protocol::dialect::{BodyDialect, MessageDialect};
 use datastream_service::metrics::Registry;
 use datastream_source::Damage;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::event::SkipReason;
-use crate::transport::dialect::{BodyDialect, MessageDialect};
 
 /// Upper bounds of latencies, in seconds.
 const LATENCIES: &[f64] = &[

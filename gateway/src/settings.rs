@@ -13,7 +13,6 @@ use crate::config::StaleRoutes;
 use crate::descriptors::HTTP_CONNECTIONS;
 use crate::limits::Limits;
 use crate::proxies::ProxySettings;
-use crate::transport::http::{ENCODER_MEMORY, MOST_COMPRESSED};
 
 /// The settings of a gateway, apart from where its events and routes come from.
 #[derive(Clone, Debug)]
@@ -73,6 +72,10 @@ const TLS_MEMORY: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 const CERTIFICATE_MEMORY: usize = TLS_READ;
 /// Memory of one connection of HTTP/2: what is read, written and compressed of heads.
 const HTTP2_MEMORY: usize = 48 << 10;
+/// Memory of one encoder of a compressed body, as an upper bound.
+const ENCODER_MEMORY: usize = 1 << 20;
+/// Bodies that are compressed at once; further ones are sent as they are.
+pub(crate) const MOST_COMPRESSED: usize = 16;
 /// Memory of one stream that reads the topic.
 const REPLAY_MEMORY: usize = 16 << 20;
 /// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.

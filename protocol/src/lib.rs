@@ -3,6 +3,7 @@
 //! This crate opens no connection and knows no runtime, so that servers, clients and tests read the same bytes in the same way.
 
 pub mod close;
+pub mod dialect;
 pub mod event;
 pub mod frame;
 pub mod position;

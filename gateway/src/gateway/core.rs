@@ -31,8 +31,7 @@ use crate::limits::{FailedKeys, Rates, Scope};
 use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
-use crate::settings::Settings;
-use crate::transport::http::MOST_COMPRESSED;
+use crate::settings::{MOST_COMPRESSED, Settings};
 
 /// Batches that may wait for the dispatcher; then the sources wait.
 const BATCHES: usize = 8;

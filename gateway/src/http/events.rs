@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datastream_protocol::dialect::BodyDialect;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{
@@ -19,7 +20,7 @@ use super::format::of_body;
 use super::respond::{Answer, no_content, respond, whole};
 use super::stream::{StreamServer, remote};
 use crate::access::{Admission, Purpose, Refusal, StreamRequest};
-use crate::transport::dialect::{BodyDialect, SSE_RETRY_MS};
+use crate::transport::dialect::SSE_RETRY_MS;
 use crate::transport::http::{BodyEncoder, BodyStream, Coding, Compressor, SocketStream};
 
 /// The path.

@@ -1,9 +1,9 @@
 //! The dialect that a request asks for: by path, `format`, `Accept` or subprotocol.
 
+use datastream_protocol::dialect::{BodyDialect, MessageDialect};
 use hyper::header::{ACCEPT, HeaderMap};
 
 use crate::access::Refusal;
-use crate::transport::dialect::{BodyDialect, MessageDialect};
 use crate::transport::http::weight;
 use crate::transport::websocket::offers_cloud_events;
 

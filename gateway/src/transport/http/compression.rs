@@ -10,10 +10,6 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 
 /// The bits of zstd's window: 128 KiB, which bounds what an encoder and a decoder hold.
 const WINDOW_BITS: u32 = 17;
-/// Memory of one encoder, in bytes, as an upper bound.
-pub(crate) const ENCODER_MEMORY: usize = 1 << 20;
-/// Streams that are compressed at once; further ones are sent as they are.
-pub(crate) const MOST_COMPRESSED: usize = 16;
 
 /// A way to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

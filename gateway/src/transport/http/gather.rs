@@ -7,7 +7,7 @@ use datastream_protocol::position::{Position, Seq};
 
 use super::BodyEncoder;
 use crate::fanout::QueuedFrame;
-use crate::transport::dialect::Parts;
+use crate::transport::dialect::{Parts, end, line};
 
 /// Frames are gathered up to this many bytes; a larger one is sent by itself.
 const GATHER: usize = 8 << 10;
@@ -25,7 +25,7 @@ impl BodyEncoder {
         let mut gathered = Gathered::default();
         let bytes = &mut gathered.bytes;
         while let Some(frame) = unsent.front() {
-            let line = self.dialect.line(frame);
+            let line = line(self.dialect, frame);
             let length = line.len();
             if bytes.len() > room && bytes.len() + length > GATHER {
                 break;
@@ -51,7 +51,7 @@ impl BodyEncoder {
     /// The last bytes of a stream: why it ends, if the client is told, and the end of its compression.
     pub(super) fn last(&mut self, close: Option<&Close>, position: &Position) -> Vec<u8> {
         let close = close.filter(|_| self.tells_end);
-        let last = close.map(|close| self.dialect.end(close, &Seq::starting_at(position)));
+        let last = close.map(|close| end(self.dialect, close, &Seq::starting_at(position)));
         let mut bytes = last.unwrap_or_default().into_bytes();
         if !bytes.is_empty() {
             self.compress(&mut bytes, 0);

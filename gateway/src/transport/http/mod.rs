@@ -11,10 +11,10 @@ mod socket;
 
 pub(crate) use body::{BodyStream, Carrier};
 pub(crate) use chunks::ChunkBody;
-pub(crate) use compression::{Coding, Compressor, ENCODER_MEMORY, MOST_COMPRESSED};
+pub(crate) use compression::{Coding, Compressor};
 pub(crate) use socket::{Resumed, SocketStream};
 
-use super::dialect::BodyDialect;
+use datastream_protocol::dialect::BodyDialect;
 
 /// The writing of one body.
 pub(crate) struct BodyEncoder {

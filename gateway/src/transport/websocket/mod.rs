@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use datastream_protocol::close::{Close, CloseCause};
+use datastream_protocol::dialect::MessageDialect;
 use datastream_protocol::frame::LONGEST_MESSAGE;
 use datastream_protocol::position::Position;
 use futures_util::{Sink, Stream};
@@ -31,7 +32,7 @@ use self::writer::Writer;
 use crate::access::Jwt;
 use crate::fanout::QueuedFrame;
 use crate::session::{Happened, Transport};
-use crate::transport::dialect::{MessageDialect, MessageEncoder};
+use crate::transport::dialect::MessageEncoder;
 
 /// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
 /// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).

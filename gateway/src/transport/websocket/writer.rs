@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use datastream_protocol::dialect::MessageDialect;
 use futures_util::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
@@ -15,7 +16,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::socket::SharedSocket;
 use crate::fanout::QueuedFrame;
-use crate::transport::dialect::{MessageDialect, MessageEncoder, Parts};
+use crate::transport::dialect::{MessageEncoder, Parts};
 
 /// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
 const GATHER: usize = 8 << 10;

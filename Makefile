@@ -25,6 +25,7 @@ test: install ## Run every test, from units to a real Kubernetes control plane
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 	DATASTREAM_BIN=$(CARGO_TARGET_DIR)/debug/datastream clients/typescript/test.sh
+	DATASTREAM_BIN=$(CARGO_TARGET_DIR)/debug/datastream clients/python/test.sh
 
 e2e: images ## Run the chart and the images on a cluster with pods: a single node of its own, or that of KUBECONFIG
 	@e2e/cluster/run.sh

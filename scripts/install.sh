@@ -12,7 +12,7 @@ cyclonedx=0.5.9
 there() {
   local tool
   for tool; do
-    command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, Node.js with npm, make and a C compiler first" >&2; exit 1; }
+    command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install Rust (rustup), Go, Node.js with npm, Python, make and a C compiler first" >&2; exit 1; }
   done
 }
 there cargo make cc
@@ -34,7 +34,7 @@ cargo_tool() { # NAME VERSION
 }
 
 case ${1:-} in
-  '') there go node npm ;;
+  '') there go node npm python3 ;;
   advisories)
     cargo_tool cargo-deny "$deny"
     exit ;;
@@ -50,6 +50,8 @@ case ${1:-} in
 esac
 
 need openssl openssl
+need flock util-linux # test environments of the client libraries are made once
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 need column bsdextrautils
 need chromium chromium
 need chromedriver chromium-driver

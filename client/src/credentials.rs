@@ -1,5 +1,7 @@
-//! The credentials of a client, and whom it trusts: files that are read again when they change.
+//! The credentials of a client, and whom it trusts: files that are read again when they change, and a token from wherever the program
+//! has it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,12 +22,27 @@ pub struct CredentialFiles {
 
 /// The credentials of a client. Cheap to clone; each connection is made with what is in the files then.
 #[derive(Clone, Debug)]
-pub struct Credentials(Arc<Inner>);
+pub struct Credentials {
+    tls: Arc<Watched<TlsFiles>>,
+    token: Option<TokenSource>,
+}
 
-#[derive(Debug)]
-struct Inner {
-    tls: Watched<TlsFiles>,
-    token: Option<PathBuf>,
+/// The place from which a token comes.
+#[derive(Clone)]
+enum TokenSource {
+    File(PathBuf),
+    Program(Arc<TokenFunction>),
+}
+
+type TokenFunction = dyn Fn() -> Result<String, String> + Send + Sync;
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.fmt(f),
+            Self::Program(_) => f.write_str("a function"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,30 +73,47 @@ impl Credentials {
             identity,
         });
         let tls = tls.map_err(|error| format!("{error:#}"))?;
-        let this = Self(Arc::new(Inner { tls, token }));
+        let this = Self {
+            tls: Arc::new(tls),
+            token: token.map(TokenSource::File),
+        };
         this.token()?;
         Ok(this)
     }
 
+    /// The same credentials with the token that `token` returns, which is asked before each connection, and before the answer to each
+    /// heartbeat: a token that has been renewed is sent to the server then. It must not block.
+    #[must_use]
+    pub fn with_token(
+        mut self,
+        token: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.token = Some(TokenSource::Program(Arc::new(token)));
+        self
+    }
+
     pub(crate) fn connector(&self) -> Connector {
-        Connector::Rustls(self.0.tls.current().config.clone())
+        Connector::Rustls(self.tls.current().config.clone())
     }
 
     /// Returns whether there is to be a token.
-    pub fn has_token(&self) -> bool {
-        self.0.token.is_some()
+    pub const fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
-    /// The token that is in its file now, if there is to be one.
+    /// The token as it is now, if there is to be one.
     ///
     /// # Errors
-    /// The file has none.
+    /// Its file has none, or its function failed.
     pub(crate) fn token(&self) -> Result<Option<String>, String> {
-        let Some(path) = &self.0.token else {
-            return Ok(None);
+        let token = match &self.token {
+            None => return Ok(None),
+            Some(TokenSource::File(path)) => {
+                read_token(path).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            Some(TokenSource::Program(token)) => token(),
         };
-        let token = read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Some(token))
+        token.map(Some)
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Refusal {
     pub status: u16,
     /// Time after which the server asks to be tried again.
     pub retry_after: Option<Duration>,
+    /// The server's name for it, such as `gone`; empty if it gave none.
+    pub error: String,
+    /// The server's explanation, a sentence; the name of the status if it gave none.
+    pub message: String,
     reason: String,
 }
 
@@ -37,6 +41,8 @@ impl Refusal {
         Self {
             status,
             retry_after,
+            error: String::new(),
+            message: reason.to_owned(),
             reason: reason.to_owned(),
         }
     }
@@ -45,10 +51,19 @@ impl Refusal {
     pub(super) fn of(response: &Response<Option<Vec<u8>>>) -> Self {
         let status = response.status();
         let body = response.body().as_deref().unwrap_or_default();
-        let reason = match serde_json::from_slice(body) {
-            _ if status.is_success() => format!("{status} {NO_UPGRADE}"),
-            Ok(Explanation { error, message }) => format!("{status}: {message} ({error})"),
-            Err(_) => status.to_string(),
+        let (reason, error, message) = match serde_json::from_slice(body) {
+            _ if status.is_success() => {
+                let reason = format!("{status} {NO_UPGRADE}");
+                (reason, String::new(), NO_UPGRADE.to_owned())
+            }
+            Ok(Explanation { error, message }) => {
+                (format!("{status}: {message} ({error})"), error, message)
+            }
+            Err(_) => {
+                let name = status.canonical_reason();
+                let name = name.unwrap_or("the server gives no reason");
+                (status.to_string(), String::new(), name.to_owned())
+            }
         };
         let retry_after = response
             .headers()
@@ -58,6 +73,8 @@ impl Refusal {
         Self {
             status: status.as_u16(),
             retry_after,
+            error,
+            message,
             reason,
         }
     }
@@ -92,10 +109,18 @@ mod tests {
         let body = r#"{"error":"busy","message":"too many"}"#;
         let busy = refusal(503, Some("7"), body);
         assert_eq!(busy.to_string(), "503 Service Unavailable: too many (busy)");
+        assert_eq!(
+            (busy.error.as_str(), busy.message.as_str()),
+            ("busy", "too many")
+        );
         assert_eq!(busy.retry_after, Some(Duration::from_secs(7)));
         assert!(busy.passes());
         let unknown = refusal(401, None, "<html>");
         assert_eq!(unknown.to_string(), "401 Unauthorized");
+        assert_eq!(
+            (unknown.error.as_str(), unknown.message.as_str()),
+            ("", "Unauthorized")
+        );
         assert!(!unknown.passes());
     }
 

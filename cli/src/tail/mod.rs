@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use datastream_protocol::event::View;
+use datastream_client::{EventStreamBuilder, Update};
 use datastream_service::log;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,7 +25,7 @@ use datastream_protocol::position::after;
 pub use only::Only;
 pub use render::Output;
 use render::{Renderer, Style};
-use stream::{Follow, Report};
+use stream::{Report, follow};
 
 use self::target::Target;
 use crate::connect::ConnectArgs;
@@ -80,6 +80,15 @@ pub enum OnGap {
     Earliest,
 }
 
+impl From<OnGap> for datastream_client::OnGap {
+    fn from(on_gap: OnGap) -> Self {
+        match on_gap {
+            OnGap::Fail => Self::Fail,
+            OnGap::Earliest => Self::Earliest,
+        }
+    }
+}
+
 /// A day, in seconds.
 const LONGEST_SILENCE: u64 = 86_400;
 
@@ -123,12 +132,6 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         .collect::<Result<Vec<_>, _>>()?;
     let credentials = args.connect.credentials()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
-    let follow = Follow {
-        credentials,
-        silence: args.silence.map(Duration::from_secs),
-        first_delay: Duration::from_millis(500),
-        longest_delay: Duration::from_secs(30),
-    };
     let mut streams = JoinSet::new();
     let style = Style {
         output: args.output,
@@ -136,19 +139,24 @@ pub async fn run(args: TailArgs, stop: CancellationToken) -> anyhow::Result<Exit
         status_line: io::stdout().is_terminal() && io::stderr().is_terminal(),
         labels: targets.iter().map(Target::label).collect(),
     };
-    for (number, Target { mut url, .. }) in targets.into_iter().enumerate() {
+    for (number, Target { url, .. }) in targets.into_iter().enumerate() {
+        let mut stream = EventStreamBuilder::from(url)
+            .credentials(credentials.clone())
+            .on_gap(args.on_gap.into())
+            .skip_unreadable();
         if let Some(seq) = &args.seq_start {
-            url.set("seq_start", seq);
+            stream = stream.seq_start(seq);
         }
         if let Some(since) = args.since {
-            url.set("time_start", &since.to_string());
+            stream = stream.time_start(&since.to_string());
         }
-        if args.on_gap == OnGap::Earliest {
-            url.set("on_gap", "earliest");
+        if let Some(seconds) = args.silence {
+            stream = stream.silence(Duration::from_secs(seconds));
         }
-        // They say where a stream stands that has not got any event yet.
-        url.set("markers", "1");
-        streams.spawn(follow.clone().run(number, url, sender.clone()));
+        let stream = stream.open();
+        let stream =
+            stream.with_context(|| format!("stream {} of the command line", number + 1))?;
+        streams.spawn(follow(stream, number, sender.clone()));
     }
     drop(sender);
 
@@ -182,13 +190,11 @@ async fn show<O: Write, N: Write>(
             break;
         };
         let wanted = match &report {
-            Report::Event(body) => {
-                View::parse(body.as_str()).is_ok_and(|view| args.only.admits(&view))
-            }
+            Report::Update(Update::Event(event)) => args.only.admits(&event.view()),
             _ => true,
         };
         if wanted {
-            left -= u64::from(matches!(report, Report::Event(_)));
+            left -= u64::from(matches!(report, Report::Update(Update::Event(_))));
             renderer.show(stream, &report)?;
         }
         if reports.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use datastream_protocol::event::View;
+use datastream_client::{Error, Event, Refusal, Update};
 use datastream_service::text::printable;
 
 use super::line::Line;
@@ -89,59 +89,68 @@ impl<O: Write, N: Write> Renderer<O, N> {
     pub(super) fn show(&mut self, stream: usize, report: &Report) -> io::Result<()> {
         let counters = &mut self.counters[stream];
         match report {
-            Report::Event(body) => {
-                counters.events += 1;
-                self.event(stream, body.as_str())
+            Report::Update(update) => self.update(stream, update),
+            Report::Ended => {
+                counters.open = false;
+                self.note(stream, "ended")
             }
-            Report::Heartbeat => {
+            Report::Failed(Error::Unreadable(reason)) => {
+                counters.losses += 1;
+                counters.open = false;
+                counters.failed = true;
+                let way_out = "--since shows what came after a later time";
+                self.note(stream, &format!("stopped: {reason}; {way_out}"))
+            }
+            Report::Failed(error) => {
+                counters.open = false;
+                counters.failed = true;
+                let refusal = error.refusal().map(Refusal::to_string);
+                let reason = refusal.unwrap_or_else(|| error.to_string());
+                self.note(stream, &format!("refused: {reason}"))
+            }
+        }
+    }
+
+    fn update(&mut self, stream: usize, update: &Update) -> io::Result<()> {
+        let counters = &mut self.counters[stream];
+        match update {
+            Update::Event(event) => {
+                counters.events += 1;
+                self.event(stream, event)
+            }
+            Update::Heartbeat => {
                 counters.heartbeats += 1;
                 Ok(())
             }
-            Report::Connected => {
+            Update::Connected => {
                 counters.open = true;
                 self.note(stream, "open")
             }
-            Report::Junk(reason) => {
+            Update::Skipped(reason) => {
                 counters.junk += 1;
                 self.note(stream, &format!("skipped {reason}"))
             }
-            Report::Lost { reason, retry_in } => {
+            Update::Reconnecting { failure, delay } => {
                 if std::mem::take(&mut counters.open) {
                     counters.losses += 1;
                 } else {
                     counters.failures += 1;
                 }
-                let seconds = retry_in.as_secs_f32();
-                self.note(stream, &format!("{reason}; trying again in {seconds:.1} s"))
+                let seconds = delay.as_secs_f32();
+                let note = format!("{failure}; trying again in {seconds:.1} s");
+                self.note(stream, &note)
             }
-            Report::Marker => Ok(()),
-            Report::Expired { before } => {
-                self.note(stream, &format!("events before {before} have expired"))
+            Update::Gap { seq_start } => {
+                self.note(stream, &format!("events before {seq_start} have expired"))
             }
-            Report::Ended => {
-                counters.open = false;
-                self.note(stream, "ended")
-            }
-            Report::Refused(reason) => {
-                counters.open = false;
-                counters.failed = true;
-                self.note(stream, &format!("refused: {reason}"))
-            }
-            Report::Unreadable(reason) => {
-                counters.losses += 1;
-                counters.open = false;
-                counters.failed = true;
-                self.note(stream, &format!("stopped: {reason}"))
-            }
+            _ => Ok(()),
         }
     }
 
-    fn event(&mut self, stream: usize, json: &str) -> io::Result<()> {
-        let view = View::parse(json).map_err(io::Error::other)?;
-        let seq = view.text("seq").unwrap_or_default();
-        let seq = printable(&seq);
+    fn event(&mut self, stream: usize, event: &Event) -> io::Result<()> {
+        let seq = printable(event.seq());
         if self.output == Output::Json {
-            writeln!(self.out, "{json}")?;
+            writeln!(self.out, "{event}")?;
         } else {
             self.clear_status()?;
             let label = self.label(stream);
@@ -150,7 +159,7 @@ impl<O: Write, N: Write> Renderer<O, N> {
                 event_type,
                 dsn,
                 what,
-            } = Line::of(&view);
+            } = Line::of(&event.view());
             writeln!(
                 self.out,
                 "{time:<20} {label} {event_type:<12} {dsn:<15} {what}  #{seq}"
@@ -233,7 +242,7 @@ impl<O: Write, N: Write> Renderer<O, N> {
 mod tests {
     use std::time::Duration;
 
-    use datastream_client::Body;
+    use datastream_client::Failure;
 
     use super::*;
 
@@ -248,28 +257,25 @@ mod tests {
             labels: vec!["a".to_owned(), "leds".to_owned()],
         };
         let mut renderer = Renderer::new(&mut out, &mut notes, style);
-        let event = Report::Event(Body::from(EVENT));
-        let lost = Report::Lost {
-            reason: "gone".to_owned(),
-            retry_in: Duration::from_millis(1500),
+        let event = Update::Event(EVENT.parse().unwrap());
+        let lost = |reason: &str, milliseconds| Update::Reconnecting {
+            failure: Failure::Lost(reason.to_owned()),
+            delay: Duration::from_millis(milliseconds),
         };
-        let refused = Report::Lost {
-            reason: "nobody there".to_owned(),
-            retry_in: Duration::from_secs(3),
-        };
-        let expired = Report::Expired {
-            before: "9".to_owned(),
-        };
-        for report in [
-            Report::Connected,
-            Report::Marker,
-            expired,
+        for update in [
+            Update::Connected,
+            Update::Live {
+                seq_start: "1".to_owned(),
+            },
+            Update::Gap {
+                seq_start: "9".to_owned(),
+            },
             event,
-            Report::Heartbeat,
-            lost,
-            refused,
+            Update::Heartbeat,
+            lost("gone", 1500),
+            lost("nobody there", 3000),
         ] {
-            renderer.show(0, &report).unwrap();
+            renderer.show(0, &Report::Update(update)).unwrap();
         }
         renderer.summary().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from datastream_client import ClosedError, ConnectionLostError, RefusedError, Retry
+from datastream_client.frames import body_of
+from datastream_client.reconnect import ReconnectPolicy
+from datastream_client.refusal import retry_after_seconds
+from datastream_client.silence import SilenceLimit
+
+LOST = ConnectionLostError("lost")
+
+
+def delay_after(policy: ReconnectPolicy, failure: ConnectionLostError | ClosedError) -> float:
+    delay = policy.after(failure)
+    assert delay is not None
+    return delay
+
+
+def test_pauses_double_up_to_the_longest_and_begin_again_after_progress() -> None:
+    policy = ReconnectPolicy(Retry())
+    for longest in (0.5, 1, 2, 4, 8, 16, 30, 30):
+        assert longest / 2 <= delay_after(policy, LOST) <= longest
+    assert policy.failures == 8
+    policy.progress()
+    assert 0.25 <= delay_after(policy, LOST) <= 0.5
+
+
+def test_pauses_stay_at_the_longest_however_many_failures_there_are() -> None:
+    policy = ReconnectPolicy(Retry())
+    assert all(delay_after(policy, LOST) <= 30 for _ in range(2000))
+
+
+@pytest.mark.parametrize("code", [1001, 1012])
+def test_a_moved_stream_comes_back_at_once_and_backs_off_without_progress(code: int) -> None:
+    policy = ReconnectPolicy(Retry())
+    moved = ClosedError(code, "moved")
+    assert delay_after(policy, moved) <= 0.5
+    policy.progress()
+    delays = [delay_after(policy, moved) for _ in range(10)]
+    assert delays[0] <= 0.5
+    assert delays[-1] >= 15
+
+
+def test_retry_after_is_the_shortest_pause() -> None:
+    refused = RefusedError(503, "busy", "later", 45)
+    assert ReconnectPolicy(Retry()).after(refused) == 45
+
+
+def test_retry_after_is_a_number_of_seconds_and_has_a_limit() -> None:
+    assert retry_after_seconds(" 7 ") == 7
+    assert retry_after_seconds("86400") == 300
+    bad = [None, "", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT"]
+    assert [retry_after_seconds(header) for header in bad] == [0] * len(bad)
+
+
+def test_a_final_failure_and_one_beyond_the_limit_are_not_tried_again() -> None:
+    for status in (400, 401, 403, 404, 405, 406, 410):
+        assert ReconnectPolicy(Retry()).after(RefusedError(status, "e", "m")) is None
+    policy = ReconnectPolicy(Retry(limit=2))
+    assert [policy.after(LOST) is None for _ in range(3)] == [False, False, True]
+
+
+def test_silence_is_endured_for_three_intervals_of_heartbeats() -> None:
+    limit = SilenceLimit(None)
+    limit.heartbeat(0)
+    assert limit.seconds == 310
+    limit.heartbeat(30)
+    assert limit.seconds == 90
+
+
+def test_heartbeats_that_were_read_late_tell_no_interval() -> None:
+    limit = SilenceLimit(None)
+    for arrived in (None, 1, None, 2):
+        limit.heartbeat(arrived)
+    limit.restart()
+    limit.heartbeat(3)
+    assert limit.seconds == 310
+    limit.heartbeat(8)
+    assert limit.seconds == 20
+
+
+def test_frames() -> None:
+    assert body_of("1|Z") == "Z"
+    assert body_of("3|a|b") == "a|b"
+    for bad in ("", "Z", "2|Z", "|Z", "01|Z", "x|Z", b"1|Z"):
+        with pytest.raises(Exception, match="not a frame"):
+            body_of(bad)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from websockets.http11 import Response
+
+from gateway import Exchange, Gateway, datapoint, refusal
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+
+# Last line that each example prints.
+OUTPUTS = [
+    "AC1 p 5",
+    "AC1 p 5",
+    "12345678901234567890",
+    "['seq', 'partition', 'offset', 'event_type', 'dsn', 'property_name', 'happened',"
+    " 'happened_at', 'value', 'raw_value', 'json']",
+    datapoint(5, "5"),
+    "everything stored has come",
+    "401 unauthorized no such key",
+    "5",
+]
+
+
+async def script(exchange: Exchange) -> None:
+    first = max(exchange.first, 1)
+    is_told = "on_gap" in exchange.query
+    if is_told:
+        await exchange.marker("gap", "3")
+    for seq in range(first, 6):
+        await exchange.send(datapoint(seq, str(seq)))
+    if is_told:
+        await exchange.marker("live", "6")
+    await exchange.close()
+
+
+def test_every_example_is_tested() -> None:
+    assert len(EXAMPLES) == len(OUTPUTS)
+
+
+@pytest.mark.parametrize("n", range(len(OUTPUTS)))
+def test_example(n: int, tmp_path: Path) -> None:
+    def refuse(exchange: Exchange) -> Response | None:
+        is_wrong = exchange.query.get("stream_key") == "WRONG"
+        return refusal(401, "unauthorized", "no such key") if is_wrong else None
+
+    with Gateway(script, refuse) as gateway:
+        code = EXAMPLES[n].replace("wss://streams.example.com", f"ws://{gateway.host}")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            text=True,
+            timeout=15,
+        )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.splitlines()[-1] == OUTPUTS[n]
+    if 'Path("position")' in code:
+        assert (tmp_path / "position").read_text() == "6"

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 /// `resume: Committed` goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// When every event before it has been handled: an event is when the next one is asked for.
+    /// Once every event before it has been handled: an event is when the next one is asked for.
     #[default]
     Handled,
-    /// When [`EventStream::acknowledge`](crate::EventStream::acknowledge) was called with the event before it, or a later one: for
+    /// Once [`EventStream::acknowledge`](crate::EventStream::acknowledge) was called with the event before it, or a later one: for
     /// programs that take many events before they make them safe. A gateway closes a stream whose heartbeats are not answered for
     /// as long as its subscription says, and the stream is opened again.
     Explicitly,

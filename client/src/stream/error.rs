@@ -33,7 +33,7 @@ pub enum Error {
         /// The number to start with to get what is left.
         seq_start: String,
     },
-    /// What comes is no stream, or is larger than any frame, and came again.
+    /// The answer is no stream, or is larger than any frame, and came again.
     #[error("{0}")]
     Unreadable(String),
     /// The URL or an option cannot be used.

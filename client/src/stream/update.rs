@@ -1,11 +1,11 @@
-//! What happens on a stream.
+//! Updates of a stream: events, and what happens between them.
 
 use std::time::Duration;
 
 use super::event::Event;
 use crate::connection::Failure;
 
-/// What happens on a stream, in order: [`EventStream::next_update`](crate::EventStream::next_update).
+/// Something that happens on a stream, in order: [`EventStream::next_update`](crate::EventStream::next_update).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Update {

@@ -6,7 +6,7 @@ use datastream_client::{CredentialFiles, Credentials, Error, EventStream, Failur
 
 use crate::gateway::{Gateway, KEY};
 
-/// What a stream whose server refuses it with this status ends with.
+/// The error that a stream ends with whose server refuses it with this status.
 async fn refused(status: u16, error: &str) -> Error {
     let gateway = Gateway::start().await;
     let mut stream = gateway.stream().open().unwrap();

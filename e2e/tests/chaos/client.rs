@@ -1,6 +1,6 @@
 //! A client of a stream that can be slow on purpose, in any dialect.
 //!
-//! What it hears in other dialects is told as it would be in that of DSS: a frame is `LEN|BODY`.
+//! Frames of other dialects are told as they would be in that of DSS: a frame is `LEN|BODY`.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::PATIENCE;
 /// The kernel kills whoever runs under this when the thread that started it ends, however that happens.
 const DIES_WITH_ITS_PARENT: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 
-/// What a process has written so far, and whether it has ended.
+/// Output of a process so far, and its end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Output {
     /// Lines of its standard output.
@@ -79,7 +79,7 @@ impl Process {
         Self { pid, output }
     }
 
-    /// What it has written so far.
+    /// Output so far.
     pub(crate) fn output(&self) -> Output {
         self.output.borrow().clone()
     }

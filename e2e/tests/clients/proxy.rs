@@ -16,7 +16,7 @@ use crate::PATIENCE;
 /// The most bytes that are passed on at a time.
 const CHUNK: usize = 16 << 10;
 
-/// How the network is.
+/// Condition of the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Condition {
     #[default]
@@ -106,7 +106,7 @@ impl Proxy {
     }
 }
 
-/// What serves the network.
+/// Server of the network's connections.
 #[derive(Clone)]
 struct Network {
     port: u16,

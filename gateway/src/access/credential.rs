@@ -7,6 +7,7 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
 use super::{Jwt, Refusal};
+use crate::header_list::items;
 
 /// Credential of a request for a stream. Of a key, the secret itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,18 +84,15 @@ fn bearers(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
 
 /// Credentials among the subprotocols that a client offers.
 fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = Credential> {
-    values(headers, &SEC_WEBSOCKET_PROTOCOL)
-        .flat_map(|value| value.split(','))
-        .filter_map(|offered| {
-            let offered = offered.trim();
-            let key = offered.strip_prefix(KEY_SUBPROTOCOL).map(Credential::key);
-            let token = || {
-                offered
-                    .strip_prefix(TOKEN_SUBPROTOCOL)
-                    .map(Credential::token)
-            };
-            key.or_else(token)
-        })
+    items(headers, &SEC_WEBSOCKET_PROTOCOL).filter_map(|offered| {
+        let key = offered.strip_prefix(KEY_SUBPROTOCOL).map(Credential::key);
+        let token = || {
+            offered
+                .strip_prefix(TOKEN_SUBPROTOCOL)
+                .map(Credential::token)
+        };
+        key.or_else(token)
+    })
 }
 
 fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {

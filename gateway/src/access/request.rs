@@ -47,73 +47,41 @@ impl StreamRequest {
     /// A parameter that is given twice: a proxy on the way may have looked at the other one; or one that is malformed.
     pub fn parse(query: &str) -> Result<Self, Refusal> {
         let mut request = Self::default();
-        let mut seen = 0_u16;
+        let mut seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
             let given = (!value.is_empty()).then(|| value.to_owned());
-            let bit = match name.as_ref() {
-                "stream_key" => {
-                    request.key = given.as_deref().map(Credential::key);
-                    1
-                }
-                "seq_start" => {
-                    request.start = given;
-                    1 << 1
-                }
-                "seq_end" => {
-                    request.end = given;
-                    1 << 2
-                }
-                "time_start" => {
-                    request.time = given;
-                    1 << 3
-                }
-                "on_gap" => {
-                    request.on_gap = given;
-                    1 << 4
-                }
+            match name.as_ref() {
+                "stream_key" => request.key = given.as_deref().map(Credential::key),
                 "subscription" => {
-                    let malformed = || {
-                        Refusal::BadRequest(
-                            "subscription names no subscription: write subscription=NAMESPACE/NAME",
-                        )
-                    };
-                    let decoded =
-                        given.map(|text| decode_subscription(&text).ok_or_else(malformed));
-                    request.subscription = decoded.transpose()?;
-                    1 << 5
+                    request.subscription = given.map(|text| subscription(&text)).transpose()?;
                 }
-                "markers" => {
-                    request.markers = given.as_deref() == Some("1");
-                    1 << 6
-                }
-                "ack" => {
-                    request.ack = given;
-                    1 << 7
-                }
-                "format" => {
-                    request.format = given;
-                    1 << 8
-                }
-                "limit" => {
-                    request.limit = given.map(|text| limit(&text)).transpose()?;
-                    1 << 9
-                }
-                "wait" => {
-                    request.wait = given.map(|text| wait(&text)).transpose()?;
-                    1 << 10
-                }
+                "seq_start" => request.start = given,
+                "seq_end" => request.end = given,
+                "time_start" => request.time = given,
+                "ack" => request.ack = given,
+                "on_gap" => request.on_gap = given,
+                "markers" => request.markers = given.as_deref() == Some("1"),
+                "format" => request.format = given,
+                "limit" => request.limit = given.map(|text| limit(&text)).transpose()?,
+                "wait" => request.wait = given.map(|text| wait(&text)).transpose()?,
                 _ => continue,
-            };
-            if seen & bit != 0 {
+            }
+            if seen.contains(&name) {
                 return Err(Refusal::BadRequest(
                     "a parameter is there twice in the query: give each once",
                 ));
             }
-            seen |= bit;
+            seen.push(name);
         }
         Ok(request)
     }
+}
+
+fn subscription(text: &str) -> Result<SubscriptionId, Refusal> {
+    decode_subscription(text).ok_or(Refusal::BadRequest(
+        "subscription names no subscription: write subscription=NAMESPACE/NAME",
+    ))
 }
 
 fn limit(text: &str) -> Result<u64, Refusal> {

@@ -53,12 +53,7 @@ impl Acks {
         }
     }
 
-    /// The client knows that its stream continues here.
-    pub(crate) fn gap_confirmed(&self, position: &Position) {
-        self.cursors.acknowledge(&self.key, position);
-    }
-
-    /// The client has handled everything before this position.
+    /// The client has handled everything before this position, or knows that it is gone.
     pub(crate) fn acknowledge(&mut self, position: &Position) {
         self.is_behind_gap = false;
         self.cursors.acknowledge(&self.key, position);
@@ -80,9 +75,8 @@ impl Acks {
         };
         let (before, since) = self.acknowledged;
         if events > before || self.is_behind_gap || since.elapsed() >= IDLE {
-            self.is_behind_gap = false;
             self.acknowledged = (events, Instant::now());
-            self.cursors.acknowledge(&self.key, &position);
+            self.acknowledge(&position);
         }
     }
 }

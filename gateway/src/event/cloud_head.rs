@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::EventFrame;
 
 /// The envelopes of a gateway's events, and the memory that they take.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct CloudHeads {
     /// The attribute `source`, as JSON.
-    source: Arc<str>,
+    source: Box<str>,
     held: Arc<AtomicUsize>,
 }
 

@@ -55,18 +55,12 @@ impl EventFrame {
 
     /// The JSON.
     pub(crate) fn body(&self) -> &str {
-        &self.text[self.body_at()..]
-    }
-
-    /// Bytes of the text before the JSON.
-    pub(crate) fn body_at(&self) -> usize {
-        self.prefix.into()
+        &self.text[self.prefix.into()..]
     }
 
     /// The sequence number, as it stands in the JSON.
     pub(crate) fn seq(&self) -> &str {
-        let start = self.body_at() + BEFORE_SEQ.len();
-        &self.text[start..start + usize::from(self.digits)]
+        &self.body()[BEFORE_SEQ.len()..][..self.digits.into()]
     }
 
     /// The envelope of CloudEvents up to the JSON, which all streams share.

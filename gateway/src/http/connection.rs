@@ -121,7 +121,7 @@ pub(crate) type HttpSocket = TokioIo<WriteLimit<Socket>>;
 /// A connection that has begun to speak.
 struct Opened {
     socket: Socket,
-    /// Where it comes from.
+    /// Address that it comes from.
     address: SocketAddr,
     is_http2: bool,
 }

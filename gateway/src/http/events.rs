@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::carrier::ConnectionHandle;
 use super::format::of_body;
 use super::respond::{Answer, no_content, respond, whole};
-use super::stream::{StreamServer, remote};
+use super::stream::{StreamServer, refused, remote};
 use crate::access::{Admission, Purpose, Refusal, StreamRequest};
 use crate::transport::dialect::SSE_RETRY_MS;
 use crate::transport::http::{BodyEncoder, BodyStream, Coding, Compressor, SocketStream};
@@ -130,12 +130,12 @@ impl StreamServer {
         admission: Option<&Admission>,
         remote: Option<SocketAddr>,
     ) -> Answer {
-        let answer = self.refuse(refusal, admission, remote);
+        self.note_refusal(refusal, admission, remote);
         let is_passing = matches!(refusal.status(), 409 | 503);
         for_everybody(if is_passing && wants_sse(request) {
             refused_stream(refusal)
         } else {
-            answer
+            refused(refusal)
         })
     }
 }

@@ -1,10 +1,10 @@
 //! The dialect that a request asks for: by path, `format`, `Accept` or subprotocol.
 
 use datastream_protocol::dialect::{BodyDialect, MessageDialect};
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use crate::access::Refusal;
-use crate::transport::http::weight;
+use crate::header_list::{items, weighed};
 use crate::transport::websocket::offers_cloud_events;
 
 const UNKNOWN: Refusal = Refusal::BadRequest(
@@ -42,12 +42,11 @@ pub(super) fn of_body(format: Option<&str>, headers: &HeaderMap) -> Result<BodyD
     if let Some(name) = format {
         return BodyDialect::named(name).ok_or(UNKNOWN);
     }
-    let values = headers.get_all(ACCEPT).into_iter();
-    let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    if values.iter().all(|value| value.trim().is_empty()) {
+    let says = |value: &HeaderValue| value.to_str().is_ok_and(|text| !text.trim().is_empty());
+    if !headers.get_all(ACCEPT).iter().any(says) {
         return Ok(BodyDialect::Ndjson);
     }
-    let ranges = || values.iter().flat_map(|value| value.split(','));
+    let ranges = || items(headers, &ACCEPT);
     let weighed = MEDIA_TYPES.map(|(kind, name, dialect)| (of(ranges(), kind, name), dialect));
     let most = weighed
         .iter()
@@ -63,15 +62,15 @@ pub(super) fn of_body(format: Option<&str>, headers: &HeaderMap) -> Result<BodyD
 /// The weight of a media type among the ranges of `Accept`: that of the most specific one that it is in (RFC 9110, section 12.5.1).
 fn of<'a>(ranges: impl Iterator<Item = &'a str>, kind: &str, name: &str) -> f32 {
     let matching = ranges.filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let (its_kind, its_name) = parts.next()?.split_once('/')?;
+        let (media_type, weight) = weighed(range);
+        let (its_kind, its_name) = media_type.split_once('/')?;
         let specific = match (its_kind, its_name) {
             ("*", "*") => 0,
             (k, "*") if k.eq_ignore_ascii_case(kind) => 1,
             (k, n) if k.eq_ignore_ascii_case(kind) && n.eq_ignore_ascii_case(name) => 2,
             _ => return None,
         };
-        Some((specific, weight(parts)))
+        Some((specific, weight))
     });
     let most = matching.max_by_key(|(specific, _)| *specific);
     most.map_or(0.0, |(_, weight)| weight)

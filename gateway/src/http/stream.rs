@@ -230,45 +230,58 @@ impl StreamServer {
         });
     }
 
-    pub(super) fn refuse(
+    fn refuse(
         &self,
         refusal: &Refusal,
         admission: Option<&Admission>,
         remote: Option<SocketAddr>,
     ) -> Answer {
+        self.note_refusal(refusal, admission, remote);
+        refused(refusal)
+    }
+
+    /// Notes a refusal in the audit log and the metrics.
+    pub(super) fn note_refusal(
+        &self,
+        refusal: &Refusal,
+        admission: Option<&Admission>,
+        remote: Option<SocketAddr>,
+    ) {
         let admitted = admission.map(|admission| (&admission.route.id, &*admission.principal));
         self.audit.refused(admitted, remote, refusal);
-        let status =
-            StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Refusal::Busy { limit, .. } = refusal {
             self.metrics.limited(limit);
         }
         self.metrics
             .refused
-            .with_label_values(&[status.as_str()])
+            .with_label_values(&[&refusal.status().to_string()])
             .inc();
-        let mut answer = problem(status, refusal.name(), &refusal.to_string());
-        let headers = answer.headers_mut();
-        if let Some(seconds) = refusal.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
-        let challenge = match refusal {
-            Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
-            Refusal::TokenRefused(_) => {
-                Some("Bearer realm=\"datastream\", error=\"invalid_token\"")
-            }
-            _ => None,
-        };
-        if let Some(challenge) = challenge {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if matches!(refusal, Refusal::BadHandshake(_)) {
-            // RFC 6455, section 4.4: what the client may try instead.
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
-        }
-        answer
     }
+}
+
+/// The answer that a refusal is.
+pub(super) fn refused(refusal: &Refusal) -> Answer {
+    let status =
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = problem(status, refusal.name(), &refusal.to_string());
+    let headers = answer.headers_mut();
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
+    let challenge = match refusal {
+        Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
+        Refusal::TokenRefused(_) => Some("Bearer realm=\"datastream\", error=\"invalid_token\""),
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if matches!(refusal, Refusal::BadHandshake(_)) {
+        // RFC 6455, section 4.4: what the client may try instead.
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    }
+    answer
 }
 
 /// The address that a request comes from.

@@ -80,10 +80,10 @@ impl<T: Transport> Session<T> {
             if cause != CloseCause::ConnectionLost {
                 let goodbye = session.transport.close(cause.frame(), &session.position);
                 let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
-                if let (CloseCause::CommittedGap { .. }, Some(acks), Ok(true)) =
+                if let (CloseCause::CommittedGap { .. }, Some(mut acks), Ok(true)) =
                     (&cause, session.acks, confirmed)
                 {
-                    acks.gap_confirmed(&session.position);
+                    acks.acknowledge(&session.position);
                 }
             }
         }

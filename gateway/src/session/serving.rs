@@ -144,7 +144,11 @@ impl<'a, T: Transport> Serving<'a, T> {
                 None => ControlFlow::Continue(()),
             },
             Event::QueueChanged => {
-                self.look_for_revocation();
+                // What is all sent is looked at next, in any case.
+                if !self.is_all_sent() && self.closing.is_none() {
+                    let closing = self.queue().closing();
+                    self.begin_grace(closing.as_ref());
+                }
                 ControlFlow::Continue(())
             }
             Event::WaitOver => ControlFlow::Continue(()),
@@ -187,10 +191,9 @@ impl<'a, T: Transport> Serving<'a, T> {
         self.unsent.is_empty() && self.session.transport.is_idle()
     }
 
-    /// Gives a client that does not read a moment to take what it had coming, and no more.
-    fn look_for_revocation(&mut self) {
-        let closing = self.closing.clone().or_else(|| self.queue().closing());
-        if closing.is_some_and(|cause| cause.is_revocation()) {
+    /// Gives a client whose access was revoked a moment to take what it had coming, and no more.
+    fn begin_grace(&mut self, closing: Option<&CloseCause>) {
+        if closing.is_some_and(CloseCause::is_revocation) {
             let grace = Instant::now() + REVOKED_GRACE;
             self.revoked_until.get_or_insert(grace);
         }
@@ -234,6 +237,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         match drained.close {
             Some(cause) if self.unsent.is_empty() => ControlFlow::Break(cause),
             cause => {
+                self.begin_grace(cause.as_ref());
                 self.closing = cause;
                 ControlFlow::Continue(())
             }

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
@@ -14,11 +14,10 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
-from datastream_client.frames import HEARTBEAT, LARGEST_FRAME, body_of
+from datastream_client.frames import HEARTBEAT, body_of
 from datastream_client.options import AsyncStreamOptions
 from datastream_client.session import (
-    CLOSE_TIMEOUT,
-    CONNECT_TIMEOUT,
+    Positioned,
     Session,
     StreamEnd,
     close_error,
@@ -42,28 +41,19 @@ def connect(url: str, **options: Unpack[AsyncStreamOptions]) -> AsyncEventStream
     return AsyncEventStream(Session(url, options))
 
 
-class AsyncEventStream:
+class AsyncEventStream(Positioned):
     """Stream of events, to be read by one task, `async for event in stream`.
 
     An event counts as handled when the next one is asked for. To cancel that loses no event.
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session)
         self._connection: _Connection | _EagerConnection | None = None
         self._resume_at = 0.0
         self._is_asked = False
         self._is_closed = False
         self._opening: asyncio.Task[None] | None = None
-
-    @property
-    def position(self) -> str | None:
-        """The number to start with, as `seq_start`, to get everything that has not been handled.
-
-        None until it is known: from the first event or marker on, or from the start if the stream
-        was given a number.
-        """
-        return self._session.position
 
     async def __aenter__(self) -> Self:
         return self
@@ -219,20 +209,11 @@ class _EagerConnection:
 
 async def _open(session: Session) -> _Connection | _EagerConnection:
     request = session.request(await _secret_of(session))
-    # An explicit None would be taken for no TLS.
-    tls: dict[str, Any] = {} if session.ssl is None else {"ssl": session.ssl}
     try:
         websocket = await connect_websocket(
             request.url,
             additional_headers=request.headers,
-            compression=None,
-            open_timeout=CONNECT_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            # Nobody reads the answer to a ping while the user is slow.
-            ping_interval=None,
-            max_size=LARGEST_FRAME,
-            max_queue=session.frames_ahead,
-            **tls,
+            **session.connect_options,
         )
     except (OSError, WebSocketException) as error:
         raise open_error(error) from error

@@ -15,11 +15,10 @@ from websockets.sync.client import connect as connect_websocket
 
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
-from datastream_client.frames import HEARTBEAT, LARGEST_FRAME, body_of
+from datastream_client.frames import HEARTBEAT, body_of
 from datastream_client.options import Secret, StreamOptions
 from datastream_client.session import (
-    CLOSE_TIMEOUT,
-    CONNECT_TIMEOUT,
+    Positioned,
     Session,
     StreamEnd,
     close_error,
@@ -43,27 +42,18 @@ def open(url: str, **options: Unpack[StreamOptions]) -> EventStream:
     return EventStream(Session(url, options))
 
 
-class EventStream:
+class EventStream(Positioned):
     """Stream of events, to be read by one thread, `for event in stream`.
 
     An event counts as handled when the next one is asked for.
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session)
         self._connection: _Connection | _EagerConnection | None = None
         self._resume_at = 0.0
         self._asking = threading.Lock()
         self._closing = threading.Event()
-
-    @property
-    def position(self) -> str | None:
-        """The number to start with, as `seq_start`, to get everything that has not been handled.
-
-        None until it is known: from the first event or marker on, or from the start if the stream
-        was given a number.
-        """
-        return self._session.position
 
     def __enter__(self) -> Self:
         return self
@@ -217,15 +207,8 @@ def _open(session: Session) -> _Connection | _EagerConnection:
         # Entered, and closed by its method: what connect returns differs among the versions.
         websocket = connect_websocket(
             request.url,
-            ssl=session.ssl,
             additional_headers=request.headers,
-            compression=None,
-            open_timeout=CONNECT_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            # Nobody reads the answer to a ping while the user is slow.
-            ping_interval=None,
-            max_size=LARGEST_FRAME,
-            max_queue=session.frames_ahead,
+            **session.connect_options,
         ).__enter__()
     except (OSError, WebSocketException) as error:
         raise open_error(error) from error

@@ -6,7 +6,7 @@ A driver connects, hands in what comes, and asks what is to be done.
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from websockets.exceptions import (
     ConnectionClosed,
@@ -26,6 +26,7 @@ from datastream_client.errors import (
     ProtocolError,
 )
 from datastream_client.event import Event, parse_event
+from datastream_client.frames import LARGEST_FRAME
 from datastream_client.options import AnyOptions, AsyncSecret, Marker, Reconnect, StreamOptions
 from datastream_client.reconnect import ReconnectPolicy, Retry
 from datastream_client.refusal import refusal_of
@@ -66,7 +67,7 @@ class Session:
         self._seen = SeenEvents()
         self._position = self._endpoint.seq_start
         self._current: Event | None = None
-        self.ssl = options.get("ssl")
+        self._ssl = options.get("ssl")
         self.read_ahead = options.get("read_ahead", 16)
         """Events that may be read before they are asked for."""
         self.is_eager = _is_eager(options)
@@ -75,10 +76,21 @@ class Session:
             raise ValueError("read_ahead is at least 1")
 
     @property
-    def frames_ahead(self) -> int:
-        """Frames that a connection may read before they are asked for."""
-        # An eager connection keeps the events itself.
-        return 1 if self.is_eager else self.read_ahead
+    def connect_options(self) -> dict[str, Any]:
+        """The options of a connection, apart from its URL and headers."""
+        # An explicit None would be taken for no TLS.
+        tls = {} if self._ssl is None else {"ssl": self._ssl}
+        return {
+            "compression": None,
+            "open_timeout": CONNECT_TIMEOUT,
+            "close_timeout": CLOSE_TIMEOUT,
+            # Nobody reads the answer to a ping while the user is slow.
+            "ping_interval": None,
+            "max_size": LARGEST_FRAME,
+            # An eager connection keeps the events itself.
+            "max_queue": 1 if self.is_eager else self.read_ahead,
+            **tls,
+        }
 
     @property
     def position(self) -> str | None:
@@ -161,6 +173,22 @@ class Session:
                     self._on_marker(Marker(name, seq))
                 elif name == "gap":
                     raise GapError(seq)
+
+
+class Positioned:
+    """A stream whose position can be kept, whatever drives it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def position(self) -> str | None:
+        """The number to start with, as `seq_start`, to get everything that has not been handled.
+
+        None until it is known: from the first event or marker on, or from the start if the stream
+        was given a number.
+        """
+        return self._session.position
 
 
 def credential_error() -> CredentialError:

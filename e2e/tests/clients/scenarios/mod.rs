@@ -1,4 +1,4 @@
-//! What happens to the clients.
+//! Scenarios that the clients go through.
 
 mod contention;
 mod interruptions;

@@ -1,4 +1,4 @@
-//! Where streams start and end, and readers that are slow.
+//! Starts and ends of streams, and readers that are slow.
 
 use crate::follow::Follow;
 use crate::proxy::Proxy;

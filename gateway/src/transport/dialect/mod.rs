@@ -25,7 +25,7 @@ use crate::event::CloudHeads;
 use crate::fanout::QueuedFrame;
 
 /// Writes the frames of one WebSocket.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct MessageEncoder {
     pub dialect: MessageDialect,
     pub heads: Arc<CloudHeads>,

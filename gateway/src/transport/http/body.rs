@@ -28,7 +28,7 @@ pub(crate) trait Carrier: Send {
 pub(crate) struct BodyStream<C> {
     chunks: ChunkSender,
     encoder: BodyEncoder,
-    /// What was gathered and has not been handed over.
+    /// Bytes that were gathered and have not been handed over.
     rest: Bytes,
     /// The connection has not passed on a piece that counts.
     is_piece_out: bool,

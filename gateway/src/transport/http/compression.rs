@@ -2,11 +2,14 @@
 //! ends where a decoder has all of it.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zstd::stream::write::Encoder as ZstdEncoder;
+
+use crate::header_list::{items, weighed};
 
 /// The bits of zstd's window: 128 KiB, which bounds what an encoder and a decoder hold.
 const WINDOW_BITS: u32 = 17;
@@ -35,15 +38,9 @@ impl Coding {
     /// The coding that a request asks for: the one with the greater weight, zstd if they have the same.
     pub(crate) fn wanted(headers: &HeaderMap) -> Option<Self> {
         let weight = |name: &str| {
-            let values = headers.get_all(ACCEPT_ENCODING).into_iter();
-            let values = values.filter_map(|value| value.to_str().ok());
-            let items = values.flat_map(|value| value.split(','));
-            let named = items.filter_map(|item| {
-                let mut parts = item.split(';').map(str::trim);
-                let is_it = parts.next()?.eq_ignore_ascii_case(name);
-                is_it.then(|| crate::transport::http::weight(parts))
-            });
-            named.fold(0.0, f32::max)
+            let weighed = items(headers, &ACCEPT_ENCODING).map(weighed);
+            let named = weighed.filter(|(coding, _)| coding.eq_ignore_ascii_case(name));
+            named.fold(0.0, |most, (_, weight)| f32::max(most, weight))
         };
         let (gzip, zstd) = (weight("gzip"), weight("zstd"));
         let wanted = if zstd >= gzip {
@@ -65,7 +62,7 @@ impl Coding {
 
 impl Compressor {
     /// A compressor, unless there are as many as there may be.
-    pub(crate) fn new(coding: Coding, permits: &std::sync::Arc<Semaphore>) -> Option<Self> {
+    pub(crate) fn new(coding: Coding, permits: &Arc<Semaphore>) -> Option<Self> {
         let permit = permits.clone().try_acquire_owned().ok()?;
         let encoder = match coding {
             Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),

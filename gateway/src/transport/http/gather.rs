@@ -7,10 +7,8 @@ use datastream_protocol::position::{Position, Seq};
 
 use super::BodyEncoder;
 use crate::fanout::QueuedFrame;
+use crate::transport::GATHER;
 use crate::transport::dialect::{Parts, end, line};
-
-/// Frames are gathered up to this many bytes; a larger one is sent by itself.
-const GATHER: usize = 8 << 10;
 
 /// Bytes to be sent, and the heartbeats among them.
 #[derive(Debug, Default)]

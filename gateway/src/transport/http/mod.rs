@@ -23,12 +23,3 @@ pub(crate) struct BodyEncoder {
     pub tells_end: bool,
     pub compressor: Option<Compressor>,
 }
-
-/// The weight of an item of `Accept` or `Accept-Encoding`, by its parameters (RFC 9110, section 12.4.2).
-pub(crate) fn weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> f32 {
-    let weight = parameters.find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("q").then_some(value)
-    });
-    weight.map_or(1.0, |value| value.trim().parse().unwrap_or(0.0))
-}

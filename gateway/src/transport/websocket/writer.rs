@@ -16,10 +16,9 @@ use tokio_tungstenite::tungstenite::Error;
 
 use super::socket::SharedSocket;
 use crate::fanout::QueuedFrame;
+use crate::transport::GATHER;
 use crate::transport::dialect::{MessageEncoder, Parts};
 
-/// Frames are gathered up to this many bytes into one write to the socket; a larger one is written from where it is.
-const GATHER: usize = 8 << 10;
 /// The first byte of an unfragmented text frame (RFC 6455, section 5.2).
 const FINAL_TEXT: u8 = 0x81;
 /// The largest header of a frame that is not masked.

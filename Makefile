@@ -58,12 +58,13 @@ bench-control: install ## Measure the control plane, up to 10,000 subscriptions,
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench control
 
-lint: install ## Check the format, the lints, and what the project depends on
+lint: install ## Check the format, the lints, the contracts, and what the project depends on
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test cluster --test images -- -D warnings
 	cargo clippy --locked --workspace --example echo --features datastream-gateway/test-util -- -D warnings
 	cargo deny --locked check bans licenses sources
+	scripts/contracts.sh
 
 advisories: ## Check what the project depends on against known vulnerabilities; needs the internet
 	@scripts/install.sh advisories

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use datastream_e2e::checkout;
 
 /// Packages, by folder, with those of the project that they may depend on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("protocol", &[]),
+    ("contracts", &["protocol"]),
     ("service", &[]),
     ("service/kube", &["service"]),
     ("source", &["service"]),

@@ -5,6 +5,7 @@ mod carrier;
 mod connection;
 mod connections;
 mod console;
+mod contracts;
 mod events;
 mod format;
 mod opening;

@@ -65,7 +65,8 @@ pub(crate) struct StreamServer {
 }
 
 /// The paths that there are, for whoever asks for another one.
-const PATHS: &str = "/stream for WebSockets, /events for events over HTTP, and / for the console";
+const PATHS: &str = "/stream for WebSockets, /events for events over HTTP, / for the console, and /openapi.json, /asyncapi.json and \
+    /schemas/ for their contracts";
 
 /// Report about a key: the answer to a plain GET on `/stream`.
 #[derive(Serialize)]
@@ -110,7 +111,9 @@ impl Handler for StreamServer {
         match request.uri().path() {
             "/stream" => self.stream(&mut request).await,
             EVENTS => self.events(&request).await,
-            path => super::console::file(path).unwrap_or_else(|| not_found(path, PATHS)),
+            path => super::console::file(path)
+                .or_else(|| super::contracts::document(path))
+                .unwrap_or_else(|| not_found(path, PATHS)),
         }
     }
 }

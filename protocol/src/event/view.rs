@@ -64,6 +64,11 @@ impl<'a> Object<'a> {
         self.get(name).map(text)
     }
 
+    /// The members, in the order in which they stand there: their names, and their values as JSON text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     fn named(&self, name: &str) -> impl Iterator<Item = &'a str> {
         let members = self.0.iter().filter(move |(key, _)| *key == name);
         members.map(|(_, value)| *value)

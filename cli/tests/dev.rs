@@ -39,19 +39,25 @@ impl Stream {
         .expect("opens in time")
     }
 
-    async fn event(&mut self) -> Value {
+    /// The next text that is no heartbeat.
+    async fn text(&mut self) -> String {
         loop {
             match timeout(PATIENCE, self.0.next())
                 .await
                 .expect("a frame in time")
             {
                 Some(Ok(Message::Text(text))) if text.as_str() != "1|Z" => {
-                    return serde_json::from_str(text.split_once('|').unwrap().1).unwrap();
+                    return text.as_str().to_owned();
                 }
                 Some(Ok(_)) => (),
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    async fn event(&mut self) -> Value {
+        let frame = self.text().await;
+        serde_json::from_str(frame.split_once('|').unwrap().1).unwrap()
     }
 
     async fn closed(&mut self) -> String {
@@ -135,6 +141,16 @@ async fn posted_events_arrive_on_the_matching_stream_only() {
     }
     let (status, body) = dev.post_to("/events?force=1", &unknown).await;
     assert_eq!((status, &body["accepted"]), (200, &1.into()));
+}
+
+#[tokio::test]
+async fn the_source_of_cloud_events_names_the_topic() {
+    let mut dev = Dev::start(&[("a.yaml", &manifest("a", "A*"))]).await;
+    let url = dev.stream("a").await;
+    let mut stream = Stream::open(&format!("{url}&seq_start=1&format=cloudevents")).await;
+    dev.post(&event("A1")).await;
+    let event: Value = serde_json::from_str(&stream.text().await).unwrap();
+    assert_eq!(event["source"], "/datastream/device-events");
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ impl Args {
     pub(crate) fn settings(&self) -> Settings {
         let identity = self.tls_cert.clone().zip(self.tls_key.clone());
         Settings {
-            event_source: format!("/datastream/{}", self.topic),
+            event_source: Settings::event_source_of(&self.topic),
             tls: identity.map(|(certificate, key)| ServerFiles {
                 identity: IdentityFiles { certificate, key },
                 clients: self

@@ -82,6 +82,11 @@ const REPLAY_MEMORY: usize = 16 << 20;
 const LARGE_BATCHES_MEMORY: usize = 4 * MAX_BATCH_BYTES;
 
 impl Settings {
+    /// The `source` of the events of a topic.
+    pub fn event_source_of(topic: &str) -> String {
+        format!("/datastream/{topic}")
+    }
+
     /// Bytes of memory that the gateway needs at the most, whatever clients, producers and the broker do. The chart's limit for
     /// the pods is this, and a quarter.
     pub fn memory_bound(&self) -> usize {

@@ -137,6 +137,7 @@ pub async fn run(args: DevArgs, stop: CancellationToken) -> anyhow::Result<()> {
         admin: args.admin,
         drain: DRAIN,
         max_streams: STREAMS,
+        event_source: Settings::event_source_of(&args.topic),
         ..Settings::default()
     };
     let gateway = Gateway::bind(settings, dependencies).await?;

@@ -53,6 +53,7 @@ need openssl openssl
 need flock util-linux # test environments of the client libraries are made once
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 need column bsdextrautils
+need curl curl
 need chromium chromium
 need chromedriver chromium-driver
 # The server's programs are not in PATH.

@@ -23,7 +23,8 @@ pub(super) fn line(frame: &QueuedFrame) -> Parts<'_> {
         QueuedFrame::Marker(marker) => {
             Parts::new(["event: control\ndata: ", marker.body(), "\n\n"])
         }
-        QueuedFrame::Heartbeat => Parts::new([":\n\n"]),
+        // Without an empty line, which some readers take for an event without data.
+        QueuedFrame::Heartbeat => Parts::new([":\n"]),
     }
 }
 

@@ -42,6 +42,7 @@ mod dial;
 mod reconnect;
 mod refusal;
 mod stream;
+pub mod typed;
 mod unreadable;
 
 pub use connection::{Body, Connection, Failure, Incoming, inquire};

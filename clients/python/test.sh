@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# test.sh: lints, type-checks and tests the library, builds its wheel, and uses that in a folder that
-# has nothing else. Needs python3 with venv; the test against a gateway runs where DATASTREAM_BIN
-# names the program datastream. Nothing is written into the checkout.
+# test.sh: checks that bodies.py is current, lints, type-checks and tests the library, builds its
+# wheel, and uses that in a folder that has nothing else. Needs python3 with venv, and node; the test
+# against a gateway runs where DATASTREAM_BIN names the program datastream. Nothing is written into
+# the checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 python=$(python3 environment.py)
@@ -9,9 +10,11 @@ export PYTHONDONTWRITEBYTECODE=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+./bodies.sh --check
 "$python" -m ruff format --no-cache --check .
 "$python" -m ruff check --no-cache .
 "$python" -m mypy --cache-dir "$(dirname "$python")/../mypy"
+"$python" -m pyright --pythonpath "$python"
 "$python" -m pytest --quiet
 
 "$python" -m build --wheel --no-isolation --outdir "$work" . >/dev/null

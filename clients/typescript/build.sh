@@ -3,23 +3,16 @@
 # them: a copy of this one, in $DATASTREAM_CACHE, so that the checkout stays as it is. Does nothing if nothing has changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-cache=${DATASTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/datastream}
+modules=$(./install.sh)
 
 hash_of() { sha256sum "$@" | sha256sum | cut -c1-12; }
 vectors=protocol/tests/vectors/events.json
 mapfile -t sources < <(find src test examples -type f | sort)
 sources+=(README.md LICENSE package.json package-lock.json tsconfig.json tsconfig.tests.json eslint.config.js)
-modules=$cache/typescript-$(hash_of package-lock.json)
 built=$modules/builds/$(hash_of "${sources[@]}" "../../$vectors")
 
-mkdir -p "$modules"
 exec 9>"$modules/lock"
 flock 9
-if [ ! -e "$modules/installed" ]; then
-  cp package.json package-lock.json "$modules"
-  (cd "$modules" && npm ci --no-audit --no-fund >&2)
-  touch "$modules/installed"
-fi
 if [ ! -e "$built/done" ]; then
   rm -rf "$built"
   # The tests find what they read of the repository where they find it in the checkout.

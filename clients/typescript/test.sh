@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# test.sh: lints and tests the library, packs it, and uses the package in a folder that has nothing else. Needs node and npm; the
+# test.sh: checks that src/bodies.ts is current, lints and tests the library, packs it, and uses the package in a folder that has nothing else. Needs node and npm; the
 # test in a browser runs where chromium is (CHROMIUM names another one), the test against a gateway where DATASTREAM_BIN names the
 # program datastream.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+./bodies.sh --check
 built=$(./build.sh)
 cd "$built"
 npm run --silent lint
@@ -17,10 +18,11 @@ cd "$work/user"
 echo '{"private": true, "type": "module"}' >package.json
 npm install --silent --no-audit --no-fund --offline "$work"/datastream-client-*.tgz
 cat >user.ts <<'TS'
-import { connect, type DatastreamEvent, type DatapointEvent } from "datastream-client";
+import { connect, type DatastreamEvent, type DatapointEvent, type LocationBody } from "datastream-client";
 
+const placeOf = ({ lat, long }: LocationBody): string => `${lat}, ${long}`;
 const describe = (event: DatastreamEvent): string => {
-  if (event.eventType === "location") return String(event.body.lat);
+  if (event.eventType === "location") return placeOf(event.body);
   return event.eventType === "datapoint" ? valueOf(event) : event.json;
 };
 const valueOf = (event: DatapointEvent): string => event.rawValue ?? "";

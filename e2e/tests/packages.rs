@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("source", &["service"]),
     ("crds", &[]),
     ("gateway/routing", &["protocol"]),
-    ("client", &["protocol", "service"]),
+    ("client", &["contracts", "protocol", "service"]),
     ("collector", &["client", "protocol", "service"]),
     ("broker", &["service"]),
     (

@@ -8,6 +8,7 @@ use datastream_protocol::event::{EventType, View};
 use datastream_protocol::position::{EventIdentity, after};
 
 use crate::connection::Body;
+use crate::typed;
 
 /// An event: its JSON text, as it came, and its sequence number. Cheap to clone.
 ///
@@ -89,6 +90,35 @@ impl Event {
             Err(_) => unreachable!("it was an object when the event was made"),
         }
     }
+
+    /// The event with the types of its metadata and body. Copies what it reads: use [`view`](Self::view) for a few fields.
+    ///
+    /// A member without its documented type is none, and is found in `other`, as are those that nobody has documented. An event of an
+    /// unknown type, or without the body of its type, is [`typed::Event::Other`].
+    ///
+    /// ```
+    /// use datastream_client::{Event, typed};
+    ///
+    /// let event: Event = r#"{"seq":"41","metadata":{"event_type":"datapointack","dsn":"AC1"},
+    ///     "datapoint":{"value":1e400,"ack_status":200,"acked_at":false,"tenant":"blue"}}"#.parse()?;
+    /// let typed::Event::Datapointack(ack) = event.typed() else {
+    ///     panic!("it is an acknowledgement")
+    /// };
+    /// assert_eq!(ack.metadata.dsn.as_deref(), Some("AC1"));
+    /// assert_eq!(ack.body.ack_status, Some(200));
+    /// assert_eq!(ack.body.value.as_ref().map(typed::RawJson::get), Some("1e400"));
+    /// assert_eq!(ack.body.acked_at, None);
+    /// assert_eq!(ack.body.other.get("acked_at").map(typed::RawJson::get), Some("false"));
+    /// let tenant = ack.body.other.get("tenant").and_then(typed::RawJson::as_text);
+    /// assert_eq!(tenant.as_deref(), Some("blue"));
+    /// # Ok::<(), datastream_client::NoEvent>(())
+    /// ```
+    pub fn typed(&self) -> typed::Event {
+        match typed::Event::parse(self.json()) {
+            Ok(event) => event,
+            Err(_) => unreachable!("it was an object when the event was made"),
+        }
+    }
 }
 
 impl FromStr for Event {
@@ -127,10 +157,28 @@ mod tests {
         for vector in vectors.iter().filter(|vector| vector["seq"].is_string()) {
             let event: Event = vector["event"].as_str().unwrap().parse().unwrap();
             assert_eq!(event.seq(), vector["seq"], "{vector}");
-            assert_eq!(event.view().what(), vector["what"].as_str().unwrap());
+            let view = event.view();
+            assert_eq!(view.what(), vector["what"].as_str().unwrap());
+            let typed = event.typed();
+            let known = view.body().and(view.event_type());
+            assert_eq!(typed.event_type(), known, "{vector}");
+            let with_value = known.filter(|event_type| event_type.has_property());
+            let value = with_value
+                .and(view.body())
+                .and_then(|body| body.raw("value"));
+            assert_eq!(value_of(&typed), value, "{vector}");
             read += 1;
         }
         assert!(read > 0);
+    }
+
+    fn value_of(event: &typed::Event) -> Option<&str> {
+        let value = match event {
+            typed::Event::Datapoint(event) => &event.body.value,
+            typed::Event::Datapointack(event) => &event.body.value,
+            _ => return None,
+        };
+        value.as_ref().map(typed::RawJson::get)
     }
 
     #[test]

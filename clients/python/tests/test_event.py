@@ -46,7 +46,7 @@ def test_an_event_has_the_body_of_its_type() -> None:
     )
     assert event.event_type == "connectivity"
     assert event.body == {"status": "Online", "user_uuid": None}
-    assert event.metadata["oem_model"] == "m"
+    assert event.metadata.get("oem_model") == "m"
     assert (event.value, event.raw_value) == (None, None)
     assert (event.next, event.identity) == ("8", EventIdentity(0, 6))
 

@@ -18,6 +18,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(
 OUTPUTS = [
     "AC1 p 5",
     "AC1 p 5",
+    "44.76 degrees north",
     "12345678901234567890",
     "['seq', 'partition', 'offset', 'event_type', 'dsn', 'property_name', 'happened',"
     " 'happened_at', 'value', 'raw_value', 'json']",
@@ -42,6 +43,23 @@ async def script(exchange: Exchange) -> None:
 
 def test_every_example_is_tested() -> None:
     assert len(EXAMPLES) == len(OUTPUTS)
+
+
+def test_the_types_of_every_example_are_right(tmp_path: Path) -> None:
+    for n, example in enumerate(EXAMPLES):
+        (tmp_path / f"example_{n}.py").write_text(example)
+    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
+    # The library is checked by itself.
+    options.append("--follow-imports=silent")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, *map(str, sorted(tmp_path.glob("*.py")))],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("n", range(len(OUTPUTS)))

@@ -1,82 +1,224 @@
-// The fields of the Ayla Datastream Service. Devices and producers choose what is in an event, so every field may be missing or
-// `null`.
+// Made of docs/schemas by bodies.sh: do not edit. Producers choose what is in an event, so any field may be missing or `null`, and
+// gateways do not check that it has its documented type.
 
 import type { JsonValue } from "./json.js";
 
-/** Body of `connectivity`: a device went online or offline. */
-export interface ConnectionBody {
-  /** Time of the change, RFC 3339. */
+/**
+ * Body of a `connectivity` event, under `connection`: a device went online or offline.
+ */
+export interface ConnectivityBody {
+  /**
+   * Time of the change: RFC 3339, UTC.
+   */
   readonly event_time?: string | null;
+  /**
+   * `Online` or `Offline`.
+   */
+  readonly status?: string | null;
+  /**
+   * The user whose device it is.
+   */
   readonly user_uuid?: string | null;
-  readonly status?: "Online" | "Offline" | (string & {}) | null;
 }
 
-/** Body of `datapoint`: a property got a value. */
+/**
+ * Body of a `datapoint` event, under `datapoint`: a property of a device got a new value.
+ */
 export interface DatapointBody {
-  /** Identity of the datapoint; an acknowledgement has that of the datapoint that it acknowledges. */
-  readonly id?: string | null;
-  /** Time at which the device measured it, RFC 3339, if the device has a clock. */
-  readonly created_at_from_device?: string | null;
-  /** Time at which the cloud last changed it, RFC 3339. */
-  readonly updated_at?: string | null;
-  /** Time at which the cloud received it, RFC 3339. */
-  readonly created_at?: string | null;
-  readonly user_uuid?: string | null;
-  /** The device sent back a value that had been sent to it. */
-  readonly echo?: boolean | null;
-  /** The datapoint is a file that is complete. */
+  /**
+   * The datapoint is a file that is complete.
+   */
   readonly closed?: boolean | null;
-  /** The value as `JSON.parse` reads it: see `rawValue` of the event for the exact one. */
-  readonly value?: JsonValue;
-  readonly metadata?: Readonly<Record<string, JsonValue>> | null;
-}
-
-/** Body of `datapointack`: a device acknowledged a value that was sent to it. */
-export interface DatapointackBody extends DatapointBody {
-  /** Code that the device chose, 0 for success. */
-  readonly ack_message?: number | null;
-  /** Status in the manner of HTTP. */
-  readonly ack_status?: number | null;
-  readonly ack_id?: string | null;
-  /** Time of the acknowledgement, RFC 3339. */
-  readonly acked_at?: string | null;
-}
-
-/** Body of `location`: a device reported where it is. */
-export interface LocationBody {
-  readonly dsn?: string | null;
-  readonly ip?: string | null;
-  /** Degrees north. As a string it may start with a space. */
-  readonly lat?: string | number | null;
-  /** Degrees east. As a string it may start with a space. */
-  readonly long?: string | number | null;
-  readonly provider?: string | null;
-  readonly user_uuid?: string | null;
-  /** Time of the location, RFC 3339. */
+  /**
+   * Time at which the cloud received it: RFC 3339, UTC.
+   */
   readonly created_at?: string | null;
-}
-
-/** Body of `registration`: a device was registered to a user, or unregistered. */
-export interface RegistrationBody {
-  readonly dsn?: string | null;
+  /**
+   * Time at which the device measured it, if the device has a clock: RFC 3339, UTC.
+   */
+  readonly created_at_from_device?: string | null;
+  /**
+   * The device sent back a value that had been sent to it.
+   */
+  readonly echo?: boolean | null;
+  /**
+   * Identity of the datapoint. An acknowledgement carries the one that it acknowledges.
+   */
+  readonly id?: string | null;
+  /**
+   * Metadata of the datapoint itself: an object of the producer's own.
+   */
+  readonly metadata?: Readonly<Record<string, JsonValue>> | null;
+  /**
+   * Time at which the cloud last touched it: RFC 3339, UTC.
+   */
+  readonly updated_at?: string | null;
+  /**
+   * The user whose device it is.
+   */
   readonly user_uuid?: string | null;
-  /** The device is registered now. */
+  /**
+   * The value of the property: any JSON. `null` is a value here, and numbers may have any number of digits.
+   */
+  readonly value?: JsonValue;
+}
+
+/**
+ * Body of a `datapointack` event, under `datapoint` and `datapointack` alike: a device acknowledged a value that was sent to it.
+ */
+export interface DatapointackBody {
+  /**
+   * Identity of the acknowledgement.
+   */
+  readonly ack_id?: string | null;
+  /**
+   * Code that the device chose: 0 for success.
+   */
+  readonly ack_message?: number | null;
+  /**
+   * Status, as those of HTTP: 200 for success.
+   */
+  readonly ack_status?: number | null;
+  /**
+   * Time of the acknowledgement: RFC 3339, UTC.
+   */
+  readonly acked_at?: string | null;
+  /**
+   * The datapoint is a file that is complete.
+   */
+  readonly closed?: boolean | null;
+  /**
+   * Time at which the cloud received it: RFC 3339, UTC.
+   */
+  readonly created_at?: string | null;
+  /**
+   * Time at which the device measured it, if the device has a clock: RFC 3339, UTC.
+   */
+  readonly created_at_from_device?: string | null;
+  /**
+   * The device sent back a value that had been sent to it.
+   */
+  readonly echo?: boolean | null;
+  /**
+   * Identity of the datapoint. An acknowledgement carries the one that it acknowledges.
+   */
+  readonly id?: string | null;
+  /**
+   * Metadata of the datapoint itself: an object of the producer's own.
+   */
+  readonly metadata?: Readonly<Record<string, JsonValue>> | null;
+  /**
+   * Time at which the cloud last touched it: RFC 3339, UTC.
+   */
+  readonly updated_at?: string | null;
+  /**
+   * The user whose device it is.
+   */
+  readonly user_uuid?: string | null;
+  /**
+   * The value of the property: any JSON. `null` is a value here, and numbers may have any number of digits.
+   */
+  readonly value?: JsonValue;
+}
+
+/**
+ * Body of a `location` event, under `location_event`: a device reported where it is.
+ */
+export interface LocationBody {
+  /**
+   * Time of the location: RFC 3339, UTC.
+   */
+  readonly created_at?: string | null;
+  /**
+   * The serial number of the device.
+   */
+  readonly dsn?: string | null;
+  /**
+   * Public IP address of the device.
+   */
+  readonly ip?: string | null;
+  /**
+   * Latitude, in degrees north.
+   */
+  readonly lat?: string | number | null;
+  /**
+   * Longitude, in degrees east.
+   */
+  readonly long?: string | number | null;
+  /**
+   * The way in which it was located.
+   */
+  readonly provider?: string | null;
+  /**
+   * The user whose device it is.
+   */
+  readonly user_uuid?: string | null;
+}
+
+/**
+ * Body of a `registration` event, under `registration_event`: a device was registered to a user, or unregistered.
+ */
+export interface RegistrationBody {
+  /**
+   * The serial number of the device.
+   */
+  readonly dsn?: string | null;
+  /**
+   * The device is registered now.
+   */
   readonly registered?: boolean | null;
-  readonly registration_type?: string | null;
-  /** Time at which it was registered, RFC 3339, if it was. */
+  /**
+   * Time at which it was registered, if it was: RFC 3339, UTC.
+   */
   readonly registered_at?: string | null;
-  /** Time at which it was unregistered, RFC 3339, if it was. */
+  /**
+   * The way in which the device was paired.
+   */
+  readonly registration_type?: string | null;
+  /**
+   * Time at which it was unregistered, if it was: RFC 3339, UTC.
+   */
   readonly unregistered_at?: string | null;
+  /**
+   * The user whose device it is now, if anybody's.
+   */
+  readonly user_uuid?: string | null;
 }
 
-/** The body of each event type. */
-export interface Bodies {
-  connectivity: ConnectionBody;
-  datapoint: DatapointBody;
-  datapointack: DatapointackBody;
-  location: LocationBody;
-  registration: RegistrationBody;
+/**
+ * Metadata of an event: its type, its device and, for `datapoint` and `datapointack`, its property.
+ */
+export interface Metadata {
+  /**
+   * Type of the property's values: `boolean`, `integer`, `decimal` or `string`.
+   */
+  readonly base_type?: string | null;
+  /**
+   * The property's name for people.
+   */
+  readonly display_name?: string | null;
+  /**
+   * The serial number of the device.
+   */
+  readonly dsn?: string | null;
+  /**
+   * One of the five event types.
+   */
+  readonly event_type?: "connectivity" | "datapoint" | "datapointack" | "location" | "registration";
+  /**
+   * Identity of the manufacturer.
+   */
+  readonly oem_id?: string | null;
+  /**
+   * The model of the device.
+   */
+  readonly oem_model?: string | null;
+  /**
+   * Name of the property, for datapoints and their acknowledgements.
+   */
+  readonly property_name?: string | null;
+  /**
+   * Tags of the device.
+   */
+  readonly resource_tags?: readonly string[] | null;
 }
-
-/** The type of an event. */
-export type EventType = keyof Bodies;

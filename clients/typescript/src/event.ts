@@ -1,6 +1,18 @@
-import type { Bodies, EventType } from "./bodies.js";
+import type { ConnectivityBody, DatapointackBody, DatapointBody, LocationBody, Metadata, RegistrationBody } from "./bodies.js";
 import { Members, type JsonValue } from "./json.js";
 import { after, identityOf, type EventIdentity } from "./seq.js";
+
+/** The body of each event type. */
+export interface Bodies {
+  readonly connectivity: ConnectivityBody;
+  readonly datapoint: DatapointBody;
+  readonly datapointack: DatapointackBody;
+  readonly location: LocationBody;
+  readonly registration: RegistrationBody;
+}
+
+/** The type of an event. */
+export type EventType = keyof Bodies;
 
 /** What every event has. */
 interface EventFields {
@@ -16,8 +28,8 @@ interface EventFields {
   readonly dsn: string | undefined;
   /** The property, of events about one. */
   readonly propertyName: string | undefined;
-  /** Members of `metadata`, such as `metadata.text("oem_model")`. */
-  readonly metadata: Members;
+  /** Members of `metadata`: `metadata.text("oem_model")`, or `metadata.toObject().oem_model`. */
+  readonly metadata: Members<Metadata>;
   /** Members of the body, each with the JSON text that was sent: `fields.raw("value")`. */
   readonly fields: Members;
   /** Time at which the event happened, as its producer wrote it (RFC 3339). */
@@ -109,7 +121,7 @@ class ParsedEvent {
   readonly propertyName: string | undefined;
   readonly happened: string | undefined;
   readonly rawValue: string | undefined;
-  readonly metadata: Members;
+  readonly metadata: Members<Metadata>;
   readonly fields: Members;
 
   constructor(

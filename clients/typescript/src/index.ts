@@ -1,12 +1,4 @@
-export type {
-  Bodies,
-  ConnectionBody,
-  DatapointackBody,
-  DatapointBody,
-  EventType,
-  LocationBody,
-  RegistrationBody,
-} from "./bodies.js";
+export type { ConnectivityBody, DatapointackBody, DatapointBody, LocationBody, Metadata, RegistrationBody } from "./bodies.js";
 export {
   ClosedError,
   ConnectionLostError,
@@ -18,10 +10,12 @@ export {
 } from "./errors.js";
 export {
   parseEvent,
+  type Bodies,
   type ConnectivityEvent,
   type DatapointackEvent,
   type DatapointEvent,
   type DatastreamEvent,
+  type EventType,
   type LocationEvent,
   type RegistrationEvent,
   type UntypedEvent,

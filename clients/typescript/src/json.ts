@@ -4,8 +4,17 @@
 /** A value as `JSON.parse` returns it. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [name: string]: JsonValue };
 
-/** Members of a JSON object as they stand in its text, which has to be valid JSON. Anything but an object has none. */
-export class Members {
+/** An object with any members. */
+type JsonObject = Record<string, JsonValue>;
+
+/** Name of a documented member, or any other one. */
+type NameOf<T> = (keyof T & string) | (string & {});
+
+/**
+ * Members of a JSON object as they stand in its text, which has to be valid JSON. Anything but an object has none. `T` says which
+ * are documented.
+ */
+export class Members<T extends object = JsonObject> {
   readonly #found: readonly (readonly [name: string, raw: string])[];
 
   constructor(json: string | undefined) {
@@ -13,28 +22,28 @@ export class Members {
   }
 
   /** Returns the JSON text of the first member with this name, `null` included. */
-  raw(name: string): string | undefined {
+  raw(name: NameOf<T>): string | undefined {
     return this.#found.find(([key]) => key === name)?.[1];
   }
 
   /** Returns the JSON text of the first member with this name that is not `null`. */
-  get(name: string): string | undefined {
+  get(name: NameOf<T>): string | undefined {
     return this.#found.find(([key, raw]) => key === name && raw !== "null")?.[1];
   }
 
   /** Returns a member as text: a string without its quotes and escapes, anything else as it stands there. */
-  text(name: string): string | undefined {
+  text(name: NameOf<T>): string | undefined {
     const raw = this.get(name);
     return raw === undefined ? undefined : textOf(raw);
   }
 
   /** Returns the members as values, of several with one name the first that is not `null`. */
-  toObject(): Record<string, JsonValue> {
+  toObject(): T {
     const values = new Map<string, JsonValue>();
     for (const [name, raw] of this.#found) {
       if (values.get(name) == null) values.set(name, JSON.parse(raw) as JsonValue);
     }
-    return Object.fromEntries(values);
+    return Object.fromEntries(values) as T;
   }
 }
 

@@ -46,6 +46,7 @@ test("the type of an event decides the type of its body", () => {
   assert.deepEqual(event.body, { status: "Online", user_uuid: null });
   assert.equal(event.value, undefined);
   assert.equal(event.metadata.text("oem_model"), "m");
+  assert.equal(event.metadata.toObject().oem_model, "m");
   assert.deepEqual([event.next, event.identity], ["8", { partition: 0, offset: 6 }]);
 });
 

@@ -11,6 +11,11 @@ import { README_EXAMPLES } from "./readme.js";
 
 /** Programs find the package by its own name if they are in its folder. */
 const BUILD = fileURLToPath(new URL("..", import.meta.url));
+/** The compiler, with options as strict as they are. */
+const TSC = [
+  fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url)),
+  ...["--ignoreConfig", "--strict", "--module", "nodenext", "--target", "es2022", "--types", "node"],
+];
 
 /** Last lines that the examples print, in their order. */
 const OUTPUTS = [
@@ -45,6 +50,18 @@ describe("examples of README.md", { timeout: 30_000 }, () => {
       const printed = (stdout || stderr).trimEnd().split("\n");
       assert.deepEqual(printed.slice(-expected.length), expected);
       if (example.includes('readFile("position"')) assert.equal(readFileSync(join(folder, "position"), "utf8"), "6");
+    });
+  }
+
+  for (const [n, example] of README_EXAMPLES.ts.entries()) {
+    test(`example ${n + 1} of TypeScript compiles and runs`, async (context) => {
+      const folder = await mkdtemp(join(BUILD, "readme-"));
+      context.after(() => rm(folder, { recursive: true }));
+      await writeFile(join(folder, "example.mts"), example);
+      const run = promisify(execFile);
+      await run(process.execPath, [...TSC, "example.mts"], { cwd: folder });
+      const { stdout } = await run(process.execPath, ["example.mjs"], { cwd: folder });
+      assert.equal(stdout, "44.76 degrees north\n");
     });
   }
 });

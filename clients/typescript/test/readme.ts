@@ -8,4 +8,4 @@ function blocks(language: string): string[] {
 }
 
 /** Examples of README.md by language, in their order. */
-export const README_EXAMPLES = { js: blocks("js"), html: blocks("html") };
+export const README_EXAMPLES = { js: blocks("js"), ts: blocks("ts"), html: blocks("html") };

@@ -6,6 +6,14 @@ With asyncio, `async with connect(url) as stream: async for event in stream: ...
 
 from datastream_client.aio import AsyncEventStream, connect
 from datastream_client.blocking import EventStream, open
+from datastream_client.bodies import (
+    ConnectivityBody,
+    DatapointackBody,
+    DatapointBody,
+    LocationBody,
+    Metadata,
+    RegistrationBody,
+)
 from datastream_client.errors import (
     ClosedError,
     ConnectionLostError,
@@ -15,7 +23,17 @@ from datastream_client.errors import (
     ProtocolError,
     RefusedError,
 )
-from datastream_client.event import Event, EventType, parse_event
+from datastream_client.event import (
+    ConnectivityEvent,
+    DatapointackEvent,
+    DatapointEvent,
+    Event,
+    EventType,
+    LocationEvent,
+    RegistrationEvent,
+    UntypedEvent,
+    parse_event,
+)
 from datastream_client.members import Members
 from datastream_client.options import (
     AsyncSecret,
@@ -35,21 +53,33 @@ __all__ = [
     "AsyncStreamOptions",
     "ClosedError",
     "ConnectionLostError",
+    "ConnectivityBody",
+    "ConnectivityEvent",
     "CredentialError",
+    "DatapointBody",
+    "DatapointEvent",
+    "DatapointackBody",
+    "DatapointackEvent",
     "DatastreamError",
     "Event",
     "EventIdentity",
     "EventStream",
     "EventType",
     "GapError",
+    "LocationBody",
+    "LocationEvent",
     "Marker",
     "Members",
+    "Metadata",
     "ProtocolError",
     "Reconnect",
     "RefusedError",
+    "RegistrationBody",
+    "RegistrationEvent",
     "Retry",
     "Secret",
     "StreamOptions",
+    "UntypedEvent",
     "after",
     "connect",
     "identity_of",

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
+from websockets.sync.connection import Connection
 
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
@@ -127,7 +127,7 @@ class EventStream(Positioned):
 class _Connection:
     """A connection that reads what is asked for."""
 
-    def __init__(self, websocket: ClientConnection, session: Session) -> None:
+    def __init__(self, websocket: Connection, session: Session) -> None:
         self._websocket = websocket
         self._session = session
 

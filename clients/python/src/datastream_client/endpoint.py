@@ -73,12 +73,12 @@ class Endpoint:
 def _stream_url(given: str) -> SplitResult:
     try:
         parts = urlsplit(given.strip())
-        scheme = _SCHEMES.get(parts.scheme)
         # Raises ValueError if it is no number.
         _ = parts.port
     except ValueError:
         # The error shows the URL, and with it the key.
-        scheme = None
+        parts = SplitResult("", "", "", "", "")
+    scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname:
         raise ValueError("the URL of a stream is like wss://HOST/stream?stream_key=KEY")
     if "@" in parts.netloc:

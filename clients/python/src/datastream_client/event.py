@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
+from datastream_client.bodies import (
+    ConnectivityBody,
+    DatapointackBody,
+    DatapointBody,
+    LocationBody,
+    Metadata,
+    RegistrationBody,
+)
 from datastream_client.happened import parse_time
 from datastream_client.members import Members
 from datastream_client.seq import EventIdentity, after, identity_of
@@ -32,9 +40,13 @@ _TIMES = (
 )
 
 
+_Type = TypeVar("_Type")
+_Body = TypeVar("_Body")
+
+
 @dataclass(frozen=True)
-class Event:
-    """An event. Two are equal if their JSON is.
+class _Event(Generic[_Type, _Body]):
+    """What every event has. Two are equal if their JSON is.
 
     Producers choose what they send: any field may be missing, which is None here, as is `null`.
     Numbers are `int`, and `Decimal` where they are no `int`.
@@ -46,7 +58,7 @@ class Event:
     """The sequence number: decimal digits, up to thousands of them."""
     identity: EventIdentity = field(compare=False)
     """Partition and offset of the event, the same under whichever `seq` it comes."""
-    event_type: EventType | None = field(compare=False)
+    event_type: _Type = field(compare=False)
     """The type; None if it is none of the five, or if there is no body of it."""
     type_name: str | None = field(compare=False)
     """The type as the producer wrote it."""
@@ -56,10 +68,10 @@ class Event:
     """The property, of events about one."""
     happened: str | None = field(compare=False)
     """Time at which the event happened, as its producer wrote it (RFC 3339)."""
-    metadata: Mapping[str, Any] = field(compare=False)
-    """The members of `metadata`."""
-    body: Mapping[str, Any] | None = field(compare=False)
-    """The body that belongs to the type."""
+    metadata: Metadata = field(compare=False)
+    """The members of `metadata`, also those that are not documented."""
+    body: _Body = field(compare=False)
+    """The body that belongs to the type, with the members that are not documented."""
     value: Any = field(compare=False)
     """The value of the property, of a datapoint or datapointack."""
     raw_value: str | None = field(compare=False)
@@ -94,6 +106,49 @@ class Event:
         }
 
 
+class ConnectivityEvent(_Event[Literal["connectivity"], ConnectivityBody]):
+    """A device went online or offline."""
+
+
+class DatapointEvent(_Event[Literal["datapoint"], DatapointBody]):
+    """A property of a device got a new value."""
+
+
+class DatapointackEvent(_Event[Literal["datapointack"], DatapointackBody]):
+    """A device acknowledged a value that was sent to it."""
+
+
+class LocationEvent(_Event[Literal["location"], LocationBody]):
+    """A device reported where it is."""
+
+
+class RegistrationEvent(_Event[Literal["registration"], RegistrationBody]):
+    """A device was registered to a user, or unregistered."""
+
+
+class UntypedEvent(_Event[None, None]):
+    """An event of a type that this library does not know, or without the body of its type."""
+
+
+Event: TypeAlias = (
+    ConnectivityEvent
+    | DatapointEvent
+    | DatapointackEvent
+    | LocationEvent
+    | RegistrationEvent
+    | UntypedEvent
+)
+"""An event. Its class, or `event_type`, tells which of the five types it is of, and so its body."""
+
+_CLASSES: Mapping[EventType, type[Event]] = {
+    "connectivity": ConnectivityEvent,
+    "datapoint": DatapointEvent,
+    "datapointack": DatapointackEvent,
+    "location": LocationEvent,
+    "registration": RegistrationEvent,
+}
+
+
 def parse_event(json: str) -> Event:
     """Reads an event from its JSON, by the rules that all programs of datastream share.
 
@@ -111,24 +166,25 @@ def parse_event(json: str) -> Event:
     known_type = _known_type(type_name)
     names = () if known_type is None else _BODY_NAMES[known_type]
     body = _first_found(names, members.get)
-    has_body = body is not None and body.startswith("{")
-    has_value = has_body and known_type in ("datapoint", "datapointack")
+    event_type = known_type if body is not None and body.startswith("{") else None
+    has_value = event_type in ("datapoint", "datapointack")
     fields = Members(body)
-    return Event(
-        json=json,
-        seq=seq,
-        identity=identity,
-        event_type=known_type if has_body else None,
-        type_name=type_name,
-        dsn=metadata.text("dsn"),
-        property_name=metadata.text("property_name"),
-        happened=_first_found(_TIMES, fields.text),
-        metadata=metadata.to_dict(),
-        body=fields.to_dict() if has_body else None,
-        value=fields.value("value") if has_value else None,
-        raw_value=fields.raw("value") if has_value else None,
-        fields=fields,
-    )
+    values: dict[str, Any] = {
+        "json": json,
+        "seq": seq,
+        "identity": identity,
+        "event_type": event_type,
+        "type_name": type_name,
+        "dsn": metadata.text("dsn"),
+        "property_name": metadata.text("property_name"),
+        "happened": _first_found(_TIMES, fields.text),
+        "metadata": metadata.to_dict(),
+        "body": None if event_type is None else fields.to_dict(),
+        "value": fields.value("value") if has_value else None,
+        "raw_value": fields.raw("value") if has_value else None,
+        "fields": fields,
+    }
+    return UntypedEvent(**values) if event_type is None else _CLASSES[event_type](**values)
 
 
 def _known_type(name: str | None) -> EventType | None:

@@ -49,6 +49,7 @@ autobahn: ## Run Autobahn's test suite, or the cases of AUTOBAHN_CASES, against 
 
 bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins
+	$(release) cargo bench --locked --workspace --bench index
 	$(release) cargo bench --locked --workspace --bench routing
 	$(release) cargo bench --locked --workspace --bench fanout
 	$(release) cargo bench --locked --workspace --bench crowd

@@ -2,7 +2,8 @@
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    Bucket, BucketHash, EventFields, Filter, Matches, PerField, Route, RouteTable, buckets, names,
+    Bucket, BucketHash, EventFields, Filter, FilterIndex, Matches, PerField, Route, RouteTable,
+    buckets, names,
 };
 
 /// Patterns of a bucket that events are made of.
@@ -46,10 +47,12 @@ fn is_written_the_same(bucket: &Bucket) {
     assert_eq!(made, expected);
 }
 
-/// A table of these routes has each of them, and finds those that want an event as a look at each one does.
+/// A table of these routes has each of them, and an index finds those that want an event as a look at each one does.
 fn is_found(routes: &[Route]) {
     let table = RouteTable::from_routes(routes.to_vec());
-    for route in routes {
+    let mut index = FilterIndex::default();
+    for (place, route) in (0..).zip(routes) {
+        index.insert(place, route);
         let found = table.by_id(&route.id).map(|found| &**found);
         assert_eq!(found, Some(route));
         let found = table.by_key(&route.key_sha256);
@@ -69,10 +72,10 @@ fn is_found(routes: &[Route]) {
                 event_type,
                 values: PerField::from_fn(|_| value.as_deref()),
             };
-            table.matches(&event, &mut matches);
+            index.matches(&event, &mut matches);
             let mut found = matches.as_slice().to_vec();
             found.sort_unstable();
-            let wanting = (0_u32..).zip(table.routes());
+            let wanting = (0_u32..).zip(routes);
             let wanting = wanting.filter(|(_, route)| route.matches(&event));
             let expected: Vec<_> = wanting.map(|(place, _)| place).collect();
             assert_eq!(found, expected, "{event:?}");

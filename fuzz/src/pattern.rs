@@ -1,8 +1,8 @@
-//! Patterns, one by one and all at once in the index of a table, against the definition of a match.
+//! Patterns, one by one and all at once in an index, against the definition of a match.
 
 use datastream_protocol::event::EventType;
 use datastream_routing::{
-    EventFields, Field, Filter, KeyHash, Matches, Pattern, PerField, Route, RouteTable,
+    EventFields, Field, Filter, FilterIndex, KeyHash, Matches, Pattern, PerField, Route,
     SubscriptionId, cost,
 };
 
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
         let cost = cost(&[filter(pattern)]);
         assert!(cost <= pattern.as_str().len() as u64, "{pattern}: {cost}");
     }
-    table_agrees(&patterns, value);
+    index_agrees(&patterns, value);
 }
 
 /// The definition of a match, in steps of one character of the pattern.
@@ -53,28 +53,34 @@ fn matches(pattern: &str, value: &str) -> bool {
     reached[value.len()]
 }
 
-fn table_agrees(patterns: &[Pattern], value: &str) {
-    let table = RouteTable::from_routes((0..).zip(patterns).map(|(n, p)| route(n, p)));
+fn index_agrees(patterns: &[Pattern], value: &str) {
+    let mut index = FilterIndex::default();
+    for (place, pattern) in (0..).zip(patterns) {
+        index.insert(place, &route(pattern));
+    }
     let event = EventFields {
         event_type: EventType::Location,
         values: PerField::from_fn(|field| (field == Field::Dsn).then_some(value)),
     };
     let mut found = Matches::default();
-    table.matches(&event, &mut found);
+    index.matches(&event, &mut found);
     let mut found = found.as_slice().to_vec();
     found.sort_unstable();
     let expected = (0_u32..).zip(patterns);
     let expected = expected.filter(|(_, pattern)| matches(pattern.as_str(), value));
     let expected: Vec<_> = expected.map(|(place, _)| place).collect();
     assert_eq!(found, expected, "{patterns:?} {value}");
+    for (place, pattern) in (0..).zip(patterns) {
+        index.remove(place, &route(pattern));
+    }
+    assert!(index.is_empty(), "{patterns:?}");
 }
 
-/// A route whose place among all of them is its number.
-fn route(number: usize, pattern: &Pattern) -> Route {
-    let id = SubscriptionId::new("default", format!("s{number:02}"));
+fn route(pattern: &Pattern) -> Route {
+    let id = SubscriptionId::new("default", "s");
     Route {
         filters: vec![filter(pattern)],
-        ..Route::new(id, KeyHash::of(&number.to_string()))
+        ..Route::new(id, KeyHash::of("k"))
     }
 }
 

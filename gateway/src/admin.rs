@@ -213,7 +213,7 @@ impl Admin {
                 source: self.config_source.clone(),
                 synced: state.synced,
                 buckets: state.held.len(),
-                routes: self.config.table().routes().len(),
+                routes: self.config.table().len(),
                 error: state.source_error.clone(),
                 refused: state.refused.clone(),
                 access_rules_error: state.access.error.clone(),
@@ -262,9 +262,7 @@ impl Admin {
                 .set(partition.reopened as i64);
         }
         let state = self.config.state();
-        self.metrics
-            .routes
-            .set(self.config.table().routes().len() as i64);
+        self.metrics.routes.set(self.config.table().len() as i64);
         let CertificateEnds { client, server } = self.source.certificate_ends();
         let listener = self.tls.as_ref().map(|tls| tls.end());
         for (certificate, end) in [
@@ -327,7 +325,7 @@ impl Admin {
             return problem(StatusCode::BAD_REQUEST, "bad_request", message);
         };
         // Subscriptions that are unknown here have no clients here.
-        let known = self.config.table().position(&id).is_some();
+        let known = self.config.table().by_id(&id).is_some();
         let taker = field("taker").zip(remote).map(|(holder, remote)| {
             let place = field("port").and_then(|port| port.parse().ok());
             let holder = holder.into_owned();
@@ -354,6 +352,8 @@ impl Admin {
 
     fn routing(&self) -> Answer {
         let (state, table) = (self.config.state(), self.config.table());
+        let mut routes: Vec<_> = table.routes().collect();
+        routes.sort_by(|a, b| a.id.cmp(&b.id));
         let routing = Routing {
             buckets: state
                 .held
@@ -362,9 +362,8 @@ impl Admin {
                 .collect(),
             refused: &state.refused,
             access_rules: state.access.held.map(|hash| hash.to_string()),
-            routes: table
-                .routes()
-                .iter()
+            routes: routes
+                .into_iter()
                 .map(|r| RouteReport {
                     namespace: &r.id.namespace,
                     name: &r.id.name,

@@ -122,8 +122,7 @@ struct Header {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Decoded {
-    #[serde(rename = "version")]
-    _version: u32,
+    version: u32,
     bucket: BucketId,
     routes: Vec<Route>,
 }
@@ -159,14 +158,16 @@ impl Bucket {
 
     /// Reads a routing object, all or nothing.
     pub fn decode(bytes: &[u8]) -> Result<Self, BucketError> {
-        // The version first: a later format may have any shape.
-        let header: Header = serde_json::from_slice(bytes)?;
-        if !(1..=FORMAT_VERSION).contains(&header.version) {
-            return Err(BucketError::Version {
-                found: header.version,
-            });
+        let decoded = serde_json::from_slice(bytes);
+        // The version counts before everything else: a later format may have any shape.
+        let version = match &decoded {
+            Ok(Decoded { version, .. }) => *version,
+            Err(_) => serde_json::from_slice::<Header>(bytes)?.version,
+        };
+        if !(1..=FORMAT_VERSION).contains(&version) {
+            return Err(BucketError::Version { found: version });
         }
-        let Decoded { bucket, routes, .. } = serde_json::from_slice(bytes)?;
+        let Decoded { bucket, routes, .. } = decoded?;
         for route in &routes {
             let expected = route.id.bucket();
             if expected != bucket {

@@ -43,27 +43,7 @@ impl Pattern {
     /// assert!(!Pattern::new("AC*0").matches("AC000W000340777"));
     /// ```
     pub fn matches(&self, value: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(first) = parts.next() else {
-            return value.is_empty();
-        };
-        let Some(last) = parts.next_back() else {
-            return value == first;
-        };
-        let Some(rest) = value.strip_prefix(first) else {
-            return false;
-        };
-        let Some(mut middle) = rest.strip_suffix(last) else {
-            return false;
-        };
-        // Taking each literal part at its leftmost place leaves the most room for the next ones.
-        for part in parts {
-            match memchr::memmem::find(middle.as_bytes(), part.as_bytes()) {
-                Some(at) => middle = &middle[at + part.len()..],
-                None => return false,
-            }
-        }
-        true
+        matches(&self.0, value)
     }
 }
 
@@ -106,6 +86,31 @@ impl Pattern {
         }
         reached[theirs.len()]
     }
+}
+
+/// Returns whether `value` matches the pattern with this text.
+pub(crate) fn matches(pattern: &str, value: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(first) = parts.next() else {
+        return value.is_empty();
+    };
+    let Some(last) = parts.next_back() else {
+        return value == first;
+    };
+    let Some(rest) = value.strip_prefix(first) else {
+        return false;
+    };
+    let Some(mut middle) = rest.strip_suffix(last) else {
+        return false;
+    };
+    // Taking each literal part at its leftmost place leaves the most room for the next ones.
+    for part in parts {
+        match memchr::memmem::find(middle.as_bytes(), part.as_bytes()) {
+            Some(at) => middle = &middle[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A `*` may stand for nothing.

@@ -13,7 +13,7 @@ use crate::policy::Policy;
 
 /// One subscription, validated and complete: nothing in it depends on a default of the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Stored")]
 pub struct Route {
     /// Namespace and name of the subscription.
     #[serde(flatten)]
@@ -25,7 +25,7 @@ pub struct Route {
     /// SHA-256 of the stream key.
     pub key_sha256: KeyHash,
     /// SHA-256 of the stream key before it, as long as that is still good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_key_sha256: Option<KeyHash>,
     /// A suspended subscription keeps its key but gets no stream (403).
     pub suspended: bool,
@@ -38,17 +38,62 @@ pub struct Route {
     /// Start for a client that names no position.
     pub resume: Resume,
     /// Certificates of which a client must have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<Box<ClientCertificate>>,
     /// Labels of the subscription, by which tokens may select it; none where no tokens are taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Box<Labels>>,
     /// The reason why it may have no stream: the access rules deny what it asks for (403).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub denied: Option<Box<str>>,
     /// The policy of its namespace, which is no part of a routing object: gateways put it in from the access rules.
     #[serde(skip)]
     pub policy: Option<Arc<Policy>>,
+}
+
+/// A route as it is read. A flattened identity would have each route read twice, in a form of its own in between.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    namespace: Arc<str>,
+    name: Arc<str>,
+    uid: String,
+    generation: i64,
+    key_sha256: KeyHash,
+    #[serde(default)]
+    previous_key_sha256: Option<KeyHash>,
+    suspended: bool,
+    event_types: EventTypes,
+    filters: Vec<Filter>,
+    heartbeat: Heartbeat,
+    resume: Resume,
+    #[serde(default)]
+    client_certificate: Option<Box<ClientCertificate>>,
+    #[serde(default)]
+    labels: Option<Box<Labels>>,
+    #[serde(default)]
+    denied: Option<Box<str>>,
+}
+
+impl From<Stored> for Route {
+    fn from(stored: Stored) -> Self {
+        Self {
+            id: SubscriptionId::new(stored.namespace, stored.name),
+            uid: stored.uid,
+            generation: stored.generation,
+            key_sha256: stored.key_sha256,
+            previous_key_sha256: stored.previous_key_sha256,
+            suspended: stored.suspended,
+            event_types: stored.event_types,
+            filters: stored.filters,
+            heartbeat: stored.heartbeat,
+            resume: stored.resume,
+            client_certificate: stored.client_certificate,
+            labels: stored.labels,
+            denied: stored.denied,
+            policy: None,
+        }
+    }
 }
 
 /// Labels of a subscription, as its metadata has them.

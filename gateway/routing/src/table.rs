@@ -1,85 +1,129 @@
-//! All routes that are in force, indexed for the two questions a gateway asks: whose key, and who wants this event.
+//! All routes that are in force, by the questions that sessions ask: whose key, and what of this subscription.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::filter::EventFields;
+use crate::bucket_id::{BUCKETS, BucketId};
 use crate::id::SubscriptionId;
-use crate::index::{FilterIndex, Scratch};
 use crate::key::KeyHash;
+use crate::key_shard::KeyShard;
 use crate::route::Route;
 
-/// Every route in force. Immutable: a change builds a new table, which is swapped in whole.
-#[derive(Debug, Default)]
+/// Routes of one bucket, sorted by identity.
+type Routes = Arc<[Arc<Route>]>;
+
+/// Every route in force. Immutable: a change makes a new table, which shares all buckets with the one before that are the same.
+#[derive(Clone, Debug)]
 pub struct RouteTable {
-    routes: Vec<Arc<Route>>,
-    by_key: HashMap<KeyHash, u32>,
-    by_id: HashMap<SubscriptionId, u32>,
-    index: FilterIndex,
+    /// By number.
+    buckets: Vec<Routes>,
+    /// By the first byte of a key's hash.
+    keys: Vec<Arc<KeyShard>>,
+    len: usize,
 }
 
-/// The routes that want one event: positions in [`RouteTable::routes`]. Reused from event to event, so that
-/// matching allocates nothing once it is warm.
-#[derive(Debug, Default)]
-pub struct Matches {
-    pub(crate) scratch: Scratch,
-}
-
-impl Matches {
-    /// The matching routes of the last call, each once, in no particular order.
-    pub fn as_slice(&self) -> &[u32] {
-        self.scratch.found()
+impl Default for RouteTable {
+    fn default() -> Self {
+        Self {
+            buckets: (0..BUCKETS).map(|_| Routes::default()).collect(),
+            keys: (0..KeyShard::SHARDS).map(|_| Arc::default()).collect(),
+            len: 0,
+        }
     }
 }
 
 impl RouteTable {
     /// The table of these routes. Those that are shared already are not copied.
     pub fn from_routes<R: Into<Arc<Route>>>(routes: impl IntoIterator<Item = R>) -> Self {
-        let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Into::into).collect();
-        routes.sort_by(|a, b| a.id.cmp(&b.id));
-        let previous = routes.iter().zip(0..);
-        let previous = previous.filter_map(|(r, i)| Some((r.previous_key_sha256?, i)));
-        let current = routes.iter().zip(0..).map(|(r, i)| (r.key_sha256, i));
-        // The later one counts: nobody loses a key because it was another one's before.
-        let by_key = previous.chain(current).collect();
-        let by_id = routes
-            .iter()
-            .zip(0..)
-            .map(|(r, i)| (r.id.clone(), i))
-            .collect();
-        let index = FilterIndex::new(routes.iter().map(AsRef::as_ref));
-        Self {
-            routes,
-            by_key,
-            by_id,
-            index,
+        let mut buckets: Vec<Vec<Arc<Route>>> = (0..BUCKETS).map(|_| vec![]).collect();
+        for route in routes {
+            let route = route.into();
+            buckets[usize::from(route.id.bucket().0)].push(route);
         }
+        Self::default().with(BucketId::all().zip(buckets))
     }
 
-    /// The routes, sorted by identity; [`Matches`] holds positions in this list.
-    pub fn routes(&self) -> &[Arc<Route>] {
-        &self.routes
+    /// The table with these routes in some buckets instead of those that are there.
+    #[must_use]
+    pub fn with(&self, changed: impl IntoIterator<Item = (BucketId, Vec<Arc<Route>>)>) -> Self {
+        let mut table = self.clone();
+        let mut keys = KeyChanges::default();
+        for (id, mut routes) in changed {
+            routes.sort_by(|a, b| a.id.cmp(&b.id));
+            let bucket = &mut table.buckets[usize::from(id.0)];
+            keys.gone.extend(missing(bucket, &routes));
+            keys.new.extend(missing(&routes, bucket));
+            table.len = table.len - bucket.len() + routes.len();
+            *bucket = routes.into();
+        }
+        keys.apply(&mut table.keys);
+        table
+    }
+
+    /// Number of routes.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there is no route.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All routes, in no particular order.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.buckets.iter().flat_map(|routes| routes.iter())
+    }
+
+    /// The buckets with other routes than in another table.
+    pub fn changed_since(&self, before: &Self) -> impl Iterator<Item = BucketId> {
+        let pairs = self.buckets.iter().zip(&before.buckets);
+        let changed = BucketId::all().zip(pairs);
+        changed.filter_map(|(id, (now, before))| (!Arc::ptr_eq(now, before)).then_some(id))
     }
 
     /// The route that a key opens. Looked up by the key's SHA-256, so that timing reveals nothing about keys.
     pub fn by_key(&self, key: &KeyHash) -> Option<&Arc<Route>> {
-        self.by_key.get(key).map(|i| &self.routes[*i as usize])
+        self.keys[KeyShard::number(key)].get(key)
     }
 
     /// The route of a subscription.
     pub fn by_id(&self, id: &SubscriptionId) -> Option<&Arc<Route>> {
-        self.position(id).map(|i| &self.routes[i as usize])
+        let routes = &self.buckets[usize::from(id.bucket().0)];
+        let at = routes.binary_search_by(|route| route.id.cmp(id)).ok()?;
+        Some(&routes[at])
     }
+}
 
-    /// Index of a subscription's route in [`RouteTable::routes`].
-    pub fn position(&self, id: &SubscriptionId) -> Option<u32> {
-        self.by_id.get(id).copied()
-    }
+/// The routes of one list that are not in another one.
+fn missing(of: &[Arc<Route>], from: &[Arc<Route>]) -> impl Iterator<Item = Arc<Route>> {
+    let there: HashSet<_> = from.iter().map(Arc::as_ptr).collect();
+    let routes = of.iter();
+    routes
+        .filter(move |route| !there.contains(&Arc::as_ptr(route)))
+        .cloned()
+}
 
-    /// Finds every route that wants the event. The cost follows the candidates that share the event's most
-    /// selective field, not the number of routes.
-    pub fn matches(&self, event: &EventFields<'_>, matches: &mut Matches) {
-        self.index
-            .matches(&self.routes, event, &mut matches.scratch);
+/// Routes whose keys come and go.
+#[derive(Default)]
+struct KeyChanges {
+    gone: Vec<Arc<Route>>,
+    new: Vec<Arc<Route>>,
+}
+
+impl KeyChanges {
+    fn apply(self, shards: &mut [Arc<KeyShard>]) {
+        let keys = |routes: &[Arc<Route>]| {
+            let of_route = routes
+                .iter()
+                .flat_map(|r| r.keys().map(|key| (key, r.clone())));
+            of_route.collect::<Vec<_>>()
+        };
+        for (key, route) in keys(&self.gone) {
+            Arc::make_mut(&mut shards[KeyShard::number(&key)]).remove(&key, &route);
+        }
+        for (key, route) in keys(&self.new) {
+            Arc::make_mut(&mut shards[KeyShard::number(&key)]).insert(&key, route);
+        }
     }
 }

@@ -135,9 +135,38 @@ struct Content {
 #[derive(Debug)]
 struct Object {
     bucket: BucketId,
-    /// Routes, shared with the tables that they are in.
+    /// Routes by identity, shared with the tables that they are in.
     routes: Vec<Arc<Route>>,
     hash: BucketHash,
+}
+
+impl Object {
+    /// Takes the routes of a bucket over. Those that are as before stay the same, with the policy that they have.
+    fn set(&mut self, bucket: Bucket, hash: BucketHash) {
+        let mut before = std::mem::take(&mut self.routes).into_iter().peekable();
+        let routes = bucket.routes.into_iter().map(|mut new| {
+            while before.next_if(|old| old.id < new.id).is_some() {}
+            let old = before.next_if(|old| old.id == new.id);
+            if let Some(old) = &old {
+                new.policy.clone_from(&old.policy);
+            }
+            old.filter(|old| **old == new)
+                .unwrap_or_else(|| Arc::new(new))
+        });
+        self.routes = routes.collect();
+        (self.bucket, self.hash) = (bucket.id, hash);
+    }
+
+    /// The routes with the policies of their namespaces. One that has it stays as it is.
+    fn with_policies(&mut self, policies: &mut Policies) -> Vec<Arc<Route>> {
+        for route in &mut self.routes {
+            let policy = policies.of(&route.id.namespace);
+            if route.policy != policy {
+                Arc::make_mut(route).policy = policy;
+            }
+        }
+        self.routes.clone()
+    }
 }
 
 impl Default for ConfigStore {
@@ -211,7 +240,8 @@ impl ConfigStore {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let Content { objects, policies } = &mut *content;
         let mut state = ConfigState::clone(&self.state());
-        let (mut changed, mut listed) = (false, false);
+        let (mut changed, mut listed) = (BTreeSet::new(), false);
+        let mut has_other_policies = false;
         for update in updates {
             match update {
                 ConfigUpdate::Set { object, bytes } => {
@@ -224,17 +254,13 @@ impl ConfigStore {
                         Ok(bucket) => {
                             state.refused.remove(&object);
                             state.held.insert(bucket.id, hash);
-                            let routes = bucket.routes.into_iter().map(Arc::new).collect();
-                            let bucket = bucket.id;
-                            objects.insert(
-                                object,
-                                Object {
-                                    bucket,
-                                    routes,
-                                    hash,
-                                },
-                            );
-                            changed = true;
+                            changed.insert(object.clone());
+                            let held = objects.entry(object).or_insert(Object {
+                                bucket: bucket.id,
+                                routes: vec![],
+                                hash,
+                            });
+                            held.set(bucket, hash);
                         }
                         Err(reason) => refuse(&mut state, object, reason),
                     }
@@ -274,7 +300,7 @@ impl ConfigStore {
                     Ok((hash, rules)) => {
                         state.access.error = None;
                         state.access.held = Some(hash);
-                        changed |= policies.set(Arc::new(rules));
+                        has_other_policies |= policies.set(Arc::new(rules));
                     }
                     Err(reason) => {
                         tracing::error!(
@@ -288,17 +314,13 @@ impl ConfigStore {
                 ConfigUpdate::Synced => (state.synced, listed) = (true, true),
             }
         }
-        if changed {
-            let mut routes: Vec<_> = objects.values_mut().flat_map(|o| &mut o.routes).collect();
-            for route in &mut routes {
-                let policy = policies.of(&route.id.namespace);
-                // One that has it stays as it is, shared with the tables that it is in.
-                if route.policy != policy {
-                    Arc::make_mut(route).policy = policy;
-                }
-            }
-            let routes = routes.into_iter().map(|route| route.clone());
-            self.table.store(Arc::new(RouteTable::from_routes(routes)));
+        let changed: Vec<_> = objects
+            .iter_mut()
+            .filter(|(name, _)| has_other_policies || changed.contains(*name))
+            .map(|(_, object)| (object.bucket, object.with_policies(policies)))
+            .collect();
+        if !changed.is_empty() {
+            self.table.store(Arc::new(self.table.load().with(changed)));
         }
         let missing = state.listed.iter().filter(|b| !state.held.contains_key(b));
         let missing: Vec<_> = missing.map(ToString::to_string).collect();

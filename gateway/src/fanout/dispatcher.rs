@@ -1,16 +1,17 @@
-//! The task that owns the live fan-out: decodes each record once, asks the table who wants it, fills queues.
+//! The task that owns the live fan-out: decodes each record once, finds the live streams that want it, fills their queues.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
-use datastream_routing::{Matches, Policy, RouteTable, SubscriptionId};
+use datastream_routing::{Matches, RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 use datastream_source::Unreadable;
 use tokio::sync::{mpsc, oneshot};
 
 use super::chunk::Chunk;
+use super::live_streams::{Live, LiveStreams};
 use super::ring::{Ring, RingRead};
 use super::send_queue::SendQueue;
 use crate::config::ConfigStore;
@@ -82,23 +83,11 @@ impl DispatcherHandle {
     }
 }
 
-/// A stream in the live fan-out.
-struct Live {
-    queue: Arc<SendQueue>,
-    /// Position at which a stream that is ahead of the dispatcher joined: earlier events are not for it.
-    ahead: Option<Position>,
-    /// It got something in this round and is to be woken at the end of the round.
-    touched: bool,
-    /// The policy of its route, here so that routes are not looked at for each event.
-    policy: Option<Arc<Policy>>,
-}
-
 /// Decodes, routes and fans out.
 pub(crate) struct Dispatcher {
     config: Arc<ConfigStore>,
     table: Arc<RouteTable>,
-    /// By position in `table.routes()`: at most one live stream per subscription.
-    live: Vec<Option<Live>>,
+    live: LiveStreams,
     ring: Arc<Ring>,
     head: Position,
     metrics: Arc<Metrics>,
@@ -123,7 +112,7 @@ impl Dispatcher {
         let dispatcher = Self {
             config,
             table: Arc::default(),
-            live: Vec::new(),
+            live: LiveStreams::default(),
             head: ring.head(),
             ring,
             metrics,
@@ -165,19 +154,7 @@ impl Dispatcher {
                     let _ = answer.send(self.join(&id, position, queue));
                 }
             }
-            Command::Leave { id, queue } => {
-                let slot = self
-                    .table
-                    .position(&id)
-                    .and_then(|p| self.live.get_mut(p as usize));
-                if let Some(slot) = slot
-                    && slot
-                        .as_ref()
-                        .is_some_and(|live| Arc::ptr_eq(&live.queue, &queue))
-                {
-                    *slot = None;
-                }
-            }
+            Command::Leave { id, queue } => self.live.leave(&id, &queue),
         }
     }
 
@@ -187,20 +164,19 @@ impl Dispatcher {
         mut position: Position,
         queue: Arc<SendQueue>,
     ) -> Joined {
-        let Some(place) = self.table.position(id) else {
+        let Some(route) = self.table.by_id(id).cloned() else {
             return Joined::NoRoute;
         };
-        let route = self.table.routes()[place as usize].clone();
         for _ in 0..=JOIN_CHUNKS {
             match self.ring.read(&position) {
                 RingRead::AtHead => {
                     queue.joined(&position);
                     let ahead = (!self.head.covers(&position)).then_some(position);
-                    self.live[place as usize] = Some(Live {
+                    self.live.join(Live {
                         queue,
                         ahead,
                         touched: false,
-                        policy: route.policy.clone(),
+                        route,
                     });
                     return Joined::Live;
                 }
@@ -225,28 +201,13 @@ impl Dispatcher {
         Joined::Live
     }
 
-    /// Takes over a new table: live streams move to their route's new place, or out if it is gone.
+    /// Takes over a new table: live streams take their new routes, or go if they have none.
     fn refresh(&mut self) {
         let table = self.config.table();
-        if Arc::ptr_eq(&table, &self.table) {
-            return;
+        if !Arc::ptr_eq(&table, &self.table) {
+            self.live.apply(&table, &self.table);
+            self.table = table;
         }
-        let mut live: Vec<Option<Live>> = table.routes().iter().map(|_| None).collect();
-        for (route, slot) in self.table.routes().iter().zip(&mut self.live) {
-            let Some(mut stream) = slot.take() else {
-                continue;
-            };
-            let place = table.position(&route.id);
-            let new = place.map(|place| (place, &table.routes()[place as usize]));
-            match new.filter(|(_, new)| new.uid == route.uid) {
-                Some((place, new)) => {
-                    stream.policy.clone_from(&new.policy);
-                    live[place as usize] = Some(stream);
-                }
-                None => stream.queue.close(CloseCause::Revoked),
-            }
-        }
-        (self.table, self.live) = (table, live);
     }
 
     fn dispatch(&mut self, batch: Batch) {
@@ -265,7 +226,7 @@ impl Dispatcher {
         // Only now: who sees the count and connects finds a head that is past these records.
         self.metrics.records.inc_by(records);
         for place in self.touched.drain(..) {
-            if let Some(live) = &mut self.live[place as usize] {
+            if let Some(live) = self.live.get_mut(place) {
                 live.touched = false;
                 live.queue.wake();
             }
@@ -275,12 +236,13 @@ impl Dispatcher {
     /// Reports events that the topic no longer has to the streams that were to get them.
     fn skip_expired(&mut self, partition: u32, first: u64) {
         self.ring.skip(partition, first);
-        let needs = |live: &mut Live| {
+        let needs = |live: &Live| {
             let ahead = live.ahead.as_ref();
             ahead.is_none_or(|position| position.next(partition) < first)
         };
-        let streams = self.live.iter_mut().filter_map(|slot| slot.take_if(needs));
-        streams.for_each(|live| live.queue.close(CloseCause::Expired));
+        for live in self.live.take_if(needs) {
+            live.queue.close(CloseCause::Expired);
+        }
     }
 
     fn skip_unreadable(&mut self, partition: u32, place: &Unreadable) {
@@ -351,13 +313,12 @@ impl Dispatcher {
 
     fn route(&mut self, chunk: &Chunk, event: &Event) {
         let fields = event.fields();
-        self.table.matches(&fields, &mut self.matches);
+        self.live.matches(&fields, &mut self.matches);
         for place in self.matches.as_slice() {
-            let slot = &mut self.live[*place as usize];
-            let Some(live) = slot else { continue };
-            if let Some(policy) = &live.policy
-                && !policy.permits(&fields)
-            {
+            let Some(live) = self.live.get_mut(*place) else {
+                continue;
+            };
+            if !live.route.permits(&fields) {
                 self.metrics.denied.inc();
                 continue;
             }
@@ -381,7 +342,7 @@ impl Dispatcher {
                 live.queue.fall_behind(Position::new(offsets));
                 live.queue.wake();
                 self.metrics.fell_behind.inc();
-                *slot = None;
+                self.live.take(*place);
                 continue;
             }
             if !live.touched {

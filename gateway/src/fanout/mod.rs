@@ -6,6 +6,7 @@
 mod catch_up;
 mod chunk;
 mod dispatcher;
+mod live_streams;
 mod queued_frame;
 mod ring;
 mod send_memory;

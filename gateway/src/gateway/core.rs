@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_protocol::position::{MAX_PARTITIONS, Position};
+use datastream_routing::RouteTable;
 use datastream_service::tls::ServerTls;
 use datastream_service_kube::review::Reviewer;
 use datastream_source::{Bounds, EventSource};
@@ -298,11 +299,14 @@ async fn apply_routes(
     registry: Arc<Registry>,
     peers: Option<Arc<PeerTls>>,
 ) {
+    let mut applied = Arc::<RouteTable>::default();
     while changes.changed().await.is_ok() {
         if let (Some(peers), Some(identity)) = (&peers, &store.state().peers) {
             peers.set(identity);
         }
-        registry.apply(&store.table());
+        let table = store.table();
+        registry.apply(&table, &applied);
+        applied = table;
     }
 }
 

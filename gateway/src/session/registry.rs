@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
-use datastream_routing::{RouteTable, SubscriptionId};
+use datastream_routing::{ByBucket, RouteTable, SubscriptionId};
 use datastream_service::log_limit::LogLimit;
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ pub(crate) struct Registry {
 /// The open streams, and how many there are of whom.
 #[derive(Debug, Default)]
 struct Open {
-    streams: HashMap<SubscriptionId, Arc<SendQueue>>,
+    streams: ByBucket<Arc<SendQueue>>,
     by_namespace: HashMap<Arc<str>, u32>,
     by_address: HashMap<AddressKey, u32>,
     /// Subscriptions that get no stream until then.
@@ -123,10 +123,13 @@ impl Registry {
         })
     }
 
-    /// Applies a new table to every open stream.
-    pub(crate) fn apply(&self, table: &RouteTable) {
-        for queue in self.lock().streams.values() {
-            apply(table, queue);
+    /// Applies what changed in a table since another one to the open streams.
+    pub(crate) fn apply(&self, table: &RouteTable, before: &RouteTable) {
+        let open = self.lock();
+        for bucket in table.changed_since(before) {
+            for queue in open.streams.bucket(bucket).values() {
+                apply(table, queue);
+            }
         }
     }
 
@@ -179,7 +182,7 @@ impl Registry {
 
     /// Returns whether a subscription's stream is open.
     pub(crate) fn has(&self, id: &SubscriptionId) -> bool {
-        self.lock().streams.contains_key(id)
+        self.lock().streams.get(id).is_some()
     }
 
     /// Asks for a log line about a stream that comes or goes. Returns the number of such lines held back before it, or `None` if
@@ -207,7 +210,7 @@ impl Open {
         address: Option<AddressKey>,
         limits: StreamLimits,
     ) -> Result<(), Refusal> {
-        if self.streams.contains_key(id) {
+        if self.streams.get(id).is_some() {
             return Err(Refusal::InUse { pod: None });
         }
         let held_back = self.held_back.get_mut(id);

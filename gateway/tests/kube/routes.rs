@@ -95,7 +95,7 @@ impl Watched {
     fn labels(&self) -> Vec<String> {
         let table = self.store.table();
         let label = |name: &str| name.split_once('-').unwrap().0.to_owned();
-        let mut labels: Vec<_> = table.routes().iter().map(|r| label(&r.id.name)).collect();
+        let mut labels: Vec<_> = table.routes().map(|r| label(&r.id.name)).collect();
         labels.sort();
         labels
     }

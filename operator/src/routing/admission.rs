@@ -73,8 +73,7 @@ pub(super) enum Resource {
 impl Denied {
     /// Returns the message for filters that cost too much, if that is the reason.
     pub fn cost(&self) -> Option<String> {
-        const CHEAPER: &str =
-            "use exact values and prefixes (AC000*), which cost nothing, or shorter patterns";
+        const CHEAPER: &str = "use exact values and patterns with text in one place (AC000*, *7, *led*), which cost nothing";
         match self {
             Self::KeyInUse { .. } | Self::Access(_) | Self::TooMany { .. } => None,
             Self::TooCostly { cost, limit } => Some(format!(

@@ -1,0 +1,148 @@
+//! Benchmark of the filter index: what an event, a change and a subscription cost, by the number of subscriptions.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod filters;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datastream_routing::{FilterIndex, Matches, Route, RouteTable};
+use filters::{KINDS, Kind, MATCHING, Values};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// Numbers of streams whose filters are filed.
+const SIZES: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
+/// Which of them a full gateway has: filters of subscriptions without a stream are not filed.
+const FULL: usize = 1;
+/// Events that are made before they are routed.
+const EVENTS: usize = 20_000;
+const RUN: Duration = Duration::from_millis(200);
+/// Rounds, of which the median counts.
+const ROUNDS: usize = 5;
+/// Changes that are timed.
+const CHANGES: usize = 10_000;
+
+/// The most that an event may cost at a full gateway, in times of what it costs with 100 streams.
+const GROWTH: f64 = 3.0;
+/// Bytes of memory of a stream in table and index, beside its route.
+const MEMORY: f64 = 250.0;
+/// Microseconds in which the filters of one stream are filed anew, which is the pause of the fan-out.
+const PAUSE: f64 = 100.0;
+
+/// The figures of one kind of filters.
+struct Figures {
+    /// Nanoseconds of an event, by number of subscriptions.
+    events: [f64; SIZES.len()],
+    /// Bytes of a subscription, of the most.
+    memory: f64,
+    /// Microseconds of a change among the most subscriptions, the 99th percentile.
+    change: f64,
+}
+
+impl Figures {
+    fn measure(kind: &Kind) -> Self {
+        let (mut memory, mut change) = (0.0, 0.0);
+        let events = SIZES.map(|size| {
+            let routes: Vec<_> = (0..size).map(|n| Arc::new(kind.route(n, size))).collect();
+            let before = ALLOCATED.current_usage();
+            let table = RouteTable::from_routes(routes.iter().cloned());
+            let mut index = FilterIndex::default();
+            for (place, route) in (0..).zip(&routes) {
+                index.insert(place, route);
+            }
+            memory = (ALLOCATED.current_usage() - before) as f64 / size as f64;
+            let cost = event_cost(&index, kind, size / MATCHING);
+            change = change_cost(&mut index, kind, &routes);
+            black_box(table);
+            cost
+        });
+        Self {
+            events,
+            memory,
+            change,
+        }
+    }
+
+    fn growth(&self) -> f64 {
+        self.events[FULL] / self.events[0]
+    }
+}
+
+/// Nanoseconds of an event.
+fn event_cost(index: &FilterIndex, kind: &Kind, groups: usize) -> f64 {
+    let events = (0..EVENTS).map(|number| kind.values(number * 7919 % groups, groups));
+    let events: Vec<Values> = events.collect();
+    let mut matches = Matches::default();
+    let mut round = || {
+        for event in &events {
+            index.matches(&event.fields(), &mut matches);
+            // A short text may stand in a value by chance, too.
+            assert!(black_box(&matches).as_slice().len() >= MATCHING);
+        }
+    };
+    round();
+    let costs = (0..ROUNDS).map(|_| {
+        let (start, mut rounds) = (Instant::now(), 0_u32);
+        while start.elapsed() < RUN {
+            round();
+            rounds += 1;
+        }
+        start.elapsed().as_nanos() as f64 / (f64::from(rounds) * EVENTS as f64)
+    });
+    percentile(costs.collect(), 50)
+}
+
+/// Microseconds in which the filters of a stream are filed anew.
+fn change_cost(index: &mut FilterIndex, kind: &Kind, routes: &[Arc<Route>]) -> f64 {
+    let costs = (0..CHANGES.min(routes.len())).map(|number| {
+        let place = number * 7919 % routes.len();
+        let other = kind.route(routes.len() + number, routes.len());
+        let start = Instant::now();
+        index.remove(place as u32, &routes[place]);
+        index.insert(place as u32, &other);
+        let took = start.elapsed().as_secs_f64() * 1e6;
+        index.remove(place as u32, &other);
+        index.insert(place as u32, &routes[place]);
+        took
+    });
+    percentile(costs.collect(), 99)
+}
+
+fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) * percent / 100]
+}
+
+fn main() -> ExitCode {
+    println!(
+        "filter index: ns an event that {MATCHING} streams want, the median of {ROUNDS} rounds, by number of streams; how much more\n\
+         {} cost than 100 (bar: at most {GROWTH}); with the most of them, bytes of a stream in table and index, beside its\n\
+         route (at most {MEMORY}), and us to file the filters of one anew, the 99th percentile (at most {PAUSE})",
+        SIZES[FULL]
+    );
+    let sizes = SIZES.map(|size| format!("{size:>10}")).concat();
+    println!("  {:<20}{sizes}    growth  memory  change", "");
+    let mut missed = 0;
+    for kind in &KINDS {
+        let figures = Figures::measure(kind);
+        let (growth, memory, change) = (figures.growth(), figures.memory, figures.change);
+        let is_met = growth <= GROWTH && memory <= MEMORY && change <= PAUSE;
+        missed += usize::from(!is_met);
+        let events = figures.events.map(|cost| format!("{cost:>10.0}")).concat();
+        let verdict = if is_met { "PASS" } else { "MISS" };
+        println!(
+            "  {:<20}{events}    {growth:>6.2}  {memory:>6.0}  {change:>6.1}  {verdict}",
+            kind.name
+        );
+    }
+    if missed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

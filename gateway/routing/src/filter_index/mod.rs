@@ -1,0 +1,280 @@
+//! Finds the filters that want an event without looking at all of them.
+//!
+//! A filter is filed under the items of *one* of its lists: the one whose items the fewest others share, so that 10,000 subscriptions
+//! with one DSN each cost one look-up. Where many meet under one item, they are filed further by another list, and so on: a tree, in
+//! which an event takes the ways that its values match. What it reaches wants it, but for the few filters that share a node without
+//! being worth one of their own; those are checked. So the cost of an event follows its matches and not the number of filters, and a
+//! change touches the nodes of one subscription alone.
+
+mod entries;
+mod items;
+mod literals;
+mod matches;
+mod numbered;
+mod places;
+mod tree;
+
+use datastream_protocol::event::EventTypes;
+
+use entries::{Entries, Entry};
+pub use matches::Matches;
+use matches::SEVERAL;
+use tree::{Node, Tree};
+
+use crate::field::{Field, PerField};
+use crate::filter::{EventFields, Filter};
+use crate::pattern::Pattern;
+use crate::route::Route;
+
+/// Entries of a node that are looked at one by one. With more, they are filed further down.
+const CANDIDATES: usize = 16;
+/// The longest list by which an entry is filed below a node.
+const LONGEST_LIST: usize = 32;
+
+/// Filters of the routes at places that the caller numbers, from 0 on without large gaps, below 2^31.
+#[derive(Debug, Default)]
+pub struct FilterIndex {
+    tree: Tree,
+    entries: Entries,
+    /// The root of the filters of each set of event types.
+    roots: Vec<(EventTypes, u32)>,
+    /// All places are below it.
+    places: usize,
+}
+
+/// Fields of the items on the way to a node.
+#[derive(Clone, Copy, Default)]
+struct Way(u8);
+
+impl Way {
+    const fn has(self, field: Field) -> bool {
+        self.0 & 1 << field as u8 != 0
+    }
+
+    const fn with(self, field: Field) -> Self {
+        Self(self.0 | 1 << field as u8)
+    }
+}
+
+impl FilterIndex {
+    /// Files the filters of a route at a place that has none.
+    pub fn insert(&mut self, place: u32, route: &Route) {
+        self.places = self.places.max(place as usize + 1);
+        let root = self.root(route.event_types);
+        let filed = filed(place, route);
+        if route.filters.is_empty() {
+            self.tree.node_mut(root).add_certain(filed);
+        }
+        for filter in &route.filters {
+            let mut given = filter.lists().filter(|(_, list)| !list.is_empty());
+            match (given.next(), given.next()) {
+                (None, _) => self.tree.node_mut(root).add_certain(filed),
+                (Some((field, list)), None) => {
+                    for item in self.tree.items[field].add_list(list) {
+                        let child = self.tree.child_or_new(root, field, item);
+                        self.tree.node_mut(child).add_certain(filed);
+                    }
+                }
+                _ => {
+                    let lists = PerField::from_fn(|field| {
+                        self.tree.items[field].add_list(filter.list(field))
+                    });
+                    let entry = self.entries.add(place, filed, &lists);
+                    self.file_below(root, Way::default(), entry, usize::MAX);
+                }
+            }
+        }
+    }
+
+    /// Takes out the filters of a place, which are those of this route.
+    pub fn remove(&mut self, place: u32, route: &Route) {
+        let root = self.root(route.event_types);
+        let filed = filed(place, route);
+        if route.filters.is_empty() {
+            self.remove_certain(root, filed);
+        }
+        while let Some((number, entry)) = self.entries.take(place) {
+            self.remove_entry(number, &entry);
+        }
+        for filter in &route.filters {
+            let mut given = filter.lists().filter(|(_, list)| !list.is_empty());
+            match (given.next(), given.next()) {
+                (None, _) => self.remove_certain(root, filed),
+                (Some((field, list)), None) => {
+                    for item in self.tree.items[field].numbers(list) {
+                        if let Some(child) = self.tree.child(root, field, item) {
+                            self.remove_certain(child, filed);
+                        }
+                        self.tree.items[field].release(item);
+                    }
+                }
+                _ => (),
+            }
+        }
+    }
+
+    /// Returns whether nothing is filed.
+    pub fn is_empty(&self) -> bool {
+        let has_items = self.tree.items.iter().any(|(_, items)| !items.is_empty());
+        let roots = self.roots.iter().map(|(_, root)| self.tree.node(*root));
+        !has_items && roots.into_iter().all(Node::is_empty)
+    }
+
+    /// Finds every place whose route wants the event.
+    pub fn matches(&self, event: &EventFields<'_>, matches: &mut Matches) {
+        matches.begin(self.places);
+        for (types, root) in &self.roots {
+            if types.contains(event.event_type) {
+                self.visit(*root, Way::default(), event, matches);
+            }
+        }
+    }
+
+    fn visit(&self, number: u32, way: Way, event: &EventFields<'_>, matches: &mut Matches) {
+        let node = self.tree.node(number);
+        for place in &node.certain {
+            matches.add(*place);
+        }
+        let Some(inner) = &node.inner else { return };
+        for entry in &inner.candidates {
+            let entry = self.entries.get(*entry);
+            if !matches.has(entry.place) && self.wants(entry, way, event, matches) {
+                matches.add(entry.place);
+            }
+        }
+        for (field, children) in inner.children.iter() {
+            let Some(value) = event.values[field].filter(|_| *children > 0) else {
+                continue;
+            };
+            self.tree.items[field].find(value, &mut matches.items[field], matches.round);
+            for at in 0..matches.items[field].numbers.len() {
+                let item = matches.items[field].numbers[at];
+                if let Some(child) = self.tree.child(number, field, item) {
+                    self.visit(child, way.with(field), event, matches);
+                }
+            }
+        }
+    }
+
+    /// Returns whether every list of an entry matches, of which those on the way are known to.
+    fn wants(
+        &self,
+        entry: &Entry,
+        way: Way,
+        event: &EventFields<'_>,
+        matches: &mut Matches,
+    ) -> bool {
+        Field::ALL.into_iter().all(|field| {
+            let list = entry.list(field);
+            if way.has(field) || list.is_empty() {
+                return true;
+            }
+            let Some(value) = event.values[field] else {
+                return false;
+            };
+            self.tree.items[field].find(value, &mut matches.items[field], matches.round);
+            let mut numbers = matches.items[field].numbers.iter();
+            numbers.any(|number| list.binary_search(number).is_ok())
+        })
+    }
+
+    fn root(&mut self, types: EventTypes) -> u32 {
+        if let Some((_, root)) = self.roots.iter().find(|(known, _)| *known == types) {
+            return *root;
+        }
+        let root = self.tree.root();
+        self.roots.push((types, root));
+        root
+    }
+
+    /// Files an entry at a node, or below it if there are many.
+    fn file(&mut self, node: u32, way: Way, entry: u32) {
+        let is_certain = {
+            let entry = self.entries.get(entry);
+            let mut others = Field::ALL.into_iter().filter(|field| !way.has(*field));
+            others.all(|field| entry.list(field).is_empty())
+        };
+        if is_certain {
+            let place = self.entries.get(entry).place;
+            self.tree.node_mut(node).add_certain(place);
+            self.entries.get_mut(entry).nodes.push(node);
+            return;
+        }
+        let inner = self.tree.node_mut(node).inner();
+        if !inner.is_split && inner.candidates.len() < CANDIDATES {
+            inner.add_candidate(entry);
+            self.entries.get_mut(entry).nodes.push(node);
+            return;
+        }
+        if !std::mem::replace(&mut inner.is_split, true) {
+            for waiting in inner.take_candidates() {
+                let nodes = &mut self.entries.get_mut(waiting).nodes;
+                nodes.retain(|filed| *filed != node);
+                self.file_below(node, way, waiting, LONGEST_LIST);
+            }
+        }
+        self.file_below(node, way, entry, LONGEST_LIST);
+    }
+
+    /// Files an entry below a node, by the most selective of its lists that are left and not longer than this, if there is one.
+    fn file_below(&mut self, node: u32, way: Way, number: u32, longest: usize) {
+        let entry = self.entries.get(number);
+        let left = Field::ALL.into_iter().filter(|field| !way.has(*field));
+        let lists = left.map(|field| (field, entry.list(field)));
+        let fitting = lists.filter(|(_, list)| (1..=longest).contains(&list.len()));
+        let chosen = fitting.min_by_key(|(field, list)| {
+            let items = &self.tree.items[*field];
+            // The most common item counts: a list of 500 DSNs that nobody else has is as selective as a list of one.
+            let weights = list.iter().map(|item| items.weight(*item));
+            (weights.max(), list.len())
+        });
+        let Some((field, list)) = chosen else {
+            self.tree.node_mut(node).inner().add_candidate(number);
+            self.entries.get_mut(number).nodes.push(node);
+            return;
+        };
+        let list = list.to_vec();
+        for item in list {
+            let child = self.tree.child_or_new(node, field, item);
+            self.file(child, way.with(field), number);
+        }
+    }
+
+    fn remove_entry(&mut self, number: u32, entry: &Entry) {
+        for node in &entry.nodes {
+            let inner = self.tree.node_mut(*node).inner.as_mut();
+            if inner.is_some_and(|inner| inner.remove_candidate(number)) {
+                self.tree.prune(*node);
+            } else {
+                self.remove_certain(*node, entry.place);
+            }
+        }
+        for field in Field::ALL {
+            for item in entry.list(field) {
+                self.tree.items[field].release(*item);
+            }
+        }
+    }
+
+    /// Takes a place, as it is filed, out of a node, once.
+    fn remove_certain(&mut self, node: u32, filed: u32) {
+        self.tree.node_mut(node).remove_certain(filed);
+        self.tree.prune(node);
+    }
+}
+
+/// A place, with a note if several ways lead to it.
+fn filed(place: u32, route: &Route) -> u32 {
+    if comes_several_ways(&route.filters) {
+        place | SEVERAL
+    } else {
+        place
+    }
+}
+
+/// Returns whether an event may match several of these filters, or several items by which one of them is filed.
+fn comes_several_ways(filters: &[Filter]) -> bool {
+    let mut lists = filters.iter().flat_map(Filter::lists);
+    let has_patterns = lists.any(|(_, list)| list.len() > 1 && !list.iter().all(Pattern::is_exact));
+    filters.len() > 1 || has_patterns
+}

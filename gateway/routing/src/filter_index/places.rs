@@ -1,0 +1,56 @@
+//! Lists of places and entries, in which one is found fast however long they are.
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+/// A list in no order.
+pub(super) type Places = SmallVec<[u32; 2]>;
+
+/// The length up to which a list is searched from its beginning.
+pub(super) const SHORT: usize = 64;
+
+/// Where each member of a long list stands; empty for a short one.
+#[derive(Debug, Default)]
+pub(super) struct Positions(HashTable<u32>);
+
+impl Positions {
+    /// Adds a member to the list.
+    pub(super) fn push(&mut self, list: &mut Places, member: u32) {
+        list.push(member);
+        let hash = |position: &u32| hash(list[*position as usize]);
+        let first = if self.0.is_empty() { 0 } else { list.len() - 1 };
+        if list.len() > SHORT {
+            for position in first as u32..list.len() as u32 {
+                self.0.insert_unique(hash(&position), position, hash);
+            }
+        }
+    }
+
+    /// Takes a member out of the list, once. Returns whether it was there.
+    pub(super) fn remove(&mut self, list: &mut Places, member: u32) -> bool {
+        if self.0.is_empty() {
+            let found = list.iter().position(|other| *other == member);
+            found.map(|position| list.swap_remove(position));
+            return found.is_some();
+        }
+        let is_it = |position: &u32| list[*position as usize] == member;
+        let Ok(entry) = self.0.find_entry(hash(member), is_it) else {
+            return false;
+        };
+        let (position, _) = entry.remove();
+        let last = (list.len() - 1) as u32;
+        if let Some(moved) = self.0.find_mut(hash(list[last as usize]), |at| *at == last) {
+            *moved = position;
+        }
+        list.swap_remove(position as usize);
+        if list.len() <= SHORT / 2 {
+            self.0 = HashTable::new();
+        }
+        true
+    }
+}
+
+/// Numbers in sequence, spread over the bits that a table of hashes uses.
+fn hash(member: u32) -> u64 {
+    u64::from(member).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

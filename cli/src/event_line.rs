@@ -74,7 +74,11 @@ fn not_json(text: &[u8]) -> String {
         return "not a JSON object".to_owned();
     }
     match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
-        Err(error) => format!("not JSON: {error}"),
+        Err(error) => {
+            // The caller says which line it is.
+            let error = error.to_string().replace(" at line 1 column", " at column");
+            format!("not JSON: {error} (a line is one whole event)")
+        }
         Ok(_) => format!("not JSON: {}", SkipReason::NotJson.explain()),
     }
 }

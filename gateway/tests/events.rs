@@ -340,7 +340,6 @@ async fn heartbeats_keep_a_silent_stream_open_and_need_no_answer() {
     for _ in 0..3 {
         assert_eq!(lines.line().await.unwrap(), "");
         assert_eq!(comments.line().await.unwrap(), ":");
-        assert_eq!(comments.line().await.unwrap(), "");
         let message = timeout(PATIENCE, pings.socket.next()).await.unwrap();
         assert!(matches!(message, Some(Ok(Message::Ping(_)))), "{message:?}");
         // The library answers with a pong when it is next used.

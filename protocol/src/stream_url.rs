@@ -63,7 +63,11 @@ impl StreamUrl {
         if host.is_empty() {
             return Err(StreamUrlError::Scheme);
         }
-        let path = if path.is_empty() { "stream" } else { path };
+        // The path of the same stream over HTTP, in dialects that are not spoken here.
+        let path = match path {
+            "" | "events" => "stream",
+            path => path,
+        };
         let query: Vec<_> = query
             .split('&')
             .filter_map(|pair| pair.split_once('='))

@@ -1,11 +1,9 @@
 //! Lists in the documents: they have all that the gateway has, and nothing else.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use datastream_contracts::documents::PARAMETERS;
 use datastream_contracts::error_kind::{ERRORS, RetryAfter};
-use datastream_e2e::checkout;
 use datastream_gateway::{Refusal, StreamRequest};
 
 /// Errors of the HTTP server, which no refusal of a stream has.
@@ -14,6 +12,7 @@ const ELSEWHERE: [&str; 2] = ["not_found", "method_not_allowed"];
 /// A refusal of each kind.
 fn refusals() -> Vec<Refusal> {
     let refusals = vec![
+        Refusal::NoCredential,
         Refusal::Unauthorized,
         Refusal::TokenRefused(String::new()),
         Refusal::Forbidden(""),
@@ -40,12 +39,13 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Unavailable(""),
         Refusal::BadHandshake(""),
         Refusal::NotAcceptable,
-        Refusal::BadRequest(""),
+        Refusal::BadRequest("".into()),
     ];
     for refusal in &refusals {
         // A new one is to be added above.
         match refusal {
-            Refusal::Unauthorized
+            Refusal::NoCredential
+            | Refusal::Unauthorized
             | Refusal::TokenRefused(_)
             | Refusal::Forbidden(_)
             | Refusal::Suspended
@@ -94,11 +94,6 @@ fn parameters_are_those_of_the_gateway() {
         let twice = StreamRequest::parse(&format!("{name}=&{name}=")).unwrap_err();
         assert!(twice.to_string().contains("twice"), "{name}: {twice}");
     }
-    let source = fs::read_to_string(checkout("gateway/src/access/request.rs")).unwrap();
-    let read = source.lines().filter_map(|line| {
-        let (name, _) = line.trim().strip_prefix('"')?.split_once("\" => ")?;
-        Some(name)
-    });
-    let listed = PARAMETERS.iter().map(|parameter| parameter.name);
-    assert_eq!(listed.collect::<BTreeSet<_>>(), read.collect());
+    let listed: BTreeSet<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+    assert_eq!(listed, StreamRequest::PARAMETERS.into());
 }

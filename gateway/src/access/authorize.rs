@@ -113,7 +113,10 @@ impl Access {
             }
             Some(Credential::Malformed) => return Err(Refusal::Unauthorized),
             None => {
-                let named = subscription.filter(|_| certificate.is_some());
+                if certificate.is_none() {
+                    return Err(Refusal::NoCredential);
+                }
+                let named = subscription;
                 let route = named.map(|named| self.by_id(&named)).transpose()?.flatten();
                 (route.ok_or(Refusal::Unauthorized)?, Proof::Certificate)
             }
@@ -223,7 +226,7 @@ impl Access {
         if token.opens_nothing() {
             return Err(OTHER_SUBSCRIPTION);
         }
-        let id = named.or_else(|| token.only()).ok_or(Refusal::BadRequest(
+        let id = named.or_else(|| token.only()).ok_or(Refusal::wrong(
             "a token may open several streams: say which one with subscription=NAMESPACE/NAME",
         ))?;
         let route = self.by_id(&id)?;

@@ -58,7 +58,7 @@ impl Credential {
         query_keys: QueryKeys,
     ) -> Result<Option<Self>, Refusal> {
         if in_query.is_some() && query_keys == QueryKeys::Refuse {
-            return Err(Refusal::BadRequest(
+            return Err(Refusal::wrong(
                 "this gateway takes no stream_key in the URL, which proxies log: send Authorization: Bearer KEY, or, from a browser, the subprotocols datastream.v1 and datastream.key.KEY",
             ));
         }
@@ -68,7 +68,7 @@ impl Credential {
             .chain(subprotocols(headers));
         let first = all.next();
         if all.next().is_some() {
-            return Err(Refusal::BadRequest(
+            return Err(Refusal::wrong(
                 "the request has more than one stream key or token: give one, in the query (a key only), in Authorization, or as a subprotocol",
             ));
         }

@@ -1,11 +1,18 @@
 //! Reasons to refuse a request on `/stream`, with their HTTP statuses.
 
+use std::borrow::Cow;
+
 /// Reason why a request on `/stream` gets no stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No subscription has the key, or there is none, nor anything else that opens a stream (401).
+    /// Nothing in the request opens a stream (401).
     #[error(
-        "no subscription has this stream key, or the request has none: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
+        "the request has no stream key: give it as stream_key=KEY in the URL, or as the header Authorization: Bearer KEY"
+    )]
+    NoCredential,
+    /// No subscription has the key, or what else is to open a stream (401).
+    #[error(
+        "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints"
     )]
     Unauthorized,
     /// A token that is not good (401).
@@ -80,7 +87,7 @@ pub enum Refusal {
     NotAcceptable,
     /// The request is wrong in another way (400).
     #[error("{0}")]
-    BadRequest(&'static str),
+    BadRequest(Cow<'static, str>),
 }
 
 fn on_pod(pod: Option<&str>) -> String {
@@ -88,6 +95,11 @@ fn on_pod(pod: Option<&str>) -> String {
 }
 
 impl Refusal {
+    /// A refusal of a request that is wrong in this way.
+    pub(crate) const fn wrong(reason: &'static str) -> Self {
+        Self::BadRequest(Cow::Borrowed(reason))
+    }
+
     /// A refusal for lack of room. Clients that are refused at the same moment are asked to come back at different ones.
     pub(crate) fn busy(limit: &'static str, reason: &'static str) -> Self {
         Self::Busy {
@@ -100,7 +112,7 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Unauthorized | Self::TokenRefused(_) => 401,
+            Self::NoCredential | Self::Unauthorized | Self::TokenRefused(_) => 401,
             Self::Forbidden(_) | Self::Suspended | Self::Denied(_) => 403,
             Self::InUse { .. } | Self::HolderUnreachable { .. } => 409,
             Self::BadPosition { .. } | Self::BadHandshake(_) | Self::BadRequest(_) => 400,
@@ -123,7 +135,7 @@ impl Refusal {
     /// The `error` of the JSON body: a name for programs, where the message is for people.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Unauthorized => "unauthorized",
+            Self::NoCredential | Self::Unauthorized => "unauthorized",
             Self::TokenRefused(_) => "invalid_token",
             Self::Forbidden(_) => "forbidden",
             Self::Suspended => "suspended",

@@ -41,6 +41,21 @@ pub struct StreamRequest {
 }
 
 impl StreamRequest {
+    /// Names of the parameters that are read.
+    pub const PARAMETERS: [&str; 11] = [
+        "stream_key",
+        "subscription",
+        "seq_start",
+        "seq_end",
+        "time_start",
+        "ack",
+        "on_gap",
+        "markers",
+        "format",
+        "limit",
+        "wait",
+    ];
+
     /// Reads the query of the request's URL. Blank parameters do not count.
     ///
     /// # Errors
@@ -51,6 +66,12 @@ impl StreamRequest {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.trim();
             let given = (!value.is_empty()).then(|| value.to_owned());
+            if !Self::PARAMETERS.contains(&&*name) {
+                match meant(&name) {
+                    Some(meant) => return Err(misspelt(&name, meant)),
+                    None => continue,
+                }
+            }
             match name.as_ref() {
                 "stream_key" => request.key = given.as_deref().map(Credential::key),
                 "subscription" => {
@@ -61,16 +82,20 @@ impl StreamRequest {
                 "time_start" => request.time = given,
                 "ack" => request.ack = given,
                 "on_gap" => request.on_gap = given,
-                "markers" => request.markers = given.as_deref() == Some("1"),
+                "markers" => {
+                    request.markers = given
+                        .map(|text| markers(&text))
+                        .transpose()?
+                        .unwrap_or_default();
+                }
                 "format" => request.format = given,
                 "limit" => request.limit = given.map(|text| limit(&text)).transpose()?,
                 "wait" => request.wait = given.map(|text| wait(&text)).transpose()?,
                 _ => continue,
             }
             if seen.contains(&name) {
-                return Err(Refusal::BadRequest(
-                    "a parameter is there twice in the query: give each once",
-                ));
+                let reason = format!("{name} is there twice in the query: give it once");
+                return Err(Refusal::BadRequest(reason.into()));
             }
             seen.push(name);
         }
@@ -79,16 +104,39 @@ impl StreamRequest {
 }
 
 fn subscription(text: &str) -> Result<SubscriptionId, Refusal> {
-    decode_subscription(text).ok_or(Refusal::BadRequest(
+    decode_subscription(text).ok_or(Refusal::wrong(
         "subscription names no subscription: write subscription=NAMESPACE/NAME",
     ))
+}
+
+/// The parameter that a name means but for its case, `_` and `-`. Other names are nobody's here, and are passed over.
+fn meant(name: &str) -> Option<&'static str> {
+    let letters = |name: &str| {
+        let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+        letters.collect::<String>().to_ascii_lowercase()
+    };
+    let name = letters(name);
+    let mut parameters = StreamRequest::PARAMETERS.into_iter();
+    parameters.find(|known| letters(known) == name)
+}
+
+fn misspelt(name: &str, meant: &str) -> Refusal {
+    Refusal::BadRequest(format!("there is no parameter {name}: {meant} is meant").into())
+}
+
+fn markers(text: &str) -> Result<bool, Refusal> {
+    match text {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => Err(Refusal::wrong("markers must be 1, or 0 for none")),
+    }
 }
 
 fn limit(text: &str) -> Result<u64, Refusal> {
     let limit = text.parse().ok();
     limit
         .filter(|limit| (1..=MOST_EVENTS).contains(limit))
-        .ok_or(Refusal::BadRequest(
+        .ok_or(Refusal::wrong(
             "limit must be a number of events, from 1 to 1000000",
         ))
 }
@@ -96,7 +144,7 @@ fn limit(text: &str) -> Result<u64, Refusal> {
 fn wait(text: &str) -> Result<Duration, Refusal> {
     let wait = text.parse().ok().map(Duration::from_secs);
     wait.filter(|wait| *wait <= LONGEST_WAIT)
-        .ok_or(Refusal::BadRequest(
+        .ok_or(Refusal::wrong(
             "wait must be a number of seconds, from 0 to 300",
         ))
 }
@@ -125,6 +173,24 @@ mod tests {
         assert_eq!(
             (request.start.as_deref(), request.end.as_deref()),
             (Some("7"), Some("9"))
+        );
+    }
+
+    #[test]
+    fn names_that_are_almost_right_are_refused_and_others_passed_over() {
+        for (query, meant) in [
+            ("seqstart=1", "seq_start"),
+            ("Stream-Key=1", "stream_key"),
+            ("onGap=earliest", "on_gap"),
+            ("markers=true", "markers"),
+        ] {
+            let refusal = StreamRequest::parse(query).unwrap_err();
+            assert_eq!(refusal.status(), 400);
+            assert!(refusal.to_string().contains(meant), "{refusal}");
+        }
+        assert_eq!(
+            StreamRequest::parse("utm_source=x&start=1"),
+            Ok(StreamRequest::default())
         );
     }
 

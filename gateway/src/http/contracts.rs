@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 
 use super::events::for_everybody;
-use super::respond::{Answer, respond};
+use super::respond::{Answer, not_found, respond};
 
 macro_rules! files {
     ($($file:literal)*) => {
@@ -44,13 +44,18 @@ const INTERFACES: &[(&str, &str)] = files! {
     "openapi.json"
 };
 
-/// The document at `path`, if there is one. Pages from everywhere may read it.
+/// The document at `path`, if there is one; below `/schemas/`, those that there are. Pages from everywhere may read it.
 pub(crate) fn document(path: &str) -> Option<Answer> {
     let name = path.strip_prefix('/')?;
-    let (files, name, media_type) = match name.strip_prefix("schemas/") {
+    let schema = name.strip_prefix("schemas/");
+    let (files, name, media_type) = match schema {
         Some(name) => (SCHEMAS, name, "application/schema+json"),
         None => (INTERFACES, name, "application/json"),
     };
-    let (_, text) = files.iter().find(|(file, _)| *file == name)?;
-    Some(for_everybody(respond(StatusCode::OK, media_type, *text)))
+    let file = files.iter().find(|(file, _)| *file == name);
+    let document = file.map(|(_, text)| for_everybody(respond(StatusCode::OK, media_type, *text)));
+    document.or_else(|| {
+        let names = schema.map(|_| SCHEMAS.iter().map(|(file, _)| *file).collect::<Vec<_>>());
+        names.map(|names| not_found(path, &names.join(", ")))
+    })
 }

@@ -114,7 +114,7 @@ impl StreamServer {
             streams.spawn(opening.session(stream).run());
         };
         if !handle.give_up_socket(Box::new(taker)) {
-            return Err(Refusal::BadRequest(
+            return Err(Refusal::wrong(
                 "the answer to the request before has not been read: ask on another connection",
             ));
         }

@@ -7,8 +7,14 @@ use crate::access::Refusal;
 use crate::header_list::{items, weighed};
 use crate::transport::websocket::offers_cloud_events;
 
-const UNKNOWN: Refusal = Refusal::BadRequest(
+const UNKNOWN: Refusal = Refusal::wrong(
     "format is unknown: there are dss, json and cloudevents for WebSockets on /stream, and sse and ndjson on /events",
+);
+const OF_BODIES: Refusal = Refusal::wrong(
+    "format sse and ndjson are on /events: for WebSockets on /stream there are dss, json and cloudevents",
+);
+const OF_MESSAGES: Refusal = Refusal::wrong(
+    "format dss, json and cloudevents are for WebSockets on /stream: on /events there are sse and ndjson",
 );
 
 /// Media types, and the dialects that they stand for; where a client takes several alike, the first one counts.
@@ -28,7 +34,10 @@ pub(super) fn of_messages(
     headers: &HeaderMap,
 ) -> Result<MessageDialect, Refusal> {
     match format {
-        Some(name) => MessageDialect::named(name).ok_or(UNKNOWN),
+        Some(name) => MessageDialect::named(name).ok_or_else(|| match BodyDialect::named(name) {
+            Some(_) => OF_BODIES,
+            None => UNKNOWN,
+        }),
         None if offers_cloud_events(headers) => Ok(MessageDialect::CloudEvents),
         None => Ok(MessageDialect::Dss),
     }
@@ -40,7 +49,10 @@ pub(super) fn of_messages(
 /// An unknown format, or one that a body does not have; or nothing that the client accepts.
 pub(super) fn of_body(format: Option<&str>, headers: &HeaderMap) -> Result<BodyDialect, Refusal> {
     if let Some(name) = format {
-        return BodyDialect::named(name).ok_or(UNKNOWN);
+        return BodyDialect::named(name).ok_or_else(|| match MessageDialect::named(name) {
+            Some(_) => OF_MESSAGES,
+            None => UNKNOWN,
+        });
     }
     let says = |value: &HeaderValue| value.to_str().is_ok_and(|text| !text.trim().is_empty());
     if !headers.get_all(ACCEPT).iter().any(says) {
@@ -127,15 +139,15 @@ mod tests {
             of_messages(Some("json"), &headers),
             Ok(MessageDialect::Json)
         );
-        for format in ["dss", "json", "xml"] {
-            assert_eq!(of_body(Some(format), &headers), Err(UNKNOWN), "{format}");
+        for (format, reason) in [
+            ("dss", OF_MESSAGES),
+            ("json", OF_MESSAGES),
+            ("xml", UNKNOWN),
+        ] {
+            assert_eq!(of_body(Some(format), &headers), Err(reason), "{format}");
         }
-        for format in ["sse", "ndjson", "xml"] {
-            assert_eq!(
-                of_messages(Some(format), &headers),
-                Err(UNKNOWN),
-                "{format}"
-            );
+        for (format, reason) in [("sse", OF_BODIES), ("ndjson", OF_BODIES), ("xml", UNKNOWN)] {
+            assert_eq!(of_messages(Some(format), &headers), Err(reason), "{format}");
         }
     }
 }

@@ -82,7 +82,7 @@ impl StreamServer {
         let route = &admission.route;
         let is_committed = route.resume == Resume::Committed;
         if wanted.ack.is_some() && !is_committed {
-            return Err(Refusal::BadRequest(
+            return Err(Refusal::wrong(
                 "ack is for subscriptions with resume: Committed; elsewhere, start with seq_start",
             ));
         }

@@ -223,7 +223,7 @@ async fn at_time(context: &CatchUpContext, text: &str) -> Result<Position, Refus
     // A `+` that was not percent-encoded arrives as a space.
     let time: Timestamp = text.replace(' ', "+").parse().map_err(|_| {
         let reason = format!(
-            "{text:?} is no RFC 3339 time, as in 2026-11-24T08:00:00Z or 2026-11-24T09:00:00%2B01:00"
+            "{text:?} is no RFC 3339 time with its zone, as in 2026-11-24T08:00:00Z or 2026-11-24T09:00:00%2B01:00 (%2B is a + in a URL)"
         );
         bad("time_start", reason)
     })?;
@@ -258,7 +258,9 @@ async fn parse(
             let bounds = bounds(context).await?;
             let first = Seq::starting_at(&earliest(&bounds));
             let next = Seq::starting_at(&newest(&bounds, head));
-            let reason = format!("{text:?} is {error}; a stream can start from {first} to {next}");
+            let reason = format!(
+                "{text:?} is {error}; a stream can start from {first} to {next}, and 0 is the earliest"
+            );
             Err(bad(parameter, reason))
         }
     }

@@ -273,7 +273,7 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
     }
     // RFC 9110, section 11.6.1, and RFC 6750, section 3: what would be taken.
     let challenge = match refusal {
-        Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
+        Refusal::NoCredential | Refusal::Unauthorized => Some("Bearer realm=\"datastream\""),
         Refusal::TokenRefused(_) => Some("Bearer realm=\"datastream\", error=\"invalid_token\""),
         _ => None,
     };
@@ -300,10 +300,8 @@ fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
         // It has its own place for that (RFC 9113, section 8.3.1).
         (0, Version::HTTP_2) if request.uri().authority().is_some() => Ok(()),
         (1, _) | (0, Version::HTTP_10) => Ok(()),
-        (0, _) => Err(Refusal::BadRequest("the Host header is missing")),
-        _ => Err(Refusal::BadRequest(
-            "the Host header is there more than once",
-        )),
+        (0, _) => Err(Refusal::wrong("the Host header is missing")),
+        _ => Err(Refusal::wrong("the Host header is there more than once")),
     }
 }
 

@@ -213,6 +213,26 @@ async fn a_bounded_replay_loses_nothing_while_the_topic_grows() {
 }
 
 #[tokio::test]
+async fn what_a_client_takes_as_it_comes_is_read_once() {
+    let settings = Settings {
+        ring_bytes: 20_000,
+        ..Settings::default()
+    };
+    let topic = Topic::new(1);
+    // Far more at a time than a queue takes.
+    let padding = "x".repeat(8_000);
+    let large = (0..2_000).map(|n| event("A", n).replace("\"n\"", &format!("\"n{padding}\"")));
+    topic.append_all(0, large);
+    let gateway = TestGateway::start_with(topic, vec![route("a")], settings).await;
+    let mut a = gateway.connect("a", "&seq_start=1&seq_end=1800").await;
+    assert_eq!(a.numbers(1_800).await, (0..1_800).collect::<Vec<_>>());
+    // A turn that was over in between reads a piece again.
+    let replayed = gateway.topic.replayed();
+    assert!(replayed < 2_200, "{replayed} records were read");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn the_last_seq_of_a_bounded_replay_can_be_resumed_from() {
     let gateway = TestGateway::start(Topic::new(2), vec![route("a")]).await;
     gateway.topic.append_all(0, (0..3).map(|n| event("A", n)));

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::vec;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::{EventPosition, Position};
@@ -21,13 +22,15 @@ use super::queued_frame::QueuedFrame;
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
 use super::send_queue::SendQueue;
-use crate::event::Event;
+use crate::event::{Event, EventFrame};
 use crate::ingest::{STALL, STALL_MAX, contiguous};
 use crate::limits::Paces;
 use crate::metrics::Metrics;
 
 /// Time for which one stream may read the topic before others that wait get their turn.
 const TURN: Duration = Duration::from_secs(2);
+/// Time for which a turn waits for a client that takes what it gets: what was read ahead of a full queue is read again otherwise.
+const FULL: Duration = Duration::from_millis(100);
 const FETCH_BYTES: u32 = 256 << 10;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -211,10 +214,15 @@ impl CatchUp {
                 Err(_) => return broken(format!("no record for {stall:?}")),
             };
             let (records, hole) = contiguous(next, records);
-            let (full, bytes) = self.filter(partition, until, records);
-            self.charge(bytes);
-            if let Some(full) = full {
-                return TurnEnd::Full(full);
+            let mut records = records.into_iter();
+            while let Some(event) = self.filter(partition, until, &mut records) {
+                let frame = || QueuedFrame::Event(event.clone());
+                if timeout(FULL, self.queue.push_when_space(frame()))
+                    .await
+                    .is_err()
+                {
+                    return TurnEnd::Full(frame());
+                }
             }
             if self.position.next(partition) >= until {
                 return TurnEnd::Over;
@@ -264,17 +272,17 @@ impl CatchUp {
         }
     }
 
-    /// Puts what the stream wants of these records into its queue. Returns what did not fit, and the bytes of the records that were
-    /// looked at.
+    /// Puts what the stream wants of these records into its queue. Returns the first event that does not fit; the records behind it are
+    /// left.
     fn filter(
         &mut self,
         partition: u32,
         until: u64,
-        records: Vec<Record>,
-    ) -> (Option<QueuedFrame>, u64) {
+        records: &mut vec::IntoIter<Record>,
+    ) -> Option<Arc<EventFrame>> {
         let route = self.queue.route();
-        let mut bytes = 0;
-        for record in records.into_iter().take_while(|r| r.offset < until) {
+        let (mut bytes, mut full) = (0, None);
+        for record in records.take_while(|r| r.offset < until) {
             self.position.advance(partition, record.offset + 1);
             bytes += record.value.len() as u64;
             // What cannot be decoded is counted and logged on the live path.
@@ -291,12 +299,14 @@ impl CatchUp {
                 let after = self.numbered().into_owned();
                 let frame = event.frame_at(EventPosition { after, partition });
                 let frame = QueuedFrame::Event(Arc::new(frame));
-                if let Err(frame) = self.queue.push(frame) {
-                    return (Some(frame), bytes);
+                if let Err(QueuedFrame::Event(frame)) = self.queue.push(frame) {
+                    full = Some(frame);
+                    break;
                 }
             }
         }
-        (None, bytes)
+        self.charge(bytes);
+        full
     }
 
     /// The position that a number may name. Behind its end the stream skips events: a number must not say that they came.

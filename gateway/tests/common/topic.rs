@@ -1,5 +1,6 @@
 //! A topic in memory, with the habit of the real client to leave records out.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ pub struct Topic {
     /// Every stream leaves out all records but this many, then one, then continues: as the real one does.
     cut_after: Option<usize>,
     pub down: Arc<watch::Sender<bool>>,
+    /// Records that were read to replay them.
+    replayed: Arc<AtomicUsize>,
 }
 
 struct Partition {
@@ -41,6 +44,7 @@ impl Topic {
             partitions: Arc::new(partitions),
             cut_after: None,
             down: Arc::new(watch::Sender::new(false)),
+            replayed: Arc::default(),
         }
     }
 
@@ -64,6 +68,11 @@ impl Topic {
         let mut log = partition.log.lock().unwrap();
         log.values.extend(values.into_iter().map(Into::into));
         partition.end.send_replace(log.values.len() as u64);
+    }
+
+    /// Number of records that were read to replay them.
+    pub fn replayed(&self) -> usize {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// Removes everything before `start`, as retention does.
@@ -209,7 +218,12 @@ impl EventSource for Topic {
         from: u64,
         _: u32,
     ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        async move { Ok(self.open(partition, from)) }.boxed()
+        let replayed = self.replayed.clone();
+        let counted = move |read: &Result<Vec<Record>, SourceError>| {
+            let records = read.as_ref().map_or(0, Vec::len);
+            replayed.fetch_add(records, Ordering::Relaxed);
+        };
+        async move { Ok(self.open(partition, from).inspect(counted).boxed()) }.boxed()
     }
 }
 

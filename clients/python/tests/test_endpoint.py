@@ -3,7 +3,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -85,7 +85,21 @@ def test_what_cannot_be_used_is_refused_at_once_without_showing_the_key(
     assert "SECRET" not in str(found.getrepr(style="value"))
 
 
-def test_there_is_no_other_option() -> None:
-    make = cast("Callable[..., object]", datastream_client.open)
-    with pytest.raises(TypeError, match="there is no option seqstart"):
-        make(URL, seqstart="1")
+@pytest.mark.parametrize("name", ["key", "token"])
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        ("", "is empty"),
+        ("SECRET\n", "ends with a line break, as from a file: use strip()"),
+        ("SECRET\r\n", "ends with a line break, as from a file: use strip()"),
+        ("SECRET KEY", "has spaces or other characters that no header may have"),
+        ("SECRÉT", "has spaces or other characters that no header may have"),
+    ],
+)
+def test_a_secret_that_no_header_may_have_is_refused_with_the_reason(
+    name: str, secret: str, fault: str
+) -> None:
+    options: Any = {name: secret}
+    with pytest.raises(ValueError, match=r".+") as found:
+        datastream_client.open("ws://h", **options)
+    assert str(found.value) == f"the {name} {fault}"

@@ -14,6 +14,12 @@ from gateway import Exchange, Gateway, datapoint, refusal
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 
+# The message of a gateway, of which the README shows the beginning.
+NO_SUCH_KEY = (
+    "no subscription has this stream key: it may be an old one, take it from the subscription's"
+    " Secret, or from what datastream dev prints"
+)
+
 # Last line that each example prints.
 OUTPUTS = [
     "AC1 p 5",
@@ -21,10 +27,10 @@ OUTPUTS = [
     "44.76 degrees north",
     "12345678901234567890",
     "['seq', 'partition', 'offset', 'event_type', 'dsn', 'property_name', 'happened',"
-    " 'happened_at', 'value', 'raw_value', 'json']",
+    " 'happened_at', 'value', 'raw_value', 'json'] 15.0",
     datapoint(5, "5"),
     "everything stored has come",
-    "401 unauthorized no such key",
+    f"401 unauthorized {NO_SUCH_KEY}",
     "5",
 ]
 
@@ -66,7 +72,7 @@ def test_the_types_of_every_example_are_right(tmp_path: Path) -> None:
 def test_example(n: int, tmp_path: Path) -> None:
     def refuse(exchange: Exchange) -> Response | None:
         is_wrong = exchange.query.get("stream_key") == "WRONG"
-        return refusal(401, "unauthorized", "no such key") if is_wrong else None
+        return refusal(401, "unauthorized", NO_SUCH_KEY) if is_wrong else None
 
     with Gateway(script, refuse) as gateway:
         code = EXAMPLES[n].replace("wss://streams.example.com", f"ws://{gateway.host}")

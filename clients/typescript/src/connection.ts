@@ -12,6 +12,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** A read that takes less found what had come before: the time of its arrival is unknown. */
 const WAITED_MS = 1;
 
+/** Codes of OpenSSL for an answer that is no TLS. */
+const NO_TLS: ReadonlySet<string | undefined> = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG"]);
+
 const CONTENT_TYPE = "application/x-ndjson";
 
 /** Message from the server. */
@@ -150,6 +153,10 @@ function controlOf({ control, seq_start: seqStart, code, reason }: Control): Mes
 /** The error of `fetch`, whose message says nothing where its cause says all. */
 function lost(what: string, error: unknown): ConnectionLostError {
   const { message, cause } = error as { message: string; cause?: { message?: string; code?: string } };
+  if (NO_TLS.has(cause?.code)) {
+    // The message of OpenSSL names a line of its source.
+    return new ConnectionLostError(`${what}: the server may not speak TLS: use ws:// then (${cause?.code ?? ""})`, { cause: error });
+  }
   // Of several addresses tried in vain, there is a code and no message.
   const reason = [cause?.message, cause?.code].find((text) => text !== undefined && text !== "") ?? message;
   return new ConnectionLostError(`${what}: ${reason}`, { cause: error });

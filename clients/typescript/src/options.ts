@@ -39,7 +39,7 @@ export interface StreamOptions {
   readonly onGap?: "earliest";
   /** Called for each marker. Without it, a gap ends the stream with a `GapError`. */
   readonly onMarker?: (marker: Marker) => void;
-  /** Called before each pause that a failure leads to. */
+  /** Called before each pause that a failure leads to. Unset: it is written by `console.warn`. */
   readonly onReconnect?: (reconnect: Reconnect) => void;
   /** Pauses between attempts, and how many there are. */
   readonly retry?: RetryOptions;

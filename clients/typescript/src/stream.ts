@@ -3,7 +3,8 @@ import { Connection } from "./connection.js";
 import { Endpoint } from "./endpoint.js";
 import { ClosedError, DatastreamError, GapError } from "./errors.js";
 import type { DatastreamEvent } from "./event.js";
-import type { StreamOptions } from "./options.js";
+import { checkOptions } from "./given.js";
+import type { Reconnect, StreamOptions } from "./options.js";
 import { ReconnectPolicy } from "./reconnect.js";
 import { SeenEvents } from "./seq.js";
 import { SilenceLimit } from "./silence.js";
@@ -22,6 +23,7 @@ const EXPIRED = 1011;
  * @throws {TypeError} The URL or an option cannot be used.
  */
 export function connect(url: string | URL, options: StreamOptions = {}): EventStream {
+  checkOptions(options);
   return new EventStream(new Endpoint(url, options), options);
 }
 
@@ -126,7 +128,7 @@ export class EventStream implements AsyncIterator<DatastreamEvent, undefined, un
       if (failure === undefined || this.#isClosing()) return;
       const delayMs = this.#policy.after(failure);
       if (delayMs === undefined) throw failure;
-      this.#options.onReconnect?.({ failure, delayMs, attempt: this.#policy.failures });
+      this.#report({ failure, delayMs, attempt: this.#policy.failures });
       await pause(delayMs, this.#closing.signal);
     }
   }
@@ -164,6 +166,15 @@ export class EventStream implements AsyncIterator<DatastreamEvent, undefined, un
     } finally {
       connection?.cancel();
     }
+  }
+
+  #report(reconnect: Reconnect): void {
+    if (this.#options.onReconnect !== undefined) {
+      this.#options.onReconnect(reconnect);
+      return;
+    }
+    const text = this.#endpoint.redact(reconnect.failure.message);
+    console.warn(`${this.#endpoint.address}: ${text}; next attempt in ${(reconnect.delayMs / 1000).toFixed(1)} s`);
   }
 
   #isClosing(): boolean {

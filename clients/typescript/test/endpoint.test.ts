@@ -43,7 +43,15 @@ test("a token that cannot be had is a failure that may pass", async () => {
   const cause = new Error("no issuer");
   const endpoint = new Endpoint("wss://h", { token: () => Promise.reject(cause) });
   await assert.rejects(endpoint.request("1"), (error) => error instanceof CredentialError && error.cause === cause && error.retryable);
-  await assert.rejects(new Endpoint("wss://h", { key: () => "a\nb" }).request("1"), CredentialError);
+  const withoutKey = new Endpoint("wss://h", { key: () => undefined as unknown as string });
+  for (const [bad, reason] of [
+    [endpoint, "Error"],
+    [new Endpoint("wss://h", { key: () => "SECRET\n" }), "the key ends with a line break, as from a file: use trim()"],
+    [withoutKey, "the key is no string, but of type undefined"],
+  ] as const) {
+    const message = `no key or token could be had to connect with: ${reason}`;
+    await assert.rejects(bad.request("1"), { name: "CredentialError", message });
+  }
 });
 
 test("what cannot be used is refused at once, without showing the key", () => {
@@ -59,8 +67,37 @@ test("what cannot be used is refused at once, without showing the key", () => {
     ["ws://h/stream?stream_key=SECRET", { seqStart: "1", timeStart: "2026-01-01T00:00:00Z" }],
     ["ws://h/stream?stream_key=SECRET", { seqEnd: "1" }],
     ["ws://h/stream?stream_key=SECRET&limit=3"],
+    ["ws://h/stream?stream_key=SECRET&wait=3"],
+    ["ws://h/stream?stream_key=SECRET&format=sse"],
+    ["ws://h/stream?stream_key=SECRET&ack=3"],
+    ["ws://h/stream?stream_key=SECRET&seq_start=1e3"],
   ];
   for (const [url, options] of cases) {
     assert.throws(() => connect(url, options), (error) => error instanceof TypeError && !error.message.includes("SECRET"), url);
   }
+});
+
+test("a secret that no header may have is refused with the reason", () => {
+  for (const name of ["key", "token"] as const) {
+    for (const [secret, fault] of [
+      ["", "is empty"],
+      ["SECRET\n", "ends with a line break, as from a file: use trim()"],
+      ["SECRET\r\n", "ends with a line break, as from a file: use trim()"],
+      ["SECRET KEY", "has spaces or other characters that no header may have"],
+      ["SECRÉT", "has spaces or other characters that no header may have"],
+    ] as const) {
+      assert.throws(() => connect("ws://h", { [name]: secret }), { name: "TypeError", message: `the ${name} ${fault}` });
+    }
+  }
+});
+
+test("what stands in the URL and cannot be used is named as it stands there", () => {
+  const refused = (parameter: string, message: string): void => {
+    assert.throws(() => connect(`ws://h/stream?stream_key=k&${parameter}`), { name: "TypeError", message });
+  };
+  refused("limit=3", "leave limit out of the URL: break out of the loop after so many events");
+  refused("wait=3", "leave wait out of the URL: a stream waits for events");
+  refused("format=sse", "leave format out of the URL: this library reads lines of JSON");
+  refused("ack=3", "leave ack out of the URL: start with seqStart");
+  refused("seq_start=1e3", 'seq_start in the URL is a sequence number, which has the digits 0 to 9 only: "1e3"');
 });

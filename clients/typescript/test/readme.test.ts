@@ -17,13 +17,17 @@ const TSC = [
   ...["--ignoreConfig", "--strict", "--module", "nodenext", "--target", "es2022", "--types", "node"],
 ];
 
+/** The message of a gateway, of which the README shows the beginning. */
+const NO_SUCH_KEY =
+  "no subscription has this stream key: it may be an old one, take it from the subscription's Secret, or from what datastream dev prints";
+
 /** Last lines that the examples print, in their order. */
 const OUTPUTS = [
   ["AC1 p 5"],
   ["12345678901234567000", "12345678901234567890n", "12345678901234567890"],
   [datapoint(5, "5")],
   ["everything stored has come"],
-  ["401 unauthorized no such key"],
+  [`401 unauthorized ${NO_SUCH_KEY}`],
   ["5"],
 ];
 
@@ -32,7 +36,7 @@ describe("examples of README.md", { timeout: 30_000 }, () => {
     test(`example ${n + 1} runs`, async (context) => {
       await using gateway = await Gateway.start(async (exchange) => {
         if (exchange.query.get("stream_key") === "WRONG") {
-          exchange.refuse(401, "unauthorized", "no such key");
+          exchange.refuse(401, "unauthorized", NO_SUCH_KEY);
           return;
         }
         exchange.accept();

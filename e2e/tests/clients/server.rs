@@ -50,6 +50,11 @@ impl Server {
 
     /// Starts a server with these options, too.
     pub(crate) async fn with(options: &[&str]) -> Self {
+        Self::of(MANIFEST, options).await
+    }
+
+    /// Starts a server with another subscription and these options.
+    pub(crate) async fn of(manifest: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("manifests")).unwrap();
         let mut server = Self {
@@ -60,7 +65,7 @@ impl Server {
             admin: fixed_port().unwrap(),
             target: String::new(),
         };
-        fs::write(server.manifest(), MANIFEST).unwrap();
+        fs::write(server.manifest(), manifest).unwrap();
         server.run().await;
         server
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::committed::CommittedServer;
+use crate::committed;
 use crate::events::assert_all;
 use crate::process::Output;
 use crate::programs::{example, installed};
-use crate::reader::{Reader, stream_at};
+use crate::reader::{Reader, key, resumes_over_restarts, stream_at};
 
 /// Neither editor nor API.
 const SETTINGS: &str = r#"module.exports = {
@@ -22,7 +22,7 @@ const SETTINGS: &str = r#"module.exports = {
 
 #[tokio::test]
 async fn node_red_appends_the_events_of_a_stream_to_a_file_over_restarts() {
-    let mut server = CommittedServer::start().await;
+    let mut server = committed::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("settings.js"), SETTINGS).unwrap();
@@ -31,11 +31,13 @@ async fn node_red_appends_the_events_of_a_stream_to_a_file_over_restarts() {
     let file = format!("EVENTS_FILE={}", path("events"));
     let program = installed("node_modules/node-red/red.js").await;
     let words = ["env", &url, &file, "node", &program, "--userDir", &path("")];
-    let key = server.key.clone();
+    let key = key(&server);
     let start = || Reader::start(&key, &words);
     let node_red = start();
     let written = Reader::start(&key, &["tail", "-n", "+1", "-F", &path("events")]);
-    server.is_followed_over_restarts(&written).await;
+    // The position of a subscription that has none yet is that of the next event.
+    server.is_connected().await;
+    resumes_over_restarts(&mut server, &written).await;
 
     // Nothing tells when the last acknowledgement has come: some events may be written again, and no more.
     node_red.process.terminate();

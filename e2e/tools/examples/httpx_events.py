@@ -16,9 +16,11 @@ while True:
         with connect_sse(
             client, "GET", url, params={"seq_start": start}, headers=headers
         ) as source:
-            if source.response.status_code in (502, 504):
+            answer = source.response
+            if answer.status_code in (502, 504):
                 raise httpx.NetworkError("the proxy cannot reach the server")
-            source.response.raise_for_status()
+            if not answer.is_success:
+                sys.exit(f"{answer.status_code}: {answer.read().decode()}")
             for event in source.iter_sse():
                 if event.event == "control":
                     print(event.data, file=sys.stderr)

@@ -18,7 +18,7 @@ while True:
                 position = int(json.loads(message)["seq"]) + 1
     except InvalidStatus as refusal:
         if refusal.response.status_code not in (409, 502, 503, 504):
-            raise
+            sys.exit(f"{refusal}: {refusal.response.body.decode()}")
     except (OSError, WebSocketException):
         pass  # the network, or a server that restarts
     time.sleep(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
 from datastream_client.frames import HEARTBEAT, body_of
+from datastream_client.handshake import open_error
 from datastream_client.options import AsyncStreamOptions
 from datastream_client.session import (
     Positioned,
@@ -22,7 +24,6 @@ from datastream_client.session import (
     StreamEnd,
     close_error,
     credential_error,
-    open_error,
     silent_error,
 )
 
@@ -36,9 +37,9 @@ def connect(url: str, **options: Unpack[AsyncStreamOptions]) -> AsyncEventStream
     It goes on over lost connections and gateways that restart, without a gap and without an event
     twice, until `seq_end`, `close`, or a failure that does not pass by itself. `url` is that of a
     stream, `wss://HOST/stream?stream_key=KEY`; `https` is the same. AsyncStreamOptions has the
-    options. Raises ValueError if the URL or an option cannot be used.
+    options. Raises ValueError or TypeError if the URL or an option cannot be used.
     """
-    return AsyncEventStream(Session(url, options))
+    return AsyncEventStream(Session(url, options, takes_coroutines=True))
 
 
 class AsyncEventStream(Positioned):
@@ -228,6 +229,7 @@ async def _secret_of(session: Session) -> str | None:
         return secret
     try:
         found = secret()
-        return found if isinstance(found, str) else await found
+        return await found if inspect.isawaitable(found) else found
     except Exception as error:
-        raise credential_error() from error
+        # Its text may show the secret.
+        raise credential_error(type(error).__name__) from error

@@ -16,6 +16,7 @@ from websockets.sync.connection import Connection
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
 from datastream_client.frames import HEARTBEAT, body_of
+from datastream_client.handshake import open_error
 from datastream_client.options import Secret, StreamOptions
 from datastream_client.session import (
     Positioned,
@@ -23,7 +24,6 @@ from datastream_client.session import (
     StreamEnd,
     close_error,
     credential_error,
-    open_error,
     silent_error,
 )
 
@@ -37,9 +37,9 @@ def open(url: str, **options: Unpack[StreamOptions]) -> EventStream:
     It goes on over lost connections and gateways that restart, without a gap and without an event
     twice, until `seq_end`, `close`, or a failure that does not pass by itself. `url` is that of a
     stream, `wss://HOST/stream?stream_key=KEY`; `https` is the same. StreamOptions has the options.
-    Raises ValueError if the URL or an option cannot be used.
+    Raises ValueError or TypeError if the URL or an option cannot be used.
     """
-    return EventStream(Session(url, options))
+    return EventStream(Session(url, options, takes_coroutines=False))
 
 
 class EventStream(Positioned):
@@ -224,4 +224,5 @@ def _secret_of(session: Session) -> str | None:
     try:
         return secret()
     except Exception as error:
-        raise credential_error() from error
+        # Its text may show the secret.
+        raise credential_error(type(error).__name__) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
+from datastream_client.checks import check_type
 from datastream_client.options import AnyOptions, AsyncSecret
 from datastream_client.seq import is_decimal
 
@@ -41,15 +42,25 @@ class Endpoint:
         """
         self._url = _stream_url(url)
         self._query = dict(_query_of(self._url))
-        self.secret = _secret_of(self._query, options)
+        self._secret_name, self.secret = _secret_of(self._query, options)
         """What returns the key or token; None if the URL has the key, or a certificate opens it."""
         _set_parameters(self._query, options)
         _check_parameters(self._query)
         if isinstance(self.secret, str):
             # Fails now and not at each attempt.
-            _headers(self.secret)
+            self._headers(self.secret)
         if self._url.scheme == "ws" and "ssl" in options:
             raise ValueError("ssl needs a URL of wss:// or https://")
+
+    @property
+    def address(self) -> str:
+        """The URL without its query, which may have the key."""
+        return urlunsplit(self._url._replace(query=""))
+
+    @property
+    def stream_key(self) -> str | None:
+        """The key in the URL, if it has one."""
+        return self._query.get("stream_key")
 
     @property
     def seq_start(self) -> str | None:
@@ -59,18 +70,25 @@ class Endpoint:
     def request(self, seq_start: str | None, secret: str | None) -> StreamRequest:
         """Makes the request for the stream from a number on, with a key or token.
 
-        Without a number, it is from where the URL and the options say. Raises ValueError if the
-        secret cannot stand in a header.
+        Without a number, it is from where the URL and the options say. Raises ValueError, which
+        does not show the secret, if that cannot stand in a header.
         """
         query = dict(self._query)
         if seq_start is not None:
             query.pop("time_start", None)
             query["seq_start"] = seq_start
         url = urlunsplit(self._url._replace(query=urlencode(query)))
-        return StreamRequest(url, {} if secret is None else _headers(secret))
+        return StreamRequest(url, {} if self.secret is None else self._headers(secret))
+
+    def _headers(self, secret: str | None) -> dict[str, str]:
+        fault = _fault_of(secret)
+        if fault is not None:
+            raise ValueError(f"the {self._secret_name} {fault}")
+        return {"Authorization": f"Bearer {secret}"}
 
 
 def _stream_url(given: str) -> SplitResult:
+    check_type("the URL of a stream", given, (str,), "a str")
     try:
         parts = urlsplit(given.strip())
         # Raises ValueError if it is no number.
@@ -96,14 +114,17 @@ def _query_of(url: SplitResult) -> list[tuple[str, str]]:
     return pairs
 
 
-def _secret_of(query: Mapping[str, str], options: AnyOptions) -> AsyncSecret | None:
-    secrets: list[AsyncSecret | None] = [options.get("key"), options.get("token")]
-    given = [secret for secret in secrets if secret is not None]
+def _secret_of(query: Mapping[str, str], options: AnyOptions) -> tuple[str, AsyncSecret | None]:
+    secrets: dict[str, AsyncSecret | None] = {
+        "key": options.get("key"),
+        "token": options.get("token"),
+    }
+    given = [(name, secret) for name, secret in secrets.items() if secret is not None]
     if len(given) + ("stream_key" in query) > 1:
         raise ValueError(
             "more than one stream key or token: give one, in the URL, as key or as token"
         )
-    return given[0] if given else None
+    return given[0] if given else ("key", None)
 
 
 def _set_parameters(query: dict[str, str], options: AnyOptions) -> None:
@@ -147,7 +168,14 @@ def _check_parameters(query: Mapping[str, str]) -> None:
             raise ValueError(f"leave {name} out of the URL: {instead}")
 
 
-def _headers(secret: str) -> dict[str, str]:
+def _fault_of(secret: object) -> str | None:
+    """Returns why a key or token cannot stand in a header, None if it can."""
+    if not isinstance(secret, str):
+        return f"is no str, but {type(secret).__name__}"
+    if secret == "":
+        return "is empty"
+    if secret.endswith(("\n", "\r")):
+        return "ends with a line break, as from a file: use strip()"
     if re.fullmatch(r"[\x21-\x7e]+", secret) is None:
-        raise ValueError("the key or token has characters that no header may have")
-    return {"Authorization": f"Bearer {secret}"}
+        return "has spaces or other characters that no header may have"
+    return None

@@ -56,7 +56,7 @@ class CommonOptions(TypedDict, total=False):
     on_marker: Callable[[Marker], object]
     """Called for each marker. Without it, a gap ends the stream with a GapError."""
     on_reconnect: Callable[[Reconnect], object]
-    """Called before each pause that a failure leads to."""
+    """Called before each pause that a failure leads to. Without it, a warning is logged."""
     retry: Retry
     """Pauses between attempts, and how many there are."""
     silence: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from datastream_client.checks import check_count, check_seconds
 from datastream_client.errors import ClosedError, DatastreamError, RefusedError
 
 # Clients of a gateway that shuts down come back within this time, in seconds, not all at once.
@@ -15,7 +16,10 @@ _MOVING_CODES = frozenset({1001, 1012})
 
 @dataclass(frozen=True)
 class Retry:
-    """When a stream is tried again after a failure."""
+    """When a stream is tried again after a failure.
+
+    Raises TypeError or ValueError for what is no count or no time.
+    """
 
     limit: int | None = None
     """Failures in a row, without an event or a heartbeat between them, after which the last one is
@@ -24,6 +28,12 @@ class Retry:
     """Seconds of the first pause; each one after it is twice as long."""
     longest_delay: float = 30.0
     """Seconds of the longest pause."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            check_count("limit", self.limit, 0)
+        check_seconds("first_delay", self.first_delay)
+        check_seconds("longest_delay", self.longest_delay)
 
 
 class ReconnectPolicy:

@@ -6,15 +6,10 @@ A driver connects, hands in what comes, and asks what is to be done.
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, Final
 
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    ProxyError,
-)
+from websockets.exceptions import ConnectionClosed
 
 from datastream_client.endpoint import Endpoint, StreamRequest
 from datastream_client.errors import (
@@ -27,14 +22,14 @@ from datastream_client.errors import (
 )
 from datastream_client.event import Event, parse_event
 from datastream_client.frames import LARGEST_FRAME
-from datastream_client.options import AnyOptions, AsyncSecret, Marker, Reconnect, StreamOptions
+from datastream_client.given import given_options
+from datastream_client.handshake import CONNECT_TIMEOUT
+from datastream_client.options import AnyOptions, AsyncSecret, Marker, Reconnect
 from datastream_client.reconnect import ReconnectPolicy, Retry
-from datastream_client.refusal import refusal_of
 from datastream_client.seq import SeenEvents, is_decimal
 from datastream_client.silence import SilenceLimit
 
-# Seconds that a connection may take to be established.
-CONNECT_TIMEOUT: Final = 10.0
+_LOGGER: Final = logging.getLogger("datastream_client")
 # Seconds that the end of a connection may take. Whoever does not read cannot see the answer.
 CLOSE_TIMEOUT: Final = 1.0
 # A read that takes fewer seconds found what had come before: the time of its arrival is unknown.
@@ -50,15 +45,14 @@ class StreamEnd(Exception):  # noqa: N818
 class Session:
     """One stream, over all of its connections."""
 
-    def __init__(self, url: str, options: AnyOptions) -> None:
+    def __init__(self, url: str, options: AnyOptions, *, takes_coroutines: bool) -> None:
         """Checks the URL and the options.
 
-        Raises TypeError for an option that there is not, and ValueError for what cannot be used.
+        `takes_coroutines` says whether the key or token may come from a coroutine function.
+        Raises TypeError for an option that there is not or that has another type, and ValueError
+        for what cannot be used.
         """
-        # Those of both kinds of streams have the same names.
-        unknown = options.keys() - StreamOptions.__optional_keys__
-        if unknown:
-            raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
+        options = given_options(options, takes_coroutines)
         self._endpoint = Endpoint(url, options)
         self._on_marker = options.get("on_marker")
         self._on_reconnect = options.get("on_reconnect")
@@ -67,13 +61,12 @@ class Session:
         self._seen = SeenEvents()
         self._position = self._endpoint.seq_start
         self._current: Event | None = None
+        self._sent_secret: str | None = None
         self._ssl = options.get("ssl")
         self.read_ahead = options.get("read_ahead", 16)
         """Events that may be read before they are asked for."""
-        self.is_eager = _is_eager(options)
+        self.is_eager = options.get("acknowledge") == "received"
         """Whether heartbeats are answered when they are received."""
-        if self.read_ahead < 1:
-            raise ValueError("read_ahead is at least 1")
 
     @property
     def connect_options(self) -> dict[str, Any]:
@@ -113,9 +106,11 @@ class Session:
         Raises CredentialError if the secret cannot stand in a header.
         """
         try:
-            return self._endpoint.request(self._position, secret)
+            request = self._endpoint.request(self._position, secret)
         except ValueError as error:
-            raise credential_error() from error
+            raise credential_error(str(error)) from error
+        self._sent_secret = secret
+        return request
 
     def opened(self) -> None:
         """Notes a new connection."""
@@ -157,9 +152,19 @@ class Session:
         delay = self._policy.after(failure)
         if delay is None:
             raise failure
-        if self._on_reconnect is not None:
+        if self._on_reconnect is None:
+            self._log(failure, delay)
+        else:
             self._on_reconnect(Reconnect(failure, delay, self._policy.failures))
         return delay
+
+    def _log(self, failure: DatastreamError, delay: float) -> None:
+        text = str(failure)
+        # A server may repeat the request in its reason.
+        for secret in (self._endpoint.stream_key, self._sent_secret):
+            if secret:
+                text = text.replace(secret, "***")
+        _LOGGER.warning("%s: %s; next attempt in %.1f s", self._endpoint.address, text, delay)
 
     def _mark(self, body: str) -> None:
         try:
@@ -191,31 +196,14 @@ class Positioned:
         return self._session.position
 
 
-def credential_error() -> CredentialError:
+def credential_error(reason: str) -> CredentialError:
     """Makes the error for a key or token that could not be had."""
-    return CredentialError("no key or token could be had to connect with")
+    return CredentialError(f"no key or token could be had to connect with: {reason}")
 
 
 def silent_error(seconds: float) -> ConnectionLostError:
     """Makes the error for a connection that was silent for this long."""
     return ConnectionLostError(f"nothing came for {seconds:g} s")
-
-
-def open_error(error: Exception) -> DatastreamError:
-    """Translates the error of a connection that could not be made."""
-    if isinstance(error, InvalidStatus):
-        response = error.response
-        if response.status_code < 300:
-            return ProtocolError(
-                f"{response.status_code} instead of a WebSocket: no gateway answers there"
-            )
-        retry_after = response.headers.get("Retry-After")
-        return refusal_of(response.status_code, retry_after, bytes(response.body or b""))
-    if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage | ProxyError):
-        return ProtocolError(f"no gateway answers there: {error}")
-    if isinstance(error, TimeoutError):
-        return ConnectionLostError(f"cannot connect: no answer within {CONNECT_TIMEOUT:g} s")
-    return ConnectionLostError(f"cannot connect: {str(error) or type(error).__name__}")
 
 
 def close_error(error: ConnectionClosed) -> DatastreamError | None:
@@ -226,10 +214,3 @@ def close_error(error: ConnectionClosed) -> DatastreamError | None:
     if received is None:
         return ConnectionLostError(f"the connection broke: {error.__cause__ or 'it ended'}")
     return None if received.code == _DONE else ClosedError(received.code, received.reason)
-
-
-def _is_eager(options: AnyOptions) -> bool:
-    acknowledge = options.get("acknowledge", "handled")
-    if acknowledge not in ("handled", "received"):
-        raise ValueError("acknowledge is handled or received")
-    return acknowledge == "received"

@@ -53,6 +53,7 @@ bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo bench --locked --workspace --bench routing
 	$(release) cargo bench --locked --workspace --bench fanout
 	$(release) cargo bench --locked --workspace --bench crowd
+	$(release) cargo bench --locked --workspace --bench replay
 
 bench-control: install ## Measure the control plane, up to 10,000 subscriptions, against fixed bars, in a release build
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"

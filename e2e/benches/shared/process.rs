@@ -15,6 +15,7 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
 }
 
 /// Resident memory, in bytes.
+#[allow(dead_code, reason = "not every bench asks")]
 pub(crate) fn resident_bytes(pid: u32) -> f64 {
     bytes(pid, "VmRSS:")
 }

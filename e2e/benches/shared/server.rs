@@ -45,6 +45,7 @@ impl Server {
         line.trim().to_owned()
     }
 
+    #[allow(dead_code, reason = "not every bench asks")]
     pub(crate) fn ask(&mut self, question: &str) -> Vec<u64> {
         writeln!(self.stdin, "{question}").unwrap();
         let line = self.line();

@@ -1,0 +1,149 @@
+//! The cost of replays: CPU of the gateway for each event that a stream gets from memory and from the topic, alone and with others.
+//!
+//! Gateways are processes of their own; broker, producer and clients are in this one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../shared/process.rs"]
+mod process;
+#[path = "../shared/routes.rs"]
+mod routes;
+#[path = "../shared/server.rs"]
+mod server;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use datastream_broker::{Broker, BrokerOptions};
+use datastream_e2e::own_program;
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use routes::key;
+use server::Server;
+use tokio::time::sleep;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+const TOPIC: &str = "device-events";
+const EVENTS: usize = 100_000;
+const EVENT_BYTES: usize = 450;
+/// Records that the producer sends at once.
+const BATCH: usize = 500;
+/// Streams that replay at once.
+const STREAMS: [usize; 2] = [1, 8];
+const ROUNDS: usize = 3;
+const FILES: usize = 1_000;
+/// More than all events take, with their frames.
+const LARGE_RING: u32 = 512;
+
+/// A gateway whose replays are measured.
+struct Gateway {
+    server: Server,
+    /// URL of its streams, up to the key.
+    url: String,
+}
+
+impl Gateway {
+    async fn start(broker: &Broker, routes: &Path, ring_mib: u32) -> Self {
+        let args = [
+            "--listen=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            format!("--fluvio={}", broker.address()),
+            format!("--topic={TOPIC}"),
+            format!("--routes-dir={}", routes.display()),
+            format!("--ring-mib={ring_mib}"),
+        ];
+        let mut server = Server::start(&own_program("datastream-gateway").unwrap(), &args, FILES);
+        let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
+        let url = bound["stream"].as_str().unwrap();
+        let url = format!("{}/stream", url.replace("http://", "ws://"));
+        // Until it knows its routes and where the topic ends.
+        sleep(Duration::from_secs(3)).await;
+        Self { server, url }
+    }
+
+    /// CPU seconds of a million deliveries while so many streams replay everything at once.
+    async fn replay(&self, streams: usize) -> f64 {
+        let pid = self.server.child.id();
+        let before = process::cpu_seconds(pid);
+        let replays = (0..streams).map(|number| async move {
+            let url = format!(
+                "{}?stream_key={}&seq_start=1&seq_end={EVENTS}",
+                self.url,
+                key(number)
+            );
+            let (mut socket, _) = connect_async(url).await.unwrap();
+            let mut events = 0;
+            while let Some(message) = socket.next().await {
+                match message.unwrap() {
+                    Message::Text(text) if text.as_str() != "1|Z" => events += 1,
+                    Message::Text(_) => (),
+                    other => {
+                        assert!(matches!(other, Message::Close(_)), "{other:?}");
+                        break;
+                    }
+                }
+            }
+            assert_eq!(events, EVENTS);
+        });
+        join_all(replays).await;
+        let cpu = process::cpu_seconds(pid) - before;
+        // The slots of the streams are free again.
+        sleep(Duration::from_millis(200)).await;
+        cpu / (streams * EVENTS) as f64 * 1e6
+    }
+}
+
+fn record(number: usize) -> Record {
+    let dsn = format!("AC000W{:09}", number % 1_000);
+    let head = format!(
+        r#"{{"metadata":{{"oem_id":"0dfc7900","oem_model":"ledevb","dsn":"{dsn}","property_name":"n","event_type":"datapoint","resource_tags":[]}},"datapoint":{{"value":{number},"note":""#
+    );
+    let padding = "x".repeat(EVENT_BYTES.saturating_sub(head.len() + 3));
+    Record {
+        key: dsn,
+        value: format!("{head}{padding}\"}}}}").into_bytes(),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let broker = Broker::start(BrokerOptions::default()).await.unwrap();
+    broker.create_topic(TOPIC, 1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    routes::write(dir.path(), STREAMS[STREAMS.len() - 1], |_| vec![]);
+    // This one is there from the beginning, and has everything in memory.
+    let from_memory = Gateway::start(&broker, dir.path(), LARGE_RING).await;
+    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
+    let records: Vec<_> = (0..EVENTS).map(record).collect();
+    for batch in records.chunks(BATCH) {
+        producer.send(batch).await.unwrap();
+    }
+    let from_topic = Gateway::start(&broker, dir.path(), 1).await;
+
+    println!(
+        "replay of {EVENTS} events of {EVENT_BYTES} bytes: CPU s of the gateway per million deliveries, the median of {ROUNDS} rounds"
+    );
+    println!(
+        "  streams at once        {:>10}{:>10}",
+        STREAMS[0], STREAMS[1]
+    );
+    for (name, gateway) in [
+        ("from memory", &from_memory),
+        ("from the topic", &from_topic),
+    ] {
+        print!("  {name:<22}");
+        for streams in STREAMS {
+            let mut costs = Vec::with_capacity(ROUNDS);
+            for _ in 0..ROUNDS {
+                costs.push(gateway.replay(streams).await);
+            }
+            costs.sort_by(f64::total_cmp);
+            print!(" {:>9.2}", costs[ROUNDS / 2]);
+        }
+        println!();
+    }
+    ExitCode::SUCCESS
+}

@@ -52,9 +52,13 @@ pub fn run(data: &[u8]) {
     let named = subscription.as_deref().map(decode_subscription);
     let limit = limit.map(|text| number(&text, 1..=1_000_000));
     let wait = wait.map(|text| number(&text, 0..=300));
-    let is_unreadable =
-        matches!(named, Some(None)) || matches!(limit, Some(None)) || matches!(wait, Some(None));
-    assert_eq!(read.is_none(), is_twice || is_unreadable, "{query:?}");
+    let is_unreadable = matches!(named, Some(None))
+        || matches!(limit, Some(None))
+        || matches!(wait, Some(None))
+        || !matches!(markers.as_deref(), None | Some("0" | "1"));
+    let is_misspelt = pairs.iter().any(|(name, _)| is_misspelt(name));
+    let is_refused = is_twice || is_unreadable || is_misspelt;
+    assert_eq!(read.is_none(), is_refused, "{query:?}");
     let Some(read) = read else { return };
 
     let expected = StreamRequest {
@@ -77,6 +81,13 @@ pub fn run(data: &[u8]) {
         Ok(read),
         "{query:?}"
     );
+}
+
+/// Returns whether a name is that of a parameter but for its case, `_` and `-`.
+fn is_misspelt(name: &str) -> bool {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let mut parameters = PARAMETERS.iter();
+    !PARAMETERS.contains(&name) && parameters.any(|known| plain(known) == plain(name))
 }
 
 /// A number within its bounds.

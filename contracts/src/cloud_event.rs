@@ -10,7 +10,7 @@ message! {
         ["1.0", "const" = "1.0"] specversion: String,
         /// `PARTITION-OFFSET` of the event in its topic: the same on every gateway, and each time that it is sent.
         ["0-11", "pattern" = "^[0-9]+-[0-9]+$"] id: String,
-        /// What the `id` is unique in: `/datastream/TOPIC`.
+        /// Scope in which the `id` is unique: `/datastream/TOPIC`.
         ["/datastream/device-events", "format" = "uri-reference"] source: String,
         /// `dev.datastream.` and the event type.
         #[serde(rename = "type")]

@@ -54,7 +54,7 @@ message! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "control", rename_all = "lowercase")]
 pub enum Control {
-    /// What follows is live.
+    /// Everything that follows is live.
     Live(Live),
     /// Events have expired.
     Gap(Gap),

@@ -7,7 +7,7 @@ pub struct ErrorKind {
     pub status: u16,
     /// The name, `error` in the body.
     pub name: &'static str,
-    /// Whether the answer has the header `Retry-After`.
+    /// The cases in which the answer has the header `Retry-After`.
     pub retry_after: RetryAfter,
     /// The cases in which it is given.
     pub when: &'static str,
@@ -18,7 +18,7 @@ pub struct ErrorKind {
 pub enum RetryAfter {
     /// Never.
     No,
-    /// Where the gateway knows.
+    /// If the gateway knows it.
     Sometimes,
     /// Always.
     Always,

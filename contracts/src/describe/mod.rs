@@ -1,4 +1,4 @@
-//! What schemas have in common: where bodies are open, examples of whole objects, and lists that come from the code.
+//! Things that schemas have in common: open bodies, examples of whole objects, and lists that come from the code.
 
 mod close_codes;
 mod examples;

@@ -18,6 +18,8 @@ use crate::process::Process;
 
 /// Seconds after which a server ends, whatever happens.
 const LIFETIME: u32 = 170;
+/// The same for a broker.
+const BROKER_LIFETIME: u32 = 150;
 /// Pause between two looks at what a server reports, which it does not do often.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -68,6 +70,33 @@ impl Server {
         fs::write(server.manifest(), manifest).unwrap();
         server.run().await;
         server
+    }
+
+    /// Starts a server whose first events, of 500, have expired, with the broker that it uses.
+    pub(crate) async fn with_expired() -> (Self, Process) {
+        let broker = format!("127.0.0.1:{}", fixed_port().unwrap());
+        let words = [
+            own_program("datastream-broker")
+                .unwrap()
+                .display()
+                .to_string(),
+            format!("--listen={broker}"),
+            "--topic=device-events".to_owned(),
+            "--retention-bytes=20000".to_owned(),
+        ];
+        let process = Process::start(&words, BROKER_LIFETIME);
+        process
+            .has_written("address", |output| !output.lines.is_empty())
+            .await;
+        let server = Self::with(&[&format!("--fluvio={broker}")]).await;
+        for round in 0..10 {
+            let first = round * 50 + 1;
+            server.publish_padded(first..=first + 49, 50).await;
+        }
+        server
+            .reports("a gap", |report| report["replay"]["first"] != "1")
+            .await;
+        (server, process)
     }
 
     /// The file of its subscription.
@@ -143,12 +172,6 @@ impl Server {
     /// Waits until a client has the stream.
     pub(crate) async fn is_connected(&self) {
         self.reports("a client", |report| report["connected"] == true)
-            .await;
-    }
-
-    /// Waits until the first events have expired.
-    pub(crate) async fn has_expired(&self) {
-        self.reports("a gap", |report| report["replay"]["first"] != "1")
             .await;
     }
 

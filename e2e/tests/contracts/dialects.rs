@@ -23,7 +23,7 @@ const EXPIRED: u64 = 5;
 /// Asks for everything, with every marker.
 const QUERY: &str = "&seq_start=1&on_gap=earliest&markers=1";
 
-/// What has been seen of a stream.
+/// Parts of a stream that have been seen.
 #[derive(Default)]
 struct Seen {
     events: usize,

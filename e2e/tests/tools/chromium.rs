@@ -2,13 +2,10 @@
 
 use std::fs;
 
-use datastream_e2e::own_program;
-use datastream_e2e::ports::fixed_port;
 use serde_json::json;
 
 use crate::browser::Browser;
 use crate::events::assert_all;
-use crate::process::Process;
 use crate::programs::example;
 use crate::proxy::{Condition, Proxy};
 use crate::reader::{Reader, events_at, key};
@@ -87,25 +84,7 @@ async fn an_eventsource_ends_with_its_replay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_eventsource_gives_up_where_the_refusal_is_final() {
-    let broker = format!("127.0.0.1:{}", fixed_port().unwrap());
-    let words = [
-        own_program("datastream-broker")
-            .unwrap()
-            .display()
-            .to_string(),
-        format!("--listen={broker}"),
-        "--topic=device-events".to_owned(),
-        "--retention-bytes=20000".to_owned(),
-    ];
-    let process = Process::start(&words, 150);
-    let is_up = process.has_written("address", |output| !output.lines.is_empty());
-    is_up.await;
-    let server = Server::with(&[&format!("--fluvio={broker}")]).await;
-    for round in 0..10 {
-        let first = round * 50 + 1;
-        server.publish_padded(first..=first + 49, 50).await;
-    }
-    server.has_expired().await;
+    let (server, _broker) = Server::with_expired().await;
     let page = page().await;
     let browser = Browser::start();
     let key = key(&server);

@@ -17,7 +17,7 @@ const LIFETIME: u32 = 120;
 /// Time for which nothing may come from the server, 60 s by default. Here it is more than heartbeats are apart, and less than the stream
 /// is idle.
 const IDLE: &str = "proxy_read_timeout 8s;";
-/// What makes it keep answers back until it has them whole, or has no more room.
+/// Directives by which it keeps answers back until it has them whole, or has no more room.
 const BUFFERING: &str = "proxy_ignore_headers X-Accel-Buffering;";
 
 /// nginx.

@@ -6,7 +6,7 @@ mod table;
 
 use std::process::ExitCode;
 
-/// What has missed its bar so far.
+/// Number of figures that have missed their bars.
 #[derive(Default)]
 struct Verdict {
     missed: usize,

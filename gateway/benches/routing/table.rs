@@ -1,6 +1,4 @@
-//! What the route table costs: a change, and the start.
-
-//! What an event, a change and a subscription cost, by the number of subscriptions.
+//! The cost of the route table: a change, and the start.
 
 use std::time::Instant;
 
@@ -32,7 +30,7 @@ fn route(number: usize) -> Route {
     }
 }
 
-/// Prints what changes cost.
+/// Prints the cost of a change and of the start.
 pub(crate) fn run(verdict: &mut Verdict) {
     changes(verdict);
     load(verdict);

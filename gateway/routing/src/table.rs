@@ -47,17 +47,31 @@ impl RouteTable {
     #[must_use]
     pub fn with(&self, changed: impl IntoIterator<Item = (BucketId, Vec<Arc<Route>>)>) -> Self {
         let mut table = self.clone();
-        let mut keys = KeyChanges::default();
+        let (mut gone, mut new) = (vec![], vec![]);
         for (id, mut routes) in changed {
             routes.sort_by(|a, b| a.id.cmp(&b.id));
             let bucket = &mut table.buckets[usize::from(id.0)];
-            keys.gone.extend(missing(bucket, &routes));
-            keys.new.extend(missing(&routes, bucket));
+            gone.extend(missing(bucket, &routes));
+            new.extend(missing(&routes, bucket));
             table.len = table.len - bucket.len() + routes.len();
             *bucket = routes.into();
         }
-        keys.apply(&mut table.keys);
+        for route in &gone {
+            for key in route.keys() {
+                table.shard(&key).remove(&key, route);
+            }
+        }
+        for route in &new {
+            for key in route.keys() {
+                table.shard(&key).insert(&key, route.clone());
+            }
+        }
         table
+    }
+
+    /// The shard of a key, which no other table shares from now on.
+    fn shard(&mut self, key: &KeyHash) -> &mut KeyShard {
+        Arc::make_mut(&mut self.keys[KeyShard::number(key)])
     }
 
     /// Number of routes.
@@ -102,28 +116,4 @@ fn missing(of: &[Arc<Route>], from: &[Arc<Route>]) -> impl Iterator<Item = Arc<R
     routes
         .filter(move |route| !there.contains(&Arc::as_ptr(route)))
         .cloned()
-}
-
-/// Routes whose keys come and go.
-#[derive(Default)]
-struct KeyChanges {
-    gone: Vec<Arc<Route>>,
-    new: Vec<Arc<Route>>,
-}
-
-impl KeyChanges {
-    fn apply(self, shards: &mut [Arc<KeyShard>]) {
-        let keys = |routes: &[Arc<Route>]| {
-            let of_route = routes
-                .iter()
-                .flat_map(|r| r.keys().map(|key| (key, r.clone())));
-            of_route.collect::<Vec<_>>()
-        };
-        for (key, route) in keys(&self.gone) {
-            Arc::make_mut(&mut shards[KeyShard::number(&key)]).remove(&key, &route);
-        }
-        for (key, route) in keys(&self.new) {
-            Arc::make_mut(&mut shards[KeyShard::number(&key)]).insert(&key, route);
-        }
-    }
 }

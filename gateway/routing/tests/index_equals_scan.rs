@@ -34,7 +34,7 @@ fn route() -> impl Strategy<Value = Route> {
     })
 }
 
-/// What is at a place from now on.
+/// A place, and the route that is there from now on.
 fn change() -> impl Strategy<Value = (u32, Option<Route>)> {
     (0..60_u32, proptest::option::weighted(0.8, route()))
 }

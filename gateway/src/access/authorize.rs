@@ -116,8 +116,8 @@ impl Access {
                 if certificate.is_none() {
                     return Err(Refusal::NoCredential);
                 }
-                let named = subscription;
-                let route = named.map(|named| self.by_id(&named)).transpose()?.flatten();
+                let route = subscription.map(|named| self.by_id(&named)).transpose()?;
+                let route = route.flatten();
                 (route.ok_or(Refusal::Unauthorized)?, Proof::Certificate)
             }
         };

@@ -40,11 +40,7 @@ pub(super) fn dialects() -> [Dialect; 3] {
                     HEARTBEAT_ANSWER,
                     "Answer to a heartbeat: everything sent before it has been handled.",
                 ),
-                said::<Token>(
-                    "NewToken",
-                    "New token",
-                    "For a stream that a token opened. It has no answer.",
-                ),
+                new_token(),
             ],
         },
         Dialect {
@@ -57,16 +53,8 @@ pub(super) fn dialects() -> [Dialect; 3] {
                 sent::<Event>("JsonEvent", "Event", "An event."),
                 sent::<Live>("JsonLive", "What follows is live", "With `markers=1`."),
                 sent::<Gap>("JsonGap", "Events have expired", "With `markers=1`."),
-                said::<Ack>(
-                    "Acknowledgement",
-                    "Acknowledgement",
-                    "For subscriptions with `resume: Committed`.",
-                ),
-                said::<Token>(
-                    "NewToken",
-                    "New token",
-                    "For a stream that a token opened. It has no answer.",
-                ),
+                acknowledgement(),
+                new_token(),
             ],
         },
         Dialect {
@@ -79,17 +67,25 @@ pub(super) fn dialects() -> [Dialect; 3] {
             messages: vec![
                 cloud::<CloudEvent>("CloudEvent", "Event", "An event."),
                 cloud::<CloudControl>("CloudControl", "Control message", "With `markers=1`."),
-                said::<Ack>(
-                    "Acknowledgement",
-                    "Acknowledgement",
-                    "For subscriptions with `resume: Committed`.",
-                ),
-                said::<Token>(
-                    "NewToken",
-                    "New token",
-                    "For a stream that a token opened. It has no answer.",
-                ),
+                acknowledgement(),
+                new_token(),
             ],
         },
     ]
+}
+
+fn acknowledgement() -> Message {
+    said::<Ack>(
+        "Acknowledgement",
+        "Acknowledgement",
+        "For subscriptions with `resume: Committed`.",
+    )
+}
+
+fn new_token() -> Message {
+    said::<Token>(
+        "NewToken",
+        "New token",
+        "For a stream that a token opened. It has no answer.",
+    )
 }

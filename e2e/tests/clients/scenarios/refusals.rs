@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use datastream_e2e::own_program;
-use datastream_e2e::ports::fixed_port;
 use tokio::time::Instant;
 
 use crate::events::assert_all;
 use crate::follow::Follow;
-use crate::process::Process;
 use crate::proxy::{Condition, Proxy};
 use crate::server::Server;
 use crate::with_every_language;
@@ -48,26 +45,7 @@ async fn a_stream_whose_subscription_is_deleted_ends() {
 #[tokio::test]
 async fn events_that_have_expired_are_final_unless_the_rest_is_asked_for() {
     with_every_language(async |language| {
-        let broker = format!("127.0.0.1:{}", fixed_port().unwrap());
-        let words = [
-            own_program("datastream-broker")
-                .unwrap()
-                .display()
-                .to_string(),
-            format!("--listen={broker}"),
-            "--topic=device-events".to_owned(),
-            "--retention-bytes=20000".to_owned(),
-        ];
-        let process = Process::start(&words, 150);
-        process
-            .has_written("address", |output| !output.lines.is_empty())
-            .await;
-        let server = Server::with(&[&format!("--fluvio={broker}")]).await;
-        for round in 0..10 {
-            let first = round * 50 + 1;
-            server.publish_padded(first..=first + 49, 50).await;
-        }
-        server.has_expired().await;
+        let (server, _broker) = Server::with_expired().await;
         let url = server.url(server.port);
         let gone = Follow::start(language, &url, &["--seq-start", "1"]);
         let output = gone.failed("410 gone: ").await;

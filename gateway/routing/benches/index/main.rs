@@ -17,7 +17,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Numbers of streams whose filters are filed.
 const SIZES: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
-/// Which of them a full gateway has: filters of subscriptions without a stream are not filed.
+/// The place of the one that a full gateway has: filters of subscriptions without a stream are not filed.
 const FULL: usize = 1;
 /// Events that are made before they are routed.
 const EVENTS: usize = 20_000;

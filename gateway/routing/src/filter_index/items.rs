@@ -71,9 +71,7 @@ impl Items {
 
     /// The numbers of the items of a list, in ascending order, which one more list has from now on.
     pub(super) fn add_list(&mut self, list: &[Pattern]) -> Vec<u32> {
-        let mut numbers: Vec<_> = list.iter().map(|item| self.number_or_new(item)).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
+        let numbers = sorted(list.iter().map(|item| self.number_or_new(item)));
         for number in &numbers {
             self.all[*number].uses += 1;
         }
@@ -82,11 +80,7 @@ impl Items {
 
     /// The numbers of the items of a list that was added, in ascending order.
     pub(super) fn numbers(&self, list: &[Pattern]) -> Vec<u32> {
-        let found = list.iter().filter_map(|item| self.find_text(&normal(item)));
-        let mut numbers: Vec<_> = found.collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
+        sorted(list.iter().filter_map(|item| self.find_text(&normal(item))))
     }
 
     fn number_or_new(&mut self, item: &Pattern) -> u32 {
@@ -174,6 +168,14 @@ impl Items {
             .find(self.hasher.hash_one(text), is_it)
             .copied()
     }
+}
+
+/// Numbers in ascending order, each once.
+fn sorted(numbers: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// The text of an item with one `*` where several are neighbours, which match the same.

@@ -15,7 +15,7 @@ const LONGEST_END: usize = 64;
 const PIECES: [usize; 9] = [1, 2, 3, 4, 5, 6, 8, 11, 16];
 
 /// The place of a piece in the values that have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 enum Place {
     Start,
     End,

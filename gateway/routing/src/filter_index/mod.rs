@@ -116,8 +116,8 @@ impl FilterIndex {
     /// Returns whether nothing is filed.
     pub fn is_empty(&self) -> bool {
         let has_items = self.tree.items.iter().any(|(_, items)| !items.is_empty());
-        let roots = self.roots.iter().map(|(_, root)| self.tree.node(*root));
-        !has_items && roots.into_iter().all(Node::is_empty)
+        let mut roots = self.roots.iter().map(|(_, root)| self.tree.node(*root));
+        !has_items && roots.all(Node::is_empty)
     }
 
     /// Finds every place whose route wants the event.

@@ -9,7 +9,7 @@ pub(super) type Places = SmallVec<[u32; 2]>;
 /// The length up to which a list is searched from its beginning.
 pub(super) const SHORT: usize = 64;
 
-/// Where each member of a long list stands; empty for a short one.
+/// The positions of the members of a long list; empty for a short one.
 #[derive(Debug, Default)]
 pub(super) struct Positions(HashTable<u32>);
 

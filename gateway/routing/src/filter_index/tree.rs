@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::items::Items;
 use super::numbered::Numbered;
-use super::places::{Places, Positions};
+use super::places::{Places, Positions, SHORT};
 use crate::field::{Field, PerField};
 
 /// In the number of a node: it is kept with the item that leads to it.
@@ -160,13 +160,11 @@ impl Tree {
 impl Node {
     /// Adds a place that wants every event that gets here.
     pub(super) fn add_certain(&mut self, place: u32) {
-        match &mut self.inner {
-            Some(inner) => inner.certain.push(&mut self.certain, place),
-            None if self.certain.len() < super::places::SHORT => self.certain.push(place),
-            None => {
-                let inner = self.inner.insert(Box::default());
-                inner.certain.push(&mut self.certain, place);
-            }
+        if self.inner.is_none() && self.certain.len() < SHORT {
+            self.certain.push(place);
+        } else {
+            let inner = self.inner.get_or_insert_default();
+            inner.certain.push(&mut self.certain, place);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datastream_protocol::frame::{LENGTH_PREFIX, framed};
+use datastream_protocol::frame::LENGTH_PREFIX;
 use datastream_protocol::position::Seq;
 
 use super::decode::{Decoded, Repeat};
@@ -50,8 +50,12 @@ fn escaped_length(json: &[u8]) -> usize {
 
 /// Renders the frame. The producer's fields, numbers and key order are kept to the byte, but for what the example
 /// clients of DSS cannot take: `|` becomes `\u007c`, and what is not ASCII becomes `\uXXXX`.
-pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Box<str> {
-    let mut body = String::with_capacity(decoded.members.len() + seq.as_str().len() + 16);
+///
+/// `content` is what [`content`] says of the record: the frame is allocated once, at its size.
+pub(super) fn render(value: &[u8], decoded: &Decoded, content: usize, seq: &Seq) -> Box<str> {
+    let length = content - LENGTH_PREFIX + seq.as_str().len();
+    let mut body = begin(length);
+    let begun = body.len();
     body.push_str("{\"seq\":\"");
     body.push_str(seq.as_str());
     body.push('"');
@@ -83,13 +87,26 @@ pub(super) fn render(value: &[u8], decoded: &Decoded, seq: &Seq) -> Box<str> {
         escape(&value[decoded.body.clone()], &mut body);
     }
     body.push('}');
-    framed(&body).into()
+    debug_assert_eq!(body.len() - begun, length, "what was said of it");
+    body.into()
+}
+
+/// `LEN|`, with room for a body of this length.
+fn begin(length: usize) -> String {
+    let digits = length.checked_ilog10().unwrap_or_default() as usize + 1;
+    let mut frame = String::with_capacity(digits + 1 + length);
+    let _ = write!(frame, "{length}|");
+    frame
 }
 
 /// Appends JSON text. In JSON, `|` and non-ASCII characters can only stand inside a string, where an escape is the same.
 fn escape(json: &[u8], out: &mut String) {
     // Decoding has checked that it is UTF-8, and cuts lie on ASCII.
-    let mut rest = std::str::from_utf8(json).unwrap_or_default();
+    let text = std::str::from_utf8(json).unwrap_or_default();
+    if text.is_ascii() && memchr::memchr(b'|', json).is_none() {
+        return out.push_str(text);
+    }
+    let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| b == b'|' || !b.is_ascii()) {
         let (plain, special) = rest.split_at(at);
         out.push_str(plain);
@@ -114,7 +131,9 @@ mod tests {
 
     fn rendered(text: &str) -> String {
         let decoded = Decoded::new(text.as_bytes()).unwrap();
-        render(text.as_bytes(), &decoded, &Seq::of(&Position::new([7]), 0)).into()
+        let content = content(text.as_bytes(), &decoded);
+        let seq = Seq::of(&Position::new([7]), 0);
+        render(text.as_bytes(), &decoded, content, &seq).into()
     }
 
     fn body(frame: &str) -> &str {
@@ -194,12 +213,15 @@ mod tests {
                 let text = event.to_string();
                 let decoded = Decoded::new(text.as_bytes()).unwrap();
                 let position = Position::new(vec![offset; partitions as usize]);
-                let frame = render(text.as_bytes(), &decoded, &Seq::of(&position, 0));
                 let content = content(text.as_bytes(), &decoded);
+                let frame = render(text.as_bytes(), &decoded, content, &Seq::of(&position, 0));
                 let digits = Seq::of(&position, 0).as_str().len();
                 prop_assert!(digits <= Seq::max_digits(partitions));
                 let said = content + digits;
                 prop_assert!(frame.len() <= said && said <= frame.len() + LENGTH_PREFIX, "{} {said}", frame.len());
+                let (length, body) = frame.split_once('|').unwrap();
+                prop_assert_eq!(length.parse(), Ok(body.len()));
+                prop_assert_eq!(body.len(), said - LENGTH_PREFIX);
             }
         }
 

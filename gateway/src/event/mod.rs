@@ -93,7 +93,7 @@ impl Event {
     /// Renders the frame of this event for a stream that it brings to this position.
     pub fn frame_at(&self, at: EventPosition) -> EventFrame {
         let seq = at.seq();
-        let text = frame::render(&self.value, &self.decoded, &seq);
+        let text = frame::render(&self.value, &self.decoded, self.frame_bytes as usize, &seq);
         EventFrame::new(text, &seq, at, self.decoded.event_type(), self.times())
     }
 }

@@ -139,6 +139,7 @@ impl<'a> Scanner<'a> {
 
     fn string(&mut self) -> Result<(), ScanError> {
         self.expect(b'"')?;
+        self.at += plain_bytes(&self.text[self.at..]);
         while let Some(byte) = self.text.get(self.at) {
             self.at += 1;
             match byte {
@@ -147,6 +148,7 @@ impl<'a> Scanner<'a> {
                 0..0x20 => return Err(ScanError::Syntax),
                 _ => (),
             }
+            self.at += plain_bytes(&self.text[self.at..]);
         }
         Err(ScanError::Syntax)
     }
@@ -237,6 +239,25 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Counts the bytes at the front of a text that mean themselves in a string, eight at a time: neither a quote, a backslash nor a control
+/// character. May stop before the end of the text.
+fn plain_bytes(text: &[u8]) -> usize {
+    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // A byte below a limit, in its highest bit; above such a byte there may be others that are not (Hacker's Delight, section 6-1).
+    let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (LOW * u64::from(byte)), 1);
+    let (words, _) = text.as_chunks::<8>();
+    for (word, at) in words.iter().zip((0..).step_by(8)) {
+        let word = u64::from_le_bytes(*word);
+        let special = below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -252,6 +273,14 @@ mod tests {
         #[test]
         fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9eE.+\-truefalsn\\ "u|é]{0,24}"#) {
             prop_assert_eq!(is_json(&text), serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok());
+        }
+
+        #[test]
+        fn plain_bytes_are_those_before_the_first_special_one(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            let first = text.iter().position(is_special).unwrap_or(text.len());
+            let plain = plain_bytes(&text);
+            prop_assert!(plain <= first && first - plain < 8 && (plain == first || plain % 8 == 0), "{plain} {first}");
         }
 
         #[test]

@@ -1,38 +1,49 @@
-//! The task that owns the live fan-out: decodes each record once, finds the live streams that want it, fills their queues.
+//! The tasks that own the live fan-out, each for its share of the streams: find the streams that want an event, fill their queues, and
+//! send at once to those that are at rest.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
 use datastream_routing::{Matches, RouteTable, SubscriptionId};
-use datastream_service::log_limit::LogLimit;
-use datastream_source::Unreadable;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{coop, yield_now};
+use tokio::time::Instant;
 
 use super::chunk::Chunk;
+use super::head::DispatchedHead;
 use super::live_streams::{Live, LiveStreams};
 use super::ring::{Ring, RingRead};
-use super::send_queue::SendQueue;
+use super::send_queue::{OWN_BYTES, SendQueue};
+use super::sequencer::{Round, Sequencer};
+use super::tally::Tally;
 use crate::config::ConfigStore;
 use crate::event::Event;
-use crate::ingest::Batch;
 use crate::metrics::Metrics;
 
 /// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
 const JOIN_CHUNKS: usize = 16;
 const COMMANDS: usize = 1024;
+/// Chunks that may wait for a dispatcher; then the sequencer waits.
+const ROUNDS: usize = 4;
+/// Longest time for which events wait for more that are already there, so that both go out in one write.
+const GATHERING: Duration = Duration::from_millis(2);
+/// Work after which a dispatcher lets other tasks have its thread: some milliseconds, at [`WRITE`] for what is written to a socket and
+/// one for a frame that is put into a queue or an event that is looked at.
+const TURN: u32 = 8192;
+const WRITE: u32 = 32;
 
-/// The way to the dispatcher for streams.
+/// The way to the dispatchers for streams.
 #[derive(Clone, Debug)]
 pub(crate) struct DispatcherHandle {
-    commands: mpsc::Sender<Command>,
+    commands: Arc<[mpsc::Sender<Command>]>,
 }
 
 /// Outcome of a request to join the live fan-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// From now on the dispatcher fills the queue.
+    /// From now on a dispatcher fills the queue.
     Live,
     /// Too far behind: read on and ask again.
     Behind,
@@ -40,6 +51,7 @@ pub(crate) enum Joined {
     NoRoute,
 }
 
+#[derive(Debug)]
 enum Command {
     Join {
         id: SubscriptionId,
@@ -62,16 +74,14 @@ impl DispatcherHandle {
         queue: Arc<SendQueue>,
     ) -> Joined {
         let (answer, joined) = oneshot::channel();
-        match self
-            .commands
-            .send(Command::Join {
-                id,
-                position,
-                queue,
-                answer,
-            })
-            .await
-        {
+        let commands = self.of(&id);
+        let join = Command::Join {
+            id,
+            position,
+            queue,
+            answer,
+        };
+        match commands.send(join).await {
             Ok(()) => joined.await.unwrap_or(Joined::NoRoute),
             Err(_) => Joined::NoRoute,
         }
@@ -79,64 +89,120 @@ impl DispatcherHandle {
 
     /// Ends the filling. If the way is blocked, the dispatcher finds out when the queue is full.
     pub(crate) fn leave(&self, id: SubscriptionId, queue: Arc<SendQueue>) {
-        let _ = self.commands.try_send(Command::Leave { id, queue });
+        let commands = self.of(&id);
+        let _ = commands.try_send(Command::Leave { id, queue });
+    }
+
+    /// The way to the dispatcher of a subscription: always the same one.
+    fn of(&self, id: &SubscriptionId) -> &mpsc::Sender<Command> {
+        let bucket = usize::from(id.bucket().0);
+        &self.commands[bucket % self.commands.len()]
     }
 }
 
-/// Decodes, routes and fans out.
+/// The tasks of the live fan-out, and the way to them.
+pub(crate) struct FanOut {
+    pub sequencer: Sequencer,
+    /// At least one.
+    pub dispatchers: Vec<Dispatcher>,
+    pub handle: DispatcherHandle,
+}
+
+impl FanOut {
+    /// So many dispatchers, at least one, at the head of `ring`.
+    pub(crate) fn new(
+        dispatchers: usize,
+        config: &Arc<ConfigStore>,
+        ring: &Arc<Ring>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let (mut tasks, mut ways, mut commands) = (vec![], vec![], vec![]);
+        for _ in 0..dispatchers.max(1) {
+            let (sender, received) = mpsc::channel(COMMANDS);
+            let (way, rounds) = mpsc::channel(ROUNDS);
+            tasks.push(Dispatcher::new(config, ring, metrics, received, rounds));
+            ways.push(way);
+            commands.push(sender);
+        }
+        Self {
+            sequencer: Sequencer::new(ring.clone(), metrics.clone(), ways),
+            dispatchers: tasks,
+            handle: DispatcherHandle {
+                commands: commands.into(),
+            },
+        }
+    }
+}
+
+/// Routes and fans out to its share of the streams.
 pub(crate) struct Dispatcher {
     config: Arc<ConfigStore>,
     table: Arc<RouteTable>,
     live: LiveStreams,
     ring: Arc<Ring>,
     head: Position,
+    /// The same, for the streams to read.
+    dispatched: Arc<DispatchedHead>,
     metrics: Arc<Metrics>,
+    tally: Tally,
     matches: Matches,
+    /// Places of streams that got something which has not been sent, and since when there are any.
     touched: Vec<u32>,
-    log: LogLimit,
-    /// Events whose frame has more bytes, apart from the sequence number, are skipped.
-    largest_content: usize,
-    log_unreadable: LogLimit,
+    touched_since: Option<Instant>,
+    /// Work since it last let other tasks have its thread.
+    work: u32,
     commands: mpsc::Receiver<Command>,
+    rounds: mpsc::Receiver<Round>,
 }
 
 impl Dispatcher {
-    /// A dispatcher at the head of `ring`, and the way to it.
-    pub(crate) fn new(
-        config: Arc<ConfigStore>,
-        ring: Arc<Ring>,
-        metrics: Arc<Metrics>,
-        largest_content: usize,
-    ) -> (Self, DispatcherHandle) {
-        let (sender, commands) = mpsc::channel(COMMANDS);
-        let dispatcher = Self {
-            config,
+    fn new(
+        config: &Arc<ConfigStore>,
+        ring: &Arc<Ring>,
+        metrics: &Arc<Metrics>,
+        commands: mpsc::Receiver<Command>,
+        rounds: mpsc::Receiver<Round>,
+    ) -> Self {
+        let head = ring.head();
+        Self {
+            config: config.clone(),
             table: Arc::default(),
             live: LiveStreams::default(),
-            head: ring.head(),
-            ring,
-            metrics,
+            ring: ring.clone(),
+            dispatched: Arc::new(DispatchedHead::new(head.clone())),
+            head,
+            metrics: metrics.clone(),
+            tally: Tally::new(metrics),
             matches: Matches::default(),
             touched: Vec::new(),
-            log: LogLimit::default(),
-            largest_content,
-            log_unreadable: LogLimit::default(),
+            touched_since: None,
+            work: 0,
             commands,
-        };
-        (dispatcher, DispatcherHandle { commands: sender })
+            rounds,
+        }
     }
 
-    /// Runs until all sources have ended.
-    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+    /// Runs until the sequencer has ended.
+    pub(crate) async fn run(self) {
+        // The library would let it write to so many sockets and no more: it sees to its turns itself.
+        coop::unconstrained(self.serve()).await;
+    }
+
+    async fn serve(mut self) {
         loop {
             tokio::select! {
                 biased;
                 Some(command) = self.commands.recv() => self.handle(command),
-                batch = batches.recv() => match batch {
-                    Some(batch) => self.dispatch(batch),
+                round = self.rounds.recv() => match round {
+                    Some(Round::Chunk(chunk)) => self.dispatch(&chunk).await,
+                    Some(Round::Expired { partition, first }) => self.skip_expired(partition, first),
                     None => return,
                 },
             }
+            if self.is_to_send() {
+                self.send().await;
+            }
+            self.spend(1).await;
         }
     }
 
@@ -169,19 +235,8 @@ impl Dispatcher {
         };
         for _ in 0..=JOIN_CHUNKS {
             match self.ring.read(&position) {
-                RingRead::AtHead => {
-                    queue.joined(&position);
-                    let ahead = (!self.head.covers(&position)).then_some(position);
-                    self.live.join(Live {
-                        queue,
-                        ahead,
-                        touched: false,
-                        route,
-                    });
-                    return Joined::Live;
-                }
-                RingRead::Past { .. } => return Joined::Behind,
-                RingRead::Chunk(chunk) => {
+                // What is in the ring and has not been dispatched yet, it gets as the others do.
+                RingRead::Chunk(chunk) if self.head.covers(&chunk.after) => {
                     for event in chunk.wanted(position.next(chunk.partition), &route) {
                         let before = position.clone();
                         position.advance(chunk.partition, event.offset + 1);
@@ -193,6 +248,13 @@ impl Dispatcher {
                     }
                     position.advance(chunk.partition, chunk.after.next(chunk.partition));
                     queue.wake();
+                }
+                RingRead::Past { .. } => return Joined::Behind,
+                RingRead::AtHead | RingRead::Chunk(_) => {
+                    queue.joined(&position, self.dispatched.clone());
+                    let ahead = (!self.head.covers(&position)).then_some(position);
+                    self.live.join(Live::new(queue, ahead, route));
+                    return Joined::Live;
                 }
             }
         }
@@ -210,32 +272,50 @@ impl Dispatcher {
         }
     }
 
-    fn dispatch(&mut self, batch: Batch) {
+    async fn dispatch(&mut self, chunk: &Chunk) {
         self.refresh();
-        let records = batch.records.len() as u64;
-        if batch.first > self.head.next(batch.partition) {
-            self.skip_expired(batch.partition, batch.first);
-        }
-        let chunk = Arc::new(self.decode(batch));
         for event in &chunk.events {
-            self.route(&chunk, event);
+            self.route(chunk, event).await;
         }
         self.head = chunk.after.clone();
-        // Before anybody wakes: a stream that fell behind in this round reads on in this chunk.
-        self.metrics.ring_bytes.set(self.ring.push(chunk) as i64);
-        // Only now: who sees the count and connects finds a head that is past these records.
-        self.metrics.records.inc_by(records);
-        for place in self.touched.drain(..) {
+        self.dispatched.set(chunk.after.clone());
+        self.tally.settle(&self.metrics);
+    }
+
+    /// Returns whether to send what there is: nothing more is there to go with it, or it has waited long enough.
+    fn is_to_send(&self) -> bool {
+        let is_over = |since: Instant| since.elapsed() >= GATHERING;
+        let gathers = !self.rounds.is_empty();
+        self.touched_since
+            .is_some_and(|since| !gathers || is_over(since))
+    }
+
+    async fn send(&mut self) {
+        self.touched_since = None;
+        let mut touched = std::mem::take(&mut self.touched);
+        for place in touched.drain(..) {
             if let Some(live) = self.live.get_mut(place) {
                 live.touched = false;
-                live.queue.wake();
+                live.queue.send(&mut self.tally);
+                self.spend(WRITE).await;
             }
+        }
+        self.touched = touched;
+        self.tally.settle(&self.metrics);
+    }
+
+    /// Notes work, and lets other tasks have the thread when there was much.
+    async fn spend(&mut self, work: u32) {
+        self.work += work;
+        if self.work >= TURN {
+            self.work = 0;
+            yield_now().await;
+            self.tally.look_again();
         }
     }
 
     /// Reports events that the topic no longer has to the streams that were to get them.
     fn skip_expired(&mut self, partition: u32, first: u64) {
-        self.ring.skip(partition, first);
         let needs = |live: &Live| {
             let ahead = live.ahead.as_ref();
             ahead.is_none_or(|position| position.next(partition) < first)
@@ -245,81 +325,16 @@ impl Dispatcher {
         }
     }
 
-    fn skip_unreadable(&mut self, partition: u32, place: &Unreadable) {
-        let reason = place.damage.as_str();
-        let skipped = self.metrics.skipped.with_label_values(&[reason]);
-        skipped.inc_by(place.count());
-        if let Some(held_back) = self.log_unreadable.admit(Instant::now()) {
-            let (first, last) = (place.first, place.next.saturating_sub(1));
-            let detail = &place.detail;
-            tracing::error!(
-                partition,
-                first,
-                last,
-                reason,
-                detail,
-                held_back,
-                "batch of the topic skipped: it cannot be read"
-            );
-        }
-    }
-
-    fn decode(&mut self, batch: Batch) -> Chunk {
-        let mut after = self.head.clone();
-        after.advance(batch.partition, batch.next);
-        if let Some(place) = &batch.unreadable {
-            self.skip_unreadable(batch.partition, place);
-        }
-        let mut events = Vec::with_capacity(batch.records.len());
-        let (mut bytes, mut held) = (0, 0);
-        for record in batch.records {
-            let size = record.value.len();
-            match Event::decode(
-                record.offset,
-                record.timestamp_ms,
-                record.value,
-                self.largest_content,
-            ) {
-                Ok(event) => {
-                    bytes += size;
-                    held += event.weight();
-                    events.push(event);
-                }
-                Err(reason) => {
-                    let reason = reason.as_str();
-                    self.metrics.skipped.with_label_values(&[reason]).inc();
-                    if let Some(held_back) = self.log.admit(Instant::now()) {
-                        let (partition, offset) = (batch.partition, record.offset);
-                        tracing::warn!(
-                            partition,
-                            offset,
-                            reason,
-                            size,
-                            held_back,
-                            "record skipped"
-                        );
-                    }
-                }
-            }
-        }
-        Chunk {
-            partition: batch.partition,
-            after,
-            events,
-            bytes,
-            held,
-        }
-    }
-
-    fn route(&mut self, chunk: &Chunk, event: &Event) {
+    async fn route(&mut self, chunk: &Chunk, event: &Event) {
         let fields = event.fields();
-        self.live.matches(&fields, &mut self.matches);
-        for place in self.matches.as_slice() {
+        let mut matches = std::mem::take(&mut self.matches);
+        self.live.matches(&fields, &mut matches);
+        for place in matches.as_slice() {
             let Some(live) = self.live.get_mut(*place) else {
                 continue;
             };
-            if !live.route.permits(&fields) {
-                self.metrics.denied.inc();
+            if !live.permits(&fields) {
+                self.tally.denied += 1;
                 continue;
             }
             let frame = match &mut live.ahead {
@@ -331,8 +346,8 @@ impl Dispatcher {
                     chunk.frame_at(event, ahead)
                 }
             };
-            self.metrics.matched.inc();
-            if live.queue.push(frame).is_err() {
+            self.tally.matched += 1;
+            let Ok(waiting) = live.queue.push(frame) else {
                 let mut position = chunk.position_after(event);
                 if let Some(ahead) = &live.ahead {
                     position.merge(ahead);
@@ -344,11 +359,20 @@ impl Dispatcher {
                 self.metrics.fell_behind.inc();
                 self.live.take(*place);
                 continue;
-            }
-            if !live.touched {
+            };
+            let mut work = 1;
+            if waiting > OWN_BYTES / 2 {
+                // Before it needs more than its own memory.
+                live.queue.send(&mut self.tally);
+                work += WRITE;
+            } else if !live.touched {
                 live.touched = true;
                 self.touched.push(*place);
+                self.touched_since.get_or_insert_with(Instant::now);
             }
+            self.spend(work).await;
         }
+        self.matches = matches;
+        self.spend(1).await;
     }
 }

@@ -19,6 +19,26 @@ pub(super) struct Live {
     pub touched: bool,
     /// The route whose filters are filed for it.
     pub route: Arc<Route>,
+    /// Its route has a policy. Most have none, and need not be looked at for each event.
+    has_policy: bool,
+}
+
+impl Live {
+    /// A stream that nothing has been put into by its dispatcher yet.
+    pub(super) fn new(queue: Arc<SendQueue>, ahead: Option<Position>, route: Arc<Route>) -> Self {
+        Self {
+            queue,
+            ahead,
+            touched: false,
+            has_policy: route.policy.is_some(),
+            route,
+        }
+    }
+
+    /// Returns whether the stream may have an event that its filters match.
+    pub(super) fn permits(&self, event: &EventFields<'_>) -> bool {
+        !self.has_policy || self.route.permits(event)
+    }
 }
 
 /// The live streams, at most one of each subscription, at places that they keep. Only their filters are filed, so that subscriptions
@@ -103,6 +123,7 @@ impl LiveStreams {
             Some(new) if Arc::ptr_eq(new, &live.route) => (),
             Some(new) if new.uid == live.route.uid => {
                 let before = std::mem::replace(&mut live.route, new.clone());
+                live.has_policy = new.policy.is_some();
                 if (&before.event_types, &before.filters) != (&new.event_types, &new.filters) {
                     self.filters.remove(place, &before);
                     self.filters.insert(place, new);

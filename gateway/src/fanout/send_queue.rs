@@ -1,7 +1,7 @@
 //! The one hand-over to a stream's socket: a queue bounded in frames and bytes, and word of what changes for it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
@@ -9,8 +9,11 @@ use datastream_protocol::position::{EventPosition, Position, Seq};
 use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 
+use super::head::DispatchedHead;
+use super::outlet::Outlet;
 use super::queued_frame::{MarkerFrame, QueuedFrame};
 use super::send_memory::SendMemory;
+use super::tally::Tally;
 use crate::access::{Admission, Principal};
 
 /// Frames that may wait in one queue.
@@ -34,6 +37,8 @@ pub(crate) struct Drained {
     pub fell_behind_at: Option<Position>,
     /// The stream is to be closed once `frames` are sent.
     pub close: Option<CloseCause>,
+    /// The position that a live stream has come to with `frames`, if that was asked for.
+    pub head: Option<Position>,
 }
 
 /// The queue between whoever finds events for a stream (dispatcher or catch-up, one at a time) and its socket.
@@ -43,6 +48,8 @@ pub(crate) struct SendQueue {
     changed: Notify,
     space: Notify,
     memory: Arc<SendMemory>,
+    /// There once the stream is served.
+    outlet: OnceLock<Arc<dyn Outlet>>,
 }
 
 #[allow(
@@ -69,8 +76,8 @@ struct Inner {
     principal: Arc<Principal>,
     /// The client has asked for a marker when it is live, and has not had it yet.
     live_marker: bool,
-    /// The dispatcher fills it.
-    live: bool,
+    /// How far the dispatcher that fills it has come, if one does.
+    live: Option<Arc<DispatchedHead>>,
     /// The last event handed to the socket.
     last_sent: Option<EventPosition>,
     /// Cause for which the stream is to be closed at once.
@@ -99,7 +106,7 @@ impl SendQueue {
             route,
             principal,
             live_marker: markers,
-            live: false,
+            live: None,
             last_sent: None,
             abort: None,
             probes: vec![],
@@ -110,11 +117,18 @@ impl SendQueue {
             changed: Notify::new(),
             space: Notify::new(),
             memory,
+            outlet: OnceLock::new(),
         }
     }
 
-    /// Puts a frame in without waking the stream ([`SendQueue::wake`] does, once for many). Gives it back if full.
-    pub(crate) fn push(&self, frame: QueuedFrame) -> Result<(), QueuedFrame> {
+    /// Lets what is put in be sent by this outlet. The first one stands.
+    pub(crate) fn attach(&self, outlet: Arc<dyn Outlet>) {
+        let _ = self.outlet.set(outlet);
+    }
+
+    /// Puts a frame in without waking the stream ([`SendQueue::wake`] and [`SendQueue::send`] do, once for many). Returns the bytes that
+    /// wait now. Gives it back if full.
+    pub(crate) fn push(&self, frame: QueuedFrame) -> Result<usize, QueuedFrame> {
         let mut inner = self.lock();
         let length = frame.memory();
         let frames = inner.content.frames.len();
@@ -128,7 +142,7 @@ impl SendQueue {
         }
         inner.bytes += length;
         inner.content.frames.push_back(frame);
-        Ok(())
+        Ok(inner.bytes)
     }
 
     /// Puts a frame in as soon as there is space.
@@ -137,8 +151,8 @@ impl SendQueue {
         loop {
             let space = self.space.notified();
             match self.push(frame) {
-                Ok(()) if waited_for_memory => return self.memory.pass_on(),
-                Ok(()) => return,
+                Ok(_) if waited_for_memory => return self.memory.pass_on(),
+                Ok(_) => return,
                 Err(back) => frame = back,
             }
             self.wake();
@@ -154,11 +168,11 @@ impl SendQueue {
         }
     }
 
-    /// Marks the stream as part of the live fan-out from `position` on.
-    pub(crate) fn joined(&self, position: &Position) {
+    /// Marks the stream as part of the live fan-out from `position` on, by a dispatcher that has come to `head`.
+    pub(super) fn joined(&self, position: &Position, head: Arc<DispatchedHead>) {
         let mut inner = self.lock();
         inner.content.joined = true;
-        inner.live = true;
+        inner.live = Some(head);
         if std::mem::take(&mut inner.live_marker) {
             let marker = MarkerFrame::new(Marker::Live, &Seq::starting_at(position));
             let frames = &mut inner.content.frames;
@@ -172,7 +186,7 @@ impl SendQueue {
     pub(crate) fn fall_behind(&self, position: Position) {
         let mut inner = self.lock();
         inner.content.fell_behind_at = Some(position);
-        inner.live = false;
+        inner.live = None;
     }
 
     /// Closes the stream once it has sent what is here. The first cause stands.
@@ -236,7 +250,7 @@ impl SendQueue {
 
     /// Returns whether the dispatcher fills it.
     pub(crate) fn is_live(&self) -> bool {
-        self.lock().live
+        self.lock().live.is_some()
     }
 
     /// Takes down the last event handed to the socket.
@@ -287,17 +301,62 @@ impl SendQueue {
         self.changed.notified().await;
     }
 
-    /// Empties the queue. What was taken out before is with the socket by now.
-    pub(crate) fn take(&self) -> Drained {
+    /// Sends what waits at once, or wakes the stream for it.
+    pub(super) fn send(&self, tally: &mut Tally) {
+        let is_sent = self
+            .outlet
+            .get()
+            .is_some_and(|o| o.send_at_once(self, tally));
+        if !is_sent {
+            self.wake();
+        }
+    }
+
+    /// Empties the queue. What was taken out before is with the socket by now. With the position of a live stream, if that is wanted.
+    pub(crate) fn take(&self, wants_head: bool) -> Drained {
         let (content, excess) = {
             let mut inner = self.lock();
+            let head = inner.live.as_ref().filter(|_| wants_head);
+            // Before the frames are taken: what the dispatcher has passed by now is among them.
+            let head = head.map(|head| head.get());
             inner.in_flight = std::mem::take(&mut inner.bytes);
             inner.paced = false;
-            (std::mem::take(&mut inner.content), inner.excess())
+            let content = std::mem::take(&mut inner.content);
+            (Drained { head, ..content }, inner.excess())
         };
         self.memory.give_back(excess);
         self.space.notify_one();
         content
+    }
+
+    /// Moves what waits into `frames`, which are empty, to be sent at once; with `notes`, the last event is taken down as sent. Returns
+    /// false if there is something else for the stream's task to see to.
+    pub(crate) fn take_at_once(&self, frames: &mut VecDeque<QueuedFrame>, notes: bool) -> bool {
+        let mut inner = self.lock();
+        if !inner.has_only_frames() {
+            return false;
+        }
+        std::mem::swap(&mut inner.content.frames, frames);
+        inner.in_flight = std::mem::take(&mut inner.bytes);
+        if notes && let Some(last) = frames.iter().rev().find_map(QueuedFrame::event) {
+            inner.last_sent = Some(last.at.clone());
+        }
+        true
+    }
+
+    /// Gives back the memory of what was taken out last, which is all with the socket by now.
+    pub(crate) fn sent_at_once(&self) {
+        let excess = {
+            let mut inner = self.lock();
+            inner.in_flight = 0;
+            inner.excess()
+        };
+        self.memory.give_back(excess);
+    }
+
+    /// Bytes that were taken out last and may still be on their way to the socket.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
     }
 
     /// Gives back the memory of what was taken out last, which is all with the socket by now. Until more is taken out, what waits borrows
@@ -339,6 +398,19 @@ impl SendQueue {
 }
 
 impl Inner {
+    /// Returns whether there is nothing in it but frames.
+    fn has_only_frames(&self) -> bool {
+        let Drained {
+            frames: _,
+            joined,
+            fell_behind_at,
+            close,
+            head: _,
+        } = &self.content;
+        let is_asked = self.probes.is_empty() || self.asked;
+        !joined && fell_behind_at.is_none() && close.is_none() && self.abort.is_none() && is_asked
+    }
+
     /// Makes room for a frame of this length, with borrowed memory where the stream's own share is used up.
     fn borrow_for(&mut self, length: usize, memory: &SendMemory) -> bool {
         let wanted = self.bytes + self.in_flight + length;
@@ -408,9 +480,9 @@ mod tests {
         assert_eq!(memory.borrowed(), 0);
         queue.push(frame(1)).unwrap();
         assert_eq!(memory.borrowed(), STEP);
-        queue.take();
+        queue.take(false);
         assert_eq!(memory.borrowed(), STEP, "it is on its way");
-        queue.take();
+        queue.take(false);
         assert_eq!(memory.borrowed(), 0);
     }
 
@@ -420,9 +492,9 @@ mod tests {
         let queue = queue(&memory);
         queue.push(frame(OWN_BYTES)).unwrap();
         assert!(queue.push(frame(1)).is_err());
-        queue.take();
+        queue.take(false);
         assert!(queue.push(frame(1)).is_err(), "on its way");
-        queue.take();
+        queue.take(false);
         queue.push(frame(1)).unwrap();
     }
 
@@ -457,8 +529,8 @@ mod tests {
         let push = waiting.push_when_space(frame(70 << 10));
         tokio::pin!(push);
         assert!(timeout(Duration::from_hours(1), &mut push).await.is_err());
-        greedy.take();
-        greedy.take();
+        greedy.take(false);
+        greedy.take(false);
         timeout(Duration::from_millis(1), push).await.unwrap();
     }
 
@@ -473,7 +545,7 @@ mod tests {
             for (at, step, bytes) in steps {
                 match step {
                     0 => { let _ = queues[at].push(frame(bytes)); }
-                    1 => { queues[at].take(); }
+                    1 => { queues[at].take(false); }
                     _ => queues[at] = queue(&memory),
                 }
                 let held: usize = queues.iter().map(|m| { let i = m.lock(); i.bytes + i.in_flight }).sum();

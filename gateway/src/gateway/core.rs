@@ -12,6 +12,7 @@ use datastream_service_kube::review::Reviewer;
 use datastream_source::{Bounds, EventSource};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ use crate::config::{ConfigSource, ConfigState, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::{CloudHeads, largest_content};
-use crate::fanout::{CatchUpContext, Dispatcher, DispatcherHandle, Ring, SendMemory};
+use crate::fanout::{CatchUpContext, Decoder, DispatcherHandle, FanOut, Ring, SendMemory};
 use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::limits::{FailedKeys, Rates, Scope};
@@ -34,8 +35,8 @@ use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
 use crate::settings::{MOST_COMPRESSED, Settings};
 
-/// Batches that may wait for the dispatcher; then the sources wait.
-const BATCHES: usize = 8;
+/// Batches that may wait for the sequencer; then the sources wait.
+const BATCHES: usize = 4;
 /// Interval at which streams are closed whose clients were let in by what has expired since.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
@@ -160,7 +161,7 @@ impl Core {
         Ok(())
     }
 
-    /// Spawns the way of an event: a tail for each partition, the dispatcher, and what watches the topic.
+    /// Spawns the way of an event: a tail for each partition, the sequencer, a dispatcher for each thread, and what watches the topic.
     fn spawn_fanout(
         &self,
         tasks: &mut Tasks,
@@ -168,27 +169,28 @@ impl Core {
         ring: &Arc<Ring>,
         largest_content: usize,
     ) -> DispatcherHandle {
-        let (dispatcher, handle) = Dispatcher::new(
-            self.store.clone(),
-            ring.clone(),
-            self.metrics.clone(),
-            largest_content,
-        );
+        let threads = Handle::current().metrics().num_workers();
+        let fan_out = FanOut::new(threads, &self.store, ring, &self.metrics);
         let (batches, received) = mpsc::channel(BATCHES);
+        let decoder = Decoder::new(self.metrics.clone(), largest_content, batches);
         for (partition, next) in (0..).zip(head.offsets()) {
             let tail = Tail {
                 source: self.events.clone(),
                 status: self.status.clone(),
                 partition,
                 next: *next,
-                out: batches.clone(),
+                out: decoder.clone(),
             };
             tasks.spawn("a source", ok(tail.run()));
         }
-        tasks.spawn("the dispatcher", ok(dispatcher.run(received)));
+        let sequencer = fan_out.sequencer.run(received);
+        tasks.spawn("the sequencer", ok(sequencer));
+        for dispatcher in fan_out.dispatchers {
+            tasks.spawn("a dispatcher", ok(dispatcher.run()));
+        }
         let monitor = monitor(self.events.clone(), self.status.clone());
         tasks.spawn("the monitor of the topic", monitor);
-        handle
+        fan_out.handle
     }
 
     /// Accepts clients until the gateway stops, and never returns: that it has stopped accepting is no reason to end the process.

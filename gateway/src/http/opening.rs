@@ -18,7 +18,7 @@ use crate::fanout::{CatchUpContext, SendQueue};
 use crate::limits::Paces;
 use crate::metrics::Metrics;
 use crate::ownership::ClaimError;
-use crate::session::{Batch, Probed, Registration, Session, Transport};
+use crate::session::{Batch, Meter, Probed, Registration, Session, SharedTransport, Transport};
 use crate::settings::LagLimit;
 
 /// Time that closing a stream may take if its client did not answer.
@@ -51,14 +51,20 @@ impl Opening {
 
     /// The stream on its transport.
     pub(super) fn session<T: Transport>(self, transport: T) -> Session<T> {
-        Session {
+        let transport = SharedTransport::new(
             transport,
+            self.range.start,
+            Meter::new(self.metrics.clone(), self.paces.clone()),
+            self.registration.is_reported(),
+            self.acks.is_some(),
+        );
+        Session {
+            transport: Arc::new(transport),
             registration: self.registration,
             audited: self.audited,
             access: self.access,
             context: self.context,
             metrics: self.metrics,
-            position: self.range.start,
             end: self.range.end,
             gap_marker: self.gap_marker,
             replays: self.range.chosen,

@@ -8,4 +8,4 @@ mod tail;
 pub(crate) use monitor::{first_bounds, monitor};
 pub(crate) use seek::seek;
 pub(crate) use status::{PartitionStatus, SourceStatus};
-pub(crate) use tail::{Batch, STALL, STALL_MAX, Tail, contiguous};
+pub(crate) use tail::{Batch, BatchSink, STALL, STALL_MAX, Tail, contiguous};

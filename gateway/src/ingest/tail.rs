@@ -1,5 +1,6 @@
 //! The live reader of one partition: every record once and in order, whatever the stream below does.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,13 +34,32 @@ pub(crate) const STALL_MAX: Duration = STALL.saturating_mul(16);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// The taker of batches.
+pub(crate) trait BatchSink: Send + Sync {
+    /// Waits until there is room for a batch, and hands it over; false if nobody takes it any more.
+    fn send(&self, batch: Batch) -> impl Future<Output = bool> + Send;
+
+    /// Waits until nobody takes batches any more.
+    fn closed(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl BatchSink for mpsc::Sender<Batch> {
+    async fn send(&self, batch: Batch) -> bool {
+        Self::send(self, batch).await.is_ok()
+    }
+
+    async fn closed(&self) {
+        Self::closed(self).await;
+    }
+}
+
 /// The reader of one partition.
-pub(crate) struct Tail {
+pub(crate) struct Tail<S> {
     pub source: Arc<dyn EventSource>,
     pub status: Arc<SourceStatus>,
     pub partition: u32,
     pub next: u64,
-    pub out: mpsc::Sender<Batch>,
+    pub out: S,
 }
 
 /// Reason why an opened stream ended.
@@ -49,7 +69,7 @@ enum End {
     Failed(SourceError),
 }
 
-impl Tail {
+impl<S: BatchSink> Tail<S> {
     /// Reads until nobody takes the records any more. Every failure is answered by opening again at the next offset.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
@@ -182,7 +202,7 @@ impl Tail {
             records,
             unreadable,
         };
-        if self.out.send(batch).await.is_err() {
+        if !self.out.send(batch).await {
             return false;
         }
         self.status.update(self.partition, |s| s.next = next);

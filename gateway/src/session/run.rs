@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::batch::Batch;
 use super::registry::Registration;
 use super::serving::Serving;
+use super::shared_transport::SharedTransport;
 use super::transport::{FLOOD_WINDOW, Transport};
 use crate::access::Access;
 use crate::audit::AuditedStream;
@@ -25,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One stream.
 pub(crate) struct Session<T> {
-    pub transport: T,
+    pub transport: Arc<SharedTransport<T>>,
     pub registration: Registration,
     /// Notes in the audit log how it ends.
     pub audited: Option<Box<AuditedStream>>,
@@ -33,8 +34,6 @@ pub(crate) struct Session<T> {
     pub access: Arc<Access>,
     pub context: Arc<CatchUpContext>,
     pub metrics: Arc<Metrics>,
-    /// Everything before has been handed to the socket; at first, where the stream starts.
-    pub position: Position,
     pub end: Option<Position>,
     /// The client is first to be sent a marker that events before the start have expired.
     pub gap_marker: bool,
@@ -51,7 +50,7 @@ pub(crate) struct Session<T> {
     pub refused: Option<CloseCause>,
 }
 
-impl<T: Transport> Session<T> {
+impl<T: Transport + 'static> Session<T> {
     /// Serves the stream to its end.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
         // A block that captures the session has it once, an `async fn` as its argument and as its variable, for as long as the
@@ -77,13 +76,17 @@ impl<T: Transport> Session<T> {
             }
             // The next client need not wait for this one's goodbye.
             drop(session.registration);
+            let Some(mut transport) = session.transport.take() else {
+                return;
+            };
             if cause != CloseCause::ConnectionLost {
-                let goodbye = session.transport.close(cause.frame(), &session.position);
+                let position = session.transport.turn().position.clone();
+                let goodbye = transport.close(cause.frame(), &position);
                 let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
                 if let (CloseCause::CommittedGap { .. }, Some(mut acks), Ok(true)) =
                     (&cause, session.acks, confirmed)
                 {
-                    acks.acknowledge(&session.position);
+                    acks.acknowledge(&position);
                 }
             }
         }

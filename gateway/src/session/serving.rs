@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::ops::ControlFlow;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
@@ -16,10 +17,11 @@ use super::batch::Batch;
 use super::heartbeats::Heartbeats;
 use super::renewal::renew;
 use super::run::Session;
+use super::shared_transport::{SharedTransport, Turn};
 use super::stall::Stall;
 use super::state_gauge::{State, StateGauge};
 use super::transport::{Happened, Transport};
-use crate::fanout::{CatchUp, Drained, MarkerFrame, QueuedFrame, SendQueue};
+use crate::fanout::{CatchUp, Drained, MarkerFrame, QueuedFrame, SendQueue, Tally};
 use crate::metrics::Metrics;
 use crate::settings::LagLimit;
 
@@ -33,16 +35,13 @@ const REVOKED_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Serving<'a, T> {
     session: &'a mut Session<T>,
     state: StateGauge<'a>,
-    /// Frames that were taken out of the queue, and that the transport has not taken yet.
-    unsent: VecDeque<QueuedFrame>,
+    shared: Arc<SharedTransport<T>>,
     heartbeats: Heartbeats,
     /// Reads on for the stream while it is not live.
     catching_up: Option<AbortOnDropHandle<()>>,
     /// There only while there is a lag to look at: most streams never have one.
     lag_ticks: Option<Interval>,
     stall: Option<Stall>,
-    /// Time until which nothing is taken out of the queue: what was sent before was more than the stream's rates allow.
-    paced_until: Option<Instant>,
     /// The check of a new token.
     renewal: Option<AbortOnDropHandle<()>>,
     /// The cause to close with once everything is sent.
@@ -51,8 +50,6 @@ pub(super) struct Serving<'a, T> {
     revoked_until: Option<Instant>,
     /// There was something to send when the client was last probed: that it is sent will be a sign of life, too.
     probed_while_sending: bool,
-    /// Events handed to the transport so far.
-    events: u64,
 }
 
 /// Event in the life of a stream.
@@ -67,36 +64,36 @@ enum Event {
     QueueChanged,
 }
 
-impl<'a, T: Transport> Serving<'a, T> {
+impl<'a, T: Transport + 'static> Serving<'a, T> {
     /// Begins to serve a stream, which reads on by itself from its position until it is live.
     pub(super) fn new(session: &'a mut Session<T>, metrics: &'a Metrics) -> Self {
-        let mut unsent = VecDeque::new();
-        if session.gap_marker {
-            let marker = MarkerFrame::new(Marker::Gap, &Seq::starting_at(&session.position));
-            unsent.push_back(QueuedFrame::Marker(marker));
-        }
+        let shared = session.transport.clone();
+        let position = {
+            let mut turn = shared.turn();
+            if session.gap_marker {
+                let marker = MarkerFrame::new(Marker::Gap, &Seq::starting_at(&turn.position));
+                turn.unsent.push_back(QueuedFrame::Marker(marker));
+            }
+            turn.position.clone()
+        };
+        session.registration.queue().attach(shared.clone());
         let behind = if session.replays {
             State::Replaying
         } else {
             State::CatchingUp
         };
-        let catching_up = catch_up(session, session.position.clone());
+        let catching_up = catch_up(session, position);
         Self {
             state: StateGauge::new(metrics, behind),
-            unsent,
+            shared,
             heartbeats: Heartbeats::new(session.registration.queue().route().heartbeat),
             catching_up: Some(catching_up),
             lag_ticks: None,
             stall: None,
-            paced_until: session.paces.as_ref().and_then(|paces| {
-                let held = [paces.events.held_until(), paces.sent.held_until()];
-                held.into_iter().flatten().max()
-            }),
             renewal: None,
             closing: None,
             revoked_until: None,
             probed_while_sending: false,
-            events: 0,
             session,
         }
     }
@@ -106,8 +103,10 @@ impl<'a, T: Transport> Serving<'a, T> {
         loop {
             if let ControlFlow::Break(cause) = self.step().await {
                 // What has not been taken by the transport is not sent any more.
-                if let Some(next) = self.unsent.iter().find_map(QueuedFrame::event) {
-                    self.session.position = next.at.before();
+                let mut turn = self.turn();
+                let next = turn.unsent.iter().find_map(QueuedFrame::event);
+                if let Some(before) = next.map(|next| next.at.before()) {
+                    turn.position = before;
                 }
                 return cause;
             }
@@ -127,16 +126,21 @@ impl<'a, T: Transport> Serving<'a, T> {
         }
         if self.queue().take_probe() {
             self.probed_while_sending = !self.is_all_sent();
-            self.session.transport.probed();
+            self.turn().probed();
             self.send_heartbeat();
         }
-        match self.next().await {
+        self.watch_stall();
+        let event = self.next().await;
+        if let Some(cause) = self.turn().begin() {
+            return ControlFlow::Break(cause);
+        }
+        match event {
             Event::HeartbeatDue => self.heartbeat_due(),
             Event::LagCheckDue => self.check_lag(),
             Event::StallCheckDue => self.check_stall(),
             Event::Transport(happened) => self.happened(happened),
             Event::PaceOver => {
-                self.paced_until = None;
+                self.turn().meter.held_until = None;
                 ControlFlow::Continue(())
             }
             Event::GraceOver => match self.closing.take().or_else(|| self.queue().closing()) {
@@ -155,24 +159,29 @@ impl<'a, T: Transport> Serving<'a, T> {
         }
     }
 
-    /// Waits for what happens next.
+    /// Waits for what happens next, and lets the dispatcher send meanwhile, if there is nothing to be waited for.
     async fn next(&mut self) -> Event {
+        let paced_until = {
+            let mut turn = self.shared.turn();
+            if self.closing.is_none() && self.session.batch.is_none() {
+                turn.rest();
+            }
+            turn.meter.held_until
+        };
         let Session {
-            transport,
             registration,
             batch,
             ..
-        } = &mut *self.session;
-        let unsent = &mut self.unsent;
+        } = &*self.session;
         tokio::select! {
             biased;
             () = self.heartbeats.tick() => Event::HeartbeatDue,
             () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
             () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
-            () = at(self.paced_until) => Event::PaceOver,
+            () = at(paced_until) => Event::PaceOver,
             () = at(self.revoked_until) => Event::GraceOver,
             () = end_of_wait(batch.as_ref()) => Event::WaitOver,
-            happened = poll_fn(|cx| transport.poll(unsent, cx)) => Event::Transport(happened),
+            happened = poll_fn(|cx| self.shared.poll(cx)) => Event::Transport(happened),
             () = registration.queue().woken() => Event::QueueChanged,
         }
     }
@@ -180,15 +189,19 @@ impl<'a, T: Transport> Serving<'a, T> {
     /// Returns whether the queue is to fill up meanwhile. That the stream is to be closed does not wait.
     fn is_paced(&self) -> bool {
         let is_closing = self.closing.is_some() || self.queue().closing().is_some();
-        self.paced_until.is_some() && !is_closing
+        self.turn().meter.held_until.is_some() && !is_closing
     }
 
     fn queue(&self) -> &SendQueue {
         self.session.registration.queue()
     }
 
+    fn turn(&self) -> MutexGuard<'_, Turn<T>> {
+        self.shared.turn()
+    }
+
     fn is_all_sent(&self) -> bool {
-        self.unsent.is_empty() && self.session.transport.is_idle()
+        self.turn().is_all_sent()
     }
 
     /// Gives a client whose access was revoked a moment to take what it had coming, and no more.
@@ -204,12 +217,9 @@ impl<'a, T: Transport> Serving<'a, T> {
         if let Some(cause) = self.closing.take() {
             return ControlFlow::Break(cause);
         }
-        // Before the queue is emptied: what the head has passed by now is in there, if the stream is live.
-        let head = self.session.acks.is_some() || T::TELLS_POSITION;
-        let head = head.then(|| self.session.context.ring.head());
-        let mut drained = self.queue().take();
-        if let Some(head) = head {
-            self.cover(&drained, &head);
+        let mut drained = self.queue().take(self.shared.wants_position());
+        if self.shared.wants_position() {
+            self.cover(&drained);
         }
         if let Some(position) = drained.fell_behind_at.take() {
             self.catching_up = Some(catch_up(self.session, position));
@@ -223,19 +233,18 @@ impl<'a, T: Transport> Serving<'a, T> {
             self.state.set(State::Live);
         }
         if let Some(batch) = &mut self.session.batch {
-            bound(&mut drained, batch, &mut self.session.position);
+            bound(&mut drained, batch, &mut self.shared.turn().position);
         }
-        self.unsent = drained.frames;
-        self.stall = Stall::of(&self.unsent, self.session.transport.written());
+        let has_frames = !drained.frames.is_empty();
+        self.hand_over(drained.frames);
         self.heartbeats.set(self.queue().route().heartbeat);
-        self.count();
         let is_live = self.state.is_live();
         let batch = self.session.batch.as_ref();
         if batch.is_some_and(|batch| is_live && batch.is_over_when_live()) {
             drained.close.get_or_insert(CloseCause::BatchDone);
         }
         match drained.close {
-            Some(cause) if self.unsent.is_empty() => ControlFlow::Break(cause),
+            Some(cause) if !has_frames => ControlFlow::Break(cause),
             cause => {
                 self.begin_grace(cause.as_ref());
                 self.closing = cause;
@@ -245,10 +254,11 @@ impl<'a, T: Transport> Serving<'a, T> {
     }
 
     fn heartbeat_due(&mut self) -> ControlFlow<CloseCause> {
-        match self
-            .heartbeats
-            .is_due(self.unsent.len(), self.heartbeats_on_their_way())
-        {
+        let (unsent, on_their_way) = {
+            let turn = self.turn();
+            (turn.unsent.len(), turn.heartbeats_on_their_way())
+        };
+        match self.heartbeats.is_due(unsent, on_their_way) {
             Ok(true) => self.send_heartbeat(),
             Ok(false) => (),
             Err(cause) => return ControlFlow::Break(cause),
@@ -264,7 +274,7 @@ impl<'a, T: Transport> Serving<'a, T> {
     }
 
     fn check_stall(&mut self) -> ControlFlow<CloseCause> {
-        let written = self.session.transport.written();
+        let written = self.turn().written();
         let is_over = self.stall.as_mut().is_some_and(|s| s.is_over(written));
         // One that has taken everything, and is to get more later, is not in the way.
         if is_over && !self.is_all_sent() && self.queue().is_in_the_way() {
@@ -282,7 +292,7 @@ impl<'a, T: Transport> Serving<'a, T> {
             }
             Happened::Answered => {
                 self.queue().alive();
-                if self.heartbeats.answer(self.heartbeats_on_their_way()) {
+                if self.is_answer() {
                     if let Some(acks) = &mut self.session.acks {
                         acks.answered();
                     }
@@ -291,7 +301,7 @@ impl<'a, T: Transport> Serving<'a, T> {
             }
             Happened::Taken => {
                 self.queue().alive();
-                if self.heartbeats.answer(self.heartbeats_on_their_way()) {
+                if self.is_answer() {
                     self.session.metrics.heartbeats_answered.inc();
                 }
             }
@@ -316,7 +326,7 @@ impl<'a, T: Transport> Serving<'a, T> {
         let Some(acks) = &mut self.session.acks else {
             return ControlFlow::Continue(());
         };
-        let sent = &self.session.position;
+        let sent = &self.shared.turn().position;
         match Seq::parse_end(seq, sent.partitions()) {
             Ok(position) if sent.covers(&position) => {
                 acks.acknowledge(&position);
@@ -328,25 +338,26 @@ impl<'a, T: Transport> Serving<'a, T> {
 
     fn send_heartbeat(&mut self) {
         self.session.metrics.heartbeats_sent.inc();
+        let turn = &mut *self.shared.turn();
         if let Some(acks) = &mut self.session.acks {
-            acks.heartbeat(&self.session.position, self.events);
+            acks.heartbeat(&turn.position, turn.meter.events);
         }
-        self.unsent.push_back(QueuedFrame::Heartbeat);
+        turn.unsent.push_back(QueuedFrame::Heartbeat);
         self.heartbeats.queued();
     }
 
-    /// Heartbeats that have not reached the socket.
-    fn heartbeats_on_their_way(&self) -> u64 {
-        let unsent = self.unsent.iter().filter(|frame| frame.is_heartbeat());
-        self.session.transport.heartbeats() + unsent.count() as u64
+    /// Counts an answer to a heartbeat, if it is one.
+    fn is_answer(&mut self) -> bool {
+        let on_their_way = self.turn().heartbeats_on_their_way();
+        self.heartbeats.answer(on_their_way)
     }
 
     /// Moves the stream's position on to what it will have been sent with what was in the queue.
-    fn cover(&mut self, drained: &Drained, head: &Position) {
-        let position = &mut self.session.position;
+    fn cover(&self, drained: &Drained) {
+        let position = &mut self.turn().position;
         if let Some(fell_behind_at) = &drained.fell_behind_at {
             position.merge(fell_behind_at);
-        } else if self.state.is_live() || drained.joined {
+        } else if let Some(head) = &drained.head {
             position.merge(head);
         }
         // The head moves a moment after the queues are filled: the last event may be beyond it.
@@ -360,7 +371,8 @@ impl<'a, T: Transport> Serving<'a, T> {
         let Session {
             max_lag, context, ..
         } = &*self.session;
-        let next = self.unsent.iter().find_map(QueuedFrame::event)?;
+        let turn = self.turn();
+        let next = turn.unsent.iter().find_map(QueuedFrame::event)?;
         let taken_ms = next.times.taken_ms;
         let old = max_lag.age.is_some_and(|age| {
             taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
@@ -373,44 +385,31 @@ impl<'a, T: Transport> Serving<'a, T> {
         })
     }
 
-    /// Counts the events that go out next, and takes down the last one.
-    fn count(&mut self) {
-        let Session {
-            metrics,
-            registration,
-            ..
-        } = &*self.session;
-        if registration.is_reported()
-            && let Some(last) = self.unsent.iter().rev().find_map(QueuedFrame::event)
-        {
+    /// Hands what goes out next to the transport, counts it, and takes down the last event.
+    fn hand_over(&mut self, frames: VecDeque<QueuedFrame>) {
+        let last = frames.iter().rev().find_map(QueuedFrame::event);
+        if let Some(last) = last.filter(|_| self.session.registration.is_reported()) {
             self.queue().sent(&last.at);
         }
-        let (mut events, mut bytes, mut now) = (0, 0, None);
-        for event in self.unsent.iter().filter_map(QueuedFrame::event) {
-            events += 1;
-            bytes += event.text.len() as u64;
-            for (since_ms, histogram) in [
-                (event.times.taken_ms, &metrics.latency),
-                (event.times.happened_ms, &metrics.event_age),
-            ] {
-                if since_ms > 0 {
-                    let age_ms = *now.get_or_insert_with(now_ms) - since_ms;
-                    histogram.observe(age_ms.max(0) as f64 / 1e3);
-                }
-            }
+        let turn = &mut *self.shared.turn();
+        if last.is_some() {
+            let mut tally = Tally::new(&self.session.metrics);
+            turn.meter.count(&frames, &mut tally);
+            tally.settle(&self.session.metrics);
         }
-        metrics.sent.inc_by(events);
-        metrics.sent_bytes.inc_by(bytes);
-        if let Some(paces) = &self.session.paces {
-            let of_events = paces.events.charge(events).map(|held| (held, "events"));
-            let of_bytes = paces.sent.charge(bytes).map(|held| (held, "sent_kib"));
-            let held = of_events.into_iter().chain(of_bytes);
-            if let Some(((until, scope), what)) = held.max_by_key(|((until, _), _)| *until) {
-                self.paced_until = Some(until);
-                metrics.limited(&format!("{what}/{}", scope.name()));
-            }
+        turn.unsent = frames;
+        self.stall = None;
+    }
+
+    /// Watches whether the client takes what is on its way, if that is more than its share of memory.
+    fn watch_stall(&mut self) {
+        let turn = self.shared.turn();
+        if turn.is_all_sent() {
+            self.stall = None;
+        } else if self.stall.is_none() {
+            let in_flight = self.session.registration.queue().in_flight();
+            self.stall = Stall::of(in_flight, turn.written());
         }
-        self.events += events;
     }
 }
 

@@ -1,12 +1,11 @@
 //! Watch over a client that takes nothing while others wait for the memory that it holds.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval};
 
 use super::heartbeats::ticks;
-use crate::fanout::{OWN_BYTES, QueuedFrame};
+use crate::fanout::OWN_BYTES;
 
 /// Longest time for which a client may take nothing while others wait for the memory that it holds.
 const STALLED: Duration = Duration::from_secs(2);
@@ -19,10 +18,9 @@ pub(super) struct Stall {
 }
 
 impl Stall {
-    /// A watch, if the client is to take more than its share; `written` bytes have gone to it so far.
-    pub(super) fn of(unsent: &VecDeque<QueuedFrame>, written: u64) -> Option<Self> {
-        let bytes: usize = unsent.iter().map(QueuedFrame::memory).sum();
-        (bytes > OWN_BYTES).then(|| Self {
+    /// A watch, if so many bytes on their way are more than the client's share; `written` bytes have gone to it so far.
+    pub(super) fn of(in_flight: usize, written: u64) -> Option<Self> {
+        (in_flight > OWN_BYTES).then(|| Self {
             ticks: ticks(1),
             taken: (written, Instant::now()),
         })

@@ -38,6 +38,8 @@ pub(crate) enum Happened {
 pub(crate) trait Transport: Send {
     /// The client is told, when its stream ends, where it goes on.
     const TELLS_POSITION: bool;
+    /// Frames can be sent without the task of the stream.
+    const SENDS_AT_ONCE: bool;
 
     /// The name of the dialect that frames are written in.
     fn dialect(&self) -> &'static str;
@@ -48,6 +50,16 @@ pub(crate) trait Transport: Send {
     /// Takes frames from the front of `unsent` and moves them to the socket, and listens meanwhile: a client that is slow to
     /// read can still speak.
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened>;
+
+    /// Moves frames to the socket and listens to nothing. Ready when all of them are with the socket.
+    ///
+    /// # Errors
+    /// The cause for which the stream ends.
+    fn send(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>>;
 
     /// Returns whether every frame that was taken is with the socket.
     fn is_idle(&self) -> bool;

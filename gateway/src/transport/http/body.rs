@@ -109,6 +109,8 @@ impl<C: Carrier> BodyStream<C> {
 
 impl<C: Carrier> Transport for BodyStream<C> {
     const TELLS_POSITION: bool = true;
+    // The connection's task has to send them, in any case.
+    const SENDS_AT_ONCE: bool = false;
 
     fn dialect(&self) -> &'static str {
         self.encoder.dialect.name()
@@ -121,6 +123,14 @@ impl<C: Carrier> Transport for BodyStream<C> {
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         let exchanged = ready!(self.poll_exchange(unsent, cx));
         Poll::Ready(exchanged.unwrap_or(Happened::Ended(CloseCause::ClientLeft)))
+    }
+
+    fn send(
+        &mut self,
+        _: &mut VecDeque<QueuedFrame>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>> {
+        Poll::Pending
     }
 
     fn is_idle(&self) -> bool {

@@ -116,6 +116,21 @@ impl<S: AsyncRead + AsyncWrite + HasTcp + Unpin> SocketStream<S> {
         }
     }
 
+    /// Moves frames to the socket.
+    fn poll_send(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_finish(cx))?;
+            if unsent.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.gather(unsent);
+        }
+    }
+
     /// Waits until the client is gone. One that speaks is not listened to any more.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.has_spoken {
@@ -217,6 +232,7 @@ where
     S: AsyncRead + AsyncWrite + HasTcp + Unpin + Send,
 {
     const TELLS_POSITION: bool = true;
+    const SENDS_AT_ONCE: bool = true;
 
     fn dialect(&self) -> &'static str {
         self.encoder.dialect.name()
@@ -231,6 +247,14 @@ where
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         let exchanged = ready!(self.poll_exchange(unsent, cx));
         Poll::Ready(exchanged.unwrap_or(Happened::Ended(CloseCause::ConnectionLost)))
+    }
+
+    fn send(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>> {
+        Poll::Ready(ready!(self.poll_send(unsent, cx)).map_err(|_| CloseCause::ConnectionLost))
     }
 
     fn is_idle(&self) -> bool {

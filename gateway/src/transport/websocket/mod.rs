@@ -183,6 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     // DSS has no place for it.
     const TELLS_POSITION: bool = false;
+    const SENDS_AT_ONCE: bool = true;
 
     fn dialect(&self) -> &'static str {
         self.writer.dialect().name()
@@ -197,6 +198,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
             Ok(None) => Happened::Sent,
             Err(cause) => Happened::Ended(cause),
         })
+    }
+
+    fn send(
+        &mut self,
+        unsent: &mut VecDeque<QueuedFrame>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>> {
+        if self.socket.get_ref().theirs_begun {
+            // The task that is woken by the library's frame goes first.
+            return Poll::Pending;
+        }
+        let sent = ready!(self.writer.poll_send(unsent, &mut self.socket, cx));
+        Poll::Ready(sent.map(drop).map_err(|error| cause_of(&error)))
     }
 
     fn is_idle(&self) -> bool {

@@ -1,0 +1,13 @@
+//! The shortest way to a stream's socket, for whoever fills its queue.
+
+use std::fmt::Debug;
+
+use super::send_queue::SendQueue;
+use super::tally::Tally;
+
+/// The outlet of a queue, if nothing has to be waited for.
+pub(crate) trait Outlet: Debug + Send + Sync {
+    /// Sends what waits in the queue at once, if the stream is at rest and its socket takes it. Returns false if something is left for the
+    /// stream's own task, which is then to be woken.
+    fn send_at_once(&self, queue: &SendQueue, tally: &mut Tally) -> bool;
+}

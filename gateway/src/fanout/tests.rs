@@ -1,0 +1,258 @@
+//! The live fan-out as a whole: several partitions, several dispatchers, streams that come at any time and are slow or not.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use datastream_protocol::position::Position;
+use datastream_routing::{Field, Filter, KeyHash, Route, SubscriptionId, buckets};
+use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
+use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::access::{Admission, Principal};
+use crate::config::{ConfigStore, ConfigUpdate};
+use crate::event::CloudHeads;
+use crate::ingest::{Batch, BatchSink as _};
+use crate::metrics::Metrics;
+
+const STREAMS: usize = 7;
+const DEVICES: usize = 3;
+/// Time that all deliveries of a case may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The ring holds everything: nobody reads the topic.
+struct NoTopic;
+
+impl EventSource for NoTopic {
+    fn describe(&self) -> String {
+        "no topic".to_owned()
+    }
+
+    fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
+        unreachable!()
+    }
+
+    fn tail(&self, _: u32, _: u64, _: u32) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        unreachable!()
+    }
+
+    fn replay(&self, _: u32, _: u64, _: u32) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        unreachable!()
+    }
+}
+
+/// A batch of one partition: so many records, of which the first is of this device.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    partition: u32,
+    records: usize,
+    device: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    partitions: u32,
+    dispatchers: usize,
+    batches: Vec<Given>,
+    /// Number of batches before each stream comes, and milliseconds that its client takes between two looks.
+    streams: Vec<(usize, u64)>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (1..4_u32, 1..4_usize).prop_flat_map(|(partitions, dispatchers)| {
+        let batch = (0..partitions, 0..400_usize, 0..DEVICES);
+        let batch = batch.prop_map(|(partition, records, device)| Given {
+            partition,
+            records,
+            device,
+        });
+        let stream = (0..20_usize, prop_oneof![3 => Just(0_u64), 1 => 1..20_u64]);
+        let batches = proptest::collection::vec(batch, 1..20);
+        let streams = proptest::collection::vec(stream, STREAMS);
+        (batches, streams).prop_map(move |(batches, streams)| Case {
+            partitions,
+            dispatchers,
+            batches,
+            streams,
+        })
+    })
+}
+
+/// The device that a stream wants; the first stream wants all of them.
+fn wanted(stream: usize) -> Option<usize> {
+    (stream > 0).then_some(stream % DEVICES)
+}
+
+fn route(stream: usize) -> Route {
+    let id = SubscriptionId::new("default", format!("s{stream}"));
+    let device = wanted(stream).map(|device| device.to_string());
+    let filter = device.map(|d| Filter::default().with(Field::Dsn, [d.as_str().into()]));
+    Route {
+        filters: filter.into_iter().collect(),
+        ..Route::new(id, KeyHash::of(&stream.to_string()))
+    }
+}
+
+fn config() -> Arc<ConfigStore> {
+    let store = ConfigStore::new();
+    let objects = buckets((0..STREAMS).map(route)).into_iter();
+    let updates = objects.map(|(id, bucket)| ConfigUpdate::Set {
+        object: id.to_string(),
+        bytes: bucket.encode().unwrap(),
+    });
+    store.apply(updates.chain([ConfigUpdate::Synced]).collect());
+    Arc::new(store)
+}
+
+fn record(offset: u64, device: usize) -> Record {
+    let value = format!(
+        r#"{{"metadata":{{"oem_id":"o","oem_model":"m","dsn":"{device}","property_name":"p","event_type":"datapoint"}},"datapoint":{{"value":1}}}}"#
+    );
+    Record {
+        offset,
+        timestamp_ms: 0,
+        value: Bytes::from(value),
+    }
+}
+
+/// Events by partition, in the order in which they came.
+type Events = BTreeMap<u32, Vec<u64>>;
+
+/// Serves a stream from a position on until nothing more comes, as its task does, and takes down what it gets.
+async fn serve(
+    context: Arc<CatchUpContext>,
+    stream: usize,
+    start: Position,
+    pause_ms: u64,
+    got: Arc<Mutex<Events>>,
+) {
+    let route = Arc::new(route(stream));
+    let admission = Admission {
+        principal: Arc::new(Principal::of_key(route.key_sha256)),
+        route: route.clone(),
+    };
+    let queue = SendQueue::new(admission, false, context.memory.clone());
+    let queue = Arc::new(queue);
+    let mut reads_from = Some(start);
+    loop {
+        if let Some(position) = reads_from.take() {
+            let catch_up = CatchUp {
+                context: context.clone(),
+                id: route.id.clone(),
+                queue: queue.clone(),
+                position,
+                end: None,
+                paces: None,
+                paced_until: None,
+            };
+            tokio::spawn(catch_up.run());
+        }
+        queue.woken().await;
+        sleep(Duration::from_millis(pause_ms)).await;
+        let drained = queue.take(false);
+        let mut got = got.lock().unwrap();
+        for event in drained.frames.iter().filter_map(QueuedFrame::event) {
+            let partition = event.at.partition;
+            let offset = event.at.after.next(partition) - 1;
+            got.entry(partition).or_default().push(offset);
+        }
+        reads_from = drained.fell_behind_at;
+    }
+}
+
+async fn run(case: &Case) -> Result<(), TestCaseError> {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let heads = Arc::new(CloudHeads::new("test"));
+    let ring = Arc::new(Ring::new(Position::start(case.partitions), 1 << 30, heads));
+    let fan_out = FanOut::new(case.dispatchers, &config(), &ring, &metrics);
+    let (out, decoded) = mpsc::channel(2);
+    let decoder = Decoder::new(metrics.clone(), 1 << 20, out);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(fan_out.sequencer.run(decoded));
+    for dispatcher in fan_out.dispatchers {
+        tasks.spawn(dispatcher.run());
+    }
+    let context = Arc::new(CatchUpContext {
+        ring: ring.clone(),
+        dispatcher: fan_out.handle,
+        source: Arc::new(NoTopic),
+        memory: Arc::new(SendMemory::new(64 << 20)),
+        largest_content: 1 << 20,
+        replay_permits: Semaphore::new(1),
+        unreadable: Mutex::default(),
+        metrics,
+    });
+    let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();
+    let mut starts = vec![None; STREAMS];
+    let mut sent = vec![Vec::new(); case.partitions as usize];
+    for count in 0..=case.batches.len() {
+        for (stream, (after, pause_ms)) in case.streams.iter().enumerate() {
+            if (*after).min(case.batches.len()) == count {
+                let start = ring.head();
+                starts[stream] = Some(start.clone());
+                let got = got[stream].clone();
+                tasks.spawn(serve(context.clone(), stream, start, *pause_ms, got));
+            }
+        }
+        let Some(given) = case.batches.get(count) else {
+            break;
+        };
+        let partition = &mut sent[given.partition as usize];
+        let first = partition.len() as u64;
+        let devices = (0..given.records).map(|n| (given.device + n) % DEVICES);
+        let records = (first..).zip(devices.clone()).map(|(o, d)| record(o, d));
+        let batch = Batch {
+            partition: given.partition,
+            first,
+            next: first + given.records as u64,
+            records: records.collect(),
+            unreadable: None,
+        };
+        partition.extend(devices);
+        prop_assert!(decoder.send(batch).await);
+    }
+    for (stream, start) in starts.into_iter().enumerate() {
+        let start = start.unwrap();
+        let wants = |device: usize| wanted(stream).is_none_or(|wanted| wanted == device);
+        let expected: Events = (0..)
+            .zip(&sent)
+            .map(|(partition, devices)| {
+                let events = (0..)
+                    .zip(devices)
+                    .filter(|(offset, device)| *offset >= start.next(partition) && wants(**device));
+                (partition, events.map(|(offset, _)| offset).collect())
+            })
+            .filter(|(_, events): &(_, Vec<_>)| !events.is_empty())
+            .collect();
+        let all = async {
+            while *got[stream].lock().unwrap() != expected {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let came = timeout(LIMIT, all).await;
+        prop_assert!(
+            came.is_ok(),
+            "stream {stream} from {start:?} got {:?} instead of {expected:?}",
+            got[stream].lock().unwrap()
+        );
+    }
+    // Nothing comes twice.
+    tokio::task::yield_now().await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn every_stream_gets_what_it_wants_once_and_in_order_from_any_dispatcher(case in case()) {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let runtime = threads.worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(run(&case))?;
+    }
+}

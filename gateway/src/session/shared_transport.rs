@@ -1,0 +1,194 @@
+//! The transport of a stream, at which the stream's own task and its dispatcher take turns.
+//!
+//! Most of the time a stream is at rest: all is sent, and its client has nothing to say. What comes then goes from the dispatcher to the
+//! socket at once, and no task is woken. The task has its turn when the socket takes no more, when the client speaks, at heartbeats, and
+//! for whatever else there is than events; until it is at rest again, events wait for it in the queue.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use datastream_protocol::close::CloseCause;
+use datastream_protocol::position::Position;
+
+use super::meter::Meter;
+use super::transport::{Happened, Transport};
+use crate::fanout::{Outlet, QueuedFrame, SendQueue, Tally};
+
+/// A transport, and what has to be known for whoever sends by it next.
+pub(crate) struct SharedTransport<T> {
+    /// Held for a poll, never across an await.
+    turn: Mutex<Turn<T>>,
+    /// The progress of the stream is reported.
+    is_reported: bool,
+    /// It is asked for the position of the stream.
+    wants_position: bool,
+    dialect: &'static str,
+}
+
+/// A turn at the transport.
+pub(super) struct Turn<T> {
+    /// Gone once the stream is served no more.
+    transport: Option<T>,
+    /// Frames that were taken out of the queue, and that the transport has not taken yet.
+    pub unsent: VecDeque<QueuedFrame>,
+    /// Everything before has been handed to the socket, or is unsent; at first, where the stream starts.
+    pub position: Position,
+    pub meter: Meter,
+    /// Everything is sent, and nothing keeps what comes next from being sent.
+    at_rest: bool,
+    /// The cause for which sending failed.
+    failed: Option<CloseCause>,
+}
+
+impl<T: Transport> SharedTransport<T> {
+    /// The transport of a stream that starts at this position, and whose task has the first turn. With whether the progress of the stream
+    /// is reported, and whether its position is asked for even if its client is not told.
+    pub(crate) fn new(
+        transport: T,
+        position: Position,
+        meter: Meter,
+        is_reported: bool,
+        wants_position: bool,
+    ) -> Self {
+        let dialect = transport.dialect();
+        let turn = Turn {
+            transport: Some(transport),
+            unsent: VecDeque::new(),
+            position,
+            meter,
+            at_rest: false,
+            failed: None,
+        };
+        Self {
+            turn: Mutex::new(turn),
+            is_reported,
+            wants_position: wants_position || T::TELLS_POSITION,
+            dialect,
+        }
+    }
+
+    /// The name of the dialect that frames are written in.
+    pub(super) const fn dialect(&self) -> &'static str {
+        self.dialect
+    }
+
+    /// Returns whether the position is asked for.
+    pub(super) const fn wants_position(&self) -> bool {
+        self.wants_position
+    }
+
+    /// A turn of the stream's task.
+    pub(super) fn turn(&self) -> MutexGuard<'_, Turn<T>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends and receives for the stream's task.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Happened> {
+        let turn = &mut *self.turn();
+        match &mut turn.transport {
+            Some(transport) => transport.poll(&mut turn.unsent, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ends the dispatcher's turns, and returns the transport.
+    pub(super) fn take(&self) -> Option<T> {
+        self.turn().transport.take()
+    }
+}
+
+impl<T: Transport> Turn<T> {
+    /// Lets the dispatcher send from now on, if it can.
+    pub(super) fn rest(&mut self) {
+        self.at_rest = T::SENDS_AT_ONCE
+            && self.is_all_sent()
+            && self.failed.is_none()
+            && self.meter.held_until.is_none();
+    }
+
+    /// Begins a turn of the stream's task, which lasts until it rests. Returns the cause to close with, if sending has failed.
+    pub(super) fn begin(&mut self) -> Option<CloseCause> {
+        self.at_rest = false;
+        self.failed.take()
+    }
+
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.unsent.is_empty() && self.transport.as_ref().is_none_or(Transport::is_idle)
+    }
+
+    /// Heartbeats that have not reached the socket.
+    pub(super) fn heartbeats_on_their_way(&self) -> u64 {
+        let unsent = self.unsent.iter().filter(|frame| frame.is_heartbeat());
+        let begun = self.transport.as_ref().map_or(0, Transport::heartbeats);
+        begun + unsent.count() as u64
+    }
+
+    /// Bytes handed to the socket so far.
+    pub(super) fn written(&self) -> u64 {
+        self.transport.as_ref().map_or(0, Transport::written)
+    }
+
+    /// Somebody wants to know whether the client is there.
+    pub(super) fn probed(&mut self) {
+        if let Some(transport) = &mut self.transport {
+            transport.probed();
+        }
+    }
+}
+
+impl<T: Transport> Outlet for SharedTransport<T> {
+    fn send_at_once(&self, queue: &SendQueue, tally: &mut Tally) -> bool {
+        // Whoever holds it is the stream's task, which looks at the queue when it is woken.
+        let Ok(mut turn) = self.turn.try_lock() else {
+            return false;
+        };
+        let Turn {
+            transport: Some(transport),
+            unsent,
+            position,
+            meter,
+            at_rest: at_rest @ true,
+            failed,
+        } = &mut *turn
+        else {
+            return false;
+        };
+        if !queue.take_at_once(unsent, self.is_reported) {
+            return false;
+        }
+        if unsent.is_empty() {
+            return true;
+        }
+        meter.count(unsent, tally);
+        if self.wants_position
+            && let Some(last) = unsent.iter().rev().find_map(QueuedFrame::event)
+        {
+            position.merge(&last.at.after);
+        }
+        // Nobody is woken when the socket takes more: the stream's task is now, and waits for that itself.
+        let mut cx = Context::from_waker(Waker::noop());
+        *at_rest = match transport.send(unsent, &mut cx) {
+            Poll::Ready(Ok(())) => {
+                queue.sent_at_once();
+                meter.held_until.is_none()
+            }
+            Poll::Ready(Err(cause)) => {
+                *failed = Some(cause);
+                false
+            }
+            Poll::Pending => false,
+        };
+        *at_rest
+    }
+}
+
+impl<T> fmt::Debug for SharedTransport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTransport").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,7 @@ bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo bench --locked --workspace --bench index
 	$(release) cargo bench --locked --workspace --bench routing
 	$(release) cargo bench --locked --workspace --bench fanout
+	$(release) cargo bench --locked --workspace --bench peers
 	$(release) cargo bench --locked --workspace --bench crowd
 	$(release) cargo bench --locked --workspace --bench replay
 

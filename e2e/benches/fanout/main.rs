@@ -5,12 +5,14 @@
 //! machine does hits all of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../shared/bare.rs"]
 mod bare;
 mod clients;
 #[path = "../shared/process.rs"]
 mod process;
 #[path = "../shared/routes.rs"]
 mod routes;
+#[path = "../shared/trust.rs"]
 mod trust;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -14,6 +14,16 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     nanoseconds / 1e9
 }
 
+/// CPU time of the process that was spent outside the kernel and in it, in ticks of 10 ms.
+#[allow(dead_code, reason = "not every bench asks")]
+pub(crate) fn cpu_ticks(pid: u32) -> [f64; 2] {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name of the program, in parentheses, may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<_> = fields.split(' ').collect();
+    [11, 12].map(|field| fields[field].parse().unwrap())
+}
+
 /// Resident memory, in bytes.
 #[allow(dead_code, reason = "not every bench asks")]
 pub(crate) fn resident_bytes(pid: u32) -> f64 {

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// A process that dies with the bench, its limit of open files raised, and what it says line by line.
 pub(crate) struct Server {
     pub child: Child,
-    stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -29,7 +29,7 @@ impl Server {
             .spawn()
             .unwrap();
         Self {
-            stdin: child.stdin.take().unwrap(),
+            stdin: child.stdin.take(),
             stdout: BufReader::new(child.stdout.take().unwrap()),
             child,
         }
@@ -47,10 +47,16 @@ impl Server {
 
     #[allow(dead_code, reason = "not every bench asks")]
     pub(crate) fn ask(&mut self, question: &str) -> Vec<u64> {
-        writeln!(self.stdin, "{question}").unwrap();
+        writeln!(self.stdin.as_mut().unwrap(), "{question}").unwrap();
         let line = self.line();
         line.split(' ')
             .map(|number| number.parse().unwrap())
             .collect()
+    }
+
+    /// Hands out its standard input, which then asks nothing.
+    #[allow(dead_code, reason = "not every bench writes events there")]
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().unwrap()
     }
 }

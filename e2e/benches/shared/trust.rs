@@ -23,8 +23,15 @@ impl Trust {
         (Self(Arc::new(config)), arguments)
     }
 
-    /// Connector of a client.
+    /// Connector of a client of tokio's.
+    #[allow(dead_code, reason = "not every bench has such clients")]
     pub(crate) fn connector(&self) -> Connector {
         Connector::Rustls(self.0.clone())
+    }
+
+    /// Settings of a client.
+    #[allow(dead_code, reason = "not every bench has clients of its own")]
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.0.clone()
     }
 }

@@ -1,0 +1,71 @@
+//! The bars that the gateway has to be under.
+
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{CPU, Figure, Figures, P50, P99, P999};
+use crate::load::Load;
+use crate::servers::Kind;
+
+/// A bar, and what was measured against it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bar {
+    pub(crate) name: String,
+    /// Name of the load.
+    pub(crate) load: String,
+    pub(crate) ratio: f64,
+    /// The most that the ratio may be.
+    pub(crate) at_most: f64,
+    pub(crate) met: bool,
+}
+
+/// The bars of those figures that were measured.
+pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
+    let mut bars = vec![];
+    let mut bar =
+        |load: Load, name: &str, figure: Option<&Figure>, other: Option<&Figure>, at_most: f64| {
+            if let (Some(figure), Some(other)) = (figure, other) {
+                let ratio = figure.ratio_to(other);
+                bars.push(Bar {
+                    name: format!("{name} to {}", other.server),
+                    load: load.name().to_owned(),
+                    ratio,
+                    at_most,
+                    met: ratio <= at_most,
+                });
+            }
+        };
+    for load in Load::EACH {
+        let get = |kind, figure| figures.get(kind, Some(load), figure);
+        let peer = |figure| figures.better_peer(Some(load), figure);
+        let (to_raw, to_peer) = match load {
+            Load::Slow => (Some(1.25), Some(0.45)),
+            Load::Fast => (Some(0.75), None),
+            Load::All => (None, Some(0.7)),
+            Load::Own => (Some(1.15), None),
+        };
+        let gateway = get(Kind::Gateway, CPU);
+        if let Some(at_most) = to_raw {
+            bar(load, "CPU, gateway", gateway, get(Kind::Raw, CPU), at_most);
+        }
+        if let Some(at_most) = to_peer {
+            bar(load, "CPU, gateway", gateway, peer(CPU), at_most);
+        }
+        bar(
+            load,
+            "CPU, gateway with TLS",
+            get(Kind::GatewayTls, CPU),
+            gateway,
+            1.3,
+        );
+        for (name, figure) in [("p50", P50), ("p99", P99), ("p99.9", P999)] {
+            bar(
+                load,
+                &format!("{name}, gateway"),
+                get(Kind::Gateway, figure),
+                peer(figure),
+                1.0,
+            );
+        }
+    }
+    bars
+}

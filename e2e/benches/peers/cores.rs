@@ -1,0 +1,64 @@
+//! Cores: the server under test has one of its own, and everything else has another.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The cores of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) load: usize,
+}
+
+impl Cores {
+    /// Binds this process, with all that it starts, to one of the cores that it may use, and keeps another for servers. Returns
+    /// nothing if there is one only.
+    pub(crate) fn split() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let list = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let cores = parse(list.unwrap().trim());
+        let (load, server) = (*cores.first()?, *cores.last()?);
+        if load == server {
+            return None;
+        }
+        let me = std::process::id().to_string();
+        let bound = Command::new("taskset")
+            .args(["--all-tasks", "--cpu-list", "--pid", &load.to_string(), &me])
+            .output()
+            .unwrap();
+        assert!(bound.status.success(), "{bound:?}");
+        Some(Self { server, load })
+    }
+}
+
+/// The kernel kills whoever runs under this when its parent dies, however that happens.
+const DIES_WITH_ITS_PARENT: &str = "--pdeathsig=KILL";
+
+/// The program and the arguments that start a server on its core.
+pub(crate) fn on_its_core(
+    cores: Option<Cores>,
+    program: &Path,
+    args: Vec<String>,
+) -> (PathBuf, Vec<String>) {
+    let mut line = vec![DIES_WITH_ITS_PARENT.to_owned()];
+    if let Some(Cores { server, .. }) = cores {
+        line.extend(["taskset", "--cpu-list"].map(str::to_owned));
+        line.push(server.to_string());
+    }
+    line.push(program.display().to_string());
+    line.extend(args);
+    ("setpriv".into(), line)
+}
+
+/// The numbers of a list of the kernel's, such as `0-2,5`.
+fn parse(list: &str) -> Vec<usize> {
+    let number = |text: &str| text.parse::<usize>().unwrap();
+    list.split(',')
+        .flat_map(|part| match part.split_once('-') {
+            Some((first, last)) => number(first)..=number(last),
+            None => number(part)..=number(part),
+        })
+        .collect()
+}

@@ -1,0 +1,173 @@
+//! The ways in which events get into a server: lines, NATS' protocol, a topic.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::process::ChildStdin;
+
+use datastream_source::fluvio::FluvioTarget;
+use datastream_source::fluvio::producer::{Producer, Record};
+use mio::net::TcpStream;
+use mio::unix::pipe::Sender;
+use mio::{Interest, Registry, Token};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use crate::EVENT_BYTES;
+
+/// Prefix of the time at which an event was sent, in microseconds of this process' clock.
+pub(crate) const SENT: &str = "\"sent\":";
+/// Name of what everybody gets.
+pub(crate) const EVERYBODY: &str = "all";
+/// Events that may wait for the producer: more than are ever on the way.
+const QUEUE: usize = 8 << 10;
+/// Records that are stored in one go at the most.
+const BATCH: usize = 512;
+
+/// The name of what a client alone gets: the DSN of its events, and its subject.
+pub(crate) fn own(number: usize) -> String {
+    format!("own-{number}")
+}
+
+/// The way into a server.
+pub(crate) enum Feed {
+    /// Lines on its standard input; `own-17 {...}` is for client 17 alone.
+    Lines(Wire<Sender>),
+    /// PUB of NATS' protocol.
+    Nats(Wire<TcpStream>),
+    /// A topic of the broker, by the producer.
+    Topic(mpsc::Sender<Record>),
+}
+
+impl Feed {
+    pub(crate) fn lines(stdin: ChildStdin) -> Self {
+        let stdin = Sender::from(stdin);
+        stdin.set_nonblocking(true).unwrap();
+        Self::Lines(Wire::new(stdin))
+    }
+
+    pub(crate) fn nats(address: &str) -> Self {
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut wire = Wire::new(TcpStream::from_std(socket));
+        wire.unsent
+            .extend_from_slice(b"CONNECT {\"verbose\":false}\r\n");
+        Self::Nats(wire)
+    }
+
+    /// A producer of its own, which ends with the feed.
+    pub(crate) fn topic(runtime: &Runtime, target: FluvioTarget) -> Self {
+        let (sender, mut records) = mpsc::channel(QUEUE);
+        runtime.spawn(async move {
+            let mut producer = Producer::new(target);
+            let mut batch = Vec::with_capacity(BATCH);
+            while records.recv_many(&mut batch, BATCH).await > 0 {
+                producer.send(&batch).await.unwrap();
+                batch.clear();
+            }
+        });
+        Self::Topic(sender)
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) {
+        match self {
+            Self::Lines(wire) => registry.register(&mut wire.to, token, Interest::WRITABLE),
+            Self::Nats(wire) => {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                registry.register(&mut wire.to, token, interest)
+            }
+            Self::Topic(_) => return,
+        }
+        .unwrap();
+    }
+
+    /// Sends an event to everybody, or to one client only. What the server does not take now goes with the next [`Self::flush`].
+    pub(crate) fn send(&mut self, to: Option<usize>, sent: u64) {
+        let dsn = to.map_or_else(|| EVERYBODY.to_owned(), own);
+        let event = event(&dsn, sent);
+        match self {
+            Self::Lines(wire) => {
+                if to.is_some() {
+                    wire.text(format_args!("{dsn} "));
+                }
+                wire.text(format_args!("{event}\n"));
+            }
+            Self::Nats(wire) => {
+                wire.text(format_args!("PUB {dsn} {}\r\n{event}\r\n", event.len()));
+            }
+            Self::Topic(records) => {
+                let value = event.into_bytes();
+                records.try_send(Record { key: dsn, value }).unwrap();
+            }
+        }
+    }
+
+    /// Writes as much as the server takes, and answers NATS' pings.
+    pub(crate) fn flush(&mut self) {
+        match self {
+            Self::Lines(wire) => wire.flush(),
+            Self::Nats(wire) => {
+                wire.answer_pings();
+                wire.flush();
+            }
+            Self::Topic(_) => (),
+        }
+    }
+}
+
+/// A pipe or socket into a server, which is never waited for.
+pub(crate) struct Wire<W> {
+    to: W,
+    unsent: Vec<u8>,
+}
+
+impl<W: Write> Wire<W> {
+    const fn new(to: W) -> Self {
+        Self { to, unsent: vec![] }
+    }
+
+    fn text(&mut self, text: std::fmt::Arguments<'_>) {
+        self.unsent.write_fmt(text).unwrap();
+    }
+
+    fn flush(&mut self) {
+        let mut written = 0;
+        while written < self.unsent.len() {
+            match self.to.write(&self.unsent[written..]) {
+                Ok(bytes) => written += bytes,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("the server takes no events: {e}"),
+            }
+        }
+        self.unsent.drain(..written);
+    }
+}
+
+impl Wire<TcpStream> {
+    fn answer_pings(&mut self) {
+        let mut buffer = [0; 4 << 10];
+        while let Ok(read) = self.to.read(&mut buffer) {
+            assert_ne!(read, 0, "NATS has closed the publisher's connection");
+            if buffer[..read].ends_with(b"PING\r\n") {
+                self.unsent.extend_from_slice(b"PONG\r\n");
+            }
+        }
+    }
+}
+
+/// An event of [`EVENT_BYTES`].
+fn event(dsn: &str, sent: u64) -> String {
+    let mut event = String::with_capacity(EVENT_BYTES);
+    write!(
+        event,
+        r#"{{"metadata":{{"oem_id":"0dfc7900","oem_model":"ledevb","dsn":"{dsn}","property_name":"Blue_LED","event_type":"datapoint","resource_tags":[]}},"datapoint":{{{SENT}{sent},"value":1,"note":""#
+    )
+    .unwrap();
+    let end = "\"}}";
+    let padding = EVENT_BYTES - event.len() - end.len();
+    event.extend(std::iter::repeat_n('x', padding));
+    event.push_str(end);
+    event
+}

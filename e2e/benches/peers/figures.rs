@@ -1,0 +1,99 @@
+//! Figures: what was measured, round by round.
+
+use serde::{Deserialize, Serialize};
+
+use crate::load::Load;
+use crate::servers::Kind;
+
+/// Names of figures; those in CPU are seconds of the server for a million deliveries.
+pub(crate) const CPU: &str = "cpu_seconds_per_million";
+pub(crate) const CPU_USER: &str = "cpu_user_seconds_per_million";
+pub(crate) const CPU_SYSTEM: &str = "cpu_system_seconds_per_million";
+/// Milliseconds from sending to arrival.
+pub(crate) const P50: &str = "latency_p50_ms";
+pub(crate) const P99: &str = "latency_p99_ms";
+pub(crate) const P999: &str = "latency_p99_9_ms";
+/// Deliveries a second.
+pub(crate) const RATE: &str = "deliveries_per_second";
+/// Share of its core that the server, and the load generator with the broker, have used.
+pub(crate) const SERVER_BUSY: &str = "server_busy";
+pub(crate) const LOAD_BUSY: &str = "load_busy";
+/// Without a load: resident KiB of an idle connection, and CPU milliseconds of the server for a handshake.
+pub(crate) const IDLE: &str = "idle_connection_kib";
+pub(crate) const HANDSHAKE: &str = "handshake_cpu_ms";
+
+/// A figure of a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) server: String,
+    /// Name of the load; none for what is measured without one.
+    pub(crate) load: Option<String>,
+    #[serde(rename = "figure")]
+    pub(crate) name: String,
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) rounds: Vec<f64>,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Figures(Vec<Figure>);
+
+impl Figures {
+    /// Adds the value of a round.
+    pub(crate) fn add(&mut self, server: Kind, load: Option<Load>, figure: &str, value: f64) {
+        let known = self
+            .0
+            .iter()
+            .position(|f| is(f, server.name(), load, figure));
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Figure {
+                server: server.name().to_owned(),
+                load: load.map(|load| load.name().to_owned()),
+                name: figure.to_owned(),
+                median: value,
+                min: value,
+                max: value,
+                rounds: vec![],
+            });
+            self.0.len() - 1
+        });
+        let figure = &mut self.0[at];
+        figure.rounds.push(value);
+        figure.median = median(&figure.rounds);
+        figure.min = figure.min.min(value);
+        figure.max = figure.max.max(value);
+    }
+
+    pub(crate) fn get(&self, server: Kind, load: Option<Load>, figure: &str) -> Option<&Figure> {
+        self.0.iter().find(|f| is(f, server.name(), load, figure))
+    }
+
+    /// The peer that has the lower median of this figure.
+    pub(crate) fn better_peer(&self, load: Option<Load>, figure: &str) -> Option<&Figure> {
+        let peers = Kind::PEERS.iter();
+        peers
+            .filter_map(|peer| self.get(*peer, load, figure))
+            .min_by(|a, b| a.median.total_cmp(&b.median))
+    }
+}
+
+fn is(figure: &Figure, server: &str, load: Option<Load>, name: &str) -> bool {
+    figure.server == server && figure.load.as_deref() == load.map(Load::name) && figure.name == name
+}
+
+impl Figure {
+    /// The median of the ratios of each round, because what else the machine does hits all servers of a round.
+    pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        median(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>())
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
+}

@@ -29,6 +29,8 @@ const COMMANDS: usize = 1024;
 const ROUNDS: usize = 4;
 /// Longest time for which events wait for more that are already there, so that both go out in one write.
 const GATHERING: Duration = Duration::from_millis(2);
+/// Bytes that wait for a stream and are sent although more may come to go with them: as much as is written at once.
+const FULL: usize = 2 * OWN_BYTES;
 /// Work after which a dispatcher lets other tasks have its thread: some milliseconds, at [`WRITE`] for what is written to a socket and
 /// one for a frame that is put into a queue or an event that is looked at.
 const TURN: u32 = 8192;
@@ -274,8 +276,10 @@ impl Dispatcher {
 
     async fn dispatch(&mut self, chunk: &Chunk) {
         self.refresh();
-        for event in &chunk.events {
-            self.route(chunk, event).await;
+        let last = chunk.events.len().saturating_sub(1);
+        for (index, event) in chunk.events.iter().enumerate() {
+            let is_last = index == last && self.rounds.is_empty();
+            self.route(chunk, event, is_last).await;
         }
         self.head = chunk.after.clone();
         self.dispatched.set(chunk.after.clone());
@@ -325,7 +329,9 @@ impl Dispatcher {
         }
     }
 
-    async fn route(&mut self, chunk: &Chunk, event: &Event) {
+    /// Puts an event into the queues of the streams that want it. The last one that there is for now is sent at once, while the queue is
+    /// in the caches of the core.
+    async fn route(&mut self, chunk: &Chunk, event: &Event, is_last: bool) {
         let fields = event.fields();
         let mut matches = std::mem::take(&mut self.matches);
         self.live.matches(&fields, &mut matches);
@@ -347,7 +353,12 @@ impl Dispatcher {
                 }
             };
             self.tally.matched += 1;
-            let Ok(waiting) = live.queue.push(frame) else {
+            // What does not fit may fit once what is there is sent.
+            let again = |frame| {
+                live.queue.send(&mut self.tally);
+                live.queue.push(frame)
+            };
+            let Ok(waiting) = live.queue.push(frame).or_else(again) else {
                 let mut position = chunk.position_after(event);
                 if let Some(ahead) = &live.ahead {
                     position.merge(ahead);
@@ -361,8 +372,7 @@ impl Dispatcher {
                 continue;
             };
             let mut work = 1;
-            if waiting > OWN_BYTES / 2 {
-                // Before it needs more than its own memory.
+            if waiting > FULL || is_last {
                 live.queue.send(&mut self.tally);
                 work += WRITE;
             } else if !live.touched {

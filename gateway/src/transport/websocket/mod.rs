@@ -37,6 +37,8 @@ use crate::transport::dialect::MessageEncoder;
 /// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
 /// pongs can be sent, the last one is answered (RFC 6455, section 5.5.3).
 const CONTROL_BUFFER: usize = 256;
+/// Bytes that are read of a client at once: it has little to say, and the buffer is there all the time.
+const READ_BUFFER: usize = 128;
 /// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
 const MAX_DRAINED: u64 = 1 << 20;
 
@@ -71,7 +73,7 @@ impl Bounds {
     /// Configuration with small buffers, because there are many streams and most are idle.
     fn config(&self) -> WebSocketConfig {
         WebSocketConfig::default()
-            .read_buffer_size(1 << 10)
+            .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_write_buffer_size(self.write_buffer)
             .max_message_size(Some(self.longest_message))

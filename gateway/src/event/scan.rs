@@ -280,7 +280,7 @@ mod tests {
             let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
             let first = text.iter().position(is_special).unwrap_or(text.len());
             let plain = plain_bytes(&text);
-            prop_assert!(plain <= first && first - plain < 8 && (plain == first || plain % 8 == 0), "{plain} {first}");
+            prop_assert!(plain <= first && first - plain < 8 && (plain == first || plain.is_multiple_of(8)), "{plain} {first}");
         }
 
         #[test]

@@ -54,6 +54,14 @@ impl QueuedFrame {
         }
     }
 
+    /// The event, if it is one, with everybody who shares it.
+    pub(crate) fn shared_event(&self) -> Option<Arc<EventFrame>> {
+        match self {
+            Self::Event(event) => Some(event.clone()),
+            Self::Heartbeat | Self::Marker(_) => None,
+        }
+    }
+
     /// Returns whether it is a heartbeat.
     pub(crate) const fn is_heartbeat(&self) -> bool {
         matches!(self, Self::Heartbeat)

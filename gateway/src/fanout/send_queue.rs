@@ -15,6 +15,7 @@ use super::queued_frame::{MarkerFrame, QueuedFrame};
 use super::send_memory::SendMemory;
 use super::tally::Tally;
 use crate::access::{Admission, Principal};
+use crate::event::EventFrame;
 
 /// Frames that may wait in one queue.
 const MAX_FRAMES: usize = 1024;
@@ -352,6 +353,16 @@ impl SendQueue {
             inner.excess()
         };
         self.memory.give_back(excess);
+    }
+
+    /// The first event that waits.
+    pub(crate) fn next_event(&self) -> Option<Arc<EventFrame>> {
+        let inner = self.lock();
+        inner
+            .content
+            .frames
+            .iter()
+            .find_map(QueuedFrame::shared_event)
     }
 
     /// Bytes that were taken out last and may still be on their way to the socket.

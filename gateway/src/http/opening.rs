@@ -70,7 +70,7 @@ impl Opening {
             replays: self.range.chosen,
             max_lag: self.max_lag,
             paces: self.paces,
-            acks: self.acks,
+            acks: self.acks.map(Box::new),
             batch: self.batch,
             refused: self.refused,
         }

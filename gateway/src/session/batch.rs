@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// Bounds of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,9 @@ impl Batch {
             .is_some_and(|until| !self.is_empty || until <= Instant::now())
     }
 
-    /// Waits until the first event is waited for no longer.
-    pub(super) async fn end_of_wait(&self) {
-        match self.until.filter(|until| *until > Instant::now()) {
-            Some(until) => sleep_until(until).await,
-            None => std::future::pending().await,
-        }
+    /// The time until which the first event is waited for, if that is still to come.
+    pub(super) fn end_of_wait(&self) -> Option<Instant> {
+        self.until.filter(|until| *until > Instant::now())
     }
 }
 
@@ -66,7 +63,8 @@ mod tests {
         assert_eq!((counted.take(2), counted.is_full()), (1, true));
         let mut timed = Batch::new(None, Some(Duration::from_secs(5))).unwrap();
         assert!(!timed.is_over_when_live());
-        timed.end_of_wait().await;
+        tokio::time::sleep_until(timed.end_of_wait().unwrap()).await;
+        assert_eq!(timed.end_of_wait(), None);
         assert!(timed.is_over_when_live());
         let mut timed_with_events = Batch::new(None, Some(Duration::from_secs(5))).unwrap();
         timed_with_events.take(1);

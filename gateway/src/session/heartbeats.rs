@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_routing::Heartbeat;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
 
 /// The heartbeats of a stream.
 pub(super) struct Heartbeats {
     settings: Heartbeat,
-    ticks: Interval,
+    /// Time of the next tick.
+    next: Instant,
     /// Ticks since the last answer.
     unanswered: u32,
     /// Frames that waited at the last tick.
@@ -23,7 +24,7 @@ impl Heartbeats {
     pub(super) fn new(settings: Heartbeat) -> Self {
         Self {
             settings,
-            ticks: ticks(settings.interval_seconds),
+            next: next(settings),
             unanswered: 0,
             waiting: 0,
             queued: 0,
@@ -35,13 +36,18 @@ impl Heartbeats {
     pub(super) fn set(&mut self, settings: Heartbeat) {
         if settings != self.settings {
             self.settings = settings;
-            self.ticks = ticks(settings.interval_seconds);
+            self.next = next(settings);
         }
     }
 
-    /// Waits for the next tick. Cancel-safe.
-    pub(super) async fn tick(&mut self) {
-        self.ticks.tick().await;
+    /// The time of the next tick.
+    pub(super) const fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Sets the time of the tick after this one.
+    pub(super) fn tick(&mut self) {
+        self.next = next(self.settings);
     }
 
     /// Decides at a tick, with so many frames and heartbeats on their way, whether to send a heartbeat.
@@ -81,12 +87,8 @@ impl Heartbeats {
     }
 }
 
-/// Ticks at this interval, the first one after it.
-pub(super) fn ticks(seconds: u32) -> Interval {
-    let period = Duration::from_secs(u64::from(seconds.max(1)));
-    let mut ticks = interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
+fn next(settings: Heartbeat) -> Instant {
+    Instant::now() + Duration::from_secs(u64::from(settings.interval_seconds.max(1)))
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ impl Meter {
         }
     }
 
+    /// Lets the stream go on, if it had to wait until now.
+    pub(super) fn end_hold(&mut self, now: Instant) {
+        self.held_until = self.held_until.filter(|until| *until > now);
+    }
+
     /// Counts the events among frames that go out next.
     pub(super) fn count(&mut self, frames: &VecDeque<QueuedFrame>, tally: &mut Tally) {
         let amount = tally.count(frames);

@@ -1,6 +1,7 @@
 //! One stream: what it is sent and when, whether its client is there, and why it ends. How frames are written is the business of
 //! its [`Transport`].
 
+mod alarm;
 mod batch;
 mod drain;
 mod heartbeats;

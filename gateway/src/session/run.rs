@@ -42,8 +42,8 @@ pub(crate) struct Session<T> {
     pub max_lag: LagLimit,
     /// Rates that hold for the stream, if any do.
     pub paces: Option<Arc<Paces>>,
-    /// For a subscription with committed resume.
-    pub acks: Option<Acks>,
+    /// For a subscription with committed resume, of which there are few.
+    pub acks: Option<Box<Acks>>,
     /// The bounds of a stream that is a batch.
     pub batch: Option<Batch>,
     /// The stream is opened only to say why it cannot go on.
@@ -76,19 +76,27 @@ impl<T: Transport + 'static> Session<T> {
             }
             // The next client need not wait for this one's goodbye.
             drop(session.registration);
-            let Some(mut transport) = session.transport.take() else {
-                return;
-            };
-            if cause != CloseCause::ConnectionLost {
-                let position = session.transport.turn().position.clone();
-                let goodbye = transport.close(cause.frame(), &position);
-                let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
-                if let (CloseCause::CommittedGap { .. }, Some(mut acks), Ok(true)) =
-                    (&cause, session.acks, confirmed)
-                {
-                    acks.acknowledge(&position);
-                }
-            }
+            // Only now is there memory for that, and not for as long as the stream lives.
+            Box::pin(say_goodbye(session.transport, session.acks, cause)).await;
         }
+    }
+}
+
+/// Says to the client why its stream ends, if it is there.
+async fn say_goodbye<T: Transport>(
+    transport: Arc<SharedTransport<T>>,
+    acks: Option<Box<Acks>>,
+    cause: CloseCause,
+) {
+    let (Some(mut connection), position) = (transport.take(), transport.position()) else {
+        return;
+    };
+    if cause == CloseCause::ConnectionLost {
+        return;
+    }
+    let goodbye = connection.close(cause.frame(), &position);
+    let confirmed = timeout(CLOSE_TIMEOUT, goodbye).await;
+    if let (CloseCause::CommittedGap { .. }, Some(mut acks), Ok(true)) = (&cause, acks, confirmed) {
+        acks.acknowledge(&position);
     }
 }

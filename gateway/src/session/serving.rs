@@ -1,7 +1,7 @@
 //! The serving of one stream: queue to transport, heartbeats, and what the client says. One method for each event.
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -10,9 +10,10 @@ use datastream_protocol::close::CloseCause;
 use datastream_protocol::frame::Marker;
 use datastream_protocol::position::{Position, Seq};
 use jiff::Timestamp;
-use tokio::time::{Instant, Interval, interval, sleep_until};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::alarm::Alarm;
 use super::batch::Batch;
 use super::heartbeats::Heartbeats;
 use super::renewal::renew;
@@ -39,8 +40,9 @@ pub(super) struct Serving<'a, T> {
     heartbeats: Heartbeats,
     /// Reads on for the stream while it is not live.
     catching_up: Option<AbortOnDropHandle<()>>,
-    /// There only while there is a lag to look at: most streams never have one.
-    lag_ticks: Option<Interval>,
+    alarm: Alarm,
+    /// Time of the next look at the lag, while there is one.
+    lag_check: Option<Instant>,
     stall: Option<Stall>,
     /// The check of a new token.
     renewal: Option<AbortOnDropHandle<()>>,
@@ -54,12 +56,8 @@ pub(super) struct Serving<'a, T> {
 
 /// Event in the life of a stream.
 enum Event {
-    HeartbeatDue,
-    LagCheckDue,
-    StallCheckDue,
-    PaceOver,
-    WaitOver,
-    GraceOver,
+    /// A time has come.
+    Due,
     Transport(Happened),
     QueueChanged,
 }
@@ -88,7 +86,8 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
             shared,
             heartbeats: Heartbeats::new(session.registration.queue().route().heartbeat),
             catching_up: Some(catching_up),
-            lag_ticks: None,
+            alarm: Alarm::default(),
+            lag_check: None,
             stall: None,
             renewal: None,
             closing: None,
@@ -129,24 +128,14 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
             self.turn().probed();
             self.send_heartbeat();
         }
-        self.watch_stall();
+        self.watch();
         let event = self.next().await;
         if let Some(cause) = self.turn().begin() {
             return ControlFlow::Break(cause);
         }
         match event {
-            Event::HeartbeatDue => self.heartbeat_due(),
-            Event::LagCheckDue => self.check_lag(),
-            Event::StallCheckDue => self.check_stall(),
+            Event::Due => self.due(),
             Event::Transport(happened) => self.happened(happened),
-            Event::PaceOver => {
-                self.turn().meter.held_until = None;
-                ControlFlow::Continue(())
-            }
-            Event::GraceOver => match self.closing.take().or_else(|| self.queue().closing()) {
-                Some(cause) => ControlFlow::Break(cause),
-                None => ControlFlow::Continue(()),
-            },
             Event::QueueChanged => {
                 // What is all sent is looked at next, in any case.
                 if !self.is_all_sent() && self.closing.is_none() {
@@ -155,7 +144,6 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
                 }
                 ControlFlow::Continue(())
             }
-            Event::WaitOver => ControlFlow::Continue(()),
         }
     }
 
@@ -168,19 +156,18 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
             }
             turn.meter.held_until
         };
-        let Session {
-            registration,
-            batch,
-            ..
-        } = &*self.session;
+        let times = [
+            Some(self.heartbeats.next()),
+            self.lag_check,
+            self.stall.as_ref().map(Stall::next),
+            paced_until,
+            self.revoked_until,
+            self.session.batch.as_ref().and_then(Batch::end_of_wait),
+        ];
+        let registration = &self.session.registration;
         tokio::select! {
             biased;
-            () = self.heartbeats.tick() => Event::HeartbeatDue,
-            () = next_lag_check(&mut self.lag_ticks) => Event::LagCheckDue,
-            () = next_stall_check(&mut self.stall) => Event::StallCheckDue,
-            () = at(paced_until) => Event::PaceOver,
-            () = at(self.revoked_until) => Event::GraceOver,
-            () = end_of_wait(batch.as_ref()) => Event::WaitOver,
+            () = self.alarm.at(times.into_iter().flatten().min()) => Event::Due,
             happened = poll_fn(|cx| self.shared.poll(cx)) => Event::Transport(happened),
             () = registration.queue().woken() => Event::QueueChanged,
         }
@@ -223,13 +210,9 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
         }
         if let Some(position) = drained.fell_behind_at.take() {
             self.catching_up = Some(catch_up(self.session, position));
-            if self.session.max_lag != LagLimit::default() {
-                self.lag_ticks.get_or_insert_with(|| interval(LAG_CHECK));
-            }
             self.state.set(State::CatchingUp);
         } else if drained.joined {
             self.catching_up = None;
-            self.lag_ticks = None;
             self.state.set(State::Live);
         }
         if let Some(batch) = &mut self.session.batch {
@@ -251,6 +234,30 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
                 ControlFlow::Continue(())
             }
         }
+    }
+
+    /// Does what is due. That the first event of a batch is waited for no longer, the next step finds out.
+    fn due(&mut self) -> ControlFlow<CloseCause> {
+        let now = Instant::now();
+        let is_due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        if is_due(Some(self.heartbeats.next())) {
+            self.heartbeats.tick();
+            self.heartbeat_due()?;
+        }
+        if is_due(self.lag_check) {
+            self.lag_check = Some(now + LAG_CHECK);
+            self.check_lag()?;
+        }
+        if is_due(self.stall.as_ref().map(Stall::next)) {
+            self.check_stall()?;
+        }
+        self.turn().meter.end_hold(now);
+        if is_due(self.revoked_until) {
+            self.revoked_until = None;
+            let cause = self.closing.take().or_else(|| self.queue().closing());
+            return cause.map_or(ControlFlow::Continue(()), ControlFlow::Break);
+        }
+        ControlFlow::Continue(())
     }
 
     fn heartbeat_due(&mut self) -> ControlFlow<CloseCause> {
@@ -371,8 +378,8 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
         let Session {
             max_lag, context, ..
         } = &*self.session;
-        let turn = self.turn();
-        let next = turn.unsent.iter().find_map(QueuedFrame::event)?;
+        let next = self.turn().next_event();
+        let next = next.or_else(|| self.queue().next_event())?;
         let taken_ms = next.times.taken_ms;
         let old = max_lag.age.is_some_and(|age| {
             taken_ms > 0 && now_ms() - taken_ms > i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
@@ -401,14 +408,24 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
         self.stall = None;
     }
 
-    /// Watches whether the client takes what is on its way, if that is more than its share of memory.
-    fn watch_stall(&mut self) {
+    /// Watches, while something is on its way, whether the client takes it, if that is more than its share of memory, and how far it is
+    /// behind. That the queue ran full, the stream finds out only once it has sent what was in there.
+    fn watch(&mut self) {
         let turn = self.shared.turn();
         if turn.is_all_sent() {
             self.stall = None;
-        } else if self.stall.is_none() {
+            if self.state.is_live() {
+                self.lag_check = None;
+            }
+            return;
+        }
+        if self.stall.is_none() {
             let in_flight = self.session.registration.queue().in_flight();
             self.stall = Stall::of(in_flight, turn.written());
+        }
+        if self.session.max_lag != LagLimit::default() {
+            self.lag_check
+                .get_or_insert_with(|| Instant::now() + LAG_CHECK);
         }
     }
 }
@@ -448,38 +465,6 @@ fn catch_up<T>(session: &Session<T>, position: Position) -> AbortOnDropHandle<()
         paces: session.paces.clone(),
     };
     AbortOnDropHandle::new(tokio::spawn(catch_up.run()))
-}
-
-/// The next look at the lag, or never.
-async fn next_lag_check(ticks: &mut Option<Interval>) {
-    match ticks {
-        Some(ticks) => drop(ticks.tick().await),
-        None => pending().await,
-    }
-}
-
-/// This time, or never.
-async fn at(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => pending().await,
-    }
-}
-
-/// The time until which the first event of a batch is waited for, or never.
-async fn end_of_wait(batch: Option<&Batch>) {
-    match batch {
-        Some(batch) => batch.end_of_wait().await,
-        None => pending().await,
-    }
-}
-
-/// The next look at whether the client takes anything, or never.
-async fn next_stall_check(stall: &mut Option<Stall>) {
-    match stall {
-        Some(stall) => stall.tick().await,
-        None => pending().await,
-    }
 }
 
 fn now_ms() -> i64 {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use datastream_protocol::close::CloseCause;
@@ -14,6 +14,7 @@ use datastream_protocol::position::Position;
 
 use super::meter::Meter;
 use super::transport::{Happened, Transport};
+use crate::event::EventFrame;
 use crate::fanout::{Outlet, QueuedFrame, SendQueue, Tally};
 
 /// A transport, and what has to be known for whoever sends by it next.
@@ -93,6 +94,11 @@ impl<T: Transport> SharedTransport<T> {
         }
     }
 
+    /// The position that the stream has come to.
+    pub(super) fn position(&self) -> Position {
+        self.turn().position.clone()
+    }
+
     /// Ends the dispatcher's turns, and returns the transport.
     pub(super) fn take(&self) -> Option<T> {
         self.turn().transport.take()
@@ -116,6 +122,11 @@ impl<T: Transport> Turn<T> {
 
     pub(super) fn is_all_sent(&self) -> bool {
         self.unsent.is_empty() && self.transport.as_ref().is_none_or(Transport::is_idle)
+    }
+
+    /// The first event that is unsent.
+    pub(super) fn next_event(&self) -> Option<Arc<EventFrame>> {
+        self.unsent.iter().find_map(QueuedFrame::shared_event)
     }
 
     /// Heartbeats that have not reached the socket.

@@ -1,7 +1,5 @@
 //! Turns of a stream's task and of its dispatcher, in every order, on a transport that takes little at a time.
 
-use std::sync::Arc;
-
 use datastream_protocol::close::Close;
 use datastream_routing::{KeyHash, Route, SubscriptionId};
 use proptest::prelude::*;

@@ -14,12 +14,12 @@ use crate::publish::PublishArgs;
 use crate::simulate::SimulateArgs;
 use crate::tail::TailArgs;
 
-/// Filtered event streams of a device fleet, over `WebSockets`.
+/// Filtered event streams of a device fleet, over `WebSockets` and HTTP.
 #[derive(Debug, Parser)]
 #[command(
     name = "datastream",
     version,
-    about = "Filtered event streams of a device fleet, over WebSockets"
+    about = "Filtered event streams of a device fleet, over WebSockets and HTTP"
 )]
 pub struct Cli {
     /// The format of log lines on stderr [default: text].

@@ -192,7 +192,7 @@ async fn all(
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(datastream_service::listen::address(address))
         .await
-        .with_context(|| format!("cannot listen on {address}"))?;
+        .with_context(|| format!("cannot listen on {address}: choose another --metrics"))?;
     // One line of JSON, for whoever started it with port 0; nobody has to read it.
     let line = format!("{{\"metrics\":\"http://{}\"}}\n", listener.local_addr()?);
     stdout::write(line.as_bytes())?;

@@ -17,7 +17,7 @@ use datastream_source::cursors_topic;
 use datastream_source::fluvio::ClusterArgs;
 use ipnet::IpNet;
 
-/// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets
+/// The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets and HTTP
 #[derive(Debug, Parser)]
 #[command(version, group(ArgGroup::new("routes").required(true)))]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets.
+//! The data plane of datastream: consumes a Fluvio topic, filters, and pushes matching events over WebSockets and HTTP.
 //!
 //! One event, one direction: `ingest` (a task per partition) → decode ([`event`]) → route and fan out
 //! (`fanout`) → a bounded queue per stream → `session` → `transport` → socket. Control moves sideways: [`config`] swaps

@@ -61,7 +61,7 @@ pub async fn run(
     preflight::check(&client, &settings, &lock).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        .with_context(|| format!("cannot listen on {}: choose another --listen", settings.listen))?;
     bound(listener.local_addr()?);
     let metrics = Arc::new(Metrics::new(names)?);
     let authorization = settings.metrics_authorization;

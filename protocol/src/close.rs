@@ -220,7 +220,7 @@ impl CloseCause {
             Self::TooFarBehind { seq_start } => (code::POLICY, behind(seq_start)),
             Self::UnexpectedText => (
                 code::POLICY,
-                "the only texts to send are Z, in answer to 1|Z (in JSON an ack instead), and a new token"
+                r#"the only texts to send are Z, in answer to 1|Z (in JSON {"ack":"SEQ"}), and {"token":"JWT"}"#
                     .to_owned(),
             ),
             Self::UnexpectedBinary => (code::UNSUPPORTED, "only text is understood".to_owned()),

@@ -78,11 +78,18 @@ impl Gateway {
         let tls = tls.transpose()?.map(Arc::new);
         let token_keys = settings.tokens.as_ref().map(KeySet::new);
         let token_keys = token_keys.transpose()?.map(Arc::new);
-        let front = listen(settings.listen)
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
-        let admin = TcpListener::bind(settings.admin)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.admin))?;
+        let front = listen(settings.listen).with_context(|| {
+            format!(
+                "cannot listen on {}: choose another --listen",
+                settings.listen
+            )
+        })?;
+        let admin = TcpListener::bind(settings.admin).await.with_context(|| {
+            format!(
+                "cannot listen on {}: choose another --admin",
+                settings.admin
+            )
+        })?;
         let store = Arc::new(ConfigStore::new().with_stale_routes(settings.stale_routes));
         Ok(Self {
             settings,

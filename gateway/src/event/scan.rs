@@ -248,11 +248,11 @@ fn plain_bytes(text: &[u8]) -> usize {
     let below = |word: u64, limit: u8| word.wrapping_sub(LOW * u64::from(limit)) & !word & HIGH;
     let equal = |word: u64, byte: u8| below(word ^ (LOW * u64::from(byte)), 1);
     let (words, _) = text.as_chunks::<8>();
-    for (word, at) in words.iter().zip((0..).step_by(8)) {
+    for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let special = below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
         if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
+            return index * 8 + special.trailing_zeros() as usize / 8;
         }
     }
     words.len() * 8

@@ -1,8 +1,12 @@
 //! Time at which an event happened, as its producer states it.
 
+use std::borrow::Cow;
+
+use datastream_protocol::event::{TIMES, text, unescape};
 use jiff::Timestamp;
 
-use datastream_protocol::event::Object;
+use super::decode::MAX_DEPTH;
+use super::scan::{Kind, Scanner};
 
 /// The two times of an event, in milliseconds since 1970; 0 for one that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,14 +20,31 @@ pub struct Times {
 /// Time at which the event with this body happened, in milliseconds since 1970; 0 if the body does not say.
 pub(super) fn happened_ms(body: &[u8]) -> i64 {
     let body = std::str::from_utf8(body).ok();
-    let body = body.and_then(|text| Object::parse(text).ok());
-    let time = body.and_then(|body| body.happened());
+    let time = body.and_then(happened);
     time.and_then(|text| text.parse::<Timestamp>().ok())
         .map_or(0, Timestamp::as_millisecond)
 }
 
+/// The time, as the producer wrote it: [`Object::happened`](datastream_protocol::event::Object::happened), in one pass that keeps nothing.
+fn happened(body: &str) -> Option<Cow<'_, str>> {
+    let mut values = [None; TIMES.len()];
+    let scanned = Scanner::new(body.as_bytes(), 0, MAX_DEPTH).object(|member| {
+        // The first of several with one name counts, and `null` is as good as missing.
+        let key = unescape(&body[member.key.clone()]).filter(|_| member.kind != Kind::Null);
+        let place = key.and_then(|key| TIMES.iter().position(|name| *name == key));
+        if let Some(place) = place {
+            values[place].get_or_insert(&body[member.value]);
+        }
+    });
+    scanned.ok()?;
+    values.into_iter().flatten().next().map(text)
+}
+
 #[cfg(test)]
 mod tests {
+    use datastream_protocol::event::Object;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -48,6 +69,33 @@ mod tests {
         ] {
             assert_eq!(happened_ms(body.as_bytes()), 0, "{body}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_time_that_every_program_reads(members in proptest::collection::vec(member(), 0..8)) {
+            let body = format!("{{{}}}", members.join(","));
+            let object = Object::parse(&body).unwrap();
+            prop_assert_eq!(happened(&body), object.happened(), "{}", body);
+        }
+    }
+
+    fn member() -> impl Strategy<Value = String> {
+        let key = prop_oneof![
+            6 => proptest::sample::select(&TIMES[..]).prop_map(str::to_owned),
+            1 => Just(r"cre\u0061ted_at".to_owned()),
+            1 => "[a-z_]{0,4}",
+        ];
+        let value = prop_oneof![
+            Just("null"),
+            Just("7"),
+            Just(r#""2026-11-24T12:00:00Z""#),
+            Just(r#""a\u0062\\""#),
+            Just(r#""\ud83d""#),
+            Just(r#"{"updated_at":"2026"}"#),
+            Just("[null]"),
+        ];
+        (key, value).prop_map(|(key, value)| format!(r#""{key}":{value}"#))
     }
 
     #[test]

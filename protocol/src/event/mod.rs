@@ -4,4 +4,4 @@ mod event_type;
 mod view;
 
 pub use event_type::{EventType, EventTypes, UnknownEventType};
-pub use view::{Object, View, unescape};
+pub use view::{Object, TIMES, View, text, unescape};

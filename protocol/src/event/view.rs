@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::EventType;
 
 /// The fields of a body that say when the event happened, the most specific one first.
-const TIMES: [&str; 6] = [
+pub const TIMES: [&str; 6] = [
     "event_time",
     "acked_at",
     "updated_at",
@@ -81,7 +81,7 @@ impl<'a> Object<'a> {
 }
 
 /// The text of a JSON value: a string without its quotes and escapes, anything else as it stands there.
-fn text(raw: &str) -> Cow<'_, str> {
+pub fn text(raw: &str) -> Cow<'_, str> {
     unescape(raw).unwrap_or_else(|| {
         let inner = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"'));
         Cow::Borrowed(inner.unwrap_or(raw))

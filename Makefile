@@ -11,7 +11,7 @@ export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 
-.PHONY: help demo test e2e soak fuzz autobahn bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
+.PHONY: help demo test e2e soak fuzz autobahn instructions bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s $$'\t'
@@ -47,19 +47,24 @@ hostile: ## Attack a gateway in every way, and measure honest clients and probes
 autobahn: ## Run Autobahn's test suite, or the cases of AUTOBAHN_CASES, against the WebSocket code of streams; needs Python 2.7
 	@scripts/autobahn.sh
 
+instructions: install ## Count the instructions of the hot path, and compare them with docs/instructions.tsv
+	@scripts/instructions.sh
+
 bench: ## Measure speed and memory against fixed bars, in a release build
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench index
 	$(release) cargo bench --locked --workspace --bench routing
 	$(release) cargo bench --locked --workspace --bench fanout
 	$(release) cargo bench --locked --workspace --bench peers
+	$(release) cargo bench --locked --workspace --bench scale
 	$(release) cargo bench --locked --workspace --bench crowd
 	$(release) cargo bench --locked --workspace --bench replay
 
-bench-control: install ## Measure the control plane, up to 10,000 subscriptions, against fixed bars, in a release build
+bench-control: install ## Measure the control plane with 10,000 subscriptions, and the operator with 100,000 in a simulation, against fixed bars, in a release build
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
 	$(release) cargo build --locked --release --workspace --bins
 	$(release) cargo bench --locked --workspace --bench control
+	$(release) cargo bench --locked --workspace --bench control-sim
 
 lint: install ## Check the format, the lints, the contracts, and what the project depends on
 	cargo fmt --all --check

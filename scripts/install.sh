@@ -67,6 +67,7 @@ need ip iproute2 # also makes the networks that tests cut
 need nft nftables
 need catatonit catatonit
 need nginx nginx-light
+need valgrind valgrind # counts instructions
 [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
 install_packages
 cargo_tool cargo-deny "$deny"

@@ -10,7 +10,8 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::harness::{CONCURRENCY, NAMESPACE, connect, manifest, subscriptions};
+use crate::harness::{CONCURRENCY, NAMESPACE, connect, subscriptions};
+use crate::manifest::manifest;
 
 /// Measures writes to the API server, for each subscription: the object, its Secret, its status once.
 pub(crate) async fn measure(count: usize) -> Duration {

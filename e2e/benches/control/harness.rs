@@ -17,11 +17,12 @@ use kube::api::{
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout_at};
 
 use crate::api;
+use crate::manifest::{generation_programmed, manifest, name};
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) const NAMESPACE: &str = "datastream-system";
@@ -157,7 +158,7 @@ impl Harness {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let found = self.subscriptions.get(&name(number)).await.unwrap();
-            if generation_programmed(&found) == Some(generation) {
+            if generation_programmed(&found.data["status"]) == Some(generation) {
                 return;
             }
             assert!(Instant::now() < deadline, "{:?}", found.data["status"]);
@@ -183,7 +184,7 @@ impl Harness {
                     break;
                 };
                 if let WatchEvent::Added(found) | WatchEvent::Modified(found) = event
-                    && generation_programmed(&found) == found.metadata.generation
+                    && generation_programmed(&found.data["status"]) == found.metadata.generation
                 {
                     done.insert(found.metadata.name);
                 }
@@ -238,29 +239,4 @@ pub(crate) async fn connect(cluster: &ControlPlane) -> Client {
 pub(crate) fn subscriptions(client: &Client) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk("datastream.dev", "v1alpha1", "DatastreamSubscription");
     Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&gvk))
-}
-
-/// The subscription of this number.
-pub(crate) fn manifest(number: usize) -> Value {
-    json!({
-        "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
-        "metadata": {"name": name(number)},
-        "spec": {
-            "eventTypes": ["datapoint", "connectivity"],
-            "filters": [{"oemModels": [format!("model-{}", number % 100)], "propertyNames": ["Blue_LED"]}],
-        },
-    })
-}
-
-fn name(number: usize) -> String {
-    format!("s{number:05}")
-}
-
-/// The generation that every gateway serves.
-fn generation_programmed(subscription: &DynamicObject) -> Option<i64> {
-    let conditions = subscription.data["status"]["conditions"].as_array()?;
-    let programmed = conditions.iter().find(|c| c["type"] == "Programmed")?;
-    (programmed["status"] == "True")
-        .then(|| programmed["observedGeneration"].as_i64())
-        .flatten()
 }

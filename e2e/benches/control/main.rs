@@ -12,6 +12,7 @@ mod api;
 mod client;
 mod floor;
 mod harness;
+mod manifest;
 mod report;
 
 use std::process::ExitCode;

@@ -31,6 +31,7 @@ impl Report {
     }
 
     /// Resident memory of a process.
+    #[allow(dead_code, reason = "not every bench has a bar for what it is now")]
     pub(crate) fn memory(&mut self, what: &str, pid: u32, bar: f64) {
         const MEBIBYTE: f64 = 1024.0 * 1024.0;
         let peak = process::peak_bytes(pid) / MEBIBYTE;

@@ -1,22 +1,9 @@
 //! The bars that the gateway has to be under.
 
-use serde::{Deserialize, Serialize};
-
+use crate::bar::Bar;
 use crate::figures::{CPU, Figure, Figures, P50, P99, P999};
 use crate::load::Load;
-use crate::servers::Kind;
-
-/// A bar, and what was measured against it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Bar {
-    pub(crate) name: String,
-    /// Name of the load.
-    pub(crate) load: String,
-    pub(crate) ratio: f64,
-    /// The most that the ratio may be.
-    pub(crate) at_most: f64,
-    pub(crate) met: bool,
-}
+use crate::servers::{Kind, better_peer};
 
 /// The bars of those figures that were measured.
 pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
@@ -25,18 +12,13 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
         |load: Load, name: &str, figure: Option<&Figure>, other: Option<&Figure>, at_most: f64| {
             if let (Some(figure), Some(other)) = (figure, other) {
                 let ratio = figure.ratio_to(other);
-                bars.push(Bar {
-                    name: format!("{name} to {}", other.server),
-                    load: load.name().to_owned(),
-                    ratio,
-                    at_most,
-                    met: ratio <= at_most,
-                });
+                let name = format!("{name} to {}", other.server);
+                bars.push(Bar::at_most(load.name(), name, ratio, at_most));
             }
         };
     for load in Load::EACH {
-        let get = |kind, figure| figures.get(kind, Some(load), figure);
-        let peer = |figure| figures.better_peer(Some(load), figure);
+        let get = |kind: Kind, figure| figures.get(kind.name(), Some(load.name()), figure);
+        let peer = |figure| better_peer(figures, load, figure);
         let (to_raw, to_peer) = match load {
             Load::Slow => (Some(1.25), Some(0.45)),
             Load::Fast => (Some(0.75), None),

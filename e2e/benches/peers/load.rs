@@ -1,6 +1,7 @@
 //! The loads under which servers are compared.
 
 use crate::CONNECTIONS;
+use crate::pattern::{Pattern, Receivers};
 
 /// A load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,34 +39,21 @@ impl Load {
         }
     }
 
-    /// Microseconds from one event to the next; 0 without a pause.
-    pub(crate) const fn interval(self) -> u64 {
-        match self {
+    /// Its events. Few enough are on the way for every server to take them without dropping a client.
+    pub(crate) const fn pattern(self) -> Pattern {
+        let (to, window) = match self {
+            Self::Own => (Receivers::One, 2 * CONNECTIONS as u64),
+            _ => (Receivers::All, 64),
+        };
+        let interval = match self {
             Self::Slow => 50_000,
             Self::Fast => 10_000,
             Self::All | Self::Own => 0,
-        }
-    }
-
-    /// Deliveries a second, where there are pauses.
-    pub(crate) fn rate(self) -> Option<f64> {
-        let interval = self.interval();
-        (interval > 0).then(|| CONNECTIONS as f64 * 1e6 / interval as f64)
-    }
-
-    /// Connections that an event goes to.
-    pub(crate) const fn receivers(self) -> usize {
-        match self {
-            Self::Own => 1,
-            _ => CONNECTIONS,
-        }
-    }
-
-    /// Events that may be on the way: few enough for every server to take them without dropping a client.
-    pub(crate) const fn window(self) -> u64 {
-        match self {
-            Self::Own => 2 * CONNECTIONS as u64,
-            _ => 64,
+        };
+        Pattern {
+            to,
+            interval,
+            window,
         }
     }
 }

@@ -9,25 +9,43 @@
 //! of an earlier run.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../shared/bar.rs"]
+mod bar;
 #[path = "../shared/bare.rs"]
 mod bare;
 mod bars;
+#[path = "../shared/clock.rs"]
 mod clock;
+#[path = "../shared/connection.rs"]
 mod connection;
+#[path = "../shared/cores.rs"]
 mod cores;
+#[path = "../shared/dialect.rs"]
 mod dialect;
+#[path = "../shared/feed.rs"]
 mod feed;
+#[path = "../shared/figures.rs"]
 mod figures;
+#[path = "../shared/files.rs"]
+mod files;
+#[path = "../shared/frames.rs"]
 mod frames;
+#[path = "../shared/gateway.rs"]
+mod gateway;
+#[path = "../shared/generator.rs"]
 mod generator;
 mod golang;
 mod load;
 mod options;
+#[path = "../shared/pattern.rs"]
+mod pattern;
 mod plots;
 #[path = "../shared/process.rs"]
 mod process;
+#[path = "../shared/protobuf.rs"]
 mod protobuf;
 mod raw;
+#[path = "../shared/record.rs"]
 mod record;
 mod report;
 #[path = "../shared/routes.rs"]
@@ -38,23 +56,26 @@ mod servers;
 mod svg;
 #[path = "../shared/trust.rs"]
 mod trust;
+#[path = "../shared/turn.rs"]
+mod turn;
+#[path = "../shared/variables.rs"]
+mod variables;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use cores::Cores;
 use figures::Figures;
 use generator::Generator;
 use load::Load;
 use options::Options;
-use record::Record;
+use record::{Record, Setup};
 use servers::{Kind, Stand, Started};
+use turn::Turn;
 
 /// Connections to each server.
 const CONNECTIONS: usize = 1_000;
-/// Bytes of an event.
-const EVENT_BYTES: usize = 450;
 /// Files that this process may open.
 const FILES: usize = Kind::EACH.len() * CONNECTIONS + 2_000;
 /// Time in which a server settles, without clients and with them, before memory is looked at.
@@ -81,20 +102,12 @@ fn main() -> ExitCode {
 
 fn compare() -> ExitCode {
     let mut options = Options::read();
-    let cores = Cores::split();
-    if cores.is_none() {
-        println!("one core: servers share it with the load");
+    let cores = Cores::find();
+    match cores {
+        Some(cores) => cores.split(),
+        None => println!("one core: servers share it with the load"),
     }
-    let limit = format!("--nofile={FILES}:{FILES}");
-    let me = format!("--pid={}", std::process::id());
-    let raised = Command::new("prlimit")
-        .args([&me, &limit])
-        .status()
-        .unwrap();
-    assert!(
-        raised.success(),
-        "may it open {FILES} files? see ulimit -Hn"
-    );
+    files::raise(FILES);
     let is_peer = |kind: &Kind| Kind::PEERS.contains(kind);
     let mut peers = None;
     if options.servers.iter().any(is_peer) {
@@ -110,7 +123,13 @@ fn compare() -> ExitCode {
         round(&mut stand, &options, &mut figures);
     }
     let bars = bars::bars(&figures);
-    let record = Record::new(&options, cores, figures, bars);
+    let setup = Setup {
+        connections: CONNECTIONS,
+        event_bytes: feed::EVENT_BYTES,
+        rounds: options.rounds,
+        seconds_per_turn: options.turn.as_secs(),
+    };
+    let record = Record::new(setup, cores, figures, bars);
     report::print(&record);
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&record).unwrap();
@@ -144,19 +163,19 @@ fn round(stand: &mut Stand, options: &Options, figures: &mut Figures) {
         } = started;
         let pid = running.pid();
         let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
-        let crowd = generator.open(&endpoint, feed);
+        let crowd = generator.open(&endpoint, feed, CONNECTIONS);
         let handshakes = process::cpu_seconds(pid) - cpu;
         let each = handshakes * 1000.0 / CONNECTIONS as f64;
-        figures.add(kind, None, figures::HANDSHAKE, each);
+        figures.add(kind.name(), None, figures::HANDSHAKE, each);
         open.push((kind, running, crowd, bytes));
     }
     generator.idle(SETTLING);
     for (kind, running, _, before) in &open {
         let each = (process::resident_bytes(running.pid()) - before) / CONNECTIONS as f64;
-        figures.add(*kind, None, figures::IDLE, each / 1024.0);
+        figures.add(kind.name(), None, figures::IDLE, each / 1024.0);
     }
     for (_, _, crowd, _) in &open {
-        generator.turn(*crowd, Load::Slow, WARM_UP);
+        generator.turn(*crowd, Load::Slow.pattern(), WARM_UP);
     }
     for load in &options.loads {
         for (kind, running, crowd, _) in &open {
@@ -179,42 +198,19 @@ fn turn(
     time: Duration,
     figures: &mut Figures,
 ) {
-    let me = std::process::id();
-    let usage = || {
-        (
-            process::cpu_seconds(pid),
-            process::cpu_seconds(me),
-            process::cpu_ticks(pid),
-        )
-    };
-    let start = Instant::now();
-    let (cpu, own, ticks) = usage();
-    let delivered = generator.turn(crowd, load, time);
-    let (cpu_after, own_after, ticks_after) = usage();
-    let wall = start.elapsed().as_secs_f64();
-    let (cpu, own) = (cpu_after - cpu, own_after - own);
-    let [user, system] = [0, 1].map(|at| ticks_after[at] - ticks[at]);
-    // Ticks are coarse: they only say how the exact time is to be split.
-    let user = user / (user + system).max(1.0);
-    let per_million = cpu * 1e6 / delivered.deliveries as f64;
-    let age = |quantile: f64| {
-        let at = (delivered.ages.len() as f64 * quantile) as usize;
-        f64::from(delivered.ages[at.min(delivered.ages.len() - 1)]) / 1000.0
-    };
-    for (figure, value) in [
-        (figures::CPU, per_million),
-        (figures::CPU_USER, per_million * user),
-        (figures::CPU_SYSTEM, per_million * (1.0 - user)),
-        (figures::P50, age(0.5)),
-        (figures::P99, age(0.99)),
-        (figures::P999, age(0.999)),
-        (
-            figures::RATE,
-            delivered.deliveries as f64 / delivered.seconds,
-        ),
-        (figures::SERVER_BUSY, cpu / wall),
-        (figures::LOAD_BUSY, own / wall),
-    ] {
-        figures.add(kind, Some(load), figure, value);
+    let turn = turn::measure(generator, (pid, crowd), load.pattern(), time);
+    let Turn {
+        wrong,
+        closed,
+        deliveries,
+        ..
+    } = turn;
+    assert_eq!(
+        (wrong, closed),
+        (0, 0),
+        "deliveries missing (of {deliveries}), connections closed"
+    );
+    for (figure, value) in turn.figures {
+        figures.add(kind.name(), Some(load.name()), figure, value);
     }
 }

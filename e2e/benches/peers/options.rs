@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::load::Load;
 use crate::servers::Kind;
+use crate::variables::{number, some_of, variable};
 
 /// Settings of a run.
 pub(crate) struct Options {
@@ -24,12 +25,6 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn read() -> Self {
-        let number = |name: &str, default| {
-            variable(name).map_or(default, |text| {
-                let number = text.parse().ok().filter(|number| *number > 0);
-                number.unwrap_or_else(|| panic!("{name} must be a number from 1 on, not {text:?}"))
-            })
-        };
         Self {
             rounds: number("PEERS_ROUNDS", 3),
             turn: Duration::from_secs(number("PEERS_SECONDS", 5) as u64),
@@ -39,26 +34,4 @@ impl Options {
             svg: variable("PEERS_SVG").map(PathBuf::from),
         }
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Those whose names are in the variable, in their own order; all of them without it.
-fn some_of<T: Copy>(variable_name: &str, all: &[T], name: fn(T) -> &'static str) -> Vec<T> {
-    let Some(list) = variable(variable_name) else {
-        return all.to_vec();
-    };
-    let names: Vec<_> = list.split(',').map(str::trim).collect();
-    for wanted in &names {
-        let known: Vec<_> = all.iter().map(|one| name(*one)).collect();
-        assert!(
-            known.contains(wanted),
-            "{variable_name}: {wanted:?} is none of {}",
-            known.join(", ")
-        );
-    }
-    let wanted = all.iter().filter(|one| names.contains(&name(**one)));
-    wanted.copied().collect()
 }

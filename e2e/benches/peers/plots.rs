@@ -51,7 +51,7 @@ fn panels(record: &Record, figures: &[&str]) -> Vec<Panel> {
 /// The row of a server, if it was measured.
 fn row(record: &Record, kind: Kind, load: Load, figures: &[&str]) -> Option<Row> {
     let values = figures.iter().map(|figure| {
-        let figure = record.figures.get(kind, Some(load), figure)?;
+        let figure = record.figures.get(kind.name(), Some(load.name()), figure)?;
         Some(Value {
             median: figure.median,
             min: figure.min,

@@ -2,11 +2,12 @@
 
 use crate::figures::{
     CPU, CPU_SYSTEM, CPU_USER, Figure, HANDSHAKE, IDLE, LOAD_BUSY, P50, P99, P999, RATE,
-    SERVER_BUSY,
+    SERVER_BUSY, spread,
 };
 use crate::load::Load;
 use crate::record::Record;
-use crate::servers::Kind;
+use crate::servers::{Kind, better_peer};
+use crate::{CONNECTIONS, bar};
 
 /// Share of a rate below which it was not kept up.
 const KEPT_UP: f64 = 0.97;
@@ -19,7 +20,9 @@ pub(crate) fn print(record: &Record) {
         "{} connections, {}-byte events; median of {} rounds (least to most)",
         record.setup.connections, record.setup.event_bytes, record.setup.rounds
     );
-    let get = |server, load, figure| figures.get(server, load, figure);
+    let get = |server: Kind, load: Option<Load>, figure| {
+        figures.get(server.name(), load.map(Load::name), figure)
+    };
     for load in Load::EACH {
         let measured = Kind::EACH.map(|kind| get(kind, Some(load), CPU));
         if measured.iter().all(Option::is_none) {
@@ -51,8 +54,8 @@ pub(crate) fn print(record: &Record) {
                     |other| format!("{:.2}", cpu.ratio_to(other)),
                 )
             };
-            let to_raw = ratio(figures.get(Kind::Raw, Some(load), CPU));
-            let to_peer = ratio(figures.better_peer(Some(load), CPU));
+            let to_raw = ratio(figures.get(Kind::Raw.name(), Some(load.name()), CPU));
+            let to_peer = ratio(better_peer(figures, load, CPU));
             let rate = of(RATE);
             println!(
                 "  {:<12}{:<22}{:>6.2}{:>8.2}{to_raw:>8}{to_peer:>9}  {:<26}{:<26}{:<26}{rate:>12.0}{:>7.0}%{:>5.0}%{}",
@@ -65,7 +68,11 @@ pub(crate) fn print(record: &Record) {
                 spread(get(P999)),
                 of(SERVER_BUSY) * 100.0,
                 of(LOAD_BUSY) * 100.0,
-                if load.rate().is_some_and(|asked| rate < asked * KEPT_UP) {
+                if load
+                    .pattern()
+                    .rate(CONNECTIONS)
+                    .is_some_and(|asked| rate < asked * KEPT_UP)
+                {
                     "  does not keep up"
                 } else {
                     ""
@@ -90,17 +97,5 @@ pub(crate) fn print(record: &Record) {
     println!(
         "(the broker is part of the gateway's latency; \"server\" and \"load\": share of its core that each has used)"
     );
-    for bar in &record.bars {
-        let verdict = if bar.met { "PASS" } else { "MISS" };
-        println!(
-            "  {:<5}{:<40}{:>6.2}   (bar: at most {})  {verdict}",
-            bar.load, bar.name, bar.ratio, bar.at_most
-        );
-    }
-}
-
-fn spread(figure: Option<&Figure>) -> String {
-    figure.map_or_else(String::new, |f| {
-        format!("{:.2} ({:.2}–{:.2})", f.median, f.min, f.max)
-    })
+    bar::print(&record.bars);
 }

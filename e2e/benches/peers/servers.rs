@@ -2,26 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::own_program;
-use datastream_routing::{Field, Filter};
-use datastream_source::fluvio::FluvioTarget;
 use serde::Deserialize;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
+use crate::CONNECTIONS;
 use crate::connection::Endpoint;
 use crate::cores::{Cores, on_its_core};
 use crate::dialect::Dialect;
-use crate::feed::{EVERYBODY, Feed, own};
+use crate::feed::Feed;
+use crate::figures::{Figure, Figures};
+use crate::gateway::{GatewayStand, Settings};
+use crate::load::Load;
 use crate::server::Server;
-use crate::trust::Trust;
-use crate::{CONNECTIONS, routes};
 
 /// Files that a server may open.
 const FILES: usize = CONNECTIONS + 1_000;
-/// Bytes of events that the broker keeps, far more than are ever on the way.
-const RETENTION: u64 = 64 << 20;
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +66,18 @@ impl Kind {
     }
 }
 
+/// The peer that has the lower median of this figure.
+pub(crate) fn better_peer<'a>(
+    figures: &'a Figures,
+    load: Load,
+    figure: &str,
+) -> Option<&'a Figure> {
+    let peers = Kind::PEERS.iter();
+    peers
+        .filter_map(|peer| figures.get(peer.name(), Some(load.name()), figure))
+        .min_by(|a, b| a.median.total_cmp(&b.median))
+}
+
 /// A running server, with what it needs.
 pub(crate) struct Running {
     server: Server,
@@ -92,15 +99,10 @@ pub(crate) struct Started {
 
 /// Everything that servers are started with.
 pub(crate) struct Stand {
-    runtime: Runtime,
-    broker: Broker,
-    trust: Trust,
-    certificate: [String; 2],
+    gateways: GatewayStand,
     cores: Option<Cores>,
     /// The program with the peers in Go.
     peers: Option<PathBuf>,
-    topics: usize,
-    _certificates: TempDir,
 }
 
 /// The addresses that a program of the peers announces.
@@ -113,27 +115,10 @@ struct Addresses {
 
 impl Stand {
     pub(crate) fn new(cores: Option<Cores>, peers: Option<PathBuf>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let options = BrokerOptions {
-            retention_bytes: Some(RETENTION),
-            ..BrokerOptions::default()
-        };
-        let broker = runtime.block_on(Broker::start(options)).unwrap();
-        let certificates = tempfile::tempdir().unwrap();
-        let (trust, certificate) = Trust::make(certificates.path());
         Self {
-            runtime,
-            broker,
-            trust,
-            certificate,
+            gateways: GatewayStand::new(1),
             cores,
             peers,
-            topics: 0,
-            _certificates: certificates,
         }
     }
 
@@ -169,41 +154,21 @@ impl Stand {
         Server::start(&program, &args, FILES)
     }
 
-    /// A gateway with a topic of its own, and a subscription for each client, to what is for everybody and what is for it alone.
+    /// A gateway with a subscription for each client, to what is for everybody and what is for it alone.
     fn gateway(&mut self, tls: bool) -> Started {
-        self.topics += 1;
-        let topic = format!("device-events-{}", self.topics);
-        self.broker.create_topic(&topic, 1).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        routes::write(folder.path(), CONNECTIONS, |number| {
-            let devices = [EVERYBODY.into(), own(number).as_str().into()];
-            vec![Filter::default().with(Field::Dsn, devices)]
+        let gateway = self.gateways.start(Settings {
+            tls,
+            cores: self.cores,
+            subscriptions: CONNECTIONS,
+            visitors: 0,
+            streams: CONNECTIONS,
+            partitions: 1,
+            addresses: 1,
         });
-        let mut args = vec![
-            "--listen=127.0.0.1:0".to_owned(),
-            "--admin=127.0.0.1:0".to_owned(),
-            format!("--fluvio={}", self.broker.address()),
-            format!("--topic={topic}"),
-            format!("--routes-dir={}", folder.path().display()),
-            format!("--max-streams={CONNECTIONS}"),
-            // All of them are of one namespace, and come at once.
-            "--handshakes-per-second=1000000".to_owned(),
-        ];
-        if tls {
-            args.extend_from_slice(&self.certificate);
-        }
-        let program = own_program("datastream-gateway").unwrap();
-        let mut server = self.launch(&program, args);
-        let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
-        let (_, address) = bound["stream"].as_str().unwrap().split_once("://").unwrap();
-        let target = FluvioTarget::new(self.broker.address().to_string(), &topic);
         Started {
-            endpoint: Endpoint {
-                tls: tls.then(|| self.trust.config()),
-                ..plain(address.to_owned(), Dialect::Dss)
-            },
-            feed: Feed::topic(&self.runtime, target),
-            running: running(server, Some(folder)),
+            endpoint: gateway.endpoint,
+            feed: gateway.feed,
+            running: running(gateway.server, Some(gateway.routes)),
         }
     }
 }
@@ -226,7 +191,7 @@ const fn running(server: Server, routes: Option<TempDir>) -> Running {
 
 fn plain(address: String, dialect: Dialect) -> Endpoint {
     Endpoint {
-        address,
+        addresses: vec![address],
         tls: None,
         dialect,
     }

@@ -14,8 +14,8 @@ use crate::frames::{self, Frame};
 
 /// The place where clients connect to.
 pub(crate) struct Endpoint {
-    /// HOST:PORT.
-    pub(crate) address: String,
+    /// HOST:PORT, at least one; clients are spread over them.
+    pub(crate) addresses: Vec<String>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) dialect: Dialect,
 }
@@ -27,6 +27,7 @@ enum State {
     /// What says that the client is subscribed is to come.
     Subscribing(&'static [u8]),
     Open,
+    Closed,
 }
 
 /// A WebSocket of a client.
@@ -49,8 +50,9 @@ impl Connection {
         token: Token,
     ) -> Self {
         let Endpoint {
-            address, dialect, ..
+            addresses, dialect, ..
         } = endpoint;
+        let address = &addresses[number % addresses.len()];
         let socket = std::net::TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -87,12 +89,17 @@ impl Connection {
         self.state == State::Open
     }
 
+    /// Returns whether the server has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
     /// Reads what has come, and hands on the payloads that are not for the connection itself.
     pub(crate) fn read(&mut self, buffer: &mut [u8], mut event: impl FnMut(&[u8])) {
-        loop {
+        while !self.is_closed() {
             match self.socket_read(buffer) {
                 None => return,
-                Some(0) => panic!("the server has closed connection {}", self.number),
+                Some(0) => self.close("no reason"),
                 Some(length) => {
                     self.take(&buffer[..length], &mut event);
                     // Readiness comes again with what comes now; TLS may have more of what came.
@@ -116,21 +123,26 @@ impl Connection {
                 return Some(0);
             }
             tls.process_new_packets().unwrap();
-            while tls.wants_write() {
-                tls.write_tls(&mut self.socket).unwrap();
-            }
+            while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
         }
     }
 
     /// Sends. It is little, and the kernel takes it.
     fn write(&mut self, bytes: &[u8]) {
         match &mut self.tls {
-            None => self.socket.write_all(bytes).unwrap(),
+            // A server that has gone says so when it is read.
+            None => drop(self.socket.write_all(bytes)),
             Some(tls) => {
                 tls.writer().write_all(bytes).unwrap();
-                while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)).is_some() {}
+                while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
             }
         }
+    }
+
+    #[allow(clippy::print_stderr)]
+    fn close(&mut self, reason: &str) {
+        eprintln!("the server closes connection {}: {reason}", self.number);
+        self.state = State::Closed;
     }
 
     fn take(&mut self, bytes: &[u8], event: &mut impl FnMut(&[u8])) {
@@ -177,8 +189,8 @@ impl Connection {
             frames::PING => self.send(frames::PONG, payload),
             frames::PONG => (),
             frames::CLOSE => {
-                let reason = String::from_utf8_lossy(payload);
-                panic!("the server closes connection {}: {reason}", self.number)
+                let reason = payload.get(2..).unwrap_or_default();
+                self.close(&String::from_utf8_lossy(reason));
             }
             _ => match self.state {
                 State::Subscribing(answer) if memmem::find(payload, answer).is_some() => {
@@ -201,10 +213,13 @@ impl Connection {
     }
 }
 
-/// Returns nothing where there is nothing to read, or no room to write.
+/// Returns nothing where there is nothing to read, or no room to write; 0 bytes where the server has gone.
 fn would_block(done: std::io::Result<usize>) -> Option<usize> {
     match done {
         Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+        Err(e) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&e.kind()) => {
+            Some(0)
+        }
         done => Some(done.unwrap()),
     }
 }

@@ -11,26 +11,36 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Binds this process, with all that it starts, to one of the cores that it may use, and keeps another for servers. Returns
-    /// nothing if there is one only.
-    pub(crate) fn split() -> Option<Self> {
+    /// Two of the cores that this process may use. Returns nothing if there is one only.
+    pub(crate) fn find() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let list = status
             .lines()
             .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let cores = parse(list.unwrap().trim());
         let (load, server) = (*cores.first()?, *cores.last()?);
-        if load == server {
-            return None;
-        }
-        let me = std::process::id().to_string();
-        let bound = Command::new("taskset")
-            .args(["--all-tasks", "--cpu-list", "--pid", &load.to_string(), &me])
-            .output()
-            .unwrap();
-        assert!(bound.status.success(), "{bound:?}");
-        Some(Self { server, load })
+        (load != server).then_some(Self { server, load })
     }
+
+    /// Binds this process, with all that it starts, to its core.
+    pub(crate) fn split(self) {
+        bind(&self.load.to_string());
+    }
+
+    /// Lets this process, with all that it starts, have both.
+    #[allow(dead_code, reason = "not every bench shares them")]
+    pub(crate) fn share(self) {
+        bind(&format!("{},{}", self.load, self.server));
+    }
+}
+
+fn bind(list: &str) {
+    let me = std::process::id().to_string();
+    let bound = Command::new("taskset")
+        .args(["--all-tasks", "--cpu-list", "--pid", list, &me])
+        .output()
+        .unwrap();
+    assert!(bound.status.success(), "{bound:?}");
 }
 
 /// The kernel kills whoever runs under this when its parent dies, however that happens.

@@ -7,11 +7,9 @@ use std::process::Command;
 use datastream_e2e::checkout;
 use serde::{Deserialize, Serialize};
 
-use crate::bars::Bar;
+use crate::bar::Bar;
 use crate::cores::Cores;
 use crate::figures::Figures;
-use crate::options::Options;
-use crate::{CONNECTIONS, EVENT_BYTES};
 
 /// Version of the shape.
 const FORMAT: u32 = 1;
@@ -53,7 +51,7 @@ pub(crate) struct Setup {
 
 impl Record {
     pub(crate) fn new(
-        options: &Options,
+        setup: Setup,
         cores: Option<Cores>,
         figures: Figures,
         bars: Vec<Bar>,
@@ -84,12 +82,7 @@ impl Record {
                 .ok()
                 .filter(|output| output.status.success())
                 .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-            setup: Setup {
-                connections: CONNECTIONS,
-                event_bytes: EVENT_BYTES,
-                rounds: options.rounds,
-                seconds_per_turn: options.turn.as_secs(),
-            },
+            setup,
             figures,
             bars,
         }

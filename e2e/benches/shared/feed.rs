@@ -13,10 +13,10 @@ use mio::{Interest, Registry, Token};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use crate::EVENT_BYTES;
-
 /// Prefix of the time at which an event was sent, in microseconds of this process' clock.
 pub(crate) const SENT: &str = "\"sent\":";
+/// Bytes of an event.
+pub(crate) const EVENT_BYTES: usize = 450;
 /// Name of what everybody gets.
 pub(crate) const EVERYBODY: &str = "all";
 /// Events that may wait for the producer: more than are ever on the way.
@@ -35,8 +35,8 @@ pub(crate) enum Feed {
     Lines(Wire<Sender>),
     /// PUB of NATS' protocol.
     Nats(Wire<TcpStream>),
-    /// A topic of the broker, by the producer.
-    Topic(mpsc::Sender<Record>),
+    /// A topic of the broker.
+    Topic(Producers),
 }
 
 impl Feed {
@@ -57,18 +57,24 @@ impl Feed {
         Self::Nats(wire)
     }
 
-    /// A producer of its own, which ends with the feed.
-    pub(crate) fn topic(runtime: &Runtime, target: FluvioTarget) -> Self {
-        let (sender, mut records) = mpsc::channel(QUEUE);
-        runtime.spawn(async move {
-            let mut producer = Producer::new(target);
-            let mut batch = Vec::with_capacity(BATCH);
-            while records.recv_many(&mut batch, BATCH).await > 0 {
-                producer.send(&batch).await.unwrap();
-                batch.clear();
-            }
+    /// So many producers of its own, which end with the feed.
+    pub(crate) fn topic(runtime: &Runtime, target: &FluvioTarget, producers: usize) -> Self {
+        let producers = (0..producers).map(|_| {
+            let (sender, mut records) = mpsc::channel(QUEUE);
+            let mut producer = Producer::new(target.clone());
+            runtime.spawn(async move {
+                let mut batch = Vec::with_capacity(BATCH);
+                while records.recv_many(&mut batch, BATCH).await > 0 {
+                    producer.send(&batch).await.unwrap();
+                    batch.clear();
+                }
+            });
+            sender
         });
-        Self::Topic(sender)
+        Self::Topic(Producers {
+            ways: producers.collect(),
+            sent: 0,
+        })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) {
@@ -97,10 +103,7 @@ impl Feed {
             Self::Nats(wire) => {
                 wire.text(format_args!("PUB {dsn} {}\r\n{event}\r\n", event.len()));
             }
-            Self::Topic(records) => {
-                let value = event.into_bytes();
-                records.try_send(Record { key: dsn, value }).unwrap();
-            }
+            Self::Topic(producers) => producers.send(event),
         }
     }
 
@@ -114,6 +117,25 @@ impl Feed {
             }
             Self::Topic(_) => (),
         }
+    }
+}
+
+/// Producers of one topic, which take turns.
+pub(crate) struct Producers {
+    ways: Vec<mpsc::Sender<Record>>,
+    sent: usize,
+}
+
+impl Producers {
+    fn send(&mut self, event: String) {
+        let record = Record {
+            // Every event has another key, so that all partitions have the same share.
+            key: self.sent.to_string(),
+            value: event.into_bytes(),
+        };
+        let way = &self.ways[self.sent % self.ways.len()];
+        way.try_send(record).unwrap();
+        self.sent += 1;
     }
 }
 

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::Load;
-use crate::servers::Kind;
-
 /// Names of figures; those in CPU are seconds of the server for a million deliveries.
 pub(crate) const CPU: &str = "cpu_seconds_per_million";
 pub(crate) const CPU_USER: &str = "cpu_user_seconds_per_million";
@@ -43,15 +40,12 @@ pub(crate) struct Figures(Vec<Figure>);
 
 impl Figures {
     /// Adds the value of a round.
-    pub(crate) fn add(&mut self, server: Kind, load: Option<Load>, figure: &str, value: f64) {
-        let known = self
-            .0
-            .iter()
-            .position(|f| is(f, server.name(), load, figure));
+    pub(crate) fn add(&mut self, server: &str, load: Option<&str>, figure: &str, value: f64) {
+        let known = self.0.iter().position(|f| is(f, server, load, figure));
         let at = known.unwrap_or_else(|| {
             self.0.push(Figure {
-                server: server.name().to_owned(),
-                load: load.map(|load| load.name().to_owned()),
+                server: server.to_owned(),
+                load: load.map(str::to_owned),
                 name: figure.to_owned(),
                 median: value,
                 min: value,
@@ -67,21 +61,20 @@ impl Figures {
         figure.max = figure.max.max(value);
     }
 
-    pub(crate) fn get(&self, server: Kind, load: Option<Load>, figure: &str) -> Option<&Figure> {
-        self.0.iter().find(|f| is(f, server.name(), load, figure))
-    }
-
-    /// The peer that has the lower median of this figure.
-    pub(crate) fn better_peer(&self, load: Option<Load>, figure: &str) -> Option<&Figure> {
-        let peers = Kind::PEERS.iter();
-        peers
-            .filter_map(|peer| self.get(*peer, load, figure))
-            .min_by(|a, b| a.median.total_cmp(&b.median))
+    pub(crate) fn get(&self, server: &str, load: Option<&str>, figure: &str) -> Option<&Figure> {
+        self.0.iter().find(|f| is(f, server, load, figure))
     }
 }
 
-fn is(figure: &Figure, server: &str, load: Option<Load>, name: &str) -> bool {
-    figure.server == server && figure.load.as_deref() == load.map(Load::name) && figure.name == name
+fn is(figure: &Figure, server: &str, load: Option<&str>, name: &str) -> bool {
+    figure.server == server && figure.load.as_deref() == load && figure.name == name
+}
+
+/// A figure for people: median, least and most; empty if it was not measured.
+pub(crate) fn spread(figure: Option<&Figure>) -> String {
+    figure.map_or_else(String::new, |f| {
+        format!("{:.2} ({:.2}–{:.2})", f.median, f.min, f.max)
+    })
 }
 
 impl Figure {

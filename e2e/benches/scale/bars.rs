@@ -1,0 +1,83 @@
+//! The bars that the gateway has to keep.
+
+use crate::bar::Bar;
+use crate::figures::{CPU, Figure, Figures, IDLE, RATE};
+use crate::{handshakes, partitions, streams};
+
+/// The bars of those figures that were measured.
+pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
+    let mut bars = vec![];
+    of_streams(figures, &mut bars);
+    of_handshakes(figures, &mut bars);
+    of_cores(figures, &mut bars);
+    bars
+}
+
+fn of_streams(figures: &Figures, bars: &mut Vec<Bar>) {
+    let [few, .., many] = streams::NUMBERS;
+    for (server, most) in streams::SERVERS.into_iter().zip([4.0, 14.0]) {
+        let get = |streams, figure| figures.get(server, Some(&streams::load(streams)), figure);
+        let load = streams::load(many);
+        for (name, figure, at_most) in [("KiB a stream", IDLE, 1.1), ("CPU a delivery", CPU, 1.15)]
+        {
+            if let (Some(of_many), Some(of_few)) = (get(many, figure), get(few, figure)) {
+                let name = format!("{name}, {server}, to {few}");
+                bars.push(Bar::at_most(&load, name, of_many.ratio_to(of_few), at_most));
+            }
+        }
+        for streams in streams::NUMBERS {
+            if let Some(idle) = get(streams, IDLE) {
+                let name = format!("KiB a stream, {server}");
+                bars.push(Bar::at_most(
+                    &streams::load(streams),
+                    name,
+                    idle.median,
+                    most,
+                ));
+            }
+        }
+    }
+}
+
+fn of_handshakes(figures: &Figures, bars: &mut Vec<Bar>) {
+    for rate in handshakes::RATES {
+        let load = handshakes::load(rate);
+        let get = |figure| figures.get(handshakes::SERVER, Some(&load), figure);
+        for (name, figure) in [
+            ("open streams closed", handshakes::CLOSED),
+            ("deliveries missing", handshakes::WRONG),
+        ] {
+            if let Some(figure) = get(figure) {
+                bars.push(Bar::at_most(&load, name.to_owned(), figure.max, 0.0));
+            }
+        }
+        if rate == 10_000
+            && let Some(reached) = get(handshakes::REACHED)
+        {
+            let name = "handshakes/s".to_owned();
+            // What is left out is the rounding of the last answers' time.
+            bars.push(Bar::at_least(
+                &load,
+                name,
+                reached.median,
+                0.99 * rate as f64,
+            ));
+        }
+    }
+}
+
+fn of_cores(figures: &Figures, bars: &mut Vec<Bar>) {
+    for partitions in partitions::PARTITIONS {
+        for (name, _) in partitions::LOADS {
+            let load = partitions::load(name, partitions);
+            let [one, two] = partitions::SERVERS.map(|name| figures.get(name, Some(&load), RATE));
+            if let Some((one, two)) = one.zip(two)
+                && partitions::used_up(figures, &load)
+            {
+                let scaling = Figure::ratio_to(two, one);
+                let name = "deliveries/s, two cores to one".to_owned();
+                bars.push(Bar::at_least(&load, name, scaling, 1.8));
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Cores: deliveries a second of a saturated gateway that has a part of one core, and one that has the same part of each of two.
+
+use crate::STREAMS;
+use crate::cpu_cgroup::CpuCgroup;
+use crate::figures::{Figures, RATE};
+use crate::gateway::Settings;
+use crate::options::Options;
+use crate::pattern::{Pattern, Receivers};
+use crate::stand::{Open, Stand};
+
+/// Partitions of the topic.
+pub(crate) const PARTITIONS: [u32; 3] = [2, 4, 8];
+/// The gateway on one core, and on two.
+pub(crate) const SERVERS: [&str; 2] = ["gateway-1-core", "gateway-2-cores"];
+/// Share of the periods in which the gateway would have used more time than its quota.
+pub(crate) const THROTTLED: &str = "quota_used_up";
+/// The least such share with which the quota is what bounded the gateway.
+const USED_UP: f64 = 0.9;
+/// Events to all, and each to one stream. Enough are on the way for the time in which the gateway has to wait for its next period.
+pub(crate) const LOADS: [(&str, Pattern); 2] = [
+    (
+        "all",
+        Pattern {
+            to: Receivers::All,
+            interval: 0,
+            window: 256,
+        },
+    ),
+    (
+        "own",
+        Pattern {
+            to: Receivers::One,
+            interval: 0,
+            window: 8 * STREAMS as u64,
+        },
+    ),
+];
+
+/// The name of the load.
+pub(crate) fn load(name: &str, partitions: u32) -> String {
+    format!("{name}-{partitions}-partitions")
+}
+
+/// Returns whether the gateway's quota is what bounded it, on one core and on two. If not, the load or another process was.
+pub(crate) fn used_up(figures: &Figures, load: &str) -> bool {
+    SERVERS.iter().all(|server| {
+        let share = figures.get(server, Some(load), THROTTLED);
+        share.is_some_and(|share| share.median >= USED_UP)
+    })
+}
+
+pub(crate) fn round(stand: &mut Stand, options: &Options) {
+    let Some(cores) = stand.cores else { return };
+    stand.share();
+    for partitions in PARTITIONS {
+        for (server, used) in SERVERS.into_iter().zip(1..) {
+            let settings = Settings {
+                tls: false,
+                cores: (used == 1).then_some(cores),
+                subscriptions: STREAMS,
+                visitors: 0,
+                streams: STREAMS,
+                partitions,
+                addresses: 1,
+            };
+            let mut open = stand.open(settings, server, &format!("{partitions}-partitions"));
+            // It has chosen its number of threads by the cores, not by the quota.
+            let cgroup = match CpuCgroup::new(used * options.quota, open.pid()) {
+                Ok(cgroup) => cgroup,
+                Err(reason) => {
+                    println!("no CPU cgroup, so cores are left out: {reason}");
+                    return;
+                }
+            };
+            for (name, pattern) in LOADS {
+                open.warm_up(pattern);
+                turn(
+                    stand,
+                    &mut open,
+                    &cgroup,
+                    (server, &load(name, partitions)),
+                    pattern,
+                    options,
+                );
+            }
+            // The cgroup can be removed once the gateway has ended.
+            drop(open);
+            drop(cgroup);
+        }
+    }
+}
+
+/// Loads that were measured, without a bar: the gateway has not used up its quota.
+pub(crate) fn not_judged(figures: &Figures) -> Vec<String> {
+    let loads = PARTITIONS.into_iter().flat_map(|partitions| {
+        LOADS
+            .into_iter()
+            .map(move |(name, _)| load(name, partitions))
+    });
+    let measured = |load: &String| figures.get(SERVERS[1], Some(load), RATE).is_some();
+    loads
+        .filter(|load| measured(load) && !used_up(figures, load))
+        .collect()
+}
+
+fn turn(
+    stand: &mut Stand,
+    open: &mut Open,
+    cgroup: &CpuCgroup,
+    (server, load): (&str, &str),
+    pattern: Pattern,
+    options: &Options,
+) {
+    let before = cgroup.periods();
+    let turn = open.measure_all(pattern, options);
+    let after = cgroup.periods();
+    stand.add(server, load, &turn);
+    let throttled = (after.throttled - before.throttled) / (after.all - before.all);
+    stand.figures.add(server, Some(load), THROTTLED, throttled);
+}

@@ -1,0 +1,146 @@
+//! A gateway with its clients, and where their figures go.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::connection::Endpoint;
+use crate::cores::Cores;
+use crate::figures::{self, Figures};
+use crate::gateway::{Gateway, GatewayStand, Settings};
+use crate::generator::Generator;
+use crate::options::Options;
+use crate::pattern::{Pattern, Receivers};
+use crate::process;
+use crate::server::Server;
+use crate::turn::{self, Turn};
+
+/// Time in which a gateway settles, without clients and with them, before memory is looked at.
+const STARTING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(2);
+/// Length of the first turn, which is not counted.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Deliveries a second where the rate is given.
+pub(crate) const RATE: u64 = 20_000;
+/// Threads of the broker and the producers.
+const THREADS: usize = 2;
+
+/// Everything that the bench has all the time.
+pub(crate) struct Stand {
+    gateways: GatewayStand,
+    /// None where there is one core only.
+    pub(crate) cores: Option<Cores>,
+    pub(crate) figures: Figures,
+}
+
+/// A gateway with open streams.
+pub(crate) struct Open {
+    pub(crate) server: Server,
+    pub(crate) endpoint: Endpoint,
+    generator: Generator,
+    crowd: usize,
+    _routes: TempDir,
+}
+
+/// Events to all of so many streams, [`RATE`] deliveries a second.
+pub(crate) const fn steady(streams: usize) -> Pattern {
+    Pattern {
+        to: Receivers::All,
+        interval: streams as u64 * 1_000_000 / RATE,
+        window: 64,
+    }
+}
+
+impl Stand {
+    pub(crate) fn new() -> Self {
+        let cores = Cores::find();
+        if cores.is_none() {
+            println!("one core: the gateway shares it with the load");
+        }
+        Self {
+            gateways: GatewayStand::new(THREADS),
+            cores,
+            figures: Figures::default(),
+        }
+    }
+
+    /// Keeps the gateway's core for it.
+    pub(crate) fn split(&self) {
+        if let Some(cores) = self.cores {
+            cores.split();
+        }
+    }
+
+    /// Lets the load have both cores.
+    pub(crate) fn share(&self) {
+        if let Some(cores) = self.cores {
+            cores.share();
+        }
+    }
+
+    /// Starts a gateway, opens its streams, and notes what they take without events.
+    pub(crate) fn open(&mut self, settings: Settings, server: &str, load: &str) -> Open {
+        let mut generator = Generator::new();
+        let Gateway {
+            server: process,
+            feed,
+            endpoint,
+            routes,
+        } = self.gateways.start(settings);
+        generator.idle(STARTING);
+        let pid = process.child.id();
+        let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
+        let streams = settings.subscriptions;
+        let crowd = generator.open(&endpoint, feed, streams);
+        let cpu = process::cpu_seconds(pid) - cpu;
+        generator.idle(SETTLING);
+        let bytes = process::resident_bytes(pid) - bytes;
+        let each = |all: f64| all / streams as f64;
+        let mut add = |figure, value| self.figures.add(server, Some(load), figure, value);
+        add(figures::HANDSHAKE, each(cpu * 1000.0));
+        add(figures::IDLE, each(bytes / 1024.0));
+        Open {
+            server: process,
+            endpoint,
+            generator,
+            crowd,
+            _routes: routes,
+        }
+    }
+
+    /// Notes the figures of a turn.
+    pub(crate) fn add(&mut self, server: &str, load: &str, turn: &Turn) {
+        for (figure, value) in turn.figures {
+            self.figures.add(server, Some(load), figure, value);
+        }
+    }
+}
+
+impl Open {
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.child.id()
+    }
+
+    /// A turn that is not counted, for what grows once.
+    pub(crate) fn warm_up(&mut self, pattern: Pattern) {
+        self.generator.turn(self.crowd, pattern, WARM_UP);
+    }
+
+    /// A turn, in which something may go wrong.
+    pub(crate) fn measure(&mut self, pattern: Pattern, options: &Options) -> Turn {
+        let server = (self.pid(), self.crowd);
+        turn::measure(&mut self.generator, server, pattern, options.turn)
+    }
+
+    /// A turn in which everything has to arrive.
+    pub(crate) fn measure_all(&mut self, pattern: Pattern, options: &Options) -> Turn {
+        let turn = self.measure(pattern, options);
+        assert_eq!(
+            (turn.wrong, turn.closed),
+            (0, 0),
+            "deliveries missing (of {}), streams closed",
+            turn.deliveries
+        );
+        turn
+    }
+}

@@ -1,0 +1,37 @@
+//! Streams: memory of one, and CPU of a delivery, as there are more of them, at the same rate of deliveries.
+
+use crate::gateway::Settings;
+use crate::options::Options;
+use crate::stand::{Stand, steady};
+
+/// Numbers of streams; the others are compared with the first.
+pub(crate) const NUMBERS: [usize; 3] = [1_000, 10_000, 18_000];
+/// Without TLS, and with it.
+pub(crate) const SERVERS: [&str; 2] = ["gateway", "gateway-tls"];
+
+/// The name of the load.
+pub(crate) fn load(streams: usize) -> String {
+    format!("{streams}-streams")
+}
+
+pub(crate) fn round(stand: &mut Stand, options: &Options) {
+    stand.split();
+    for streams in NUMBERS {
+        for server in SERVERS {
+            let load = load(streams);
+            let settings = Settings {
+                tls: server == SERVERS[1],
+                cores: stand.cores,
+                subscriptions: streams,
+                visitors: 0,
+                streams,
+                partitions: 1,
+                addresses: 4,
+            };
+            let mut open = stand.open(settings, server, &load);
+            open.warm_up(steady(streams));
+            let turn = open.measure_all(steady(streams), options);
+            stand.add(server, &load, &turn);
+        }
+    }
+}

@@ -593,7 +593,10 @@ impl GroupFeed {
                 Change::Set(secret) if secret.name_any() == access => {
                     self.published_access(&secret).await?;
                 }
-                Change::Gone(_, name) if name == access => self.group.access_changed.notify_one(),
+                Change::Gone(_, name) if name == access => {
+                    self.group.state.lock().set_published_access(None);
+                    self.group.access_changed.notify_one();
+                }
                 Change::Set(secret) => {
                     if let Some((bucket, version, bytes)) = decode_object(&secret) {
                         self.group.state.lock().set_object(bucket, version, bytes);
@@ -627,6 +630,7 @@ impl GroupFeed {
     async fn published_access(&self, secret: &Secret) -> anyhow::Result<()> {
         let bytes = secret.data.as_ref().and_then(|data| data.get(ACCESS_KEY));
         let bytes = bytes.map_or(&[][..], |bytes| &bytes.0);
+        self.group.state.lock().set_published_access(Some(bytes));
         if !self.feed.access.lock().set_published(bytes) {
             self.group.access_changed.notify_one();
         }

@@ -53,10 +53,8 @@ impl AccessWriter {
                 continue;
             };
             let bytes = rules.encode()?;
-            let content = [(ACCESS_KEY, &bytes[..])];
-            let (secret, params) = group_secret(&name, ACCESS, &self.group, &content);
-            match in_time(self.secrets.patch(&name, &params, &secret)).await {
-                Ok(_) => {
+            match self.write(&name, &bytes).await {
+                Ok(()) => {
                     backoff.reset();
                     let is_newest = self.access.lock().current() == Some(&rules);
                     if is_newest {
@@ -76,5 +74,17 @@ impl AccessWriter {
                 }
             }
         }
+    }
+
+    /// Writes the rules, unless the gateways have them.
+    async fn write(&self, name: &str, bytes: &[u8]) -> kube::Result<()> {
+        if self.state.lock().is_access_published(bytes) {
+            return Ok(());
+        }
+        let content = [(ACCESS_KEY, bytes)];
+        let (secret, params) = group_secret(name, ACCESS, &self.group, &content);
+        in_time(self.secrets.patch(name, &params, &secret)).await?;
+        self.state.lock().set_published_access(Some(bytes));
+        Ok(())
     }
 }

@@ -119,6 +119,8 @@ pub struct RoutingState {
     is_index_old: bool,
     /// Time until which nothing is planned, because access rules are on their way.
     rules_pending_until: Option<Instant>,
+    /// The access rules that the gateways have; absent if they have none.
+    published_access: Option<BucketHash>,
     full: BTreeMap<SubscriptionId, BucketId>,
     max_bucket_bytes: usize,
 }
@@ -153,6 +155,7 @@ impl RoutingState {
             index: None,
             is_index_old: false,
             rules_pending_until: None,
+            published_access: None,
             full: BTreeMap::new(),
             max_bucket_bytes: MAX_BUCKET_BYTES,
         }
@@ -201,6 +204,16 @@ impl RoutingState {
     /// The access rules in force are written.
     pub fn wrote_access(&mut self) {
         self.rules_pending_until = None;
+    }
+
+    /// Notes the encoded access rules that the gateways have.
+    pub fn set_published_access(&mut self, bytes: Option<&[u8]>) {
+        self.published_access = bytes.map(BucketHash::of);
+    }
+
+    /// Returns whether the gateways have these encoded access rules.
+    pub fn is_access_published(&self, bytes: &[u8]) -> bool {
+        self.published_access == Some(BucketHash::of(bytes))
     }
 
     /// Notes that nothing is known of this namespace until it is listed: it keeps the routes that it has.

@@ -59,9 +59,12 @@ pub async fn run(
     let client = api::client().await?;
     let lock = Lock::in_namespace(&settings.leader_namespace, &settings.routes_namespace);
     preflight::check(&client, &settings, &lock).await?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: choose another --listen", settings.listen))?;
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another --listen",
+            settings.listen
+        )
+    })?;
     bound(listener.local_addr()?);
     let metrics = Arc::new(Metrics::new(names)?);
     let authorization = settings.metrics_authorization;

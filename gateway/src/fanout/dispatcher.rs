@@ -340,7 +340,7 @@ impl Dispatcher {
                 continue;
             };
             if !live.permits(&fields) {
-                self.tally.denied += 1;
+                self.metrics.denied.inc();
                 continue;
             }
             let frame = match &mut live.ahead {

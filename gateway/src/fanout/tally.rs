@@ -13,7 +13,6 @@ const PER_LOOK: u32 = 32;
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(super) matched: u64,
-    pub(super) denied: u64,
     events: u64,
     bytes: u64,
     latency: LocalHistogram,
@@ -35,7 +34,6 @@ impl Tally {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             matched: 0,
-            denied: 0,
             events: 0,
             bytes: 0,
             latency: metrics.latency.local(),
@@ -88,7 +86,6 @@ impl Tally {
         self.look_again();
         for (counter, counted) in [
             (&metrics.matched, &mut self.matched),
-            (&metrics.denied, &mut self.denied),
             (&metrics.sent, &mut self.events),
             (&metrics.sent_bytes, &mut self.bytes),
         ] {

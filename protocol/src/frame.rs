@@ -57,9 +57,16 @@ pub fn close_control(close: &Close, seq_start: &Seq) -> String {
 
 /// The frame of a body: `LEN|BODY`.
 pub fn framed(body: &str) -> String {
-    let mut frame = String::with_capacity(body.len() + LENGTH_PREFIX);
-    let _ = write!(frame, "{}|", body.len());
+    let mut frame = begun(body.len());
     frame.push_str(body);
+    frame
+}
+
+/// The beginning of a frame, `LEN|`, with exactly the room for a body of this length.
+pub fn begun(length: usize) -> String {
+    let digits = length.checked_ilog10().unwrap_or_default() as usize + 1;
+    let mut frame = String::with_capacity(digits + 1 + length);
+    let _ = write!(frame, "{length}|");
     frame
 }
 

@@ -1,7 +1,7 @@
 //! The operator with a hundred thousand subscriptions, more than an API server makes in a bench: a process of its own, on an API server
 //! in this one that keeps objects in memory, with gateways that acknowledge at once.
 //!
-//! What is measured is the operator: its memory, its CPU, and what it asks for. `CONTROL_SIM_SUBSCRIPTIONS` says how many there are.
+//! Measured are the operator's memory, its CPU, and what it asks for. `CONTROL_SIM_SUBSCRIPTIONS` says how many there are.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../control/manifest.rs"]

@@ -62,7 +62,7 @@ pub(crate) struct Query {
     pub(crate) is_dry_run: bool,
     pub(crate) manager: Option<String>,
     pub(crate) limit: Option<usize>,
-    /// Where the page before ended, and the version of the first page.
+    /// The end of the page before, and the version of the first page.
     pub(crate) continued: Option<(u64, Name)>,
     pub(crate) version: u64,
     pub(crate) timeout_seconds: Option<u64>,

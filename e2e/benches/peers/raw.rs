@@ -23,7 +23,7 @@ struct Client {
     /// Its request, until the end of that has come.
     request: Vec<u8>,
     open: bool,
-    /// What the kernel does not take now.
+    /// Bytes that the kernel does not take now.
     backlog: Vec<u8>,
 }
 

@@ -28,7 +28,7 @@ struct Visitor {
     socket: TcpStream,
     /// Time at which it connected, in microseconds.
     since: u64,
-    /// What is to be sent.
+    /// The request, until it is sent.
     request: Option<Vec<u8>>,
     answered: bool,
 }

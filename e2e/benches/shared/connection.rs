@@ -24,7 +24,7 @@ pub(crate) struct Endpoint {
 enum State {
     /// The answer to the HTTP request is to come.
     Upgrading,
-    /// What says that the client is subscribed is to come.
+    /// The answer that says that the client is subscribed is to come.
     Subscribing(&'static [u8]),
     Open,
     Closed,

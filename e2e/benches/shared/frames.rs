@@ -9,7 +9,7 @@ pub(crate) const PONG: u8 = 10;
 
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
-/// What stands for a length of 16 and of 64 bits behind it.
+/// Marks of a length of 16 and of 64 bits behind it.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
 

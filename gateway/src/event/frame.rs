@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datastream_protocol::frame::LENGTH_PREFIX;
+use datastream_protocol::frame::{LENGTH_PREFIX, begun};
 use datastream_protocol::position::Seq;
 
 use super::decode::{Decoded, Repeat};
@@ -54,8 +54,9 @@ fn escaped_length(json: &[u8]) -> usize {
 /// `content` is what [`content`] says of the record: the frame is allocated once, at its size.
 pub(super) fn render(value: &[u8], decoded: &Decoded, content: usize, seq: &Seq) -> Box<str> {
     let length = content - LENGTH_PREFIX + seq.as_str().len();
-    let mut body = begin(length);
-    let begun = body.len();
+    let mut frame = begun(length);
+    let start = frame.len();
+    let body = &mut frame;
     body.push_str("{\"seq\":\"");
     body.push_str(seq.as_str());
     body.push('"');
@@ -72,31 +73,23 @@ pub(super) fn render(value: &[u8], decoded: &Decoded, content: usize, seq: &Seq)
             edits.sort_unstable_by_key(|(place, _)| place.start);
             let mut at = members.start;
             for (place, instead) in edits {
-                escape(&value[at..place.start], &mut body);
-                escape(&value[instead], &mut body);
+                escape(&value[at..place.start], body);
+                escape(&value[instead], body);
                 at = place.end;
             }
-            escape(&value[at..members.end], &mut body);
+            escape(&value[at..members.end], body);
         } else {
-            escape(&value[members.start..cut.start], &mut body);
-            escape(&value[cut.end..members.end], &mut body);
+            escape(&value[members.start..cut.start], body);
+            escape(&value[cut.end..members.end], body);
         }
     }
     if let Some(Repeat::Under(key)) = &decoded.repeat_body {
         let _ = write!(body, ",\"{key}\":");
-        escape(&value[decoded.body.clone()], &mut body);
+        escape(&value[decoded.body.clone()], body);
     }
     body.push('}');
-    debug_assert_eq!(body.len() - begun, length, "what was said of it");
-    body.into()
-}
-
-/// `LEN|`, with room for a body of this length.
-fn begin(length: usize) -> String {
-    let digits = length.checked_ilog10().unwrap_or_default() as usize + 1;
-    let mut frame = String::with_capacity(digits + 1 + length);
-    let _ = write!(frame, "{length}|");
-    frame
+    debug_assert_eq!(body.len() - start, length, "what was said of it");
+    frame.into()
 }
 
 /// Appends JSON text. In JSON, `|` and non-ASCII characters can only stand inside a string, where an escape is the same.

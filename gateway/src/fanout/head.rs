@@ -1,4 +1,4 @@
-//! How far a dispatcher has come.
+//! The position of a dispatcher.
 
 use std::sync::{Mutex, PoisonError};
 

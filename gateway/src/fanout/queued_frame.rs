@@ -47,17 +47,9 @@ impl MarkerFrame {
 
 impl QueuedFrame {
     /// The event, if it is one.
-    pub(crate) fn event(&self) -> Option<&EventFrame> {
+    pub(crate) const fn event(&self) -> Option<&Arc<EventFrame>> {
         match self {
             Self::Event(event) => Some(event),
-            Self::Heartbeat | Self::Marker(_) => None,
-        }
-    }
-
-    /// The event, if it is one, with everybody who shares it.
-    pub(crate) fn shared_event(&self) -> Option<Arc<EventFrame>> {
-        match self {
-            Self::Event(event) => Some(event.clone()),
             Self::Heartbeat | Self::Marker(_) => None,
         }
     }

@@ -77,7 +77,7 @@ struct Inner {
     principal: Arc<Principal>,
     /// The client has asked for a marker when it is live, and has not had it yet.
     live_marker: bool,
-    /// How far the dispatcher that fills it has come, if one does.
+    /// The position of the dispatcher that fills it, if one does.
     live: Option<Arc<DispatchedHead>>,
     /// The last event handed to the socket.
     last_sent: Option<EventPosition>,
@@ -362,7 +362,8 @@ impl SendQueue {
             .content
             .frames
             .iter()
-            .find_map(QueuedFrame::shared_event)
+            .find_map(QueuedFrame::event)
+            .cloned()
     }
 
     /// Bytes that were taken out last and may still be on their way to the socket.

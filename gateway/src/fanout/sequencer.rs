@@ -10,7 +10,7 @@ use super::decoder::DecodedBatch;
 use super::ring::Ring;
 use crate::metrics::Metrics;
 
-/// What every dispatcher is to do next.
+/// The next step of every dispatcher.
 #[derive(Clone, Debug)]
 pub(super) enum Round {
     /// Events to be routed. They are in the ring by now: a stream that falls behind reads on there.

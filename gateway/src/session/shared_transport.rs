@@ -126,7 +126,7 @@ impl<T: Transport> Turn<T> {
 
     /// The first event that is unsent.
     pub(super) fn next_event(&self) -> Option<Arc<EventFrame>> {
-        self.unsent.iter().find_map(QueuedFrame::shared_event)
+        self.unsent.iter().find_map(QueuedFrame::event).cloned()
     }
 
     /// Heartbeats that have not reached the socket.

@@ -72,15 +72,12 @@ use load::Load;
 use options::Options;
 use record::{Record, Setup};
 use servers::{Kind, Stand, Started};
-use turn::Turn;
+use turn::{SETTLING, STARTING, Turn};
 
 /// Connections to each server.
 const CONNECTIONS: usize = 1_000;
 /// Files that this process may open.
 const FILES: usize = Kind::EACH.len() * CONNECTIONS + 2_000;
-/// Time in which a server settles, without clients and with them, before memory is looked at.
-const STARTING: Duration = Duration::from_secs(3);
-const SETTLING: Duration = Duration::from_secs(2);
 /// Length of the turn of each server that is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -131,18 +128,10 @@ fn compare() -> ExitCode {
     };
     let record = Record::new(setup, cores, figures, bars);
     report::print(&record);
-    if let Some(file) = &options.json {
-        let json = serde_json::to_string_pretty(&record).unwrap();
-        std::fs::write(file, json + "\n").unwrap();
-    }
     if let Some(folder) = &options.svg {
         plots::write(&record, folder);
     }
-    if record.bars.iter().all(|bar| bar.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    record.finish(options.json.as_deref())
 }
 
 /// Starts all servers, opens their connections, and measures each under each load.

@@ -91,13 +91,5 @@ fn main() -> ExitCode {
     };
     let record = Record::new(setup, stand.cores, stand.figures, bars);
     report::print(&record);
-    if let Some(file) = &options.json {
-        let json = serde_json::to_string_pretty(&record).unwrap();
-        std::fs::write(file, json + "\n").unwrap();
-    }
-    if record.bars.iter().all(|bar| bar.met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    record.finish(options.json.as_deref())
 }

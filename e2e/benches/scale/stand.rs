@@ -13,11 +13,8 @@ use crate::options::Options;
 use crate::pattern::{Pattern, Receivers};
 use crate::process;
 use crate::server::Server;
-use crate::turn::{self, Turn};
+use crate::turn::{self, SETTLING, STARTING, Turn};
 
-/// Time in which a gateway settles, without clients and with them, before memory is looked at.
-const STARTING: Duration = Duration::from_secs(3);
-const SETTLING: Duration = Duration::from_secs(2);
 /// Length of the first turn, which is not counted.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Deliveries a second where the rate is given.

@@ -2,7 +2,8 @@
 //!
 //! Its shape is stable: members are added, and `format` counts up when one changes.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use datastream_e2e::checkout;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,21 @@ impl Record {
             setup,
             figures,
             bars,
+        }
+    }
+}
+
+impl Record {
+    /// Writes the record into this file, if one is wanted. Returns whether all bars are met.
+    pub(crate) fn finish(&self, json: Option<&Path>) -> ExitCode {
+        if let Some(file) = json {
+            let json = serde_json::to_string_pretty(self).unwrap();
+            std::fs::write(file, json + "\n").unwrap();
+        }
+        if self.bars.iter().all(|bar| bar.met) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         }
     }
 }

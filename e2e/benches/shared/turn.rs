@@ -7,6 +7,9 @@ use crate::generator::Generator;
 use crate::pattern::Pattern;
 use crate::process::{cpu_seconds, cpu_ticks};
 
+/// Time in which a server settles, without clients and with them, before memory is looked at.
+pub(crate) const STARTING: Duration = Duration::from_secs(3);
+pub(crate) const SETTLING: Duration = Duration::from_secs(2);
 /// Ticks of [`cpu_ticks`] in a second.
 const TICKS: f64 = 100.0;
 

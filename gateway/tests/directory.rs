@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -127,4 +128,28 @@ async fn a_missing_routes_folder_is_an_error() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"), "{error:#}");
+}
+
+/// A mounted Secret: its files are links into a folder that is replaced as a whole.
+#[tokio::test]
+async fn routes_follow_a_secret_that_is_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = |name: &str, content: &[u8]| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.json"), content).unwrap();
+        symlink(name, dir.path().join("..new")).unwrap();
+        std::fs::rename(dir.path().join("..new"), dir.path().join("..data")).unwrap();
+    };
+    version("..1", &bucket("a"));
+    symlink("..data/a.json", dir.path().join("a.json")).unwrap();
+    let (store, cancel) = (Arc::new(ConfigStore::new()), CancellationToken::new());
+    let source = Box::new(DirectorySource::new(dir.path()));
+    let run = tokio::spawn(source.run(store.clone(), cancel.clone()));
+    until(&store, |state| state.synced).await;
+    let before = store.state().held.clone();
+    version("..2", &bucket("other"));
+    until(&store, |state| state.held != before).await;
+    cancel.cancel();
+    run.await.unwrap().unwrap();
 }

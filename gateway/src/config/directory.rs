@@ -1,6 +1,7 @@
 //! Routing objects as files: `*.json` in a folder, as a mounted Secret or a test puts them there. One of them may be the access rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,14 @@ use anyhow::Context as _;
 use datastream_service::file::read_regular;
 use datastream_service::text::printable;
 use futures_util::future::BoxFuture;
-use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecursiveMode, Watcher};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use notify::{RecursiveMode, Watcher};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::folder_changes::{Changed, FolderChanges};
 use super::{ConfigSource, ConfigStore, ConfigUpdate};
 
-/// The folder is read again this often even if nothing seems to happen: file systems without notifications exist.
+/// The folder is read again as a whole this often even if nothing seems to happen: file systems without notifications exist.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// Writers change several files at once; what follows within this time is read together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -51,18 +51,15 @@ impl ConfigSource for DirectorySource {
         cancel: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let changed = watch::Sender::new(());
-            let mut changes = changed.subscribe();
-            let mut watcher = notify::recommended_watcher(move |event| {
-                if is_change(&event) {
-                    changed.send_replace(());
-                }
-            })?;
+            let changes = Arc::new(FolderChanges::new(&self.path));
+            let noting = changes.clone();
+            let mut watcher = notify::recommended_watcher(move |event| noting.note(&event))?;
             watcher
                 .watch(&self.path, RecursiveMode::NonRecursive)
                 .map_err(without_paths)
                 .with_context(|| format!("cannot watch {}", self.path.display()))?;
-            let mut seen = read(&self.path)
+            let mut read_at = Instant::now();
+            let mut seen = read(&self.path, None)
                 .await
                 .with_context(|| format!("cannot read {}", self.path.display()))?;
             let mut updates: Vec<_> = seen.iter().map(set).collect();
@@ -70,18 +67,23 @@ impl ConfigSource for DirectorySource {
             store.apply(updates);
             loop {
                 tokio::select! {
-                    _ = timeout(AT_LEAST_EVERY, changes.changed()) => tokio::time::sleep(SETTLE).await,
+                    _ = timeout_at(read_at + AT_LEAST_EVERY, changes.wait()) => sleep(SETTLE).await,
                     () = cancel.cancelled() => return Ok(()),
                 }
-                changes.mark_unchanged();
-                match read(&self.path).await {
+                let files = match changes.take() {
+                    Changed::Files(files) if read_at.elapsed() < AT_LEAST_EVERY => Some(files),
+                    _ => None,
+                };
+                if files.is_none() {
+                    read_at = Instant::now();
+                }
+                match read(&self.path, files.clone()).await {
                     Ok(now) => {
                         store.set_source_error(None);
-                        let updates = difference(&seen, &now);
+                        let updates = difference(&mut seen, files.as_ref(), now);
                         if !updates.is_empty() {
                             store.apply(updates);
                         }
-                        seen = now;
                         // A folder that was replaced is another one: it is watched again, which costs nothing otherwise.
                         let _ = watcher.watch(&self.path, RecursiveMode::NonRecursive);
                     }
@@ -100,43 +102,48 @@ fn without_paths(mut error: notify::Error) -> notify::Error {
     error
 }
 
-/// Returns whether an event of a watched folder can be a change of it. Reading is not a change: a watcher that reads the
-/// folder on every event would never come to rest.
-pub fn is_change(event: &notify::Result<notify::Event>) -> bool {
-    let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
-    event
-        .as_ref()
-        .map_or(true, |e| !e.kind.is_access() || e.kind == written)
-}
-
 /// The content of every file, or why it cannot be read.
 type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 
-/// Every `*.json` in the folder. Disks may be slow: no worker of the runtime waits for them.
-async fn read(path: &Path) -> std::io::Result<Files> {
+/// Every `*.json` in the folder, or those of these files that there are. Disks may be slow: no worker of the runtime waits for them.
+async fn read(path: &Path, files: Option<BTreeSet<OsString>>) -> std::io::Result<Files> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || read_folder(&path)).await?
+    let read = move || match files {
+        Some(files) => Ok(read_files(&path, files)),
+        None => {
+            let entries = std::fs::read_dir(&path)?;
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+            let names = names.collect::<std::io::Result<Vec<_>>>()?;
+            Ok(read_files(&path, names))
+        }
+    };
+    tokio::task::spawn_blocking(read).await?
 }
 
 /// Links are followed: a mounted Secret is made of them. One file that cannot be read keeps no other from being read.
-fn read_folder(path: &Path) -> std::io::Result<Files> {
+fn read_files(path: &Path, names: impl IntoIterator<Item = OsString>) -> Files {
     let mut files = Files::new();
-    for entry in std::fs::read_dir(path)? {
-        let file_name = entry?.file_name();
-        let name = file_name.to_string_lossy();
-        if name.starts_with('.') || !name.ends_with(".json") {
+    for file_name in names {
+        let Some(name) = object(&file_name) else {
             continue;
-        }
+        };
         match read_regular(&path.join(&file_name), MAX_FILE) {
             // Gone since it was listed.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
             content => {
                 let content = content.map_err(|e| format!("cannot be read: {e}"));
-                files.insert(printable(&name).into_owned(), content);
+                files.insert(name, content);
             }
         }
     }
-    Ok(files)
+    files
+}
+
+/// The name of the object that is in a file of this name; none if there is none in it.
+fn object(file_name: &OsStr) -> Option<String> {
+    let name = file_name.to_string_lossy();
+    let is_object = !name.starts_with('.') && name.ends_with(".json");
+    is_object.then(|| printable(&name).into_owned())
 }
 
 fn set((name, content): (&String, &Result<Vec<u8>, String>)) -> ConfigUpdate {
@@ -148,35 +155,27 @@ fn set((name, content): (&String, &Result<Vec<u8>, String>)) -> ConfigUpdate {
     }
 }
 
-fn difference(before: &Files, now: &Files) -> Vec<ConfigUpdate> {
-    let changed = now
-        .iter()
-        .filter(|(name, bytes)| before.get(*name) != Some(*bytes))
-        .map(set);
-    let gone = before.keys().filter(|name| !now.contains_key(*name));
-    let gone = gone.map(|name| ConfigUpdate::Remove {
-        object: name.clone(),
-    });
-    changed.chain(gone).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use notify::event::{DataChange, ModifyKind};
-
-    use super::*;
-
-    #[test]
-    fn reading_a_folder_does_not_count_as_a_change() {
-        let seen = |kind| is_change(&Ok(notify::Event::new(kind)));
-        assert!(!seen(EventKind::Access(AccessKind::Open(AccessMode::Any))));
-        assert!(!seen(EventKind::Access(AccessKind::Close(
-            AccessMode::Read
-        ))));
-        assert!(seen(EventKind::Access(AccessKind::Close(
-            AccessMode::Write
-        ))));
-        assert!(seen(EventKind::Modify(ModifyKind::Data(DataChange::Any))));
-        assert!(is_change(&Err(notify::Error::generic("overflow"))));
+/// Takes over what was read, of these files or of all, and returns what is different.
+fn difference(
+    seen: &mut Files,
+    files: Option<&BTreeSet<OsString>>,
+    now: Files,
+) -> Vec<ConfigUpdate> {
+    let looked_at: Vec<String> = match files {
+        Some(files) => files.iter().filter_map(|name| object(name)).collect(),
+        None => seen.keys().cloned().collect(),
+    };
+    let mut updates = vec![];
+    for object in looked_at {
+        if !now.contains_key(&object) && seen.remove(&object).is_some() {
+            updates.push(ConfigUpdate::Remove { object });
+        }
     }
+    for (object, content) in now {
+        if seen.get(&object) != Some(&content) {
+            updates.push(set((&object, &content)));
+            seen.insert(object, content);
+        }
+    }
+    updates
 }

@@ -1,10 +1,12 @@
 //! Sources of the routes: every source writes the same [`ConfigStore`], every reader takes its table from it.
 
 mod directory;
+mod folder_changes;
 mod kube;
 mod store;
 
-pub use directory::{DirectorySource, is_change};
+pub use directory::DirectorySource;
+pub use folder_changes::is_change;
 pub use kube::KubeSource;
 pub use store::{AccessState, ConfigState, ConfigStore, ConfigUpdate, StaleRoutes};
 

@@ -1,8 +1,8 @@
 //! The bars that the gateway has to keep.
 
 use crate::bar::Bar;
-use crate::figures::{CPU, Figure, Figures, IDLE, RATE};
-use crate::{handshakes, partitions, streams};
+use crate::figures::{CPU, Figure, Figures, IDLE, P99, RATE};
+use crate::{changes, handshakes, partitions, streams};
 
 /// The bars of those figures that were measured.
 pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
@@ -10,6 +10,7 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
     of_streams(figures, &mut bars);
     of_handshakes(figures, &mut bars);
     of_cores(figures, &mut bars);
+    of_changes(figures, &mut bars);
     bars
 }
 
@@ -79,5 +80,18 @@ fn of_cores(figures: &Figures, bars: &mut Vec<Bar>) {
                 bars.push(Bar::at_least(&load, name, scaling, 1.8));
             }
         }
+    }
+}
+
+fn of_changes(figures: &Figures, bars: &mut Vec<Bar>) {
+    let [without, with] = changes::LOADS;
+    let get = |load| figures.get(changes::SERVER, Some(load), P99);
+    if let (Some(without), Some(p99)) = (get(without), get(with)) {
+        let name = "p99, to that without changes".to_owned();
+        bars.push(Bar::at_most(with, name, p99.ratio_to(without), 2.0));
+    }
+    if let Some(reached) = figures.get(changes::SERVER, Some(with), changes::CHANGED) {
+        let name = "changed routes/s".to_owned();
+        bars.push(Bar::at_least(with, name, reached.median, 1_000.0));
     }
 }

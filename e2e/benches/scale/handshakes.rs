@@ -50,7 +50,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
         let load = load(rate);
         let (turn, outcome) = std::thread::scope(|scope| {
             let coming = scope.spawn(|| visitors.come(rate, options.turn));
-            let turn = open.measure(steady(STREAMS), options);
+            let turn = open.measure(steady(STREAMS), options.turn);
             (turn, coming.join().unwrap())
         });
         stand.add(SERVER, &load, &turn);

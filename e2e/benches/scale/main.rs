@@ -1,5 +1,5 @@
-//! The gateway alone: what a stream costs as there are more of them, what handshakes cost the streams that are open, and what a
-//! second core is worth.
+//! The gateway alone: what a stream costs as there are more of them, what handshakes and changed routes cost the streams that are open,
+//! and what a second core is worth.
 //!
 //! Environment variables select and name what comes out: see [`options::Options`].
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
@@ -7,6 +7,7 @@
 #[path = "../shared/bar.rs"]
 mod bar;
 mod bars;
+mod changes;
 #[path = "../shared/clock.rs"]
 mod clock;
 #[path = "../shared/connection.rs"]
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
                 Part::Streams => streams::round(&mut stand, &options),
                 Part::Handshakes => handshakes::round(&mut stand, &options),
                 Part::Cores => partitions::round(&mut stand, &options),
+                Part::Changes => changes::round(&mut stand, &options),
             }
         }
     }

@@ -11,16 +11,18 @@ pub(crate) enum Part {
     Streams,
     Handshakes,
     Cores,
+    Changes,
 }
 
 impl Part {
-    const EACH: [Self; 3] = [Self::Streams, Self::Handshakes, Self::Cores];
+    const EACH: [Self; 4] = [Self::Streams, Self::Handshakes, Self::Cores, Self::Changes];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Streams => "streams",
             Self::Handshakes => "handshakes",
             Self::Cores => "cores",
+            Self::Changes => "changes",
         }
     }
 }
@@ -31,7 +33,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// `SCALE_SECONDS`: length of a turn, 5 s unless given.
     pub(crate) turn: Duration,
-    /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, all unless given.
+    /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, `changes`, all unless given.
     pub(crate) parts: Vec<Part>,
     /// `SCALE_QUOTA`: percent of each core that the gateway has in the part `cores`, 50 unless given.
     pub(crate) quota: usize,

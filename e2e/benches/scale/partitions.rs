@@ -112,7 +112,7 @@ fn turn(
     options: &Options,
 ) {
     let before = cgroup.periods();
-    let turn = open.measure_all(pattern, options);
+    let turn = open.measure_all(pattern, options.turn);
     let after = cgroup.periods();
     stand.add(server, load, &turn);
     let throttled = (after.throttled - before.throttled) / (after.all - before.all);

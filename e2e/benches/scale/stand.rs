@@ -9,7 +9,6 @@ use crate::cores::Cores;
 use crate::figures::{self, Figures};
 use crate::gateway::{Gateway, GatewayStand, Settings};
 use crate::generator::Generator;
-use crate::options::Options;
 use crate::pattern::{Pattern, Receivers};
 use crate::process;
 use crate::server::Server;
@@ -36,7 +35,9 @@ pub(crate) struct Open {
     pub(crate) endpoint: Endpoint,
     generator: Generator,
     crowd: usize,
-    _routes: TempDir,
+    /// URL of its listener for operators.
+    pub(crate) admin: String,
+    pub(crate) routes: TempDir,
 }
 
 /// Events to all of so many streams, [`RATE`] deliveries a second.
@@ -82,6 +83,7 @@ impl Stand {
             server: process,
             feed,
             endpoint,
+            admin,
             routes,
         } = self.gateways.start(settings);
         generator.idle(STARTING);
@@ -101,7 +103,8 @@ impl Stand {
             endpoint,
             generator,
             crowd,
-            _routes: routes,
+            admin,
+            routes,
         }
     }
 
@@ -124,14 +127,14 @@ impl Open {
     }
 
     /// A turn, in which something may go wrong.
-    pub(crate) fn measure(&mut self, pattern: Pattern, options: &Options) -> Turn {
+    pub(crate) fn measure(&mut self, pattern: Pattern, time: Duration) -> Turn {
         let server = (self.pid(), self.crowd);
-        turn::measure(&mut self.generator, server, pattern, options.turn)
+        turn::measure(&mut self.generator, server, pattern, time)
     }
 
     /// A turn in which everything has to arrive.
-    pub(crate) fn measure_all(&mut self, pattern: Pattern, options: &Options) -> Turn {
-        let turn = self.measure(pattern, options);
+    pub(crate) fn measure_all(&mut self, pattern: Pattern, time: Duration) -> Turn {
+        let turn = self.measure(pattern, time);
         assert_eq!(
             (turn.wrong, turn.closed),
             (0, 0),

@@ -30,7 +30,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
             };
             let mut open = stand.open(settings, server, &load);
             open.warm_up(steady(streams));
-            let turn = open.measure_all(steady(streams), options);
+            let turn = open.measure_all(steady(streams), options.turn);
             stand.add(server, &load, &turn);
         }
     }

@@ -43,7 +43,15 @@ pub(crate) struct Gateway {
     pub(crate) server: Server,
     pub(crate) feed: Feed,
     pub(crate) endpoint: Endpoint,
+    /// URL of its listener for operators.
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) admin: String,
     pub(crate) routes: TempDir,
+}
+
+/// The filters of a subscription to events of these devices.
+pub(crate) fn filters<'a>(devices: impl Iterator<Item = &'a str>) -> Vec<Filter> {
+    vec![Filter::default().with(Field::Dsn, devices.map(Into::into))]
 }
 
 /// Everything that gateways are started with.
@@ -98,9 +106,8 @@ impl GatewayStand {
         let folder = tempfile::tempdir().unwrap();
         let all = subscriptions + visitors;
         routes::write(folder.path(), all, |number| {
-            let everybody = (number < subscriptions).then(|| EVERYBODY.into());
-            let own = own(number).as_str().into();
-            vec![Filter::default().with(Field::Dsn, everybody.into_iter().chain([own]))]
+            let everybody = (number < subscriptions).then_some(EVERYBODY);
+            filters(everybody.into_iter().chain([own(number).as_str()]))
         });
         let mut args = vec![
             "--listen=0.0.0.0:0".to_owned(),
@@ -130,6 +137,7 @@ impl GatewayStand {
             },
             feed: Feed::topic(&self.runtime, &target, settings.partitions as usize),
             server,
+            admin: bound["admin"].as_str().unwrap().to_owned(),
             routes: folder,
         }
     }

@@ -10,16 +10,29 @@ pub(crate) fn key(number: usize) -> String {
     format!("{number:032x}")
 }
 
-/// Writes the routing objects of so many subscriptions to all types of events, each with its filters.
-pub(crate) fn write(dir: &Path, count: usize, filters: impl Fn(usize) -> Vec<Filter>) {
-    let routes = (0..count).map(|number| Route {
-        filters: filters(number),
+/// The route of a subscription to all types of events.
+pub(crate) fn route(number: usize, filters: Vec<Filter>) -> Route {
+    Route {
+        filters,
         ..Route::new(
             SubscriptionId::new("bench", format!("s{number}")),
             KeyHash::of(&key(number)),
         )
-    });
-    for (id, bucket) in buckets(routes) {
-        std::fs::write(dir.join(format!("{id}.json")), bucket.encode().unwrap()).unwrap();
+    }
+}
+
+/// The routing objects with these routes: the names of their files, and what is in them.
+pub(crate) fn objects(
+    routes: impl Iterator<Item = Route>,
+) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let objects = buckets(routes).into_iter();
+    objects.map(|(id, bucket)| (format!("{id}.json"), bucket.encode().unwrap()))
+}
+
+/// Writes the routing objects of so many subscriptions, each with its filters.
+pub(crate) fn write(dir: &Path, count: usize, filters: impl Fn(usize) -> Vec<Filter>) {
+    let routes = (0..count).map(|number| route(number, filters(number)));
+    for (name, content) in objects(routes) {
+        std::fs::write(dir.join(name), content).unwrap();
     }
 }

@@ -101,7 +101,7 @@ pub(crate) struct Args {
     /// Seconds that open streams may take to close when the gateway stops
     #[arg(long, env = "DATASTREAM_DRAIN_SECONDS", default_value_t = 30)]
     pub drain_seconds: u32,
-    /// Memory for recent events, in MiB, from which streams that fall behind read on
+    /// Memory for recent events, in MiB, from which streams that fall behind read on; an eighth of it for events that were replayed last
     #[arg(long, env = "DATASTREAM_RING_MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub ring_mib: u32,
     /// Number of streams that may read the topic at once to catch up

@@ -69,6 +69,11 @@ impl Event {
         self.value.len() + self.frame_bytes as usize
     }
 
+    /// Bytes of the record.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        self.value.len() as u64
+    }
+
     /// The fields that filters read.
     pub fn fields(&self) -> EventFields<'_> {
         self.decoded.fields(&self.value)
@@ -88,6 +93,20 @@ impl Event {
     pub(crate) fn shared_frame(&self, at: impl FnOnce() -> EventPosition) -> Arc<EventFrame> {
         let frame = self.frame.get_or_init(|| Arc::new(self.frame_at(at())));
         frame.clone()
+    }
+
+    /// The frame of this event for a stream that it brings to this position, shared with those that it brings to the same one first.
+    pub(crate) fn frame_for(&self, at: EventPosition) -> Arc<EventFrame> {
+        let shared = match self.frame.get() {
+            Some(shared) => shared.clone(),
+            // Another thread may be first.
+            None => self.shared_frame(|| at.clone()),
+        };
+        if shared.at == at {
+            shared
+        } else {
+            Arc::new(self.frame_at(at))
+        }
     }
 
     /// Renders the frame of this event for a stream that it brings to this position.

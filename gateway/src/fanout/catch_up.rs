@@ -2,18 +2,16 @@
 //! topic, until it can join again.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use std::vec;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::{EventPosition, Position};
 use datastream_routing::SubscriptionId;
 use datastream_service::backoff::Backoff;
-use datastream_service::log_limit::LogLimit;
-use datastream_source::{EventSource, Record, SourceError, Unreadable};
-use futures_util::StreamExt;
+use datastream_source::{EventSource, SourceError};
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::chunk::Chunk;
@@ -22,16 +20,14 @@ use super::queued_frame::QueuedFrame;
 use super::ring::{Ring, RingRead};
 use super::send_memory::SendMemory;
 use super::send_queue::SendQueue;
-use crate::event::{Event, EventFrame};
-use crate::ingest::{STALL, STALL_MAX, contiguous};
+use super::shared_reads::{Piece, SharedReads, Visitor};
+use crate::event::EventFrame;
+use crate::ingest::{STALL, STALL_MAX};
 use crate::limits::Paces;
 use crate::metrics::Metrics;
 
-/// Time for which one stream may read the topic before others that wait get their turn.
-const TURN: Duration = Duration::from_secs(2);
-/// Time for which a turn waits for a client that takes what it gets: what was read ahead of a full queue is read again otherwise.
+/// Time for which an open stream of the topic waits for a client that takes what it gets: it is opened again otherwise.
 const FULL: Duration = Duration::from_millis(100);
-const FETCH_BYTES: u32 = 256 << 10;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -42,12 +38,9 @@ pub(crate) struct CatchUpContext {
     pub source: Arc<dyn EventSource>,
     /// Memory that the queues of all streams share.
     pub memory: Arc<SendMemory>,
-    /// Events whose frame has more bytes, apart from the sequence number, are skipped.
-    pub largest_content: usize,
-    /// Bounds how many streams read the topic at once; the others wait in turn.
-    pub replay_permits: Semaphore,
-    /// Bounds the lines about what cannot be read. Held for a look, never across an await.
-    pub unreadable: Mutex<LogLimit>,
+    /// Bounds how many streams of the topic are open at once; who wants one more waits in turn.
+    pub replay_permits: Arc<Semaphore>,
+    pub reads: Arc<SharedReads>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -63,15 +56,6 @@ pub(crate) struct CatchUp {
     pub paces: Option<Arc<Paces>>,
     /// Time until which no more is read from the topic: what was read before was more than the rates allow.
     pub paced_until: Option<Instant>,
-}
-
-/// Outcome of one turn at the topic.
-enum TurnEnd {
-    /// Read on: in the ring, or in another turn.
-    Over,
-    /// The queue is full. The frame is the next thing for it.
-    Full(QueuedFrame),
-    Failed(SourceError),
 }
 
 impl CatchUp {
@@ -135,38 +119,46 @@ impl CatchUp {
         self.queue.wake();
     }
 
-    /// Reads one partition from the topic up to `until`, in turns; false if the stream is to be closed.
+    /// Reads one partition from the topic up to `until`; false if the stream is to be closed.
     async fn read_topic(&mut self, partition: u32, until: u64) -> bool {
         let until = self.end.as_ref().map_or(until, |end| {
             until
                 .min(end.next(partition))
                 .max(self.position.next(partition))
         });
+        let mut visitor = Visitor::new(self.context.reads.clone());
         let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut stall = STALL;
+        let mut failed_at = self.position.next(partition);
         while self.position.next(partition) < until {
-            let before = self.position.next(partition);
-            // Without a turn, which others have meanwhile.
             if let Some(until) = self.paced() {
+                visitor.let_go();
                 sleep_until(until).await;
             }
-            match self.take_turn(partition, until, stall).await {
-                TurnEnd::Over => (),
-                TurnEnd::Full(frame) => self.queue.push_when_space(frame).await,
-                TurnEnd::Failed(SourceError::Expired { wanted, available }) => {
+            let next = self.position.next(partition);
+            match visitor.piece(partition, next, stall).await {
+                Ok(piece) => {
+                    let full = self.filter(&piece, until);
+                    // What was read waits for no client.
+                    drop(piece);
+                    match full {
+                        Some(frame) => self.push_when_space(frame, &mut visitor).await,
+                        None => yield_now().await,
+                    }
+                }
+                Err(SourceError::Expired { wanted, available }) => {
                     tracing::warn!(stream = %self.id, partition, wanted, available, "events expired before they were sent");
                     self.queue.close(CloseCause::Expired);
                     return false;
                 }
-                TurnEnd::Failed(SourceError::Broken { .. })
-                    if self.position.next(partition) > before => {}
-                TurnEnd::Failed(error) => {
-                    tracing::warn!(stream = %self.id, partition, at = before, %error, "catching up; trying again");
+                Err(SourceError::Broken { .. }) if next > failed_at => failed_at = next,
+                Err(error) => {
+                    tracing::warn!(stream = %self.id, partition, at = next, %error, "catching up; trying again");
+                    failed_at = next;
                     stall = (stall * 2).min(STALL_MAX);
                     sleep(backoff.next_delay()).await;
                 }
             }
-            self.queue.wake();
         }
         let next = self.position.next(partition);
         if self
@@ -180,62 +172,14 @@ impl CatchUp {
         true
     }
 
-    /// One turn: reads and filters until the queue is full, the turn is over or the goal is reached.
-    async fn take_turn(&mut self, partition: u32, until: u64, stall: Duration) -> TurnEnd {
-        let context = self.context.clone();
-        let Ok(_turn) = context.replay_permits.acquire().await else {
-            return TurnEnd::Over;
-        };
-        let started = Instant::now();
-        let mut stream = match context
-            .source
-            .replay(partition, self.position.next(partition), FETCH_BYTES)
-            .await
-        {
-            Ok(stream) => stream,
-            Err(error) => return TurnEnd::Failed(error),
-        };
-        while started.elapsed() < TURN {
-            let next = self.position.next(partition);
-            let broken = |reason: String| TurnEnd::Failed(SourceError::Broken { at: next, reason });
-            let records = match timeout(stall, stream.next()).await {
-                Ok(Some(Ok(records))) => records,
-                Ok(Some(Err(SourceError::Unreadable(place)))) if place.first <= next => {
-                    self.report(partition, &place);
-                    self.position
-                        .advance(partition, place.next.min(until).max(next));
-                    if self.position.next(partition) >= until {
-                        return TurnEnd::Over;
-                    }
-                    continue;
-                }
-                Ok(Some(Err(error))) => return TurnEnd::Failed(error),
-                Ok(None) => return broken("the stream ended".to_owned()),
-                Err(_) => return broken(format!("no record for {stall:?}")),
-            };
-            let (records, hole) = contiguous(next, records);
-            let mut records = records.into_iter();
-            while let Some(event) = self.filter(partition, until, &mut records) {
-                let frame = || QueuedFrame::Event(event.clone());
-                if timeout(FULL, self.queue.push_when_space(frame()))
-                    .await
-                    .is_err()
-                {
-                    return TurnEnd::Full(frame());
-                }
-            }
-            if self.position.next(partition) >= until {
-                return TurnEnd::Over;
-            }
-            if let Some(offset) = hole {
-                return broken(format!("got offset {offset} next"));
-            }
-            self.queue.wake();
-            if self.paced_until.is_some() {
-                return TurnEnd::Over;
-            }
+    /// Puts a frame into the queue as soon as there is space. While the client takes its time, the topic is not kept open for it.
+    async fn push_when_space(&self, frame: Arc<EventFrame>, visitor: &mut Visitor) {
+        let frame = || QueuedFrame::Event(frame.clone());
+        let soon = timeout(FULL, self.queue.push_when_space(frame()));
+        if soon.await.is_err() {
+            visitor.let_go();
+            self.queue.push_when_space(frame()).await;
         }
-        TurnEnd::Over
     }
 
     /// The time until which to wait before more is read, if the stream's rates want that: by what it has read itself, or at first by
@@ -255,57 +199,34 @@ impl CatchUp {
         }
     }
 
-    /// Counts and says what is skipped: the live path has not met what was damaged since, or before the gateway started.
-    fn report(&self, partition: u32, place: &Unreadable) {
-        let skipped = &self.context.metrics.skipped;
-        let skipped = skipped.with_label_values(&[place.damage.as_str()]);
-        skipped.inc_by(place.count());
-        let mut limit = self
-            .context
-            .unreadable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let held_back = limit.admit(Instant::now().into_std());
-        drop(limit);
-        if let Some(held_back) = held_back {
-            tracing::warn!(stream = %self.id, partition, %place, held_back, "skipped while catching up: it cannot be read");
-        }
-    }
-
-    /// Puts what the stream wants of these records into its queue. Returns the first event that does not fit; the records behind it are
-    /// left.
-    fn filter(
-        &mut self,
-        partition: u32,
-        until: u64,
-        records: &mut vec::IntoIter<Record>,
-    ) -> Option<Arc<EventFrame>> {
+    /// Puts what the stream wants of a piece into its queue. Returns the first event that does not fit; what comes behind it is left.
+    fn filter(&mut self, piece: &Piece, until: u64) -> Option<Arc<EventFrame>> {
+        let partition = piece.partition;
         let route = self.queue.route();
-        let (mut bytes, mut full) = (0, None);
-        for record in records.take_while(|r| r.offset < until) {
-            self.position.advance(partition, record.offset + 1);
-            bytes += record.value.len() as u64;
-            // What cannot be decoded is counted and logged on the live path.
-            let Ok(event) = Event::decode(
-                record.offset,
-                record.timestamp_ms,
-                record.value,
-                self.context.largest_content,
-            ) else {
-                continue;
-            };
+        let (mut bytes, mut wanted, mut full) = (0, false, None);
+        let events = piece.events_from(self.position.next(partition)).iter();
+        for event in events.take_while(|e| e.offset < until) {
+            self.position.advance(partition, event.offset + 1);
+            bytes += event.record_bytes();
             let fields = event.fields();
             if route.matches(&fields) && route.permits(&fields) {
+                wanted = true;
                 let after = self.numbered().into_owned();
-                let frame = event.frame_at(EventPosition { after, partition });
-                let frame = QueuedFrame::Event(Arc::new(frame));
-                if let Err(QueuedFrame::Event(frame)) = self.queue.push(frame) {
+                let frame = event.frame_for(EventPosition { after, partition });
+                if let Err(QueuedFrame::Event(frame)) = self.queue.push(QueuedFrame::Event(frame)) {
                     full = Some(frame);
                     break;
                 }
             }
         }
+        if full.is_none() {
+            self.position.advance(partition, piece.next.min(until));
+            bytes += piece.undecoded;
+        }
         self.charge(bytes);
+        if wanted {
+            self.queue.wake();
+        }
         full
     }
 

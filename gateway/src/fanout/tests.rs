@@ -177,14 +177,17 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
     for dispatcher in fan_out.dispatchers {
         tasks.spawn(dispatcher.run());
     }
+    let source = Arc::new(NoTopic);
+    let replay_permits = Arc::new(Semaphore::new(1));
+    let permits = replay_permits.clone();
+    let reads = SharedReads::new(source.clone(), permits, 1 << 20, 1 << 20, metrics.clone());
     let context = Arc::new(CatchUpContext {
         ring: ring.clone(),
         dispatcher: fan_out.handle,
-        source: Arc::new(NoTopic),
+        source,
         memory: Arc::new(SendMemory::new(64 << 20)),
-        largest_content: 1 << 20,
-        replay_permits: Semaphore::new(1),
-        unreadable: Mutex::default(),
+        replay_permits,
+        reads: Arc::new(reads),
         metrics,
     });
     let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();

@@ -1,8 +1,8 @@
 //! The tasks of a gateway: what they share, how they are spawned and how they end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datastream_protocol::position::{MAX_PARTITIONS, Position};
@@ -26,7 +26,9 @@ use crate::config::{ConfigSource, ConfigState, ConfigStore};
 use crate::cursor::{CursorWriter, Cursors};
 use crate::descriptors::Descriptors;
 use crate::event::{CloudHeads, largest_content};
-use crate::fanout::{CatchUpContext, Decoder, DispatcherHandle, FanOut, Ring, SendMemory};
+use crate::fanout::{
+    CatchUpContext, Decoder, DispatcherHandle, FanOut, Ring, SendMemory, SharedReads,
+};
 use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::limits::{FailedKeys, Rates, Scope};
@@ -37,6 +39,8 @@ use crate::settings::{MOST_COMPRESSED, Settings};
 
 /// Batches that may wait for the sequencer; then the sources wait.
 const BATCHES: usize = 4;
+/// Of the memory for recent events, one part in so many is for those that were replayed last.
+const SHARED_READS: usize = 8;
 /// Interval at which streams are closed whose clients were let in by what has expired since.
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
@@ -135,7 +139,9 @@ impl Core {
     ) -> anyhow::Result<()> {
         let head = head(bounds)?;
         let heads = Arc::new(CloudHeads::new(&self.settings.event_source));
-        let ring = Ring::new(head.clone(), self.settings.ring_bytes, heads.clone());
+        let shared = self.settings.ring_bytes / SHARED_READS;
+        let ring = self.settings.ring_bytes - shared;
+        let ring = Ring::new(head.clone(), ring, heads.clone());
         let ring = Arc::new(ring);
         let largest_content = largest_content(self.settings.largest_frame, head.partitions());
         let dispatcher = self.spawn_fanout(tasks, &head, &ring, largest_content);
@@ -146,14 +152,21 @@ impl Core {
         }
         let readiness = announce(self.store.clone(), self.ready.clone());
         tasks.spawn("the readiness", ok(readiness));
+        let replay_permits = Arc::new(Semaphore::new(self.settings.replays));
+        let reads = SharedReads::new(
+            self.events.clone(),
+            replay_permits.clone(),
+            largest_content,
+            shared,
+            self.metrics.clone(),
+        );
         let context = CatchUpContext {
             ring,
             dispatcher,
             source: self.events.clone(),
             memory: self.memory.clone(),
-            largest_content,
-            replay_permits: Semaphore::new(self.settings.replays),
-            unreadable: Mutex::default(),
+            replay_permits,
+            reads: Arc::new(reads),
             metrics: self.metrics.clone(),
         };
         let accept = self.accept(front, context, heads);

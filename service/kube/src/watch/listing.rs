@@ -1,21 +1,17 @@
 //! The objects that are there, across the lists that a watch begins with and falls back to.
 
-use std::collections::BTreeSet;
-
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
 
+use super::names::{Name, Names};
 use super::{Change, Watched};
-
-/// Namespace and name.
-type Name = (String, String);
 
 /// The objects that are there, by namespace and name.
 #[derive(Debug, Default)]
 pub struct Listing {
-    known: BTreeSet<Name>,
-    listed: BTreeSet<Name>,
-    unreadable: BTreeSet<Name>,
+    known: Names,
+    listed: Names,
+    unreadable: Names,
 }
 
 impl Listing {
@@ -31,19 +27,19 @@ impl Listing {
             }
             Event::InitApply(object) => {
                 let name = name(&object);
-                self.listed.insert(name.clone());
+                self.listed.insert(&name);
                 vec![self.set(name, object)]
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
                 let known = std::mem::replace(&mut self.known, listed);
-                let gone: Vec<_> = known.difference(&self.known).cloned().collect();
+                let gone: Vec<_> = known.without(&self.known).collect();
                 let gone = gone.into_iter().map(|name| self.gone(name));
                 gone.chain([Change::Synced]).collect()
             }
             Event::Apply(object) => {
                 let name = name(&object);
-                self.known.insert(name.clone());
+                self.known.insert(&name);
                 vec![self.set(name, object)]
             }
             Event::Delete(object) => {
@@ -71,7 +67,7 @@ impl Listing {
                 Change::Set(object)
             }
             Watched::Unreadable(object) => {
-                self.unreadable.insert(name);
+                self.unreadable.insert(&name);
                 Change::Unreadable(object)
             }
         }

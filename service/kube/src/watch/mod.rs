@@ -6,6 +6,7 @@
 
 mod backoff;
 mod listing;
+mod names;
 mod object;
 mod selection;
 mod stream;

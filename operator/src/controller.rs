@@ -1,7 +1,6 @@
 //! The leader's work: watches feed the states of the groups and the queue, reconciles and the publishers empty them.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +16,12 @@ use datastream_service::backoff::Backoff;
 use datastream_service_kube::api::reason;
 use datastream_service_kube::lease::PULSE;
 use datastream_service_kube::watch::{Change, Selection, Watched};
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
-use kube::runtime::controller::{Config, applier};
 use kube::runtime::events::Reporter;
-use kube::runtime::reflector;
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use prometheus::IntGaugeVec;
 use serde::de::DeserializeOwned;
@@ -44,17 +39,18 @@ use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
 use crate::routing::{
-    AccessWriter, Affected, Publisher, RoutingState, Synced, are_complete, decode_object, id_of,
-    keep,
+    AccessWriter, Affected, Publisher, RoutingState, Synced, Uid, are_complete, decode_object, keep,
 };
 use crate::run::Settings;
+use crate::scheduler;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
-use crate::unreadable::{named, stand_in};
+use crate::subscription::{Subscription, Subscriptions};
+use crate::unreadable::stand_in;
 use crate::verdicts::{Fault, Verdict, Verdicts};
-use crate::watch::{ScopeEvent, follow, follow_each, lean};
+use crate::watch::{ScopeEvent, follow, follow_each};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
-const CONCURRENCY: u16 = 32;
+const CONCURRENCY: usize = 32;
 /// Capacity of the queue of subscriptions before the scheduler, which keeps each once.
 const QUEUE: usize = 1024;
 /// A Secret that is gone, or has no key, revokes the one before after this long, unless there is another one by then: most are mended
@@ -79,7 +75,7 @@ struct Feed {
     reconciles: Reconciles,
     complete: watch::Sender<bool>,
     heard: Heard,
-    store: reflector::Store<DatastreamSubscription>,
+    subscriptions: Subscriptions,
     metrics: Arc<Metrics>,
 }
 
@@ -108,7 +104,7 @@ pub(crate) async fn run(
         groups.set_unlisted(&namespace.into());
     }
     let (queue, queued) = mpsc::channel(QUEUE);
-    let (subscriptions, subscriptions_writer) = reflector::store();
+    let subscriptions = Subscriptions::default();
     let feed = Feed {
         groups: groups.clone(),
         access: SharedAccess::new(settings.access),
@@ -119,7 +115,7 @@ pub(crate) async fn run(
         reconciles: Reconciles::default(),
         complete: watch::Sender::new(false),
         heard: Heard::of(&settings.namespaces),
-        store: subscriptions.clone(),
+        subscriptions: subscriptions.clone(),
         metrics: metrics.clone(),
     };
     let reporter = Reporter {
@@ -152,7 +148,7 @@ pub(crate) async fn run(
     let scopes = settings.namespaces.scopes();
     let every = Selection::all();
     let events = follow_each("subscriptions", &client, scopes.clone(), &every, &metrics);
-    tasks.spawn(feed.clone().subscriptions(events, subscriptions_writer));
+    tasks.spawn(feed.clone().subscriptions(events));
     let of_keys = Selection::labelled(&format!("{COMPONENT}={LABEL}"));
     let events = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
     tasks.spawn(feed.clone().keys(events));
@@ -175,13 +171,13 @@ pub(crate) async fn run(
         let leases = || Api::namespaced(client.clone(), namespace);
         if group.endpoint.is_none() {
             tracing::warn!(
-                group = name,
+                group = &**name,
                 "routes are published to a group that is not in --groups: they stay until their subscriptions or keys go"
             );
         }
         let feed = || GroupFeed {
             feed: feed.clone(),
-            name: name.clone(),
+            name: name.to_string(),
             group: group.clone(),
         };
         let objects = Api::namespaced(client.clone(), namespace);
@@ -191,7 +187,7 @@ pub(crate) async fn run(
         tasks.spawn(feed().claims(leases(), of_group("stream")));
         let publisher = Publisher {
             secrets: Api::namespaced(client.clone(), namespace),
-            group: name.clone(),
+            group: name.to_string(),
             state: group.state.clone(),
             changed: group.publish.clone(),
             published: queue.clone(),
@@ -201,7 +197,7 @@ pub(crate) async fn run(
         let secrets = Api::namespaced(client.clone(), namespace);
         let writer = AccessWriter {
             secrets,
-            group: name.clone(),
+            group: name.to_string(),
             access: feed().feed.access,
             state: group.state.clone(),
             changed: group.access_changed.clone(),
@@ -211,7 +207,7 @@ pub(crate) async fn run(
         tasks.spawn(writer.run());
         if group.endpoint.is_some() {
             let secrets = Api::namespaced(client.clone(), namespace);
-            tasks.spawn(keep(secrets, name.clone(), group.peers_gone.clone()));
+            tasks.spawn(keep(secrets, name.to_string(), group.peers_gone.clone()));
         }
     }
     tasks.spawn(writer.run());
@@ -252,68 +248,59 @@ async fn published_groups(secrets: Api<Secret>) -> BTreeSet<String> {
 
 async fn reconciles(
     context: Arc<Context>,
-    store: reflector::Store<DatastreamSubscription>,
-    mut queued: mpsc::Receiver<SubscriptionId>,
+    subscriptions: Subscriptions,
+    queued: mpsc::Receiver<SubscriptionId>,
 ) -> anyhow::Result<()> {
-    let queue = stream::poll_fn(move |cx| queued.poll_recv(cx))
-        .map(|id| Ok::<_, Infallible>(ObjectRef::new(&id.name).within(&id.namespace)));
-    let config = Config::default().concurrency(CONCURRENCY);
-    applier(
-        |s, c| Box::pin(reconcile(s, c)),
-        retry,
-        context,
-        store,
-        queue,
-        config,
-    )
-    // Errors were dealt with by `retry`; an object that is gone from the store is none.
-    .for_each(|_| async {})
-    .await;
-    anyhow::bail!("the queue of reconciles ended")
+    let reconcile = |id| {
+        let (context, subscription) = (context.clone(), subscriptions.get(&id));
+        async move {
+            // One that is gone is nothing to reconcile.
+            let subscription = subscription?;
+            let reconciled = reconcile(&subscription, &context).await;
+            reconciled.unwrap_or_else(|error| Some(retry(&context, &id, &error)))
+        }
+    };
+    scheduler::run(queued, CONCURRENCY, reconcile).await
 }
 
 impl Feed {
     async fn subscriptions(
         self,
         events: impl Stream<Item = (Scope, ScopeEvent<DatastreamSubscription>)>,
-        mut writer: reflector::store::Writer<DatastreamSubscription>,
     ) -> anyhow::Result<()> {
-        // The store is what the changes make of it, and nobody looks at it before everything is listed.
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
         let mut events = std::pin::pin!(events);
         while let Some((scope, event)) = events.next().await {
             let change = match event {
                 ScopeEvent::Change(change) => *change,
                 ScopeEvent::Absent => {
-                    let gone = self.within(scope.as_deref().unwrap_or_default());
+                    let gone = self
+                        .subscriptions
+                        .within(scope.as_deref().unwrap_or_default());
                     for id in gone {
-                        self.gone(&id, &mut writer);
+                        self.gone(&id);
                     }
                     Change::Synced
                 }
             };
             match change {
-                Change::Set(mut subscription) => {
-                    let id = id_of(&subscription);
-                    // Before what the store has no use for is taken off: labels.
+                Change::Set(subscription) => {
+                    let id = self.id_of(&subscription);
                     self.check(&id, &subscription);
-                    lean(&mut subscription);
-                    writer.apply_watcher_event(&Event::Apply(subscription));
+                    self.keep(subscription, id.clone());
                     self.queue.send(id).await?;
                 }
                 Change::Unreadable(object) => {
                     let error = object.error.clone();
                     let subscription = stand_in(object);
-                    let id = id_of(&subscription);
+                    let id = self.id_of(&subscription);
                     let checked = Err(Fault::Unreadable(error));
                     self.groups.set_unroutable(&subscription);
                     self.verdicts.set(id.clone(), &subscription, checked);
-                    writer.apply_watcher_event(&Event::Apply(subscription));
+                    self.keep(subscription, id.clone());
                     self.queue.send(id).await?;
                 }
                 Change::Gone(namespace, name) => {
-                    self.gone(&SubscriptionId::new(namespace, name), &mut writer);
+                    self.gone(&SubscriptionId::new(namespace, name));
                 }
                 Change::Synced => self.listed(&scope, Synced::Subscriptions).await?,
                 Change::Failed(_) => self.failed(&scope, Synced::Subscriptions),
@@ -326,28 +313,39 @@ impl Feed {
 
     /// Checks a subscription as it is now: a generation that has a verdict is not checked again, unless its labels have changed.
     fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
-        let is_checked = match self.verdicts.get(id, subscription) {
+        let metadata = &subscription.metadata;
+        let uid = metadata.uid.as_deref().map(Uid::from);
+        let verdict = self.verdicts.get(id, uid.as_ref(), metadata.generation);
+        let is_checked = match verdict {
             // What could not be read may have been the status.
             Some(Verdict::Faulty(fault)) => !matches!(*fault, Fault::Unreadable(_)),
             Some(Verdict::Valid) => true,
             None => false,
         };
         if !is_checked || !self.verdicts.saw_labels(id, subscription) {
-            let checked = self.groups.set_subscription(subscription);
+            let checked = self.groups.set_subscription(id, subscription);
             let checked = checked.map_err(Fault::Invalid);
             self.verdicts.set(id.clone(), subscription, checked);
         }
     }
 
+    /// The identity of a subscription, as all that is known of it has it.
+    fn id_of(&self, subscription: &DatastreamSubscription) -> SubscriptionId {
+        let metadata = &subscription.metadata;
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
+        self.subscriptions
+            .id(&text(&metadata.namespace), &text(&metadata.name))
+    }
+
+    fn keep(&self, subscription: DatastreamSubscription, id: SubscriptionId) {
+        let subscription = Subscription::of(subscription, id, &self.groups);
+        self.subscriptions.set(subscription);
+    }
+
     /// Removes a subscription that is gone.
-    fn gone(
-        &self,
-        id: &SubscriptionId,
-        writer: &mut reflector::store::Writer<DatastreamSubscription>,
-    ) {
+    fn gone(&self, id: &SubscriptionId) {
         self.groups.remove_subscription(id);
-        let named = named(id.namespace.to_string(), id.name.to_string());
-        writer.apply_watcher_event(&Event::Delete(named));
+        self.subscriptions.remove(id);
         self.verdicts.remove(id);
         self.reconciles.over(id);
     }
@@ -380,7 +378,7 @@ impl Feed {
                 Some(Change::Set(secret)) => {
                     let namespace = secret.namespace().unwrap_or_default();
                     if let Some(name) = subscription_of(&secret.name_any()) {
-                        let id = SubscriptionId::new(namespace, name);
+                        let id = self.subscriptions.id(&namespace, name);
                         let found = ObservedSecret::of(&secret, name);
                         match observed(&found, Timestamp::now()) {
                             Some(key) => self.groups.set_key(&id, Some(&key)),
@@ -502,7 +500,7 @@ impl Feed {
         self.settle(kind);
         // Reconciles that came before said nothing; others still wait.
         if let (true, Some(namespace)) = (is_last && *self.complete.borrow(), scope) {
-            for id in self.within(namespace) {
+            for id in self.subscriptions.within(namespace) {
                 self.queue.send(id).await?;
             }
         }
@@ -521,14 +519,6 @@ impl Feed {
             self.groups.synced(kind);
             self.check_complete();
         }
-    }
-
-    /// The subscriptions of a namespace.
-    fn within(&self, namespace: &str) -> Vec<SubscriptionId> {
-        let all = self.store.state();
-        let ids = all.iter().map(|subscription| id_of(subscription));
-        ids.filter(|id| id.namespace.as_ref() == namespace)
-            .collect()
     }
 
     fn check_complete(&self) {

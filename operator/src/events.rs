@@ -1,13 +1,15 @@
 //! Kubernetes Events for what people want to read in `kubectl describe`: transitions, not states.
 
-use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
+use datastream_crds::DatastreamSubscriptionStatus;
 use datastream_service_kube::api::reason;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource as _};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
+
+use crate::subscription::Subscription;
 
 /// The API server's limit on the length of a note is 1 KiB.
 const MAX_NOTE: usize = 1000;
@@ -115,9 +117,9 @@ pub(crate) fn channel(
 
 impl Events {
     /// Leaves Events about a subscription.
-    pub(crate) fn publish(&self, subscription: &DatastreamSubscription, events: Vec<Event>) {
+    pub(crate) fn publish(&self, subscription: &Subscription, events: Vec<Event>) {
         for event in events {
-            let regarding = subscription.object_ref(&());
+            let regarding = subscription.reference();
             if let Err(error) = self.queue.try_send((event, regarding)) {
                 let (event, _) = error.into_inner();
                 tracing::debug!(reason = event.reason, "left out an Event: too many wait");

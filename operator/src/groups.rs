@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::access::AccessMode;
-use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced, id_of};
+use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced};
 use crate::spec::{Invalid, ValidSubscription, validate};
 
 /// A group's name has as many characters as leave room for the names of its objects.
@@ -103,7 +103,7 @@ pub struct Limits {
 pub(crate) struct Group {
     /// The URL at which its clients connect, without a key. Absent for a group that this operator does not serve (any more), but whose
     /// routing objects are there.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Arc<str>>,
     pub identities: Identities,
     pub state: SharedRoutingState,
     /// Wakes its publisher.
@@ -116,7 +116,7 @@ pub(crate) struct Group {
 
 /// All groups, by name.
 #[derive(Clone, Debug)]
-pub(crate) struct Groups(Arc<BTreeMap<String, Group>>);
+pub(crate) struct Groups(Arc<BTreeMap<Arc<str>, Group>>);
 
 impl Groups {
     /// Groups of which nothing is known yet. Those in `published` that have no setting were removed: no subscription gets into
@@ -141,11 +141,14 @@ impl Groups {
         };
         let published = published
             .into_iter()
-            .map(|name| (name, group(None, Identities::default())));
+            .map(|name| (name.into(), group(None, Identities::default())));
         let mut groups: BTreeMap<_, _> = published.collect();
         for setting in settings {
-            let endpoint = Some(setting.endpoint.clone());
-            groups.insert(setting.name.clone(), group(endpoint, setting.identities));
+            let endpoint = Some(setting.endpoint.as_str().into());
+            groups.insert(
+                setting.name.as_str().into(),
+                group(endpoint, setting.identities),
+            );
         }
         Self(Arc::new(groups))
     }
@@ -154,11 +157,7 @@ impl Groups {
     ///
     /// # Errors
     /// There is no such group.
-    pub(crate) fn of(
-        &self,
-        subscription: &DatastreamSubscription,
-    ) -> Result<(&Group, &str), Invalid> {
-        let name = &subscription.spec.gateway_group;
+    pub(crate) fn of(&self, name: &str) -> Result<(&Group, &str), Invalid> {
         let group = self.0.get(name);
         let served = group.and_then(|group| Some((group, group.endpoint.as_deref()?)));
         served.ok_or_else(|| {
@@ -173,7 +172,20 @@ impl Groups {
             .find_map(|(_, group)| group.state.lock().served_generation(id))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Group)> {
+    /// The name of a group, shared by all who have it if there is such a group.
+    pub(crate) fn name(&self, name: String) -> Arc<str> {
+        let group = self.0.get_key_value(name.as_str());
+        group.map_or_else(|| name.into(), |(name, _)| name.clone())
+    }
+
+    /// The URL at which clients connect, shared by all who have it if it is that of a group.
+    pub(crate) fn endpoint(&self, url: &str) -> Arc<str> {
+        let mut endpoints = self.iter().filter_map(|(_, group)| group.endpoint.as_ref());
+        let shared = endpoints.find(|endpoint| ***endpoint == *url);
+        shared.map_or_else(|| url.into(), Arc::clone)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Group)> {
         self.0.iter()
     }
 
@@ -184,17 +196,20 @@ impl Groups {
     /// It is invalid: every field that is wrong.
     pub(crate) fn set_subscription(
         &self,
+        id: &SubscriptionId,
         subscription: &DatastreamSubscription,
     ) -> Result<(), Invalid> {
-        let valid = self.check(subscription).inspect_err(|_| {
+        let mut valid = self.check(subscription).inspect_err(|_| {
             self.set_unroutable(subscription);
         })?;
+        // The one whose text is shared.
+        valid.id = id.clone();
         for (name, group) in self.iter() {
             let mut state = group.state.lock();
-            if *name == subscription.spec.gateway_group {
+            if **name == *subscription.spec.gateway_group {
                 state.set_subscription(subscription, Some(valid.clone()));
             } else {
-                state.remove_subscription(&id_of(subscription));
+                state.remove_subscription(id);
             }
         }
         Ok(())
@@ -209,7 +224,7 @@ impl Groups {
         subscription: &DatastreamSubscription,
     ) -> Result<ValidSubscription, Invalid> {
         let mut valid = validate(subscription)?;
-        let (group, _) = self.of(subscription)?;
+        let (group, _) = self.of(&subscription.spec.gateway_group)?;
         let name = &subscription.spec.gateway_group;
         if valid.client_certificate.is_some() && !group.identities.certificates {
             let reason = format!(
@@ -307,7 +322,7 @@ impl Groups {
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let served = self.iter().filter(|(_, group)| group.endpoint.is_some());
-        let names: Vec<_> = served.map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = served.map(|(name, _)| &**name).collect();
         f.write_str(&names.join(", "))
     }
 }
@@ -328,6 +343,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::routing::id_of;
     use datastream_routing::buckets;
 
     fn subscription(group: &str) -> DatastreamSubscription {
@@ -339,9 +355,13 @@ mod tests {
         .unwrap()
     }
 
+    fn set(groups: &Groups, subscription: &DatastreamSubscription) -> Result<(), Invalid> {
+        groups.set_subscription(&id_of(subscription), subscription)
+    }
+
     fn key() -> ObservedKey {
         ObservedKey {
-            owner_uid: Some("u1".to_owned()),
+            owner_uid: Some("u1".into()),
             hash: KeyHash::of("k"),
             previous: None,
         }
@@ -394,15 +414,15 @@ mod tests {
         sync(&groups);
         let key = key();
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key));
-        groups.set_subscription(&subscription("eu")).unwrap();
+        set(&groups, &subscription("eu")).unwrap();
         assert_eq!(desired(&groups), [("default", 0), ("eu", 1)]);
-        assert_eq!(groups.of(&subscription("eu")).unwrap().1, "ws://b/stream");
-        groups.set_subscription(&subscription("default")).unwrap();
+        assert_eq!(groups.of("eu").unwrap().1, "ws://b/stream");
+        set(&groups, &subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
         // One that does not exist: the existing stream continues.
-        groups.set_subscription(&subscription("us")).unwrap_err();
+        set(&groups, &subscription("us")).unwrap_err();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
-        let error = groups.of(&subscription("us")).unwrap_err().to_string();
+        let error = groups.of("us").unwrap_err().to_string();
         assert_eq!(
             error,
             "spec.gatewayGroup: there is no group us: name one of default, eu"
@@ -417,10 +437,10 @@ mod tests {
         let groups = Groups::new(&settings, [], Limits::default(), AccessMode::default());
         sync(&groups);
         groups.set_key(&SubscriptionId::new("team", "leds"), Some(&key()));
-        groups.set_subscription(&subscription("default")).unwrap();
+        set(&groups, &subscription("default")).unwrap();
         let mut edited = subscription("eu");
         edited.spec.event_types.clear();
-        groups.set_subscription(&edited).unwrap_err();
+        set(&groups, &edited).unwrap_err();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
     }
 
@@ -440,7 +460,7 @@ mod tests {
             groups.0["eu"].state.lock().set_object(bucket, 1, &bytes);
         }
         if exists {
-            groups.set_subscription(&leds).unwrap_err();
+            set(&groups, &leds).unwrap_err();
         }
         if keyed {
             groups.set_key(&id_of(&leds), Some(&key()));
@@ -458,7 +478,7 @@ mod tests {
             assert_eq!(desired(&groups), expected, "{keyed} {exists}");
         }
         let groups = without_eu(true, true);
-        let error = groups.of(&subscription("eu")).unwrap_err().to_string();
+        let error = groups.of("eu").unwrap_err().to_string();
         assert!(
             error.ends_with("there is no group eu: name one of default"),
             "{error}"
@@ -471,7 +491,7 @@ mod tests {
         assert_eq!(desired(&groups), [("default", 0), ("eu", 0)]);
         // One that names a group that there is moves.
         let groups = without_eu(true, true);
-        groups.set_subscription(&subscription("default")).unwrap();
+        set(&groups, &subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
     }
 
@@ -480,7 +500,7 @@ mod tests {
         let groups = without_eu(true, true);
         let mut other = subscription("eu");
         other.metadata.name = Some("lamps".to_owned());
-        groups.set_subscription(&other).unwrap_err();
+        set(&groups, &other).unwrap_err();
         groups.set_key(
             &id_of(&other),
             Some(&ObservedKey {

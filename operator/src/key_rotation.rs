@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use datastream_crds::DatastreamSubscription;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt as _;
 
-use crate::stream_secret::{Notes, ObservedSecret, PreviousKey, ROTATE};
+use crate::stream_secret::{Notes, ObservedSecret, PreviousKey};
 
 /// Time for which the key before stays good, unless the subscription says otherwise.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
@@ -34,14 +32,14 @@ pub(crate) enum Decision {
 }
 
 impl KeyRotation {
-    /// Reads the wishes of a subscription.
+    /// Reads the wishes of a subscription: `spec.keyRotation`, and the value of the annotation [`ROTATE`](crate::stream_secret::ROTATE).
     ///
     /// # Errors
     /// The path below `spec` of a field that is wrong, and why.
     pub(crate) fn of(
-        subscription: &DatastreamSubscription,
+        spec: Option<&datastream_crds::KeyRotation>,
+        request: Option<&str>,
     ) -> Result<Self, (&'static str, String)> {
-        let spec = subscription.spec.key_rotation.as_ref();
         let read = |path, text: Option<&String>| {
             let read = text.map(|text| duration(text)).transpose();
             read.map_err(|reason| (path, reason))
@@ -60,7 +58,7 @@ impl KeyRotation {
         Ok(Self {
             every,
             overlap,
-            request: subscription.annotations().get(ROTATE).cloned(),
+            request: request.map(str::to_owned),
         })
     }
 
@@ -75,9 +73,10 @@ impl KeyRotation {
 
     /// Decides on the key in a Secret. Times of another clock, ahead of this one, count as now.
     pub(crate) fn decide(&self, found: &ObservedSecret, now: Timestamp) -> Decision {
-        let issued = found.notes.issued.map(|issued| issued.min(whole(now)));
-        let request = self.request.clone().or_else(|| found.notes.request.clone());
-        let is_asked = self.request.is_some() && self.request != found.notes.request;
+        let notes = found.notes();
+        let issued = notes.issued.map(|issued| issued.min(whole(now)));
+        let request = self.request.clone().or_else(|| notes.request.clone());
+        let is_asked = self.request.is_some() && self.request != notes.request;
         let is_old = issued
             .zip(self.every)
             .is_some_and(|(issued, every)| now >= after(issued, every));
@@ -91,7 +90,7 @@ impl KeyRotation {
                 request,
             });
         }
-        let previous = found.notes.previous.clone();
+        let previous = notes.previous.clone();
         // An overlap that was shortened ends earlier.
         let is_good = |previous: &PreviousKey| {
             let shortened = issued.is_some_and(|issued| now >= after(issued, self.overlap));
@@ -149,17 +148,11 @@ mod tests {
     const HOUR: i64 = 3600;
 
     fn rotation(spec: &serde_json::Value, request: Option<&str>) -> KeyRotation {
-        KeyRotation::of(&subscription(spec, request)).unwrap()
+        KeyRotation::of(wishes(spec).as_ref(), request).unwrap()
     }
 
-    fn subscription(spec: &serde_json::Value, request: Option<&str>) -> DatastreamSubscription {
-        let annotations = request.map(|value| json!({ ROTATE: value }));
-        serde_json::from_value(json!({
-            "apiVersion": "datastream.dev/v1alpha1", "kind": "DatastreamSubscription",
-            "metadata": {"name": "leds", "annotations": annotations},
-            "spec": {"eventTypes": ["location"], "keyRotation": spec},
-        }))
-        .unwrap()
+    fn wishes(spec: &serde_json::Value) -> Option<datastream_crds::KeyRotation> {
+        serde_json::from_value(spec.clone()).unwrap()
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -169,7 +162,7 @@ mod tests {
     fn secret(notes: Notes) -> ObservedSecret {
         ObservedSecret {
             key: Some(StreamKey::from_random([7; 16])),
-            notes,
+            notes: Some(Box::new(notes)),
             ..ObservedSecret::default()
         }
     }
@@ -281,7 +274,7 @@ mod tests {
 
     #[test]
     fn wrong_durations_are_named() {
-        let fault = |spec| KeyRotation::of(&subscription(&spec, None)).unwrap_err();
+        let fault = |spec| KeyRotation::of(wishes(&spec).as_ref(), None).unwrap_err();
         assert_eq!(fault(json!({"every": "a month"})).0, "keyRotation.every");
         assert_eq!(fault(json!({"overlap": "-1h"})).0, "keyRotation.overlap");
         let (path, reason) = fault(json!({"every": "24h"}));

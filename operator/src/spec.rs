@@ -8,6 +8,7 @@ use datastream_routing::{self as routing, Field, PerField};
 use kube::ResourceExt;
 
 use crate::key_rotation::KeyRotation;
+use crate::stream_secret::ROTATE;
 
 /// A rendered route may not be larger than this, so that the routes of one bucket fit into a Secret (1 MiB).
 pub const MAX_ROUTE_BYTES: usize = 32 << 10;
@@ -149,7 +150,9 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
         "spec.filters",
         &format!("take {size} bytes, but {MAX_ROUTE_BYTES} is the limit: use patterns, or several subscriptions"),
     );
-    if let Err((path, reason)) = KeyRotation::of(subscription) {
+    let request = subscription.annotations().get(ROTATE);
+    let rotation = KeyRotation::of(spec.key_rotation.as_ref(), request.map(String::as_str));
+    if let Err((path, reason)) = rotation {
         errors.check(false, &format!("spec.{path}"), &reason);
     }
     let client_certificate = spec.client_certificate.as_ref();

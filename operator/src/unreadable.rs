@@ -12,14 +12,6 @@ pub(crate) fn stand_in(object: Unreadable) -> DatastreamSubscription {
     subscription
 }
 
-/// A subscription of which only the name is known.
-pub(crate) fn named(namespace: String, name: String) -> DatastreamSubscription {
-    let mut subscription = nameless();
-    subscription.metadata.namespace = Some(namespace);
-    subscription.metadata.name = Some(name);
-    subscription
-}
-
 fn nameless() -> DatastreamSubscription {
     let spec = DatastreamSubscriptionSpec {
         event_types: vec![],

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 
+use crate::routing::Uid;
 use crate::spec::Invalid;
 
 /// Something that keeps a subscription from being served.
@@ -33,7 +34,7 @@ pub(crate) struct Verdicts(Arc<Mutex<HashMap<SubscriptionId, Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
-    uid: Option<Box<str>>,
+    uid: Option<Uid>,
     generation: Option<i64>,
     /// The hash of the labels, which no generation counts.
     labels: u64,
@@ -47,11 +48,8 @@ fn hash_of_labels(subscription: &DatastreamSubscription) -> u64 {
 }
 
 impl Entry {
-    fn is_of(&self, subscription: &DatastreamSubscription) -> bool {
-        let metadata = &subscription.metadata;
-        self.generation.is_some()
-            && self.generation == metadata.generation
-            && self.uid.as_deref() == metadata.uid.as_deref()
+    fn is_of(&self, uid: Option<&Uid>, generation: Option<i64>) -> bool {
+        self.generation.is_some() && self.generation == generation && self.uid.as_ref() == uid
     }
 }
 
@@ -64,7 +62,7 @@ impl Verdicts {
         checked: Result<(), Fault>,
     ) {
         let entry = Entry {
-            uid: subscription.metadata.uid.as_deref().map(Box::from),
+            uid: subscription.metadata.uid.as_deref().map(Uid::from),
             generation: subscription.metadata.generation,
             labels: hash_of_labels(subscription),
             verdict: checked.map_or_else(
@@ -80,15 +78,17 @@ impl Verdicts {
         self.lock().remove(id);
     }
 
-    /// Returns the verdict on this generation of a subscription, if there is one.
+    /// Returns the verdict on this generation of the subscription with this uid, if there is one.
     pub(crate) fn get(
         &self,
         id: &SubscriptionId,
-        subscription: &DatastreamSubscription,
+        uid: Option<&Uid>,
+        generation: Option<i64>,
     ) -> Option<Verdict> {
         let entries = self.lock();
-        let entry = entries.get(id).filter(|entry| entry.is_of(subscription))?;
-        Some(entry.verdict.clone())
+        let entry = entries.get(id)?;
+        let is_meant = entry.is_of(uid, generation);
+        is_meant.then(|| entry.verdict.clone())
     }
 
     /// Returns whether the verdict on a subscription was found with the labels that it has now.

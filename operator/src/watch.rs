@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use datastream_crds::DatastreamSubscription;
 use datastream_service_kube::api::{in_time, watch_reason};
 use datastream_service_kube::watch::{Change, Selection, Watched, changes};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -15,7 +14,6 @@ use serde::de::DeserializeOwned;
 
 use crate::metrics::Metrics;
 use crate::namespaces::Scope;
-use crate::stream_secret::{ADOPT, ROTATE};
 
 /// A kind of objects in namespaces that can be followed.
 pub(crate) trait Namespaced:
@@ -189,26 +187,4 @@ where
         }
         change
     })
-}
-
-/// Takes from a subscription what the operator does not look at: all of them are kept.
-pub(crate) fn lean(subscription: &mut DatastreamSubscription) {
-    let metadata = &mut subscription.metadata;
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|name, _| name == ADOPT || name == ROTATE);
-    }
-    let kept = metadata.annotations.take();
-    metadata.annotations = kept.filter(|annotations| !annotations.is_empty());
-    subscription.spec.description = None;
-    subscription.spec.event_types.shrink_to_fit();
-    subscription.spec.filters.shrink_to_fit();
-    for filter in &mut subscription.spec.filters {
-        let lists = filter.lists_mut().into_iter();
-        lists.for_each(Vec::shrink_to_fit);
-    }
-    if let Some(status) = &mut subscription.status {
-        status.conditions.shrink_to_fit();
-    }
 }

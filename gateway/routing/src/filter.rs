@@ -41,6 +41,13 @@ impl Filter {
         self
     }
 
+    /// Gives back memory that has room for more.
+    pub fn shrink_to_fit(&mut self) {
+        for field in Field::ALL {
+            self.lists[field].shrink_to_fit();
+        }
+    }
+
     /// The patterns for a field.
     pub fn list(&self, field: Field) -> &[Pattern] {
         &self.lists[field]

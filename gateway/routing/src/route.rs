@@ -147,6 +147,12 @@ impl Route {
             .flatten()
     }
 
+    /// Gives back memory that has room for more: lists that were read have.
+    pub fn shrink_to_fit(&mut self) {
+        self.filters.shrink_to_fit();
+        self.filters.iter_mut().for_each(Filter::shrink_to_fit);
+    }
+
     /// Route of every event, served from now on with the heartbeat of DSS, of a subscription in its first generation.
     pub fn new(id: SubscriptionId, key_sha256: KeyHash) -> Self {
         Self {

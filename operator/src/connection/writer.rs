@@ -11,8 +11,7 @@ use datastream_service_kube::api::reason;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, Resource as _};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -20,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::SharedConnections;
 use super::connections::Verdict;
 use crate::metrics::Metrics;
+use crate::subscription::{Subscription, Subscriptions};
 
 /// Its fields of the status are its own; the reconcile's are not touched.
 const FIELD_MANAGER: &str = "datastream-operator-connection";
@@ -35,7 +35,7 @@ pub(crate) struct Writer {
     /// The gateways' namespace.
     pub leases: Api<Lease>,
     pub connections: SharedConnections,
-    pub subscriptions: Store<DatastreamSubscription>,
+    pub subscriptions: Subscriptions,
     /// True once everything has been listed.
     pub complete: watch::Receiver<bool>,
     pub metrics: Arc<Metrics>,
@@ -67,15 +67,8 @@ impl Writer {
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         self.complete.wait_for(|complete| *complete).await?;
         // What was true of an operator before this one may have changed since.
-        for subscription in self.subscriptions.state() {
-            let is_known = subscription
-                .status
-                .as_ref()
-                .is_some_and(|s| s.connection.is_some());
-            if is_known {
-                let id = crate::routing::id_of(&subscription);
-                self.connections.lock().mark(id, Instant::now());
-            }
+        for id in self.subscriptions.ids(|s| s.connection.is_some()) {
+            self.connections.lock().mark(id, Instant::now());
         }
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,18 +101,15 @@ impl Writer {
         let mut writes = 0;
         for _ in 0..queue.order.len() {
             let Some(id) = queue.pop() else { return };
-            let key = ObjectRef::new(&id.name).within(&id.namespace);
-            let Some(subscription) = self.subscriptions.get(&key) else {
+            let Some(subscription) = self.subscriptions.get(&id) else {
                 self.connections.lock().forget(&id);
                 continue;
             };
-            let said = subscription
-                .status
-                .as_ref()
-                .and_then(|s| s.connection.as_ref());
-            let uid = subscription.uid().unwrap_or_default();
+            let said = subscription.connection.as_deref();
+            let uid = subscription.uid.as_ref().map(ToString::to_string);
+            let uid = uid.as_deref().unwrap_or_default();
             let (now, clock) = (Instant::now(), Timestamp::now());
-            let verdict = self.connections.lock().verdict(&id, &uid, said, now, clock);
+            let verdict = self.connections.lock().verdict(&id, uid, said, now, clock);
             match verdict {
                 Verdict::Same => (),
                 Verdict::Later => queue.push(id),
@@ -145,23 +135,21 @@ impl Writer {
 
     async fn write(
         &self,
-        subscription: &DatastreamSubscription,
+        subscription: &Subscription,
         connection: &Connection,
     ) -> kube::Result<()> {
-        let namespace = subscription.namespace().unwrap_or_default();
-        let api: Api<DatastreamSubscription> = Api::namespaced(self.client.clone(), &namespace);
+        let SubscriptionId { namespace, name } = &subscription.id;
+        let api: Api<DatastreamSubscription> = Api::namespaced(self.client.clone(), namespace);
+        let uid = subscription.uid.as_ref().map(ToString::to_string);
         let patch = json!({
             "apiVersion": DatastreamSubscription::api_version(&()),
             "kind": DatastreamSubscription::kind(&()),
             // By uid: not for a new subscription of the same name.
-            "metadata": { "uid": subscription.uid() },
+            "metadata": { "uid": uid },
             "status": { "connection": connection },
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        match api
-            .patch_status(&subscription.name_any(), &params, &Patch::Apply(&patch))
-            .await
-        {
+        match api.patch_status(name, &params, &Patch::Apply(&patch)).await {
             Ok(_) => self.metrics.statuses_written.inc(),
             // Deleted, or made again, meanwhile.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),

@@ -58,7 +58,7 @@ pub(super) async fn apply(
     gathered: &Gathered<'_>,
     plan: SecretPlan,
 ) -> Result<Applied, Error> {
-    let id = &gathered.id;
+    let id = gathered.id;
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &id.namespace);
     let (key, issued) = match plan {
         SecretPlan::Foreign => return Ok(Applied::Conflict),

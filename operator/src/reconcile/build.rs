@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use datastream_crds::DatastreamSubscription;
 use datastream_protocol::StreamKey;
 use datastream_routing::names::COMPONENT;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Resource as _, ResourceExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::key_rotation::{Decision, KeyRotation};
 use crate::stream_secret::{
-    ADOPT, LABEL, Notes, ObservedSecret, Ownership, STREAM_KEY, URL, annotations, secret_name,
+    LABEL, Notes, ObservedSecret, Ownership, STREAM_KEY, URL, annotations, secret_name, url_hash,
 };
+use crate::subscription::Subscription;
 
 /// A new key.
 ///
@@ -59,7 +58,7 @@ pub(super) enum SecretPlan {
 /// # Errors
 /// The system has no random bytes for a new key.
 pub(super) fn secret(
-    subscription: &DatastreamSubscription,
+    subscription: &Subscription,
     rotation: &KeyRotation,
     endpoint: &str,
     found: Option<&ObservedSecret>,
@@ -74,9 +73,8 @@ pub(super) fn secret(
         let secret = secret_with(subscription, endpoint, &key, &notes);
         return Ok(planned(SecretPlan::Create(secret, key), &notes));
     };
-    let adopts = subscription.annotations().get(ADOPT);
-    let adopts = adopts.is_some_and(|adopts| adopts == "true");
-    let owned = found.ownership(&subscription.uid().unwrap_or_default(), adopts);
+    let uid = subscription.uid.clone().unwrap_or_default();
+    let owned = found.ownership(&uid, subscription.adopts);
     let kept = match owned {
         Ownership::Foreign => {
             let plan = SecretPlan::Foreign;
@@ -98,16 +96,14 @@ pub(super) fn secret(
     };
     let mut secret = secret_with(subscription, endpoint, &key, &notes);
     // With the version that was read: what someone else has written since is looked at first.
-    secret
-        .metadata
-        .resource_version
-        .clone_from(&found.resource_version);
+    let version = found.resource_version.as_ref();
+    secret.metadata.resource_version = version.map(ToString::to_string);
     let plan = SecretPlan::Replace {
         secret,
         key,
         is_new,
         changes_owner: matches!(owned, Ownership::Leftover | Ownership::Adopted),
-        drops_note: found.notes.previous.is_some() && notes.previous.is_none(),
+        drops_note: found.notes().previous.is_some() && notes.previous.is_none(),
     };
     Ok(planned(plan, &notes))
 }
@@ -117,26 +113,23 @@ fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey, notes: 
     let url = stream_url(endpoint, key);
     found.is_labelled
         && found.owner.as_ref().is_some_and(|o| o.is_as_written)
-        && found
-            .url
-            .as_ref()
-            .is_some_and(|u| u.expose_secret() == url.expose_secret())
-        && found.notes == *notes
+        && found.url == Some(url_hash(url.expose_secret()))
+        && found.notes() == *notes
 }
 
 fn secret_with(
-    subscription: &DatastreamSubscription,
+    subscription: &Subscription,
     endpoint: &str,
     key: &StreamKey,
     notes: &Notes,
 ) -> Secret {
     let mut secret = Secret::default();
-    secret.metadata.name = Some(secret_name(&subscription.name_any()));
-    secret.metadata.namespace = subscription.namespace();
+    secret.metadata.name = Some(secret_name(&subscription.id.name));
+    secret.metadata.namespace = Some(subscription.id.namespace.to_string());
     secret.metadata.labels = Some(BTreeMap::from([(COMPONENT.to_owned(), LABEL.to_owned())]));
     let annotations = annotations(notes);
     secret.metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
-    let owner = subscription.controller_owner_ref(&());
+    let owner = subscription.owner_reference();
     secret.metadata.owner_references = owner.map(|o| vec![o]);
     secret.type_ = Some("Opaque".to_owned());
     let url = stream_url(endpoint, key);

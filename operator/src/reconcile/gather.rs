@@ -2,24 +2,23 @@
 
 use std::sync::Arc;
 
-use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use crate::context::Context;
 use crate::groups::{Group, Groups};
-use crate::routing::id_of;
 use crate::spec::Invalid;
 use crate::stream_secret::{ObservedSecret, secret_name};
+use crate::subscription::Subscription;
 use crate::verdicts::Verdict;
 
 /// Knowledge of one subscription.
 pub(super) struct Gathered<'a> {
     /// The subscription.
-    pub subscription: &'a DatastreamSubscription,
+    pub subscription: &'a Subscription,
     /// Its namespace and name.
-    pub id: SubscriptionId,
+    pub id: &'a SubscriptionId,
     /// The verdict on its spec.
     pub verdict: Verdict,
     /// The group that it names, and the URL at which the clients of that group connect.
@@ -33,23 +32,25 @@ pub(super) struct Gathered<'a> {
 impl Gathered<'_> {
     /// Returns the generation that gateways keep serving if this one cannot be served.
     pub(super) fn served(&self) -> Option<i64> {
-        self.groups.served_generation(&self.id)
+        self.groups.served_generation(self.id)
     }
 }
 
 /// Gathers what the watches have brought. Returns nothing if they have brought another generation meanwhile.
 pub(super) fn gather<'a>(
     context: &'a Context,
-    subscription: &'a DatastreamSubscription,
+    subscription: &'a Subscription,
 ) -> Option<Gathered<'a>> {
-    let id = id_of(subscription);
-    let verdict = context.verdicts.get(&id, subscription)?;
+    let id = &subscription.id;
+    let verdict = context
+        .verdicts
+        .get(id, subscription.uid.as_ref(), subscription.generation)?;
     Some(Gathered {
         subscription,
         verdict,
-        group: context.groups.of(subscription),
+        group: context.groups.of(&subscription.group),
         groups: &context.groups,
-        secret: context.secrets.get(&id),
+        secret: context.secrets.get(id),
         id,
     })
 }
@@ -62,7 +63,7 @@ pub(super) async fn secret(
     context: &Context,
     gathered: &Gathered<'_>,
 ) -> Result<ObservedSecret, kube::Error> {
-    let id = &gathered.id;
+    let id = gathered.id;
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), &id.namespace);
     let secret = secrets.get(&secret_name(&id.name)).await?;
     Ok(ObservedSecret::of(&secret, &id.name))

@@ -17,14 +17,11 @@ mod status;
 mod validate;
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_crds::DatastreamSubscription;
 use datastream_routing::{KeyHash, SubscriptionId};
 use datastream_service_kube::api::reason;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use self::apply::{Applied, apply};
 use self::build::Planned;
@@ -33,10 +30,12 @@ use self::status::Outcome;
 use self::validate::{Target, target};
 use crate::context::Context;
 use crate::events;
-use crate::routing::{Denied, ObservedKey, id_of};
+use crate::routing::{Denied, ObservedKey};
 use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
+use crate::subscription::Subscription;
 
 pub(crate) use self::apply::Error;
+pub(crate) use self::status::{CONDITIONS, USUAL, Usual};
 
 /// Pause before another look at what nothing reports: a Secret in the way may go.
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
@@ -49,70 +48,73 @@ const WORTH_REPORTING: Duration = Duration::from_secs(10);
 /// Failures in a row after which an error that may pass by itself is reported.
 const PASSING: u32 = 3;
 
-/// Makes of a subscription what it asks for, as far as it takes to know its status.
+/// Makes of a subscription what it asks for, as far as it takes to know its status. Returns the time until it is to be looked at again,
+/// if it is whether or not it changes.
 pub(crate) async fn reconcile(
-    subscription: Arc<DatastreamSubscription>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
+    subscription: &Subscription,
+    context: &Context,
+) -> Result<Option<Duration>, Error> {
     context.completed().await;
-    let id = id_of(&subscription);
+    let id = &subscription.id;
     // It is queued again when its namespace is listed.
     if !context.heard.is_listed(&id.namespace) {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
-    if subscription.metadata.deletion_timestamp.is_some() {
-        context.reconciles.over(&id);
-        return Ok(Action::await_change());
+    if subscription.is_deleted {
+        context.reconciles.over(id);
+        return Ok(None);
     }
     let timer = context.metrics.reconcile_seconds.start_timer();
     // It is queued again when the change that it is behind has been taken in.
-    let Some(gathered) = gather(&context, &subscription) else {
-        return Ok(Action::await_change());
+    let Some(gathered) = gather(context, subscription) else {
+        return Ok(None);
     };
-    let ends = end_previous_key(&context, &gathered);
+    let ends = end_previous_key(context, &gathered);
     let Served {
         outcome,
         issued,
         again,
     } = match target(&gathered) {
-        Ok(target) => serve(&context, &gathered, &target).await?,
+        Ok(target) => serve(context, &gathered, &target).await?,
         Err(outcome) => Served::without_key(outcome),
     };
-    let soon = report(&context, &gathered, &outcome, issued).await?;
+    let soon = report(context, &gathered, &outcome, issued).await?;
     if let Outcome::SecretNotWritten { secret, error, .. } = &outcome {
         let error = format_args!("Secret {secret}: {error}");
-        return Ok(failed(&context, &id, error));
+        return Ok(Some(failed(context, id, error)));
     }
     if outcome.is_pending() {
-        context.reconciles.succeeded(&id);
+        context.reconciles.succeeded(id);
     } else {
-        context.reconciles.over(&id);
+        context.reconciles.over(id);
     }
     timer.observe_duration();
     context.metrics.reconciles.with_label_values(&["ok"]).inc();
-    let next = soon.into_iter().chain(again).chain(ends).min();
-    Ok(next.map_or_else(Action::await_change, Action::requeue))
+    Ok(soon.into_iter().chain(again).chain(ends).min())
 }
 
 /// The keys in a subscription's Secret that are good now.
 pub(crate) fn observed(found: &ObservedSecret, now: Timestamp) -> Option<ObservedKey> {
-    let previous = found.notes.previous.as_ref();
+    let previous = found.notes.as_ref().and_then(|n| n.previous.as_ref());
     Some(ObservedKey {
         owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
         hash: found.key.as_ref()?.into(),
-        previous: previous.filter(|key| now < key.until).map(|key| key.hash),
+        previous: previous
+            .filter(|key| now < key.until)
+            .map(|key| Box::new(key.hash)),
     })
 }
 
 /// Ends the key before at its time, whether or not its Secret can be written. Returns how long that is from now.
 fn end_previous_key(context: &Context, gathered: &Gathered<'_>) -> Option<Duration> {
     let secret = gathered.secret.as_deref()?;
-    let (until, now) = (secret.notes.previous.as_ref()?.until, Timestamp::now());
+    let notes = secret.notes.as_ref()?;
+    let (until, now) = (notes.previous.as_ref()?.until, Timestamp::now());
     if now < until {
         return until.duration_since(now).try_into().ok();
     }
     let key = observed(secret, now);
-    context.groups.set_key(&gathered.id, key.as_ref());
+    context.groups.set_key(gathered.id, key.as_ref());
     None
 }
 
@@ -141,11 +143,11 @@ async fn serve(
     gathered: &Gathered<'_>,
     target: &Target<'_>,
 ) -> Result<Served, Error> {
-    let id = &gathered.id;
+    let id = gathered.id;
     let secret = secret_name(&id.name);
     let programmed = |key| {
         let state = target.group.state.lock();
-        state.programmed(id, target.uid, target.generation, key)
+        state.programmed(id, &target.uid, target.generation, key)
     };
     let applied = match write(context, gathered, target, gathered.secret.as_deref()).await {
         // It is not one of those that are watched, or not yet.
@@ -167,7 +169,7 @@ async fn serve(
         Err(Error::Kube(error)) if is_refusal(&error, context.reconciles.failures(id)) => {
             // The key that clients know is the one in the Secret.
             let observed = gathered.secret.as_deref();
-            let owned = observed.filter(|s| s.ownership(target.uid, false) == Ownership::Ours);
+            let owned = observed.filter(|s| s.ownership(&target.uid, false) == Ownership::Ours);
             let key = owned.and_then(|secret| Some(KeyHash::from(secret.key.as_ref()?)));
             let outcome = Outcome::SecretNotWritten {
                 secret,
@@ -221,12 +223,13 @@ async fn report(
     issued: bool,
 ) -> Result<Option<Duration>, Error> {
     let subscription = gathered.subscription;
-    let status = status::status(gathered, outcome, Timestamp::now());
-    let generation = subscription.metadata.generation.unwrap_or_default();
+    let said = subscription.status();
+    let status = status::status(gathered, said.as_ref(), outcome, Timestamp::now());
+    let generation = subscription.generation.unwrap_or_default();
     let pending = outcome.is_pending();
-    let pending = pending.then(|| context.reconciles.pending(&gathered.id, generation));
-    let said = subscription.status.as_ref();
-    let is_new = said.is_none_or(|s| s.observed_generation != subscription.metadata.generation);
+    let pending = pending.then(|| context.reconciles.pending(gathered.id, generation));
+    let said = said.as_ref();
+    let is_new = said.is_none_or(|s| s.observed_generation != subscription.generation);
     let wait = pending.and_then(|since| WORTH_REPORTING.checked_sub(since));
     // It is usual when a key is replaced, too.
     let is_usual = is_new || outcome.is_publishing();
@@ -234,7 +237,7 @@ async fn report(
     // What the status says of this generation may still be true.
     let is_known = !is_new && outcome.is_unknown();
     let updated =
-        wait.is_none() && !is_known && status::update(context, subscription, &status).await?;
+        wait.is_none() && !is_known && status::update(context, subscription, said, &status).await?;
     if updated || issued {
         let events = events::transitions(said, &status, issued);
         context.events.publish(subscription, events);
@@ -266,8 +269,8 @@ fn is_refusal(error: &kube::Error, failures: u32) -> bool {
     !is_overtaken && (!is_passing || failures >= PASSING)
 }
 
-/// Counts a failure, and decides when to try again: later each time.
-fn failed(context: &Context, id: &SubscriptionId, error: impl Display) -> Action {
+/// Counts a failure. Returns the time until another attempt, longer each time.
+fn failed(context: &Context, id: &SubscriptionId, error: impl Display) -> Duration {
     let wait = context.reconciles.failed(id.clone());
     let errors = context.metrics.reconciles.with_label_values(&["error"]);
     errors.inc();
@@ -277,24 +280,19 @@ fn failed(context: &Context, id: &SubscriptionId, error: impl Display) -> Action
         %error,
         "cannot reconcile; trying again in {wait:.1?}"
     );
-    Action::requeue(wait)
+    wait
 }
 
-/// Decides when to try again after a failed reconcile.
-pub(crate) fn retry(
-    subscription: Arc<DatastreamSubscription>,
-    error: &Error,
-    context: Arc<Context>,
-) -> Action {
-    let id = id_of(&subscription);
+/// Returns the time until another attempt after a failed reconcile.
+pub(crate) fn retry(context: &Context, id: &SubscriptionId, error: &Error) -> Duration {
     // The subscription was deleted, or someone wrote at the same time: no fault of anything.
     let harmless = matches!(error, Error::Kube(kube::Error::Api(s)) if s.is_not_found() || s.is_conflict() || s.is_already_exists());
     if !harmless {
-        return failed(&context, &id, error);
+        return failed(context, id, error);
     }
     let wait = context.reconciles.failed(id.clone());
     tracing::debug!(subscription = %id, %error, "trying again");
-    Action::requeue(wait)
+    wait
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
+use datastream_routing::SubscriptionId;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, Resource as _};
 use serde_json::json;
 
 use super::gather::Gathered;
@@ -14,6 +15,7 @@ use crate::FIELD_MANAGER;
 use crate::context::Context;
 use crate::routing::{Denied, Programmed};
 use crate::stream_secret::ADOPT;
+use crate::subscription::Subscription;
 use crate::verdicts::Fault;
 
 /// Progress among gateways is counted in the message only after it has taken this long: usually it takes milliseconds.
@@ -109,29 +111,118 @@ fn verdict(status: bool, reason: &'static str, message: impl Into<String>) -> Ve
     }
 }
 
+/// The types of the conditions, in the order in which they are written.
+pub(crate) const CONDITIONS: [&str; 3] = ["Accepted", "Programmed", "Ready"];
+
+/// Something that conditions of many subscriptions say.
+#[derive(Debug)]
+pub(crate) struct Usual {
+    is_true: bool,
+    pub reason: &'static str,
+    message: &'static str,
+    /// The name of the Secret comes after the message.
+    names_secret: bool,
+}
+
+const fn usually(is_true: bool, reason: &'static str, message: &'static str) -> Usual {
+    Usual {
+        is_true,
+        reason,
+        message,
+        names_secret: false,
+    }
+}
+
+static ACCEPTED: Usual = Usual {
+    names_secret: true,
+    ..usually(true, "Accepted", "the stream key is in Secret ")
+};
+static PROGRAMMED: Usual = usually(true, "Programmed", "every live gateway serves it");
+static NO_GATEWAYS: Usual = usually(
+    false,
+    "NoGateways",
+    "no gateway is ready: look at the gateway pods",
+);
+static UNKNOWN: Usual = usually(false, "Pending", "no gateway has shown yet that it lives");
+static NOT_PUBLISHED: Usual = usually(
+    false,
+    "Pending",
+    "it is about to be published to the gateways",
+);
+static READY: Usual = usually(true, "Ready", "clients can connect");
+static SUSPENDED: Usual = usually(
+    false,
+    "Suspended",
+    "every gateway refuses its stream, as asked",
+);
+
+/// All that conditions of many subscriptions say.
+pub(crate) static USUAL: [&Usual; 7] = [
+    &ACCEPTED,
+    &PROGRAMMED,
+    &READY,
+    &NO_GATEWAYS,
+    &SUSPENDED,
+    &UNKNOWN,
+    &NOT_PUBLISHED,
+];
+
+impl Usual {
+    /// The status of the condition.
+    pub(crate) const fn status(&self) -> &'static str {
+        status_of(self.is_true)
+    }
+
+    /// The message for a subscription with this Secret.
+    pub(crate) fn message(&self, secret: &str) -> String {
+        let secret = if self.names_secret { secret } else { "" };
+        format!("{}{secret}", self.message)
+    }
+
+    /// Returns whether a condition of a subscription with this Secret says it.
+    pub(crate) fn is_said_by(&self, condition: &Condition, secret: &str) -> bool {
+        let rest = condition.message.strip_prefix(self.message);
+        condition.status == self.status()
+            && condition.reason == self.reason
+            && rest == Some(if self.names_secret { secret } else { "" })
+    }
+}
+
+const fn status_of(is_true: bool) -> &'static str {
+    if is_true { "True" } else { "False" }
+}
+
+fn usual(said: &Usual) -> Verdict {
+    verdict(said.is_true, said.reason, said.message)
+}
+
+fn said(said: &Usual) -> (bool, &'static str, String) {
+    (said.is_true, said.reason, said.message.to_owned())
+}
+
 /// The status that says this.
 pub(super) fn status(
     gathered: &Gathered<'_>,
+    before: Option<&DatastreamSubscriptionStatus>,
     outcome: &Outcome,
     now: Timestamp,
 ) -> DatastreamSubscriptionStatus {
-    let subscription = gathered.subscription;
-    let before = subscription.status.clone().unwrap_or_default();
-    let generation = subscription.metadata.generation;
+    let generation = gathered.subscription.generation;
     let (accepted, programmed, ready) = verdicts(gathered, outcome);
-    let conditions = [
-        ("Accepted", accepted),
-        ("Programmed", programmed),
-        ("Ready", ready),
-    ];
-    let conditions = conditions.map(|(type_, verdict)| {
-        let old = before.conditions.iter().find(|c| c.type_ == type_);
-        condition(type_, verdict, generation, old, now)
-    });
+    let conditions = CONDITIONS
+        .into_iter()
+        .zip([accepted, programmed, ready])
+        .map(|(type_, verdict)| {
+            let old = before.and_then(|b| b.conditions.iter().find(|c| c.type_ == type_));
+            condition(type_, verdict, generation, old, now)
+        })
+        .collect();
     let secret_name = match outcome {
         Outcome::Accepted { secret, .. } | Outcome::Denied { secret, .. } => Some(secret.clone()),
         // Whatever key there was is still good.
-        Outcome::Faulty(_) | Outcome::SecretNotWritten { .. } => before.secret_name,
+        Outcome::Faulty(_) | Outcome::SecretNotWritten { .. } => {
+            before.and_then(|b| b.secret_name.clone())
+        }
         Outcome::SecretConflict { .. } => None,
     };
     let endpoint = match outcome {
@@ -147,10 +238,10 @@ pub(super) fn status(
     };
     DatastreamSubscriptionStatus {
         observed_generation: generation,
-        conditions: conditions.into(),
+        conditions,
         secret_name,
         // Without a group of its own, a stream that continues is still where it was.
-        endpoint: endpoint.or(before.endpoint),
+        endpoint: endpoint.or_else(|| before?.endpoint.clone()),
         // Not the reconcile's to say.
         connection: None,
     }
@@ -224,20 +315,13 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
             programmed,
         } => {
             let (done, reason, message) = programming(programmed);
-            let ready = match (done, gathered.subscription.spec.suspended) {
-                (true, true) => verdict(
-                    false,
-                    "Suspended",
-                    "every gateway refuses its stream, as asked",
-                ),
-                (true, false) => verdict(true, "Ready", "clients can connect"),
+            let ready = match (done, gathered.subscription.is_suspended) {
+                (true, true) => usual(&SUSPENDED),
+                (true, false) => usual(&READY),
                 (false, _) => verdict(false, reason, message.clone()),
             };
             let accepted = narrowed.as_ref().map_or_else(
-                || {
-                    let message = format!("the stream key is in Secret {secret}");
-                    verdict(true, "Accepted", message)
-                },
+                || verdict(true, ACCEPTED.reason, ACCEPTED.message(secret)),
                 |denial| {
                     let message = format!(
                         "the stream key is in Secret {secret}; events that access rules deny are left out: {denial}"
@@ -300,9 +384,7 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
 fn programming(programmed: &Programmed) -> (bool, &'static str, String) {
     match programmed {
         // No number: it would change every status with every gateway.
-        Programmed::Everywhere { .. } => {
-            (true, "Programmed", "every live gateway serves it".to_owned())
-        }
+        Programmed::Everywhere { .. } => said(&PROGRAMMED),
         Programmed::Waiting {
             holding,
             gateways,
@@ -312,21 +394,9 @@ fn programming(programmed: &Programmed) -> (bool, &'static str, String) {
             "Pending",
             format!("{holding} of {gateways} gateways serve it; not yet Lease {missing}"),
         ),
-        Programmed::NoGateways => (
-            false,
-            "NoGateways",
-            "no gateway is ready: look at the gateway pods".to_owned(),
-        ),
-        Programmed::Unknown => (
-            false,
-            "Pending",
-            "no gateway has shown yet that it lives".to_owned(),
-        ),
-        Programmed::NotPublished { error: None } => (
-            false,
-            "Pending",
-            "it is about to be published to the gateways".to_owned(),
-        ),
+        Programmed::NoGateways => said(&NO_GATEWAYS),
+        Programmed::Unknown => said(&UNKNOWN),
+        Programmed::NotPublished { error: None } => said(&NOT_PUBLISHED),
         Programmed::NotPublished { error: Some(error) } => (
             false,
             "NotPublished",
@@ -347,7 +417,7 @@ fn condition(
     old: Option<&Condition>,
     now: Timestamp,
 ) -> Condition {
-    let status = if verdict.status { "True" } else { "False" };
+    let status = status_of(verdict.status);
     let mut message = verdict.message;
     if message.len() > MAX_MESSAGE {
         message.truncate(message.floor_char_boundary(MAX_MESSAGE));
@@ -378,32 +448,34 @@ fn condition(
 /// Writes the status if it is different. Returns whether it was.
 pub(super) async fn update(
     context: &Context,
-    subscription: &DatastreamSubscription,
+    subscription: &Subscription,
+    before: Option<&DatastreamSubscriptionStatus>,
     status: &DatastreamSubscriptionStatus,
 ) -> Result<bool, kube::Error> {
-    let before = subscription.status.clone().unwrap_or_default();
-    let same = before.observed_generation == status.observed_generation
-        && status
-            .conditions
-            .iter()
-            .all(|c| before.conditions.contains(c))
-        && before.secret_name == status.secret_name
-        && before.endpoint == status.endpoint;
-    if same {
+    let is_said_by = |before: &DatastreamSubscriptionStatus| {
+        before.observed_generation == status.observed_generation
+            && status
+                .conditions
+                .iter()
+                .all(|c| before.conditions.contains(c))
+            && before.secret_name == status.secret_name
+            && before.endpoint == status.endpoint
+    };
+    if before.is_some_and(is_said_by) {
         return Ok(false);
     }
-    let namespace = subscription.namespace().unwrap_or_default();
-    let api: Api<DatastreamSubscription> = Api::namespaced(context.client.clone(), &namespace);
+    let SubscriptionId { namespace, name } = &subscription.id;
+    let api: Api<DatastreamSubscription> = Api::namespaced(context.client.clone(), namespace);
+    let uid = subscription.uid.as_ref().map(ToString::to_string);
     let patch = json!({
         "apiVersion": DatastreamSubscription::api_version(&()),
         "kind": DatastreamSubscription::kind(&()),
         // By uid: not for a new subscription of the same name.
-        "metadata": { "uid": subscription.uid() },
+        "metadata": { "uid": uid },
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    let name = subscription.name_any();
-    api.patch_status(&name, &params, &Patch::Apply(&patch))
+    api.patch_status(name, &params, &Patch::Apply(&patch))
         .await?;
     context.metrics.statuses_written.inc();
     Ok(true)

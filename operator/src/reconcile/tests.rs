@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datastream_crds::DatastreamSubscriptionStatus;
+use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
 use datastream_routing::{KeyHash, SubscriptionId};
 use datastream_service_kube::api_server::answered_by;
 use hyper::StatusCode;
@@ -19,7 +19,7 @@ use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
 use crate::retry::Reconciles;
-use crate::routing::{Denied, Programmed, Synced};
+use crate::routing::{Denied, Programmed, Synced, Uid, id_of};
 use crate::stream_secret::{ObservedSecret, Secrets};
 use crate::verdicts::{Fault, Verdict, Verdicts};
 
@@ -105,12 +105,18 @@ impl Server {
     }
 
     /// Reconciles before the watch has brought the Secret, and returns the requests to the API server.
-    async fn reconcile(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
+    async fn reconcile(
+        &self,
+        subscription: Value,
+    ) -> (Result<Option<Duration>, Error>, Vec<String>) {
         self.reconcile_with(Secrets::default(), subscription).await
     }
 
     /// Reconciles when the watch has brought the Secret.
-    async fn reconcile_watched(&self, subscription: Value) -> (Result<Action, Error>, Vec<String>) {
+    async fn reconcile_watched(
+        &self,
+        subscription: Value,
+    ) -> (Result<Option<Duration>, Error>, Vec<String>) {
         let secrets = Secrets::default();
         secrets.set(SubscriptionId::new("team", "leds"), Some(self.held()));
         self.reconcile_with(secrets, subscription).await
@@ -120,7 +126,7 @@ impl Server {
         &self,
         secrets: Secrets,
         subscription: Value,
-    ) -> (Result<Action, Error>, Vec<String>) {
+    ) -> (Result<Option<Duration>, Error>, Vec<String>) {
         let client = self.client();
         let metrics = Metrics::new([]).unwrap();
         let heard = Heard::of(&self.namespaces);
@@ -146,15 +152,22 @@ impl Server {
             metrics: Arc::new(metrics),
             reconciles: self.reconciles.clone(),
         });
-        let subscription: Arc<DatastreamSubscription> =
-            Arc::new(serde_json::from_value(subscription).unwrap());
-        let id = id_of(&subscription);
-        if context.verdicts.get(&id, &subscription).is_none() {
-            let checked = context.groups.check(&subscription).map(drop);
+        let object: DatastreamSubscription = serde_json::from_value(subscription).unwrap();
+        let id = id_of(&object);
+        let uid = object.metadata.uid.as_deref().map(Uid::from);
+        let generation = object.metadata.generation;
+        if context
+            .verdicts
+            .get(&id, uid.as_ref(), generation)
+            .is_none()
+        {
+            let checked = context.groups.check(&object).map(drop);
             let checked = checked.map_err(Fault::Invalid);
-            context.verdicts.set(id, &subscription, checked);
+            context.verdicts.set(id.clone(), &object, checked);
         }
-        let result = super::reconcile(subscription, context).await;
+        let subscription = Subscription::of(object, id, &context.groups);
+        let result = super::reconcile(&subscription, &context).await;
+        drop(context);
         // It ends when everything is published, now that no more can be queued.
         event_publisher.run().await.unwrap_err();
         (result, std::mem::take(&mut self.requests.lock().unwrap()))
@@ -222,7 +235,7 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     let (_, requests) = server.reconcile_watched(asked.clone()).await;
     assert_eq!(requests, ["PATCH secrets", "POST events"]);
     let held = server.held();
-    let previous = held.notes.previous.unwrap();
+    let previous = held.notes().previous.unwrap();
     assert_ne!(held.key.unwrap().expose(), KEY);
     assert_eq!(previous.hash, KeyHash::of(KEY));
     let text = server.secret.lock().unwrap().clone().unwrap().to_string();
@@ -236,7 +249,7 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     asked["metadata"]["generation"] = json!(2);
     let key = server.held_key();
     server.reconcile_watched(asked).await.0.unwrap();
-    assert_eq!(server.held().notes.previous, None);
+    assert_eq!(server.held().notes().previous, None);
     assert_eq!(server.held_key(), key);
 }
 
@@ -271,7 +284,7 @@ async fn a_key_before_ends_in_time_although_its_secret_cannot_be_written() {
         None
     );
     let (action, _) = server.reconcile_watched(invalid).await;
-    assert_eq!(action.unwrap(), Action::await_change());
+    assert_eq!(action.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,21 +302,21 @@ async fn a_key_of_the_past_opens_nothing_of_a_successor() {
         .0
         .unwrap();
     assert_ne!(server.held_key(), KEY);
-    assert_eq!(server.held().notes.previous, None);
+    assert_eq!(server.held().notes().previous, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let server = Server::default();
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(WORTH_REPORTING));
+    assert_eq!(result.unwrap(), Some(WORTH_REPORTING));
     assert_eq!(asked, ["POST secrets", "POST events"]);
     let key = server.held_key();
 
     // Usually it is everywhere before it is worth reporting that it is on its way.
     tokio::time::advance(WORTH_REPORTING.saturating_sub(Duration::from_secs(1))).await;
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(Duration::from_secs(1)));
+    assert_eq!(result.unwrap(), Some(Duration::from_secs(1)));
     assert_eq!(
         asked,
         ["POST secrets", "GET secrets"],
@@ -313,7 +326,7 @@ async fn a_new_subscription_gets_a_key_and_a_second_reconcile_writes_nothing() {
     let (result, asked) = server
         .reconcile_watched(subscription(json!({}), None))
         .await;
-    assert_eq!(result.unwrap(), Action::requeue(PENDING_AGAIN));
+    assert_eq!(result.unwrap(), Some(PENDING_AGAIN));
     assert_eq!(asked, ["PATCH datastreamsubscriptions/status"]);
     assert_eq!(
         server.condition("Accepted"),
@@ -366,7 +379,7 @@ async fn a_foreign_secret_is_not_touched() {
     let server = Server::default();
     *server.secret.lock().unwrap() = Some(secret(None, KEY));
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::requeue(CONFLICT_AGAIN));
+    assert_eq!(result.unwrap(), Some(CONFLICT_AGAIN));
     assert_eq!(
         asked,
         [
@@ -424,7 +437,7 @@ async fn a_subscription_that_is_being_deleted_is_left_alone() {
     let mut going = subscription(json!({}), None);
     going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let (result, asked) = server.reconcile(going).await;
-    assert_eq!(result.unwrap(), Action::await_change());
+    assert_eq!(result.unwrap(), None);
     assert_eq!(asked, [""; 0]);
 }
 
@@ -457,7 +470,7 @@ async fn a_refused_secret_is_reported_with_the_api_servers_reason_and_retried_wi
     let server = Server::default();
     server.refuse("secrets", 403, QUOTA);
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_ne!(result.unwrap(), Action::await_change());
+    assert_ne!(result.unwrap(), None);
     assert_eq!(
         asked,
         [
@@ -476,7 +489,7 @@ async fn a_refused_secret_is_reported_with_the_api_servers_reason_and_retried_wi
         let (result, asked) = server
             .reconcile(subscription(json!({}), status.clone()))
             .await;
-        assert_ne!(result.unwrap(), Action::await_change());
+        assert_ne!(result.unwrap(), None);
         let id = SubscriptionId::new("team", "leds");
         assert_eq!(server.reconciles.failures(&id), failures);
         assert_eq!(asked, ["POST secrets"], "it is reported once");
@@ -489,7 +502,7 @@ async fn a_secret_in_the_way_that_may_not_be_read_is_reported() {
     *server.secret.lock().unwrap() = Some(secret(Some("u1"), KEY));
     server.refuse("GET secrets", 403, "secrets is forbidden");
     let (result, asked) = server.reconcile(subscription(json!({}), None)).await;
-    assert_ne!(result.unwrap(), Action::await_change());
+    assert_ne!(result.unwrap(), None);
     assert_eq!(asked[..2], ["POST secrets", "GET secrets"]);
     let expected = ("False".to_owned(), "SecretNotWritten".to_owned());
     assert_eq!(server.condition("Accepted"), expected);
@@ -579,7 +592,7 @@ async fn an_unreadable_subscription_is_reported_with_the_field_and_nothing_else_
         .verdicts
         .set(id, &serde_json::from_value(unread.clone()).unwrap(), fault);
     let (result, asked) = server.reconcile(unread).await;
-    assert_eq!(result.unwrap(), Action::await_change());
+    assert_eq!(result.unwrap(), None);
     assert_eq!(
         asked,
         ["PATCH datastreamsubscriptions/status", "POST events"]
@@ -610,17 +623,19 @@ fn status_of(
     subscription: Value,
     outcome: &Outcome,
 ) -> DatastreamSubscriptionStatus {
-    let subscription = serde_json::from_value(subscription).unwrap();
+    let object = serde_json::from_value(subscription).unwrap();
     let groups = Groups::new(&[], [], Limits::default(), AccessMode::default());
+    let id = SubscriptionId::new(namespace, "leds");
+    let subscription = Subscription::of(object, id, &groups);
     let gathered = Gathered {
         subscription: &subscription,
-        id: SubscriptionId::new(namespace, "leds"),
+        id: &subscription.id,
         verdict: Verdict::Valid,
-        group: groups.of(&subscription),
+        group: groups.of(&subscription.group),
         groups: &groups,
         secret: None,
     };
-    status::status(&gathered, outcome, Timestamp::now())
+    status::status(&gathered, None, outcome, Timestamp::now())
 }
 
 #[test]
@@ -704,6 +719,6 @@ async fn a_subscription_in_an_unwatched_namespace_causes_no_request() {
         ..Server::default()
     };
     let (result, requests) = server.reconcile(subscription(json!({}), None)).await;
-    assert_eq!(result.unwrap(), Action::await_change());
+    assert_eq!(result.unwrap(), None);
     assert!(requests.is_empty(), "{requests:?}");
 }

@@ -6,12 +6,13 @@ use super::gather::Gathered;
 use super::status::Outcome;
 use crate::groups::Group;
 use crate::key_rotation::KeyRotation;
+use crate::routing::Uid;
 use crate::spec::Invalid;
 use crate::verdicts::{Fault, Verdict};
 
 /// A subscription that can be served, and where.
 pub(super) struct Target<'a> {
-    pub uid: &'a str,
+    pub uid: Uid,
     pub generation: i64,
     pub group: &'a Group,
     /// The URL at which clients connect, without a key.
@@ -31,14 +32,18 @@ pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outco
     let group = gathered.group.as_ref();
     let &(group, endpoint) =
         group.map_err(|invalid| Outcome::Faulty(Arc::new(Fault::Invalid(invalid.clone()))))?;
-    let rotation = KeyRotation::of(gathered.subscription).map_err(|(path, reason)| {
+    let subscription = gathered.subscription;
+    let rotation = KeyRotation::of(
+        subscription.key_rotation.as_deref(),
+        subscription.rotate_key.as_deref(),
+    );
+    let rotation = rotation.map_err(|(path, reason)| {
         let invalid = Invalid::one(&format!("spec.{path}"), reason);
         Outcome::Faulty(Arc::new(Fault::Invalid(invalid)))
     })?;
-    let metadata = &gathered.subscription.metadata;
     Ok(Target {
-        uid: metadata.uid.as_deref().unwrap_or_default(),
-        generation: metadata.generation.unwrap_or(1),
+        uid: subscription.uid.clone().unwrap_or_default(),
+        generation: subscription.generation.unwrap_or(1),
         group,
         endpoint,
         rotation,

@@ -168,7 +168,8 @@ impl RoutingState {
         subscription: &DatastreamSubscription,
         valid: Option<ValidSubscription>,
     ) {
-        let id = id_of(subscription);
+        let id = valid.as_ref().map(|valid| valid.id.clone());
+        let id = id.unwrap_or_else(|| id_of(subscription));
         if subscription.metadata.deletion_timestamp.is_some() {
             self.desired.remove_subscription(&id);
         } else {
@@ -238,10 +239,10 @@ impl RoutingState {
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
-                    let routes = found
-                        .routes
-                        .into_iter()
-                        .map(|r| (r.id.clone(), Arc::new(r)));
+                    let routes = found.routes.into_iter().map(|mut route| {
+                        route.shrink_to_fit();
+                        (route.id.clone(), Arc::new(route))
+                    });
                     self.published
                         .found(bucket, hash, resource_version, routes.collect());
                 }

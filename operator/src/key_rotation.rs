@@ -73,10 +73,9 @@ impl KeyRotation {
 
     /// Decides on the key in a Secret. Times of another clock, ahead of this one, count as now.
     pub(crate) fn decide(&self, found: &ObservedSecret, now: Timestamp) -> Decision {
-        let notes = found.notes();
-        let issued = notes.issued.map(|issued| issued.min(whole(now)));
-        let request = self.request.clone().or_else(|| notes.request.clone());
-        let is_asked = self.request.is_some() && self.request != notes.request;
+        let issued = found.notes.issued.map(|issued| issued.min(whole(now)));
+        let request = self.request.clone().or_else(|| found.notes.request.clone());
+        let is_asked = self.request.is_some() && self.request != found.notes.request;
         let is_old = issued
             .zip(self.every)
             .is_some_and(|(issued, every)| now >= after(issued, every));
@@ -90,7 +89,7 @@ impl KeyRotation {
                 request,
             });
         }
-        let previous = notes.previous.clone();
+        let previous = found.notes.previous.clone();
         // An overlap that was shortened ends earlier.
         let is_good = |previous: &PreviousKey| {
             let shortened = issued.is_some_and(|issued| now >= after(issued, self.overlap));
@@ -162,7 +161,7 @@ mod tests {
     fn secret(notes: Notes) -> ObservedSecret {
         ObservedSecret {
             key: Some(StreamKey::from_random([7; 16])),
-            notes: Some(Box::new(notes)),
+            notes,
             ..ObservedSecret::default()
         }
     }

@@ -16,7 +16,6 @@ pub mod namespaces;
 mod preflight;
 mod probes;
 pub mod reconcile;
-mod resource_version;
 mod retry;
 pub mod routing;
 pub mod run;

@@ -10,10 +10,7 @@ use datastream_routing::{KeyHash, SubscriptionId};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use sha2::{Digest as _, Sha256};
-
-use crate::resource_version::ResourceVersion;
-use crate::routing::Uid;
+use secrecy::SecretString;
 
 /// The key of the stream key in a subscription's Secret.
 pub(crate) const STREAM_KEY: &str = "stream_key";
@@ -48,22 +45,11 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
     secret_name.strip_suffix(SUFFIX)
 }
 
-/// A hash of a URL with a stream key: it is only compared, and takes less memory.
-pub(crate) type UrlHash = [u8; 16];
-
-/// The hash of a URL with a stream key.
-pub(crate) fn url_hash(url: &str) -> UrlHash {
-    let digest: [u8; 32] = Sha256::digest(url.as_bytes()).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest[..16]);
-    short
-}
-
 /// The parts of a subscription's Secret that are looked at. They are kept for each subscription, and a whole Secret takes ten
 /// times as much memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObservedSecret {
-    pub resource_version: Option<ResourceVersion>,
+    pub resource_version: Option<String>,
     pub is_labelled: bool,
     /// The subscription that controls it.
     pub owner: Option<Owner>,
@@ -71,10 +57,9 @@ pub(crate) struct ObservedSecret {
     pub is_others: bool,
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
-    /// The hash of the URL in it.
-    pub url: Option<UrlHash>,
-    /// Notes on the key; absent if there are none.
-    pub notes: Option<Box<Notes>>,
+    pub url: Option<SecretString>,
+    /// Notes on the key.
+    pub notes: Notes,
 }
 
 /// Notes of a Secret on its key.
@@ -98,7 +83,7 @@ pub(crate) struct PreviousKey {
 /// The owner of a Secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
-    pub uid: Uid,
+    pub uid: String,
     /// The reference to it is as this operator writes it.
     pub is_as_written: bool,
 }
@@ -126,7 +111,7 @@ impl ObservedSecret {
         };
         let owner = owner(secret, subscription);
         Self {
-            resource_version: secret.resource_version().map(ResourceVersion::from),
+            resource_version: secret.resource_version(),
             is_labelled: secret.labels().get(COMPONENT).is_some_and(|l| l == LABEL),
             is_others: owner.is_none()
                 && secret
@@ -135,23 +120,16 @@ impl ObservedSecret {
                     .any(|o| o.controller == Some(true)),
             owner,
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
-            url: text(URL).map(url_hash),
-            notes: Some(notes(secret))
-                .filter(|notes| *notes != Notes::default())
-                .map(Box::new),
+            url: text(URL).map(SecretString::from),
+            notes: notes(secret),
         }
     }
 
-    /// The notes on the key.
-    pub(crate) fn notes(&self) -> Notes {
-        self.notes.as_deref().cloned().unwrap_or_default()
-    }
-
     /// Returns whose it is, seen from the subscription with this uid, which adopts it if it can.
-    pub(crate) fn ownership(&self, uid: &Uid, adopts: bool) -> Ownership {
+    pub(crate) fn ownership(&self, uid: &str, adopts: bool) -> Ownership {
         let is_adopted = adopts && self.is_labelled && self.key.is_some() && !self.is_others;
         match &self.owner {
-            Some(owner) if owner.uid == *uid => Ownership::Ours,
+            Some(owner) if owner.uid == uid => Ownership::Ours,
             _ if is_adopted => Ownership::Adopted,
             Some(_) => Ownership::Leftover,
             None => Ownership::Foreign,
@@ -198,7 +176,7 @@ fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {
             && o.name == subscription
     })?;
     Some(Owner {
-        uid: owner.uid.as_str().into(),
+        uid: owner.uid.clone(),
         is_as_written: owner.api_version == DatastreamSubscription::api_version(&()),
     })
 }
@@ -263,8 +241,8 @@ mod tests {
     #[test]
     fn a_secret_belongs_to_its_controlling_subscription() {
         let ours = found(&json!({}));
-        assert_eq!(ours.ownership(&"u1".into(), false), Ownership::Ours);
-        assert_eq!(ours.ownership(&"u2".into(), false), Ownership::Leftover);
+        assert_eq!(ours.ownership("u1", false), Ownership::Ours);
+        assert_eq!(ours.ownership("u2", false), Ownership::Leftover);
         assert!(ours.is_labelled && ours.owner.unwrap().is_as_written);
         for foreign in [
             json!({"controller": false}),
@@ -273,7 +251,7 @@ mod tests {
             json!({"name": "lamps"}),
         ] {
             assert_eq!(
-                found(&foreign).ownership(&"u1".into(), false),
+                found(&foreign).ownership("u1", false),
                 Ownership::Foreign,
                 "{foreign}"
             );
@@ -283,7 +261,7 @@ mod tests {
     #[test]
     fn an_owner_reference_of_an_older_api_version_is_ours_and_rewritten() {
         let found = found(&json!({"apiVersion": "datastream.dev/v1alpha0"}));
-        assert_eq!(found.ownership(&"u1".into(), false), Ownership::Ours);
+        assert_eq!(found.ownership("u1", false), Ownership::Ours);
         assert!(!found.owner.unwrap().is_as_written);
     }
 
@@ -294,9 +272,8 @@ mod tests {
             secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), key)]));
             secret
         };
-        let ownership = |secret: &Secret, adopts| {
-            ObservedSecret::of(secret, "leds").ownership(&"u2".into(), adopts)
-        };
+        let ownership =
+            |secret: &Secret, adopts| ObservedSecret::of(secret, "leds").ownership("u2", adopts);
         let leftover = with_key(secret(&owner(&json!({}))));
         let mut orphan = leftover.clone();
         orphan.metadata.owner_references = None;

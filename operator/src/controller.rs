@@ -39,7 +39,7 @@ use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
 use crate::routing::{
-    AccessWriter, Affected, Publisher, RoutingState, Synced, are_complete, decode_object, keep,
+    AccessWriter, Affected, Publisher, RoutingState, Synced, Uid, are_complete, decode_object, keep,
 };
 use crate::run::Settings;
 use crate::scheduler;
@@ -314,9 +314,8 @@ impl Feed {
     /// Checks a subscription as it is now: a generation that has a verdict is not checked again, unless its labels have changed.
     fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
         let metadata = &subscription.metadata;
-        let verdict = self
-            .verdicts
-            .get(id, metadata.uid.as_deref(), metadata.generation);
+        let uid = metadata.uid.as_deref().map(Uid::from);
+        let verdict = self.verdicts.get(id, uid.as_ref(), metadata.generation);
         let is_checked = match verdict {
             // What could not be read may have been the status.
             Some(Verdict::Faulty(fault)) => !matches!(*fault, Fault::Unreadable(_)),

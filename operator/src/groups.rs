@@ -361,7 +361,7 @@ mod tests {
 
     fn key() -> ObservedKey {
         ObservedKey {
-            owner_uid: Some("u1".to_owned()),
+            owner_uid: Some("u1".into()),
             hash: KeyHash::of("k"),
             previous: None,
         }

@@ -73,9 +73,10 @@ impl KeyRotation {
 
     /// Decides on the key in a Secret. Times of another clock, ahead of this one, count as now.
     pub(crate) fn decide(&self, found: &ObservedSecret, now: Timestamp) -> Decision {
-        let issued = found.notes.issued.map(|issued| issued.min(whole(now)));
-        let request = self.request.clone().or_else(|| found.notes.request.clone());
-        let is_asked = self.request.is_some() && self.request != found.notes.request;
+        let notes = found.notes();
+        let issued = notes.issued.map(|issued| issued.min(whole(now)));
+        let request = self.request.clone().or_else(|| notes.request.clone());
+        let is_asked = self.request.is_some() && self.request != notes.request;
         let is_old = issued
             .zip(self.every)
             .is_some_and(|(issued, every)| now >= after(issued, every));
@@ -89,7 +90,7 @@ impl KeyRotation {
                 request,
             });
         }
-        let previous = found.notes.previous.clone();
+        let previous = notes.previous.clone();
         // An overlap that was shortened ends earlier.
         let is_good = |previous: &PreviousKey| {
             let shortened = issued.is_some_and(|issued| now >= after(issued, self.overlap));
@@ -161,7 +162,7 @@ mod tests {
     fn secret(notes: Notes) -> ObservedSecret {
         ObservedSecret {
             key: Some(StreamKey::from_random([7; 16])),
-            notes,
+            notes: Some(Box::new(notes)),
             ..ObservedSecret::default()
         }
     }

@@ -16,6 +16,7 @@ pub mod namespaces;
 mod preflight;
 mod probes;
 pub mod reconcile;
+mod resource_version;
 mod retry;
 pub mod routing;
 pub mod run;

@@ -10,7 +10,10 @@ use datastream_routing::{KeyHash, SubscriptionId};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
-use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+
+use crate::resource_version::ResourceVersion;
+use crate::routing::Uid;
 
 /// The key of the stream key in a subscription's Secret.
 pub(crate) const STREAM_KEY: &str = "stream_key";
@@ -45,11 +48,22 @@ pub(crate) fn subscription_of(secret_name: &str) -> Option<&str> {
     secret_name.strip_suffix(SUFFIX)
 }
 
+/// A hash of a URL with a stream key: it is only compared, and takes less memory.
+pub(crate) type UrlHash = [u8; 16];
+
+/// The hash of a URL with a stream key.
+pub(crate) fn url_hash(url: &str) -> UrlHash {
+    let digest: [u8; 32] = Sha256::digest(url.as_bytes()).into();
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
+}
+
 /// The parts of a subscription's Secret that are looked at. They are kept for each subscription, and a whole Secret takes ten
 /// times as much memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObservedSecret {
-    pub resource_version: Option<String>,
+    pub resource_version: Option<ResourceVersion>,
     pub is_labelled: bool,
     /// The subscription that controls it.
     pub owner: Option<Owner>,
@@ -57,9 +71,10 @@ pub(crate) struct ObservedSecret {
     pub is_others: bool,
     /// The key in it, if it is well-formed.
     pub key: Option<StreamKey>,
-    pub url: Option<SecretString>,
-    /// Notes on the key.
-    pub notes: Notes,
+    /// The hash of the URL in it.
+    pub url: Option<UrlHash>,
+    /// Notes on the key; absent if there are none.
+    pub notes: Option<Box<Notes>>,
 }
 
 /// Notes of a Secret on its key.
@@ -83,7 +98,7 @@ pub(crate) struct PreviousKey {
 /// The owner of a Secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
-    pub uid: String,
+    pub uid: Uid,
     /// The reference to it is as this operator writes it.
     pub is_as_written: bool,
 }
@@ -111,7 +126,7 @@ impl ObservedSecret {
         };
         let owner = owner(secret, subscription);
         Self {
-            resource_version: secret.resource_version(),
+            resource_version: secret.resource_version().map(ResourceVersion::from),
             is_labelled: secret.labels().get(COMPONENT).is_some_and(|l| l == LABEL),
             is_others: owner.is_none()
                 && secret
@@ -120,16 +135,23 @@ impl ObservedSecret {
                     .any(|o| o.controller == Some(true)),
             owner,
             key: text(STREAM_KEY).and_then(|text| StreamKey::parse(text).ok()),
-            url: text(URL).map(SecretString::from),
-            notes: notes(secret),
+            url: text(URL).map(url_hash),
+            notes: Some(notes(secret))
+                .filter(|notes| *notes != Notes::default())
+                .map(Box::new),
         }
     }
 
+    /// The notes on the key.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes.as_deref().cloned().unwrap_or_default()
+    }
+
     /// Returns whose it is, seen from the subscription with this uid, which adopts it if it can.
-    pub(crate) fn ownership(&self, uid: &str, adopts: bool) -> Ownership {
+    pub(crate) fn ownership(&self, uid: &Uid, adopts: bool) -> Ownership {
         let is_adopted = adopts && self.is_labelled && self.key.is_some() && !self.is_others;
         match &self.owner {
-            Some(owner) if owner.uid == uid => Ownership::Ours,
+            Some(owner) if owner.uid == *uid => Ownership::Ours,
             _ if is_adopted => Ownership::Adopted,
             Some(_) => Ownership::Leftover,
             None => Ownership::Foreign,
@@ -176,7 +198,7 @@ fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {
             && o.name == subscription
     })?;
     Some(Owner {
-        uid: owner.uid.clone(),
+        uid: owner.uid.as_str().into(),
         is_as_written: owner.api_version == DatastreamSubscription::api_version(&()),
     })
 }
@@ -241,8 +263,8 @@ mod tests {
     #[test]
     fn a_secret_belongs_to_its_controlling_subscription() {
         let ours = found(&json!({}));
-        assert_eq!(ours.ownership("u1", false), Ownership::Ours);
-        assert_eq!(ours.ownership("u2", false), Ownership::Leftover);
+        assert_eq!(ours.ownership(&"u1".into(), false), Ownership::Ours);
+        assert_eq!(ours.ownership(&"u2".into(), false), Ownership::Leftover);
         assert!(ours.is_labelled && ours.owner.unwrap().is_as_written);
         for foreign in [
             json!({"controller": false}),
@@ -251,7 +273,7 @@ mod tests {
             json!({"name": "lamps"}),
         ] {
             assert_eq!(
-                found(&foreign).ownership("u1", false),
+                found(&foreign).ownership(&"u1".into(), false),
                 Ownership::Foreign,
                 "{foreign}"
             );
@@ -261,7 +283,7 @@ mod tests {
     #[test]
     fn an_owner_reference_of_an_older_api_version_is_ours_and_rewritten() {
         let found = found(&json!({"apiVersion": "datastream.dev/v1alpha0"}));
-        assert_eq!(found.ownership("u1", false), Ownership::Ours);
+        assert_eq!(found.ownership(&"u1".into(), false), Ownership::Ours);
         assert!(!found.owner.unwrap().is_as_written);
     }
 
@@ -272,8 +294,9 @@ mod tests {
             secret.data = Some(BTreeMap::from([(STREAM_KEY.to_owned(), key)]));
             secret
         };
-        let ownership =
-            |secret: &Secret, adopts| ObservedSecret::of(secret, "leds").ownership("u2", adopts);
+        let ownership = |secret: &Secret, adopts| {
+            ObservedSecret::of(secret, "leds").ownership(&"u2".into(), adopts)
+        };
         let leftover = with_key(secret(&owner(&json!({}))));
         let mut orphan = leftover.clone();
         orphan.metadata.owner_references = None;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::SubscriptionId;
 
+use crate::routing::Uid;
 use crate::spec::Invalid;
 
 /// Something that keeps a subscription from being served.
@@ -33,7 +34,7 @@ pub(crate) struct Verdicts(Arc<Mutex<HashMap<SubscriptionId, Entry>>>);
 
 #[derive(Debug)]
 struct Entry {
-    uid: Option<Box<str>>,
+    uid: Option<Uid>,
     generation: Option<i64>,
     /// The hash of the labels, which no generation counts.
     labels: u64,
@@ -47,8 +48,8 @@ fn hash_of_labels(subscription: &DatastreamSubscription) -> u64 {
 }
 
 impl Entry {
-    fn is_of(&self, uid: Option<&str>, generation: Option<i64>) -> bool {
-        self.generation.is_some() && self.generation == generation && self.uid.as_deref() == uid
+    fn is_of(&self, uid: Option<&Uid>, generation: Option<i64>) -> bool {
+        self.generation.is_some() && self.generation == generation && self.uid.as_ref() == uid
     }
 }
 
@@ -61,7 +62,7 @@ impl Verdicts {
         checked: Result<(), Fault>,
     ) {
         let entry = Entry {
-            uid: subscription.metadata.uid.as_deref().map(Box::from),
+            uid: subscription.metadata.uid.as_deref().map(Uid::from),
             generation: subscription.metadata.generation,
             labels: hash_of_labels(subscription),
             verdict: checked.map_or_else(
@@ -81,7 +82,7 @@ impl Verdicts {
     pub(crate) fn get(
         &self,
         id: &SubscriptionId,
-        uid: Option<&str>,
+        uid: Option<&Uid>,
         generation: Option<i64>,
     ) -> Option<Verdict> {
         let entries = self.lock();

@@ -106,7 +106,8 @@ impl Writer {
                 continue;
             };
             let said = subscription.connection.as_deref();
-            let uid = subscription.uid.as_deref().unwrap_or_default();
+            let uid = subscription.uid.as_ref().map(ToString::to_string);
+            let uid = uid.as_deref().unwrap_or_default();
             let (now, clock) = (Instant::now(), Timestamp::now());
             let verdict = self.connections.lock().verdict(&id, uid, said, now, clock);
             match verdict {
@@ -139,11 +140,12 @@ impl Writer {
     ) -> kube::Result<()> {
         let SubscriptionId { namespace, name } = &subscription.id;
         let api: Api<DatastreamSubscription> = Api::namespaced(self.client.clone(), namespace);
+        let uid = subscription.uid.as_ref().map(ToString::to_string);
         let patch = json!({
             "apiVersion": DatastreamSubscription::api_version(&()),
             "kind": DatastreamSubscription::kind(&()),
             // By uid: not for a new subscription of the same name.
-            "metadata": { "uid": subscription.uid },
+            "metadata": { "uid": uid },
             "status": { "connection": connection },
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();

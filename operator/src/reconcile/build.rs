@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::key_rotation::{Decision, KeyRotation};
 use crate::stream_secret::{
-    LABEL, Notes, ObservedSecret, Ownership, STREAM_KEY, URL, annotations, secret_name,
+    LABEL, Notes, ObservedSecret, Ownership, STREAM_KEY, URL, annotations, secret_name, url_hash,
 };
 use crate::subscription::Subscription;
 
@@ -73,8 +73,8 @@ pub(super) fn secret(
         let secret = secret_with(subscription, endpoint, &key, &notes);
         return Ok(planned(SecretPlan::Create(secret, key), &notes));
     };
-    let uid = subscription.uid.as_deref().unwrap_or_default();
-    let owned = found.ownership(uid, subscription.adopts);
+    let uid = subscription.uid.clone().unwrap_or_default();
+    let owned = found.ownership(&uid, subscription.adopts);
     let kept = match owned {
         Ownership::Foreign => {
             let plan = SecretPlan::Foreign;
@@ -96,16 +96,14 @@ pub(super) fn secret(
     };
     let mut secret = secret_with(subscription, endpoint, &key, &notes);
     // With the version that was read: what someone else has written since is looked at first.
-    secret
-        .metadata
-        .resource_version
-        .clone_from(&found.resource_version);
+    let version = found.resource_version.as_ref();
+    secret.metadata.resource_version = version.map(ToString::to_string);
     let plan = SecretPlan::Replace {
         secret,
         key,
         is_new,
         changes_owner: matches!(owned, Ownership::Leftover | Ownership::Adopted),
-        drops_note: found.notes.previous.is_some() && notes.previous.is_none(),
+        drops_note: found.notes().previous.is_some() && notes.previous.is_none(),
     };
     Ok(planned(plan, &notes))
 }
@@ -115,11 +113,8 @@ fn is_as_wanted(found: &ObservedSecret, endpoint: &str, key: &StreamKey, notes: 
     let url = stream_url(endpoint, key);
     found.is_labelled
         && found.owner.as_ref().is_some_and(|o| o.is_as_written)
-        && found
-            .url
-            .as_ref()
-            .is_some_and(|u| u.expose_secret() == url.expose_secret())
-        && found.notes == *notes
+        && found.url == Some(url_hash(url.expose_secret()))
+        && found.notes() == *notes
 }
 
 fn secret_with(

@@ -44,7 +44,7 @@ pub(super) fn gather<'a>(
     let id = &subscription.id;
     let verdict = context
         .verdicts
-        .get(id, subscription.uid.as_deref(), subscription.generation)?;
+        .get(id, subscription.uid.as_ref(), subscription.generation)?;
     Some(Gathered {
         subscription,
         verdict,

@@ -95,18 +95,21 @@ pub(crate) async fn reconcile(
 
 /// The keys in a subscription's Secret that are good now.
 pub(crate) fn observed(found: &ObservedSecret, now: Timestamp) -> Option<ObservedKey> {
-    let previous = found.notes.previous.as_ref();
+    let previous = found.notes.as_ref().and_then(|n| n.previous.as_ref());
     Some(ObservedKey {
         owner_uid: found.owner.as_ref().map(|owner| owner.uid.clone()),
         hash: found.key.as_ref()?.into(),
-        previous: previous.filter(|key| now < key.until).map(|key| key.hash),
+        previous: previous
+            .filter(|key| now < key.until)
+            .map(|key| Box::new(key.hash)),
     })
 }
 
 /// Ends the key before at its time, whether or not its Secret can be written. Returns how long that is from now.
 fn end_previous_key(context: &Context, gathered: &Gathered<'_>) -> Option<Duration> {
     let secret = gathered.secret.as_deref()?;
-    let (until, now) = (secret.notes.previous.as_ref()?.until, Timestamp::now());
+    let notes = secret.notes.as_ref()?;
+    let (until, now) = (notes.previous.as_ref()?.until, Timestamp::now());
     if now < until {
         return until.duration_since(now).try_into().ok();
     }
@@ -144,7 +147,7 @@ async fn serve(
     let secret = secret_name(&id.name);
     let programmed = |key| {
         let state = target.group.state.lock();
-        state.programmed(id, target.uid, target.generation, key)
+        state.programmed(id, &target.uid, target.generation, key)
     };
     let applied = match write(context, gathered, target, gathered.secret.as_deref()).await {
         // It is not one of those that are watched, or not yet.
@@ -166,7 +169,7 @@ async fn serve(
         Err(Error::Kube(error)) if is_refusal(&error, context.reconciles.failures(id)) => {
             // The key that clients know is the one in the Secret.
             let observed = gathered.secret.as_deref();
-            let owned = observed.filter(|s| s.ownership(target.uid, false) == Ownership::Ours);
+            let owned = observed.filter(|s| s.ownership(&target.uid, false) == Ownership::Ours);
             let key = owned.and_then(|secret| Some(KeyHash::from(secret.key.as_ref()?)));
             let outcome = Outcome::SecretNotWritten {
                 secret,

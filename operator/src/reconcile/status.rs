@@ -466,11 +466,12 @@ pub(super) async fn update(
     }
     let SubscriptionId { namespace, name } = &subscription.id;
     let api: Api<DatastreamSubscription> = Api::namespaced(context.client.clone(), namespace);
+    let uid = subscription.uid.as_ref().map(ToString::to_string);
     let patch = json!({
         "apiVersion": DatastreamSubscription::api_version(&()),
         "kind": DatastreamSubscription::kind(&()),
         // By uid: not for a new subscription of the same name.
-        "metadata": { "uid": subscription.uid },
+        "metadata": { "uid": uid },
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();

@@ -19,7 +19,7 @@ use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
 use crate::retry::Reconciles;
-use crate::routing::{Denied, Programmed, Synced, id_of};
+use crate::routing::{Denied, Programmed, Synced, Uid, id_of};
 use crate::stream_secret::{ObservedSecret, Secrets};
 use crate::verdicts::{Fault, Verdict, Verdicts};
 
@@ -154,8 +154,13 @@ impl Server {
         });
         let object: DatastreamSubscription = serde_json::from_value(subscription).unwrap();
         let id = id_of(&object);
-        let (uid, generation) = (object.metadata.uid.as_deref(), object.metadata.generation);
-        if context.verdicts.get(&id, uid, generation).is_none() {
+        let uid = object.metadata.uid.as_deref().map(Uid::from);
+        let generation = object.metadata.generation;
+        if context
+            .verdicts
+            .get(&id, uid.as_ref(), generation)
+            .is_none()
+        {
             let checked = context.groups.check(&object).map(drop);
             let checked = checked.map_err(Fault::Invalid);
             context.verdicts.set(id.clone(), &object, checked);
@@ -230,7 +235,7 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     let (_, requests) = server.reconcile_watched(asked.clone()).await;
     assert_eq!(requests, ["PATCH secrets", "POST events"]);
     let held = server.held();
-    let previous = held.notes.previous.unwrap();
+    let previous = held.notes().previous.unwrap();
     assert_ne!(held.key.unwrap().expose(), KEY);
     assert_eq!(previous.hash, KeyHash::of(KEY));
     let text = server.secret.lock().unwrap().clone().unwrap().to_string();
@@ -244,7 +249,7 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     asked["metadata"]["generation"] = json!(2);
     let key = server.held_key();
     server.reconcile_watched(asked).await.0.unwrap();
-    assert_eq!(server.held().notes.previous, None);
+    assert_eq!(server.held().notes().previous, None);
     assert_eq!(server.held_key(), key);
 }
 
@@ -297,7 +302,7 @@ async fn a_key_of_the_past_opens_nothing_of_a_successor() {
         .0
         .unwrap();
     assert_ne!(server.held_key(), KEY);
-    assert_eq!(server.held().notes.previous, None);
+    assert_eq!(server.held().notes().previous, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,13 @@ use super::gather::Gathered;
 use super::status::Outcome;
 use crate::groups::Group;
 use crate::key_rotation::KeyRotation;
+use crate::routing::Uid;
 use crate::spec::Invalid;
 use crate::verdicts::{Fault, Verdict};
 
 /// A subscription that can be served, and where.
 pub(super) struct Target<'a> {
-    pub uid: &'a str,
+    pub uid: Uid,
     pub generation: i64,
     pub group: &'a Group,
     /// The URL at which clients connect, without a key.
@@ -41,7 +42,7 @@ pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outco
         Outcome::Faulty(Arc::new(Fault::Invalid(invalid)))
     })?;
     Ok(Target {
-        uid: subscription.uid.as_deref().unwrap_or_default(),
+        uid: subscription.uid.clone().unwrap_or_default(),
         generation: subscription.generation.unwrap_or(1),
         group,
         endpoint,

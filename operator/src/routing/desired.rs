@@ -7,12 +7,13 @@ use datastream_routing::{AccessRules, BucketId, KeyHash, Policies, Route, Subscr
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
+use super::uid::Uid;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 
 /// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
 /// seconds and `metadata.uid`.
-pub(super) type Rank = (i64, String);
+pub(super) type Rank = (i64, Uid);
 
 /// The parts of a subscription that are kept.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ struct Known {
 }
 
 impl Known {
-    fn uid(&self) -> &str {
+    fn uid(&self) -> &Uid {
         &self.rank.1
     }
 }
@@ -42,11 +43,11 @@ enum Spec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedKey {
     /// The uid of the subscription that owns the Secret; absent if none does.
-    pub owner_uid: Option<String>,
+    pub owner_uid: Option<Uid>,
     /// The hash of the key.
     pub hash: KeyHash,
     /// The hash of the key before it, as long as that is good.
-    pub previous: Option<KeyHash>,
+    pub previous: Option<Box<KeyHash>>,
 }
 
 /// A subscription that is not routed as it asks, and what it waits for.
@@ -192,8 +193,9 @@ impl Desired {
                 let known = self.subscriptions.get(&route.id)?;
                 let key = self.keys.get(&route.id)?;
                 // The key may have been replaced, and the route not yet.
-                let is_key = [Some(key.hash), key.previous].contains(&Some(route.key_sha256));
-                let is_good = known.uid() == route.uid && is_key;
+                let is_key = [Some(key.hash), key.previous.as_deref().copied()]
+                    .contains(&Some(route.key_sha256));
+                let is_good = known.uid().is(&route.uid) && is_key;
                 is_good.then(|| (known.rank.clone(), route.clone()))
             })
             .collect();
@@ -236,9 +238,9 @@ impl Desired {
             return;
         };
         let rank = known.rank.clone();
-        let routed = self.route(id).filter(|r| r.uid == known.uid()).cloned();
+        let routed = self.route(id).filter(|r| known.uid().is(&r.uid)).cloned();
         let observed = self.keys.get(id);
-        let owned = observed.filter(|k| k.owner_uid.as_deref() == Some(known.uid()));
+        let owned = observed.filter(|k| k.owner_uid.as_ref() == Some(known.uid()));
         let is_owned = owned.is_some();
         let wanted = match (&known.spec, owned) {
             (Spec::Unrouted(valid), Some(key)) => Some(Route {
@@ -250,7 +252,7 @@ impl Desired {
             (_, None) => observed.zip(routed.as_deref()).and_then(|(key, route)| {
                 let still = route
                     .previous_key_sha256
-                    .filter(|k| key.previous == Some(*k));
+                    .filter(|k| key.previous.as_deref() == Some(k));
                 (key.hash == route.key_sha256).then(|| Route {
                     previous_key_sha256: still,
                     denied: None,
@@ -311,7 +313,7 @@ impl Desired {
     /// The key before that a subscription may have: one that was another one's before it was this one's is the other one's.
     fn previous_key(&self, id: &SubscriptionId, key: &ObservedKey) -> Option<KeyHash> {
         let is_free = |hash: &KeyHash| self.holders.get(hash).is_none_or(|by| by == id);
-        key.previous.filter(is_free)
+        key.previous.as_deref().copied().filter(is_free)
     }
 
     /// The route in force of a subscription, with the key that it has now.

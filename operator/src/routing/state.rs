@@ -22,6 +22,7 @@ use super::gateways::{Affected, Gateways};
 use super::packing::{MAX_BUCKET_BYTES, pack};
 use super::published::Published;
 use super::shrink_guard::ShrinkGuard;
+use super::uid::Uid;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 
@@ -479,7 +480,7 @@ impl RoutingState {
     pub fn programmed(
         &self,
         id: &SubscriptionId,
-        uid: &str,
+        uid: &Uid,
         generation: i64,
         key: KeyHash,
     ) -> Programmed {
@@ -487,7 +488,7 @@ impl RoutingState {
             return Programmed::BucketFull;
         }
         let current =
-            |r: &&Arc<Route>| r.uid == uid && r.generation == generation && r.key_sha256 == key;
+            |r: &&Arc<Route>| r.generation == generation && r.key_sha256 == key && uid.is(&r.uid);
         let desired = self.desired.route(id).filter(current);
         if desired.is_none() || desired != self.published.route(id) {
             let error = self.failing.error(id.bucket()).map(str::to_owned);
@@ -574,7 +575,8 @@ fn encode(bucket: BucketId, routes: &Routes) -> Option<Vec<u8>> {
 fn rank(subscription: &DatastreamSubscription) -> Rank {
     let created = subscription.creation_timestamp();
     let created = created.map_or(0, |time| time.0.as_second());
-    (created, subscription.uid().unwrap_or_default())
+    let uid = subscription.metadata.uid.as_deref().unwrap_or_default();
+    (created, uid.into())
 }
 
 /// The identity of a subscription.
@@ -634,7 +636,7 @@ mod tests {
     fn put(state: &mut RoutingState, name: &str, generation: i64) {
         set(state, &subscription(name, name, generation));
         let observed = ObservedKey {
-            owner_uid: Some(name.to_owned()),
+            owner_uid: Some(name.into()),
             hash: key(name),
             previous: None,
         };
@@ -670,7 +672,7 @@ mod tests {
     #[test]
     fn a_route_is_programmed_when_every_live_gateway_holds_it() {
         let mut state = empty_state(Duration::ZERO);
-        let programmed = |b: &RoutingState, g| b.programmed(&id("a"), "a", g, key("a"));
+        let programmed = |b: &RoutingState, g| b.programmed(&id("a"), &"a".into(), g, key("a"));
         put(&mut state, "a", 1);
         assert!(
             state.plan(Instant::now()).writes.is_empty(),
@@ -713,8 +715,9 @@ mod tests {
         sync(&mut state);
         let first = publish(&mut state, 1);
         acknowledge(&mut state, "g", &first);
-        let programmed =
-            |state: &RoutingState, name: &str| state.programmed(&id(name), name, 1, key(name));
+        let programmed = |state: &RoutingState, name: &str| {
+            state.programmed(&id(name), &name.into(), 1, key(name))
+        };
         let everywhere = Programmed::Everywhere { gateways: 1 };
         assert_eq!(programmed(&state, &a), everywhere);
         put(&mut state, &b, 1);
@@ -770,7 +773,7 @@ mod tests {
         sync(&mut again);
         assert!(publish(&mut again, 2).is_empty());
         assert_eq!(
-            again.programmed(&id("a"), "a", 1, key("a")),
+            again.programmed(&id("a"), &"a".into(), 1, key("a")),
             Programmed::Everywhere { gateways: 1 }
         );
 
@@ -844,7 +847,7 @@ mod tests {
         }
         assert_eq!(state.totals().1, 31);
         assert_eq!(
-            state.programmed(&id("new"), "new", 1, key("new")),
+            state.programmed(&id("new"), &"new".into(), 1, key("new")),
             Programmed::NoGateways
         );
         let plan = state.plan(until);
@@ -862,7 +865,7 @@ mod tests {
         sync(&mut state);
         assert!(publish(&mut state, 1).is_empty());
         assert_eq!(
-            state.programmed(&id("a"), "a", 1, key("a")),
+            state.programmed(&id("a"), &"a".into(), 1, key("a")),
             Programmed::BucketFull
         );
     }
@@ -914,8 +917,9 @@ mod tests {
         }
         assert!((20..40).contains(&tried), "{tried}");
         let error = Some("quota".to_owned());
-        let programmed =
-            |state: &RoutingState, name: &str| state.programmed(&id(name), name, 1, key(name));
+        let programmed = |state: &RoutingState, name: &str| {
+            state.programmed(&id(name), &name.into(), 1, key(name))
+        };
         assert_eq!(
             programmed(&state, &names[0]),
             Programmed::NotPublished { error }

@@ -15,6 +15,7 @@ use kube::Resource as _;
 
 use self::reported::Reported;
 use crate::groups::Groups;
+use crate::routing::Uid;
 use crate::stream_secret::{ADOPT, ROTATE};
 
 pub(crate) use self::table::Subscriptions;
@@ -23,7 +24,7 @@ pub(crate) use self::table::Subscriptions;
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
     pub id: SubscriptionId,
-    pub uid: Option<Box<str>>,
+    pub uid: Option<Uid>,
     pub generation: Option<i64>,
     /// It is being deleted.
     pub is_deleted: bool,
@@ -52,7 +53,7 @@ impl Subscription {
         let rotate_key = annotation(ROTATE).map(|value| value.as_str().into());
         let connection = status.as_mut().and_then(|status| status.connection.take());
         Self {
-            uid: metadata.uid.map(String::into_boxed_str),
+            uid: metadata.uid.as_deref().map(Uid::from),
             generation: metadata.generation,
             is_deleted: metadata.deletion_timestamp.is_some(),
             is_suspended: spec.suspended,
@@ -80,7 +81,7 @@ impl Subscription {
             kind: Some(DatastreamSubscription::kind(&()).into_owned()),
             namespace: Some(self.id.namespace.to_string()),
             name: Some(self.id.name.to_string()),
-            uid: self.uid.as_deref().map(str::to_owned),
+            uid: self.uid.as_ref().map(ToString::to_string),
             ..ObjectReference::default()
         }
     }
@@ -91,7 +92,7 @@ impl Subscription {
             api_version: DatastreamSubscription::api_version(&()).into_owned(),
             kind: DatastreamSubscription::kind(&()).into_owned(),
             name: self.id.name.to_string(),
-            uid: self.uid.as_deref()?.to_owned(),
+            uid: self.uid.as_ref()?.to_string(),
             controller: Some(true),
             block_owner_deletion: None,
         })

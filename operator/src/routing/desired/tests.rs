@@ -50,7 +50,7 @@ fn costing(cost: usize) -> Vec<Filter> {
 )]
 fn key(owner: &str, key: &str) -> Option<ObservedKey> {
     Some(ObservedKey {
-        owner_uid: Some(owner.to_owned()),
+        owner_uid: Some(owner.into()),
         hash: KeyHash::of(key),
         previous: None,
     })
@@ -59,7 +59,7 @@ fn key(owner: &str, key: &str) -> Option<ObservedKey> {
 /// A key, and the one before it.
 fn rotated(owner: &str, now: &str, before: &str) -> Option<ObservedKey> {
     let key = key(owner, now)?;
-    let previous = Some(KeyHash::of(before));
+    let previous = Some(Box::new(KeyHash::of(before)));
     Some(ObservedKey { previous, ..key })
 }
 
@@ -75,7 +75,7 @@ fn set(desired: &mut Desired, name: &str, created: i64, filters: Vec<Filter>) {
         filters,
         ..valid(name, name, 1)
     };
-    desired.set_subscription(&id(name), (created, name.to_owned()), Some(valid));
+    desired.set_subscription(&id(name), (created, name.into()), Some(valid));
 }
 
 fn routed(desired: &Desired) -> Vec<String> {
@@ -152,13 +152,13 @@ proptest! {
                 Step::Set(n, u, g, c) => {
                     let (name, uid) = (n.to_string(), u.to_string());
                     let valid = ValidSubscription { filters: costing(c), ..valid(&name, &uid, g) };
-                    desired.set_subscription(&id(&name), (0, uid.clone()), Some(valid.clone()));
+                    desired.set_subscription(&id(&name), (0, uid.as_str().into()), Some(valid.clone()));
                     subscriptions.insert(id(&name), (uid, Some(valid)));
                 }
                 Step::Invalid(n, u) => {
                     let (id, uid) = (id(&n.to_string()), u.to_string());
                     let before = desired.route(&id).cloned().filter(|r| r.uid == uid);
-                    desired.set_subscription(&id, (0, uid.clone()), None);
+                    desired.set_subscription(&id, (0, uid.as_str().into()), None);
                     let number = |route: Option<&Arc<Route>>| route.map(|r| r.generation);
                     prop_assert_eq!(number(desired.route(&id)), number(before.as_ref()));
                     subscriptions.insert(id, (uid, None));
@@ -168,7 +168,7 @@ proptest! {
                     subscriptions.remove(&id(&n.to_string()));
                 }
                 Step::Key(n, owner, k) => {
-                    let key = ObservedKey { owner_uid: owner.map(|u| u.to_string()), hash: KeyHash::of(&k.to_string()), previous: None };
+                    let key = ObservedKey { owner_uid: owner.map(|u| u.to_string().as_str().into()), hash: KeyHash::of(&k.to_string()), previous: None };
                     desired.set_key(&id(&n.to_string()), Some(key.clone()));
                     keys.insert(id(&n.to_string()), key);
                 }
@@ -204,7 +204,7 @@ proptest! {
                 prop_assert_eq!(route.denied.is_some(), is_refused(route));
             }
             for (id, (uid, valid)) in &subscriptions {
-                let owned = keys.get(id).filter(|k| k.owner_uid.as_ref() == Some(uid));
+                let owned = keys.get(id).filter(|k| k.owner_uid.as_ref().is_some_and(|owner| owner.is(uid)));
                 let (Some(valid), Some(key)) = (valid, owned) else { continue };
                 match desired.denied(id) {
                     None if number < settle_at => prop_assert_eq!(desired.route(id), None),
@@ -238,13 +238,13 @@ fn an_invalid_edit_keeps_the_last_route_and_follows_the_key() {
     desired.set_key(&id("a"), key("a", "k"));
     let route = desired.route(&id("a")).cloned();
     assert!(route.is_some());
-    desired.set_subscription(&id("a"), (0, "a".to_owned()), None);
+    desired.set_subscription(&id("a"), (0, "a".into()), None);
     assert_eq!(desired.route(&id("a")), route.as_ref());
     desired.set_key(&id("a"), key("a", "k2"));
     let key_of = |desired: &Desired| desired.route(&id("a")).map(|r| r.key_sha256);
     assert_eq!(key_of(&desired), Some(KeyHash::of("k2")));
     // Another subscription of the same name does not inherit it.
-    desired.set_subscription(&id("a"), (0, "v".to_owned()), None);
+    desired.set_subscription(&id("a"), (0, "v".into()), None);
     assert_eq!((key_of(&desired), desired.total()), (None, 0));
 }
 
@@ -257,7 +257,7 @@ fn a_key_without_its_secret_is_revoked_and_a_new_key_restores_the_route() {
         desired.set_key(&id(name), key(name, name));
     }
     let route = desired.route(&id("valid")).cloned().unwrap();
-    desired.set_subscription(&id("invalid"), (0, "invalid".to_owned()), None);
+    desired.set_subscription(&id("invalid"), (0, "invalid".into()), None);
     for name in ["valid", "invalid"] {
         desired.set_key(&id(name), None);
     }
@@ -331,7 +331,7 @@ fn published_routes_stay_unless_their_subscription_or_key_was_replaced() {
     let mut desired = Desired::new(BUDGET, AccessMode::default());
     for name in ["invalid", "keyless", "recreated", "rekeyed"] {
         let uid = if name == "recreated" { "other" } else { name };
-        desired.set_subscription(&id(name), (0, uid.to_owned()), None);
+        desired.set_subscription(&id(name), (0, uid.into()), None);
     }
     desired.set_key(&id("invalid"), key("invalid", "invalid"));
     desired.set_key(&id("recreated"), key("other", "recreated"));
@@ -451,7 +451,7 @@ fn a_secret_without_an_owner_may_end_a_key_before_and_nothing_else() {
         Some(ObservedKey {
             owner_uid: None,
             hash: KeyHash::of("new"),
-            previous: previous.map(KeyHash::of),
+            previous: previous.map(|key| Box::new(KeyHash::of(key))),
         })
     };
     let keys = |desired: &Desired| desired.route(&id("a")).map(|r| r.keys().count());

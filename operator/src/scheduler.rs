@@ -1,6 +1,6 @@
 //! The schedule of reconciles: each subscription waits once, is reconciled once at a time, and only so many are at the same time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
@@ -13,53 +13,69 @@ use tokio::time::{Instant, sleep_until};
 /// Subscriptions to reconcile, and when. Plain data.
 #[derive(Debug, Default)]
 struct Schedule {
-    waiting: HashMap<SubscriptionId, Instant>,
-    /// The same, in the order in which they are due.
-    order: BTreeSet<(Instant, SubscriptionId)>,
+    /// Those that wait, and until when; absent for those that are due.
+    waiting: HashMap<SubscriptionId, Option<Instant>>,
+    /// Those that are due, first come first served: all of them are when the operator begins.
+    due: VecDeque<SubscriptionId>,
+    /// The others that wait, in the order in which they will be due.
+    later: BTreeSet<(Instant, SubscriptionId)>,
     /// Those that are being reconciled, and when they are due again.
     running: HashMap<SubscriptionId, Option<Instant>>,
 }
 
 impl Schedule {
     /// The subscription is to be reconciled at this time, or at an earlier one at which it is anyway.
-    fn add(&mut self, id: SubscriptionId, due: Instant) {
+    fn add(&mut self, id: SubscriptionId, at: Instant, now: Instant) {
         if let Some(again) = self.running.get_mut(&id) {
-            *again = Some(again.map_or(due, |earlier| earlier.min(due)));
+            *again = Some(again.map_or(at, |earlier| earlier.min(at)));
             return;
         }
-        if let Some(known) = self.waiting.get_mut(&id) {
-            if *known <= due {
-                return;
+        match self.waiting.get(&id) {
+            Some(None) => return,
+            Some(Some(known)) if *known <= at => return,
+            Some(Some(known)) => {
+                self.later.remove(&(*known, id.clone()));
             }
-            self.order.remove(&(*known, id.clone()));
-            *known = due;
-        } else {
-            self.waiting.insert(id.clone(), due);
+            None => (),
         }
-        self.order.insert((due, id));
+        let until = Some(at).filter(|at| *at > now);
+        self.waiting.insert(id.clone(), until);
+        match until {
+            None => self.due.push_back(id),
+            Some(until) => {
+                self.later.insert((until, id));
+            }
+        }
     }
 
     /// The time at which the first one is due.
-    fn next(&self) -> Option<Instant> {
-        self.order.first().map(|(due, _)| *due)
+    fn next(&self, now: Instant) -> Option<Instant> {
+        if self.due.is_empty() {
+            self.later.first().map(|(due, _)| *due)
+        } else {
+            Some(now)
+        }
     }
 
-    /// Begins with the first one, if it is due.
+    /// Begins with the first one that is due.
     fn begin(&mut self, now: Instant) -> Option<SubscriptionId> {
-        if self.next()? > now {
-            return None;
+        while self.later.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, id)) = self.later.pop_first()
+        {
+            self.waiting.insert(id.clone(), None);
+            self.due.push_back(id);
         }
-        let (_, id) = self.order.pop_first()?;
+        let id = self.due.pop_front()?;
         self.waiting.remove(&id);
         self.running.insert(id.clone(), None);
         Some(id)
     }
 
     /// A reconcile has ended, and asks for another one at this time.
-    fn ended(&mut self, id: SubscriptionId, again: Option<Instant>) {
+    fn ended(&mut self, id: SubscriptionId, again: Option<Instant>, now: Instant) {
         let asked = self.running.remove(&id).flatten();
-        if let Some(due) = asked.into_iter().chain(again).min() {
-            self.add(id, due);
+        if let Some(at) = asked.into_iter().chain(again).min() {
+            self.add(id, at, now);
         }
     }
 }
@@ -80,21 +96,24 @@ where
     let mut schedule = Schedule::default();
     let mut running = JoinSet::new();
     loop {
+        let now = Instant::now();
         while running.len() < concurrency
-            && let Some(id) = schedule.begin(Instant::now())
+            && let Some(id) = schedule.begin(now)
         {
             let reconciled = reconcile(id.clone());
             running.spawn(async move { (id, reconciled.await) });
         }
-        let due = schedule.next().filter(|_| running.len() < concurrency);
+        let due = schedule.next(now).filter(|_| running.len() < concurrency);
         tokio::select! {
             id = queued.recv() => {
                 let id = id.context("the queue of reconciles ended")?;
-                schedule.add(id, Instant::now());
+                let now = Instant::now();
+                schedule.add(id, now, now);
             }
             Some(ended) = running.join_next() => {
                 let (id, again) = ended?;
-                schedule.ended(id, again.map(|again| Instant::now() + again));
+                let now = Instant::now();
+                schedule.ended(id, again.map(|again| now + again), now);
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => (),
         }
@@ -116,11 +135,11 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(10);
         let mut schedule = Schedule::default();
-        schedule.add(id("a"), later);
-        schedule.add(id("b"), now + Duration::from_secs(1));
+        schedule.add(id("a"), later, now);
+        schedule.add(id("b"), now + Duration::from_secs(1), now);
         assert_eq!(schedule.begin(now), None);
-        schedule.add(id("a"), now);
-        schedule.add(id("a"), later);
+        schedule.add(id("a"), now, now);
+        schedule.add(id("a"), later, now);
         assert_eq!(schedule.begin(now), Some(id("a")));
         assert_eq!(schedule.begin(now), None);
         assert_eq!(schedule.begin(later), Some(id("b")));
@@ -132,17 +151,20 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(10);
         let mut schedule = Schedule::default();
-        schedule.add(id("a"), now);
+        schedule.add(id("a"), now, now);
         assert_eq!(schedule.begin(now), Some(id("a")));
-        schedule.add(id("a"), now);
+        schedule.add(id("a"), now, now);
         assert_eq!(schedule.begin(now), None);
-        schedule.ended(id("a"), Some(later));
+        schedule.ended(id("a"), Some(later), now);
         assert_eq!(schedule.begin(now), Some(id("a")));
-        schedule.ended(id("a"), Some(later));
-        assert_eq!((schedule.begin(now), schedule.next()), (None, Some(later)));
+        schedule.ended(id("a"), Some(later), now);
+        assert_eq!(
+            (schedule.begin(now), schedule.next(now)),
+            (None, Some(later))
+        );
         assert_eq!(schedule.begin(later), Some(id("a")));
-        schedule.ended(id("a"), None);
-        assert_eq!(schedule.next(), None);
+        schedule.ended(id("a"), None, later);
+        assert_eq!(schedule.next(later), None);
         assert!(schedule.waiting.is_empty() && schedule.running.is_empty());
     }
 

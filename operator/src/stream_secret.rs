@@ -1,6 +1,6 @@
 //! The subscription's Secret, and its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datastream_crds::DatastreamSubscription;
@@ -206,7 +206,7 @@ fn owner(secret: &Secret, subscription: &str) -> Option<Owner> {
 /// The Secrets with stream keys, as far as the watch has brought them. One without the label may be in the way all the same, and
 /// a new one may be on its way.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Secrets(Arc<Mutex<BTreeMap<SubscriptionId, Arc<ObservedSecret>>>>);
+pub(crate) struct Secrets(Arc<Mutex<HashMap<SubscriptionId, Arc<ObservedSecret>>>>);
 
 impl Secrets {
     /// The Secret of this subscription.

@@ -78,8 +78,8 @@ pub(super) struct Desired {
     settled: bool,
     /// Namespaces of which nothing can be known yet.
     unlisted: HashSet<Arc<str>>,
-    subscriptions: BTreeMap<SubscriptionId, Known>,
-    keys: BTreeMap<SubscriptionId, ObservedKey>,
+    subscriptions: HashMap<SubscriptionId, Known>,
+    keys: HashMap<SubscriptionId, ObservedKey>,
     routes: BTreeMap<BucketId, Routes>,
     /// The subscription that is routed with a key.
     holders: HashMap<KeyHash, SubscriptionId>,
@@ -122,9 +122,10 @@ impl Desired {
             .filter(|(namespace, policy)| self.access.of(namespace) != *policy);
         let changed: HashSet<_> = changed.map(|(namespace, _)| namespace).collect();
         let ids = self.subscriptions.keys();
-        ids.filter(|id| changed.contains(&id.namespace))
-            .cloned()
-            .collect()
+        let ids = ids.filter(|id| changed.contains(&id.namespace));
+        let mut ids: Vec<_> = ids.cloned().collect();
+        ids.sort();
+        ids
     }
 
     /// Decides on a subscription by the access rules in force.

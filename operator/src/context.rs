@@ -11,14 +11,12 @@ use crate::metrics::Metrics;
 use crate::namespaces::Heard;
 use crate::retry::Reconciles;
 use crate::stream_secret::Secrets;
-use crate::verdicts::Verdicts;
 
 /// State that all reconciles share.
 pub(crate) struct Context {
     pub client: Client,
     pub secrets: Secrets,
     pub groups: Groups,
-    pub verdicts: Verdicts,
     /// True once everything has been listed: until then nothing can be said of any subscription.
     pub complete: watch::Receiver<bool>,
     /// Namespaces that are listed: nothing can be said of the others.

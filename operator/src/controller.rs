@@ -39,14 +39,14 @@ use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
 use crate::retry::Reconciles;
 use crate::routing::{
-    AccessWriter, Affected, Publisher, RoutingState, Synced, Uid, are_complete, decode_object, keep,
+    AccessWriter, Affected, Publisher, RoutingState, Synced, are_complete, decode_object, keep,
 };
 use crate::run::Settings;
 use crate::scheduler;
 use crate::stream_secret::{LABEL, ObservedSecret, Secrets, subscription_of};
 use crate::subscription::{Subscription, Subscriptions};
 use crate::unreadable::stand_in;
-use crate::verdicts::{Fault, Verdict, Verdicts};
+use crate::verdicts::{Fault, Verdict, hash_of_labels};
 use crate::watch::{ScopeEvent, follow, follow_each};
 
 /// Reconciles that may run at once: enough to hide the API server's latency, few enough not to flood it.
@@ -70,7 +70,6 @@ struct Feed {
     access: SharedAccess,
     connections: SharedConnections,
     secrets: Secrets,
-    verdicts: Verdicts,
     queue: mpsc::Sender<SubscriptionId>,
     reconciles: Reconciles,
     complete: watch::Sender<bool>,
@@ -110,7 +109,6 @@ pub(crate) async fn run(
         access: SharedAccess::new(settings.access),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
-        verdicts: Verdicts::default(),
         queue: queue.clone(),
         reconciles: Reconciles::default(),
         complete: watch::Sender::new(false),
@@ -128,7 +126,6 @@ pub(crate) async fn run(
         client: client.clone(),
         secrets: feed.secrets.clone(),
         groups: groups.clone(),
-        verdicts: feed.verdicts.clone(),
         complete: feed.complete.subscribe(),
         heard: feed.heard.clone(),
         events,
@@ -285,18 +282,17 @@ impl Feed {
             match change {
                 Change::Set(subscription) => {
                     let id = self.id_of(&subscription);
-                    self.check(&id, &subscription);
-                    self.keep(subscription, id.clone());
+                    let verdict = self.check(&id, &subscription);
+                    self.keep(subscription, id.clone(), verdict);
                     self.queue.send(id).await?;
                 }
                 Change::Unreadable(object) => {
                     let error = object.error.clone();
                     let subscription = stand_in(object);
                     let id = self.id_of(&subscription);
-                    let checked = Err(Fault::Unreadable(error));
                     self.groups.set_unroutable(&subscription);
-                    self.verdicts.set(id.clone(), &subscription, checked);
-                    self.keep(subscription, id.clone());
+                    let verdict = Verdict::Faulty(Arc::new(Fault::Unreadable(error)));
+                    self.keep(subscription, id.clone(), verdict);
                     self.queue.send(id).await?;
                 }
                 Change::Gone(namespace, name) => {
@@ -312,21 +308,18 @@ impl Feed {
     }
 
     /// Checks a subscription as it is now: a generation that has a verdict is not checked again, unless its labels have changed.
-    fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) {
-        let metadata = &subscription.metadata;
-        let uid = metadata.uid.as_deref().map(Uid::from);
-        let verdict = self.verdicts.get(id, uid.as_ref(), metadata.generation);
-        let is_checked = match verdict {
-            // What could not be read may have been the status.
-            Some(Verdict::Faulty(fault)) => !matches!(*fault, Fault::Unreadable(_)),
-            Some(Verdict::Valid) => true,
-            None => false,
-        };
-        if !is_checked || !self.verdicts.saw_labels(id, subscription) {
-            let checked = self.groups.set_subscription(id, subscription);
-            let checked = checked.map_err(Fault::Invalid);
-            self.verdicts.set(id.clone(), subscription, checked);
-        }
+    fn check(&self, id: &SubscriptionId, subscription: &DatastreamSubscription) -> Verdict {
+        let known = self.subscriptions.get(id);
+        let known = known.filter(|known| {
+            known.is_of_generation(subscription) && known.labels == hash_of_labels(subscription)
+        });
+        // What could not be read may have been the status.
+        let verdict = known.map(|known| known.verdict.clone());
+        let verdict = verdict.filter(|verdict| !verdict.is_unreadable());
+        verdict.unwrap_or_else(|| match self.groups.set_subscription(id, subscription) {
+            Ok(()) => Verdict::Valid,
+            Err(invalid) => Verdict::Faulty(Arc::new(Fault::Invalid(invalid))),
+        })
     }
 
     /// The identity of a subscription, as all that is known of it has it.
@@ -337,8 +330,8 @@ impl Feed {
             .id(&text(&metadata.namespace), &text(&metadata.name))
     }
 
-    fn keep(&self, subscription: DatastreamSubscription, id: SubscriptionId) {
-        let subscription = Subscription::of(subscription, id, &self.groups);
+    fn keep(&self, subscription: DatastreamSubscription, id: SubscriptionId, verdict: Verdict) {
+        let subscription = Subscription::of(subscription, id, verdict, &self.groups);
         self.subscriptions.set(subscription);
     }
 
@@ -346,7 +339,6 @@ impl Feed {
     fn gone(&self, id: &SubscriptionId) {
         self.groups.remove_subscription(id);
         self.subscriptions.remove(id);
-        self.verdicts.remove(id);
         self.reconciles.over(id);
     }
 

@@ -11,7 +11,6 @@ use crate::groups::{Group, Groups};
 use crate::spec::Invalid;
 use crate::stream_secret::{ObservedSecret, secret_name};
 use crate::subscription::Subscription;
-use crate::verdicts::Verdict;
 
 /// Knowledge of one subscription.
 pub(super) struct Gathered<'a> {
@@ -19,8 +18,6 @@ pub(super) struct Gathered<'a> {
     pub subscription: &'a Subscription,
     /// Its namespace and name.
     pub id: &'a SubscriptionId,
-    /// The verdict on its spec.
-    pub verdict: Verdict,
     /// The group that it names, and the URL at which the clients of that group connect.
     pub group: Result<(&'a Group, &'a str), Invalid>,
     /// All groups.
@@ -36,23 +33,16 @@ impl Gathered<'_> {
     }
 }
 
-/// Gathers what the watches have brought. Returns nothing if they have brought another generation meanwhile.
-pub(super) fn gather<'a>(
-    context: &'a Context,
-    subscription: &'a Subscription,
-) -> Option<Gathered<'a>> {
+/// Gathers what the watches have brought.
+pub(super) fn gather<'a>(context: &'a Context, subscription: &'a Subscription) -> Gathered<'a> {
     let id = &subscription.id;
-    let verdict = context
-        .verdicts
-        .get(id, subscription.uid.as_ref(), subscription.generation)?;
-    Some(Gathered {
+    Gathered {
         subscription,
-        verdict,
         group: context.groups.of(&subscription.group),
         groups: &context.groups,
         secret: context.secrets.get(id),
         id,
-    })
+    }
 }
 
 /// Reads the Secret of a subscription from the API server: one without the label is not watched.

@@ -65,10 +65,7 @@ pub(crate) async fn reconcile(
         return Ok(None);
     }
     let timer = context.metrics.reconcile_seconds.start_timer();
-    // It is queued again when the change that it is behind has been taken in.
-    let Some(gathered) = gather(context, subscription) else {
-        return Ok(None);
-    };
+    let gathered = gather(context, subscription);
     let ends = end_previous_key(context, &gathered);
     let Served {
         outcome,

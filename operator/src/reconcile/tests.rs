@@ -19,9 +19,9 @@ use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
 use crate::retry::Reconciles;
-use crate::routing::{Denied, Programmed, Synced, Uid, id_of};
+use crate::routing::{Denied, Programmed, Synced, id_of};
 use crate::stream_secret::{ObservedSecret, Secrets};
-use crate::verdicts::{Fault, Verdict, Verdicts};
+use crate::verdicts::{Fault, Verdict};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -42,7 +42,8 @@ struct Server {
     down: Arc<Mutex<bool>>,
     /// A kind whose writes are refused, with this code and message.
     refuses: Arc<Mutex<Option<Refused>>>,
-    verdicts: Verdicts,
+    /// The verdict, if it is not what the spec says.
+    verdict: Option<Verdict>,
     namespaces: Namespaces,
     /// The operator's memory.
     reconciles: Reconciles,
@@ -145,7 +146,6 @@ impl Server {
                 Limits::default(),
                 AccessMode::default(),
             ),
-            verdicts: self.verdicts.clone(),
             complete: watch::channel(true).1,
             heard,
             events,
@@ -154,18 +154,14 @@ impl Server {
         });
         let object: DatastreamSubscription = serde_json::from_value(subscription).unwrap();
         let id = id_of(&object);
-        let uid = object.metadata.uid.as_deref().map(Uid::from);
-        let generation = object.metadata.generation;
-        if context
-            .verdicts
-            .get(&id, uid.as_ref(), generation)
-            .is_none()
-        {
-            let checked = context.groups.check(&object).map(drop);
-            let checked = checked.map_err(Fault::Invalid);
-            context.verdicts.set(id.clone(), &object, checked);
-        }
-        let subscription = Subscription::of(object, id, &context.groups);
+        let verdict = self.verdict.clone().unwrap_or_else(|| {
+            let checked = context.groups.check(&object);
+            checked.map_or_else(
+                |invalid| Verdict::Faulty(Arc::new(Fault::Invalid(invalid))),
+                |_| Verdict::Valid,
+            )
+        });
+        let subscription = Subscription::of(object, id, verdict, &context.groups);
         let result = super::reconcile(&subscription, &context).await;
         drop(context);
         // It ends when everything is published, now that no more can be queued.
@@ -583,14 +579,13 @@ async fn a_failed_status_write_is_retried_with_backoff() {
 
 #[tokio::test]
 async fn an_unreadable_subscription_is_reported_with_the_field_and_nothing_else_is_written() {
-    let server = Server::default();
     let error = "spec.eventTypes[1]: unknown variant `alarm`";
+    let fault = Fault::Unreadable(error.to_owned());
+    let server = Server {
+        verdict: Some(Verdict::Faulty(Arc::new(fault))),
+        ..Server::default()
+    };
     let unread = subscription(json!({}), None);
-    let fault = Err(Fault::Unreadable(error.to_owned()));
-    let id = SubscriptionId::new("team", "leds");
-    server
-        .verdicts
-        .set(id, &serde_json::from_value(unread.clone()).unwrap(), fault);
     let (result, asked) = server.reconcile(unread).await;
     assert_eq!(result.unwrap(), None);
     assert_eq!(
@@ -626,11 +621,10 @@ fn status_of(
     let object = serde_json::from_value(subscription).unwrap();
     let groups = Groups::new(&[], [], Limits::default(), AccessMode::default());
     let id = SubscriptionId::new(namespace, "leds");
-    let subscription = Subscription::of(object, id, &groups);
+    let subscription = Subscription::of(object, id, Verdict::Valid, &groups);
     let gathered = Gathered {
         subscription: &subscription,
         id: &subscription.id,
-        verdict: Verdict::Valid,
         group: groups.of(&subscription.group),
         groups: &groups,
         secret: None,

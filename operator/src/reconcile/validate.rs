@@ -26,7 +26,7 @@ pub(super) struct Target<'a> {
 /// # Errors
 /// The reason for which it cannot.
 pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outcome> {
-    if let Verdict::Faulty(fault) = &gathered.verdict {
+    if let Verdict::Faulty(fault) = &gathered.subscription.verdict {
         return Err(Outcome::Faulty(fault.clone()));
     }
     let group = gathered.group.as_ref();

@@ -17,6 +17,7 @@ use self::reported::Reported;
 use crate::groups::Groups;
 use crate::routing::Uid;
 use crate::stream_secret::{ADOPT, ROTATE};
+use crate::verdicts::{Verdict, hash_of_labels};
 
 pub(crate) use self::table::Subscriptions;
 
@@ -26,6 +27,10 @@ pub(crate) struct Subscription {
     pub id: SubscriptionId,
     pub uid: Option<Uid>,
     pub generation: Option<i64>,
+    /// The hash of its labels, which no generation counts.
+    pub labels: u64,
+    /// The verdict on it as it is, labels included.
+    pub verdict: Verdict,
     /// It is being deleted.
     pub is_deleted: bool,
     pub is_suspended: bool,
@@ -42,7 +47,13 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// The parts of a subscription with this identity, sharing what it says as all others do.
-    pub(crate) fn of(object: DatastreamSubscription, id: SubscriptionId, groups: &Groups) -> Self {
+    pub(crate) fn of(
+        object: DatastreamSubscription,
+        id: SubscriptionId,
+        verdict: Verdict,
+        groups: &Groups,
+    ) -> Self {
+        let labels = hash_of_labels(&object);
         let DatastreamSubscription {
             metadata,
             spec,
@@ -55,6 +66,8 @@ impl Subscription {
         Self {
             uid: metadata.uid.as_deref().map(Uid::from),
             generation: metadata.generation,
+            labels,
+            verdict,
             is_deleted: metadata.deletion_timestamp.is_some(),
             is_suspended: spec.suspended,
             adopts,
@@ -67,6 +80,13 @@ impl Subscription {
             connection: connection.map(Box::new),
             id,
         }
+    }
+
+    /// Returns whether an object is the same generation of the same subscription.
+    pub(crate) fn is_of_generation(&self, object: &DatastreamSubscription) -> bool {
+        let metadata = &object.metadata;
+        let uid = metadata.uid.as_deref().map(Uid::from);
+        self.generation.is_some() && self.generation == metadata.generation && self.uid == uid
     }
 
     /// The status that it has, without its connection.

@@ -99,7 +99,7 @@ fn status() -> impl Strategy<Value = DatastreamSubscriptionStatus> {
 proptest! {
     #[test]
     fn every_status_is_kept_as_it_is(status in status()) {
-        let subscription = Subscription::of(object(Some(status.clone())), id(), &groups());
+        let subscription = Subscription::of(object(Some(status.clone())), id(), Verdict::Valid, &groups());
         prop_assert_eq!(subscription.status(), Some(status));
     }
 }
@@ -120,13 +120,18 @@ fn a_usual_status_is_kept_without_its_texts_and_the_connection_by_itself() {
         "connection": {"state": "Online"},
     }));
     let mut status: DatastreamSubscriptionStatus = status.unwrap();
-    let subscription = Subscription::of(object(Some(status.clone())), id(), &groups());
+    let subscription = Subscription::of(
+        object(Some(status.clone())),
+        id(),
+        Verdict::Valid,
+        &groups(),
+    );
     assert!(matches!(subscription.reported, Reported::Usual { .. }));
     let connection = subscription.connection.as_deref().unwrap();
     assert_eq!(connection.state, ConnectionState::Online);
     status.connection = None;
     assert_eq!(subscription.status(), Some(status));
-    let without = Subscription::of(object(None), id(), &groups());
+    let without = Subscription::of(object(None), id(), Verdict::Valid, &groups());
     assert_eq!((without.status(), without.connection), (None, None));
 }
 
@@ -134,7 +139,12 @@ fn a_usual_status_is_kept_without_its_texts_and_the_connection_by_itself() {
 fn identities_share_their_text_with_the_subscription_that_is_known() {
     let subscriptions = Subscriptions::default();
     let first = subscriptions.id("team", "leds");
-    subscriptions.set(Subscription::of(object(None), first.clone(), &groups()));
+    subscriptions.set(Subscription::of(
+        object(None),
+        first.clone(),
+        Verdict::Valid,
+        &groups(),
+    ));
     let again = subscriptions.id("team", "leds");
     assert!(
         Arc::ptr_eq(&first.namespace, &again.namespace) && Arc::ptr_eq(&first.name, &again.name)

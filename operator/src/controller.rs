@@ -325,9 +325,9 @@ impl Feed {
     /// The identity of a subscription, as all that is known of it has it.
     fn id_of(&self, subscription: &DatastreamSubscription) -> SubscriptionId {
         let metadata = &subscription.metadata;
-        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
-        self.subscriptions
-            .id(&text(&metadata.namespace), &text(&metadata.name))
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let name = metadata.name.as_deref().unwrap_or_default();
+        self.subscriptions.id(namespace, name)
     }
 
     fn keep(&self, subscription: DatastreamSubscription, id: SubscriptionId, verdict: Verdict) {

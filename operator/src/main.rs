@@ -15,7 +15,9 @@ use args::{Arguments, Command, RunArgs};
 /// Log filter without the Kubernetes client: what it logs about a failed request is in the error that is logged here.
 const LOG: &str = "info,kube_client=off,kube_runtime=off";
 
-#[tokio::main]
+// Each thread allocates from a heap of its own: on a machine with many cores, as many threads hold half as much memory again, and the
+// API server is slower than two.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Crd => crd(),

@@ -64,7 +64,7 @@ impl ConfigSource for DirectorySource {
                 .with_context(|| format!("cannot read {}", self.path.display()))?;
             let mut updates: Vec<_> = seen.iter().map(set).collect();
             updates.push(ConfigUpdate::Synced);
-            store.apply(updates);
+            store.apply_apart(updates).await?;
             loop {
                 tokio::select! {
                     _ = timeout_at(read_at + AT_LEAST_EVERY, changes.wait()) => sleep(SETTLE).await,
@@ -82,7 +82,7 @@ impl ConfigSource for DirectorySource {
                         store.set_source_error(None);
                         let updates = difference(&mut seen, files.as_ref(), now);
                         if !updates.is_empty() {
-                            store.apply(updates);
+                            store.apply_apart(updates).await?;
                         }
                         // A folder that was replaced is another one: it is watched again, which costs nothing otherwise.
                         let _ = watcher.watch(&self.path, RecursiveMode::NonRecursive);

@@ -114,7 +114,9 @@ impl ConfigSource for KubeSource {
                     Some(Change::Synced) => waiting.add(ConfigUpdate::Synced),
                     None => {
                         let begun = Instant::now();
-                        store.apply(std::mem::take(&mut waiting).updates());
+                        store
+                            .apply_apart(std::mem::take(&mut waiting).updates())
+                            .await?;
                         due = Instant::now() + begun.elapsed() * REST;
                     }
                 }

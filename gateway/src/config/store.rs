@@ -235,6 +235,19 @@ impl ConfigStore {
         }
     }
 
+    /// Applies a batch of updates as [`ConfigStore::apply`] does, on a thread for such work: a routing object takes a millisecond, and
+    /// hundreds may come at once, while events are to be sent.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub(super) async fn apply_apart(
+        self: &Arc<Self>,
+        updates: Vec<ConfigUpdate>,
+    ) -> anyhow::Result<()> {
+        let store = self.clone();
+        Ok(tokio::task::spawn_blocking(move || store.apply(updates)).await?)
+    }
+
     /// Applies a batch of updates as one: at most one new table, at most one wake-up.
     pub fn apply(&self, updates: Vec<ConfigUpdate>) {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);

@@ -232,7 +232,7 @@ async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientC
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
     // The limit that the chart gives the pods.
-    let limit = settings.memory_bound() / 4 * 5;
+    let limit = settings.memory().limit();
     let cgroup = MemoryCgroup::new("datastream-hostile", limit);
     let within = match &cgroup {
         Ok(cgroup) => {
@@ -318,7 +318,7 @@ async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientC
         asker.join().unwrap();
     }
     let peak = peak_bytes(gateway.server.pid().unwrap());
-    let bound = settings.memory_bound();
+    let bound = settings.memory().bound();
     println!("peak {} MiB of {} MiB", peak >> 20, bound >> 20);
     if let Ok(cgroup) = &cgroup {
         let used = cgroup.used().unwrap();

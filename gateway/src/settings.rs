@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use datastream_protocol::frame::{DEFAULT_FRAME, LARGEST_FRAME};
 use datastream_service::tls::ServerFiles;
-use datastream_source::fluvio::MAX_BATCH_BYTES;
 
 use crate::access::{QueryKeys, TokenSettings};
 use crate::audit::AuditTarget;
 use crate::config::StaleRoutes;
-use crate::descriptors::HTTP_CONNECTIONS;
 use crate::limits::Limits;
+use crate::memory::{MemoryBudget, TlsMemory};
 use crate::proxies::ProxySettings;
 
 /// The settings of a gateway, apart from where its events and routes come from.
@@ -55,55 +54,25 @@ pub struct Settings {
     pub event_source: String,
 }
 
-/// Memory of a gateway without streams and events, in bytes: code, route tables of ordinary size, clients of Fluvio and Kubernetes,
-/// connections that are not streams, and what the allocator keeps.
-const BASE_MEMORY: usize = 64 << 20;
-/// Memory of one stream, its kernel buffers included, that no other bound covers.
-const STREAM_MEMORY: usize = 32 << 10;
-/// Bytes of what is written that TLS may hold for one connection, encrypted or not yet.
-pub(crate) const TLS_WRITE: usize = 16 << 10;
-/// Bytes that TLS reads before some of them have to be a client's data: the largest record (18,437 bytes with all that is around it),
-/// and what comes with it.
-pub(crate) const TLS_READ: usize = 20 << 10;
-/// Memory of TLS for one connection: what it holds to be written; what it has read, in a buffer that doubles, and as plaintext; keys.
-const TLS_MEMORY: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
-/// Memory of the certificate of a client, and of those between it and its authority, which TLS keeps for each connection: as much as it
-/// reads before it knows them.
-const CERTIFICATE_MEMORY: usize = TLS_READ;
-/// Memory of one connection of HTTP/2: what is read, written and compressed of heads.
-const HTTP2_MEMORY: usize = 48 << 10;
-/// Memory of one encoder of a compressed body, as an upper bound.
-const ENCODER_MEMORY: usize = 1 << 20;
-/// Bodies that are compressed at once; further ones are sent as they are.
-pub(crate) const MOST_COMPRESSED: usize = 16;
-/// Memory of one stream that reads the topic.
-const REPLAY_MEMORY: usize = 16 << 20;
-/// Memory of batches that are larger than usual: one of the live path and one of all replays, each as it came and decompressed.
-const LARGE_BATCHES_MEMORY: usize = 4 * MAX_BATCH_BYTES;
-
 impl Settings {
     /// The `source` of the events of a topic.
     pub fn event_source_of(topic: &str) -> String {
         format!("/datastream/{topic}")
     }
 
-    /// Bytes of memory that the gateway needs at the most, whatever clients, producers and the broker do. The chart's limit for
-    /// the pods is this, and a quarter.
-    pub fn memory_bound(&self) -> usize {
-        let connections = self.max_streams + HTTP_CONNECTIONS;
-        let tls = self.tls.as_ref().map_or(0, |tls| {
-            let certificate = tls.clients.authorities().map_or(0, |_| CERTIFICATE_MEMORY);
-            connections * (TLS_MEMORY + certificate)
+    /// The settings that bound memory.
+    pub fn memory(&self) -> MemoryBudget {
+        let tls = self.tls.as_ref().map_or(TlsMemory::Plain, |tls| {
+            let asked = tls.clients.authorities();
+            asked.map_or(TlsMemory::Tls, |_| TlsMemory::ClientCertificates)
         });
-        BASE_MEMORY
-            + self.ring_bytes
-            + self.send_memory
-            + self.max_streams * STREAM_MEMORY
-            + tls
-            + self.replays * REPLAY_MEMORY
-            + LARGE_BATCHES_MEMORY
-            + HTTP_CONNECTIONS * HTTP2_MEMORY
-            + MOST_COMPRESSED * ENCODER_MEMORY
+        MemoryBudget {
+            max_streams: self.max_streams,
+            tls,
+            ring_bytes: self.ring_bytes,
+            send_memory: self.send_memory,
+            replays: self.replays,
+        }
     }
 
     /// Checks the settings against each other.

@@ -135,7 +135,7 @@ impl Gateway {
             send_memory: SEND_MEMORY_MIB << 20,
             ..Settings::default()
         };
-        let (bound, peak) = (settings.memory_bound(), self.process.peak_memory()?);
+        let (bound, peak) = (settings.memory().bound(), self.process.peak_memory()?);
         let name = &self.process.name;
         (peak > bound)
             .then(|| format!("{name} had {peak} bytes of memory, more than its bound of {bound}"))

@@ -1,5 +1,6 @@
 //! Values whose effect is easily got wrong, and what is right.
 
+use datastream_gateway::{MemoryBudget, TlsMemory};
 use serde_json::{Value, json};
 
 use super::sound::{objects, problems};
@@ -255,6 +256,47 @@ fn gateway_memory_is_derived_from_its_limits() {
         release.container("-gateway")["resources"]["limits"]["memory"],
         "1271Mi"
     );
+}
+
+#[test]
+fn the_chart_gives_gateways_the_memory_that_they_say_they_need() {
+    let tls = [
+        (json!({}), TlsMemory::Plain),
+        (json!({"secretName": "tls"}), TlsMemory::Tls),
+        (
+            json!({"secretName": "tls", "clientAuthority": {"secretName": "ca"}}),
+            TlsMemory::ClientCertificates,
+        ),
+    ];
+    for (said, tls) in tls {
+        for (max_streams, ring, send, replays) in
+            [(1, 1, 2, 1), (7_777, 64, 256, 8), (18_001, 100, 512, 3)]
+        {
+            let gateway = json!({
+                "tls": said, "maxStreams": max_streams, "ringMiB": ring, "sendMemoryMiB": send, "replays": replays,
+            });
+            let release = Release::of(json!({ "gateway": gateway }));
+            let budget = MemoryBudget {
+                max_streams,
+                tls,
+                ring_bytes: ring << 20,
+                send_memory: send << 20,
+                replays,
+            };
+            let mib = |bytes: usize| json!(format!("{}Mi", bytes.div_ceil(1 << 20)));
+            let resources = &release.container("-gateway")["resources"];
+            assert_eq!(
+                resources["requests"]["memory"],
+                mib(budget.held()),
+                "{gateway}"
+            );
+            assert_eq!(
+                resources["limits"]["memory"],
+                mib(budget.limit()),
+                "{gateway}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -32,10 +32,11 @@ use crate::fanout::{
 use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::limits::{FailedKeys, Rates, Scope};
+use crate::memory::MOST_COMPRESSED;
 use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
-use crate::settings::{MOST_COMPRESSED, Settings};
+use crate::settings::Settings;
 
 /// Batches that may wait for the sequencer; then the sources wait.
 const BATCHES: usize = 4;

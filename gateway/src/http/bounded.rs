@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
 use crate::counted_read::poll_read_counted;
-use crate::settings::{TLS_READ, TLS_WRITE};
+use crate::memory::{TLS_READ, TLS_WRITE};
 
 /// A TCP socket of which a bounded number of bytes is read.
 #[derive(Debug)]

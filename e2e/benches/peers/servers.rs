@@ -163,6 +163,7 @@ impl Stand {
             visitors: 0,
             streams: CONNECTIONS,
             partitions: 1,
+            threads: None,
             addresses: 1,
         });
         Started {

@@ -47,6 +47,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
         visitors: SUBSCRIPTIONS - STREAMS,
         streams: STREAMS,
         partitions: 1,
+        threads: None,
         addresses: 1,
     };
     let changing = changing();

@@ -38,6 +38,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
         visitors: VISITORS,
         streams: STREAMS + 2 * visitors::MOST,
         partitions: 1,
+        threads: None,
         addresses: 8,
     };
     let mut open = stand.open(settings, SERVER, &load(0));

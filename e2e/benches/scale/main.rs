@@ -1,5 +1,5 @@
 //! The gateway alone: what a stream costs as there are more of them, what handshakes and changed routes cost the streams that are open,
-//! and what a second core is worth.
+//! what a second core is worth, and what reading costs that is for nobody.
 //!
 //! Environment variables select and name what comes out: see [`options::Options`].
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
@@ -41,6 +41,7 @@ mod pattern;
 mod process;
 #[path = "../shared/protobuf.rs"]
 mod protobuf;
+mod reading;
 #[path = "../shared/record.rs"]
 mod record;
 mod report;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
                 Part::Handshakes => handshakes::round(&mut stand, &options),
                 Part::Cores => partitions::round(&mut stand, &options),
                 Part::Changes => changes::round(&mut stand, &options),
+                Part::Reading => reading::round(&mut stand, &options),
             }
         }
     }

@@ -12,10 +12,17 @@ pub(crate) enum Part {
     Handshakes,
     Cores,
     Changes,
+    Reading,
 }
 
 impl Part {
-    const EACH: [Self; 4] = [Self::Streams, Self::Handshakes, Self::Cores, Self::Changes];
+    const EACH: [Self; 5] = [
+        Self::Streams,
+        Self::Handshakes,
+        Self::Cores,
+        Self::Changes,
+        Self::Reading,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -23,6 +30,7 @@ impl Part {
             Self::Handshakes => "handshakes",
             Self::Cores => "cores",
             Self::Changes => "changes",
+            Self::Reading => "reading",
         }
     }
 }
@@ -33,7 +41,7 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// `SCALE_SECONDS`: length of a turn, 5 s unless given.
     pub(crate) turn: Duration,
-    /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, `changes`, all unless given.
+    /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, `changes`, `reading`, all unless given.
     pub(crate) parts: Vec<Part>,
     /// `SCALE_QUOTA`: percent of each core that the gateway has in the part `cores`, 50 unless given.
     pub(crate) quota: usize,

@@ -61,6 +61,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
                 visitors: 0,
                 streams: STREAMS,
                 partitions,
+                threads: None,
                 addresses: 1,
             };
             let mut open = stand.open(settings, server, &format!("{partitions}-partitions"));

@@ -5,7 +5,7 @@ use crate::figures::{
 };
 use crate::record::Record;
 use crate::tables::{self, Column, Shows};
-use crate::{bar, changes, handshakes, partitions, streams};
+use crate::{bar, changes, handshakes, partitions, reading, stand, streams};
 
 /// Prints a record.
 #[allow(clippy::print_stdout)]
@@ -108,6 +108,26 @@ pub(crate) fn print(record: &Record) {
         "Changes among 100,000 routes, 1,000 streams with 20,000 deliveries/s; the gateway has one core, everything else the other",
         &columns,
         rows.into_iter(),
+        figures,
+    );
+
+    let rows = reading::SERVERS.iter().flat_map(|server| {
+        let partitions = reading::partitions_of(server).into_iter();
+        partitions.flat_map(|partitions| {
+            reading::RATES
+                .map(|(name, _)| (server.name.to_owned(), reading::load(partitions, name)))
+        })
+    });
+    let columns = [
+        spread("CPU s/million records", reading::CPU),
+        whole("records/s", reading::RATE),
+        percent("gateway", SERVER_BUSY),
+        tenths("MiB at start", stand::STARTED),
+    ];
+    tables::print(
+        "Reading, of what no stream wants; the gateway has one core, everything else the other",
+        &columns,
+        rows,
         figures,
     );
     println!(

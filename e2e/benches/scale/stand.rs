@@ -8,7 +8,7 @@ use crate::connection::Endpoint;
 use crate::cores::Cores;
 use crate::figures::{self, Figures};
 use crate::gateway::{Gateway, GatewayStand, Settings};
-use crate::generator::Generator;
+use crate::generator::{Delivered, Generator};
 use crate::pattern::{Pattern, Receivers};
 use crate::process;
 use crate::server::Server;
@@ -18,6 +18,8 @@ use crate::turn::{self, SETTLING, STARTING, Turn};
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Deliveries a second where the rate is given.
 pub(crate) const RATE: u64 = 20_000;
+/// Name of a figure: resident MiB of a gateway that has no streams yet.
+pub(crate) const STARTED: &str = "started_mib";
 /// Threads of the broker and the producers.
 const THREADS: usize = 2;
 
@@ -89,6 +91,7 @@ impl Stand {
         generator.idle(STARTING);
         let pid = process.child.id();
         let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
+        let started = bytes;
         let streams = settings.subscriptions;
         let crowd = generator.open(&endpoint, feed, streams);
         let cpu = process::cpu_seconds(pid) - cpu;
@@ -98,6 +101,7 @@ impl Stand {
         let mut add = |figure, value| self.figures.add(server, Some(load), figure, value);
         add(figures::HANDSHAKE, each(cpu * 1000.0));
         add(figures::IDLE, each(bytes / 1024.0));
+        add(STARTED, started / f64::from(1 << 20));
         Open {
             server: process,
             endpoint,
@@ -124,6 +128,20 @@ impl Open {
     /// A turn that is not counted, for what grows once.
     pub(crate) fn warm_up(&mut self, pattern: Pattern) {
         self.generator.turn(self.crowd, pattern, WARM_UP);
+    }
+
+    /// Sends events for nobody.
+    pub(crate) fn send(&mut self, pattern: Pattern, time: Duration) -> Delivered {
+        self.generator.turn(self.crowd, pattern, time)
+    }
+
+    /// Records that the gateway has read.
+    pub(crate) fn records(&self) -> u64 {
+        let (_, metrics) =
+            datastream_e2e::get(self.admin.trim_start_matches("http://"), "/metrics").unwrap();
+        let mut lines = metrics.lines();
+        let records = lines.find_map(|line| line.strip_prefix("datastream_gateway_records_total "));
+        records.unwrap().parse().unwrap()
     }
 
     /// A turn, in which something may go wrong.

@@ -26,6 +26,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
                 visitors: 0,
                 streams,
                 partitions: 1,
+                threads: None,
                 addresses: 4,
             };
             let mut open = stand.open(settings, server, &load);

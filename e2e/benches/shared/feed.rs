@@ -107,6 +107,14 @@ impl Feed {
         }
     }
 
+    /// Number of events that wait to be sent to a topic.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Self::Lines(_) | Self::Nats(_) => 0,
+            Self::Topic(producers) => producers.waiting(),
+        }
+    }
+
     /// Writes as much as the server takes, and answers NATS' pings.
     pub(crate) fn flush(&mut self) {
         match self {
@@ -127,6 +135,14 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
+    fn waiting(&self) -> usize {
+        let waiting = self
+            .ways
+            .iter()
+            .map(|way| way.max_capacity() - way.capacity());
+        waiting.sum()
+    }
+
     fn send(&mut self, event: String) {
         let record = Record {
             // Every event has another key, so that all partitions have the same share.

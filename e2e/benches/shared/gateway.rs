@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) streams: usize,
     /// Partitions of the topic, each of which has a producer.
     pub(crate) partitions: u32,
+    /// Threads that it has; as many as cores unless given.
+    pub(crate) threads: Option<usize>,
     /// Addresses of loopback that clients connect to, each of which has ports enough for 28,000.
     pub(crate) addresses: u8,
 }
@@ -123,7 +125,12 @@ impl GatewayStand {
             args.extend_from_slice(&self.certificate);
         }
         let program = own_program("datastream-gateway").unwrap();
-        let (program, args) = on_its_core(settings.cores, &program, args);
+        let (mut program, mut args) = on_its_core(settings.cores, &program, args);
+        if let Some(threads) = settings.threads {
+            let variable = format!("TOKIO_WORKER_THREADS={threads}");
+            args.splice(0..0, [variable, program.display().to_string()]);
+            program = "env".into();
+        }
         let mut server = Server::start(&program, &args, streams + FILES);
         let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
         let (_, port) = bound["stream"].as_str().unwrap().rsplit_once(':').unwrap();

@@ -63,6 +63,8 @@ impl Seen {
 
 /// The deliveries of a turn.
 pub(crate) struct Delivered {
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) events: u64,
     pub(crate) deliveries: u64,
     pub(crate) seconds: f64,
     /// Microseconds from sending, sorted.
@@ -145,7 +147,7 @@ impl Generator {
         let per_event = pattern.receivers_of(connections) as u64;
         let start = clock();
         let end = start + time.as_micros() as u64;
-        let (mut sent, mut due) = (0, start);
+        let (mut sent, mut due) = (0_u64, start);
         loop {
             let now = clock();
             let Crowd { feed, seen, .. } = &mut self.crowds[crowd];
@@ -154,13 +156,18 @@ impl Generator {
                 let arrived = match pattern.to {
                     Receivers::One => seen.received,
                     Receivers::All => u64::from(*seen.by_connection.iter().min().unwrap()),
+                    Receivers::Nobody => sent.saturating_sub(feed.waiting() as u64),
                 };
                 while due <= now {
                     full = sent - arrived >= pattern.window;
                     if full {
                         break;
                     }
-                    let to = (pattern.to == Receivers::One).then_some(sent as usize % connections);
+                    let to = match pattern.to {
+                        Receivers::All => None,
+                        Receivers::One => Some(sent as usize % connections),
+                        Receivers::Nobody => Some(connections),
+                    };
                     let at = if pattern.interval > 0 && now > due + LATE {
                         due
                     } else {
@@ -190,9 +197,14 @@ impl Generator {
         let Crowd { seen, closed, .. } = &mut self.crowds[crowd];
         let wrong = seen.wrong(pattern, sent);
         let mut ages = std::mem::take(&mut seen.ages);
-        let seconds = (seen.last - start) as f64 / 1e6;
+        let last = match pattern.to {
+            Receivers::Nobody => clock(),
+            _ => seen.last,
+        };
+        let seconds = (last - start) as f64 / 1e6;
         ages.sort_unstable();
         Delivered {
+            events: sent,
             deliveries: sent * per_event,
             seconds,
             ages,
@@ -235,6 +247,7 @@ impl Seen {
             let expected = match pattern.to {
                 Receivers::One => (sent + (connections - 1 - number) as u64) / connections as u64,
                 Receivers::All => sent,
+                Receivers::Nobody => 0,
             };
             expected.abs_diff((*received).into())
         });

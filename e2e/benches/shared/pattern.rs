@@ -6,6 +6,9 @@ pub(crate) enum Receivers {
     All,
     /// One, each in turn.
     One,
+    /// None: events are read for nobody.
+    #[allow(dead_code, reason = "not every bench sends such")]
+    Nobody,
 }
 
 /// A pattern of events.
@@ -24,6 +27,7 @@ impl Pattern {
         match self.to {
             Receivers::All => clients,
             Receivers::One => 1,
+            Receivers::Nobody => 0,
         }
     }
 

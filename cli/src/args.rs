@@ -12,6 +12,7 @@ use crate::logging::LogFormat;
 use crate::man::ManArgs;
 use crate::publish::PublishArgs;
 use crate::simulate::SimulateArgs;
+use crate::size::SizeArgs;
 use crate::tail::TailArgs;
 
 /// Filtered event streams of a device fleet, over `WebSockets` and HTTP.
@@ -47,6 +48,8 @@ pub enum Command {
     Collect(CollectArgs),
     /// Access rules: which events the subscriptions of which namespaces may ask for.
     Access(AccessArgs),
+    /// Say how many gateway pods a load needs, and what each of them needs: an estimate from what was measured.
+    Size(SizeArgs),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArgs),
     /// Print the manual page, or write those of all commands into a folder.
@@ -63,6 +66,7 @@ impl Command {
             Self::Tail(_)
             | Self::Check(_)
             | Self::Access(_)
+            | Self::Size(_)
             | Self::Completions(_)
             | Self::Man(_) => "warn",
             Self::Collect(_) => datastream_collector::LOG_FILTER,

@@ -1,6 +1,6 @@
 //! The `datastream` command: `dev` runs everything in one process, `simulate` plays a fleet of devices,
 //! `publish` sends events that you have, `tail` follows streams on a terminal, `collect` stores them, `check` asks whether
-//! there is one, `access check` whether a subscription may have what it asks for.
+//! there is one, `access check` whether a subscription may have what it asks for, `size` how many gateways a load needs.
 
 pub mod access;
 mod args;
@@ -15,6 +15,7 @@ pub mod manifests;
 pub mod publish;
 mod secret;
 pub mod simulate;
+pub mod size;
 pub mod tail;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
         Command::Access(args) => access::run(args),
+        Command::Size(args) => size::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => Box::pin(dev::run(args, stop))
             .await

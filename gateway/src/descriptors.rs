@@ -9,6 +9,11 @@ const ADMIN: usize = 256;
 /// Descriptors for the topic, the API server, files and the runtime.
 const OTHERS: usize = 128;
 
+/// Descriptors that a gateway needs for so many streams.
+pub const fn descriptors_for(streams: u64) -> u64 {
+    streams.saturating_add((HTTP_CONNECTIONS + ADMIN + OTHERS) as u64)
+}
+
 /// Descriptors, by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptors {

@@ -30,6 +30,7 @@ mod transport;
 pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, TokenSettings};
 pub use admin::AdminExtension;
 pub use audit::AuditTarget;
+pub use descriptors::descriptors_for;
 pub use gateway::{Dependencies, Gateway};
 pub use limits::{Limits, PerScope};
 pub use memory::{MemoryBudget, TlsMemory};

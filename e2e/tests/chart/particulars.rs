@@ -1,5 +1,8 @@
 //! Values whose effect is easily got wrong, and what is right.
 
+use std::process::Command;
+
+use datastream_e2e::own_program;
 use datastream_gateway::{MemoryBudget, TlsMemory};
 use serde_json::{Value, json};
 
@@ -295,6 +298,33 @@ fn the_chart_gives_gateways_the_memory_that_they_say_they_need() {
                 mib(budget.limit()),
                 "{gateway}"
             );
+        }
+    }
+}
+
+#[test]
+fn values_that_datastream_size_prints_give_pods_what_it_says() {
+    for subscriptions in ["8000", "100000"] {
+        let mut size = Command::new(own_program("datastream").unwrap());
+        size.args(["size", "--streams=8000", "--rate=1000", "--fanout=100"]);
+        size.args(["--output=json", "--subscriptions", subscriptions]);
+        let output = size.output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let values = serde_saphyr::from_str(answer["values"].as_str().unwrap()).unwrap();
+        let release = Release::of(values);
+        let deployment = release.the("Deployment", "-gateway");
+        assert_eq!(deployment["spec"]["replicas"], answer["pods"]);
+        let resources = &release.container("-gateway")["resources"];
+        let said = |key: &str, unit: &str| json!(format!("{}{unit}", answer[key]));
+        let (requests, limits) = (&resources["requests"], &resources["limits"]);
+        assert_eq!(requests["cpu"], said("cpuRequest", "m"));
+        assert_eq!(requests["memory"], said("memoryRequestMib", "Mi"));
+        assert_eq!(limits["memory"], said("memoryLimitMib", "Mi"));
+        for (variable, key) in [
+            ("DATASTREAM_MAX_STREAMS", "maxStreams"),
+            ("TOKIO_WORKER_THREADS", "coresPerPod"),
+        ] {
+            assert_eq!(*release.variable("-gateway", variable), said(key, ""));
         }
     }
 }

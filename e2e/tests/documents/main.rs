@@ -287,6 +287,7 @@ fn the_reference_lists_every_flag() {
         "check",
         "access check",
         "collect",
+        "size",
     ];
     let commands = subcommands.map(|name| ("datastream", Some(name)));
     let programs = [

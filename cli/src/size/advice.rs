@@ -1,0 +1,141 @@
+//! What to know of a plan, and what to do about it.
+
+use super::costs::{MOST_STREAMS, OPERATOR_MIB, OPERATOR_SUBSCRIPTION_KIB, ROUTE_BYTES};
+use super::load::Load;
+use super::number::{cores, count};
+use super::plan::{Frame, Limit, Plan};
+
+/// Share of a pod's CPU from which reading the whole topic is too much.
+const READING: f64 = 1.0 / 3.0;
+/// Handshakes a second of a pod, as the chart has it (`gateway.handshakesPerSecond`).
+const HANDSHAKES: f64 = 1000.0;
+/// Bytes of all routes of a group: 256 Secrets of 900,000 bytes (`operator/src/routing/packing.rs`).
+const GROUP_BYTES: u64 = 256 * 900_000;
+/// Limit of an operator's memory in the chart, in MiB.
+const OPERATOR_LIMIT: f64 = 256.0;
+
+/// Sentences for people.
+pub(super) fn advice(load: &Load, frame: &Frame, plan: &Plan) -> Vec<String> {
+    let notes = [
+        reading(load, frame, plan),
+        gathering(plan),
+        nobody(load),
+        streams(plan),
+        Some(return_of_streams(load, plan)),
+        subscriptions(load),
+        operator(load),
+        spare(frame),
+    ];
+    notes.into_iter().flatten().collect()
+}
+
+fn reading(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
+    if plan.reading_share() <= READING {
+        return None;
+    }
+    let all = plan.pod.reading * plan.pods as f64;
+    let share = plan.reading_share() * 100.0;
+    let mut text = format!(
+        "Reading the topic takes {share:.0} % of each pod's CPU, {} cores in all, because every pod reads all of it.",
+        cores(all)
+    );
+    let larger = frame.cores.checked_mul(2).and_then(|cores| {
+        let frame = Frame { cores, ..*frame };
+        Plan::of(load, &frame).ok().map(|plan| (cores, plan.pods))
+    });
+    let total = |pods: u64, cores: u32| pods as f64 * f64::from(cores);
+    let before = total(plan.pods, frame.cores);
+    if let Some((cores, pods)) = larger.filter(|(cores, pods)| total(*pods, *cores) < before) {
+        text += &format!(
+            " Larger pods read it fewer times: {} of {cores} cores ({} in all) instead of {} of {} ({}).",
+            count(pods as f64),
+            count(total(pods, cores)),
+            count(plan.pods as f64),
+            frame.cores,
+            count(before)
+        );
+    }
+    let half = Load {
+        streams: load.streams.div_ceil(2),
+        rate: load.rate.div_ceil(2),
+        fanout: load.fanout.min(load.streams.div_ceil(2) as f64),
+        subscriptions: load.subscriptions.div_ceil(2),
+        ..*load
+    };
+    if let Ok(half) = Plan::of(&half, frame) {
+        text += &format!(
+            " Tenants in two groups with a topic each: 2 times {} pods, each of which reads half ({} cores).",
+            count(half.pods as f64),
+            cores(half.pod.reading)
+        );
+    }
+    text += " Producers that leave out what no subscription wants save on every pod.";
+    Some(text)
+}
+
+fn gathering(plan: &Plan) -> Option<String> {
+    (plan.events_per_write > 1.0).then(|| {
+        format!(
+            "Each stream gets so many events that {} go out in one write. Pods with little else to do send them sooner and in more writes, so they look busier than they are: watch latency rather than CPU.",
+            count(plan.events_per_write)
+        )
+    })
+}
+
+fn nobody(load: &Load) -> Option<String> {
+    (load.fanout < 0.5 && load.rate > 0).then(|| {
+        "Most events are wanted by no stream: keep them out of the topic if you can, because every pod reads and decodes them."
+            .to_owned()
+    })
+}
+
+fn streams(plan: &Plan) -> Option<String> {
+    (plan.limit == Limit::Streams).then(|| {
+        format!(
+            "More than {} streams were never measured on one pod. Pods of fewer cores would do.",
+            count(MOST_STREAMS as f64)
+        )
+    })
+}
+
+fn return_of_streams(load: &Load, plan: &Plan) -> String {
+    let others = plan.pods.saturating_sub(1).max(1) as f64;
+    let seconds = (plan.usual.streams as f64 / (others * HANDSHAKES)).ceil();
+    let each = HANDSHAKES * load.handshake_seconds();
+    format!(
+        "When a pod is gone, its {} streams come back over at least {} s (gateway.handshakesPerSecond 1000), which takes {} of a core on each other pod. Each writes a Lease: see how many writes a second your API server takes.",
+        count(plan.usual.streams as f64),
+        count(seconds),
+        cores(each)
+    )
+}
+
+fn subscriptions(load: &Load) -> Option<String> {
+    let most = GROUP_BYTES / ROUTE_BYTES;
+    (load.subscriptions > most / 2).then(|| {
+        format!(
+            "A group of gateways has room for some {} subscriptions with a short filter each, and fewer with long ones. Divide them into groups before they reach that.",
+            count(most as f64)
+        )
+    })
+}
+
+fn operator(load: &Load) -> Option<String> {
+    let mebibytes = OPERATOR_MIB + load.subscriptions as f64 * OPERATOR_SUBSCRIPTION_KIB / 1024.0;
+    (mebibytes * 1.5 > OPERATOR_LIMIT).then(|| {
+        format!(
+            "The operator takes {} MiB for {} subscriptions: set operator.resources.requests.memory to {}Mi and limits.memory to {}Mi.",
+            count(mebibytes.ceil()),
+            count(load.subscriptions as f64),
+            mebibytes.ceil(),
+            (mebibytes * 1.5).ceil()
+        )
+    })
+}
+
+fn spare(frame: &Frame) -> Option<String> {
+    (frame.spare == 0).then(|| {
+        "No pod is spare: while one is gone, the others have more than they were measured to carry at their ease."
+            .to_owned()
+    })
+}

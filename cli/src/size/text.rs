@@ -1,0 +1,141 @@
+//! A plan for people.
+
+use std::fmt::Write as _;
+
+use super::load::Load;
+use super::number::{bytes, cores, count};
+use super::plan::{BUSY, Limit, Plan};
+use super::values::values;
+
+const COLUMNS: usize = 100;
+const INDENT: &str = "  ";
+
+impl Limit {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing: one pod carries the load",
+            Self::Deliveries => "CPU, most of it for deliveries",
+            Self::Reading => "CPU, most of it for reading the topic",
+            Self::Streams => "streams of a pod",
+            Self::Network => "network of a pod",
+        }
+    }
+}
+
+/// The lines of a plan, with what to know of it.
+pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
+    let mut text = format!(
+        "{} streams, {} events/s of {} bytes, each for {} streams: {} deliveries/s{}\n\n",
+        count(load.streams as f64),
+        count(load.rate as f64),
+        count(load.event_bytes as f64),
+        count(load.fanout),
+        count(plan.deliveries_per_second),
+        if load.tls { ", with TLS" } else { "" }
+    );
+    let spare = plan.pods - plan.carrying;
+    let (pod, usual) = (&plan.pod, &plan.usual);
+    let kept = f64::from(plan.cores_per_pod) * BUSY;
+    let rows = [
+        (
+            "pods",
+            format!(
+                "{}, of which {} may be away; {} cores each",
+                count(plan.pods as f64),
+                count(spare as f64),
+                plan.cores_per_pod
+            ),
+        ),
+        ("limited by", plan.limit.words().to_owned()),
+        (
+            "partitions",
+            format!("{} at least", count(f64::from(plan.partitions))),
+        ),
+        (
+            "streams a pod",
+            format!(
+                "{}; {} while the spare are away",
+                count(usual.streams as f64),
+                count(pod.streams as f64)
+            ),
+        ),
+        (
+            "CPU a pod",
+            format!(
+                "{} cores; {} while the spare are away, of {} at most",
+                cores(usual.cores()),
+                cores(pod.cores()),
+                cores(kept)
+            ),
+        ),
+        (
+            "  reading",
+            format!(
+                "{} cores for {} events/s; {} on all pods",
+                cores(pod.reading),
+                count(load.rate as f64),
+                cores(pod.reading * plan.pods as f64)
+            ),
+        ),
+        (
+            "  deliveries",
+            format!(
+                "{} cores for {}/s while the spare are away; {} on all pods",
+                cores(pod.delivering),
+                count(pod.deliveries_per_second),
+                cores(usual.delivering * plan.pods as f64)
+            ),
+        ),
+        (
+            "memory a pod",
+            format!(
+                "{} MiB requested, {} MiB limit; streams at rest hold {} MiB",
+                count(plan.memory_request_mib as f64),
+                count(plan.memory_limit_mib as f64),
+                count(pod.idle_mib.ceil())
+            ),
+        ),
+        (
+            "network a pod",
+            format!(
+                "{}/s in, {}/s out; {}/s out of Fluvio in all",
+                bytes(plan.read_bytes_per_second),
+                bytes(pod.sent_bytes_per_second),
+                bytes(plan.read_bytes_per_second * plan.pods as f64)
+            ),
+        ),
+        (
+            "open files a pod",
+            format!("{} (ulimit -Hn)", count(plan.open_files as f64)),
+        ),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:<18}{value}");
+    }
+    text += "\nvalues.yaml of charts/datastream:\n\n";
+    for line in values(plan).lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+    for note in notes {
+        let _ = write!(text, "\n- {}", wrapped(note));
+    }
+    text + "\n"
+}
+
+/// A note in lines of [`COLUMNS`], all but the first indented.
+fn wrapped(note: &str) -> String {
+    let (mut text, mut column) = (String::new(), INDENT.len());
+    for word in note.split(' ') {
+        if column + 1 + word.len() > COLUMNS && !text.is_empty() {
+            text += "\n";
+            text += INDENT;
+            column = INDENT.len();
+        } else if !text.is_empty() {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text
+}

@@ -23,7 +23,7 @@ pub(crate) const LOADS: [(&str, Pattern); 2] = [
         Pattern {
             to: Receivers::All,
             interval: 0,
-            window: 256,
+            window: 512,
         },
     ),
     (

@@ -196,7 +196,13 @@ impl Dispatcher {
                 biased;
                 Some(command) = self.commands.recv() => self.handle(command),
                 round = self.rounds.recv() => match round {
-                    Some(Round::Chunk(chunk)) => self.dispatch(&chunk).await,
+                    Some(Round::Chunk(chunk)) => {
+                        if self.rounds.is_empty() {
+                            // What has come meanwhile, of this partition or of others, goes out with it.
+                            yield_now().await;
+                        }
+                        self.dispatch(&chunk).await;
+                    }
                     Some(Round::Expired { partition, first }) => self.skip_expired(partition, first),
                     None => return,
                 },

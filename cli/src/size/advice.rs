@@ -35,10 +35,10 @@ fn reading(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
     }
     let all = plan.pod.reading * plan.pods as f64;
     let share = plan.reading_share() * 100.0;
-    let mut text = format!(
+    let mut sentences = vec![format!(
         "Reading the topic takes {share:.0} % of each pod's CPU, {} cores in all, because every pod reads all of it.",
         cores(all)
-    );
+    )];
     let larger = frame.cores.checked_mul(2).and_then(|cores| {
         let frame = Frame { cores, ..*frame };
         Plan::of(load, &frame).ok().map(|plan| (cores, plan.pods))
@@ -46,14 +46,14 @@ fn reading(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
     let total = |pods: u64, cores: u32| pods as f64 * f64::from(cores);
     let before = total(plan.pods, frame.cores);
     if let Some((cores, pods)) = larger.filter(|(cores, pods)| total(*pods, *cores) < before) {
-        text += &format!(
-            " Larger pods read it fewer times: {} of {cores} cores ({} in all) instead of {} of {} ({}).",
+        sentences.push(format!(
+            "Larger pods read it fewer times: {} of {cores} cores ({} in all) instead of {} of {} ({}).",
             count(pods as f64),
             count(total(pods, cores)),
             count(plan.pods as f64),
             frame.cores,
             count(before)
-        );
+        ));
     }
     let half = Load {
         streams: load.streams.div_ceil(2),
@@ -63,14 +63,15 @@ fn reading(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
         ..*load
     };
     if let Ok(half) = Plan::of(&half, frame) {
-        text += &format!(
-            " Tenants in two groups with a topic each: 2 times {} pods, each of which reads half ({} cores).",
+        sentences.push(format!(
+            "Tenants in two groups with a topic each: 2 times {} pods, each of which reads half ({} cores).",
             count(half.pods as f64),
             cores(half.pod.reading)
-        );
+        ));
     }
-    text += " Producers that leave out what no subscription wants save on every pod.";
-    Some(text)
+    sentences
+        .push("Producers that leave out what no subscription wants save on every pod.".to_owned());
+    Some(sentences.join(" "))
 }
 
 fn gathering(plan: &Plan) -> Option<String> {

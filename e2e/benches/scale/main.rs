@@ -2,7 +2,13 @@
 //! what a second core is worth, and what reading costs that is for nobody.
 //!
 //! Environment variables select and name what comes out: see [`options::Options`].
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench on threads of its own, without a runtime to block"
+)]
 
 #[path = "../shared/bar.rs"]
 mod bar;

@@ -108,14 +108,14 @@ type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 /// Every `*.json` in the folder, or those of these files that there are. Disks may be slow: no worker of the runtime waits for them.
 async fn read(path: &Path, files: Option<BTreeSet<OsString>>) -> std::io::Result<Files> {
     let path = path.to_owned();
-    let read = move || match files {
-        Some(files) => Ok(read_files(&path, files)),
-        None => {
-            let entries = std::fs::read_dir(&path)?;
-            let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-            let names = names.collect::<std::io::Result<Vec<_>>>()?;
-            Ok(read_files(&path, names))
+    let read = move || {
+        if let Some(files) = files {
+            return Ok(read_files(&path, files));
         }
+        let entries = std::fs::read_dir(&path)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        let names = names.collect::<std::io::Result<Vec<_>>>()?;
+        Ok(read_files(&path, names))
     };
     tokio::task::spawn_blocking(read).await?
 }

@@ -248,16 +248,18 @@ impl Visitor {
                 reads: &reads,
                 place,
             };
-            let mut reader = match idle {
-                Some(reader) => reader,
-                None => select! {
-                    permit = reads.permits.clone().acquire_owned() => match permit {
-                        Ok(permit) => reads.open(place, permit).await?,
-                        // The gateway ends.
-                        Err(_) => std::future::pending().await,
-                    },
+            let mut reader = if let Some(reader) = idle {
+                reader
+            } else {
+                let permit = select! {
+                    permit = reads.permits.clone().acquire_owned() => permit,
                     () = changed => continue,
-                },
+                };
+                let Ok(permit) = permit else {
+                    // The gateway ends.
+                    return std::future::pending().await;
+                };
+                reads.open(place, permit).await?
             };
             let piece = self.read(&mut reader, stall).await?;
             if reader.has_time() {

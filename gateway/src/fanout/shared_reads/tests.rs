@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::*;
 
 /// Longer than anything takes here.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// What an answer of the topic is like.
 #[derive(Clone, Copy, Debug)]

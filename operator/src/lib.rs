@@ -4,6 +4,7 @@
 //! all subscriptions, so a deleted one needs no finalizer. [`run`] ties both together, in the one replica that leads.
 
 pub mod access;
+mod conditions;
 mod connection;
 mod context;
 mod controller;

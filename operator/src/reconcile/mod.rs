@@ -35,7 +35,6 @@ use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
 use crate::subscription::Subscription;
 
 pub(crate) use self::apply::Error;
-pub(crate) use self::status::{CONDITIONS, USUAL, Usual};
 
 /// Pause before another look at what nothing reports: a Secret in the way may go.
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);

@@ -12,6 +12,10 @@ use serde_json::json;
 
 use super::gather::Gathered;
 use crate::FIELD_MANAGER;
+use crate::conditions::{
+    ACCEPTED, CONDITIONS, NO_GATEWAYS, NOT_PUBLISHED, PROGRAMMED, READY, SUSPENDED, UNKNOWN, Usual,
+    status_of,
+};
 use crate::context::Context;
 use crate::routing::{Denied, Programmed};
 use crate::stream_secret::ADOPT;
@@ -109,87 +113,6 @@ fn verdict(status: bool, reason: &'static str, message: impl Into<String>) -> Ve
         reason,
         message: message.into(),
     }
-}
-
-/// The types of the conditions, in the order in which they are written.
-pub(crate) const CONDITIONS: [&str; 3] = ["Accepted", "Programmed", "Ready"];
-
-/// Something that conditions of many subscriptions say.
-#[derive(Debug)]
-pub(crate) struct Usual {
-    is_true: bool,
-    pub reason: &'static str,
-    message: &'static str,
-    /// The name of the Secret comes after the message.
-    names_secret: bool,
-}
-
-const fn usually(is_true: bool, reason: &'static str, message: &'static str) -> Usual {
-    Usual {
-        is_true,
-        reason,
-        message,
-        names_secret: false,
-    }
-}
-
-static ACCEPTED: Usual = Usual {
-    names_secret: true,
-    ..usually(true, "Accepted", "the stream key is in Secret ")
-};
-static PROGRAMMED: Usual = usually(true, "Programmed", "every live gateway serves it");
-static NO_GATEWAYS: Usual = usually(
-    false,
-    "NoGateways",
-    "no gateway is ready: look at the gateway pods",
-);
-static UNKNOWN: Usual = usually(false, "Pending", "no gateway has shown yet that it lives");
-static NOT_PUBLISHED: Usual = usually(
-    false,
-    "Pending",
-    "it is about to be published to the gateways",
-);
-static READY: Usual = usually(true, "Ready", "clients can connect");
-static SUSPENDED: Usual = usually(
-    false,
-    "Suspended",
-    "every gateway refuses its stream, as asked",
-);
-
-/// All that conditions of many subscriptions say.
-pub(crate) static USUAL: [&Usual; 7] = [
-    &ACCEPTED,
-    &PROGRAMMED,
-    &READY,
-    &NO_GATEWAYS,
-    &SUSPENDED,
-    &UNKNOWN,
-    &NOT_PUBLISHED,
-];
-
-impl Usual {
-    /// The status of the condition.
-    pub(crate) const fn status(&self) -> &'static str {
-        status_of(self.is_true)
-    }
-
-    /// The message for a subscription with this Secret.
-    pub(crate) fn message(&self, secret: &str) -> String {
-        let secret = if self.names_secret { secret } else { "" };
-        format!("{}{secret}", self.message)
-    }
-
-    /// Returns whether a condition of a subscription with this Secret says it.
-    pub(crate) fn is_said_by(&self, condition: &Condition, secret: &str) -> bool {
-        let rest = condition.message.strip_prefix(self.message);
-        condition.status == self.status()
-            && condition.reason == self.reason
-            && rest == Some(if self.names_secret { secret } else { "" })
-    }
-}
-
-const fn status_of(is_true: bool) -> &'static str {
-    if is_true { "True" } else { "False" }
 }
 
 fn usual(said: &Usual) -> Verdict {

@@ -6,8 +6,8 @@ use datastream_crds::DatastreamSubscriptionStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::conditions::{CONDITIONS, USUAL, Usual};
 use crate::groups::Groups;
-use crate::reconcile::{CONDITIONS, USUAL, Usual};
 use crate::stream_secret::secret_name;
 
 /// A status, without what it says of a connection.

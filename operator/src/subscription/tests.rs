@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::access::AccessMode;
+use crate::conditions::{CONDITIONS, USUAL};
 use crate::groups::Limits;
-use crate::reconcile::{CONDITIONS, USUAL};
 
 fn groups() -> Groups {
     let settings = ["default=ws://a/stream".parse().unwrap()];

@@ -25,6 +25,7 @@ mod scheduler;
 pub mod spec;
 mod stream_secret;
 mod subscription;
+pub mod uid;
 mod unreadable;
 mod verdicts;
 mod watch;

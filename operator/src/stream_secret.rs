@@ -13,7 +13,7 @@ use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::resource_version::ResourceVersion;
-use crate::routing::Uid;
+use crate::uid::Uid;
 
 /// The key of the stream key in a subscription's Secret.
 pub(crate) const STREAM_KEY: &str = "stream_key";

@@ -6,8 +6,8 @@ use super::gather::Gathered;
 use super::status::Outcome;
 use crate::groups::Group;
 use crate::key_rotation::KeyRotation;
-use crate::routing::Uid;
 use crate::spec::Invalid;
+use crate::uid::Uid;
 use crate::verdicts::{Fault, Verdict};
 
 /// A subscription that can be served, and where.

@@ -7,9 +7,9 @@ use datastream_routing::{AccessRules, BucketId, KeyHash, Policies, Route, Subscr
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
-use super::uid::Uid;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
+use crate::uid::Uid;
 
 /// The order in which subscriptions that want the same are served: the older one first, by `metadata.creationTimestamp` in
 /// seconds and `metadata.uid`.

@@ -19,7 +19,6 @@ mod published;
 mod publisher;
 mod shrink_guard;
 mod state;
-mod uid;
 
 pub(crate) use access_writer::AccessWriter;
 pub use admission::{Budget, Denied};
@@ -30,7 +29,6 @@ pub use publisher::{Publisher, decode_object};
 #[cfg(test)]
 pub(crate) use state::id_of;
 pub use state::{Programmed, RoutingState, SharedRoutingState, Synced, Write};
-pub use uid::Uid;
 
 /// The routes of one bucket. What should be published and what is share each route that is the same in both.
 type Routes = BTreeMap<SubscriptionId, Arc<Route>>;

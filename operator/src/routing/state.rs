@@ -22,9 +22,9 @@ use super::gateways::{Affected, Gateways};
 use super::packing::{MAX_BUCKET_BYTES, pack};
 use super::published::Published;
 use super::shrink_guard::ShrinkGuard;
-use super::uid::Uid;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
+use crate::uid::Uid;
 
 /// The state of a subscription's route.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use kube::Resource as _;
 
 use self::reported::Reported;
 use crate::groups::Groups;
-use crate::routing::Uid;
 use crate::stream_secret::{ADOPT, ROTATE};
+use crate::uid::Uid;
 use crate::verdicts::{Verdict, hash_of_labels};
 
 pub(crate) use self::table::Subscriptions;

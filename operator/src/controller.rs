@@ -249,10 +249,11 @@ async fn reconciles(
     queued: mpsc::Receiver<SubscriptionId>,
 ) -> anyhow::Result<()> {
     let reconcile = |id| {
-        let (context, subscription) = (context.clone(), subscriptions.get(&id));
+        let (context, subscriptions) = (context.clone(), subscriptions.clone());
         async move {
-            // One that is gone is nothing to reconcile.
-            let subscription = subscription?;
+            context.completed().await;
+            // Only now: it may have changed while others were listed. One that is gone is nothing to reconcile.
+            let subscription = subscriptions.get(&id)?;
             let reconciled = reconcile(&subscription, &context).await;
             reconciled.unwrap_or_else(|error| Some(retry(&context, &id, &error)))
         }

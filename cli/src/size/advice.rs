@@ -1,4 +1,4 @@
-//! What to know of a plan, and what to do about it.
+//! Notes on a plan, and advice.
 
 use super::costs::{MOST_STREAMS, OPERATOR_MIB, OPERATOR_SUBSCRIPTION_KIB, ROUTE_BYTES};
 use super::load::Load;

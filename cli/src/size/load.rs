@@ -1,6 +1,6 @@
 //! A load: what streams and a topic ask of gateways.
 
-/// What is asked of a group of gateways.
+/// Load of a group of gateways.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Load {
     /// Streams that are open at once.
@@ -11,7 +11,7 @@ pub(super) struct Load {
     pub(super) fanout: f64,
     /// Bytes of an event.
     pub(super) event_bytes: u64,
-    /// Whether gateways speak TLS with clients.
+    /// Gateways speak TLS with clients.
     pub(super) tls: bool,
     /// Subscriptions, with a stream or without.
     pub(super) subscriptions: u64,

@@ -38,7 +38,7 @@ pub(super) struct Frame {
     pub(super) core_speed: f64,
 }
 
-/// What decides on the number of pods.
+/// Limit that decides on the number of pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Limit {
@@ -50,11 +50,11 @@ pub(super) enum Limit {
     Reading,
     /// Streams: more than were ever measured on one pod.
     Streams,
-    /// What a pod can send.
+    /// Network: as much as a pod can send.
     Network,
 }
 
-/// What one pod uses.
+/// Resources that one pod uses.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Use {
@@ -88,9 +88,9 @@ pub(super) struct Plan {
     pub(super) partitions: u32,
     /// Events that go out in one write.
     pub(super) events_per_write: f64,
-    /// What a pod uses while the spare ones are away.
+    /// Use of a pod while the spare ones are away.
     pub(super) pod: Use,
-    /// What a pod uses while all are there.
+    /// Use of a pod while all are there.
     pub(super) usual: Use,
     pub(super) read_bytes_per_second: f64,
     pub(super) max_streams: u64,
@@ -99,7 +99,7 @@ pub(super) struct Plan {
     pub(super) cpu_request: u64,
     pub(super) memory_request_mib: u64,
     pub(super) memory_limit_mib: u64,
-    /// Whether the memory is what the chart computes.
+    /// The memory is as the chart computes it.
     pub(super) memory_is_auto: bool,
 }
 
@@ -237,14 +237,14 @@ impl<'a> Group<'a> {
         enough
     }
 
-    /// What keeps fewer pods than these from carrying the load.
+    /// Limit that keeps fewer pods than these from carrying the load.
     fn limit(&self, pods: u64) -> Limit {
         let fewer = pods - 1;
         let limit = (fewer > 0).then(|| self.limit_of(fewer));
         limit.flatten().unwrap_or(Limit::Nothing)
     }
 
-    /// What keeps so many pods from carrying the load.
+    /// Limit that keeps so many pods from carrying the load, if one does.
     fn limit_of(&self, pods: u64) -> Option<Limit> {
         let pod = self.pod(pods);
         if pod.cores() > f64::from(self.frame.cores) * BUSY {
@@ -261,12 +261,12 @@ impl<'a> Group<'a> {
         (pod.sent_bytes_per_second > self.bytes()).then_some(Limit::Network)
     }
 
-    /// What each of so many pods uses.
+    /// Use of each of so many pods.
     fn pod(&self, pods: u64) -> Use {
         self.share(self.load.streams as f64 / pods as f64)
     }
 
-    /// What a pod with so many streams uses.
+    /// Use of a pod with so many streams.
     fn share(&self, streams: f64) -> Use {
         let gateway = self.gateway_of(streams);
         Use {

@@ -1,4 +1,4 @@
-//! What holds for every load.
+//! Properties of the plans of all loads.
 
 use proptest::prelude::*;
 
@@ -76,7 +76,7 @@ const FRAME: Frame = Frame {
     core_speed: 1.0,
 };
 
-/// What a plan costs, each part of which grows with the load.
+/// Costs of a plan, each of which grows with the load.
 fn cost(load: &Load) -> (u64, f64) {
     let plan = Plan::of(load, &FRAME).unwrap();
     (plan.pods, plan.pods as f64 * plan.usual.cores())

@@ -1,8 +1,6 @@
 //! Changes: routes that change by the thousand, and deliveries to the very streams whose routes do.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -15,7 +13,7 @@ use crate::feed::{EVERYBODY, own};
 use crate::gateway::{Settings, filters};
 use crate::options::Options;
 use crate::routes::{objects, route};
-use crate::stand::{Stand, steady};
+use crate::stand::{Open, Stand, steady};
 
 const SUBSCRIPTIONS: usize = 100_000;
 /// Routes that change with each writing of an object: in a second, in which each of 256 is written once, these are 1,024.
@@ -63,7 +61,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
         stop.store(true, Ordering::Relaxed);
         (turn, writing.join().unwrap())
     });
-    await_all(&open.admin, &folder, &changing);
+    await_all(&open, &folder, &changing);
     stand.add(SERVER, LOADS[1], &turn);
     let rate = (written.objects * PER_OBJECT) as f64 / written.seconds;
     stand.figures.add(SERVER, Some(LOADS[1]), CHANGED, rate);
@@ -130,7 +128,7 @@ fn write(folder: &Path, changing: &[Object], stop: &AtomicBool) -> Written {
 }
 
 /// Waits until the gateway routes by what is in the folder.
-fn await_all(admin: &str, folder: &Path, changing: &[Object]) {
+fn await_all(open: &Open, folder: &Path, changing: &[Object]) {
     let expected = changing.iter().map(|object| {
         let content = std::fs::read(folder.join(&object.name)).unwrap();
         let bucket = object.name.trim_end_matches(".json").to_owned();
@@ -138,24 +136,14 @@ fn await_all(admin: &str, folder: &Path, changing: &[Object]) {
     });
     let expected: BTreeMap<String, String> = expected.collect();
     let give_up = Instant::now() + PATIENCE;
-    while held(admin) != expected {
+    while held(open) != expected {
         assert!(Instant::now() < give_up, "not all changes have come");
         sleep(Duration::from_millis(200));
     }
 }
 
 /// Hashes of what the gateway routes by.
-fn held(admin: &str) -> BTreeMap<String, String> {
-    let address = admin.trim_start_matches("http://");
-    let mut socket = TcpStream::connect(address).unwrap();
-    write!(
-        socket,
-        "GET /routing HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let routing: serde_json::Value = serde_json::from_str(body).unwrap();
+fn held(open: &Open) -> BTreeMap<String, String> {
+    let routing: serde_json::Value = serde_json::from_str(&open.admin("/routing")).unwrap();
     serde_json::from_value(routing["buckets"].clone()).unwrap()
 }

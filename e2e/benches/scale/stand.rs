@@ -38,7 +38,7 @@ pub(crate) struct Open {
     generator: Generator,
     crowd: usize,
     /// URL of its listener for operators.
-    pub(crate) admin: String,
+    admin: String,
     pub(crate) routes: TempDir,
 }
 
@@ -135,10 +135,17 @@ impl Open {
         self.generator.turn(self.crowd, pattern, time)
     }
 
+    /// Answer of its listener for operators.
+    pub(crate) fn admin(&self, path: &str) -> String {
+        let address = self.admin.trim_start_matches("http://");
+        let (status, answer) = datastream_e2e::get(address, path).unwrap();
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
     /// Records that the gateway has read.
     pub(crate) fn records(&self) -> u64 {
-        let (_, metrics) =
-            datastream_e2e::get(self.admin.trim_start_matches("http://"), "/metrics").unwrap();
+        let metrics = self.admin("/metrics");
         let mut lines = metrics.lines();
         let records = lines.find_map(|line| line.strip_prefix("datastream_gateway_records_total "));
         records.unwrap().parse().unwrap()

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 /// Files that are noted by name; when more change at once, everything counts as changed.
 const MOST: usize = 1024;
 
-/// What has changed in a folder.
+/// The files of a folder that have changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Changed {
     /// Files with these names. Some may be as before, or gone.

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_crds::{Connection, DatastreamSubscription};
+use datastream_crds::Connection;
 use datastream_routing::SubscriptionId;
 use datastream_service::backoff::Backoff;
 use datastream_service_kube::api::reason;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, Resource as _};
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -106,10 +106,9 @@ impl Writer {
                 continue;
             };
             let said = subscription.connection.as_deref();
-            let uid = subscription.uid.as_ref().map(ToString::to_string);
-            let uid = uid.as_deref().unwrap_or_default();
+            let uid = subscription.uid_text().unwrap_or_default();
             let (now, clock) = (Instant::now(), Timestamp::now());
-            let verdict = self.connections.lock().verdict(&id, uid, said, now, clock);
+            let verdict = self.connections.lock().verdict(&id, &uid, said, now, clock);
             match verdict {
                 Verdict::Same => (),
                 Verdict::Later => queue.push(id),
@@ -138,19 +137,10 @@ impl Writer {
         subscription: &Subscription,
         connection: &Connection,
     ) -> kube::Result<()> {
-        let SubscriptionId { namespace, name } = &subscription.id;
-        let api: Api<DatastreamSubscription> = Api::namespaced(self.client.clone(), namespace);
-        let uid = subscription.uid.as_ref().map(ToString::to_string);
-        let patch = json!({
-            "apiVersion": DatastreamSubscription::api_version(&()),
-            "kind": DatastreamSubscription::kind(&()),
-            // By uid: not for a new subscription of the same name.
-            "metadata": { "uid": uid },
-            "status": { "connection": connection },
-        });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        match api.patch_status(name, &params, &Patch::Apply(&patch)).await {
-            Ok(_) => self.metrics.statuses_written.inc(),
+        let status = json!({ "connection": connection });
+        let written = subscription.apply_status(&self.client, FIELD_MANAGER, &status);
+        match written.await {
+            Ok(()) => self.metrics.statuses_written.inc(),
             // Deleted, or made again, meanwhile.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => (),
             Err(error) => return Err(error),

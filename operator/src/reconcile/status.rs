@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use datastream_crds::{DatastreamSubscription, DatastreamSubscriptionStatus};
-use datastream_routing::SubscriptionId;
+use datastream_crds::DatastreamSubscriptionStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource as _};
-use serde_json::json;
 
 use super::gather::Gathered;
 use crate::FIELD_MANAGER;
@@ -101,6 +97,7 @@ impl Outcome {
     }
 }
 
+#[derive(Clone)]
 struct Verdict {
     status: bool,
     reason: &'static str,
@@ -117,10 +114,6 @@ fn verdict(status: bool, reason: &'static str, message: impl Into<String>) -> Ve
 
 fn usual(said: &Usual) -> Verdict {
     verdict(said.is_true, said.reason, said.message)
-}
-
-fn said(said: &Usual) -> (bool, &'static str, String) {
-    (said.is_true, said.reason, said.message.to_owned())
 }
 
 /// The status that says this.
@@ -206,21 +199,15 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
             programmed,
         } => {
             let message = format!("Secret {secret} cannot be written: {error}");
-            let (done, reason, text) = programmed.as_ref().map_or_else(
+            let refused = verdict(false, "SecretNotWritten", message);
+            let programmed = programmed.as_ref().map_or_else(
                 || {
-                    (
-                        false,
-                        "SecretNotWritten",
-                        "without a stream key it is not published".to_owned(),
-                    )
+                    let text = "without a stream key it is not published";
+                    verdict(false, "SecretNotWritten", text)
                 },
                 programming,
             );
-            (
-                verdict(false, "SecretNotWritten", message.clone()),
-                verdict(done, reason, text),
-                verdict(false, "SecretNotWritten", message),
-            )
+            (refused.clone(), programmed, refused)
         }
         Outcome::SecretConflict { secret } => {
             let message = format!(
@@ -237,11 +224,11 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
             narrowed,
             programmed,
         } => {
-            let (done, reason, message) = programming(programmed);
-            let ready = match (done, gathered.subscription.is_suspended) {
+            let programmed = programming(programmed);
+            let ready = match (programmed.status, gathered.subscription.is_suspended) {
                 (true, true) => usual(&SUSPENDED),
                 (true, false) => usual(&READY),
-                (false, _) => verdict(false, reason, message.clone()),
+                (false, _) => programmed.clone(),
             };
             let accepted = narrowed.as_ref().map_or_else(
                 || verdict(true, ACCEPTED.reason, ACCEPTED.message(secret)),
@@ -252,7 +239,7 @@ fn verdicts(gathered: &Gathered<'_>, outcome: &Outcome) -> (Verdict, Verdict, Ve
                     verdict(true, "Narrowed", message)
                 },
             );
-            (accepted, verdict(done, reason, message), ready)
+            (accepted, programmed, ready)
         }
     }
 }
@@ -304,31 +291,31 @@ fn denial(denied: &Denied, secret: &str, namespace: &str) -> (&'static str, Stri
     }
 }
 
-fn programming(programmed: &Programmed) -> (bool, &'static str, String) {
+fn programming(programmed: &Programmed) -> Verdict {
     match programmed {
         // No number: it would change every status with every gateway.
-        Programmed::Everywhere { .. } => said(&PROGRAMMED),
+        Programmed::Everywhere { .. } => usual(&PROGRAMMED),
         Programmed::Waiting {
             holding,
             gateways,
             missing,
-        } => (
+        } => verdict(
             false,
             "Pending",
             format!("{holding} of {gateways} gateways serve it; not yet Lease {missing}"),
         ),
-        Programmed::NoGateways => said(&NO_GATEWAYS),
-        Programmed::Unknown => said(&UNKNOWN),
-        Programmed::NotPublished { error: None } => said(&NOT_PUBLISHED),
-        Programmed::NotPublished { error: Some(error) } => (
+        Programmed::NoGateways => usual(&NO_GATEWAYS),
+        Programmed::Unknown => usual(&UNKNOWN),
+        Programmed::NotPublished { error: None } => usual(&NOT_PUBLISHED),
+        Programmed::NotPublished { error: Some(error) } => verdict(
             false,
             "NotPublished",
             format!("it cannot be published to the gateways: {error}"),
         ),
-        Programmed::BucketFull => (
+        Programmed::BucketFull => verdict(
             false,
             "BucketFull",
-            "its routing object is full: use patterns instead of long lists, here or in other subscriptions, or rename this one".to_owned(),
+            "its routing object is full: use patterns instead of long lists, here or in other subscriptions, or rename this one",
         ),
     }
 }
@@ -387,18 +374,8 @@ pub(super) async fn update(
     if before.is_some_and(is_said_by) {
         return Ok(false);
     }
-    let SubscriptionId { namespace, name } = &subscription.id;
-    let api: Api<DatastreamSubscription> = Api::namespaced(context.client.clone(), namespace);
-    let uid = subscription.uid.as_ref().map(ToString::to_string);
-    let patch = json!({
-        "apiVersion": DatastreamSubscription::api_version(&()),
-        "kind": DatastreamSubscription::kind(&()),
-        // By uid: not for a new subscription of the same name.
-        "metadata": { "uid": uid },
-        "status": status,
-    });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch_status(name, &params, &Patch::Apply(&patch))
+    subscription
+        .apply_status(&context.client, FIELD_MANAGER, status)
         .await?;
     context.metrics.statuses_written.inc();
     Ok(true)

@@ -1,5 +1,6 @@
 //! A subscription as the operator keeps it. All of them are kept, and a whole object takes ten times as much memory.
 
+mod apply_status;
 mod reported;
 mod table;
 
@@ -94,6 +95,11 @@ impl Subscription {
         self.reported.status(&self.id.name)
     }
 
+    /// The text of its uid.
+    pub(crate) fn uid_text(&self) -> Option<String> {
+        self.uid.as_ref().map(ToString::to_string)
+    }
+
     /// The object, for Events about it.
     pub(crate) fn reference(&self) -> ObjectReference {
         ObjectReference {
@@ -101,7 +107,7 @@ impl Subscription {
             kind: Some(DatastreamSubscription::kind(&()).into_owned()),
             namespace: Some(self.id.namespace.to_string()),
             name: Some(self.id.name.to_string()),
-            uid: self.uid.as_ref().map(ToString::to_string),
+            uid: self.uid_text(),
             ..ObjectReference::default()
         }
     }
@@ -112,7 +118,7 @@ impl Subscription {
             api_version: DatastreamSubscription::api_version(&()).into_owned(),
             kind: DatastreamSubscription::kind(&()).into_owned(),
             name: self.id.name.to_string(),
-            uid: self.uid.as_ref()?.to_string(),
+            uid: self.uid_text()?,
             controller: Some(true),
             block_owner_deletion: None,
         })

@@ -13,6 +13,7 @@ mod tests;
 pub(super) use piece::Piece;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::metrics::Metrics;
 /// Partition and offset.
 type Place = (u32, u64);
 
-/// What all streams of a gateway have read of the topic last, and who reads on.
+/// The parts of the topic that streams of a gateway have read last, and who reads on.
 pub(crate) struct SharedReads {
     source: Arc<dyn EventSource>,
     /// Bounds how many streams of the topic are open at once.
@@ -41,6 +42,8 @@ pub(crate) struct SharedReads {
     metrics: Arc<Metrics>,
     /// Held for a look, never across an await.
     inner: Mutex<Inner>,
+    /// Readers that were opened so far.
+    readers: AtomicU64,
     /// Bounds the lines about what cannot be read. Held for a look, never across an await.
     unreadable: Mutex<LogLimit>,
 }
@@ -48,8 +51,6 @@ pub(crate) struct SharedReads {
 struct Inner {
     pieces: Pieces,
     spots: BTreeMap<Place, Spot>,
-    /// Readers that were opened so far.
-    readers: u64,
 }
 
 /// A place from which the topic is read, or can be read on.
@@ -63,7 +64,7 @@ struct Spot {
     changed: Arc<Notify>,
 }
 
-/// What there is at a place.
+/// Answer to who wants the piece at a place.
 enum Look {
     Piece(Arc<Piece>),
     /// Somebody else is about to read here.
@@ -89,8 +90,8 @@ impl SharedReads {
             inner: Mutex::new(Inner {
                 pieces: Pieces::new(limit),
                 spots: BTreeMap::new(),
-                readers: 0,
             }),
+            readers: AtomicU64::new(0),
             unreadable: Mutex::default(),
         }
     }
@@ -116,11 +117,7 @@ impl SharedReads {
     ) -> Result<Reader, SourceError> {
         let records = self.source.replay(partition, next, reader::FETCH_BYTES);
         let records = records.await?;
-        let id = {
-            let mut inner = self.lock();
-            inner.readers += 1;
-            inner.readers
-        };
+        let id = self.readers.fetch_add(1, Ordering::Relaxed);
         Ok(Reader::new(id, (partition, next), records, permit))
     }
 

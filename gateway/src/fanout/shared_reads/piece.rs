@@ -1,4 +1,4 @@
-//! What is read of the topic at a time, decoded.
+//! A piece of the topic: as much as is read at a time, decoded.
 
 use datastream_source::{Record, Unreadable};
 

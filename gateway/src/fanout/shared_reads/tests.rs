@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use datastream_source::{Bounds, Damage, Record, RecordStream};
@@ -13,7 +13,7 @@ use super::*;
 /// Longer than anything takes here.
 const STALL: Duration = Duration::from_mins(1);
 
-/// What an answer of the topic is like.
+/// An answer of the topic.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     /// Some records, the first of which may be before what was asked for.

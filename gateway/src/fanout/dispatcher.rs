@@ -1,6 +1,7 @@
 //! The tasks that own the live fan-out, each for its share of the streams: find the streams that want an event, fill their queues, and
 //! send at once to those that are at rest.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::head::DispatchedHead;
 use super::live_streams::{Live, LiveStreams};
 use super::ring::{Ring, RingRead};
 use super::send_queue::{OWN_BYTES, SendQueue};
-use super::sequencer::{Round, Sequencer};
+use super::sequencer::{Handed, Round, Sequencer};
 use super::tally::Tally;
 use crate::config::ConfigStore;
 use crate::event::Event;
@@ -25,10 +26,12 @@ use crate::metrics::Metrics;
 /// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
 const JOIN_CHUNKS: usize = 16;
 const COMMANDS: usize = 1024;
-/// Chunks that may wait for a dispatcher; then the sequencer waits.
-const ROUNDS: usize = 4;
-/// Longest time for which events wait for more that are already there, so that both go out in one write.
-const GATHERING: Duration = Duration::from_millis(2);
+/// Rounds that may wait for a dispatcher; then the sequencer waits. So many that a dispatcher which is done finds all that has come while
+/// another one was busy, and writes it together; their memory is that of the [ring](super::sequencer).
+const ROUNDS: usize = 64;
+/// Time for which events wait for more that are already there, so that all go out in one write: as long as the last sending took, since
+/// the more streams there are, the more a second sending costs; and between these.
+const GATHERING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
 /// Bytes that wait for a stream and are sent although more may come to go with them: as much as is written at once.
 const FULL: usize = 2 * OWN_BYTES;
 /// Work after which a dispatcher lets other tasks have its thread: some milliseconds, at [`WRITE`] for what is written to a socket and
@@ -151,6 +154,8 @@ pub(crate) struct Dispatcher {
     /// Places of streams that got something which has not been sent, and since when there are any.
     touched: Vec<u32>,
     touched_since: Option<Instant>,
+    /// Time for which they may wait, as the last sending took.
+    gathering: Duration,
     /// Work since it last let other tasks have its thread.
     work: u32,
     commands: mpsc::Receiver<Command>,
@@ -178,6 +183,7 @@ impl Dispatcher {
             matches: Matches::default(),
             touched: Vec::new(),
             touched_since: None,
+            gathering: *GATHERING.start(),
             work: 0,
             commands,
             rounds,
@@ -196,7 +202,7 @@ impl Dispatcher {
                 biased;
                 Some(command) = self.commands.recv() => self.handle(command),
                 round = self.rounds.recv() => match round {
-                    Some(Round::Chunk(chunk)) => {
+                    Some(Round::Chunk(Handed { chunk, .. })) => {
                         if self.rounds.is_empty() {
                             // What has come meanwhile, of this partition or of others, goes out with it.
                             yield_now().await;
@@ -294,7 +300,7 @@ impl Dispatcher {
 
     /// Returns whether to send what there is: nothing more is there to go with it, or it has waited long enough.
     fn is_to_send(&self) -> bool {
-        let is_over = |since: Instant| since.elapsed() >= GATHERING;
+        let is_over = |since: Instant| since.elapsed() >= self.gathering;
         let gathers = !self.rounds.is_empty();
         self.touched_since
             .is_some_and(|since| !gathers || is_over(since))
@@ -302,6 +308,7 @@ impl Dispatcher {
 
     async fn send(&mut self) {
         self.touched_since = None;
+        let begun = Instant::now();
         let mut touched = std::mem::take(&mut self.touched);
         for place in touched.drain(..) {
             if let Some(live) = self.live.get_mut(place) {
@@ -311,6 +318,7 @@ impl Dispatcher {
             }
         }
         self.touched = touched;
+        self.gathering = begun.elapsed().clamp(*GATHERING.start(), *GATHERING.end());
         self.tally.settle(&self.metrics);
     }
 

@@ -58,6 +58,11 @@ impl Ring {
         }
     }
 
+    /// Bytes that it holds at the most.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Position of the dispatcher.
     pub(crate) fn head(&self) -> Position {
         self.head.borrow().clone()

@@ -120,8 +120,12 @@ pub(crate) async fn run(
         controller: "datastream-operator".to_owned(),
         instance: Some(settings.identity.clone()),
     };
-    let (events, event_publisher) =
-        events::channel(client.clone(), reporter, metrics.events_left_out.clone());
+    let (events, event_publisher) = events::channel(
+        client.clone(),
+        reporter,
+        feed.reconciles.clone(),
+        metrics.events_left_out.clone(),
+    );
     let context = Arc::new(Context {
         client: client.clone(),
         secrets: feed.secrets.clone(),

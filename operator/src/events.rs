@@ -1,5 +1,7 @@
 //! Kubernetes Events for what people want to read in `kubectl describe`: transitions, not states.
 
+use std::time::Duration;
+
 use datastream_crds::DatastreamSubscriptionStatus;
 use datastream_service_kube::api::reason;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,7 +10,9 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
+use crate::retry::Reconciles;
 use crate::subscription::Subscription;
 
 /// The API server's limit on the length of a note is 1 KiB.
@@ -85,25 +89,41 @@ const WAITING: usize = 8192;
 /// come soon; ten thousand subscriptions are not to be remembered twice.
 const REMEMBERED: usize = 512;
 
-/// The queue in which reconciles leave Events. They are published one after the other, so that ten thousand of them do not keep the
-/// API server from what matters more.
+/// Subscriptions on their way to the gateways, beyond which Events wait: to publish one takes the API server half of the time that a
+/// status does.
+const BUSY: usize = 256;
+/// The longest time for which an Event waits for that. Subscriptions that gateways never serve are not to hold up those of others.
+const GIVES_WAY: Duration = Duration::from_mins(1);
+/// Time between two looks at whether it still has to.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The queue in which reconciles leave Events. They are published one after the other, and when nothing matters more: ten thousand of
+/// them are not to keep the API server from ten thousand subscriptions.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
-    queue: mpsc::Sender<(Event, ObjectReference)>,
+    queue: mpsc::Sender<Waiting>,
     left_out: IntCounter,
+}
+
+struct Waiting {
+    event: Event,
+    regarding: ObjectReference,
+    since: Instant,
 }
 
 /// Publishes Events to the API server.
 pub(crate) struct EventPublisher {
-    waiting: mpsc::Receiver<(Event, ObjectReference)>,
+    waiting: mpsc::Receiver<Waiting>,
     client: Client,
     reporter: Reporter,
+    reconciles: Reconciles,
 }
 
-/// A queue and the task at its end; `left_out` counts what did not fit.
+/// A queue and the task at its end, which gives way to `reconciles`; `left_out` counts what did not fit.
 pub(crate) fn channel(
     client: Client,
     reporter: Reporter,
+    reconciles: Reconciles,
     left_out: IntCounter,
 ) -> (Events, EventPublisher) {
     let (queue, waiting) = mpsc::channel(WAITING);
@@ -111,6 +131,7 @@ pub(crate) fn channel(
         waiting,
         client,
         reporter,
+        reconciles,
     };
     (Events { queue, left_out }, event_publisher)
 }
@@ -119,9 +140,13 @@ impl Events {
     /// Leaves Events about a subscription.
     pub(crate) fn publish(&self, subscription: &Subscription, events: Vec<Event>) {
         for event in events {
-            let regarding = subscription.reference();
-            if let Err(error) = self.queue.try_send((event, regarding)) {
-                let (event, _) = error.into_inner();
+            let waiting = Waiting {
+                event,
+                regarding: subscription.reference(),
+                since: Instant::now(),
+            };
+            if let Err(error) = self.queue.try_send(waiting) {
+                let Waiting { event, .. } = error.into_inner();
                 tracing::debug!(reason = event.reason, "left out an Event: too many wait");
                 self.left_out.inc();
             }
@@ -134,7 +159,13 @@ impl EventPublisher {
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let new = || Recorder::new(self.client.clone(), self.reporter.clone());
         let (mut recorder, mut published) = (new(), 0);
-        while let Some((event, regarding)) = self.waiting.recv().await {
+        while let Some(waiting) = self.waiting.recv().await {
+            let Waiting {
+                event,
+                regarding,
+                since,
+            } = waiting;
+            give_way(&self.reconciles, since).await;
             if published == REMEMBERED {
                 (recorder, published) = (new(), 0);
             }
@@ -148,5 +179,50 @@ impl EventPublisher {
             }
         }
         anyhow::bail!("nobody reconciles")
+    }
+}
+
+/// Waits while many subscriptions are on their way to the gateways, for an Event that has waited since then.
+async fn give_way(reconciles: &Reconciles, since: Instant) {
+    while reconciles.on_their_way() > BUSY && since.elapsed() < GIVES_WAY {
+        sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datastream_routing::SubscriptionId;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn events_wait_for_many_subscriptions_on_their_way_but_not_for_ever() {
+        let reconciles = Reconciles::default();
+        let id = |number: usize| SubscriptionId::new("team", number.to_string());
+        let start = Instant::now();
+        for number in 0..BUSY {
+            reconciles.pending(&id(number), 1);
+        }
+        // One that only fails is not on its way.
+        reconciles.failed(id(BUSY));
+        give_way(&reconciles, start).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+
+        reconciles.pending(&id(BUSY), 1);
+        let waits = async {
+            give_way(&reconciles, start).await;
+            start.elapsed()
+        };
+        let goes = async {
+            sleep(Duration::from_secs(10)).await;
+            reconciles.over(&id(0));
+        };
+        let (waited, ()) = tokio::join!(waits, goes);
+        assert!((10..=11).contains(&waited.as_secs()), "{waited:?}");
+
+        reconciles.pending(&id(0), 1);
+        give_way(&reconciles, start).await;
+        let waited = start.elapsed();
+        assert!((60..=61).contains(&waited.as_secs()), "{waited:?}");
     }
 }

@@ -62,6 +62,13 @@ impl Reconciles {
         }
     }
 
+    /// The number of subscriptions that are on their way to the gateways.
+    pub(crate) fn on_their_way(&self) -> usize {
+        let reconciles = self.lock();
+        let states = reconciles.values();
+        states.filter(|state| state.pending.is_some()).count()
+    }
+
     /// Notes that the subscription is as it should be, or gone.
     pub(crate) fn over(&self, id: &SubscriptionId) {
         self.lock().remove(id);

@@ -24,18 +24,18 @@ pub(super) struct StreamCosts {
 
 /// docs/performance.md, "Fan-out, beside peers" (gateway: 20,000/s; saturated, to all; handshake) and "Many streams".
 pub(super) const PLAIN: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 7.24), (10_000.0, 8.95)],
-    shared_delivery: 0.43,
-    idle_kib: &[(1_000.0, 4.12), (10_000.0, 3.30)],
+    delivery: &[(1_000.0, 7.15), (10_000.0, 8.15)],
+    shared_delivery: 0.29,
+    idle_kib: &[(1_000.0, 4.06), (10_000.0, 3.24)],
     handshake: 40.0,
 };
 
-/// The same with TLS. Of many streams, which were measured in one round, 10,000 took 13.36 and 18,000 took 9.90.
+/// The same with TLS.
 pub(super) const TLS: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 8.82), (10_000.0, 12.1)],
-    shared_delivery: 0.89,
-    idle_kib: &[(1_000.0, 11.98), (10_000.0, 10.67)],
-    handshake: 210.0,
+    delivery: &[(1_000.0, 9.01), (10_000.0, 10.08)],
+    shared_delivery: 0.51,
+    idle_kib: &[(1_000.0, 11.72), (10_000.0, 10.50)],
+    handshake: 200.0,
 };
 
 /// Bytes of events that one write takes (docs/performance.md, "What did not help").
@@ -49,21 +49,21 @@ pub(super) const GATHERING: f64 = 0.002;
 pub(super) const READING: [(f64, Table); 3] = [
     (
         1.0,
-        &[(1_000.0, 46.93), (10_000.0, 10.61), (100_000.0, 1.85)],
+        &[(1_000.0, 49.57), (10_000.0, 8.22), (100_000.0, 1.54)],
     ),
     (
         4.0,
-        &[(1_000.0, 96.10), (10_000.0, 15.85), (100_000.0, 2.00)],
+        &[(1_000.0, 53.96), (10_000.0, 24.36), (100_000.0, 1.94)],
     ),
     (
         8.0,
-        &[(1_000.0, 93.16), (10_000.0, 19.12), (100_000.0, 2.25)],
+        &[(1_000.0, 55.76), (10_000.0, 21.37), (100_000.0, 2.13)],
     ),
 ];
 
 /// Time of a record for each thread of the gateway but the first, by records a second: a seventh of what 8 threads take more than one
 /// (docs/performance.md, "Reading").
-pub(super) const THREAD: Table = &[(1_000.0, 0.37), (10_000.0, 4.59), (100_000.0, 0.30)];
+pub(super) const THREAD: Table = &[(1_000.0, 2.10), (10_000.0, 1.50), (100_000.0, 0.19)];
 
 /// Time in which a thread finds the streams that want an event, by its number of streams (docs/performance.md, "Routing": model and
 /// property). What it takes with the fewest streams is part of [`READING`].
@@ -73,7 +73,7 @@ pub(super) const ROUTING: Table = &[(10_000.0, 0.142), (100_000.0, 0.189), (1_00
 pub(super) const MOST_STREAMS: u64 = 18_000;
 
 /// KiB of a gateway for each subscription, whether it has a stream or not (docs/performance.md, "Reading").
-pub(super) const SUBSCRIPTION_KIB: f64 = 1.42;
+pub(super) const SUBSCRIPTION_KIB: f64 = 1.41;
 /// Subscriptions whose routes are within the 64 MiB that a gateway has for itself: it starts with 17 MiB, and routes may take half of the
 /// rest.
 pub(super) const ORDINARY_SUBSCRIPTIONS: u64 = 16_000;

@@ -21,7 +21,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout_at};
 
-use crate::api;
+use crate::api::Writes;
 use crate::manifest::{generation_programmed, manifest, name};
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
@@ -209,10 +209,10 @@ impl Harness {
     /// Waits until nobody has written anything for some seconds.
     pub(crate) async fn quiet(&self) {
         let deadline = Instant::now() + PATIENCE;
-        let mut before = -1.0;
+        let mut before = None;
         loop {
-            let writes = self.writes().await;
-            if writes <= before {
+            let writes = Some(self.writes().await);
+            if writes == before {
                 return;
             }
             before = writes;
@@ -222,9 +222,9 @@ impl Harness {
     }
 
     /// Requests so far that changed something.
-    pub(crate) async fn writes(&self) -> f64 {
+    pub(crate) async fn writes(&self) -> Writes {
         let request = Request::get("/metrics").body(vec![]).unwrap();
-        api::writes(&self.client.request_text(request).await.unwrap())
+        Writes::of(&self.client.request_text(request).await.unwrap())
     }
 }
 

@@ -90,6 +90,7 @@ async fn edits(harness: &Harness, report: &mut Report) {
 }
 
 async fn many(harness: &Harness, floor: Duration, report: &mut Report) {
+    let at_start = harness.writes().await;
     let begun = Instant::now();
     harness.create(0..MANY).await;
     let created = begun.elapsed();
@@ -108,14 +109,17 @@ async fn many(harness: &Harness, floor: Duration, report: &mut Report) {
         took / floor.as_secs_f64(),
         floor.as_secs_f64()
     );
+    println!("  by these writes:");
+    harness.writes().await.since(&at_start).print();
     // Events are published late.
     harness.quiet().await;
     let before = harness.writes().await;
     sleep(IDLE).await;
-    let writes = harness.writes().await - before;
+    let writes = harness.writes().await.since(&before);
+    writes.print();
     report.at_most(
         &format!("writes in {} s of idleness", IDLE.as_secs()),
-        writes,
+        writes.all(),
         0.0,
     );
     report.memory("MiB of the operator", harness.operator_pid(), 100.0);
@@ -136,13 +140,14 @@ async fn restart(harness: &mut Harness, report: &mut Report) {
     let took = begun.elapsed();
     // What it would write late.
     sleep(Duration::from_secs(10)).await;
-    let writes = harness.writes().await - before;
+    let writes = harness.writes().await.since(&before);
+    writes.print();
     report.at_most(
         &format!(
             "writes by a restart of the operator ({:.1} s to look at all)",
             took.as_secs_f64()
         ),
-        writes,
+        writes.all(),
         0.0,
     );
     let mut dropped = 0;

@@ -17,7 +17,7 @@ use super::head::DispatchedHead;
 use super::live_streams::{Live, LiveStreams};
 use super::ring::{Ring, RingRead};
 use super::send_queue::{OWN_BYTES, SendQueue};
-use super::sequencer::{Handed, Round, Sequencer};
+use super::sequencer::{Round, Sequencer};
 use super::tally::Tally;
 use crate::config::ConfigStore;
 use crate::event::Event;
@@ -202,12 +202,12 @@ impl Dispatcher {
                 biased;
                 Some(command) = self.commands.recv() => self.handle(command),
                 round = self.rounds.recv() => match round {
-                    Some(Round::Chunk(Handed { chunk, .. })) => {
+                    Some(Round::Chunk(handed)) => {
                         if self.rounds.is_empty() {
                             // What has come meanwhile, of this partition or of others, goes out with it.
                             yield_now().await;
                         }
-                        self.dispatch(&chunk).await;
+                        self.dispatch(&handed.chunk).await;
                     }
                     Some(Round::Expired { partition, first }) => self.skip_expired(partition, first),
                     None => return,

@@ -135,8 +135,12 @@ impl Server {
             heard.listed(&None, kind);
         }
         let reporter = Reporter::from("test");
-        let (events, event_publisher) =
-            events::channel(client.clone(), reporter, metrics.events_left_out.clone());
+        let (events, event_publisher) = events::channel(
+            client.clone(),
+            reporter,
+            self.reconciles.clone(),
+            metrics.events_left_out.clone(),
+        );
         let context = Arc::new(Context {
             client,
             secrets,

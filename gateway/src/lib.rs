@@ -31,6 +31,7 @@ pub use access::{Credential, QueryKeys, Refusal, StreamRequest, TokenArgs, Token
 pub use admin::AdminExtension;
 pub use audit::AuditTarget;
 pub use descriptors::descriptors_for;
+pub use fanout::{GATHERING, WRITE_BYTES};
 pub use gateway::{Dependencies, Gateway};
 pub use limits::{Limits, PerScope};
 pub use memory::{MemoryBudget, TlsMemory};

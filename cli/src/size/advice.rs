@@ -1,5 +1,8 @@
 //! Notes on a plan, and advice.
 
+use datastream_operator::routing::MAX_BUCKET_BYTES;
+use datastream_routing::BUCKETS;
+
 use super::costs::{MOST_STREAMS, OPERATOR_MIB, OPERATOR_SUBSCRIPTION_KIB, ROUTE_BYTES};
 use super::load::Load;
 use super::number::{cores, count};
@@ -9,8 +12,8 @@ use super::plan::{Frame, Limit, Plan};
 const READING: f64 = 1.0 / 3.0;
 /// Handshakes a second of a pod, as the chart has it (`gateway.handshakesPerSecond`).
 const HANDSHAKES: f64 = 1000.0;
-/// Bytes of all routes of a group: 256 Secrets of 900,000 bytes (`operator/src/routing/packing.rs`).
-const GROUP_BYTES: u64 = 256 * 900_000;
+/// Bytes of all routes of a group.
+const GROUP_BYTES: u64 = BUCKETS as u64 * MAX_BUCKET_BYTES as u64;
 /// Limit of an operator's memory in the chart, in MiB.
 const OPERATOR_LIMIT: f64 = 256.0;
 

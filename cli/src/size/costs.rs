@@ -38,12 +38,6 @@ pub(super) const TLS: StreamCosts = StreamCosts {
     handshake: 200.0,
 };
 
-/// Bytes of events that one write takes (docs/performance.md, "What did not help").
-pub(super) const WRITE_BYTES: f64 = 32.0 * 1024.0;
-
-/// Seconds for which events wait for more to go out in the same write (docs/decisions/0016-dispatchers-write.md).
-pub(super) const GATHERING: f64 = 0.002;
-
 /// Time of a record that is read and decoded, and that no stream wants, by records a second; for 1, 4 and 8 partitions
 /// (docs/performance.md, "Reading").
 pub(super) const READING: [(f64, Table); 3] = [

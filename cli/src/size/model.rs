@@ -1,8 +1,8 @@
 //! CPU and memory of one gateway, from what was measured.
 
-use super::costs::{
-    EVENT_BYTES, GATHERING, PLAIN, READING, ROUTING, StreamCosts, THREAD, TLS, WRITE_BYTES,
-};
+use datastream_gateway::{GATHERING, WRITE_BYTES};
+
+use super::costs::{EVENT_BYTES, PLAIN, READING, ROUTING, StreamCosts, THREAD, TLS};
 use super::load::Load;
 use super::table::{between, time, value};
 
@@ -36,13 +36,13 @@ impl Load {
 
     /// Events that one write takes at the most.
     fn fullest_write(&self) -> f64 {
-        (WRITE_BYTES / self.event_bytes as f64).max(1.0)
+        (WRITE_BYTES as f64 / self.event_bytes as f64).max(1.0)
     }
 
     /// Time of an event in a write, in microseconds: what it takes besides its part of the write.
     fn event_time(&self) -> f64 {
         let costs = self.costs();
-        let full = WRITE_BYTES / EVENT_BYTES;
+        let full = WRITE_BYTES as f64 / EVENT_BYTES;
         let (alone, shared) = (value(costs.delivery, 0.0), costs.shared_delivery);
         (shared - alone / full) / (1.0 - 1.0 / full) * self.weight()
     }
@@ -60,7 +60,7 @@ impl Load {
 
     /// Events of a stream that come within the time for which a gateway gathers them.
     pub(super) fn gathered(&self) -> f64 {
-        (self.per_stream() * GATHERING).clamp(1.0, self.fullest_write())
+        (self.per_stream() * GATHERING.start().as_secs_f64()).clamp(1.0, self.fullest_write())
     }
 
     /// KiB of an idle stream of a gateway with so many.

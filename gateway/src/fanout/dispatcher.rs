@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::chunk::Chunk;
 use super::head::DispatchedHead;
 use super::live_streams::{Live, LiveStreams};
+use super::outlet::WRITE_BYTES;
 use super::ring::{Ring, RingRead};
-use super::send_queue::{OWN_BYTES, SendQueue};
+use super::send_queue::SendQueue;
 use super::sequencer::{Round, Sequencer};
 use super::tally::Tally;
 use crate::config::ConfigStore;
@@ -31,9 +32,8 @@ const COMMANDS: usize = 1024;
 const ROUNDS: usize = 64;
 /// Time for which events wait for more that are already there, so that all go out in one write: as long as the last sending took, since
 /// the more streams there are, the more a second sending costs; and between these.
-const GATHERING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(50);
-/// Bytes that wait for a stream and are sent although more may come to go with them: as much as is written at once.
-const FULL: usize = 2 * OWN_BYTES;
+pub const GATHERING: RangeInclusive<Duration> =
+    Duration::from_millis(2)..=Duration::from_millis(50);
 /// Work after which a dispatcher lets other tasks have its thread: some milliseconds, at [`WRITE`] for what is written to a socket and
 /// one for a frame that is put into a queue or an event that is looked at.
 const TURN: u32 = 8192;
@@ -386,7 +386,7 @@ impl Dispatcher {
                 continue;
             };
             let mut work = 1;
-            if waiting > FULL || is_last {
+            if waiting > WRITE_BYTES || is_last {
                 live.queue.send(&mut self.tally);
                 work += WRITE;
             } else if !live.touched {

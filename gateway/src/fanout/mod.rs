@@ -21,8 +21,10 @@ mod tally;
 
 pub(crate) use catch_up::{CatchUp, CatchUpContext};
 pub(crate) use decoder::Decoder;
+pub use dispatcher::GATHERING;
 pub(crate) use dispatcher::{DispatcherHandle, FanOut};
 pub(crate) use outlet::Outlet;
+pub use outlet::WRITE_BYTES;
 pub(crate) use queued_frame::{MarkerFrame, QueuedFrame};
 pub(crate) use ring::Ring;
 pub(crate) use send_memory::SendMemory;

@@ -5,6 +5,9 @@ use std::fmt::Debug;
 use super::send_queue::SendQueue;
 use super::tally::Tally;
 
+/// Bytes up to which frames are gathered into one write to the socket; a larger frame is written by itself.
+pub const WRITE_BYTES: usize = 32 << 10;
+
 /// The outlet of a queue, if nothing has to be waited for.
 pub(crate) trait Outlet: Debug + Send + Sync {
     /// Sends what waits in the queue at once, if the stream is at rest and its socket takes it. Returns false if something is left for the

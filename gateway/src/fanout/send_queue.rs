@@ -10,7 +10,7 @@ use datastream_routing::Route;
 use tokio::sync::{Notify, oneshot};
 
 use super::head::DispatchedHead;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, WRITE_BYTES};
 use super::queued_frame::{MarkerFrame, QueuedFrame};
 use super::send_memory::SendMemory;
 use super::tally::Tally;
@@ -24,7 +24,7 @@ const MAX_PROBES: usize = 8;
 /// Bytes that may wait in one queue; a single larger frame is let in when it is alone.
 const MAX_BYTES: usize = 256 << 10;
 /// Bytes of frames that each stream may have waiting and on their way to the socket without borrowing.
-pub(crate) const OWN_BYTES: usize = 16 << 10;
+pub(crate) const OWN_BYTES: usize = WRITE_BYTES / 2;
 /// Unit in which bytes are borrowed, so that most frames need no look at what all streams share.
 const STEP: usize = 16 << 10;
 

@@ -24,6 +24,7 @@ pub(crate) use access_writer::AccessWriter;
 pub use admission::{Budget, Denied};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
+pub use packing::MAX_BUCKET_BYTES;
 pub(crate) use peers::{are_complete, keep, own_identity};
 pub use publisher::{Publisher, decode_object};
 #[cfg(test)]

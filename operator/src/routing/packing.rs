@@ -6,7 +6,7 @@ use super::Routes;
 
 /// Encoded routes of one bucket, in bytes. A Secret holds 1 MiB; the rest is for the envelope and for gateways that
 /// mount it beside others.
-pub(super) const MAX_BUCKET_BYTES: usize = 900_000;
+pub const MAX_BUCKET_BYTES: usize = 900_000;
 
 /// The routes to publish of those that do not fit into the limit together: what is published stays, as it is if its new form does not fit, and new
 /// routes are taken in while there is room.

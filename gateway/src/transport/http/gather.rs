@@ -6,8 +6,7 @@ use datastream_protocol::close::Close;
 use datastream_protocol::position::{Position, Seq};
 
 use super::BodyEncoder;
-use crate::fanout::QueuedFrame;
-use crate::transport::GATHER;
+use crate::fanout::{QueuedFrame, WRITE_BYTES};
 use crate::transport::dialect::{Parts, end, line};
 
 /// Bytes to be sent, and the heartbeats among them.
@@ -25,12 +24,14 @@ impl BodyEncoder {
         while let Some(frame) = unsent.front() {
             let line = line(self.dialect, frame);
             let length = line.len();
-            if bytes.len() > room && bytes.len() + length > GATHER {
+            if bytes.len() > room && bytes.len() + length > WRITE_BYTES {
                 break;
             }
             if bytes.is_empty() {
                 // A little more than that: what stands around them.
-                let likely = length.saturating_mul(unsent.len()).min(GATHER.max(length));
+                let likely = length
+                    .saturating_mul(unsent.len())
+                    .min(WRITE_BYTES.max(length));
                 bytes.reserve(room + likely + 8);
                 bytes.resize(room, 0);
             }

@@ -15,8 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::socket::SharedSocket;
-use crate::fanout::QueuedFrame;
-use crate::transport::GATHER;
+use crate::fanout::{QueuedFrame, WRITE_BYTES};
 use crate::transport::dialect::{MessageEncoder, Parts};
 
 /// The first byte of an unfragmented text frame (RFC 6455, section 5.2).
@@ -164,7 +163,7 @@ impl Begun {
                 continue;
             };
             let length = payload.len();
-            if begun.gathered.len() + MAX_HEADER + length > GATHER {
+            if begun.gathered.len() + MAX_HEADER + length > WRITE_BYTES {
                 if begun.is_empty() {
                     begun.gathered = Vec::with_capacity(MAX_HEADER);
                     put_header(&mut begun.gathered, length);
@@ -204,7 +203,9 @@ impl Begun {
 
 /// Bytes that so many frames may take, by the first one.
 fn estimate(length: usize, frames: usize) -> usize {
-    (MAX_HEADER + length).saturating_mul(frames).min(GATHER)
+    (MAX_HEADER + length)
+        .saturating_mul(frames)
+        .min(WRITE_BYTES)
 }
 
 /// Appends the header of a text frame with a payload of this length.

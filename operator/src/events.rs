@@ -184,7 +184,7 @@ impl EventPublisher {
 
 /// Waits while many subscriptions are on their way to the gateways, for an Event that has waited since then.
 async fn give_way(reconciles: &Reconciles, since: Instant) {
-    while reconciles.on_their_way() > BUSY && since.elapsed() < GIVES_WAY {
+    while since.elapsed() < GIVES_WAY && reconciles.on_their_way() > BUSY {
         sleep(LOOK).await;
     }
 }

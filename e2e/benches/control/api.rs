@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 /// Requests that change something, by what they do: `POST secrets`, `APPLY datastreamsubscriptions/status`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Writes(BTreeMap<String, f64>);
+#[derive(PartialEq)]
+pub(crate) struct Writes(BTreeMap<String, u64>);
 
 impl Writes {
     /// Those that the metrics count, without the Leases and the ConfigMap by which gateways and operator say that they live, without the
@@ -33,7 +33,7 @@ impl Writes {
                 subresource => format!("{verb} {resource}/{subresource}"),
             };
             let count = line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok());
-            *writes.entry(what).or_default() += count.unwrap_or_default();
+            *writes.entry(what).or_default() += count.unwrap_or_default() as u64;
         }
         Self(writes)
     }
@@ -44,19 +44,19 @@ impl Writes {
             let before = before.0.get(what).copied().unwrap_or_default();
             (what.clone(), count - before)
         });
-        Self(more.filter(|(_, count)| *count > 0.0).collect())
+        Self(more.filter(|(_, count)| *count > 0).collect())
     }
 
     /// The number of them.
     pub(crate) fn all(&self) -> f64 {
-        self.0.values().fold(0.0, |all, count| all + count)
+        self.0.values().sum::<u64>() as f64
     }
 
     /// Prints what there are.
     #[allow(clippy::print_stdout)]
     pub(crate) fn print(&self) {
         for (what, count) in &self.0 {
-            println!("  {count:>8.0} {what}");
+            println!("  {count:>8} {what}");
         }
     }
 }

@@ -28,10 +28,10 @@ use crate::metrics::Metrics;
 const JOIN_CHUNKS: usize = 16;
 const COMMANDS: usize = 1024;
 /// Rounds that may wait for a dispatcher; then the sequencer waits. So many that a dispatcher which is done finds all that has come while
-/// another one was busy, and writes it together; their memory is that of the [ring](super::sequencer).
+/// another one was busy, and writes it together. The [sequencer](Sequencer) bounds their memory.
 const ROUNDS: usize = 64;
-/// Time for which events wait for more that are already there, so that all go out in one write: as long as the last sending took, since
-/// the more streams there are, the more a second sending costs; and between these.
+/// Shortest and longest time for which events wait for more that are already there, so that all go out in one write. Between them, it is
+/// as long as the last sending took: the more streams there are, the more a second sending costs.
 pub const GATHERING: RangeInclusive<Duration> =
     Duration::from_millis(2)..=Duration::from_millis(50);
 /// Work after which a dispatcher lets other tasks have its thread: some milliseconds, at [`WRITE`] for what is written to a socket and

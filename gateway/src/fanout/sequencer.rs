@@ -35,7 +35,7 @@ pub(crate) struct Sequencer {
     ring: Arc<Ring>,
     metrics: Arc<Metrics>,
     dispatchers: Vec<mpsc::Sender<Round>>,
-    /// What more may wait for dispatchers, in units of memory, and of how many.
+    /// Room for more that waits for dispatchers, in units of memory; and the units of all of it.
     room: Arc<Semaphore>,
     units: u32,
 }

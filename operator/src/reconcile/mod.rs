@@ -47,8 +47,8 @@ const WORTH_REPORTING: Duration = Duration::from_secs(10);
 /// Failures in a row after which an error that may pass by itself is reported.
 const PASSING: u32 = 3;
 
-/// Makes of a subscription what it asks for, as far as it takes to know its status, once everything is listed. Returns the time until it is to be looked at again,
-/// if it is whether or not it changes.
+/// Makes of a subscription what it asks for, as far as it takes to know its status, once everything is listed. Returns the time until it is
+/// to be looked at again, if it is whether or not it changes.
 pub(crate) async fn reconcile(
     subscription: &Subscription,
     context: &Context,

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use datastream_protocol::event::EventType;
-use datastream_protocol::event::unescape;
 use datastream_routing::{EventFields, Field, PerField};
 use datastream_source::MAX_RECORD_BYTES;
 
-use super::scan::{Kind, Member, ScanError, Scanner};
+use super::scan::{Kind, Member, Quoted, ScanError, Scanner};
 
 /// The deepest nesting of arrays and objects that is served, the event's own braces included.
 pub const MAX_DEPTH: usize = 32;
@@ -151,7 +150,7 @@ impl Decoded {
             return Err(SkipReason::NotJson);
         }
         let open = scanner.position();
-        scanner.object(|member| top.take(text, member))?;
+        scanner.object_with(|scanner, key| top.scan(text, scanner, key))?;
         let close = scanner.position() - 1;
         if !scanner.at_end() {
             return Err(SkipReason::NotJson);
@@ -159,17 +158,16 @@ impl Decoded {
         if top.repeated {
             return Err(SkipReason::WrongType);
         }
-        let metadata = top.metadata.ok_or(SkipReason::NoMetadata)?;
-        let metadata = match metadata.kind {
-            Kind::Object => Metadata::read(text, &metadata.value)?,
-            Kind::Null => return Err(SkipReason::NoMetadata),
-            _ => return Err(SkipReason::WrongType),
-        };
-        let event_type = metadata.event_type.ok_or(SkipReason::UnknownEventType)?;
+        match top.metadata_kind {
+            Some(Kind::Object) => (),
+            None | Some(Kind::Null) => return Err(SkipReason::NoMetadata),
+            Some(_) => return Err(SkipReason::WrongType),
+        }
+        let event_type = top.metadata.event_type(value)?;
         let (body, repeat_body) = top.bodies.check(event_type)?;
         Ok(Self {
             event_type,
-            fields: metadata.fields,
+            fields: top.metadata.fields,
             members: trim(value, open + 1..close),
             foreign_seq: top.seq.map(|member| with_comma(value, member)),
             body,
@@ -190,7 +188,8 @@ impl Decoded {
 /// The members of the event itself that matter here.
 #[derive(Default)]
 struct TopLevel {
-    metadata: Option<Member>,
+    metadata: Metadata,
+    metadata_kind: Option<Kind>,
     seq: Option<Member>,
     bodies: Bodies,
     /// A member that matters was there twice: parsers disagree on which one counts.
@@ -198,17 +197,32 @@ struct TopLevel {
 }
 
 impl TopLevel {
-    fn take(&mut self, value: &str, member: Member) {
-        let key = key(value, &member);
-        let slot = match key.as_ref() {
-            "metadata" => &mut self.metadata,
+    /// Scans the value behind a key of the event.
+    fn scan(
+        &mut self,
+        value: &str,
+        scanner: &mut Scanner<'_>,
+        key: Quoted,
+    ) -> Result<(), ScanError> {
+        let name = name(value, &key);
+        if name == "metadata" {
+            let kind = scanner.peek_kind().ok_or(ScanError::Syntax)?;
+            self.repeated |= self.metadata_kind.replace(kind).is_some();
+            return match kind {
+                Kind::Object => scanner.object(|member| self.metadata.take(value, &member)),
+                _ => scanner.value(),
+            };
+        }
+        let member = scanner.member(key)?;
+        let slot = match name.as_ref() {
             "seq" => &mut self.seq,
-            key => match self.bodies.slot(key) {
+            name => match self.bodies.slot(name) {
                 Some(slot) => slot,
-                None => return,
+                None => return Ok(()),
             },
         };
         self.repeated |= slot.replace(member).is_some();
+        Ok(())
     }
 }
 
@@ -264,46 +278,44 @@ impl Bodies {
 /// The members of `metadata` that matter here.
 #[derive(Default)]
 struct Metadata {
-    event_type: Option<EventType>,
+    event_type: Option<Text>,
     fields: PerField<Option<Text>>,
+    /// A bit for each of them that was there.
+    seen: u8,
+    /// One has a wrong type, or was there twice.
+    is_wrong: bool,
 }
 
 impl Metadata {
-    fn read(value: &str, range: &Range<usize>) -> Result<Self, SkipReason> {
-        let mut metadata = Self::default();
-        let mut event_type = None;
-        let mut failure = None;
-        let mut seen = 0_u8;
-        // Already known to be well-formed: only the fields are of interest now.
-        Scanner::new(value.as_bytes(), range.start, MAX_DEPTH).object(|member| {
-            let (bit, slot) = match key(value, &member).as_ref() {
-                "event_type" => (1, &mut event_type),
-                key => match Field::of_metadata_key(key) {
-                    Some(field) => (2 << field as u8, &mut metadata.fields[field]),
-                    None => return,
-                },
-            };
-            match text(value, &member) {
-                Ok(text) if seen & bit == 0 => *slot = text,
-                _ => failure = Some(SkipReason::WrongType),
-            }
-            seen |= bit;
-        })?;
-        if let Some(reason) = failure {
-            return Err(reason);
+    fn take(&mut self, value: &str, member: &Member) {
+        let (bit, slot) = match name(value, &member.key).as_ref() {
+            "event_type" => (1, &mut self.event_type),
+            name => match Field::of_metadata_key(name) {
+                Some(field) => (2 << field as u8, &mut self.fields[field]),
+                None => return,
+            },
+        };
+        match text(value, member) {
+            Ok(text) if self.seen & bit == 0 => *slot = text,
+            _ => self.is_wrong = true,
         }
-        let name = event_type
-            .as_ref()
-            .and_then(|t: &Text| t.get(value.as_bytes()))
-            .ok_or(SkipReason::UnknownEventType)?;
-        metadata.event_type = Some(name.parse().map_err(|_| SkipReason::UnknownEventType)?);
-        Ok(metadata)
+        self.seen |= bit;
+    }
+
+    /// The type of the event, if everything that was there is right.
+    fn event_type(&self, value: &[u8]) -> Result<EventType, SkipReason> {
+        if self.is_wrong {
+            return Err(SkipReason::WrongType);
+        }
+        let name = self.event_type.as_ref().and_then(|text| text.get(value));
+        let event_type = name.and_then(|name| name.parse().ok());
+        event_type.ok_or(SkipReason::UnknownEventType)
     }
 }
 
-/// A member's key, unescaped. One that has no text (half a surrogate pair) is none of ours.
-fn key<'a>(value: &'a str, member: &Member) -> Cow<'a, str> {
-    unescape(&value[member.key.clone()]).unwrap_or_default()
+/// The name that a key is. One that has no text (half a surrogate pair) is none of ours.
+fn name<'a>(value: &'a str, key: &Quoted) -> Cow<'a, str> {
+    key.unescaped(value).unwrap_or_default()
 }
 
 /// A member's value as text; `null` counts as missing.
@@ -313,7 +325,7 @@ fn text(value: &str, member: &Member) -> Result<Option<Text>, SkipReason> {
         Kind::String => (),
         _ => return Err(SkipReason::WrongType),
     }
-    match unescape(&value[member.value.clone()]) {
+    match member.quoted().unescaped(value) {
         Some(Cow::Borrowed(_)) => Ok(Some(Text::At(
             member.value.start as u32 + 1..member.value.end as u32 - 1,
         ))),
@@ -339,14 +351,14 @@ fn with_comma(value: &[u8], member: Member) -> Range<usize> {
         .map(|n| member.value.end + n)
         .filter(|at| value[*at] == b',')
     {
-        return member.key.start..at + 1;
+        return member.key.place.start..at + 1;
     }
-    let before = value[..member.key.start]
+    let before = value[..member.key.place.start]
         .iter()
         .rposition(|b| !b.is_ascii_whitespace());
     match before.filter(|at| value[*at] == b',') {
         Some(at) => at..member.value.end,
-        None => member.key.start..member.value.end,
+        None => member.key.place.start..member.value.end,
     }
 }
 

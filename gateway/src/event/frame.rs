@@ -24,10 +24,10 @@ pub(super) fn content(value: &[u8], decoded: &Decoded) -> usize {
     let mut body = br#"{"seq":"",}"#.len();
     body += escaped_length(&value[members.start..cut.start]);
     body += escaped_length(&value[cut.end..members.end]);
-    let repeated = escaped_length(&value[decoded.body.clone()]);
+    let repeated = || escaped_length(&value[decoded.body.clone()]);
     match &decoded.repeat_body {
-        Some(Repeat::Under(key)) => body += br#","":"#.len() + key.len() + repeated,
-        Some(Repeat::At(null)) => body = body + repeated - null.len(),
+        Some(Repeat::Under(key)) => body += br#","":"#.len() + key.len() + repeated(),
+        Some(Repeat::At(null)) => body = body + repeated() - null.len(),
         None => (),
     }
     LENGTH_PREFIX + body

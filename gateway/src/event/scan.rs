@@ -3,7 +3,10 @@
 //! Events leave the gateway byte for byte as they came, so nothing is parsed into values: what is needed is where
 //! things are. The text must be valid UTF-8 already.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use datastream_protocol::event::unescape;
 
 /// Reason why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +27,44 @@ pub(super) enum Kind {
     Null,
 }
 
-/// A member of an object: where its key is (with its quotes) and where its value is.
+/// A string: where it is, its quotes included, and whether there are escapes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quoted {
+    pub place: Range<usize>,
+    pub has_escapes: bool,
+}
+
+impl Quoted {
+    /// Its text, unescaped; nothing if it has none (half a surrogate pair).
+    pub(super) fn unescaped<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
+        if self.has_escapes {
+            unescape(&text[self.place.clone()])
+        } else {
+            Some(Cow::Borrowed(
+                &text[self.place.start + 1..self.place.end - 1],
+            ))
+        }
+    }
+}
+
+/// A member of an object: its key, and where its value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    pub key: Range<usize>,
+    pub key: Quoted,
     pub value: Range<usize>,
     pub kind: Kind,
+    /// Whether there are escapes in the value, if that is a string.
+    pub has_escapes: bool,
+}
+
+impl Member {
+    /// The value as a string, which it has to be.
+    pub(super) fn quoted(&self) -> Quoted {
+        Quoted {
+            place: self.value.clone(),
+            has_escapes: self.has_escapes,
+        }
+    }
 }
 
 pub(super) struct Scanner<'a> {
@@ -75,6 +110,17 @@ impl<'a> Scanner<'a> {
 
     /// Scans one object and calls `member` for each of its members, in order.
     pub(super) fn object(&mut self, mut member: impl FnMut(Member)) -> Result<(), ScanError> {
+        self.object_with(|scanner, key| {
+            member(scanner.member(key)?);
+            Ok(())
+        })
+    }
+
+    /// Scans one object and calls `value` behind each key of it, which has to scan the value.
+    pub(super) fn object_with(
+        &mut self,
+        mut value: impl FnMut(&mut Self, Quoted) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
         self.open(b'{')?;
         self.space();
         if self.eat(b'}') {
@@ -83,19 +129,12 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.space();
-            let key = self.at;
-            self.string()?;
-            let key = key..self.at;
+            let start = self.at;
+            let has_escapes = self.string()?;
+            let place = start..self.at;
             self.space();
             self.expect(b':')?;
-            let kind = self.peek_kind().ok_or(ScanError::Syntax)?;
-            let value = self.at;
-            self.value()?;
-            member(Member {
-                key,
-                value: value..self.at,
-                kind,
-            });
+            value(self, Quoted { place, has_escapes })?;
             self.space();
             if self.eat(b',') {
                 continue;
@@ -105,12 +144,34 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Scans the value behind a key.
+    pub(super) fn member(&mut self, key: Quoted) -> Result<Member, ScanError> {
+        let kind = self.peek_kind().ok_or(ScanError::Syntax)?;
+        let start = self.at;
+        let mut has_escapes = false;
+        match kind {
+            Kind::String => has_escapes = self.string()?,
+            _ => self.value_of(kind)?,
+        }
+        Ok(Member {
+            key,
+            value: start..self.at,
+            kind,
+            has_escapes,
+        })
+    }
+
     /// Scans one value of any kind.
     pub(super) fn value(&mut self) -> Result<(), ScanError> {
-        match self.peek_kind().ok_or(ScanError::Syntax)? {
-            Kind::Object => self.object(|_| ()),
+        let kind = self.peek_kind().ok_or(ScanError::Syntax)?;
+        self.value_of(kind)
+    }
+
+    fn value_of(&mut self, kind: Kind) -> Result<(), ScanError> {
+        match kind {
+            Kind::Object => self.object_with(|scanner, _| scanner.value()),
             Kind::Array => self.array(),
-            Kind::String => self.string(),
+            Kind::String => self.string().map(drop),
             Kind::Null => self.literal(b"null"),
             Kind::Scalar => match self.text[self.at] {
                 b't' => self.literal(b"true"),
@@ -137,14 +198,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), ScanError> {
+    /// Scans a string. Returns whether there are escapes in it.
+    fn string(&mut self) -> Result<bool, ScanError> {
         self.expect(b'"')?;
+        let mut has_escapes = false;
         self.at += plain_bytes(&self.text[self.at..]);
         while let Some(byte) = self.text.get(self.at) {
             self.at += 1;
             match byte {
-                b'"' => return Ok(()),
-                b'\\' => self.escape()?,
+                b'"' => return Ok(has_escapes),
+                b'\\' => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
                 0..0x20 => return Err(ScanError::Syntax),
                 _ => (),
             }
@@ -332,7 +398,7 @@ mod tests {
         scanner.object(|m| members.push(m)).unwrap();
         let texts: Vec<_> = members
             .iter()
-            .map(|m| (&text[m.key.clone()], &text[m.value.clone()], m.kind))
+            .map(|m| (&text[m.key.place.clone()], &text[m.value.clone()], m.kind))
             .collect();
         assert_eq!(
             texts,

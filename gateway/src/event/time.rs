@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use datastream_protocol::event::{TIMES, text, unescape};
+use datastream_protocol::event::{TIMES, text};
 use jiff::Timestamp;
 
 use super::decode::MAX_DEPTH;
@@ -30,7 +30,10 @@ fn happened(body: &str) -> Option<Cow<'_, str>> {
     let mut values = [None; TIMES.len()];
     let scanned = Scanner::new(body.as_bytes(), 0, MAX_DEPTH).object(|member| {
         // The first of several with one name counts, and `null` is as good as missing.
-        let key = unescape(&body[member.key.clone()]).filter(|_| member.kind != Kind::Null);
+        let key = member
+            .key
+            .unescaped(body)
+            .filter(|_| member.kind != Kind::Null);
         let place = key.and_then(|key| TIMES.iter().position(|name| *name == key));
         if let Some(place) = place {
             values[place].get_or_insert(&body[member.value]);

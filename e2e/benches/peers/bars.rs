@@ -21,8 +21,9 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
         let peer = |figure| better_peer(figures, load, figure);
         let (to_raw, to_peer) = match load {
             Load::Slow => (Some(1.25), Some(0.45)),
-            Load::Fast => (Some(0.75), None),
+            Load::Fast | Load::Limit => (Some(0.75), None),
             Load::All => (None, Some(0.7)),
+            Load::OwnSteady => (None, None),
             Load::Own => (Some(1.15), None),
         };
         let gateway = get(Kind::Gateway, CPU);
@@ -39,6 +40,10 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
             gateway,
             1.3,
         );
+        // Saturated, each server has another rate: latencies are compared at equal ones.
+        if load.pattern().interval == 0 {
+            continue;
+        }
         for (name, figure) in [("p50", P50), ("p99", P99), ("p99.9", P999)] {
             bar(
                 load,

@@ -10,21 +10,34 @@ pub(crate) enum Load {
     Slow,
     /// An event to all, 100 times a second.
     Fast,
+    /// An event to all, 200 times a second: what the raw loop just keeps up with.
+    Limit,
     /// Events to all without a pause.
     All,
+    /// An event each 20 us, to one connection, in turn.
+    OwnSteady,
     /// Events without a pause, each to one connection, in turn.
     Own,
 }
 
 impl Load {
-    pub(crate) const EACH: [Self; 4] = [Self::Slow, Self::Fast, Self::All, Self::Own];
+    pub(crate) const EACH: [Self; 6] = [
+        Self::Slow,
+        Self::Fast,
+        Self::Limit,
+        Self::All,
+        Self::OwnSteady,
+        Self::Own,
+    ];
 
     /// Its name in settings and in the JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Slow => "20k",
             Self::Fast => "100k",
+            Self::Limit => "200k",
             Self::All => "all",
+            Self::OwnSteady => "own-50k",
             Self::Own => "own",
         }
     }
@@ -34,20 +47,25 @@ impl Load {
         match self {
             Self::Slow => "20,000 deliveries/s, an event to all each 50 ms",
             Self::Fast => "100,000 deliveries/s, an event to all each 10 ms",
+            Self::Limit => "200,000 deliveries/s, an event to all each 5 ms",
             Self::All => "saturated, events to all",
+            Self::OwnSteady => "50,000 deliveries/s, each event to one connection",
             Self::Own => "saturated, each event to one connection",
         }
     }
 
-    /// Its events. Few enough are on the way for every server to take them without dropping a client.
+    /// Its events. Few enough are on the way for every server to take them without dropping a client, and enough to keep it busy.
     pub(crate) const fn pattern(self) -> Pattern {
         let (to, window) = match self {
-            Self::Own => (Receivers::One, 2 * CONNECTIONS as u64),
+            // With 2 for each connection, servers are idle for a tenth to a third of the time.
+            Self::Own | Self::OwnSteady => (Receivers::One, 8 * CONNECTIONS as u64),
             _ => (Receivers::All, 64),
         };
         let interval = match self {
             Self::Slow => 50_000,
             Self::Fast => 10_000,
+            Self::Limit => 5_000,
+            Self::OwnSteady => 20,
             Self::All | Self::Own => 0,
         };
         Pattern {

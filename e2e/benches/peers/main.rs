@@ -44,6 +44,7 @@ mod plots;
 mod process;
 #[path = "../shared/protobuf.rs"]
 mod protobuf;
+#[path = "../shared/raw.rs"]
 mod raw;
 #[path = "../shared/record.rs"]
 mod record;

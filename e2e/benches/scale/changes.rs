@@ -54,7 +54,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
     let turn = open.measure_all(steady(STREAMS), options.turn);
     stand.add(SERVER, LOADS[0], &turn);
     let stop = AtomicBool::new(false);
-    let folder = open.routes.path().to_owned();
+    let folder = open.routes().to_owned();
     let (turn, written) = std::thread::scope(|scope| {
         let writing = scope.spawn(|| write(&folder, &changing, &stop));
         let turn = open.measure_all(steady(STREAMS), options.turn * TURNS);

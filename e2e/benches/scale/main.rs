@@ -22,17 +22,19 @@ mod connection;
 mod cores;
 mod cpu_cgroup;
 #[path = "../shared/dialect.rs"]
-#[allow(dead_code, reason = "only the gateway's is spoken here")]
+#[allow(
+    dead_code,
+    reason = "only the gateway's and the raw loop's are spoken here"
+)]
 mod dialect;
 #[path = "../shared/feed.rs"]
-#[allow(dead_code, reason = "only topics are fed here")]
+#[allow(dead_code, reason = "only topics and the raw loop are fed here")]
 mod feed;
 #[path = "../shared/figures.rs"]
 mod figures;
 #[path = "../shared/files.rs"]
 mod files;
 #[path = "../shared/frames.rs"]
-#[allow(dead_code, reason = "only clients are here")]
 mod frames;
 #[path = "../shared/gateway.rs"]
 mod gateway;
@@ -47,6 +49,8 @@ mod pattern;
 mod process;
 #[path = "../shared/protobuf.rs"]
 mod protobuf;
+#[path = "../shared/raw.rs"]
+mod raw;
 mod reading;
 #[path = "../shared/record.rs"]
 mod record;
@@ -74,10 +78,16 @@ use stand::Stand;
 
 /// Streams where their number is not what is varied.
 const STREAMS: usize = 1_000;
+/// The argument with which this program is the floor: an epoll loop that does one `write` for each delivery.
+const RAW: &str = "raw";
 /// Files that this process may open.
 const FILES: usize = 20_000;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(RAW) {
+        raw::serve();
+        return ExitCode::SUCCESS;
+    }
     let options = Options::read();
     files::raise(FILES);
     let mut stand = Stand::new();

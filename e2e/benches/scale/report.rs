@@ -25,7 +25,8 @@ pub(crate) fn print(record: &Record) {
     let tenths = |title, figure| column(title, figure, Shows::Tenths);
     let percent = |title, figure| column(title, figure, Shows::Percent);
 
-    let rows = streams::SERVERS.into_iter().flat_map(|server| {
+    let servers = streams::SERVERS.into_iter().chain([streams::FLOOR]);
+    let rows = servers.flat_map(|server| {
         streams::NUMBERS.map(|streams| (server.to_owned(), streams::load(streams)))
     });
     let columns = [
@@ -37,11 +38,11 @@ pub(crate) fn print(record: &Record) {
         spread("p50, ms", P50),
         spread("p99, ms", P99),
         whole("deliveries/s", RATE),
-        percent("gateway", SERVER_BUSY),
+        percent("server", SERVER_BUSY),
         percent("load", LOAD_BUSY),
     ];
     tables::print(
-        "Streams, 20,000 deliveries/s; the gateway has one core, everything else the other",
+        "Streams, 20,000 deliveries/s; gateway or raw loop has one core, everything else the other",
         &columns,
         rows,
         figures,
@@ -105,7 +106,7 @@ pub(crate) fn print(record: &Record) {
         percent("load", LOAD_BUSY),
     ];
     tables::print(
-        "Changes among 100,000 routes, 1,000 streams with 20,000 deliveries/s; the gateway has one core, everything else the other",
+        "Changes among 100,000 routes, 1,000 streams with 20,000 deliveries/s; gateway or raw loop has one core, everything else the other",
         &columns,
         rows.into_iter(),
         figures,
@@ -125,7 +126,7 @@ pub(crate) fn print(record: &Record) {
         tenths("MiB at start", stand::STARTED),
     ];
     tables::print(
-        "Reading, of what no stream wants; the gateway has one core, everything else the other",
+        "Reading, of what no stream wants; gateway or raw loop has one core, everything else the other",
         &columns,
         rows,
         figures,

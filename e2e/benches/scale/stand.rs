@@ -1,11 +1,15 @@
 //! A gateway with its clients, and where their figures go.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::RAW;
 use crate::connection::Endpoint;
-use crate::cores::Cores;
+use crate::cores::{Cores, on_its_core};
+use crate::dialect::Dialect;
+use crate::feed::Feed;
 use crate::figures::{self, Figures};
 use crate::gateway::{Gateway, GatewayStand, Settings};
 use crate::generator::{Delivered, Generator};
@@ -20,6 +24,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub(crate) const RATE: u64 = 20_000;
 /// Name of a figure: resident MiB of a gateway that has no streams yet.
 pub(crate) const STARTED: &str = "started_mib";
+/// Files that a raw loop may open beside its connections.
+const FILES: usize = 100;
 /// Threads of the broker and the producers.
 const THREADS: usize = 2;
 
@@ -37,9 +43,8 @@ pub(crate) struct Open {
     pub(crate) endpoint: Endpoint,
     generator: Generator,
     crowd: usize,
-    /// URL of its listener for operators.
-    admin: String,
-    pub(crate) routes: TempDir,
+    /// URL of its listener for operators, and its routes, if it is a gateway.
+    gateway: Option<(String, TempDir)>,
 }
 
 /// Events to all of so many streams, [`RATE`] deliveries a second.
@@ -80,7 +85,6 @@ impl Stand {
 
     /// Starts a gateway, opens its streams, and notes what they take without events.
     pub(crate) fn open(&mut self, settings: Settings, server: &str, load: &str) -> Open {
-        let mut generator = Generator::new();
         let Gateway {
             server: process,
             feed,
@@ -88,12 +92,56 @@ impl Stand {
             admin,
             routes,
         } = self.gateways.start(settings);
+        let (generator, crowd) = self.connect(
+            &process,
+            (&endpoint, feed, settings.subscriptions),
+            server,
+            load,
+        );
+        Open {
+            server: process,
+            endpoint,
+            generator,
+            crowd,
+            gateway: Some((admin, routes)),
+        }
+    }
+
+    /// Starts a raw loop on the core of gateways, and opens so many connections.
+    pub(crate) fn open_raw(&mut self, streams: usize, server: &str, load: &str) -> Open {
+        let me = std::env::current_exe().unwrap();
+        let (program, args) = on_its_core(self.cores, &me, vec![RAW.to_owned()]);
+        let mut process = Server::start(&program, &args, streams + FILES);
+        let endpoint = Endpoint {
+            addresses: vec![process.line()],
+            tls: None,
+            dialect: Dialect::Plain,
+        };
+        let feed = Feed::lines(process.take_stdin());
+        let (generator, crowd) = self.connect(&process, (&endpoint, feed, streams), server, load);
+        Open {
+            server: process,
+            endpoint,
+            generator,
+            crowd,
+            gateway: None,
+        }
+    }
+
+    /// Opens connections to a server, and notes what they take.
+    fn connect(
+        &mut self,
+        process: &Server,
+        (endpoint, feed, streams): (&Endpoint, Feed, usize),
+        server: &str,
+        load: &str,
+    ) -> (Generator, usize) {
+        let mut generator = Generator::new();
         generator.idle(STARTING);
         let pid = process.child.id();
         let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
         let started = bytes;
-        let streams = settings.subscriptions;
-        let crowd = generator.open(&endpoint, feed, streams);
+        let crowd = generator.open(endpoint, feed, streams);
         let cpu = process::cpu_seconds(pid) - cpu;
         generator.idle(SETTLING);
         let bytes = process::resident_bytes(pid) - bytes;
@@ -102,14 +150,7 @@ impl Stand {
         add(figures::HANDSHAKE, each(cpu * 1000.0));
         add(figures::IDLE, each(bytes / 1024.0));
         add(STARTED, started / f64::from(1 << 20));
-        Open {
-            server: process,
-            endpoint,
-            generator,
-            crowd,
-            admin,
-            routes,
-        }
+        (generator, crowd)
     }
 
     /// Notes the figures of a turn.
@@ -125,6 +166,11 @@ impl Open {
         self.server.child.id()
     }
 
+    /// The folder with its routes.
+    pub(crate) fn routes(&self) -> &Path {
+        self.gateway.as_ref().unwrap().1.path()
+    }
+
     /// A turn that is not counted, for what grows once.
     pub(crate) fn warm_up(&mut self, pattern: Pattern) {
         self.generator.turn(self.crowd, pattern, WARM_UP);
@@ -137,7 +183,8 @@ impl Open {
 
     /// Answer of its listener for operators.
     pub(crate) fn admin(&self, path: &str) -> String {
-        let address = self.admin.trim_start_matches("http://");
+        let (admin, _) = self.gateway.as_ref().unwrap();
+        let address = admin.trim_start_matches("http://");
         let (status, answer) = datastream_e2e::get(address, path).unwrap();
         assert_eq!(status, 200, "{path}: {answer}");
         answer

@@ -1,5 +1,6 @@
 //! Streams: memory of one, and CPU of a delivery, as there are more of them, at the same rate of deliveries.
 
+use crate::RAW;
 use crate::gateway::Settings;
 use crate::options::Options;
 use crate::stand::{Stand, steady};
@@ -8,6 +9,8 @@ use crate::stand::{Stand, steady};
 pub(crate) const NUMBERS: [usize; 3] = [1_000, 10_000, 18_000];
 /// Without TLS, and with it.
 pub(crate) const SERVERS: [&str; 2] = ["gateway", "gateway-tls"];
+/// What the kernel alone takes, as there are more sockets.
+pub(crate) const FLOOR: &str = RAW;
 
 /// The name of the load.
 pub(crate) fn load(streams: usize) -> String {
@@ -17,8 +20,13 @@ pub(crate) fn load(streams: usize) -> String {
 pub(crate) fn round(stand: &mut Stand, options: &Options) {
     stand.split();
     for streams in NUMBERS {
+        let load = load(streams);
+        let mut open = stand.open_raw(streams, FLOOR, &load);
+        open.warm_up(steady(streams));
+        let turn = open.measure_all(steady(streams), options.turn);
+        stand.add(FLOOR, &load, &turn);
+        drop(open);
         for server in SERVERS {
-            let load = load(streams);
             let settings = Settings {
                 tls: server == SERVERS[1],
                 cores: stand.cores,

@@ -3,13 +3,13 @@
 use crate::RAW;
 use crate::gateway::Settings;
 use crate::options::Options;
-use crate::stand::{Stand, steady};
+use crate::stand::{Open, Stand, steady};
 
 /// Numbers of streams; the others are compared with the first.
 pub(crate) const NUMBERS: [usize; 3] = [1_000, 10_000, 18_000];
 /// Without TLS, and with it.
 pub(crate) const SERVERS: [&str; 2] = ["gateway", "gateway-tls"];
-/// What the kernel alone takes, as there are more sockets.
+/// The server that shows how much the kernel alone takes, as there are more sockets.
 pub(crate) const FLOOR: &str = RAW;
 
 /// The name of the load.
@@ -21,11 +21,8 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
     stand.split();
     for streams in NUMBERS {
         let load = load(streams);
-        let mut open = stand.open_raw(streams, FLOOR, &load);
-        open.warm_up(steady(streams));
-        let turn = open.measure_all(steady(streams), options.turn);
-        stand.add(FLOOR, &load, &turn);
-        drop(open);
+        let open = stand.open_raw(streams, FLOOR, &load);
+        turn(stand, open, (FLOOR, streams), options);
         for server in SERVERS {
             let settings = Settings {
                 tls: server == SERVERS[1],
@@ -37,10 +34,16 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
                 threads: None,
                 addresses: 4,
             };
-            let mut open = stand.open(settings, server, &load);
-            open.warm_up(steady(streams));
-            let turn = open.measure_all(steady(streams), options.turn);
-            stand.add(server, &load, &turn);
+            let open = stand.open(settings, server, &load);
+            turn(stand, open, (server, streams), options);
         }
     }
+}
+
+/// Measures a server and ends it: the next one needs its files.
+fn turn(stand: &mut Stand, mut open: Open, (server, streams): (&str, usize), options: &Options) {
+    let pattern = steady(streams);
+    open.warm_up(pattern);
+    let turn = open.measure_all(pattern, options.turn);
+    stand.add(server, &load(streams), &turn);
 }

@@ -53,7 +53,7 @@ pub(super) struct Member {
     pub key: Quoted,
     pub value: Range<usize>,
     pub kind: Kind,
-    /// Whether there are escapes in the value, if that is a string.
+    /// The value is a string with escapes in it.
     pub has_escapes: bool,
 }
 

@@ -85,7 +85,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
-        ["raw"] => raw::serve(),
+        ["raw"] => raw::serve(1),
         ["bare"] => tokio::runtime::Runtime::new()
             .unwrap()
             .block_on(bare::serve()),

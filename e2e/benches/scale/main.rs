@@ -78,14 +78,16 @@ use stand::Stand;
 
 /// Streams where their number is not what is varied.
 const STREAMS: usize = 1_000;
-/// The argument with which this program is the floor: an epoll loop that does one `write` for each delivery.
+/// The argument with which this program is the floor: an epoll loop that does one `write` for each delivery. The next one is its number of
+/// threads.
 const RAW: &str = "raw";
 /// Files that this process may open.
 const FILES: usize = 20_000;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(RAW) {
-        raw::serve();
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(RAW) {
+        raw::serve(args.next().unwrap().parse().unwrap());
         return ExitCode::SUCCESS;
     }
     let options = Options::read();

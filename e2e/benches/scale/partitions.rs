@@ -1,20 +1,23 @@
-//! Cores: deliveries a second of a saturated gateway that has a part of one core, and one that has the same part of each of two.
+//! Cores: deliveries a second of a saturated gateway that has a part of one core, and one that has the same part of each of two; and the
+//! same of raw loops, which share nothing but the caches and the kernel.
 
-use crate::STREAMS;
 use crate::cpu_cgroup::CpuCgroup;
 use crate::figures::{Figures, RATE};
 use crate::gateway::Settings;
 use crate::options::Options;
 use crate::pattern::{Pattern, Receivers};
 use crate::stand::{Open, Stand};
+use crate::{RAW, STREAMS};
 
 /// Partitions of the topic.
 pub(crate) const PARTITIONS: [u32; 3] = [2, 4, 8];
 /// The gateway on one core, and on two.
 pub(crate) const SERVERS: [&str; 2] = ["gateway-1-core", "gateway-2-cores"];
-/// Share of the periods in which the gateway would have used more time than its quota.
+/// A raw loop of one thread on one core, and of two threads on two.
+pub(crate) const FLOORS: [&str; 2] = ["raw-1-core", "raw-2-cores"];
+/// Share of the periods in which a server would have used more time than its quota.
 pub(crate) const THROTTLED: &str = "quota_used_up";
-/// The least such share with which the quota is what bounded the gateway.
+/// The least such share with which the quota is what bounded the server.
 const USED_UP: f64 = 0.9;
 /// Events to all, and each to one stream. Enough are on the way for the time in which the gateway has to wait for its next period.
 pub(crate) const LOADS: [(&str, Pattern); 2] = [
@@ -41,7 +44,20 @@ pub(crate) fn load(name: &str, partitions: u32) -> String {
     format!("{name}-{partitions}-partitions")
 }
 
-/// Returns whether the gateway's quota is what bounded it, on one core and on two. If not, the load or another process was.
+/// All servers and loads.
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String)> {
+    let gateways = PARTITIONS.into_iter().flat_map(|partitions| {
+        LOADS
+            .into_iter()
+            .flat_map(move |(name, _)| SERVERS.map(|server| (server, load(name, partitions))))
+    });
+    let floors = LOADS
+        .into_iter()
+        .flat_map(|(name, _)| FLOORS.map(|server| (server, name.to_owned())));
+    gateways.chain(floors)
+}
+
+/// Returns whether the quota is what bounded the gateway, on one core and on two. If not, the load or another process was.
 pub(crate) fn used_up(figures: &Figures, load: &str) -> bool {
     SERVERS.iter().all(|server| {
         let share = figures.get(server, Some(load), THROTTLED);
@@ -52,11 +68,12 @@ pub(crate) fn used_up(figures: &Figures, load: &str) -> bool {
 pub(crate) fn round(stand: &mut Stand, options: &Options) {
     let Some(cores) = stand.cores else { return };
     stand.share();
+    let of = |used: usize| (used == 1).then_some(cores);
     for partitions in PARTITIONS {
         for (server, used) in SERVERS.into_iter().zip(1..) {
             let settings = Settings {
                 tls: false,
-                cores: (used == 1).then_some(cores),
+                cores: of(used),
                 subscriptions: STREAMS,
                 visitors: 0,
                 streams: STREAMS,
@@ -64,30 +81,14 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
                 threads: None,
                 addresses: 1,
             };
-            let mut open = stand.open(settings, server, &format!("{partitions}-partitions"));
-            // It has chosen its number of threads by the cores, not by the quota.
-            let cgroup = match CpuCgroup::new(used * options.quota, open.pid()) {
-                Ok(cgroup) => cgroup,
-                Err(reason) => {
-                    println!("no CPU cgroup, so cores are left out: {reason}");
-                    return;
-                }
-            };
-            for (name, pattern) in LOADS {
-                open.warm_up(pattern);
-                turn(
-                    stand,
-                    &mut open,
-                    &cgroup,
-                    (server, &load(name, partitions)),
-                    pattern,
-                    options,
-                );
-            }
-            // The cgroup can be removed once the gateway has ended.
-            drop(open);
-            drop(cgroup);
+            let open = stand.open(settings, server, &format!("{partitions}-partitions"));
+            let load = |name: &str| load(name, partitions);
+            turns(stand, open, (server, used), load, options);
         }
+    }
+    for (server, used) in FLOORS.into_iter().zip(1..) {
+        let open = stand.open_raw((of(used), used, STREAMS), server, RAW);
+        turns(stand, open, (server, used), str::to_owned, options);
     }
 }
 
@@ -104,18 +105,33 @@ pub(crate) fn not_judged(figures: &Figures) -> Vec<String> {
         .collect()
 }
 
-fn turn(
+/// Measures a server under each load, and ends it.
+fn turns(
     stand: &mut Stand,
-    open: &mut Open,
-    cgroup: &CpuCgroup,
-    (server, load): (&str, &str),
-    pattern: Pattern,
+    mut open: Open,
+    (server, used): (&str, usize),
+    load: impl Fn(&str) -> String,
     options: &Options,
 ) {
-    let before = cgroup.periods();
-    let turn = open.measure_all(pattern, options.turn);
-    let after = cgroup.periods();
-    stand.add(server, load, &turn);
-    let throttled = (after.throttled - before.throttled) / (after.all - before.all);
-    stand.figures.add(server, Some(load), THROTTLED, throttled);
+    // It has chosen its number of threads by the cores, not by the quota.
+    let cgroup = match CpuCgroup::new(used * options.quota, open.pid()) {
+        Ok(cgroup) => cgroup,
+        Err(reason) => {
+            println!("no CPU cgroup, so cores are left out: {reason}");
+            return;
+        }
+    };
+    for (name, pattern) in LOADS {
+        open.warm_up(pattern);
+        let before = cgroup.periods();
+        let turn = open.measure_all(pattern, options.turn);
+        let after = cgroup.periods();
+        let load = load(name);
+        stand.add(server, &load, &turn);
+        let throttled = (after.throttled - before.throttled) / (after.all - before.all);
+        stand.figures.add(server, Some(&load), THROTTLED, throttled);
+    }
+    // The cgroup can be removed once the server has ended.
+    drop(open);
+    drop(cgroup);
 }

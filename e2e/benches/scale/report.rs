@@ -73,23 +73,18 @@ pub(crate) fn print(record: &Record) {
         figures,
     );
 
-    let rows = partitions::PARTITIONS.into_iter().flat_map(|partitions| {
-        partitions::LOADS.into_iter().flat_map(move |(name, _)| {
-            partitions::SERVERS
-                .map(|server| (server.to_owned(), partitions::load(name, partitions)))
-        })
-    });
+    let rows = partitions::rows().map(|(server, load)| (server.to_owned(), load));
     let columns = [
         spread("CPU s/million", CPU),
         spread("p50, ms", P50),
         spread("p99, ms", P99),
         whole("deliveries/s", RATE),
-        percent("gateway", SERVER_BUSY),
+        percent("server", SERVER_BUSY),
         percent("used up", partitions::THROTTLED),
         percent("load", LOAD_BUSY),
     ];
     tables::print(
-        "Cores, 1,000 streams, saturated; the gateway has the same part of one core or of each of two",
+        "Cores, 1,000 streams, saturated; gateway or raw loop has the same part of one core or of each of two",
         &columns,
         rows,
         figures,
@@ -106,7 +101,7 @@ pub(crate) fn print(record: &Record) {
         percent("load", LOAD_BUSY),
     ];
     tables::print(
-        "Changes among 100,000 routes, 1,000 streams with 20,000 deliveries/s; gateway or raw loop has one core, everything else the other",
+        "Changes among 100,000 routes, 1,000 streams with 20,000 deliveries/s; the gateway has one core, everything else the other",
         &columns,
         rows.into_iter(),
         figures,
@@ -126,14 +121,14 @@ pub(crate) fn print(record: &Record) {
         tenths("MiB at start", stand::STARTED),
     ];
     tables::print(
-        "Reading, of what no stream wants; gateway or raw loop has one core, everything else the other",
+        "Reading, of what no stream wants; the gateway has one core, everything else the other",
         &columns,
         rows,
         figures,
     );
     println!(
-        "(the broker is part of latency and of \"load\"; \"gateway\" and \"load\": CPU time by time, 100% is a core; \"used up\": periods in which the \
-         gateway would have used more than its quota)"
+        "(the broker is part of latency and of \"load\"; \"gateway\" and \"load\": CPU time by time, 100% is a core; \"used up\": periods in which it \
+         would have used more than its quota)"
     );
     bar::print(&record.bars);
     for load in partitions::not_judged(figures) {

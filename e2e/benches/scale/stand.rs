@@ -92,56 +92,46 @@ impl Stand {
             admin,
             routes,
         } = self.gateways.start(settings);
-        let (generator, crowd) = self.connect(
-            &process,
-            (&endpoint, feed, settings.subscriptions),
-            server,
-            load,
-        );
-        Open {
-            server: process,
-            endpoint,
-            generator,
-            crowd,
-            gateway: Some((admin, routes)),
-        }
+        let streams = settings.subscriptions;
+        let mut open = self.connect(process, (endpoint, feed, streams), server, load);
+        open.gateway = Some((admin, routes));
+        open
     }
 
-    /// Starts a raw loop on the core of gateways, and opens so many connections.
-    pub(crate) fn open_raw(&mut self, streams: usize, server: &str, load: &str) -> Open {
+    /// Starts a raw loop of so many threads, each with an address of its own, and opens connections to it.
+    pub(crate) fn open_raw(
+        &mut self,
+        (cores, threads, streams): (Option<Cores>, usize, usize),
+        server: &str,
+        load: &str,
+    ) -> Open {
         let me = std::env::current_exe().unwrap();
-        let (program, args) = on_its_core(self.cores, &me, vec![RAW.to_owned()]);
+        let args = vec![RAW.to_owned(), threads.to_string()];
+        let (program, args) = on_its_core(cores, &me, args);
         let mut process = Server::start(&program, &args, streams + FILES);
         let endpoint = Endpoint {
-            addresses: vec![process.line()],
+            addresses: (0..threads).map(|_| process.line()).collect(),
             tls: None,
             dialect: Dialect::Plain,
         };
         let feed = Feed::lines(process.take_stdin());
-        let (generator, crowd) = self.connect(&process, (&endpoint, feed, streams), server, load);
-        Open {
-            server: process,
-            endpoint,
-            generator,
-            crowd,
-            gateway: None,
-        }
+        self.connect(process, (endpoint, feed, streams), server, load)
     }
 
     /// Opens connections to a server, and notes what they take.
     fn connect(
         &mut self,
-        process: &Server,
-        (endpoint, feed, streams): (&Endpoint, Feed, usize),
+        process: Server,
+        (endpoint, feed, streams): (Endpoint, Feed, usize),
         server: &str,
         load: &str,
-    ) -> (Generator, usize) {
+    ) -> Open {
         let mut generator = Generator::new();
         generator.idle(STARTING);
         let pid = process.child.id();
         let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
         let started = bytes;
-        let crowd = generator.open(endpoint, feed, streams);
+        let crowd = generator.open(&endpoint, feed, streams);
         let cpu = process::cpu_seconds(pid) - cpu;
         generator.idle(SETTLING);
         let bytes = process::resident_bytes(pid) - bytes;
@@ -150,7 +140,13 @@ impl Stand {
         add(figures::HANDSHAKE, each(cpu * 1000.0));
         add(figures::IDLE, each(bytes / 1024.0));
         add(STARTED, started / f64::from(1 << 20));
-        (generator, crowd)
+        Open {
+            server: process,
+            endpoint,
+            generator,
+            crowd,
+            gateway: None,
+        }
     }
 
     /// Notes the figures of a turn.

@@ -21,7 +21,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
     stand.split();
     for streams in NUMBERS {
         let load = load(streams);
-        let open = stand.open_raw(streams, FLOOR, &load);
+        let open = stand.open_raw((stand.cores, 1, streams), FLOOR, &load);
         turn(stand, open, (FLOOR, streams), options);
         for server in SERVERS {
             let settings = Settings {

@@ -1,8 +1,11 @@
-//! The floor: one thread that waits for readiness, builds the frame of an event once, and does one `write` for each connection.
+//! The floor: a thread that waits for readiness, builds the frame of an event once, and does one `write` for each connection; or several
+//! of them, which share the connections.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write as _, stdin};
-use std::os::fd::AsFd as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind, PipeWriter, Read, Write as _, pipe, stdin};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -34,13 +37,62 @@ struct Clients {
     by_path: HashMap<Vec<u8>, usize>,
 }
 
-/// Passes every line of standard input on to every client, until it ends. A line `NAME {...}` goes to the client at the path `/NAME`
-/// only.
+/// Passes every line of standard input on to every client, until it ends. A line `own-17 {...}` goes to the client at the path `/own-17`
+/// only. Each thread prints an address of its own; with several, the client at `/own-N` has to be at the address of thread `N` modulo
+/// their number.
+pub(crate) fn serve(threads: usize) {
+    let input = stdin().as_fd().try_clone_to_owned().unwrap();
+    if threads == 1 {
+        return pass_on(input, listen());
+    }
+    let ways = (0..threads).map(|_| {
+        let (reader, writer) = pipe().unwrap();
+        let listener = listen();
+        thread::spawn(move || pass_on(reader.into(), listener));
+        writer
+    });
+    distribute(input, &mut ways.collect::<Vec<_>>());
+}
+
 #[allow(clippy::print_stdout)]
-pub(crate) fn serve() {
+fn listen() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    listener
+}
+
+/// Hands each line to the thread that has its client, or to all.
+fn distribute(input: OwnedFd, ways: &mut [PipeWriter]) {
+    let mut input = BufReader::with_capacity(READ, File::from(input));
+    let mut shares = vec![Vec::with_capacity(2 * READ); ways.len()];
+    let mut line = vec![];
+    while input.read_until(b'\n', &mut line).unwrap() > 0 {
+        match number(&line) {
+            Some(number) => shares[number % ways.len()].extend_from_slice(&line),
+            None => shares
+                .iter_mut()
+                .for_each(|share| share.extend_from_slice(&line)),
+        }
+        line.clear();
+        if input.buffer().is_empty() || shares.iter().any(|share| share.len() >= READ) {
+            for (way, share) in ways.iter_mut().zip(&mut shares) {
+                way.write_all(share).unwrap();
+                share.clear();
+            }
+        }
+    }
+}
+
+/// The number of the only client that a line is for.
+fn number(line: &[u8]) -> Option<usize> {
+    let name = line.strip_prefix(b"own-")?;
+    let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+fn pass_on(input: OwnedFd, mut listener: TcpListener) {
     let mut poll = Poll::new().unwrap();
-    let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let mut input = Receiver::from(stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut input = Receiver::from(input);
     input.set_nonblocking(true).unwrap();
     let registry = poll.registry();
     let readable = Interest::READABLE;
@@ -48,7 +100,6 @@ pub(crate) fn serve() {
     registry
         .register(&mut listener, LISTENER, readable)
         .unwrap();
-    println!("{}", listener.local_addr().unwrap());
 
     let mut clients = Clients::default();
     let mut events = Events::with_capacity(1024);

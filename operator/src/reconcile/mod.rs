@@ -30,7 +30,7 @@ use self::status::Outcome;
 use self::validate::{Target, target};
 use crate::context::Context;
 use crate::events;
-use crate::routing::{Denied, ObservedKey};
+use crate::routing::{Denied, ObservedKey, ROUND};
 use crate::stream_secret::{ObservedSecret, Ownership, secret_name};
 use crate::subscription::Subscription;
 
@@ -40,9 +40,10 @@ pub(crate) use self::apply::Error;
 const CONFLICT_AGAIN: Duration = Duration::from_secs(30);
 /// Pause before another look at a route on its way, to report its progress.
 const PENDING_AGAIN: Duration = Duration::from_secs(3);
-/// A new generation is said to be on its way only if it takes longer than this: usually it takes milliseconds, and when
-/// subscriptions change by the thousand, a write that is spared for each of them is time for the others.
-const WORTH_REPORTING: Duration = Duration::from_secs(10);
+/// A new generation is said to be on its way only if it takes longer than this, about 15 s: usually it takes milliseconds, and when
+/// subscriptions change by the thousand, a write that is spared for each of them is time for the others. Such a one waits for a round of
+/// the publisher, and for what the gateways say of it.
+const WORTH_REPORTING: Duration = ROUND.saturating_mul(2);
 
 /// Failures in a row after which an error that may pass by itself is reported.
 const PASSING: u32 = 3;

@@ -26,6 +26,7 @@ pub use desired::ObservedKey;
 pub use gateways::Affected;
 pub use packing::MAX_BUCKET_BYTES;
 pub(crate) use peers::{are_complete, keep, own_identity};
+pub(crate) use publisher::ROUND;
 pub use publisher::{Publisher, decode_object};
 #[cfg(test)]
 pub(crate) use state::id_of;

@@ -27,7 +27,9 @@ use crate::metrics::Metrics;
 const SETTLE: Duration = Duration::from_millis(50);
 /// Pause after a round of writes for each object that was written, as long as changes keep coming: a
 /// single edit is on its way at once, and while subscriptions change by the thousand, each object is written once for many.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(30);
+/// Time in which every object is written once, while all of them change.
+pub(crate) const ROUND: Duration = PACE.saturating_mul(BucketId::COUNT);
 /// Changes that have not come for so long do not keep coming.
 const QUIET: Duration = Duration::from_millis(250);
 /// Routing objects that are written at once.

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use crate::api::Writes;
 use crate::manifest::{generation_programmed, manifest, name};
 
-pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) const NAMESPACE: &str = "datastream-system";
 const TOPIC: &str = "device-events";
 /// Requests that the bench has under way at once.

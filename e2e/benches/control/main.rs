@@ -55,12 +55,14 @@ async fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// Measures the time from the request that creates a subscription to its open stream, the way a user goes: read the key in the Secret, connect.
+/// Measures the time from the request that creates a subscription to its open stream, the way a user goes: wait until it is served, read the
+/// key in the Secret, connect.
 async fn creations(harness: &Harness, report: &mut Report) {
     let mut took = vec![];
     for number in PRESENT..PRESENT + TIMED {
         let begun = Instant::now();
         harness.create(number..number + 1).await;
+        harness.programmed(number, 1).await;
         let key = harness.key(number).await;
         let stream = Stream::open(&harness.addresses[number % 2], &key).await;
         took.push(begun.elapsed());

@@ -34,7 +34,7 @@ pub(crate) const LOADS: [(&str, Pattern); 2] = [
         Pattern {
             to: Receivers::One,
             interval: 0,
-            window: 8 * STREAMS as u64,
+            window: 32 * STREAMS as u64,
         },
     ),
 ];

@@ -20,7 +20,7 @@ pub(crate) const EVENT_BYTES: usize = 450;
 /// Name of what everybody gets.
 pub(crate) const EVERYBODY: &str = "all";
 /// Events that may wait for the producer: more than are ever on the way.
-const QUEUE: usize = 16 << 10;
+const QUEUE: usize = 64 << 10;
 /// Records that are stored in one go at the most.
 const BATCH: usize = 512;
 

@@ -5,14 +5,13 @@
 //! partition the event itself is in: twice its number, or one more for 'just after it'. So numbers grow
 //! along a stream, adding one always means 'after this event', and the length gives the number of partitions.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::Position;
 
+/// Digits of an offset: at a million records a second, enough for 31 years.
 const OFFSET_DIGITS: usize = 15;
 const OWN_DIGITS: usize = 3;
-/// Offsets that fit into the digits: at a million records a second, 31 years.
-const OFFSET_LIMIT: u64 = 10_u64.pow(OFFSET_DIGITS as u32);
 /// Partitions that fit into the digits.
 pub const MAX_PARTITIONS: u32 = 499;
 
@@ -47,14 +46,15 @@ impl Seq {
         if let [next] = position.offsets() {
             return Self(next.to_string().into());
         }
-        let mut digits =
-            String::with_capacity(1 + position.offsets().len() * OFFSET_DIGITS + OWN_DIGITS);
-        digits.push('1');
-        for next in position.offsets() {
-            let _ = write!(digits, "{:0OFFSET_DIGITS$}", next % OFFSET_LIMIT);
+        let offsets = position.offsets();
+        let mut digits = vec![b'0'; 1 + offsets.len() * OFFSET_DIGITS + OWN_DIGITS];
+        digits[0] = b'1';
+        let (groups, last) = digits[1..].split_at_mut(offsets.len() * OFFSET_DIGITS);
+        for (group, next) in groups.chunks_exact_mut(OFFSET_DIGITS).zip(offsets) {
+            write_digits(group, *next);
         }
-        let _ = write!(digits, "{:0OWN_DIGITS$}", own * 2);
-        Self(digits.into())
+        write_digits(last, u64::from(own) * 2);
+        Self(String::from_utf8(digits).unwrap_or_default().into())
     }
 
     /// The number that a replay may start with to get everything from `position` on.
@@ -95,6 +95,18 @@ impl Seq {
     /// Position at which a replay with `seq_end=text` ends: the event with this number is the last one it sees.
     pub fn parse_end(text: &str, partitions: u32) -> Result<Position, SeqError> {
         parse(text, partitions).map(|(position, _)| position)
+    }
+}
+
+/// Writes a number over zeros, its last digit at the end; digits for which there is no place are left out.
+fn write_digits(zeros: &mut [u8], number: u64) {
+    let mut rest = number;
+    for place in zeros.iter_mut().rev() {
+        if rest == 0 {
+            break;
+        }
+        *place += (rest % 10) as u8;
+        rest /= 10;
     }
 }
 

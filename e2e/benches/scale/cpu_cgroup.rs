@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Microseconds in which a quota is to be used.
-const PERIOD: usize = 100_000;
+/// Microseconds in which a quota is to be used: short, so that little waits for the next one.
+const PERIOD: usize = 20_000;
 
 /// A cgroup that bounds the CPU time of the processes in it. Dropping it removes it, once they have ended.
 pub(crate) struct CpuCgroup {

@@ -127,7 +127,7 @@ pub(crate) fn print(record: &Record) {
         figures,
     );
     println!(
-        "(the broker is part of latency and of \"load\"; \"gateway\" and \"load\": CPU time by time, 100% is a core; \"used up\": periods in which it \
+        "(the broker is part of latency and of \"load\"; \"server\", \"gateway\" and \"load\": CPU time by time, 100% is a core; \"used up\": periods in which it \
          would have used more than its quota)"
     );
     bar::print(&record.bars);

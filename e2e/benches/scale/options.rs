@@ -43,7 +43,7 @@ pub(crate) struct Options {
     pub(crate) turn: Duration,
     /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, `changes`, `reading`, all unless given.
     pub(crate) parts: Vec<Part>,
-    /// `SCALE_QUOTA`: percent of each core that the a server has in the part `cores`, 12 unless given: the load, with the
+    /// `SCALE_QUOTA`: percent of each core that a server has in the part `cores`, 12 unless given: the load, with the
     /// broker, needs the rest of both.
     pub(crate) quota: usize,
     /// `SCALE_JSON`: file for all figures.

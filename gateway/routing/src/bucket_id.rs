@@ -14,9 +14,6 @@ pub const BUCKETS: u16 = 256;
 pub struct BucketId(pub u8);
 
 impl BucketId {
-    /// The number of buckets.
-    pub const COUNT: u32 = 256;
-
     /// Every bucket, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..=u8::MAX).map(Self)

@@ -8,7 +8,7 @@ use datastream_routing::names::{
     HAS_ACCESS_KEY, INDEX, INDEX_KEY, ROUTES_KEY, encode_index, index_name, labels, routes_bucket,
     routes_name,
 };
-use datastream_routing::{BucketId, SubscriptionId};
+use datastream_routing::{BUCKETS, BucketId, SubscriptionId};
 use datastream_service_kube::api::reason;
 use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// single edit is on its way at once, and while subscriptions change by the thousand, each object is written once for many.
 const PACE: Duration = Duration::from_millis(30);
 /// Time in which every object is written once, while all of them change.
-pub(crate) const ROUND: Duration = PACE.saturating_mul(BucketId::COUNT);
+pub(crate) const ROUND: Duration = PACE.saturating_mul(BUCKETS as u32);
 /// Changes that have not come for so long do not keep coming.
 const QUIET: Duration = Duration::from_millis(250);
 /// Routing objects that are written at once.

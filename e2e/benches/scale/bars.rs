@@ -74,17 +74,14 @@ fn of_handshakes(figures: &Figures, bars: &mut Vec<Bar>) {
 }
 
 fn of_cores(figures: &Figures, bars: &mut Vec<Bar>) {
-    for partitions in partitions::PARTITIONS {
-        for (name, _) in partitions::LOADS {
-            let load = partitions::load(name, partitions);
-            let [one, two] = partitions::SERVERS.map(|name| figures.get(name, Some(&load), RATE));
-            if let Some((one, two)) = one.zip(two)
-                && partitions::used_up(figures, &load)
-            {
-                let scaling = Figure::ratio_to(two, one);
-                let name = "deliveries/s, two cores to one".to_owned();
-                bars.push(Bar::at_least(&load, name, scaling, 1.8));
-            }
+    for load in partitions::loads() {
+        let [one, two] = partitions::SERVERS.map(|name| figures.get(name, Some(&load), RATE));
+        if let Some((one, two)) = one.zip(two)
+            && partitions::used_up(figures, &load)
+        {
+            let scaling = Figure::ratio_to(two, one);
+            let name = "deliveries/s, two cores to one".to_owned();
+            bars.push(Bar::at_least(&load, name, scaling, 1.8));
         }
     }
 }

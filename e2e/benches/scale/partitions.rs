@@ -10,7 +10,7 @@ use crate::stand::{Open, Stand};
 use crate::{RAW, STREAMS};
 
 /// Partitions of the topic.
-pub(crate) const PARTITIONS: [u32; 3] = [2, 4, 8];
+const PARTITIONS: [u32; 3] = [2, 4, 8];
 /// The gateway on one core, and on two.
 pub(crate) const SERVERS: [&str; 2] = ["gateway-1-core", "gateway-2-cores"];
 /// A raw loop of one thread on one core, and of two threads on two.
@@ -22,7 +22,7 @@ const USED_UP: f64 = 0.9;
 /// Events to all, and each to one stream. Enough are on the way for the time in which the gateway has to wait for its next period; and of
 /// those to one stream so few that a write has one event: where several go into a write, the busier of two gateways would seem the faster
 /// one.
-pub(crate) const LOADS: [(&str, Pattern); 2] = [
+const LOADS: [(&str, Pattern); 2] = [
     (
         "all",
         Pattern {
@@ -42,17 +42,19 @@ pub(crate) const LOADS: [(&str, Pattern); 2] = [
 ];
 
 /// The name of the load.
-pub(crate) fn load(name: &str, partitions: u32) -> String {
+fn load(name: &str, partitions: u32) -> String {
     format!("{name}-{partitions}-partitions")
+}
+
+/// All loads of gateways.
+pub(crate) fn loads() -> impl Iterator<Item = String> {
+    let of = |partitions| LOADS.map(|(name, _)| load(name, partitions));
+    PARTITIONS.into_iter().flat_map(of)
 }
 
 /// All servers and loads.
 pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String)> {
-    let gateways = PARTITIONS.into_iter().flat_map(|partitions| {
-        LOADS
-            .into_iter()
-            .flat_map(move |(name, _)| SERVERS.map(|server| (server, load(name, partitions))))
-    });
+    let gateways = loads().flat_map(|load| SERVERS.map(|server| (server, load.clone())));
     let floors = LOADS
         .into_iter()
         .flat_map(|(name, _)| FLOORS.map(|server| (server, name.to_owned())));
@@ -96,13 +98,8 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
 
 /// Loads that were measured, without a bar: the gateway has not used up its quota.
 pub(crate) fn not_judged(figures: &Figures) -> Vec<String> {
-    let loads = PARTITIONS.into_iter().flat_map(|partitions| {
-        LOADS
-            .into_iter()
-            .map(move |(name, _)| load(name, partitions))
-    });
     let measured = |load: &String| figures.get(SERVERS[1], Some(load), RATE).is_some();
-    loads
+    loads()
         .filter(|load| measured(load) && !used_up(figures, load))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! A gateway with its clients, and where their figures go.
+//! A gateway or a raw loop with its clients, and where their figures go.
 
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) struct Stand {
     pub(crate) figures: Figures,
 }
 
-/// A gateway with open streams.
+/// A gateway or a raw loop with open streams.
 pub(crate) struct Open {
     pub(crate) server: Server,
     pub(crate) endpoint: Endpoint,

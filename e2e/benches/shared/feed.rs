@@ -20,13 +20,16 @@ pub(crate) const EVENT_BYTES: usize = 450;
 /// Name of what everybody gets.
 pub(crate) const EVERYBODY: &str = "all";
 /// Events that may wait for the producer: more than are ever on the way.
-const QUEUE: usize = 64 << 10;
+const QUEUE: usize = 16 << 10;
 /// Records that are stored in one go at the most.
 const BATCH: usize = 512;
 
+/// What the name of what a client alone gets begins with; its number follows.
+pub(crate) const OWN: &str = "own-";
+
 /// The name of what a client alone gets: the DSN of its events, and its subject.
 pub(crate) fn own(number: usize) -> String {
-    format!("own-{number}")
+    format!("{OWN}{number}")
 }
 
 /// The way into a server.

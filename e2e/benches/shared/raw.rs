@@ -15,6 +15,7 @@ use mio::unix::pipe::Receiver;
 use mio::{Events, Interest, Poll, Registry, Token};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+use crate::feed::OWN;
 use crate::frames;
 
 const INPUT: Token = Token(usize::MAX);
@@ -85,7 +86,7 @@ fn distribute(input: OwnedFd, ways: &mut [PipeWriter]) {
 
 /// The number of the only client that a line is for.
 fn number(line: &[u8]) -> Option<usize> {
-    let name = line.strip_prefix(b"own-")?;
+    let name = line.strip_prefix(OWN.as_bytes())?;
     let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
 }

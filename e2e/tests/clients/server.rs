@@ -22,6 +22,8 @@ const LIFETIME: u32 = 170;
 const BROKER_LIFETIME: u32 = 150;
 /// Bytes that a broker keeps of a topic whose first events expire.
 const RETENTION: usize = 20_000;
+/// Bytes more in each of the events of such a topic.
+const PADDING: usize = 50;
 /// Pause between two looks at what a server reports, which it does not do often.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -93,10 +95,10 @@ impl Server {
         let server = Self::with(&[&format!("--fluvio={broker}")]).await;
         for round in 0..10 {
             let first = round * 50 + 1;
-            server.publish_padded(first..=first + 49, 50).await;
+            server.publish_padded(first..=first + 49, PADDING).await;
         }
         // What a server knows of the log's start is a moment old: all that has to go must be known to be gone.
-        let line = events::lines(1..=1, 50).len();
+        let line = events::lines(1..=1, PADDING).len();
         let rest_fits = |report: &Value| {
             let first = report["replay"]["first"].as_str();
             let first: Option<usize> = first.and_then(|first| first.parse().ok());

@@ -68,7 +68,12 @@ impl Chunk {
 
     /// Bytes of memory held, as an upper bound.
     pub(crate) fn weight(&self) -> usize {
-        // 200 covers the structs of an event and of its frame, and their allocations.
-        128 + self.held + (200 + self.after.memory()) * self.events.len()
+        weight(self.held, self.events.len(), &self.after)
     }
+}
+
+/// The same of a chunk with so many events, of which records and frames take `held` bytes, at a position as long as this one.
+pub(super) fn weight(held: usize, events: usize, position: &Position) -> usize {
+    // 200 covers the structs of an event and of its frame, and their allocations.
+    128 + held + (200 + position.memory()) * events
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use datastream_service::log_limit::LogLimit;
 use datastream_source::Unreadable;
-use tokio::sync::mpsc;
 
+use super::sequencer::Sequencer;
 use crate::event::Event;
 use crate::ingest::{Batch, BatchSink};
 use crate::metrics::Metrics;
@@ -42,21 +42,21 @@ pub(crate) struct Decoder {
     /// Events whose frame has more bytes, apart from the sequence number, are skipped.
     largest_content: usize,
     log: Arc<SkipLog>,
-    out: mpsc::Sender<DecodedBatch>,
+    sequencer: Arc<Sequencer>,
 }
 
 impl Decoder {
-    /// A decoder that hands on to `out`. Each partition has a clone of its own.
+    /// A decoder that hands on to this sequencer. Each partition has a clone of its own.
     pub(crate) fn new(
         metrics: Arc<Metrics>,
         largest_content: usize,
-        out: mpsc::Sender<DecodedBatch>,
+        sequencer: Arc<Sequencer>,
     ) -> Self {
         Self {
             metrics,
             largest_content,
             log: Arc::default(),
-            out,
+            sequencer,
         }
     }
 
@@ -128,10 +128,10 @@ fn admit(limit: &Mutex<LogLimit>) -> Option<u64> {
 impl BatchSink for Decoder {
     async fn send(&self, batch: Batch) -> bool {
         let decoded = self.decode(batch);
-        self.out.send(decoded).await.is_ok()
+        self.sequencer.hand_on(decoded).await
     }
 
     async fn closed(&self) {
-        self.out.closed().await;
+        self.sequencer.closed().await;
     }
 }

@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 /// Chunks that a joining stream is brought up to date with on the spot; more, and it reads the ring itself.
 const JOIN_CHUNKS: usize = 16;
 const COMMANDS: usize = 1024;
-/// Rounds that may wait for a dispatcher; then the sequencer waits. So many that a dispatcher which is done finds all that has come while
+/// Rounds that may wait for a dispatcher; then the sources wait. So many that a dispatcher which is done finds all that has come while
 /// another one was busy, and writes it together. The [sequencer](Sequencer) bounds their memory.
 const ROUNDS: usize = 64;
 /// Shortest and longest time for which events wait for more that are already there, so that all go out in one write. Between them, it is
@@ -107,7 +107,7 @@ impl DispatcherHandle {
 
 /// The tasks of the live fan-out, and the way to them.
 pub(crate) struct FanOut {
-    pub sequencer: Sequencer,
+    pub sequencer: Arc<Sequencer>,
     /// At least one.
     pub dispatchers: Vec<Dispatcher>,
     pub handle: DispatcherHandle,
@@ -130,7 +130,7 @@ impl FanOut {
             commands.push(sender);
         }
         Self {
-            sequencer: Sequencer::new(ring.clone(), metrics.clone(), ways),
+            sequencer: Arc::new(Sequencer::new(ring.clone(), metrics.clone(), ways)),
             dispatchers: tasks,
             handle: DispatcherHandle {
                 commands: commands.into(),
@@ -190,7 +190,7 @@ impl Dispatcher {
         }
     }
 
-    /// Runs until the sequencer has ended.
+    /// Runs until the sources have ended.
     pub(crate) async fn run(self) {
         // The library would let it write to so many sockets and no more: it sees to its turns itself.
         coop::unconstrained(self.serve()).await;

@@ -1,6 +1,6 @@
 //! From batches of records to the queues of streams: decode, route, fan out, and the ring behind it.
 //!
-//! Each partition's records are decoded by themselves; the sequencer brings the batches of all partitions into one order, that of the
+//! Each partition's records are decoded by themselves; a sequencer that they share brings the batches into one order, that of the
 //! ring. The live fan-out belongs to dispatchers, each of which has its share of the streams. A stream whose queue is full leaves it and
 //! reads on by itself ([`CatchUp`]), from the ring of recent events or, past that, from the topic, and then joins again.
 

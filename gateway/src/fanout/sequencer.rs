@@ -1,11 +1,11 @@
 //! The order of the batches of all partitions, in which the ring keeps them and all dispatchers get them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datastream_protocol::position::Position;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::chunk::Chunk;
+use super::chunk::{self, Chunk};
 use super::decoder::DecodedBatch;
 use super::ring::Ring;
 use crate::metrics::Metrics;
@@ -29,9 +29,12 @@ pub(super) struct Handed {
     _share: Arc<OwnedSemaphorePermit>,
 }
 
-/// Numbers batches, puts them into the ring and hands them to all dispatchers.
+/// Numbers batches, puts them into the ring and hands them to all dispatchers. All partitions share it, and each comes to it with its own
+/// batches: a task in between would be woken for each of them.
+#[derive(Debug)]
 pub(crate) struct Sequencer {
-    head: Position,
+    /// Held while a batch gets its place in the order: all dispatchers get the batches in the order of the ring. Never across an await.
+    head: Mutex<Position>,
     ring: Arc<Ring>,
     metrics: Arc<Metrics>,
     dispatchers: Vec<mpsc::Sender<Round>>,
@@ -52,7 +55,7 @@ impl Sequencer {
             .unwrap_or(u32::MAX)
             .max(1);
         Self {
-            head: ring.head(),
+            head: Mutex::new(ring.head()),
             ring,
             metrics,
             dispatchers,
@@ -61,62 +64,73 @@ impl Sequencer {
         }
     }
 
-    /// Runs until all sources, or a dispatcher, have ended.
-    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<DecodedBatch>) {
-        while let Some(batch) = batches.recv().await {
-            let (partition, first) = (batch.partition, batch.first);
-            if first > self.head.next(partition) {
-                self.ring.skip(partition, first);
-                if !self.hand_on(Round::Expired { partition, first }).await {
-                    return;
-                }
-            }
-            let records = batch.records;
-            let chunk = self.number(batch);
-            // Before any dispatcher has it.
-            let weight = self.ring.push(chunk.clone());
-            self.metrics.ring_bytes.set(weight as i64);
-            // Only now: who sees the count and connects finds a head that is past these records.
-            self.metrics.records.inc_by(records);
-            let Some(handed) = self.share(chunk).await else {
-                return;
-            };
-            if !self.hand_on(Round::Chunk(handed)).await {
-                return;
+    /// Waits until there is room for a batch, which follows the one before of its partition, and hands it on. Returns false if a
+    /// dispatcher has ended.
+    pub(super) async fn hand_on(&self, batch: DecodedBatch) -> bool {
+        let Some(share) = self.share(&batch).await else {
+            return false;
+        };
+        let (partition, first, records) = (batch.partition, batch.first, batch.records);
+        // Nobody else moves on in its partition.
+        let has_expired = first > self.lock().next(partition);
+        let rounds = 1 + usize::from(has_expired);
+        // All sources ask in the same order: none has a place that another one waits for who is ahead of it.
+        let mut places = Vec::with_capacity(self.dispatchers.len());
+        for dispatcher in &self.dispatchers {
+            match dispatcher.reserve_many(rounds).await {
+                Ok(place) => places.push(place),
+                Err(_) => return false,
             }
         }
-    }
-
-    fn number(&mut self, batch: DecodedBatch) -> Arc<Chunk> {
-        self.head.advance(batch.partition, batch.next);
-        Arc::new(Chunk {
-            partition: batch.partition,
-            after: self.head.clone(),
+        let mut send = |round: Round| {
+            for place in &mut places {
+                if let Some(place) = place.next() {
+                    place.send(round.clone());
+                }
+            }
+        };
+        let mut head = self.lock();
+        if has_expired {
+            self.ring.skip(partition, first);
+            send(Round::Expired { partition, first });
+        }
+        head.advance(partition, batch.next);
+        let chunk = Arc::new(Chunk {
+            partition,
+            after: head.clone(),
             events: batch.events,
             bytes: batch.bytes,
             held: batch.held,
-        })
-    }
-
-    /// Waits until there is room for a chunk; one that is larger than all of it is let in alone.
-    async fn share(&self, chunk: Arc<Chunk>) -> Option<Handed> {
-        let units = u32::try_from(chunk.weight().div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let room = self.room.clone();
-        let share = room.acquire_many_owned(units.min(self.units)).await.ok()?;
-        Some(Handed {
+        });
+        // Before any dispatcher has it.
+        let weight = self.ring.push(chunk.clone());
+        self.metrics.ring_bytes.set(weight as i64);
+        // Only now: who sees the count and connects finds a head that is past these records.
+        self.metrics.records.inc_by(records);
+        send(Round::Chunk(Handed {
             chunk,
             _share: Arc::new(share),
-        })
+        }));
+        true
     }
 
-    /// Waits for the slowest dispatcher; false if one has ended.
-    async fn hand_on(&self, round: Round) -> bool {
-        for dispatcher in &self.dispatchers {
-            if dispatcher.send(round.clone()).await.is_err() {
-                return false;
-            }
+    fn lock(&self) -> MutexGuard<'_, Position> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the first dispatcher has ended: they all end with the gateway.
+    pub(super) async fn closed(&self) {
+        if let Some(dispatcher) = self.dispatchers.first() {
+            dispatcher.closed().await;
         }
-        true
+    }
+
+    /// Waits until there is room for a batch; one that is larger than all of it is let in alone.
+    async fn share(&self, batch: &DecodedBatch) -> Option<OwnedSemaphorePermit> {
+        let weight = chunk::weight(batch.held, batch.events.len(), &self.ring.head());
+        let units = u32::try_from(weight.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = self.room.clone();
+        room.acquire_many_owned(units.min(self.units)).await.ok()
     }
 }
 
@@ -152,13 +166,11 @@ mod tests {
         let (slow, mut rounds) = mpsc::channel(64);
         let metrics = Arc::new(Metrics::new().unwrap());
         let sequencer = Sequencer::new(ring, metrics, vec![quick, slow]);
-        let (out, batches) = mpsc::channel(1);
-        tokio::spawn(sequencer.run(batches));
         tokio::spawn(async move { while taken.recv().await.is_some() {} });
         tokio::spawn(async move {
             for first in 0..BATCHES {
                 let held = if first == 10 { 4 * RING } else { RING / 8 };
-                out.send(batch(first, held)).await.unwrap();
+                assert!(sequencer.hand_on(batch(first, held)).await);
             }
         });
         let mut most = 0;
@@ -179,5 +191,60 @@ mod tests {
             most, 3,
             "each takes an eighth of the ring, and a little more"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn all_dispatchers_get_the_batches_of_all_partitions_in_the_order_of_the_ring() {
+        const PARTITIONS: u32 = 4;
+        const BATCHES: u64 = 500;
+        let heads = Arc::new(CloudHeads::new("test"));
+        let ring = Arc::new(Ring::new(Position::start(PARTITIONS), RING, heads));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        // With little room, sources wait for each other's dispatchers.
+        let (ways, dispatchers): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel(4)).unzip();
+        let sequencer = Arc::new(Sequencer::new(ring.clone(), metrics, ways));
+        for partition in 0..PARTITIONS {
+            let sequencer = sequencer.clone();
+            tokio::spawn(async move {
+                for number in 0..BATCHES {
+                    // The tenth ones have expired.
+                    if number % 10 < 9 {
+                        let batch = DecodedBatch {
+                            partition,
+                            ..batch(number, 0)
+                        };
+                        assert!(sequencer.hand_on(batch).await);
+                    }
+                }
+            });
+        }
+        drop(sequencer);
+        let follow = |mut rounds: mpsc::Receiver<Round>| async move {
+            let mut order = vec![];
+            let mut head = Position::start(PARTITIONS);
+            while let Some(round) = rounds.recv().await {
+                match round {
+                    Round::Expired { partition, first } => {
+                        assert_eq!((first % 10, first), (0, head.next(partition) + 1));
+                        head.advance(partition, first);
+                    }
+                    Round::Chunk(Handed { chunk, .. }) => {
+                        let next = head.next(chunk.partition) + 1;
+                        head.advance(chunk.partition, next);
+                        assert_eq!(chunk.after, head);
+                        order.push(head.clone());
+                    }
+                }
+            }
+            order
+        };
+        let orders = futures_util::future::join_all(dispatchers.into_iter().map(follow));
+        let orders = timeout(Duration::from_mins(1), orders).await.unwrap();
+        assert_eq!(
+            orders[0].len() as u64,
+            u64::from(PARTITIONS) * BATCHES * 9 / 10
+        );
+        assert!(orders.iter().all(|order| *order == orders[0]));
+        assert_eq!(ring.head(), *orders[0].last().unwrap());
     }
 }

@@ -10,7 +10,7 @@ use datastream_routing::{Field, Filter, KeyHash, Route, SubscriptionId, buckets}
 use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -170,10 +170,8 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
     let heads = Arc::new(CloudHeads::new("test"));
     let ring = Arc::new(Ring::new(Position::start(case.partitions), 1 << 30, heads));
     let fan_out = FanOut::new(case.dispatchers, &config(), &ring, &metrics);
-    let (out, decoded) = mpsc::channel(2);
-    let decoder = Decoder::new(metrics.clone(), 1 << 20, out);
+    let decoder = Decoder::new(metrics.clone(), 1 << 20, fan_out.sequencer);
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(fan_out.sequencer.run(decoded));
     for dispatcher in fan_out.dispatchers {
         tasks.spawn(dispatcher.run());
     }

@@ -13,7 +13,7 @@ use datastream_source::{Bounds, EventSource};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,8 +38,6 @@ use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
 use crate::settings::Settings;
 
-/// Batches that may wait for the sequencer; then the sources wait.
-const BATCHES: usize = 4;
 /// Of the memory for recent events, one part in so many is for those that were replayed last.
 const SHARED_READS: usize = 8;
 /// Interval at which streams are closed whose clients were let in by what has expired since.
@@ -175,7 +173,7 @@ impl Core {
         Ok(())
     }
 
-    /// Spawns the way of an event: a tail for each partition, the sequencer, a dispatcher for each thread, and what watches the topic.
+    /// Spawns the way of an event: a tail for each partition, a dispatcher for each thread, and what watches the topic.
     fn spawn_fanout(
         &self,
         tasks: &mut Tasks,
@@ -185,8 +183,7 @@ impl Core {
     ) -> DispatcherHandle {
         let threads = Handle::current().metrics().num_workers();
         let fan_out = FanOut::new(threads, &self.store, ring, &self.metrics);
-        let (batches, received) = mpsc::channel(BATCHES);
-        let decoder = Decoder::new(self.metrics.clone(), largest_content, batches);
+        let decoder = Decoder::new(self.metrics.clone(), largest_content, fan_out.sequencer);
         for (partition, next) in (0..).zip(head.offsets()) {
             let tail = Tail {
                 source: self.events.clone(),
@@ -197,8 +194,6 @@ impl Core {
             };
             tasks.spawn("a source", ok(tail.run()));
         }
-        let sequencer = fan_out.sequencer.run(received);
-        tasks.spawn("the sequencer", ok(sequencer));
         for dispatcher in fan_out.dispatchers {
             tasks.spawn("a dispatcher", ok(dispatcher.run()));
         }

@@ -10,7 +10,7 @@ use datastream_routing::{Field, Filter, KeyHash, Route, SubscriptionId, buckets}
 use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -191,6 +191,20 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
     let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();
     let mut starts = vec![None; STREAMS];
     let mut sent = vec![Vec::new(); case.partitions as usize];
+    // Each partition has a source of its own: they come to the fan-out at any time, and in any order.
+    let sources: Vec<_> = sent
+        .iter()
+        .map(|_| mpsc::channel(case.batches.len()))
+        .collect();
+    let (sources, queues): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+    for mut queue in queues {
+        let decoder = decoder.clone();
+        tasks.spawn(async move {
+            while let Some(batch) = queue.recv().await {
+                assert!(decoder.send(batch).await);
+            }
+        });
+    }
     for count in 0..=case.batches.len() {
         for (stream, (after, pause_ms)) in case.streams.iter().enumerate() {
             if (*after).min(case.batches.len()) == count {
@@ -215,7 +229,8 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
             unreadable: None,
         };
         partition.extend(devices);
-        prop_assert!(decoder.send(batch).await);
+        let source = &sources[given.partition as usize];
+        prop_assert!(source.send(batch).await.is_ok());
     }
     for (stream, start) in starts.into_iter().enumerate() {
         let start = start.unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
         let peer = |figure| better_peer(figures, load, figure);
         let (to_raw, to_peer) = match load {
             Load::Slow => (Some(1.25), Some(0.45)),
-            Load::Fast | Load::Limit => (Some(0.75), None),
+            Load::Fast | Load::Bursts | Load::Limit => (Some(0.75), None),
             Load::All => (None, Some(0.7)),
             Load::OwnSteady => (None, None),
             Load::Own => (Some(1.15), None),

@@ -10,6 +10,8 @@ pub(crate) enum Load {
     Slow,
     /// An event to all, 100 times a second.
     Fast,
+    /// As many, 5 at once: as a producer sends them that waits for more.
+    Bursts,
     /// An event to all, 200 times a second: what the raw loop just keeps up with.
     Limit,
     /// Events to all without a pause.
@@ -21,9 +23,10 @@ pub(crate) enum Load {
 }
 
 impl Load {
-    pub(crate) const EACH: [Self; 6] = [
+    pub(crate) const EACH: [Self; 7] = [
         Self::Slow,
         Self::Fast,
+        Self::Bursts,
         Self::Limit,
         Self::All,
         Self::OwnSteady,
@@ -35,6 +38,7 @@ impl Load {
         match self {
             Self::Slow => "20k",
             Self::Fast => "100k",
+            Self::Bursts => "100k-bursts",
             Self::Limit => "200k",
             Self::All => "all",
             Self::OwnSteady => "own-50k",
@@ -47,6 +51,7 @@ impl Load {
         match self {
             Self::Slow => "20,000 deliveries/s, an event to all each 50 ms",
             Self::Fast => "100,000 deliveries/s, an event to all each 10 ms",
+            Self::Bursts => "100,000 deliveries/s, 5 events to all each 50 ms",
             Self::Limit => "200,000 deliveries/s, an event to all each 5 ms",
             Self::All => "saturated, events to all",
             Self::OwnSteady => "50,000 deliveries/s, each event to one connection",
@@ -62,7 +67,7 @@ impl Load {
             _ => (Receivers::All, 64),
         };
         let interval = match self {
-            Self::Slow => 50_000,
+            Self::Slow | Self::Bursts => 50_000,
             Self::Fast => 10_000,
             Self::Limit => 5_000,
             Self::OwnSteady => 20,
@@ -71,6 +76,7 @@ impl Load {
         Pattern {
             to,
             interval,
+            burst: if matches!(self, Self::Bursts) { 5 } else { 1 },
             window,
         }
     }

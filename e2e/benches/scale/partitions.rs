@@ -28,6 +28,7 @@ const LOADS: [(&str, Pattern); 2] = [
         Pattern {
             to: Receivers::All,
             interval: 0,
+            burst: 1,
             window: 512,
         },
     ),
@@ -36,6 +37,7 @@ const LOADS: [(&str, Pattern); 2] = [
         Pattern {
             to: Receivers::One,
             interval: 0,
+            burst: 1,
             window: 2 * STREAMS as u64,
         },
     ),

@@ -91,6 +91,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
                 let pattern = Pattern {
                     to: Receivers::Nobody,
                     interval: 1_000_000 / rate,
+                    burst: 1,
                     window: WINDOW,
                 };
                 open.warm_up(pattern);

@@ -52,6 +52,7 @@ pub(crate) const fn steady(streams: usize) -> Pattern {
     Pattern {
         to: Receivers::All,
         interval: streams as u64 * 1_000_000 / RATE,
+        burst: 1,
         window: 64,
     }
 }

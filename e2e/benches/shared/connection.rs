@@ -96,14 +96,20 @@ impl Connection {
 
     /// Reads what has come, and hands on the payloads that are not for the connection itself.
     pub(crate) fn read(&mut self, buffer: &mut [u8], mut event: impl FnMut(&[u8])) {
+        // For what comes, and for what it says without TLS.
+        let (received, plain) = buffer.split_at_mut(buffer.len() / 2);
         while !self.is_closed() {
-            match self.socket_read(buffer) {
+            match would_block(self.socket.read(received)) {
                 None => return,
                 Some(0) => self.close("no reason"),
                 Some(length) => {
-                    self.take(&buffer[..length], &mut event);
-                    // Readiness comes again with what comes now; TLS may have more of what came.
-                    if self.tls.is_none() && length < buffer.len() {
+                    if self.tls.is_some() {
+                        self.decrypt(&received[..length], plain, &mut event);
+                    } else {
+                        self.take(&received[..length], &mut event);
+                    }
+                    // Readiness comes again with what comes now.
+                    if length < received.len() {
                         return;
                     }
                 }
@@ -111,19 +117,20 @@ impl Connection {
         }
     }
 
-    fn socket_read(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let Some(tls) = &mut self.tls else {
-            return would_block(self.socket.read(buffer));
-        };
-        loop {
-            if let Some(length) = would_block(tls.reader().read(buffer)) {
-                return Some(length);
-            }
-            if would_block(tls.read_tls(&mut self.socket))? == 0 {
-                return Some(0);
-            }
+    /// Takes what has come over TLS. The library by itself would ask the kernel for 4 KiB at a time.
+    fn decrypt(&mut self, mut bytes: &[u8], plain: &mut [u8], event: &mut impl FnMut(&[u8])) {
+        while let Some(tls) = self.tls.as_mut().filter(|_| !bytes.is_empty()) {
+            tls.read_tls(&mut bytes).unwrap();
             tls.process_new_packets().unwrap();
             while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
+            while let Some(tls) = &mut self.tls
+                && let Some(length) = would_block(tls.reader().read(plain))
+            {
+                if length == 0 {
+                    return self.close("no reason");
+                }
+                self.take(&plain[..length], event);
+            }
         }
     }
 

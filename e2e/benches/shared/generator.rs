@@ -175,7 +175,9 @@ impl Generator {
                     };
                     feed.send(to, at);
                     sent += 1;
-                    due += pattern.interval;
+                    if sent.is_multiple_of(pattern.burst) {
+                        due += pattern.interval;
+                    }
                 }
             } else if seen.received == sent * per_event || now > end + PATIENCE.as_micros() as u64 {
                 break;

@@ -15,8 +15,10 @@ pub(crate) enum Receivers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pub(crate) to: Receivers,
-    /// Microseconds from one event to the next; 0 without a pause.
+    /// Microseconds from one event to the next, or from one burst to the next; 0 without a pause.
     pub(crate) interval: u64,
+    /// Events that are sent at once.
+    pub(crate) burst: u64,
     /// Events that may be on the way.
     pub(crate) window: u64,
 }
@@ -34,7 +36,7 @@ impl Pattern {
     /// Deliveries a second to so many clients, where there are pauses.
     #[allow(dead_code, reason = "not every bench asks")]
     pub(crate) fn rate(self, clients: usize) -> Option<f64> {
-        let receivers = self.receivers_of(clients) as f64;
-        (self.interval > 0).then(|| receivers * 1e6 / self.interval as f64)
+        let deliveries = self.receivers_of(clients) as f64 * self.burst as f64;
+        (self.interval > 0).then(|| deliveries * 1e6 / self.interval as f64)
     }
 }

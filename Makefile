@@ -10,6 +10,10 @@ export CARGO_TARGET_DIR ?= $(DATASTREAM_CACHE)/target-$(key)
 export PATH := $(DATASTREAM_CACHE)/tools/bin:$(PATH)
 # Where the sources of dependencies are differs from machine to machine; what is released does not.
 release := RUSTFLAGS="--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
+# One after the other, whether they keep their bars or not.
+benches = @failed=; for bench in $(1); do \
+	$(release) cargo bench --locked --workspace --bench $$bench || failed+=" $$bench"; \
+	done; [[ -z $$failed ]] || { echo "missed a bar, or did not run:$$failed" >&2; exit 1; }
 
 .PHONY: help demo test e2e soak fuzz autobahn instructions bench bench-control lint advisories fmt build images release release-check tilt tilt-ci tilt-programs tilt-e2e install clean
 
@@ -50,21 +54,14 @@ autobahn: ## Run Autobahn's test suite, or the cases of AUTOBAHN_CASES, against 
 instructions: install ## Count the instructions of the hot path, and compare them with docs/instructions.tsv
 	@scripts/instructions.sh
 
-bench: ## Measure speed and memory against fixed bars, in a release build
+bench: ## Measure speed and memory against fixed bars, in a release build; fails at the end if one is missed
 	$(release) cargo build --locked --release --workspace --bins
-	$(release) cargo bench --locked --workspace --bench index
-	$(release) cargo bench --locked --workspace --bench routing
-	$(release) cargo bench --locked --workspace --bench fanout
-	$(release) cargo bench --locked --workspace --bench peers
-	$(release) cargo bench --locked --workspace --bench scale
-	$(release) cargo bench --locked --workspace --bench crowd
-	$(release) cargo bench --locked --workspace --bench replay
+	$(call benches,index routing fanout peers scale crowd replay)
 
 bench-control: install ## Measure the control plane with 10,000 subscriptions, and the operator with 100,000 in a simulation, against fixed bars, in a release build
 	@assets=$$(e2e/cluster/build.sh); echo "control plane: $$assets"
 	$(release) cargo build --locked --release --workspace --bins
-	$(release) cargo bench --locked --workspace --bench control
-	$(release) cargo bench --locked --workspace --bench control-sim
+	$(call benches,control control-sim)
 
 lint: install ## Check the format, the lints, the contracts, and what the project depends on
 	cargo fmt --all --check

@@ -63,7 +63,8 @@ impl Drop for Server {
 
 impl Server {
     fn start(command: &mut Command) -> (Self, String) {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let quiet = command.env("RUST_LOG", "warn");
+        let piped = quiet.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.spawn().unwrap();
         let mut line = String::new();
         let stdout = child.stdout.take().unwrap();
@@ -152,9 +153,10 @@ impl Subject {
 
 /// A gateway, and the producer of the topic that nobody else reads.
 struct Gateway {
-    _routes: TempDir,
     subject: Subject,
     producer: Producer,
+    /// Dropped last: a gateway says at length what is missing.
+    _routes: TempDir,
 }
 
 impl Gateway {
@@ -190,9 +192,9 @@ impl Gateway {
         let urls = (0..STREAMS).map(|n| format!("{address}/{path}stream_key={}", key(n)));
         let producer = Producer::new(FluvioTarget::new(broker.address().to_string(), topic));
         Self {
-            _routes: dir,
             subject: Subject::new(server, urls.collect(), trust).await,
             producer,
+            _routes: dir,
         }
     }
 
@@ -238,11 +240,11 @@ async fn main() -> ExitCode {
         bare.turn(async |event| writeln!(stdin, "{event}").unwrap())
             .await;
     }
-    let subjects = gateways.into_iter().map(|gateway| gateway.subject);
-    report(subjects.chain([bare]).collect())
+    let subjects = gateways.iter_mut().map(|gateway| &mut gateway.subject);
+    report(subjects.chain([&mut bare]).collect())
 }
 
-fn report(mut subjects: Vec<Subject>) -> ExitCode {
+fn report(mut subjects: Vec<&mut Subject>) -> ExitCode {
     println!("{STREAMS} streams, {EVENTS_PER_SECOND} events/s to each, {FRAME_BYTES}-byte frames");
     println!(
         "                                  gateway   with TLS     NDJSON        SSE       bare"

@@ -24,17 +24,17 @@ pub(super) struct StreamCosts {
 
 /// docs/performance.md, "Fan-out, beside peers" (gateway: 20,000/s; saturated, to all; handshake) and "Many streams".
 pub(super) const PLAIN: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 7.15), (10_000.0, 8.15)],
+    delivery: &[(1_000.0, 7.38), (10_000.0, 8.39)],
     shared_delivery: 0.29,
-    idle_kib: &[(1_000.0, 4.06), (10_000.0, 3.24)],
+    idle_kib: &[(1_000.0, 3.82), (10_000.0, 3.24)],
     handshake: 40.0,
 };
 
 /// The same with TLS.
 pub(super) const TLS: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 9.01), (10_000.0, 10.08)],
-    shared_delivery: 0.51,
-    idle_kib: &[(1_000.0, 11.72), (10_000.0, 10.50)],
+    delivery: &[(1_000.0, 9.15), (10_000.0, 9.46)],
+    shared_delivery: 0.55,
+    idle_kib: &[(1_000.0, 11.66), (10_000.0, 10.66)],
     handshake: 200.0,
 };
 
@@ -43,25 +43,28 @@ pub(super) const TLS: StreamCosts = StreamCosts {
 pub(super) const READING: [(f64, Table); 3] = [
     (
         1.0,
-        &[(1_000.0, 49.57), (10_000.0, 8.22), (100_000.0, 1.54)],
+        &[(1_000.0, 59.93), (10_000.0, 7.15), (100_000.0, 1.25)],
     ),
     (
         4.0,
-        &[(1_000.0, 53.96), (10_000.0, 24.36), (100_000.0, 1.94)],
+        &[(1_000.0, 50.59), (10_000.0, 20.60), (100_000.0, 2.00)],
     ),
     (
         8.0,
-        &[(1_000.0, 55.76), (10_000.0, 21.37), (100_000.0, 2.13)],
+        &[(1_000.0, 46.35), (10_000.0, 16.20), (100_000.0, 1.39)],
     ),
 ];
 
 /// Time of a record for each thread of the gateway but the first, by records a second: a seventh of what 8 threads take more than one
 /// (docs/performance.md, "Reading").
-pub(super) const THREAD: Table = &[(1_000.0, 2.10), (10_000.0, 1.50), (100_000.0, 0.19)];
+pub(super) const THREAD: Table = &[(1_000.0, 3.71), (10_000.0, 1.80), (100_000.0, 0.06)];
 
 /// Time in which a thread finds the streams that want an event, by its number of streams (docs/performance.md, "Routing": model and
 /// property). What it takes with the fewest streams is part of [`READING`].
-pub(super) const ROUTING: Table = &[(10_000.0, 0.142), (100_000.0, 0.189), (1_000_000.0, 0.618)];
+pub(super) const ROUTING: Table = &[(10_000.0, 0.112), (100_000.0, 0.140), (1_000_000.0, 0.221)];
+
+/// Time in which an event is rendered, once for all streams that want it (docs/performance.md, "Instructions").
+pub(super) const RENDERING: f64 = 0.6;
 
 /// The most streams that one gateway was measured with (docs/performance.md, "Many streams").
 pub(super) const MOST_STREAMS: u64 = 18_000;

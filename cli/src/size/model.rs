@@ -2,7 +2,7 @@
 
 use datastream_gateway::{GATHERING, WRITE_BYTES};
 
-use super::costs::{EVENT_BYTES, PLAIN, READING, ROUTING, StreamCosts, THREAD, TLS};
+use super::costs::{EVENT_BYTES, PLAIN, READING, RENDERING, ROUTING, StreamCosts, THREAD, TLS};
 use super::load::Load;
 use super::table::{between, time, value};
 
@@ -101,14 +101,20 @@ impl Gateway {
     /// Cores that deliveries take where each write has the events that come within the time for which a gateway gathers them.
     pub(super) fn delivering(&self, load: &Load) -> f64 {
         let time = load.delivery_time(self.streams, load.gathered());
-        self.of_a_core(self.deliveries * time)
+        self.rendering(load) + self.of_a_core(self.deliveries * time)
+    }
+
+    /// Cores that render the events which some stream of the gateway wants.
+    fn rendering(&self, load: &Load) -> f64 {
+        let events = self.deliveries.min(load.rate as f64);
+        self.of_a_core(events * RENDERING * load.weight())
     }
 
     /// Cores that the gateway is seen to use, for reading and deliveries. As long as it has time, each delivery is a write; when it has
     /// none, writes take as many events as lets it keep up.
     #[cfg(test)]
     pub(super) fn used(&self, load: &Load) -> f64 {
-        let reading = self.reading(load);
+        let reading = self.reading(load) + self.rendering(load);
         let alone = self.of_a_core(self.deliveries * load.delivery_time(self.streams, 1.0));
         if reading + alone <= self.cores {
             return reading + alone;

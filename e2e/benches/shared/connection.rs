@@ -119,19 +119,28 @@ impl Connection {
 
     /// Takes what has come over TLS. The library by itself would ask the kernel for 4 KiB at a time.
     fn decrypt(&mut self, mut bytes: &[u8], plain: &mut [u8], event: &mut impl FnMut(&[u8])) {
-        while let Some(tls) = self.tls.as_mut().filter(|_| !bytes.is_empty()) {
+        while !bytes.is_empty() {
+            let Some(tls) = &mut self.tls else { return };
             tls.read_tls(&mut bytes).unwrap();
             tls.process_new_packets().unwrap();
-            while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
-            while let Some(tls) = &mut self.tls
-                && let Some(length) = would_block(tls.reader().read(plain))
-            {
+            self.flush();
+            while let Some(length) = self.decrypted(plain) {
                 if length == 0 {
                     return self.close("no reason");
                 }
                 self.take(&plain[..length], event);
             }
         }
+    }
+
+    fn decrypted(&mut self, plain: &mut [u8]) -> Option<usize> {
+        would_block(self.tls.as_mut()?.reader().read(plain))
+    }
+
+    /// Hands to the kernel what TLS has to send.
+    fn flush(&mut self) {
+        let Some(tls) = &mut self.tls else { return };
+        while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
     }
 
     /// Sends. It is little, and the kernel takes it.
@@ -141,7 +150,7 @@ impl Connection {
             None => drop(self.socket.write_all(bytes)),
             Some(tls) => {
                 tls.writer().write_all(bytes).unwrap();
-                while tls.wants_write() && would_block(tls.write_tls(&mut self.socket)) > Some(0) {}
+                self.flush();
             }
         }
     }

@@ -24,7 +24,7 @@ const QUEUE: usize = 16 << 10;
 /// Records that are stored in one go at the most.
 const BATCH: usize = 512;
 
-/// What the name of what a client alone gets begins with; its number follows.
+/// Prefix of the name of what a client alone gets, before its number.
 pub(crate) const OWN: &str = "own-";
 
 /// The name of what a client alone gets: the DSN of its events, and its subject.

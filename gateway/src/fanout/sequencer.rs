@@ -127,7 +127,7 @@ impl Sequencer {
 
     /// Waits until there is room for a batch; one that is larger than all of it is let in alone.
     async fn share(&self, batch: &DecodedBatch) -> Option<OwnedSemaphorePermit> {
-        let weight = chunk::weight(batch.held, batch.events.len(), &self.ring.head());
+        let weight = chunk::weight(batch.held, batch.events.len(), &self.lock());
         let units = u32::try_from(weight.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = self.room.clone();
         room.acquire_many_owned(units.min(self.units)).await.ok()

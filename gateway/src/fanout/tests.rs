@@ -192,11 +192,8 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
     let mut starts = vec![None; STREAMS];
     let mut sent = vec![Vec::new(); case.partitions as usize];
     // Each partition has a source of its own: they come to the fan-out at any time, and in any order.
-    let sources: Vec<_> = sent
-        .iter()
-        .map(|_| mpsc::channel(case.batches.len()))
-        .collect();
-    let (sources, queues): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+    let channels = sent.iter().map(|_| mpsc::channel(case.batches.len()));
+    let (sources, queues): (Vec<_>, Vec<_>) = channels.unzip();
     for mut queue in queues {
         let decoder = decoder.clone();
         tasks.spawn(async move {

@@ -20,8 +20,14 @@ fn items() -> impl Strategy<Value = Vec<Pattern>> {
     vec(item.prop_map(Pattern::new), 0..4)
 }
 
+/// Lists of which there are so few that many filters are the same.
+fn common_items() -> impl Strategy<Value = Vec<Pattern>> {
+    let lists: [&[&str]; 4] = [&[], &["a"], &["a*"], &["a", "*b*"]];
+    select(lists.to_vec()).prop_map(|list| list.iter().map(|item| Pattern::new(*item)).collect())
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
-    uniform4(items())
+    prop_oneof![uniform4(items()), uniform4(common_items())]
         .prop_map(|lists| Filter::new(PerField::from_fn(|field| lists[field as usize].clone())))
 }
 
@@ -34,9 +40,12 @@ fn route() -> impl Strategy<Value = Route> {
     })
 }
 
+/// Places, of which the first may begin with one route.
+const PLACES: u32 = 100;
+
 /// A place, and the route that is there from now on.
 fn change() -> impl Strategy<Value = (u32, Option<Route>)> {
-    (0..60_u32, proptest::option::weighted(0.8, route()))
+    (0..PLACES, proptest::option::weighted(0.8, route()))
 }
 
 fn value() -> impl Strategy<Value = Option<String>> {
@@ -75,11 +84,15 @@ impl Filed {
 proptest! {
     #[test]
     fn the_index_finds_what_a_scan_finds(
+        (crowd, shared) in (0..PLACES, route()),
         first in vec(change(), 0..120),
         second in vec(change(), 0..60),
         events in vec((select(&EventType::ALL[..]), uniform4(value())), 1..12),
     ) {
         let (mut filed, mut matches) = (Filed::default(), Matches::default());
+        for place in 0..crowd {
+            filed.set(place, Some(shared.clone()));
+        }
         for changes in [first, second] {
             for (place, route) in changes {
                 filed.set(place, route);
@@ -95,7 +108,7 @@ proptest! {
                 prop_assert_eq!(found, filed.scan(&event));
             }
         }
-        for place in 0..60 {
+        for place in 0..PLACES {
             filed.set(place, None);
         }
         prop_assert!(filed.index.is_empty(), "{:?}", filed.index);

@@ -18,11 +18,14 @@ impl Positions {
     pub(super) fn push(&mut self, list: &mut Places, member: u32) {
         list.push(member);
         let hash = |position: &u32| hash(list[*position as usize]);
-        let first = if self.0.is_empty() { 0 } else { list.len() - 1 };
-        if list.len() > SHORT {
-            for position in first as u32..list.len() as u32 {
-                self.0.insert_unique(hash(&position), position, hash);
-            }
+        // A list that was longer has its positions until it is much shorter.
+        let first = match self.0.is_empty() {
+            true if list.len() <= SHORT => return,
+            true => 0,
+            false => list.len() - 1,
+        };
+        for position in first as u32..list.len() as u32 {
+            self.0.insert_unique(hash(&position), position, hash);
         }
     }
 

@@ -12,10 +12,11 @@ use common::topic::event;
 use common::{PATIENCE, TestGateway, key, route_of};
 use datastream_broker::{BatchDamage, Broker, BrokerOptions, Role};
 use datastream_routing::{Heartbeat, Resume, Route};
-use datastream_source::cursors_topic;
 use datastream_source::fluvio::{FluvioCursorLog, FluvioSource};
+use datastream_source::{EventSource as _, Record, SourceError, cursors_topic};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Compression, Fluvio, FluvioConfig, TopicProducerConfigBuilder};
+use futures_util::StreamExt as _;
 
 /// A broker of the test's own, or the cluster that `FLUVIO_ADDR` names, with a fresh topic.
 async fn fluvio(partitions: u32) -> (Option<Broker>, String, String) {
@@ -293,6 +294,33 @@ async fn exactly_the_damaged_batches_are_skipped_live_in_replays_and_after_a_res
     let got = late.numbers(2 * DAMAGED_PARTITIONS).await;
     assert_eq!(by_partition(&got), all_of(24..26));
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_batches_that_come_together_are_handed_on_together_up_to_what_cannot_be_read() {
+    const EACH: usize = 100;
+    let (broker, source) = damaged_topic().await;
+    let append = |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let compression = [Compression::None, Compression::Zstd][number % 2];
+            let one = batch(&[event("A", number)], compression, 1_000);
+            broker.append_raw("t", 0, &one).unwrap();
+        }
+    };
+    append(0..EACH);
+    broker.append_damaged("t", 0, BatchDamage::NotGzip).unwrap();
+    append(EACH..2 * EACH);
+    let mut stream = source.replay(0, 0, 1 << 20).await.unwrap();
+    let mut next = async || within(stream.next()).await.unwrap();
+    let offsets = |records: Vec<Record>| records.iter().map(|r| r.offset).collect::<Vec<_>>();
+    let first: Vec<_> = (0..EACH as u64).collect();
+    assert_eq!(offsets(next().await.unwrap()), first);
+    let Err(SourceError::Unreadable(place)) = next().await else {
+        panic!("read, although it is damaged");
+    };
+    assert_eq!(place.first, EACH as u64);
+    let second: Vec<_> = (place.next..place.next + EACH as u64).collect();
+    assert_eq!(offsets(next().await.unwrap()), second);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

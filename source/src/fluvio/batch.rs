@@ -11,7 +11,7 @@ use crate::Record;
 /// (`STORAGE_MAX_REQUEST_SIZE`), so what need not be compressed to be stored can be read.
 pub const MAX_BATCH_BYTES: usize = fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE as usize;
 
-/// Records that are handed on together.
+/// Records that are handed on together at the most.
 const CHUNK: usize = 512;
 /// Bytes of records that are handed on together, if it is more than one.
 const CHUNK_BYTES: usize = MAX_RECORD_BYTES;
@@ -101,6 +101,13 @@ impl Header {
     }
 }
 
+/// Records that are handed on together: some of a batch, or those of several that are small.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    records: Vec<Record>,
+    bytes: usize,
+}
+
 /// The records of a batch that are still to be handed on.
 #[derive(Debug)]
 pub(super) struct Records {
@@ -145,12 +152,12 @@ impl Records {
         })
     }
 
-    /// Some of them; none when all have been handed on.
-    pub(super) fn chunk(&mut self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(CHUNK.min(self.left as usize));
-        let mut size = 0;
+    /// Moves as many of them as it takes to a chunk: all of them, unless it is full then.
+    pub(super) fn move_to(&mut self, chunk: &mut Chunk) {
+        let room = CHUNK.saturating_sub(chunk.records.len());
+        chunk.records.reserve(room.min(self.left as usize));
         let mut rest = &self.bytes[..];
-        while self.left > 0 && records.len() < CHUNK && size < CHUNK_BYTES {
+        while self.left > 0 && !chunk.is_full() {
             let Some((timestamp_delta, value)) = record(&mut rest) else {
                 // Not reached: all have been looked at.
                 self.left = 0;
@@ -159,8 +166,8 @@ impl Records {
             // A copy: a record that is kept must not keep its whole batch. Larger ones are kept by nobody, and only their
             // being larger counts.
             let value = Bytes::copy_from_slice(&value[..value.len().min(MAX_RECORD_BYTES + 1)]);
-            size += value.len();
-            records.push(Record {
+            chunk.bytes += value.len();
+            chunk.records.push(Record {
                 offset: self.offset,
                 timestamp_ms: match self.first_timestamp {
                     i64::MIN..=0 => -1,
@@ -173,7 +180,23 @@ impl Records {
         }
         let read = self.bytes.len() - rest.len();
         self.bytes.advance(read);
-        records
+    }
+}
+
+impl Chunk {
+    /// Returns whether it has no record.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Returns whether it takes no more.
+    pub(super) const fn is_full(&self) -> bool {
+        self.records.len() >= CHUNK || self.bytes >= CHUNK_BYTES
+    }
+
+    /// Its records, in the order in which they came.
+    pub(super) fn into_records(self) -> Vec<Record> {
+        self.records
     }
 }
 
@@ -254,11 +277,17 @@ mod tests {
         let mut records = Records::new(&header, payload, from)?;
         let mut all = vec![];
         loop {
-            match records.chunk() {
+            match chunk(&mut records) {
                 chunk if chunk.is_empty() => return Ok(all),
                 chunk => all.extend(chunk),
             }
         }
+    }
+
+    fn chunk(records: &mut Records) -> Vec<Record> {
+        let mut chunk = Chunk::default();
+        records.move_to(&mut chunk);
+        chunk.into_records()
     }
 
     proptest! {
@@ -352,8 +381,8 @@ mod tests {
         let payload = Bytes::from(bytes).slice(header.records_at()..);
         let mut records = Records::new(&header, payload, 0).unwrap();
         let sizes = |chunk: Vec<Record>| chunk.iter().map(|r| r.value.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(records.chunk()), [MAX_RECORD_BYTES + 1]);
-        assert_eq!(sizes(records.chunk()), [10, 10]);
-        assert!(records.chunk().is_empty());
+        assert_eq!(sizes(chunk(&mut records)), [MAX_RECORD_BYTES + 1]);
+        assert_eq!(sizes(chunk(&mut records)), [10, 10]);
+        assert!(chunk(&mut records).is_empty());
     }
 }

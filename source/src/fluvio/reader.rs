@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use fluvio::dataplane::link::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::batch::{self, Framing, Header, MAX_BATCH_BYTES, Records};
+use super::batch::{self, Chunk, Framing, Header, MAX_BATCH_BYTES, Records};
 use super::directory::Directory;
 use super::inflate::{self, InflateError};
 use super::unit::{Answer, Fetch, NORMAL_BYTES, Unit};
@@ -36,6 +36,8 @@ pub(super) struct Reader {
     batches: Bytes,
     /// Records of the batch before `next` that have not been handed on.
     records: Option<Records>,
+    /// The batch before `next`, if it cannot be read: what came before it is handed on first.
+    found: Option<SourceError>,
     /// The batch at `next` looked damaged on the connection before this one.
     suspected: bool,
     failed: bool,
@@ -60,6 +62,7 @@ impl Reader {
             next: from,
             batches: Bytes::new(),
             records: None,
+            found: None,
             suspected: false,
             failed: false,
         };
@@ -77,59 +80,84 @@ impl Reader {
         Some(next)
     }
 
+    /// Small batches that have come together are handed on together: each time costs all who read the stream.
     async fn read(&mut self) -> Result<Vec<Record>, SourceError> {
+        if let Some(found) = self.found.take() {
+            return Err(found);
+        }
+        let mut chunk = Chunk::default();
         loop {
             if let Some(records) = &mut self.records {
-                let chunk = records.chunk();
-                if !chunk.is_empty() {
-                    return Ok(chunk);
+                records.move_to(&mut chunk);
+                if chunk.is_full() {
+                    return Ok(chunk.into_records());
                 }
                 self.records = None;
             }
             // All that is kept of an answer is whole and in sequence.
-            match batch::frame(&self.batches) {
-                Framing::Whole(header) => {
-                    let bytes = self.batches.split_to(header.size);
-                    self.open_batch(&header, bytes).await?;
+            let Framing::Whole(header) = batch::frame(&self.batches) else {
+                if !chunk.is_empty() {
+                    return Ok(chunk.into_records());
                 }
-                _ => self.read_answer().await?,
+                self.read_answer().await?;
+                continue;
+            };
+            // What is there does not wait for others who have large batches.
+            let may_wait = chunk.is_empty();
+            match self.open_batch(&header, may_wait).await {
+                Ok(true) => (),
+                Ok(false) => return Ok(chunk.into_records()),
+                Err(error) if may_wait => return Err(error),
+                Err(error) => {
+                    self.found = Some(error);
+                    return Ok(chunk.into_records());
+                }
             }
         }
     }
 
-    /// Makes the records of a batch the next to be handed on.
-    async fn open_batch(&mut self, header: &Header, batch: Bytes) -> Result<(), SourceError> {
+    /// Makes the records of the next batch the next to be handed on. Returns false, and leaves it for the next time, if it has to wait
+    /// and may not.
+    async fn open_batch(&mut self, header: &Header, may_wait: bool) -> Result<bool, SourceError> {
         let from = self.next;
         if header.next <= from {
-            return Ok(());
+            self.batches.advance(header.size);
+            return Ok(true);
         }
+        let records = self.batches.slice(header.records_at()..header.size);
+        let Some(inflated) = self.inflate(header, records, may_wait).await else {
+            return Ok(false);
+        };
+        self.batches.advance(header.size);
         self.next = header.next;
-        let records = self
-            .inflate(header, batch.slice(header.records_at()..))
-            .await;
-        let records = records.and_then(|bytes| {
+        let records = inflated.and_then(|bytes| {
             Records::new(header, bytes, from).map_err(|detail| (Damage::Malformed, detail))
         });
         match records {
             Ok(records) => {
                 self.records = Some(records);
-                Ok(())
+                Ok(true)
             }
             Err((damage, detail)) => Err(unreadable(from, header.next, damage, detail)),
         }
     }
 
+    /// Decompresses records; none if they are so many that this has to wait for others, and it may not.
     async fn inflate(
         &mut self,
         header: &Header,
         records: Bytes,
-    ) -> Result<Bytes, (Damage, String)> {
+        may_wait: bool,
+    ) -> Option<Result<Bytes, (Damage, String)>> {
         let codec = header.codec();
         if codec == inflate::NONE {
-            return Ok(records);
+            return Some(Ok(records));
         }
         let mut inflated = inflate::inflate(codec, &records, NORMAL_RECORDS_BYTES);
         if matches!(inflated, Err(InflateError::TooLarge)) {
+            if !may_wait {
+                return None;
+            }
             if self.permit.is_none() {
                 self.permit = self.permits.clone().acquire_owned().await.ok();
             }
@@ -138,7 +166,7 @@ impl Reader {
                 .await
                 .unwrap_or_else(|error| Err(InflateError::Broken(io::Error::other(error))));
         }
-        inflated.map(Bytes::from).map_err(|error| match error {
+        Some(inflated.map(Bytes::from).map_err(|error| match error {
             InflateError::TooLarge => (
                 Damage::TooLarge,
                 format!("more than {MAX_BATCH_BYTES} bytes when decompressed"),
@@ -147,7 +175,7 @@ impl Reader {
                 (Damage::UnknownCodec, format!("compression {}", codec.0))
             }
             InflateError::Broken(error) => (Damage::NotDecompressed, error.to_string()),
-        })
+        }))
     }
 
     /// Takes the next answer, keeps of it what is whole and in sequence, and asks for what comes behind that.

@@ -1,55 +1,75 @@
-//! Filters with lists for several fields.
+//! Distinct filters with lists for several fields.
 
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use super::numbered::Numbered;
+use super::places::{Places, Positions};
 use crate::field::{Field, PerField};
 
-/// The end of a chain.
-const NONE: u32 = u32::MAX;
-
-/// The entries, by number, in a chain for each place.
+/// The entries, by number and by what they ask for.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     all: Numbered<Entry>,
-    /// By place.
-    first: Vec<u32>,
+    hasher: DefaultHashBuilder,
+    by_lists: HashTable<u32>,
 }
 
-/// A filter with lists for several fields.
+/// A filter with lists for several fields, for all places that have it: an event asks once, however many streams that is.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Its place, as it is filed.
-    pub place: u32,
-    next: u32,
+    lists: Lists,
+    /// The nodes at which it is filed.
+    pub nodes: SmallVec<[u32; 4]>,
+    /// Its places, as they are filed.
+    pub places: Places,
+    positions: Positions,
+}
+
+/// The lists of a filter.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Lists {
+    /// The root of its event types.
+    pub root: u32,
     /// For each field, the end of its list in `items`.
     ends: PerField<u32>,
     items: Box<[u32]>,
-    /// The nodes at which it is filed.
-    pub nodes: SmallVec<[u32; 4]>,
 }
 
 impl Entries {
-    /// Adds an entry of a place, and returns its number.
-    pub(super) fn add(&mut self, index: u32, filed: u32, lists: &PerField<Vec<u32>>) -> u32 {
-        if self.first.len() <= index as usize {
-            self.first.resize(index as usize + 1, NONE);
-        }
-        let mut items = Vec::with_capacity(lists.iter().map(|(_, list)| list.len()).sum());
-        let ends = PerField::from_fn(|field| {
-            items.extend_from_slice(&lists[field]);
-            items.len() as u32
-        });
-        let entry = Entry {
-            place: filed,
-            next: self.first[index as usize],
-            ends,
-            items: items.into(),
+    /// The number of the entry with these lists.
+    pub(super) fn find(&self, lists: &Lists) -> Option<u32> {
+        let is_it = |number: &u32| self.all[*number].lists == *lists;
+        let found = self.by_lists.find(self.hasher.hash_one(lists), is_it);
+        found.copied()
+    }
+
+    /// Adds an entry of a place, as it is filed, and returns its number.
+    pub(super) fn add(&mut self, lists: Lists, filed: u32) -> u32 {
+        let number = self.all.put(Entry {
+            lists,
             nodes: SmallVec::new(),
-        };
-        let number = self.all.put(entry);
-        self.first[index as usize] = number;
+            places: Places::from_iter([filed]),
+            positions: Positions::default(),
+        });
+        let (all, hasher) = (&self.all, &self.hasher);
+        let hash = |number: &u32| hasher.hash_one(&all[*number].lists);
+        self.by_lists.insert_unique(hash(&number), number, hash);
         number
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, number: u32) {
+        let lists = &self.all[number].lists;
+        let hash = self.hasher.hash_one(lists);
+        if let Ok(entry) = self.by_lists.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        let entry = &mut self.all[number];
+        (entry.lists, entry.nodes) = Default::default();
+        self.all.give_back(number);
     }
 
     pub(super) fn get(&self, number: u32) -> &Entry {
@@ -59,34 +79,43 @@ impl Entries {
     pub(super) fn get_mut(&mut self, number: u32) -> &mut Entry {
         &mut self.all[number]
     }
-
-    /// Takes an entry of a place out, if there is one left.
-    pub(super) fn take(&mut self, place: u32) -> Option<(u32, Entry)> {
-        let first = self.first.get_mut(place as usize)?;
-        let number = *first;
-        if number == NONE {
-            return None;
-        }
-        let entry = &mut self.all[number];
-        *first = entry.next;
-        let taken = Entry {
-            nodes: std::mem::take(&mut entry.nodes),
-            items: std::mem::take(&mut entry.items),
-            ..*entry
-        };
-        self.all.give_back(number);
-        Some((number, taken))
-    }
 }
 
 impl Entry {
     /// The items of its list for a field, in ascending order; none if it has no such list.
     pub(super) fn list(&self, field: Field) -> &[u32] {
-        let (number, end) = (field as usize, self.ends[field] as usize);
+        let Lists { ends, items, .. } = &self.lists;
+        let (number, end) = (field as usize, ends[field] as usize);
         let start = match number.checked_sub(1) {
-            Some(before) => self.ends[Field::ALL[before]] as usize,
+            Some(before) => ends[Field::ALL[before]] as usize,
             None => 0,
         };
-        &self.items[start..end]
+        &items[start..end]
+    }
+
+    /// Adds a place, as it is filed.
+    pub(super) fn add_place(&mut self, filed: u32) {
+        self.positions.push(&mut self.places, filed);
+    }
+
+    /// Takes a place, as it is filed, out, once. Returns whether it was there.
+    pub(super) fn remove_place(&mut self, filed: u32) -> bool {
+        self.positions.remove(&mut self.places, filed)
+    }
+}
+
+impl Lists {
+    /// The items of each field, in ascending order.
+    pub(super) fn new(root: u32, lists: &PerField<Vec<u32>>) -> Self {
+        let mut items = Vec::with_capacity(lists.iter().map(|(_, list)| list.len()).sum());
+        let ends = PerField::from_fn(|field| {
+            items.extend_from_slice(&lists[field]);
+            items.len() as u32
+        });
+        Self {
+            root,
+            ends,
+            items: items.into(),
+        }
     }
 }

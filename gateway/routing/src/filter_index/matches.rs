@@ -45,9 +45,4 @@ impl Matches {
         }
         self.found.push(place);
     }
-
-    /// Returns whether this round has a place, as it is filed, already.
-    pub(super) fn has(&self, filed: u32) -> bool {
-        filed & SEVERAL != 0 && self.seen[(filed & !SEVERAL) as usize] == self.round
-    }
 }

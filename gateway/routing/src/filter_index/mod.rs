@@ -16,7 +16,7 @@ mod tree;
 
 use datastream_protocol::event::EventTypes;
 
-use entries::{Entries, Entry};
+use entries::{Entries, Entry, Lists};
 pub use matches::Matches;
 use matches::SEVERAL;
 use tree::{Node, Tree};
@@ -79,8 +79,7 @@ impl FilterIndex {
                     let lists = PerField::from_fn(|field| {
                         self.tree.items[field].add_list(filter.list(field))
                     });
-                    let entry = self.entries.add(place, filed, &lists);
-                    self.file_below(root, Way::default(), entry, usize::MAX);
+                    self.add_to_entry(Lists::new(root, &lists), filed);
                 }
             }
         }
@@ -92,9 +91,6 @@ impl FilterIndex {
         let filed = filed(place, route);
         if route.filters.is_empty() {
             self.remove_certain(root, filed);
-        }
-        while let Some((number, entry)) = self.entries.take(place) {
-            self.remove_entry(number, &entry);
         }
         for filter in &route.filters {
             let mut given = filter.lists().filter(|(_, list)| !list.is_empty());
@@ -108,7 +104,17 @@ impl FilterIndex {
                         self.tree.items[field].release(item);
                     }
                 }
-                _ => (),
+                _ => {
+                    let lists = PerField::from_fn(|field| {
+                        self.tree.items[field].numbers(filter.list(field))
+                    });
+                    self.remove_from_entry(&Lists::new(root, &lists), filed);
+                    for (field, list) in lists.iter() {
+                        for item in list {
+                            self.tree.items[field].release(*item);
+                        }
+                    }
+                }
             }
         }
     }
@@ -138,8 +144,10 @@ impl FilterIndex {
         let Some(inner) = &node.inner else { return };
         for entry in &inner.candidates {
             let entry = self.entries.get(*entry);
-            if !matches.has(entry.place) && self.wants(entry, way, event, matches) {
-                matches.add(entry.place);
+            if self.wants(entry, way, event, matches) {
+                for place in &entry.places {
+                    matches.add(*place);
+                }
             }
         }
         for (field, children) in inner.children.iter() {
@@ -187,6 +195,47 @@ impl FilterIndex {
         root
     }
 
+    /// Adds a place, as it is filed, to those of the filter with these lists.
+    fn add_to_entry(&mut self, lists: Lists, filed: u32) {
+        let Some(number) = self.entries.find(&lists) else {
+            let root = lists.root;
+            let number = self.entries.add(lists, filed);
+            self.file_below(root, Way::default(), number, usize::MAX);
+            return;
+        };
+        let entry = self.entries.get_mut(number);
+        entry.add_place(filed);
+        for node in &entry.nodes {
+            let node = self.tree.node_mut(*node);
+            if !node.has_candidate(number) {
+                node.add_certain(filed);
+            }
+        }
+    }
+
+    /// Takes a place, as it is filed, out of those of the filter with these lists.
+    fn remove_from_entry(&mut self, lists: &Lists, filed: u32) {
+        let Some(number) = self.entries.find(lists) else {
+            return;
+        };
+        let entry = self.entries.get_mut(number);
+        if !entry.remove_place(filed) {
+            return;
+        }
+        let is_last = entry.places.is_empty();
+        for node in entry.nodes.clone() {
+            if !self.tree.node(node).has_candidate(number) {
+                self.remove_certain(node, filed);
+            } else if is_last {
+                self.tree.node_mut(node).inner().remove_candidate(number);
+                self.tree.prune(node);
+            }
+        }
+        if is_last {
+            self.entries.remove(number);
+        }
+    }
+
     /// Files an entry at a node, or below it if there are many.
     fn file(&mut self, node: u32, way: Way, entry: u32) {
         let is_certain = {
@@ -195,9 +244,11 @@ impl FilterIndex {
             others.all(|field| entry.list(field).is_empty())
         };
         if is_certain {
-            let place = self.entries.get(entry).place;
-            self.tree.node_mut(node).add_certain(place);
-            self.entries.get_mut(entry).nodes.push(node);
+            let entry = self.entries.get_mut(entry);
+            for place in &entry.places {
+                self.tree.node_mut(node).add_certain(*place);
+            }
+            entry.nodes.push(node);
             return;
         }
         let inner = self.tree.node_mut(node).inner();
@@ -237,22 +288,6 @@ impl FilterIndex {
         for item in list {
             let child = self.tree.child_or_new(node, field, item);
             self.file(child, way.with(field), number);
-        }
-    }
-
-    fn remove_entry(&mut self, number: u32, entry: &Entry) {
-        for node in &entry.nodes {
-            let inner = self.tree.node_mut(*node).inner.as_mut();
-            if inner.is_some_and(|inner| inner.remove_candidate(number)) {
-                self.tree.prune(*node);
-            } else {
-                self.remove_certain(*node, entry.place);
-            }
-        }
-        for field in Field::ALL {
-            for item in entry.list(field) {
-                self.tree.items[field].release(*item);
-            }
         }
     }
 

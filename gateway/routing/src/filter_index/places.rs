@@ -9,9 +9,9 @@ pub(super) type Places = SmallVec<[u32; 2]>;
 /// The length up to which a list is searched from its beginning.
 pub(super) const SHORT: usize = 64;
 
-/// The positions of the members of a long list; empty for a short one.
+/// The positions of the members of a long list; none for a short one.
 #[derive(Debug, Default)]
-pub(super) struct Positions(HashTable<u32>);
+pub(super) struct Positions(Option<Box<HashTable<u32>>>);
 
 impl Positions {
     /// Adds a member to the list.
@@ -19,35 +19,45 @@ impl Positions {
         list.push(member);
         let hash = |position: &u32| hash(list[*position as usize]);
         // A list that was longer has its positions until it is much shorter.
-        let first = match self.0.is_empty() {
-            true if list.len() <= SHORT => return,
-            true => 0,
-            false => list.len() - 1,
+        let first = match self.0 {
+            None if list.len() <= SHORT => return,
+            None => 0,
+            Some(_) => list.len() - 1,
         };
+        let positions = self.0.get_or_insert_default();
         for position in first as u32..list.len() as u32 {
-            self.0.insert_unique(hash(&position), position, hash);
+            positions.insert_unique(hash(&position), position, hash);
         }
+    }
+
+    /// Returns whether the list has a member.
+    pub(super) fn has(&self, list: &Places, member: u32) -> bool {
+        let Some(positions) = &self.0 else {
+            return list.contains(&member);
+        };
+        let is_it = |position: &u32| list[*position as usize] == member;
+        positions.find(hash(member), is_it).is_some()
     }
 
     /// Takes a member out of the list, once. Returns whether it was there.
     pub(super) fn remove(&mut self, list: &mut Places, member: u32) -> bool {
-        if self.0.is_empty() {
+        let Some(positions) = &mut self.0 else {
             let found = list.iter().position(|other| *other == member);
             found.map(|position| list.swap_remove(position));
             return found.is_some();
-        }
+        };
         let is_it = |position: &u32| list[*position as usize] == member;
-        let Ok(entry) = self.0.find_entry(hash(member), is_it) else {
+        let Ok(entry) = positions.find_entry(hash(member), is_it) else {
             return false;
         };
         let (position, _) = entry.remove();
         let last = (list.len() - 1) as u32;
-        if let Some(moved) = self.0.find_mut(hash(list[last as usize]), |at| *at == last) {
+        if let Some(moved) = positions.find_mut(hash(list[last as usize]), |at| *at == last) {
             *moved = position;
         }
         list.swap_remove(position as usize);
         if list.len() <= SHORT / 2 {
-            self.0 = HashTable::new();
+            self.0 = None;
         }
         true
     }

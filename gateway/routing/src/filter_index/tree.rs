@@ -177,6 +177,12 @@ impl Node {
             .remove(&mut self.certain, place);
     }
 
+    /// Returns whether it has this entry to look at.
+    pub(super) fn has_candidate(&self, entry: u32) -> bool {
+        let inner = self.inner.as_ref();
+        inner.is_some_and(|inner| inner.positions.has(&inner.candidates, entry))
+    }
+
     /// The part that not every node has.
     pub(super) fn inner(&mut self) -> &mut Inner {
         self.inner.get_or_insert_default()
@@ -197,9 +203,9 @@ impl Inner {
         self.positions.push(&mut self.candidates, entry);
     }
 
-    /// Takes such an entry out. Returns whether it was there.
-    pub(super) fn remove_candidate(&mut self, entry: u32) -> bool {
-        self.positions.remove(&mut self.candidates, entry)
+    /// Takes such an entry out.
+    pub(super) fn remove_candidate(&mut self, entry: u32) {
+        self.positions.remove(&mut self.candidates, entry);
     }
 
     /// Takes all such entries out.

@@ -43,7 +43,7 @@ pub(crate) struct Options {
     pub(crate) turn: Duration,
     /// `SCALE_ONLY`: `streams`, `handshakes`, `cores`, `changes`, `reading`, all unless given.
     pub(crate) parts: Vec<Part>,
-    /// `SCALE_QUOTA`: percent of each core that a server has in the part `cores`, 12 unless given: the load, with the
+    /// `SCALE_QUOTA`: percent of each core that a server has in the part `cores`, 8 unless given: the load, with the
     /// broker, needs the rest of both.
     pub(crate) quota: usize,
     /// `SCALE_JSON`: file for all figures.
@@ -56,7 +56,7 @@ impl Options {
             rounds: number("SCALE_ROUNDS", 3),
             turn: Duration::from_secs(number("SCALE_SECONDS", 5) as u64),
             parts: some_of("SCALE_ONLY", &Part::EACH, Part::name),
-            quota: number("SCALE_QUOTA", 12),
+            quota: number("SCALE_QUOTA", 8),
             json: variable("SCALE_JSON").map(PathBuf::from),
         }
     }

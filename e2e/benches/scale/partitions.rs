@@ -19,29 +19,29 @@ pub(crate) const FLOORS: [&str; 2] = ["raw-1-core", "raw-2-cores"];
 pub(crate) const THROTTLED: &str = "quota_used_up";
 /// The least such share with which the quota is what bounded the server.
 const USED_UP: f64 = 0.9;
-/// Events to all, and each to one stream. Enough are on the way for the time in which the gateway has to wait for its next period; and of
-/// those to one stream so few that a write has one event: where several go into a write, the busier of two gateways would seem the faster
-/// one.
-const LOADS: [(&str, Pattern); 2] = [
-    (
-        "all",
-        Pattern {
-            to: Receivers::All,
-            interval: 0,
-            burst: 1,
-            window: 512,
-        },
-    ),
-    (
-        "own",
-        Pattern {
-            to: Receivers::One,
-            interval: 0,
-            burst: 1,
-            window: 2 * STREAMS as u64,
-        },
-    ),
-];
+/// Events on the way to all streams of a gateway: enough for the time in which it has to wait for its next period.
+const WINDOW: u64 = 512;
+/// The same of a raw loop, which writes each event by itself, however many there are, and would be busy with more for half a minute.
+const RAW_WINDOW: u64 = 64;
+/// Events on the way that go to one stream each, of gateways and raw loops: so few that a write has one event. Where several go into a
+/// write, the busier of two gateways would seem the faster one.
+const OWN_WINDOW: u64 = 2 * STREAMS as u64;
+
+/// Events to all, and each to one stream.
+const fn patterns(window: u64) -> [(&'static str, Pattern); 2] {
+    let all = Pattern {
+        to: Receivers::All,
+        interval: 0,
+        burst: 1,
+        window,
+    };
+    let own = Pattern {
+        to: Receivers::One,
+        window: OWN_WINDOW,
+        ..all
+    };
+    [("all", all), ("own", own)]
+}
 
 /// The name of the load.
 fn load(name: &str, partitions: u32) -> String {
@@ -50,14 +50,14 @@ fn load(name: &str, partitions: u32) -> String {
 
 /// All loads of gateways.
 pub(crate) fn loads() -> impl Iterator<Item = String> {
-    let of = |partitions| LOADS.map(|(name, _)| load(name, partitions));
+    let of = |partitions| patterns(WINDOW).map(|(name, _)| load(name, partitions));
     PARTITIONS.into_iter().flat_map(of)
 }
 
 /// All servers and loads.
 pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String)> {
     let gateways = loads().flat_map(|load| SERVERS.map(|server| (server, load.clone())));
-    let floors = LOADS
+    let floors = patterns(RAW_WINDOW)
         .into_iter()
         .flat_map(|(name, _)| FLOORS.map(|server| (server, name.to_owned())));
     gateways.chain(floors)
@@ -89,12 +89,18 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
             };
             let open = stand.open(settings, server, &format!("{partitions}-partitions"));
             let load = |name: &str| load(name, partitions);
-            turns(stand, open, (server, used), load, options);
+            turns(stand, open, (server, used), (WINDOW, load), options);
         }
     }
     for (server, used) in FLOORS.into_iter().zip(1..) {
         let open = stand.open_raw((of(used), used, STREAMS), server, RAW);
-        turns(stand, open, (server, used), str::to_owned, options);
+        turns(
+            stand,
+            open,
+            (server, used),
+            (RAW_WINDOW, str::to_owned),
+            options,
+        );
     }
 }
 
@@ -111,7 +117,7 @@ fn turns(
     stand: &mut Stand,
     mut open: Open,
     (server, used): (&str, usize),
-    load: impl Fn(&str) -> String,
+    (window, load): (u64, impl Fn(&str) -> String),
     options: &Options,
 ) {
     // It has chosen its number of threads by the cores, not by the quota.
@@ -122,7 +128,7 @@ fn turns(
             return;
         }
     };
-    for (name, pattern) in LOADS {
+    for (name, pattern) in patterns(window) {
         open.warm_up(pattern);
         let before = cgroup.periods();
         let turn = open.measure_all(pattern, options.turn);

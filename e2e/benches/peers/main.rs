@@ -2,8 +2,8 @@
 //!
 //! Each server is a process of its own on a core of its own; load generator, clients and broker have another core. Servers take
 //! turns under each load, so that what else the machine does hits all of them. The floor is `raw`, which does nothing but one
-//! `write` for each delivery; `bare` does the same with the WebSocket library that Rust programs use; NATS and Centrifuge are
-//! servers that others choose for this work.
+//! `write` for each delivery, and `raw-topic` is the same behind the broker, as the gateway is; `bare` does it with the WebSocket
+//! library that Rust programs use; NATS and Centrifuge are servers that others choose for this work.
 //!
 //! Environment variables select and name what comes out: see [`options::Options`]. `plot FILE FOLDER` as arguments makes the plots
 //! of an earlier run.
@@ -46,6 +46,7 @@ mod process;
 mod protobuf;
 #[path = "../shared/raw.rs"]
 mod raw;
+mod raw_topic;
 #[path = "../shared/record.rs"]
 mod record;
 mod report;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[1..] {
         ["raw"] => raw::serve(1),
+        ["raw-topic", broker, topic] => raw_topic::serve(broker, topic),
         ["bare"] => tokio::runtime::Runtime::new()
             .unwrap()
             .block_on(bare::serve()),

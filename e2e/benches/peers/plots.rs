@@ -61,7 +61,7 @@ fn row(record: &Record, kind: Kind, load: Load, figures: &[&str]) -> Option<Row>
     Some(Row {
         name: kind.title().to_owned(),
         class: match kind {
-            Kind::Raw | Kind::Bare => "floor",
+            Kind::Raw | Kind::RawTopic | Kind::Bare => "floor",
             Kind::Gateway | Kind::GatewayTls => "own",
             Kind::Nats | Kind::Centrifuge => "peer",
         },

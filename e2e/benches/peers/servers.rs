@@ -22,6 +22,7 @@ const FILES: usize = CONNECTIONS + 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Raw,
+    RawTopic,
     Bare,
     Gateway,
     GatewayTls,
@@ -30,8 +31,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const EACH: [Self; 6] = [
+    pub(crate) const EACH: [Self; 7] = [
         Self::Raw,
+        Self::RawTopic,
         Self::Bare,
         Self::Gateway,
         Self::GatewayTls,
@@ -45,6 +47,7 @@ impl Kind {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Raw => "raw epoll loop",
+            Self::RawTopic => "raw, from the topic",
             Self::Bare => "tungstenite",
             Self::Gateway => "gateway",
             Self::GatewayTls => "gateway, TLS",
@@ -57,6 +60,7 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::RawTopic => "raw-topic",
             Self::Bare => "bare",
             Self::Gateway => "gateway",
             Self::GatewayTls => "gateway-tls",
@@ -130,6 +134,17 @@ impl Stand {
                 let mut server = self.launch(&me, vec![kind.name().to_owned()]);
                 let address = server.line();
                 lines(server, address, Dialect::Plain)
+            }
+            Kind::RawTopic => {
+                let (target, feed) = self.gateways.topic(1);
+                let broker = target.cluster.address().to_owned();
+                let args = vec![kind.name().to_owned(), broker, target.topic];
+                let mut server = self.launch(&me, args);
+                Started {
+                    endpoint: plain(server.line(), Dialect::Plain),
+                    feed,
+                    running: running(server, None),
+                }
             }
             Kind::Gateway => self.gateway(false),
             Kind::GatewayTls => self.gateway(true),

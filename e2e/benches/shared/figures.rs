@@ -83,6 +83,19 @@ impl Figure {
         let rounds = self.rounds.iter().zip(&other.rounds);
         median(&rounds.map(|(own, other)| own / other).collect::<Vec<_>>())
     }
+
+    /// The same with what something before the server adds, as it adds it to another server.
+    #[allow(dead_code, reason = "not every bench compares such")]
+    pub(crate) fn behind(&self, with: &Self, without: &Self) -> Self {
+        let others = with.rounds.iter().zip(&without.rounds);
+        let rounds = self.rounds.iter().zip(others);
+        let rounds = rounds.map(|(own, (with, without))| own + (with - without).max(0.0));
+        let mut figures = Figures::default();
+        for round in rounds {
+            figures.add(&self.server, self.load.as_deref(), &self.name, round);
+        }
+        figures.0.remove(0)
+    }
 }
 
 fn median(values: &[f64]) -> f64 {

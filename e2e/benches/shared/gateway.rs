@@ -91,6 +91,16 @@ impl GatewayStand {
         }
     }
 
+    /// A topic of its own, and the way into it.
+    pub(crate) fn topic(&mut self, partitions: u32) -> (FluvioTarget, Feed) {
+        self.topics += 1;
+        let topic = format!("device-events-{}", self.topics);
+        self.broker.create_topic(&topic, partitions).unwrap();
+        let target = FluvioTarget::new(self.broker.address().to_string(), &topic);
+        let feed = Feed::topic(&self.runtime, &target, partitions as usize);
+        (target, feed)
+    }
+
     /// Starts a gateway.
     pub(crate) fn start(&mut self, settings: Settings) -> Gateway {
         let Settings {
@@ -100,11 +110,7 @@ impl GatewayStand {
             streams,
             ..
         } = settings;
-        self.topics += 1;
-        let topic = format!("device-events-{}", self.topics);
-        self.broker
-            .create_topic(&topic, settings.partitions)
-            .unwrap();
+        let (target, feed) = self.topic(settings.partitions);
         let folder = tempfile::tempdir().unwrap();
         let all = subscriptions + visitors;
         routes::write(folder.path(), all, |number| {
@@ -115,7 +121,7 @@ impl GatewayStand {
             "--listen=0.0.0.0:0".to_owned(),
             "--admin=127.0.0.1:0".to_owned(),
             format!("--fluvio={}", self.broker.address()),
-            format!("--topic={topic}"),
+            format!("--topic={}", target.topic),
             format!("--routes-dir={}", folder.path().display()),
             format!("--max-streams={streams}"),
             // All of them are of one namespace, and come at once.
@@ -135,14 +141,13 @@ impl GatewayStand {
         let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
         let (_, port) = bound["stream"].as_str().unwrap().rsplit_once(':').unwrap();
         let addresses = (1..=settings.addresses).map(|last| format!("127.0.0.{last}:{port}"));
-        let target = FluvioTarget::new(self.broker.address().to_string(), &topic);
         Gateway {
             endpoint: Endpoint {
                 addresses: addresses.collect(),
                 tls: tls.then(|| self.trust.config()),
                 dialect: Dialect::Dss,
             },
-            feed: Feed::topic(&self.runtime, &target, settings.partitions as usize),
+            feed,
             server,
             admin: bound["admin"].as_str().unwrap().to_owned(),
             routes: folder,

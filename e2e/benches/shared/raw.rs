@@ -55,6 +55,12 @@ pub(crate) fn serve(threads: usize) {
     distribute(input, &mut ways.collect::<Vec<_>>());
 }
 
+/// The same by one thread, with lines from elsewhere.
+#[allow(dead_code, reason = "not every bench has lines from elsewhere")]
+pub(crate) fn serve_from(input: OwnedFd) {
+    pass_on(input, listen());
+}
+
 #[allow(clippy::print_stdout)]
 fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();

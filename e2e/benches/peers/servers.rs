@@ -47,7 +47,7 @@ impl Kind {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Raw => "raw epoll loop",
-            Self::RawTopic => "raw, from the topic",
+            Self::RawTopic => "raw + broker",
             Self::Bare => "tungstenite",
             Self::Gateway => "gateway",
             Self::GatewayTls => "gateway, TLS",

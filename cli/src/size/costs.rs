@@ -61,7 +61,7 @@ pub(super) const THREAD: Table = &[(1_000.0, 3.71), (10_000.0, 1.80), (100_000.0
 
 /// Time in which a thread finds the streams that want an event, by its number of streams (docs/performance.md, "Routing": model and
 /// property). What it takes with the fewest streams is part of [`READING`].
-pub(super) const ROUTING: Table = &[(10_000.0, 0.149), (100_000.0, 0.157), (1_000_000.0, 0.32)];
+pub(super) const ROUTING: Table = &[(10_000.0, 0.099), (100_000.0, 0.130), (1_000_000.0, 0.350)];
 
 /// Time in which an event is rendered, once for all streams that want it (docs/performance.md, "Instructions").
 pub(super) const RENDERING: f64 = 0.6;

@@ -27,7 +27,7 @@ use crate::pattern::Pattern;
 use crate::route::Route;
 
 /// Entries of a node that are looked at one by one. With more, they are filed further down.
-const CANDIDATES: usize = 16;
+const CANDIDATES: usize = 4;
 /// The longest list by which an entry is filed below a node.
 const LONGEST_LIST: usize = 32;
 

@@ -46,10 +46,10 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
         }
         for (name, figure) in [("p50", P50), ("p99", P99), ("p99.9", P999)] {
             let gateway = get(Kind::Gateway, figure);
-            let raw = (get(Kind::Raw, figure), get(Kind::RawTopic, figure));
+            let floors = (get(Kind::Raw, figure), get(Kind::RawTopic, figure));
             // Peers are compared as they would be behind the same broker: to one connection, that is most of the way, on a core that
             // the load keeps busy.
-            if let (Load::OwnSteady, (Some(raw), Some(behind))) = (load, raw) {
+            if let (Load::OwnSteady, (Some(raw), Some(behind))) = (load, floors) {
                 let other = peer(figure).map(|other| other.behind(behind, raw));
                 let name = format!("{name} behind a broker, gateway");
                 bar(load, &name, gateway, other.as_ref(), 1.0);

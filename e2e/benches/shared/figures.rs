@@ -54,11 +54,9 @@ impl Figures {
             });
             self.0.len() - 1
         });
-        let figure = &mut self.0[at];
-        figure.rounds.push(value);
-        figure.median = median(&figure.rounds);
-        figure.min = figure.min.min(value);
-        figure.max = figure.max.max(value);
+        let mut rounds = std::mem::take(&mut self.0[at].rounds);
+        rounds.push(value);
+        self.0[at].set(rounds);
     }
 
     pub(crate) fn get(&self, server: &str, load: Option<&str>, figure: &str) -> Option<&Figure> {
@@ -78,6 +76,13 @@ pub(crate) fn spread(figure: Option<&Figure>) -> String {
 }
 
 impl Figure {
+    fn set(&mut self, rounds: Vec<f64>) {
+        self.median = median(&rounds);
+        self.min = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        self.max = rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        self.rounds = rounds;
+    }
+
     /// The median of the ratios of each round, because what else the machine does hits all servers of a round.
     pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
         let rounds = self.rounds.iter().zip(&other.rounds);
@@ -90,11 +95,9 @@ impl Figure {
         let others = with.rounds.iter().zip(&without.rounds);
         let rounds = self.rounds.iter().zip(others);
         let rounds = rounds.map(|(own, (with, without))| own + (with - without).max(0.0));
-        let mut figures = Figures::default();
-        for round in rounds {
-            figures.add(&self.server, self.load.as_deref(), &self.name, round);
-        }
-        figures.0.remove(0)
+        let mut behind = self.clone();
+        behind.set(rounds.collect());
+        behind
     }
 }
 

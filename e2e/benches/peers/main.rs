@@ -22,6 +22,8 @@ mod connection;
 mod cores;
 #[path = "../shared/dialect.rs"]
 mod dialect;
+#[path = "../shared/distance.rs"]
+mod distance;
 #[path = "../shared/feed.rs"]
 mod feed;
 #[path = "../shared/figures.rs"]
@@ -68,6 +70,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cores::Cores;
+use distance::Distance;
 use figures::Figures;
 use generator::Generator;
 use load::Load;
@@ -118,9 +121,10 @@ fn compare() -> ExitCode {
         }
     }
     let mut stand = Stand::new(cores, peers);
+    let distance = Distance::new(cores);
     let mut figures = Figures::default();
     for _ in 0..options.rounds {
-        round(&mut stand, &options, &mut figures);
+        round(&mut stand, &options, &distance, &mut figures);
     }
     let bars = bars::bars(&figures);
     let setup = Setup {
@@ -138,7 +142,7 @@ fn compare() -> ExitCode {
 }
 
 /// Starts all servers, opens their connections, and measures each under each load.
-fn round(stand: &mut Stand, options: &Options, figures: &mut Figures) {
+fn round(stand: &mut Stand, options: &Options, distance: &Distance, figures: &mut Figures) {
     let mut generator = Generator::new();
     let servers = options
         .servers
@@ -171,13 +175,11 @@ fn round(stand: &mut Stand, options: &Options, figures: &mut Figures) {
     }
     for load in &options.loads {
         for (kind, running, crowd, _) in &open {
-            turn(
-                &mut generator,
-                (*kind, running.pid(), *crowd),
-                *load,
-                options.turn,
-                figures,
-            );
+            distance.wait_until_near();
+            let server = (*kind, running.pid(), *crowd);
+            turn(&mut generator, server, *load, options.turn, figures);
+            let apart = distance.measure();
+            figures.add(kind.name(), Some(load.name()), figures::DISTANCE, apart);
         }
     }
 }

@@ -97,5 +97,6 @@ pub(crate) fn print(record: &Record) {
     println!(
         "(the broker is part of the gateway's latency; \"server\" and \"load\": share of its core that each has used)"
     );
+    println!("({})", figures.distances());
     bar::print(&record.bars);
 }

@@ -27,6 +27,8 @@ mod cpu_cgroup;
     reason = "only the gateway's and the raw loop's are spoken here"
 )]
 mod dialect;
+#[path = "../shared/distance.rs"]
+mod distance;
 #[path = "../shared/feed.rs"]
 #[allow(dead_code, reason = "only topics and the raw loop are fed here")]
 mod feed;

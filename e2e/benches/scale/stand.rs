@@ -9,6 +9,7 @@ use crate::RAW;
 use crate::connection::Endpoint;
 use crate::cores::{Cores, on_its_core};
 use crate::dialect::Dialect;
+use crate::distance::Distance;
 use crate::feed::Feed;
 use crate::figures::{self, Figures};
 use crate::gateway::{Gateway, GatewayStand, Settings};
@@ -34,6 +35,7 @@ pub(crate) struct Stand {
     gateways: GatewayStand,
     /// None where there is one core only.
     pub(crate) cores: Option<Cores>,
+    pub(crate) distance: Distance,
     pub(crate) figures: Figures,
 }
 
@@ -66,6 +68,7 @@ impl Stand {
         Self {
             gateways: GatewayStand::new(THREADS),
             cores,
+            distance: Distance::new(cores),
             figures: Figures::default(),
         }
     }
@@ -150,11 +153,14 @@ impl Stand {
         }
     }
 
-    /// Notes the figures of a turn.
+    /// Notes the figures of a turn that has just ended.
     pub(crate) fn add(&mut self, server: &str, load: &str, turn: &Turn) {
         for (figure, value) in turn.figures {
             self.figures.add(server, Some(load), figure, value);
         }
+        let apart = self.distance.measure();
+        self.figures
+            .add(server, Some(load), figures::DISTANCE, apart);
     }
 }
 

@@ -32,14 +32,22 @@ impl Cores {
     pub(crate) fn share(self) {
         bind(&format!("{},{}", self.load, self.server));
     }
+
+    /// Binds the thread that calls to a core.
+    pub(crate) fn bind_thread(core: usize) {
+        let thread = std::fs::read_link("/proc/thread-self").unwrap();
+        let thread = thread.file_name().unwrap().to_str().unwrap();
+        taskset(&["--cpu-list", "--pid", &core.to_string(), thread]);
+    }
 }
 
 fn bind(list: &str) {
     let me = std::process::id().to_string();
-    let bound = Command::new("taskset")
-        .args(["--all-tasks", "--cpu-list", "--pid", list, &me])
-        .output()
-        .unwrap();
+    taskset(&["--all-tasks", "--cpu-list", "--pid", list, &me]);
+}
+
+fn taskset(args: &[&str]) {
+    let bound = Command::new("taskset").args(args).output().unwrap();
     assert!(bound.status.success(), "{bound:?}");
 }
 

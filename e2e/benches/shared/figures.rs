@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::distance::NEAR;
+
 /// Names of figures; those in CPU are seconds of the server for a million deliveries.
 pub(crate) const CPU: &str = "cpu_seconds_per_million";
 pub(crate) const CPU_USER: &str = "cpu_user_seconds_per_million";
@@ -15,6 +17,8 @@ pub(crate) const RATE: &str = "deliveries_per_second";
 /// Share of its core that the server, and the load generator with the broker, have used.
 pub(crate) const SERVER_BUSY: &str = "server_busy";
 pub(crate) const LOAD_BUSY: &str = "load_busy";
+/// Nanoseconds that a cache line took from core to core after the turn.
+pub(crate) const DISTANCE: &str = "core_distance_ns";
 /// Without a load: resident KiB of an idle connection, and CPU milliseconds of the server for a handshake.
 pub(crate) const IDLE: &str = "idle_connection_kib";
 pub(crate) const HANDSHAKE: &str = "handshake_cpu_ms";
@@ -61,6 +65,18 @@ impl Figures {
 
     pub(crate) fn get(&self, server: &str, load: Option<&str>, figure: &str) -> Option<&Figure> {
         self.0.iter().find(|f| is(f, server, load, figure))
+    }
+
+    /// A line about the distances between the cores.
+    pub(crate) fn distances(&self) -> String {
+        let figures = self.0.iter().filter(|figure| figure.name == DISTANCE);
+        let all: Vec<_> = figures.flat_map(|figure| &figure.rounds).collect();
+        let least = all.iter().fold(f64::INFINITY, |least, ns| least.min(**ns));
+        let far = all.iter().filter(|ns| ***ns > NEAR * least).count();
+        format!(
+            "a cache line took {least:.0} ns from core to core at best, and more than {NEAR} times that after {far} of {} turns",
+            all.len()
+        )
     }
 }
 

@@ -5,6 +5,8 @@
 //! streams get a few events, and the slow client's subscription alone gets far more than it takes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../shared/bar.rs"]
+mod bar;
 mod crowd;
 #[path = "../shared/process.rs"]
 mod process;
@@ -17,6 +19,7 @@ mod slow;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bar::Bar;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::own_program;
 use datastream_routing::{Field, Filter};
@@ -181,18 +184,13 @@ fn report([without, nothing, slowly]: &[Usage; 3]) -> ExitCode {
         "{STREAMS} streams, 1 event/s to each, {FRAME_BYTES}-byte frames; to one of them {FLOOD_EVENTS} more, {FLOOD_BYTES} bytes each"
     );
     println!("  that one's client                is away  reads nothing  reads slowly");
-    let mut good = true;
+    let mut bars = vec![];
     let mut row = |name: &str, value: &dyn Fn(&Usage) -> f64, bar: Option<f64>| {
         let [a, b, c] = [without, nothing, slowly].map(value);
-        print!("  {name:<28} {a:>12.2}   {b:>12.2}  {c:>12.2}");
-        match bar {
-            Some(bar) => {
-                let ratio = (b / a).max(c / a);
-                let verdict = if ratio <= bar { "PASS" } else { "MISS" };
-                good &= ratio <= bar;
-                println!("   ratio {ratio:.2} (bar: at most {bar})  {verdict}");
-            }
-            None => println!(),
+        println!("  {name:<28} {a:>12.2}   {b:>12.2}  {c:>12.2}");
+        if let Some(bar) = bar {
+            let name = format!("{name}, with it to without");
+            bars.push(Bar::at_most("", name, (b / a).max(c / a), bar));
         }
     };
     row(
@@ -207,9 +205,6 @@ fn report([without, nothing, slowly]: &[Usage; 3]) -> ExitCode {
         &|u| u.memory / 1024.0 / 1024.0,
         None,
     );
-    if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    bar::print(&bars);
+    bar::outcome(&bars)
 }

@@ -5,6 +5,8 @@
 //! machine does hits all of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../shared/bar.rs"]
+mod bar;
 #[path = "../shared/bare.rs"]
 mod bare;
 mod clients;
@@ -12,20 +14,24 @@ mod clients;
 mod process;
 #[path = "../shared/routes.rs"]
 mod routes;
+#[path = "../shared/server.rs"]
+mod server;
 #[path = "../shared/trust.rs"]
 mod trust;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bar::Bar;
 use clients::{Clients, SENT};
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::own_program;
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
+use server::Server;
 use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use trust::Trust;
@@ -35,6 +41,8 @@ const EVENTS_PER_TURN: usize = 100;
 const EVENTS_PER_SECOND: u64 = 20;
 const TURNS: usize = 3;
 const FRAME_BYTES: usize = 450;
+/// Files that a server may open.
+const FILES: usize = STREAMS + 1_000;
 
 /// Bars of the cost of a delivery: to the bare server's, and with TLS and of other dialects to the gateway's without.
 const COST: f64 = 1.5;
@@ -49,32 +57,6 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Microseconds, with the same number of digits all the time: JSON has no leading zeros.
 fn clock() -> u64 {
     1_000_000_000_000 + START.elapsed().as_micros() as u64
-}
-
-/// A server process that dies with the bench.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Server {
-    fn start(command: &mut Command) -> (Self, String) {
-        let quiet = command.env("RUST_LOG", "warn");
-        let piped = quiet.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        (Self(child), line.trim().to_owned())
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
 }
 
 /// An event whose frame has about `FRAME_BYTES`.
@@ -121,10 +103,11 @@ impl Subject {
     async fn new(server: Server, urls: Vec<String>, trust: &Trust) -> Self {
         // It has settled before memory is looked at.
         sleep(Duration::from_secs(3)).await;
-        let before = process::resident_bytes(server.pid());
+        let pid = server.child.id();
+        let before = process::resident_bytes(pid);
         let clients = Clients::connect(urls, clock, trust).await;
         sleep(Duration::from_secs(2)).await;
-        let after = process::resident_bytes(server.pid());
+        let after = process::resident_bytes(pid);
         Self {
             server,
             clients,
@@ -135,7 +118,7 @@ impl Subject {
 
     /// One turn: events at the fixed rate to this server, and what they took it.
     async fn turn(&mut self, mut send: impl AsyncFnMut(String)) {
-        let (pid, received) = (self.server.pid(), self.clients.received());
+        let (pid, received) = (self.server.child.id(), self.clients.received());
         let cpu = process::cpu_seconds(pid);
         let mut ticks = interval(Duration::from_millis(1000 / EVENTS_PER_SECOND));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -171,21 +154,19 @@ impl Gateway {
         broker.create_topic(topic, 1).unwrap();
         let dir = tempfile::tempdir().unwrap();
         routes::write(dir.path(), STREAMS, |_| vec![]);
+        let mut args = vec![
+            "--listen=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            format!("--fluvio={}", broker.address()),
+            format!("--topic={topic}"),
+            format!("--routes-dir={}", dir.path().display()),
+            // All of them are of one namespace, and come at once.
+            "--handshakes-per-second=1000000".to_owned(),
+        ];
+        args.extend_from_slice(certificate);
         let program = own_program("datastream-gateway").unwrap();
-        let (server, bound) = Server::start(
-            Command::new(program)
-                .args([
-                    "--listen=127.0.0.1:0",
-                    "--admin=127.0.0.1:0",
-                    &format!("--fluvio={}", broker.address()),
-                    &format!("--topic={topic}"),
-                    &format!("--routes-dir={}", dir.path().display()),
-                    // All of them are of one namespace, and come at once.
-                    "--handshakes-per-second=1000000",
-                ])
-                .args(certificate),
-        );
-        let bound: serde_json::Value = serde_json::from_str(&bound).unwrap();
+        let mut server = Server::start(&program, &args, FILES);
+        let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
         let (scheme, path) = clients.split_once('/').unwrap();
         let address = bound["stream"].as_str().unwrap();
         let address = address.replacen("http", scheme, 1);
@@ -228,9 +209,10 @@ async fn main() -> ExitCode {
     for (topic, clients, certificate) in [plain, encrypted, lines, sse] {
         gateways.push(Gateway::start(&broker, topic, clients, &trust, certificate).await);
     }
-    let (mut server, address) =
-        Server::start(Command::new(std::env::current_exe().unwrap()).arg("bare"));
-    let mut stdin = server.0.stdin.take().unwrap();
+    let me = std::env::current_exe().unwrap();
+    let mut server = Server::start(&me, &["bare".to_owned()], FILES);
+    let address = server.line();
+    let mut stdin = server.take_stdin();
     let urls = vec![format!("ws://{address}/"); STREAMS];
     let mut bare = Subject::new(server, urls, &trust).await;
     for _ in 0..TURNS {
@@ -266,8 +248,7 @@ fn report(mut subjects: Vec<&mut Subject>) -> ExitCode {
         );
     }
     println!("  (the broker is part of the gateway's latency)");
-    let mut met = true;
-    for (name, figure, bar) in [
+    let bars = [
         ("CPU, gateway to bare", costs[0] / costs[4], COST),
         ("CPU, with TLS to without", costs[1] / costs[0], COST_OF_TLS),
         ("CPU, NDJSON to DSS", costs[2] / costs[0], COST_OF_DIALECTS),
@@ -276,14 +257,8 @@ fn report(mut subjects: Vec<&mut Subject>) -> ExitCode {
         ("KiB per idle stream with TLS", idle[1], IDLE_WITH_TLS),
         ("KiB per idle stream, NDJSON", idle[2], IDLE),
         ("KiB per idle stream, SSE", idle[3], IDLE),
-    ] {
-        let verdict = if figure <= bar { "PASS" } else { "MISS" };
-        println!("  {name:<29} {figure:>9.2}   (bar: at most {bar})  {verdict}");
-        met &= figure <= bar;
-    }
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    ];
+    let bars = bars.map(|(name, figure, bar)| Bar::at_most("", name.to_owned(), figure, bar));
+    bar::print(&bars);
+    bar::outcome(&bars)
 }

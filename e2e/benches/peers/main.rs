@@ -175,7 +175,7 @@ fn round(stand: &mut Stand, options: &Options, distance: &Distance, figures: &mu
     }
     for load in &options.loads {
         for (kind, running, crowd, _) in &open {
-            distance.wait_until_near();
+            distance.wait_until_near(|time| generator.idle(time));
             let server = (*kind, running.pid(), *crowd);
             turn(&mut generator, server, *load, options.turn, figures);
             let apart = distance.measure();

@@ -3,6 +3,8 @@
 //! Gateways are processes of their own; broker, producer and clients are in this one.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../shared/bar.rs"]
+mod bar;
 #[path = "../shared/process.rs"]
 mod process;
 #[path = "../shared/routes.rs"]
@@ -14,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bar::Bar;
 use datastream_broker::{Broker, BrokerOptions};
 use datastream_e2e::own_program;
 use datastream_source::fluvio::FluvioTarget;
@@ -132,11 +135,9 @@ async fn main() -> ExitCode {
     let from_topic = Gateway::start(&broker, dir.path(), RING).await;
 
     println!(
-        "replay of the same events of {EVENT_BYTES} bytes: CPU s of the gateway per million deliveries, the median of {ROUNDS} rounds (bar)"
+        "replay of the same events of {EVENT_BYTES} bytes: CPU s of the gateway per million deliveries, the median of {ROUNDS} rounds"
     );
-    let columns = STREAMS.map(|streams| format!("{streams:>21}")).concat();
-    println!("  streams at once      {columns}");
-    let mut met = true;
+    let mut all = vec![];
     for (name, gateway, bars) in [
         ("from memory", &from_memory, [FROM_MEMORY; 3]),
         (
@@ -145,23 +146,16 @@ async fn main() -> ExitCode {
             [FROM_TOPIC, FROM_TOPIC, SHARED],
         ),
     ] {
-        print!("  {name:<21}");
         for (streams, bar) in STREAMS.into_iter().zip(bars) {
             let mut costs = Vec::with_capacity(ROUNDS);
             for _ in 0..ROUNDS {
                 costs.push(gateway.replay(streams).await);
             }
             costs.sort_by(f64::total_cmp);
-            let cost = costs[ROUNDS / 2];
-            met &= cost <= bar;
-            let verdict = if cost <= bar { "PASS" } else { "MISS" };
-            print!(" {cost:>8.2} ({bar:.1})  {verdict}");
+            let streams = format!("{streams} at once");
+            all.push(Bar::at_most(name, streams, costs[ROUNDS / 2], bar));
         }
-        println!();
     }
-    if met {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    bar::print(&all);
+    bar::outcome(&all)
 }

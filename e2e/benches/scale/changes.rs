@@ -51,10 +51,10 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
     let changing = changing();
     let mut open = stand.open(settings, SERVER, LOADS[0]);
     open.warm_up(steady(STREAMS));
-    stand.distance.wait_until_near();
+    stand.distance.wait_until_near(|time| open.idle(time));
     let turn = open.measure_all(steady(STREAMS), options.turn);
     stand.add(SERVER, LOADS[0], &turn);
-    stand.distance.wait_until_near();
+    stand.distance.wait_until_near(|time| open.idle(time));
     let stop = AtomicBool::new(false);
     let folder = open.routes().to_owned();
     let (turn, written) = std::thread::scope(|scope| {

@@ -49,7 +49,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
     let mut alone = 0.0;
     for rate in RATES {
         let load = load(rate);
-        stand.distance.wait_until_near();
+        stand.distance.wait_until_near(|time| open.idle(time));
         let (turn, outcome) = std::thread::scope(|scope| {
             let coming = scope.spawn(|| visitors.come(rate, options.turn));
             let turn = open.measure(steady(STREAMS), options.turn);

@@ -130,7 +130,7 @@ fn turns(
     };
     for (name, pattern) in patterns(window) {
         open.warm_up(pattern);
-        stand.distance.wait_until_near();
+        stand.distance.wait_until_near(|time| open.idle(time));
         let before = cgroup.periods();
         let turn = open.measure_all(pattern, options.turn);
         let after = cgroup.periods();

@@ -116,7 +116,7 @@ fn turn(
     pattern: Pattern,
     (read, options): (&mut u64, &Options),
 ) {
-    stand.distance.wait_until_near();
+    stand.distance.wait_until_near(|time| open.idle(time));
     let pid = open.pid();
     let cpu = cpu_seconds(pid);
     let sent = open.send(pattern, options.turn);

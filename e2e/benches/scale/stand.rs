@@ -179,6 +179,11 @@ impl Open {
         self.generator.turn(self.crowd, pattern, WARM_UP);
     }
 
+    /// Does nothing but what is asked of clients.
+    pub(crate) fn idle(&mut self, time: Duration) {
+        self.generator.idle(time);
+    }
+
     /// Sends events for nobody.
     pub(crate) fn send(&mut self, pattern: Pattern, time: Duration) -> Delivered {
         self.generator.turn(self.crowd, pattern, time)

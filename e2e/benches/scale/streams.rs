@@ -44,7 +44,7 @@ pub(crate) fn round(stand: &mut Stand, options: &Options) {
 fn turn(stand: &mut Stand, mut open: Open, (server, streams): (&str, usize), options: &Options) {
     let pattern = steady(streams);
     open.warm_up(pattern);
-    stand.distance.wait_until_near();
+    stand.distance.wait_until_near(|time| open.idle(time));
     let turn = open.measure_all(pattern, options.turn);
     stand.add(server, &load(streams), &turn);
 }

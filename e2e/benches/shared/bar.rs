@@ -1,12 +1,14 @@
 //! Bars: limits that figures have to keep.
 
+use std::process::ExitCode;
+
 use serde::{Deserialize, Serialize};
 
 /// A bar, and what was measured against it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bar {
     pub(crate) name: String,
-    /// Name of the load.
+    /// Name of the load; empty where there is one only.
     pub(crate) load: String,
     /// The ratio of two figures, or a figure itself, as the name says.
     pub(crate) ratio: f64,
@@ -44,10 +46,20 @@ impl Bar {
     }
 }
 
+/// The outcome of a bench: a failure if a bar is not met.
+pub(crate) fn outcome(bars: &[Bar]) -> ExitCode {
+    if bars.iter().all(|bar| bar.met) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
 /// Prints bars, a line each.
 #[allow(clippy::print_stdout)]
 pub(crate) fn print(bars: &[Bar]) {
-    let width = bars.iter().map(|bar| bar.load.len()).max().unwrap_or(0) + 2;
+    let longest = bars.iter().map(|bar| bar.load.len()).max().unwrap_or(0);
+    let width = if longest > 0 { longest + 2 } else { 0 };
     for bar in bars {
         let verdict = if bar.met { "PASS" } else { "MISS" };
         let limit = match (bar.at_most, bar.at_least) {

@@ -14,8 +14,8 @@ const TRIPS: u32 = 10_000;
 const SAMPLES: usize = 3;
 /// The most that near cores take, in times of the least that was seen.
 pub(crate) const NEAR: f64 = 2.0;
-/// Time for which is waited, and between two looks.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time for which is waited in a run, and between two looks.
+const PATIENCE: Duration = Duration::from_mins(3);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The distance between the cores of a run: nanoseconds that a cache line takes from one to the other.
@@ -23,6 +23,8 @@ pub(crate) struct Distance {
     cores: Option<Cores>,
     /// The least that was seen.
     least: Cell<f64>,
+    /// Time for which was waited.
+    waited: Cell<Duration>,
 }
 
 impl Distance {
@@ -30,15 +32,16 @@ impl Distance {
         Self {
             cores,
             least: Cell::new(f64::INFINITY),
+            waited: Cell::new(Duration::ZERO),
         }
     }
 
-    /// Waits until the cores are near each other, as they have been before in this run, but not for long.
-    #[allow(clippy::disallowed_methods, reason = "no runtime is there to block")]
-    pub(crate) fn wait_until_near(&self) {
-        let begun = Instant::now();
-        while self.measure() > NEAR * self.least.get() && begun.elapsed() < PATIENCE {
-            std::thread::sleep(PAUSE);
+    /// Waits until the cores are near each other, as they have been before in this run. Meanwhile `idle` does what clients have to do
+    /// without events, such as to answer heartbeats, for the time that it is given.
+    pub(crate) fn wait_until_near(&self, mut idle: impl FnMut(Duration)) {
+        while self.measure() > NEAR * self.least.get() && self.waited.get() < PATIENCE {
+            idle(PAUSE);
+            self.waited.set(self.waited.get() + PAUSE);
         }
     }
 

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use datastream_e2e::checkout;
 use serde::{Deserialize, Serialize};
 
-use crate::bar::Bar;
+use crate::bar::{self, Bar};
 use crate::cores::Cores;
 use crate::figures::Figures;
 
@@ -91,17 +91,13 @@ impl Record {
 }
 
 impl Record {
-    /// Writes the record into this file, if one is wanted. Returns whether all bars are met.
+    /// Writes the record into this file, if one is wanted. Returns the outcome of the bench.
     pub(crate) fn finish(&self, json: Option<&Path>) -> ExitCode {
         if let Some(file) = json {
             let json = serde_json::to_string_pretty(self).unwrap();
             std::fs::write(file, json + "\n").unwrap();
         }
-        if self.bars.iter().all(|bar| bar.met) {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        bar::outcome(&self.bars)
     }
 }
 

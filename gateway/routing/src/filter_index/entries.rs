@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use super::numbered::Numbered;
-use super::places::{Places, Positions};
+use super::places::Members;
 use crate::field::{Field, PerField};
 
 /// The entries, by number and by what they ask for.
@@ -24,8 +24,7 @@ pub(super) struct Entry {
     /// The nodes at which it is filed.
     pub nodes: SmallVec<[u32; 4]>,
     /// Its places, as they are filed.
-    pub places: Places,
-    positions: Positions,
+    pub places: Members,
 }
 
 /// The lists of a filter.
@@ -48,11 +47,12 @@ impl Entries {
 
     /// Adds an entry of a place, as it is filed, and returns its number.
     pub(super) fn add(&mut self, lists: Lists, filed: u32) -> u32 {
+        let mut places = Members::default();
+        places.push(filed);
         let number = self.all.put(Entry {
             lists,
             nodes: SmallVec::new(),
-            places: Places::from_iter([filed]),
-            positions: Positions::default(),
+            places,
         });
         let (all, hasher) = (&self.all, &self.hasher);
         let hash = |number: &u32| hasher.hash_one(&all[*number].lists);
@@ -91,16 +91,6 @@ impl Entry {
             None => 0,
         };
         &items[start..end]
-    }
-
-    /// Adds a place, as it is filed.
-    pub(super) fn add_place(&mut self, filed: u32) {
-        self.positions.push(&mut self.places, filed);
-    }
-
-    /// Takes a place, as it is filed, out, once. Returns whether it was there.
-    pub(super) fn remove_place(&mut self, filed: u32) -> bool {
-        self.positions.remove(&mut self.places, filed)
     }
 }
 

@@ -66,21 +66,18 @@ impl FilterIndex {
             self.tree.node_mut(root).add_certain(filed);
         }
         for filter in &route.filters {
-            let mut given = filter.lists().filter(|(_, list)| !list.is_empty());
+            let lists =
+                PerField::from_fn(|field| self.tree.items[field].add_list(filter.list(field)));
+            let mut given = lists.iter().filter(|(_, list)| !list.is_empty());
             match (given.next(), given.next()) {
                 (None, _) => self.tree.node_mut(root).add_certain(filed),
                 (Some((field, list)), None) => {
-                    for item in self.tree.items[field].add_list(list) {
-                        let child = self.tree.child_or_new(root, field, item);
+                    for item in list {
+                        let child = self.tree.child_or_new(root, field, *item);
                         self.tree.node_mut(child).add_certain(filed);
                     }
                 }
-                _ => {
-                    let lists = PerField::from_fn(|field| {
-                        self.tree.items[field].add_list(filter.list(field))
-                    });
-                    self.add_to_entry(Lists::new(root, &lists), filed);
-                }
+                _ => self.add_to_entry(Lists::new(root, &lists), filed),
             }
         }
     }
@@ -93,27 +90,23 @@ impl FilterIndex {
             self.remove_certain(root, filed);
         }
         for filter in &route.filters {
-            let mut given = filter.lists().filter(|(_, list)| !list.is_empty());
+            let lists =
+                PerField::from_fn(|field| self.tree.items[field].numbers(filter.list(field)));
+            let mut given = lists.iter().filter(|(_, list)| !list.is_empty());
             match (given.next(), given.next()) {
                 (None, _) => self.remove_certain(root, filed),
                 (Some((field, list)), None) => {
-                    for item in self.tree.items[field].numbers(list) {
-                        if let Some(child) = self.tree.child(root, field, item) {
+                    for item in list {
+                        if let Some(child) = self.tree.child(root, field, *item) {
                             self.remove_certain(child, filed);
                         }
-                        self.tree.items[field].release(item);
                     }
                 }
-                _ => {
-                    let lists = PerField::from_fn(|field| {
-                        self.tree.items[field].numbers(filter.list(field))
-                    });
-                    self.remove_from_entry(&Lists::new(root, &lists), filed);
-                    for (field, list) in lists.iter() {
-                        for item in list {
-                            self.tree.items[field].release(*item);
-                        }
-                    }
+                _ => self.remove_from_entry(&Lists::new(root, &lists), filed),
+            }
+            for (field, list) in lists.iter() {
+                for item in list {
+                    self.tree.items[field].release(*item);
                 }
             }
         }
@@ -142,10 +135,10 @@ impl FilterIndex {
             matches.add(*place);
         }
         let Some(inner) = &node.inner else { return };
-        for entry in &inner.candidates {
+        for entry in inner.candidates.as_slice() {
             let entry = self.entries.get(*entry);
             if self.wants(entry, way, event, matches) {
-                for place in &entry.places {
+                for place in entry.places.as_slice() {
                     matches.add(*place);
                 }
             }
@@ -204,7 +197,7 @@ impl FilterIndex {
             return;
         };
         let entry = self.entries.get_mut(number);
-        entry.add_place(filed);
+        entry.places.push(filed);
         for node in &entry.nodes {
             let node = self.tree.node_mut(*node);
             if !node.has_candidate(number) {
@@ -219,7 +212,7 @@ impl FilterIndex {
             return;
         };
         let entry = self.entries.get_mut(number);
-        if !entry.remove_place(filed) {
+        if !entry.places.remove(filed) {
             return;
         }
         let is_last = entry.places.is_empty();
@@ -227,7 +220,7 @@ impl FilterIndex {
             if !self.tree.node(node).has_candidate(number) {
                 self.remove_certain(node, filed);
             } else if is_last {
-                self.tree.node_mut(node).inner().remove_candidate(number);
+                self.tree.node_mut(node).inner().candidates.remove(number);
                 self.tree.prune(node);
             }
         }
@@ -245,20 +238,21 @@ impl FilterIndex {
         };
         if is_certain {
             let entry = self.entries.get_mut(entry);
-            for place in &entry.places {
+            for place in entry.places.as_slice() {
                 self.tree.node_mut(node).add_certain(*place);
             }
             entry.nodes.push(node);
             return;
         }
         let inner = self.tree.node_mut(node).inner();
-        if !inner.is_split && inner.candidates.len() < CANDIDATES {
-            inner.add_candidate(entry);
+        if !inner.is_split && inner.candidates.as_slice().len() < CANDIDATES {
+            inner.candidates.push(entry);
             self.entries.get_mut(entry).nodes.push(node);
             return;
         }
         if !std::mem::replace(&mut inner.is_split, true) {
-            for waiting in inner.take_candidates() {
+            let candidates = std::mem::take(&mut inner.candidates);
+            for waiting in candidates.as_slice().iter().copied() {
                 let nodes = &mut self.entries.get_mut(waiting).nodes;
                 nodes.retain(|filed| *filed != node);
                 self.file_below(node, way, waiting, LONGEST_LIST);
@@ -280,7 +274,7 @@ impl FilterIndex {
             (weights.max(), list.len())
         });
         let Some((field, list)) = chosen else {
-            self.tree.node_mut(node).inner().add_candidate(number);
+            self.tree.node_mut(node).inner().candidates.push(number);
             self.entries.get_mut(number).nodes.push(node);
             return;
         };

@@ -9,6 +9,36 @@ pub(super) type Places = SmallVec<[u32; 2]>;
 /// The length up to which a list is searched from its beginning.
 pub(super) const SHORT: usize = 64;
 
+/// A list with the positions of its members.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    list: Places,
+    positions: Positions,
+}
+
+impl Members {
+    pub(super) fn as_slice(&self) -> &[u32] {
+        &self.list
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn push(&mut self, member: u32) {
+        self.positions.push(&mut self.list, member);
+    }
+
+    pub(super) fn has(&self, member: u32) -> bool {
+        self.positions.has(&self.list, member)
+    }
+
+    /// Takes a member out, once. Returns whether it was there.
+    pub(super) fn remove(&mut self, member: u32) -> bool {
+        self.positions.remove(&mut self.list, member)
+    }
+}
+
 /// The positions of the members of a long list; none for a short one.
 #[derive(Debug, Default)]
 pub(super) struct Positions(Option<Box<HashTable<u32>>>);

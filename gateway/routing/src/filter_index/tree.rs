@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::items::Items;
 use super::numbered::Numbered;
-use super::places::{Places, Positions, SHORT};
+use super::places::{Members, Places, Positions, SHORT};
 use crate::field::{Field, PerField};
 
 /// In the number of a node: it is kept with the item that leads to it.
@@ -53,8 +53,7 @@ pub(super) struct Node {
 pub(super) struct Inner {
     certain: Positions,
     /// Entries that have more lists than those on the way, and are looked at one by one.
-    pub candidates: Places,
-    positions: Positions,
+    pub candidates: Members,
     /// The number of children that an item of each field leads to.
     pub children: PerField<u32>,
     /// New entries are filed further down.
@@ -180,7 +179,7 @@ impl Node {
     /// Returns whether it has this entry to look at.
     pub(super) fn has_candidate(&self, entry: u32) -> bool {
         let inner = self.inner.as_ref();
-        inner.is_some_and(|inner| inner.positions.has(&inner.candidates, entry))
+        inner.is_some_and(|inner| inner.candidates.has(entry))
     }
 
     /// The part that not every node has.
@@ -194,24 +193,6 @@ impl Node {
             inner.candidates.is_empty() && inner.children.iter().all(|(_, count)| *count == 0)
         });
         self.certain.is_empty() && is_leaf
-    }
-}
-
-impl Inner {
-    /// Adds an entry that is looked at.
-    pub(super) fn add_candidate(&mut self, entry: u32) {
-        self.positions.push(&mut self.candidates, entry);
-    }
-
-    /// Takes such an entry out.
-    pub(super) fn remove_candidate(&mut self, entry: u32) {
-        self.positions.remove(&mut self.candidates, entry);
-    }
-
-    /// Takes all such entries out.
-    pub(super) fn take_candidates(&mut self) -> Places {
-        self.positions = Positions::default();
-        std::mem::take(&mut self.candidates)
     }
 }
 

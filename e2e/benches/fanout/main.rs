@@ -41,8 +41,8 @@ const EVENTS_PER_TURN: usize = 100;
 const EVENTS_PER_SECOND: u64 = 20;
 const TURNS: usize = 3;
 const FRAME_BYTES: usize = 450;
-/// Files that a server may open.
-const FILES: usize = STREAMS + 1_000;
+/// Files that a server may open: a gateway asks for so many.
+const FILES: usize = 20_000;
 
 /// Bars of the cost of a delivery: to the bare server's, and with TLS and of other dialects to the gateway's without.
 const COST: f64 = 1.5;

@@ -22,20 +22,21 @@ pub(super) struct StreamCosts {
     pub(super) handshake: f64,
 }
 
-/// docs/performance.md, "Fan-out, beside peers" (gateway: 20,000/s; saturated, to all; handshake) and "Many streams".
+/// docs/performance.md, "Fan-out, beside peers" (gateway: 20,000/s; saturated, to all; handshake) and "Many streams"; a delivery is in
+/// the middle of what both say.
 pub(super) const PLAIN: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 7.38), (10_000.0, 8.39)],
-    shared_delivery: 0.29,
-    idle_kib: &[(1_000.0, 3.82), (10_000.0, 3.24)],
-    handshake: 40.0,
+    delivery: &[(1_000.0, 7.25), (10_000.0, 8.9)],
+    shared_delivery: 0.34,
+    idle_kib: &[(1_000.0, 3.7), (10_000.0, 3.15)],
+    handshake: 50.0,
 };
 
 /// The same with TLS.
 pub(super) const TLS: StreamCosts = StreamCosts {
-    delivery: &[(1_000.0, 9.15), (10_000.0, 9.46)],
-    shared_delivery: 0.55,
-    idle_kib: &[(1_000.0, 11.66), (10_000.0, 10.66)],
-    handshake: 200.0,
+    delivery: &[(1_000.0, 9.2), (10_000.0, 10.3)],
+    shared_delivery: 0.51,
+    idle_kib: &[(1_000.0, 11.6), (10_000.0, 10.66)],
+    handshake: 220.0,
 };
 
 /// Time of a record that is read and decoded, and that no stream wants, by records a second; for 1, 4 and 8 partitions
@@ -43,25 +44,25 @@ pub(super) const TLS: StreamCosts = StreamCosts {
 pub(super) const READING: [(f64, Table); 3] = [
     (
         1.0,
-        &[(1_000.0, 59.93), (10_000.0, 7.15), (100_000.0, 1.25)],
+        &[(1_000.0, 56.24), (10_000.0, 25.58), (100_000.0, 2.16)],
     ),
     (
         4.0,
-        &[(1_000.0, 50.59), (10_000.0, 20.60), (100_000.0, 2.00)],
+        &[(1_000.0, 54.20), (10_000.0, 20.37), (100_000.0, 2.27)],
     ),
     (
         8.0,
-        &[(1_000.0, 46.35), (10_000.0, 16.20), (100_000.0, 1.39)],
+        &[(1_000.0, 57.45), (10_000.0, 16.84), (100_000.0, 1.77)],
     ),
 ];
 
 /// Time of a record for each thread of the gateway but the first, by records a second: a seventh of what 8 threads take more than one
 /// (docs/performance.md, "Reading").
-pub(super) const THREAD: Table = &[(1_000.0, 3.71), (10_000.0, 1.80), (100_000.0, 0.06)];
+pub(super) const THREAD: Table = &[(1_000.0, 5.33), (10_000.0, 2.14), (100_000.0, 0.13)];
 
 /// Time in which a thread finds the streams that want an event, by its number of streams (docs/performance.md, "Routing": model and
 /// property). What it takes with the fewest streams is part of [`READING`].
-pub(super) const ROUTING: Table = &[(10_000.0, 0.099), (100_000.0, 0.130), (1_000_000.0, 0.350)];
+pub(super) const ROUTING: Table = &[(10_000.0, 0.110), (100_000.0, 0.154), (1_000_000.0, 0.233)];
 
 /// Time in which an event is rendered, once for all streams that want it (docs/performance.md, "Instructions").
 pub(super) const RENDERING: f64 = 0.6;

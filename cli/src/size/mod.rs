@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn reading_that_takes_much_of_each_pod_is_advised_against() {
-        let much = answered("--streams 50000 --rate 700000 --fanout 1").unwrap();
+        let much = answered("--streams 50000 --rate 500000 --fanout 1").unwrap();
         for part in [
             "Reading the topic",
             "Larger pods",

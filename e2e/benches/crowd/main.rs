@@ -189,7 +189,7 @@ fn report([without, nothing, slowly]: &[Usage; 3]) -> ExitCode {
         let [a, b, c] = [without, nothing, slowly].map(value);
         println!("  {name:<28} {a:>12.2}   {b:>12.2}  {c:>12.2}");
         if let Some(bar) = bar {
-            let name = format!("{name}, with it to without");
+            let name = format!("{name}, to without it");
             bars.push(Bar::at_most("", name, (b / a).max(c / a), bar));
         }
     };

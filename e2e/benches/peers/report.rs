@@ -97,6 +97,8 @@ pub(crate) fn print(record: &Record) {
     println!(
         "(the broker is part of the gateway's latency; \"server\" and \"load\": share of its core that each has used)"
     );
-    println!("({})", figures.distances());
+    if let Some(line) = figures.distances() {
+        println!("{line}");
+    }
     bar::print(&record.bars);
 }

@@ -130,7 +130,9 @@ pub(crate) fn print(record: &Record) {
         "(the broker is part of latency and of \"load\"; \"server\", \"gateway\" and \"load\": CPU time by time, 100% is a core; \"used up\": periods in which it \
          would have used more than its quota)"
     );
-    println!("({})", figures.distances());
+    if let Some(line) = figures.distances() {
+        println!("{line}");
+    }
     bar::print(&record.bars);
     for load in partitions::not_judged(figures) {
         println!(

@@ -1,8 +1,8 @@
 //! The distance between two cores.
 //!
-//! A hypervisor moves virtual cores: they may be threads of one core (13 ns on an EPYC of 2022), share a cache (25 ns), or have none in
-//! common (160 ns). In the last case, what the kernel hands from one to the other takes up to twice the time: more than most servers
-//! differ.
+//! A hypervisor moves virtual cores: a cache line takes 13 ns from one to the other on one machine, as between threads of one core, 25 as
+//! where a cache is shared, or 160 as where none is. In the last case, what the kernel hands from one to the other takes up to twice the
+//! time: more than most servers differ.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};

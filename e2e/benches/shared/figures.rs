@@ -67,16 +67,16 @@ impl Figures {
         self.0.iter().find(|f| is(f, server, load, figure))
     }
 
-    /// A line about the distances between the cores.
-    pub(crate) fn distances(&self) -> String {
+    /// A line about the distances between the cores, if they were measured.
+    pub(crate) fn distances(&self) -> Option<String> {
         let figures = self.0.iter().filter(|figure| figure.name == DISTANCE);
         let all: Vec<_> = figures.flat_map(|figure| &figure.rounds).collect();
-        let least = all.iter().fold(f64::INFINITY, |least, ns| least.min(**ns));
+        let least = all.iter().copied().copied().reduce(f64::min)?;
         let far = all.iter().filter(|ns| ***ns > NEAR * least).count();
-        format!(
-            "a cache line took {least:.0} ns from core to core at best, and more than {NEAR} times that after {far} of {} turns",
+        Some(format!(
+            "(a cache line took {least:.0} ns from core to core at best, and more than {NEAR} times that after {far} of {} turns)",
             all.len()
-        )
+        ))
     }
 }
 

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use bar::Bar;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::own_program;
 use datastream_routing::{Field, Filter};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
@@ -128,20 +127,12 @@ async fn main() -> ExitCode {
     }
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
-    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
+    let target = FluvioTarget::new(broker.address().to_string(), TOPIC);
     let dir = tempfile::tempdir().unwrap();
     routes::write(dir.path(), STREAMS, filters);
-    let args = [
-        "--listen=127.0.0.1:0".to_owned(),
-        "--admin=127.0.0.1:0".to_owned(),
-        format!("--fluvio={}", broker.address()),
-        format!("--topic={TOPIC}"),
-        format!("--routes-dir={}", dir.path().display()),
-        "--handshakes-per-second=1000000".to_owned(),
-        "--ring-mib=16".to_owned(),
-    ];
-    let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args, FILES);
-    let bound: serde_json::Value = serde_json::from_str(&gateway.line()).unwrap();
+    let args = ["--handshakes-per-second=1000000", "--ring-mib=16"].map(str::to_owned);
+    let (gateway, bound) = Server::gateway(&target, dir.path(), &args, FILES);
+    let mut producer = Producer::new(target);
     let url = bound["stream"]
         .as_str()
         .unwrap()

@@ -27,7 +27,6 @@ use std::time::{Duration, Instant};
 use bar::Bar;
 use clients::{Clients, SENT};
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::own_program;
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use routes::key;
@@ -154,24 +153,16 @@ impl Gateway {
         broker.create_topic(topic, 1).unwrap();
         let dir = tempfile::tempdir().unwrap();
         routes::write(dir.path(), STREAMS, |_| vec![]);
-        let mut args = vec![
-            "--listen=127.0.0.1:0".to_owned(),
-            "--admin=127.0.0.1:0".to_owned(),
-            format!("--fluvio={}", broker.address()),
-            format!("--topic={topic}"),
-            format!("--routes-dir={}", dir.path().display()),
-            // All of them are of one namespace, and come at once.
-            "--handshakes-per-second=1000000".to_owned(),
-        ];
+        let target = FluvioTarget::new(broker.address().to_string(), topic);
+        // All of them are of one namespace, and come at once.
+        let mut args = vec!["--handshakes-per-second=1000000".to_owned()];
         args.extend_from_slice(certificate);
-        let program = own_program("datastream-gateway").unwrap();
-        let mut server = Server::start(&program, &args, FILES);
-        let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
+        let (server, bound) = Server::gateway(&target, dir.path(), &args, FILES);
         let (scheme, path) = clients.split_once('/').unwrap();
         let address = bound["stream"].as_str().unwrap();
         let address = address.replacen("http", scheme, 1);
         let urls = (0..STREAMS).map(|n| format!("{address}/{path}stream_key={}", key(n)));
-        let producer = Producer::new(FluvioTarget::new(broker.address().to_string(), topic));
+        let producer = Producer::new(target);
         Self {
             subject: Subject::new(server, urls.collect(), trust).await,
             producer,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use attacks::Attack;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::{get, own_program};
+use datastream_e2e::get;
 use datastream_routing::{Field, Filter};
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
@@ -84,16 +84,9 @@ impl Stand {
     async fn start(broker: &Broker, files: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         routes::write(dir.path(), STREAMS + ATTACKERS, filters);
-        let args = [
-            "--listen=127.0.0.1:0".to_owned(),
-            "--admin=127.0.0.1:0".to_owned(),
-            format!("--fluvio={}", broker.address()),
-            format!("--topic={TOPIC}"),
-            format!("--routes-dir={}", dir.path().display()),
-            "--handshakes-per-second=2000".to_owned(),
-        ];
-        let mut gateway = Server::start(&own_program("datastream-gateway").unwrap(), &args, files);
-        let bound: serde_json::Value = serde_json::from_str(&gateway.line()).unwrap();
+        let target = FluvioTarget::new(broker.address().to_string(), TOPIC);
+        let args = ["--handshakes-per-second=2000".to_owned()];
+        let (gateway, bound) = Server::gateway(&target, dir.path(), &args, files);
         let host = |name: &str| bound[name].as_str().unwrap().replace("http://", "");
         let (address, admin) = (host("stream"), host("admin"));
         sleep(Duration::from_secs(3)).await;
@@ -104,7 +97,7 @@ impl Stand {
         Self {
             _gateway: gateway,
             crowd,
-            producer: Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC)),
+            producer: Producer::new(target),
             address,
             admin,
             _routes: dir,

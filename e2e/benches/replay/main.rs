@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use bar::Bar;
 use datastream_broker::{Broker, BrokerOptions};
-use datastream_e2e::own_program;
 use datastream_source::fluvio::FluvioTarget;
 use datastream_source::fluvio::producer::{Producer, Record};
 use futures_util::StreamExt as _;
@@ -56,17 +55,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(broker: &Broker, routes: &Path, ring_mib: u32) -> Self {
-        let args = [
-            "--listen=127.0.0.1:0".to_owned(),
-            "--admin=127.0.0.1:0".to_owned(),
-            format!("--fluvio={}", broker.address()),
-            format!("--topic={TOPIC}"),
-            format!("--routes-dir={}", routes.display()),
-            format!("--ring-mib={ring_mib}"),
-        ];
-        let mut server = Server::start(&own_program("datastream-gateway").unwrap(), &args, FILES);
-        let bound: serde_json::Value = serde_json::from_str(&server.line()).unwrap();
+    async fn start(target: &FluvioTarget, routes: &Path, ring_mib: u32) -> Self {
+        let args = [format!("--ring-mib={ring_mib}")];
+        let (server, bound) = Server::gateway(target, routes, &args, FILES);
         let url = bound["stream"].as_str().unwrap();
         let url = format!("{}/stream", url.replace("http://", "ws://"));
         // Until it knows its routes and where the topic ends.
@@ -123,16 +114,17 @@ fn record(number: usize) -> Record {
 async fn main() -> ExitCode {
     let broker = Broker::start(BrokerOptions::default()).await.unwrap();
     broker.create_topic(TOPIC, 1).unwrap();
+    let target = FluvioTarget::new(broker.address().to_string(), TOPIC);
     let dir = tempfile::tempdir().unwrap();
     routes::write(dir.path(), STREAMS[STREAMS.len() - 1], |_| vec![]);
     // This one is there from the beginning, and has everything in memory.
-    let from_memory = Gateway::start(&broker, dir.path(), LARGE_RING).await;
-    let mut producer = Producer::new(FluvioTarget::new(broker.address().to_string(), TOPIC));
+    let from_memory = Gateway::start(&target, dir.path(), LARGE_RING).await;
+    let mut producer = Producer::new(target.clone());
     let records: Vec<_> = (0..EVENTS).map(record).collect();
     for batch in records.chunks(BATCH) {
         producer.send(batch).await.unwrap();
     }
-    let from_topic = Gateway::start(&broker, dir.path(), RING).await;
+    let from_topic = Gateway::start(&target, dir.path(), RING).await;
 
     println!(
         "replay of the same events of {EVENT_BYTES} bytes: CPU s of the gateway per million deliveries, the median of {ROUNDS} rounds"

@@ -1,7 +1,11 @@
 //! Processes of a bench, and what they say.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use datastream_e2e::own_program;
+use datastream_source::fluvio::FluvioTarget;
 
 /// A process that dies with the bench, its limit of open files raised, and what it says line by line.
 pub(crate) struct Server {
@@ -18,7 +22,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(crate) fn start(program: &std::path::Path, args: &[String], files: usize) -> Self {
+    pub(crate) fn start(program: &Path, args: &[String], files: usize) -> Self {
         let mut child = Command::new("prlimit")
             .arg(format!("--nofile={files}:{files}"))
             .arg(program)
@@ -33,6 +37,27 @@ impl Server {
             stdout: BufReader::new(child.stdout.take().unwrap()),
             child,
         }
+    }
+
+    /// Starts a gateway on a topic, with routes from a folder and these arguments besides. Returns the addresses that it has bound, too.
+    #[allow(dead_code, reason = "not every bench has a gateway like this")]
+    pub(crate) fn gateway(
+        target: &FluvioTarget,
+        routes: &Path,
+        more: &[String],
+        files: usize,
+    ) -> (Self, serde_json::Value) {
+        let mut args = vec![
+            "--listen=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            format!("--fluvio={}", target.cluster.address()),
+            format!("--topic={}", target.topic),
+            format!("--routes-dir={}", routes.display()),
+        ];
+        args.extend_from_slice(more);
+        let mut gateway = Self::start(&own_program("datastream-gateway").unwrap(), &args, files);
+        let bound = serde_json::from_str(&gateway.line()).unwrap();
+        (gateway, bound)
     }
 
     pub(crate) fn line(&mut self) -> String {

@@ -17,6 +17,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Numbers of streams whose filters are filed, of as many subscriptions.
 const SIZES: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
+const MOST: usize = SIZES[SIZES.len() - 1];
 /// Streams of a full gateway: filters of subscriptions without a stream are not filed.
 const FULL: usize = 10_000;
 /// Events that are made before they are routed.
@@ -56,7 +57,7 @@ impl Figures {
             let mut index = filed(&routes);
             memory = (ALLOCATED.current_usage() - before) as f64 / size as f64;
             let cost = event_cost(&index, kind, (size, size));
-            if size > FULL {
+            if size == MOST {
                 full = event_cost(&filed(&routes[..FULL]), kind, (FULL, size));
             }
             change = change_cost(&mut index, kind, &routes);
@@ -134,10 +135,9 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 fn main() -> ExitCode {
     println!(
         "filter index: ns an event that {MATCHING} streams want, the median of {ROUNDS} rounds, by number of streams, of as many\n\
-         subscriptions; and with {FULL} streams of {most} subscriptions, and how much more that is than with the fewest of both\n\
+         subscriptions; and with {FULL} streams of {MOST} subscriptions, and how much more that is than with the fewest of both\n\
          (bar: at most {GROWTH}); with the most streams, bytes of one in table and index, beside its route (at most {MEMORY}), and us to\n\
-         file the filters of one anew, the 99th percentile (at most {PAUSE})",
-        most = SIZES[SIZES.len() - 1]
+         file the filters of one anew, the 99th percentile (at most {PAUSE})"
     );
     let sizes = SIZES.map(|size| format!("{size:>10}")).concat();
     println!("  {:<20}{sizes}      full  growth  memory  change", "");

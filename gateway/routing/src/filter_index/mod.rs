@@ -252,10 +252,10 @@ impl FilterIndex {
         }
         if !std::mem::replace(&mut inner.is_split, true) {
             let candidates = std::mem::take(&mut inner.candidates);
-            for waiting in candidates.as_slice().iter().copied() {
-                let nodes = &mut self.entries.get_mut(waiting).nodes;
+            for waiting in candidates.as_slice() {
+                let nodes = &mut self.entries.get_mut(*waiting).nodes;
                 nodes.retain(|filed| *filed != node);
-                self.file_below(node, way, waiting, LONGEST_LIST);
+                self.file_below(node, way, *waiting, LONGEST_LIST);
             }
         }
         self.file_below(node, way, entry, LONGEST_LIST);

@@ -19,6 +19,7 @@ use super::outlet::WRITE_BYTES;
 use super::ring::{Ring, RingRead};
 use super::send_queue::SendQueue;
 use super::sequencer::{Round, Sequencer};
+use super::shared_message::SharedMessage;
 use super::tally::Tally;
 use crate::config::ConfigStore;
 use crate::event::Event;
@@ -151,6 +152,7 @@ pub(crate) struct Dispatcher {
     metrics: Arc<Metrics>,
     tally: Tally,
     matches: Matches,
+    message: SharedMessage,
     /// Places of streams that got something which has not been sent, and since when there are any.
     touched: Vec<u32>,
     touched_since: Option<Instant>,
@@ -181,6 +183,7 @@ impl Dispatcher {
             metrics: metrics.clone(),
             tally: Tally::new(metrics),
             matches: Matches::default(),
+            message: SharedMessage::default(),
             touched: Vec::new(),
             touched_since: None,
             gathering: *GATHERING.start(),
@@ -367,6 +370,17 @@ impl Dispatcher {
                 }
             };
             self.tally.matched += 1;
+            let frame = if is_last {
+                match live.queue.pass(frame, &mut self.tally, &mut self.message) {
+                    Ok(()) => {
+                        self.spend(WRITE).await;
+                        continue;
+                    }
+                    Err(frame) => frame,
+                }
+            } else {
+                frame
+            };
             // What does not fit may fit once what is there is sent.
             let again = |frame| {
                 live.queue.send(&mut self.tally);
@@ -397,6 +411,7 @@ impl Dispatcher {
             self.spend(work).await;
         }
         self.matches = matches;
+        self.message.clear();
         self.spend(1).await;
     }
 }

@@ -16,6 +16,7 @@ mod ring;
 mod send_memory;
 mod send_queue;
 mod sequencer;
+mod shared_message;
 mod shared_reads;
 mod tally;
 
@@ -29,6 +30,7 @@ pub(crate) use queued_frame::{MarkerFrame, QueuedFrame};
 pub(crate) use ring::Ring;
 pub(crate) use send_memory::SendMemory;
 pub(crate) use send_queue::{Drained, OWN_BYTES, SendQueue};
+pub(crate) use shared_message::SharedMessage;
 pub(crate) use shared_reads::SharedReads;
 pub(crate) use tally::Tally;
 

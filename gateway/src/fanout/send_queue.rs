@@ -13,6 +13,7 @@ use super::head::DispatchedHead;
 use super::outlet::{Outlet, WRITE_BYTES};
 use super::queued_frame::{MarkerFrame, QueuedFrame};
 use super::send_memory::SendMemory;
+use super::shared_message::SharedMessage;
 use super::tally::Tally;
 use crate::access::{Admission, Principal};
 use crate::event::EventFrame;
@@ -43,14 +44,17 @@ pub(crate) struct Drained {
 }
 
 /// The queue between whoever finds events for a stream (dispatcher or catch-up, one at a time) and its socket.
+///
+/// A dispatcher comes to more queues than a core's caches hold: all that it looks at where an event passes a queue is in one line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct SendQueue {
+    /// There once the stream is served.
+    outlet: OnceLock<Arc<dyn Outlet>>,
     inner: Mutex<Inner>,
     changed: Notify,
     space: Notify,
     memory: Arc<SendMemory>,
-    /// There once the stream is served.
-    outlet: OnceLock<Arc<dyn Outlet>>,
 }
 
 #[allow(
@@ -58,13 +62,15 @@ pub(crate) struct SendQueue {
     reason = "each is a fact of its own, set and read at different places"
 )]
 #[derive(Debug)]
+#[repr(C)]
 struct Inner {
-    content: Drained,
     bytes: usize,
     /// Bytes that were taken out last and may still be on their way to the socket.
     in_flight: usize,
     /// Bytes borrowed for both.
     borrowed: usize,
+    /// There is something else than frames for the stream's task to see to, as [`Inner::finds_more`] finds it.
+    has_more: bool,
     /// The last frame was not let in because nothing could be borrowed for it.
     starved: bool,
     /// The stream has ended: nothing is let in any more.
@@ -73,19 +79,21 @@ struct Inner {
     closing: bool,
     /// Nothing is taken out for a while: what waits borrows nothing meanwhile.
     paced: bool,
-    route: Arc<Route>,
-    principal: Arc<Principal>,
     /// The client has asked for a marker when it is live, and has not had it yet.
     live_marker: bool,
+    /// The client was asked for a sign of life, for those who want to know.
+    asked: bool,
+    content: Drained,
+    route: Arc<Route>,
+    principal: Arc<Principal>,
     /// The position of the dispatcher that fills it, if one does.
     live: Option<Arc<DispatchedHead>>,
     /// The last event handed to the socket.
     last_sent: Option<EventPosition>,
     /// Cause for which the stream is to be closed at once.
     abort: Option<CloseCause>,
-    /// Those who want to know whether the client is still there; and whether it was asked for them.
+    /// Those who want to know whether the client is still there.
     probes: Vec<oneshot::Sender<()>>,
-    asked: bool,
 }
 
 impl SendQueue {
@@ -96,22 +104,23 @@ impl SendQueue {
         memory: Arc<SendMemory>,
     ) -> Self {
         let inner = Inner {
-            content: Drained::default(),
             bytes: 0,
             in_flight: 0,
             borrowed: 0,
+            has_more: false,
             starved: false,
             ended: false,
             closing: false,
             paced: false,
+            live_marker: markers,
+            asked: false,
+            content: Drained::default(),
             route,
             principal,
-            live_marker: markers,
             live: None,
             last_sent: None,
             abort: None,
             probes: vec![],
-            asked: false,
         };
         Self {
             inner: Mutex::new(inner),
@@ -171,31 +180,32 @@ impl SendQueue {
 
     /// Marks the stream as part of the live fan-out from `position` on, by a dispatcher that has come to `head`.
     pub(super) fn joined(&self, position: &Position, head: Arc<DispatchedHead>) {
-        let mut inner = self.lock();
-        inner.content.joined = true;
-        inner.live = Some(head);
-        if std::mem::take(&mut inner.live_marker) {
-            let marker = MarkerFrame::new(Marker::Live, &Seq::starting_at(position));
-            let frames = &mut inner.content.frames;
-            frames.push_back(QueuedFrame::Marker(marker));
-        }
-        drop(inner);
+        self.change(|inner| {
+            inner.content.joined = true;
+            inner.live = Some(head);
+            if std::mem::take(&mut inner.live_marker) {
+                let marker = MarkerFrame::new(Marker::Live, &Seq::starting_at(position));
+                let frames = &mut inner.content.frames;
+                frames.push_back(QueuedFrame::Marker(marker));
+            }
+        });
         self.wake();
     }
 
     /// Takes the stream out of the live fan-out: it reads on by itself from `position` once it has sent what is here.
     pub(crate) fn fall_behind(&self, position: Position) {
-        let mut inner = self.lock();
-        inner.content.fell_behind_at = Some(position);
-        inner.live = None;
+        self.change(|inner| {
+            inner.content.fell_behind_at = Some(position);
+            inner.live = None;
+        });
     }
 
     /// Closes the stream once it has sent what is here. The first cause stands.
     pub(crate) fn close(&self, cause: CloseCause) {
-        let mut inner = self.lock();
-        inner.closing = true;
-        inner.content.close.get_or_insert(cause);
-        drop(inner);
+        self.change(|inner| {
+            inner.closing = true;
+            inner.content.close.get_or_insert(cause);
+        });
         self.wake();
     }
 
@@ -206,7 +216,9 @@ impl SendQueue {
 
     /// Closes the stream at once, whatever it still has to send.
     pub(crate) fn abort(&self, cause: CloseCause) {
-        self.lock().abort.get_or_insert(cause);
+        self.change(|inner| {
+            inner.abort.get_or_insert(cause);
+        });
         self.wake();
     }
 
@@ -219,31 +231,33 @@ impl SendQueue {
     /// fails when the stream ends before.
     pub(crate) fn probe(&self) -> Option<oneshot::Receiver<()>> {
         let (probe, answer) = oneshot::channel();
-        let mut inner = self.lock();
-        if inner.ended {
-            // The sender is dropped: the answer is that there is none.
-            return Some(answer);
-        }
-        inner.probes.retain(|probe| !probe.is_closed());
-        if inner.probes.len() >= MAX_PROBES {
+        let is_taken = self.change(|inner| {
+            inner.probes.retain(|probe| !probe.is_closed());
+            if !inner.ended && inner.probes.len() >= MAX_PROBES {
+                return false;
+            }
+            // Where the stream has ended, the sender is dropped: the answer is that there is none.
+            if !inner.ended {
+                inner.probes.push(probe);
+                inner.asked = false;
+            }
+            true
+        });
+        if !is_taken {
             return None;
         }
-        inner.probes.push(probe);
-        inner.asked = false;
-        drop(inner);
         self.wake();
         Some(answer)
     }
 
     /// Returns whether the client is to be asked for a sign of life now; it counts as asked from then on.
     pub(crate) fn take_probe(&self) -> bool {
-        let mut inner = self.lock();
-        !inner.probes.is_empty() && !std::mem::replace(&mut inner.asked, true)
+        self.change(|inner| !inner.probes.is_empty() && !std::mem::replace(&mut inner.asked, true))
     }
 
     /// The client gave a sign of life.
     pub(crate) fn alive(&self) {
-        let probes = std::mem::take(&mut self.lock().probes);
+        let probes = self.change(|inner| std::mem::take(&mut inner.probes));
         for probe in probes {
             let _ = probe.send(());
         }
@@ -302,6 +316,43 @@ impl SendQueue {
         self.changed.notified().await;
     }
 
+    /// Sends a frame at once, past the queue, if nothing waits in it and the stream is at rest. Gives it back if it is to be put in.
+    pub(super) fn pass(
+        &self,
+        frame: QueuedFrame,
+        tally: &mut Tally,
+        message: &mut SharedMessage,
+    ) -> Result<(), QueuedFrame> {
+        let Some(outlet) = self.outlet.get() else {
+            return Err(frame);
+        };
+        let is_sent = outlet.pass_at_once(self, frame, tally, message)?;
+        if !is_sent {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Returns whether a frame may go past the queue: it would be the only one in it, and borrow nothing. With `notes`, an event is taken
+    /// down as sent.
+    pub(crate) fn lets_pass(&self, frame: &QueuedFrame, notes: bool) -> bool {
+        let mut inner = self.lock();
+        let is_empty = (inner.bytes, inner.in_flight, inner.borrowed) == (0, 0, 0);
+        let is_open = !inner.has_more && !inner.ended && !inner.closing;
+        if !is_empty || !is_open || frame.memory() > OWN_BYTES {
+            return false;
+        }
+        if notes && let Some(event) = frame.event() {
+            inner.last_sent = Some(event.at.clone());
+        }
+        true
+    }
+
+    /// Notes that a frame which went past the queue is not all with the socket.
+    pub(crate) fn passed_in_part(&self, bytes: usize) {
+        self.lock().in_flight = bytes;
+    }
+
     /// Sends what waits at once, or wakes the stream for it.
     pub(super) fn send(&self, tally: &mut Tally) {
         let is_sent = self
@@ -315,8 +366,7 @@ impl SendQueue {
 
     /// Empties the queue. What was taken out before is with the socket by now. With the position of a live stream, if that is wanted.
     pub(crate) fn take(&self, wants_head: bool) -> Drained {
-        let (content, excess) = {
-            let mut inner = self.lock();
+        let (content, excess) = self.change(|inner| {
             let head = inner.live.as_ref().filter(|_| wants_head);
             // Before the frames are taken: what the dispatcher has passed by now is among them.
             let head = head.map(|head| head.get());
@@ -324,7 +374,7 @@ impl SendQueue {
             inner.paced = false;
             let content = std::mem::take(&mut inner.content);
             (Drained { head, ..content }, inner.excess())
-        };
+        });
         self.memory.give_back(excess);
         self.space.notify_one();
         content
@@ -334,7 +384,7 @@ impl SendQueue {
     /// false if there is something else for the stream's task to see to.
     pub(crate) fn take_at_once(&self, frames: &mut VecDeque<QueuedFrame>, notes: bool) -> bool {
         let mut inner = self.lock();
-        if !inner.has_only_frames() {
+        if inner.has_more {
             return false;
         }
         std::mem::swap(&mut inner.content.frames, frames);
@@ -390,8 +440,7 @@ impl SendQueue {
 
     /// Ends the stream: what waits is dropped, nothing is let in any more, and those who ask for its client learn that it is gone.
     pub(crate) fn end(&self) {
-        let (content, probes, excess) = {
-            let mut inner = self.lock();
+        let (content, probes, excess) = self.change(|inner| {
             inner.ended = true;
             (inner.bytes, inner.in_flight) = (0, 0);
             (
@@ -399,9 +448,17 @@ impl SendQueue {
                 std::mem::take(&mut inner.probes),
                 inner.excess(),
             )
-        };
+        });
         drop((content, probes));
         self.memory.give_back(excess);
+    }
+
+    /// Changes what the stream's task may have to see to.
+    fn change<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.lock();
+        let result = change(&mut inner);
+        inner.has_more = inner.finds_more();
+        result
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -410,8 +467,8 @@ impl SendQueue {
 }
 
 impl Inner {
-    /// Returns whether there is nothing in it but frames.
-    fn has_only_frames(&self) -> bool {
+    /// Looks for anything but frames that the stream's task has to see to.
+    fn finds_more(&self) -> bool {
         let Drained {
             frames: _,
             joined,
@@ -419,8 +476,8 @@ impl Inner {
             close,
             head: _,
         } = &self.content;
-        let is_asked = self.probes.is_empty() || self.asked;
-        !joined && fell_behind_at.is_none() && close.is_none() && self.abort.is_none() && is_asked
+        let is_to_ask = !self.probes.is_empty() && !self.asked;
+        *joined || fell_behind_at.is_some() || close.is_some() || self.abort.is_some() || is_to_ask
     }
 
     /// Makes room for a frame of this length, with borrowed memory where the stream's own share is used up.
@@ -508,6 +565,43 @@ mod tests {
         assert!(queue.push(frame(1)).is_err(), "on its way");
         queue.take(false);
         queue.push(frame(1)).unwrap();
+    }
+
+    #[test]
+    fn a_frame_passes_a_queue_that_is_empty_and_open_and_none_else() {
+        let memory = Arc::new(SendMemory::new(1 << 20));
+        let passes = |change: &dyn Fn(&SendQueue)| {
+            let queue = queue(&memory);
+            change(&queue);
+            queue.lets_pass(&frame(1), false)
+        };
+        assert!(passes(&|_| ()));
+        assert!(!passes(&|queue| drop(queue.push(frame(1)))));
+        assert!(!passes(&|queue| queue.passed_in_part(1)));
+        assert!(!passes(&|queue| queue.close(CloseCause::Revoked)));
+        assert!(!passes(&|queue| queue.abort(CloseCause::Revoked)));
+        assert!(!passes(&|queue| queue.fall_behind(Position::start(1))));
+        assert!(!passes(&SendQueue::end));
+        assert!(!passes(&|queue| drop(queue.probe())));
+        // Whoever asked has not waited for an answer, or the client is asked already.
+        assert!(passes(&|queue| {
+            let _waits = queue.probe();
+            queue.take_probe();
+        }));
+        assert!(passes(&|queue| {
+            let _waits = queue.probe();
+            queue.alive();
+        }));
+        // What closes it stays until its task has closed it, and the rest goes with what is taken.
+        assert!(!passes(&|queue| {
+            queue.close(CloseCause::Revoked);
+            queue.take(false);
+        }));
+        assert!(passes(&|queue| {
+            queue.fall_behind(Position::start(1));
+            queue.take(false);
+        }));
+        assert!(!queue(&memory).lets_pass(&frame(OWN_BYTES + 1), false));
     }
 
     #[test]

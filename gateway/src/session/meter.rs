@@ -1,6 +1,5 @@
 //! The account of what one stream is sent.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -41,7 +40,11 @@ impl Meter {
     }
 
     /// Counts the events among frames that go out next.
-    pub(super) fn count(&mut self, frames: &VecDeque<QueuedFrame>, tally: &mut Tally) {
+    pub(super) fn count<'a>(
+        &mut self,
+        frames: impl IntoIterator<Item = &'a QueuedFrame>,
+        tally: &mut Tally,
+    ) {
         let amount = tally.count(frames);
         self.events += amount.events;
         let Some(paces) = &self.paces else {

@@ -15,30 +15,32 @@ use datastream_protocol::position::Position;
 use super::meter::Meter;
 use super::transport::{Happened, Transport};
 use crate::event::EventFrame;
-use crate::fanout::{Outlet, QueuedFrame, SendQueue, Tally};
+use crate::fanout::{Outlet, QueuedFrame, SendQueue, SharedMessage, Tally};
 
-/// A transport, and what has to be known for whoever sends by it next.
+/// A transport, and what has to be known for whoever sends by it next. What a dispatcher looks at comes first, as in the queue.
+#[repr(C, align(64))]
 pub(crate) struct SharedTransport<T> {
-    /// Held for a poll, never across an await.
-    turn: Mutex<Turn<T>>,
     /// The progress of the stream is reported.
     is_reported: bool,
     /// It is asked for the position of the stream.
     wants_position: bool,
+    /// Held for a poll, never across an await.
+    turn: Mutex<Turn<T>>,
     dialect: &'static str,
 }
 
 /// A turn at the transport.
+#[repr(C)]
 pub(super) struct Turn<T> {
+    /// Everything is sent, and nothing keeps what comes next from being sent.
+    at_rest: bool,
+    pub meter: Meter,
     /// Gone once the stream is served no more.
     transport: Option<T>,
     /// Frames that were taken out of the queue, and that the transport has not taken yet.
     pub unsent: VecDeque<QueuedFrame>,
     /// Everything before has been handed to the socket, or is unsent; at first, where the stream starts.
     pub position: Position,
-    pub meter: Meter,
-    /// Everything is sent, and nothing keeps what comes next from being sent.
-    at_rest: bool,
     /// The cause for which sending failed.
     failed: Option<CloseCause>,
 }
@@ -120,6 +122,19 @@ impl<T: Transport> Turn<T> {
         self.failed.take()
     }
 
+    /// Notes how sending without the stream's task has ended. Returns whether the stream is at rest still.
+    fn goes_on(&mut self, sent: Poll<Result<(), CloseCause>>) -> bool {
+        self.at_rest = match sent {
+            Poll::Ready(Ok(())) => self.meter.held_until.is_none(),
+            Poll::Ready(Err(cause)) => {
+                self.failed = Some(cause);
+                false
+            }
+            Poll::Pending => false,
+        };
+        self.at_rest
+    }
+
     pub(super) fn is_all_sent(&self) -> bool {
         self.unsent.is_empty() && self.transport.as_ref().is_none_or(Transport::is_idle)
     }
@@ -155,14 +170,13 @@ impl<T: Transport> Outlet for SharedTransport<T> {
         let Ok(mut turn) = self.turn.try_lock() else {
             return false;
         };
+        let turn = &mut *turn;
         let Turn {
+            at_rest: true,
             transport: Some(transport),
             unsent,
-            position,
-            meter,
-            at_rest: at_rest @ true,
-            failed,
-        } = &mut *turn
+            ..
+        } = turn
         else {
             return false;
         };
@@ -172,27 +186,61 @@ impl<T: Transport> Outlet for SharedTransport<T> {
         if unsent.is_empty() {
             return true;
         }
-        meter.count(unsent, tally);
+        turn.meter.count(&*unsent, tally);
         if self.wants_position
             && let Some(last) = unsent.iter().rev().find_map(QueuedFrame::event)
         {
-            position.merge(&last.at.after);
+            turn.position.merge(&last.at.after);
         }
-        // Nobody is woken when the socket takes more: the stream's task is now, and waits for that itself.
-        let mut cx = Context::from_waker(Waker::noop());
-        *at_rest = match transport.send(unsent, &mut cx) {
-            Poll::Ready(Ok(())) => {
-                queue.sent_at_once();
-                meter.held_until.is_none()
-            }
-            Poll::Ready(Err(cause)) => {
-                *failed = Some(cause);
-                false
-            }
-            Poll::Pending => false,
-        };
-        *at_rest
+        let sent = transport.send(unsent, &mut nobody());
+        if matches!(sent, Poll::Ready(Ok(()))) {
+            queue.sent_at_once();
+        }
+        turn.goes_on(sent)
     }
+
+    fn pass_at_once(
+        &self,
+        queue: &SendQueue,
+        frame: QueuedFrame,
+        tally: &mut Tally,
+        message: &mut SharedMessage,
+    ) -> Result<bool, QueuedFrame> {
+        let Ok(mut turn) = self.turn.try_lock() else {
+            return Err(frame);
+        };
+        let turn = &mut *turn;
+        let Turn {
+            at_rest: true,
+            transport: Some(transport),
+            unsent,
+            ..
+        } = turn
+        else {
+            return Err(frame);
+        };
+        // The transport is looked at before the lock of the queue: behind it, the core would wait for its memory once more.
+        if !transport.takes_one() || !queue.lets_pass(&frame, self.is_reported) {
+            return Err(frame);
+        }
+        turn.meter.count([&frame], tally);
+        if self.wants_position
+            && let Some(event) = frame.event()
+        {
+            turn.position.merge(&event.at.after);
+        }
+        let bytes = frame.memory();
+        let sent = transport.send_one(frame, unsent, message, &mut nobody());
+        if sent.is_pending() {
+            queue.passed_in_part(bytes);
+        }
+        Ok(turn.goes_on(sent))
+    }
+}
+
+/// Nobody is woken when the socket takes more: the stream's task is woken at once then, and waits for that itself.
+const fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 impl<T> fmt::Debug for SharedTransport<T> {

@@ -9,7 +9,7 @@ use datastream_protocol::close::{Close, CloseCause};
 use datastream_protocol::position::Position;
 
 use crate::access::Jwt;
-use crate::fanout::QueuedFrame;
+use crate::fanout::{QueuedFrame, SharedMessage};
 
 /// Time in which a client may send so much and no more. One that sent more is held back for as long, so that it gains nothing by
 /// connecting again.
@@ -60,6 +60,27 @@ pub(crate) trait Transport: Send {
         unsent: &mut VecDeque<QueuedFrame>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CloseCause>>;
+
+    /// Returns whether one frame can be sent at once: nothing is on its way to the socket.
+    fn takes_one(&self) -> bool {
+        self.is_idle()
+    }
+
+    /// Moves one frame to the socket, when [`Transport::takes_one`]. Ready when it is with the socket; what is not is kept here or put into
+    /// `unsent`, which is empty. What `message` holds for other streams may be written for this one, too.
+    ///
+    /// # Errors
+    /// The cause for which the stream ends.
+    fn send_one(
+        &mut self,
+        frame: QueuedFrame,
+        unsent: &mut VecDeque<QueuedFrame>,
+        _message: &mut SharedMessage,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>> {
+        unsent.push_back(frame);
+        self.send(unsent, cx)
+    }
 
     /// Returns whether every frame that was taken is with the socket.
     fn is_idle(&self) -> bool;

@@ -98,7 +98,9 @@ fn take_turn(shared: &SharedTransport<Narrow>, queue: &SendQueue) {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A dispatcher puts a frame in and sends.
+    /// A dispatcher sends a frame past the queue, or puts it in and sends if it cannot.
+    Pass,
+    /// It puts a frame in and sends.
     Push,
     /// It puts a frame in and sends later.
     PushOnly,
@@ -110,7 +112,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => Just(Step::Push),
+        4 => Just(Step::Pass),
+        2 => Just(Step::Push),
         2 => Just(Step::PushOnly),
         3 => (1..4_usize).prop_map(Step::Room),
         2 => Just(Step::Task),
@@ -123,18 +126,29 @@ proptest! {
     fn every_frame_is_sent_once_and_in_order_whoever_sends(steps in steps()) {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (queue, mut tally) = (queue(), Tally::new(&metrics));
+        let mut message = SharedMessage::default();
         let shared = Arc::new(shared(&metrics));
         queue.attach(shared.clone());
         let (mut pushed, mut woken) = (vec![], false);
         take_turn(&shared, &queue);
         for step in steps {
             match step {
-                Step::Push | Step::PushOnly => {
+                Step::Pass | Step::Push | Step::PushOnly => {
                     let text = pushed.len().to_string();
-                    queue.push(QueuedFrame::Marker(MarkerFrame::raw(&text))).unwrap();
+                    let frame = QueuedFrame::Marker(MarkerFrame::raw(&text));
                     pushed.push(text);
-                    // What is put in is sent later in the round, in any case.
-                    woken |= matches!(step, Step::Push) && !shared.send_at_once(&queue, &mut tally);
+                    let passed = match step {
+                        Step::Pass => shared.pass_at_once(&queue, frame, &mut tally, &mut message),
+                        _ => Err(frame),
+                    };
+                    woken |= match passed {
+                        Ok(is_sent) => !is_sent,
+                        Err(frame) => {
+                            queue.push(frame).unwrap();
+                            // What is put in is sent later in the round, in any case.
+                            !matches!(step, Step::PushOnly) && !shared.send_at_once(&queue, &mut tally)
+                        }
+                    };
                 }
                 Step::Room(frames) => {
                     if let Some(transport) = &mut shared.turn().transport {
@@ -191,4 +205,32 @@ fn what_comes_at_rest_goes_out_without_the_task() {
         !shared.send_at_once(&queue, &mut tally),
         "the task has to close"
     );
+}
+
+#[test]
+fn a_frame_goes_past_the_queue_of_a_stream_at_rest_and_no_other() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (queue, shared, mut tally) = (queue(), shared(&metrics), Tally::new(&metrics));
+    let mut pass = |room: usize| {
+        if let Some(transport) = &mut shared.turn().transport {
+            transport.room = room;
+        }
+        let frame = QueuedFrame::Marker(MarkerFrame::raw("frame"));
+        let mut message = SharedMessage::default();
+        let passed = shared.pass_at_once(&queue, frame, &mut tally, &mut message);
+        passed.map_err(drop)
+    };
+    assert_eq!(pass(1), Err(()), "it is the task's turn");
+    take_turn(&shared, &queue);
+    assert_eq!(pass(1), Ok(true));
+    queue.push(QueuedFrame::Heartbeat).unwrap();
+    assert_eq!(pass(2), Err(()), "a frame waits before it");
+    take_turn(&shared, &queue);
+    assert_eq!(pass(0), Ok(false), "the socket takes no more");
+    assert!(queue.in_flight() > 0);
+    assert_eq!(pass(1), Err(()), "the one before is not sent");
+    take_turn(&shared, &queue);
+    assert_eq!(pass(1), Ok(true));
+    queue.close(CloseCause::Revoked);
+    assert_eq!(pass(1), Err(()), "the task has to close");
 }

@@ -30,7 +30,7 @@ use self::flood::{Flood, Flooded};
 use self::socket::SharedSocket;
 use self::writer::Writer;
 use crate::access::Jwt;
-use crate::fanout::QueuedFrame;
+use crate::fanout::{QueuedFrame, SharedMessage};
 use crate::session::{Happened, Transport};
 use crate::transport::dialect::MessageEncoder;
 
@@ -43,9 +43,10 @@ const READ_BUFFER: usize = 128;
 const MAX_DRAINED: u64 = 1 << 20;
 
 /// The server side of a stream's WebSocket.
+#[repr(C)]
 pub(crate) struct WebSocket<S> {
-    socket: WebSocketStream<SharedSocket<S>>,
     writer: Writer,
+    socket: WebSocketStream<SharedSocket<S>>,
     received: Flood,
 }
 
@@ -91,8 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let config = Some(bounds.config());
         let shared = SharedSocket::new(io, bounds.bytes);
         Self {
-            socket: WebSocketStream::from_partially_read(shared, read, Role::Server, config).await,
             writer: Writer::new(encoder),
+            socket: WebSocketStream::from_partially_read(shared, read, Role::Server, config).await,
             received: bounds.messages,
         }
     }
@@ -213,6 +214,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         }
         let sent = ready!(self.writer.poll_send(unsent, &mut self.socket, cx));
         Poll::Ready(sent.map(drop).map_err(|error| cause_of(&error)))
+    }
+
+    fn takes_one(&self) -> bool {
+        // The task that is woken by the library's frame goes first.
+        !self.socket.get_ref().theirs_begun && self.writer.is_idle()
+    }
+
+    fn send_one(
+        &mut self,
+        frame: QueuedFrame,
+        unsent: &mut VecDeque<QueuedFrame>,
+        message: &mut SharedMessage,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseCause>> {
+        let QueuedFrame::Event(event) = frame else {
+            unsent.push_back(frame);
+            return self.send(unsent, cx);
+        };
+        let (socket, writer) = (&mut self.socket, &mut self.writer);
+        let sent = writer.poll_send_shared(&event, message, socket, cx);
+        sent.map_err(|error| cause_of(&error))
     }
 
     fn is_idle(&self) -> bool {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use datastream_protocol::dialect::MessageDialect;
@@ -15,7 +16,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::socket::SharedSocket;
-use crate::fanout::{QueuedFrame, WRITE_BYTES};
+use crate::event::EventFrame;
+use crate::fanout::{QueuedFrame, SharedMessage, WRITE_BYTES};
 use crate::transport::dialect::{MessageEncoder, Parts};
 
 /// The first byte of an unfragmented text frame (RFC 6455, section 5.2).
@@ -100,6 +102,39 @@ impl Writer {
         }
     }
 
+    /// Writes an event, when nothing has been begun, from where other streams have its message from, too.
+    pub(super) fn poll_send_shared<S>(
+        &mut self,
+        event: &Arc<EventFrame>,
+        message: &mut SharedMessage,
+        socket: &mut WebSocketStream<SharedSocket<S>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let bytes = message.get(event, self.encoder.dialect, |bytes| {
+            if let Some(payload) = self.encoder.payload(&QueuedFrame::Event(event.clone())) {
+                put_header(bytes, payload.len());
+                payload.put(bytes);
+            }
+        });
+        let io = &mut socket.get_mut().io;
+        let done = match Pin::new(&mut *io).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => 0,
+        };
+        self.written += done as u64;
+        let is_done = done == bytes.len();
+        if is_done && matches!(Pin::new(io).poll_flush(cx), Poll::Ready(Ok(()))) {
+            return Poll::Ready(Ok(()));
+        }
+        self.begun = Begun::rest_of(bytes, done);
+        socket.get_mut().ours_begun = !is_done;
+        self.poll_finish(socket, cx)
+    }
+
     /// Writes what has been begun, so that a close frame does not stand in the middle of another frame.
     pub(super) fn poll_finish<S>(
         &mut self,
@@ -145,6 +180,16 @@ impl Begun {
 
     const fn is_done(&self) -> bool {
         self.done >= self.total
+    }
+
+    /// A message of which so many bytes have been written.
+    fn rest_of(message: &[u8], done: usize) -> Self {
+        Self {
+            gathered: message.to_vec(),
+            total: message.len(),
+            done,
+            ..Self::default()
+        }
     }
 
     /// The text of the large frame, if it is one.
@@ -228,14 +273,17 @@ fn put_header(out: &mut Vec<u8>, length: usize) {
 mod tests {
     use std::future::poll_fn;
 
+    use datastream_protocol::position::{EventPosition, Position};
     use futures_util::{SinkExt, StreamExt};
     use proptest::prelude::*;
+    use serde_json::json;
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
     use super::super::Bounds;
     use super::super::flood::Flood;
     use super::*;
+    use crate::event::Event;
     use crate::fanout::MarkerFrame;
 
     proptest! {
@@ -292,6 +340,56 @@ mod tests {
                     _ => None,
                 }).collect();
                 assert!(texts == sent, "{} of {}", texts.len(), sent.len());
+            });
+        }
+
+        /// Events to two clients, in the same dialect or not, over pipes that take a few bytes at a time; now and then to one of them only.
+        #[test]
+        fn each_client_reads_its_events_whole_from_the_message_that_they_share(
+            events in proptest::collection::vec((0..3_000_usize, 1..4_usize), 1..20),
+            pipes in [1..5_000_usize, 1..5_000_usize],
+            other in prop_oneof![Just(MessageDialect::Dss), Just(MessageDialect::Json)],
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut streams = vec![];
+                for (pipe, dialect) in pipes.into_iter().zip([MessageDialect::Dss, other]) {
+                    let (near, far) = tokio::io::duplex(pipe);
+                    let server = WebSocketStream::from_raw_socket(SharedSocket::new(near, Flood::of_bytes()), Role::Server, Some(Bounds::of_streams().config())).await;
+                    let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
+                    let encoder = MessageEncoder { dialect, ..MessageEncoder::dss() };
+                    streams.push((Writer::new(encoder), server, tokio::spawn(client.collect::<Vec<_>>()), vec![]));
+                }
+                let mut message = SharedMessage::default();
+                for (number, (bytes, to)) in events.into_iter().enumerate() {
+                    let value = json!({"metadata": {"event_type": "location"}, "location_event": {"x": "x".repeat(bytes)}});
+                    let event = Event::decode(number as u64, 0, value.to_string().into(), usize::MAX).unwrap();
+                    let at = EventPosition { after: Position::new([number as u64 + 1]), partition: 0 };
+                    let frame = event.shared_frame(|| at);
+                    for (index, (writer, server, _, sent)) in streams.iter_mut().enumerate() {
+                        if to >> index & 1 == 1 {
+                            sent.push(if writer.dialect() == MessageDialect::Dss { frame.text.to_string() } else { frame.body().to_owned() });
+                            poll_fn(|cx| if writer.is_idle() {
+                                writer.poll_send_shared(&frame, &mut message, server, cx)
+                            } else {
+                                writer.poll_finish(server, cx)
+                            }).await.unwrap();
+                        }
+                    }
+                }
+                for (writer, mut server, client, sent) in streams {
+                    let header = |text: &String| if text.len() < 126 { 2 } else { 4 };
+                    let bytes: usize = sent.iter().map(|text| header(text) + text.len()).sum();
+                    assert_eq!(writer.written, bytes as u64);
+                    server.close(None).await.unwrap();
+                    drop(server);
+                    let got = client.await.unwrap();
+                    let texts: Vec<_> = got.into_iter().filter_map(|m| match m.ok()? {
+                        Message::Text(text) => Some(text.to_string()),
+                        _ => None,
+                    }).collect();
+                    assert!(texts == sent, "{} of {}", texts.len(), sent.len());
+                }
             });
         }
     }

@@ -152,6 +152,7 @@ pub(crate) struct Dispatcher {
     metrics: Arc<Metrics>,
     tally: Tally,
     matches: Matches,
+    /// What was written last of the event that is being routed.
     message: SharedMessage,
     /// Places of streams that got something which has not been sent, and since when there are any.
     touched: Vec<u32>,
@@ -370,16 +371,14 @@ impl Dispatcher {
                 }
             };
             self.tally.matched += 1;
-            let frame = if is_last {
-                match live.queue.pass(frame, &mut self.tally, &mut self.message) {
-                    Ok(()) => {
-                        self.spend(WRITE).await;
-                        continue;
-                    }
-                    Err(frame) => frame,
-                }
+            let passed = if is_last {
+                live.queue.pass(frame, &mut self.tally, &mut self.message)
             } else {
-                frame
+                Err(frame)
+            };
+            let Err(frame) = passed else {
+                self.spend(WRITE).await;
+                continue;
             };
             // What does not fit may fit once what is there is sent.
             let again = |frame| {

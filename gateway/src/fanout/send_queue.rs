@@ -517,6 +517,7 @@ impl Drop for SendQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::offset_of;
     use std::time::Duration;
 
     use datastream_routing::{KeyHash, SubscriptionId};
@@ -565,6 +566,13 @@ mod tests {
         assert!(queue.push(frame(1)).is_err(), "on its way");
         queue.take(false);
         queue.push(frame(1)).unwrap();
+    }
+
+    #[test]
+    fn what_is_looked_at_in_passing_is_in_one_line_of_the_cache() {
+        let lock = size_of::<Mutex<()>>();
+        let looked_at = offset_of!(SendQueue, inner) + lock + offset_of!(Inner, content);
+        assert!(looked_at <= align_of::<SendQueue>(), "{looked_at}");
     }
 
     #[test]

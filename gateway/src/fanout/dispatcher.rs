@@ -152,7 +152,7 @@ pub(crate) struct Dispatcher {
     metrics: Arc<Metrics>,
     tally: Tally,
     matches: Matches,
-    /// What was written last of the event that is being routed.
+    /// The message of the event that is being routed, as it was written last.
     message: SharedMessage,
     /// Places of streams that got something which has not been sent, and since when there are any.
     touched: Vec<u32>,

@@ -231,19 +231,17 @@ impl SendQueue {
     /// fails when the stream ends before.
     pub(crate) fn probe(&self) -> Option<oneshot::Receiver<()>> {
         let (probe, answer) = oneshot::channel();
-        let is_taken = self.change(|inner| {
+        let is_full = self.change(|inner| {
             inner.probes.retain(|probe| !probe.is_closed());
-            if !inner.ended && inner.probes.len() >= MAX_PROBES {
-                return false;
-            }
-            // Where the stream has ended, the sender is dropped: the answer is that there is none.
-            if !inner.ended {
+            let is_full = inner.probes.len() >= MAX_PROBES;
+            // Where the stream has ended, there are none, and the sender is dropped: the answer is that there is no client.
+            if !inner.ended && !is_full {
                 inner.probes.push(probe);
                 inner.asked = false;
             }
-            true
+            is_full
         });
-        if !is_taken {
+        if is_full {
             return None;
         }
         self.wake();

@@ -87,6 +87,12 @@ impl<T: Transport> SharedTransport<T> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A turn of the dispatcher; none when it is the task's, which looks at the queue when it is woken.
+    fn turn_at_rest(&self) -> Option<MutexGuard<'_, Turn<T>>> {
+        let turn = self.turn.try_lock().ok()?;
+        turn.at_rest.then_some(turn)
+    }
+
     /// Sends and receives for the stream's task.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Happened> {
         let turn = &mut *self.turn();
@@ -166,33 +172,26 @@ impl<T: Transport> Turn<T> {
 
 impl<T: Transport> Outlet for SharedTransport<T> {
     fn send_at_once(&self, queue: &SendQueue, tally: &mut Tally) -> bool {
-        // Whoever holds it is the stream's task, which looks at the queue when it is woken.
-        let Ok(mut turn) = self.turn.try_lock() else {
+        let Some(mut turn) = self.turn_at_rest() else {
             return false;
         };
         let turn = &mut *turn;
-        let Turn {
-            at_rest: true,
-            transport: Some(transport),
-            unsent,
-            ..
-        } = turn
-        else {
+        let Some(transport) = &mut turn.transport else {
             return false;
         };
-        if !queue.take_at_once(unsent, self.is_reported) {
+        if !queue.take_at_once(&mut turn.unsent, self.is_reported) {
             return false;
         }
-        if unsent.is_empty() {
+        if turn.unsent.is_empty() {
             return true;
         }
-        turn.meter.count(&*unsent, tally);
+        turn.meter.count(&turn.unsent, tally);
         if self.wants_position
-            && let Some(last) = unsent.iter().rev().find_map(QueuedFrame::event)
+            && let Some(last) = turn.unsent.iter().rev().find_map(QueuedFrame::event)
         {
             turn.position.merge(&last.at.after);
         }
-        let sent = transport.send(unsent, &mut nobody());
+        let sent = transport.send(&mut turn.unsent, &mut nobody());
         if matches!(sent, Poll::Ready(Ok(()))) {
             queue.sent_at_once();
         }
@@ -206,17 +205,11 @@ impl<T: Transport> Outlet for SharedTransport<T> {
         tally: &mut Tally,
         message: &mut SharedMessage,
     ) -> Result<bool, QueuedFrame> {
-        let Ok(mut turn) = self.turn.try_lock() else {
+        let Some(mut turn) = self.turn_at_rest() else {
             return Err(frame);
         };
         let turn = &mut *turn;
-        let Turn {
-            at_rest: true,
-            transport: Some(transport),
-            unsent,
-            ..
-        } = turn
-        else {
+        let Some(transport) = &mut turn.transport else {
             return Err(frame);
         };
         // The transport is looked at before the lock of the queue: behind it, the core would wait for its memory once more.
@@ -230,7 +223,7 @@ impl<T: Transport> Outlet for SharedTransport<T> {
             turn.position.merge(&event.at.after);
         }
         let bytes = frame.memory();
-        let sent = transport.send_one(frame, unsent, message, &mut nobody());
+        let sent = transport.send_one(frame, &mut turn.unsent, message, &mut nobody());
         if sent.is_pending() {
             queue.passed_in_part(bytes);
         }
@@ -238,7 +231,7 @@ impl<T: Transport> Outlet for SharedTransport<T> {
     }
 }
 
-/// Nobody is woken when the socket takes more: the stream's task is woken at once then, and waits for that itself.
+/// A context that wakes nobody: where the socket takes no more, the stream's task is woken at once, and waits for it itself.
 const fn nobody() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }

@@ -42,7 +42,7 @@ const READ_BUFFER: usize = 128;
 /// The most that is read of a client to which a close frame has been sent, so that the frame is not lost by a reset.
 const MAX_DRAINED: u64 = 1 << 20;
 
-/// The server side of a stream's WebSocket.
+/// The server side of a stream's WebSocket. The writer, which is looked at for each event, comes first.
 #[repr(C)]
 pub(crate) struct WebSocket<S> {
     writer: Writer,

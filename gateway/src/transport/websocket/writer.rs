@@ -277,6 +277,7 @@ mod tests {
     use futures_util::{SinkExt, StreamExt};
     use proptest::prelude::*;
     use serde_json::json;
+    use tokio::io::DuplexStream;
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -285,6 +286,23 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::fanout::MarkerFrame;
+
+    /// A server's and a client's side, over a pipe that takes so many bytes at a time.
+    async fn pair(
+        pipe: usize,
+    ) -> (
+        WebSocketStream<SharedSocket<DuplexStream>>,
+        WebSocketStream<DuplexStream>,
+    ) {
+        let (near, far) = tokio::io::duplex(pipe);
+        let shared = SharedSocket::new(near, Flood::of_bytes());
+        let bounds = Some(Bounds::of_streams().config());
+        let config = Some(WebSocketConfig::default());
+        (
+            WebSocketStream::from_raw_socket(shared, Role::Server, bounds).await,
+            WebSocketStream::from_raw_socket(far, Role::Client, config).await,
+        )
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -297,9 +315,7 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let (near, far) = tokio::io::duplex(pipe);
-                let mut server = WebSocketStream::from_raw_socket(SharedSocket::new(near, Flood::of_bytes()), Role::Server, Some(Bounds::of_streams().config())).await;
-                let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
+                let (mut server, client) = pair(pipe).await;
                 let (mut speak, listen) = client.split();
                 let sent: Vec<String> = lengths.iter().map(|n| "x".repeat(*n)).collect();
                 let asked = pings.len();
@@ -354,9 +370,7 @@ mod tests {
             runtime.block_on(async {
                 let mut streams = vec![];
                 for (pipe, dialect) in pipes.into_iter().zip([MessageDialect::Dss, other]) {
-                    let (near, far) = tokio::io::duplex(pipe);
-                    let server = WebSocketStream::from_raw_socket(SharedSocket::new(near, Flood::of_bytes()), Role::Server, Some(Bounds::of_streams().config())).await;
-                    let client = WebSocketStream::from_raw_socket(far, Role::Client, Some(WebSocketConfig::default())).await;
+                    let (server, client) = pair(pipe).await;
                     let encoder = MessageEncoder { dialect, ..MessageEncoder::dss() };
                     streams.push((Writer::new(encoder), server, tokio::spawn(client.collect::<Vec<_>>()), vec![]));
                 }

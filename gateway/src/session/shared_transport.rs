@@ -18,7 +18,7 @@ use crate::event::EventFrame;
 use crate::fanout::{Outlet, QueuedFrame, SendQueue, SharedMessage, Tally};
 
 /// A transport, and what has to be known for whoever sends by it next. What a dispatcher looks at comes first, as in the queue.
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct SharedTransport<T> {
     /// The progress of the stream is reported.
     is_reported: bool,

@@ -103,10 +103,10 @@ impl Subject {
         // It has settled before memory is looked at.
         sleep(Duration::from_secs(3)).await;
         let pid = server.child.id();
-        let before = process::resident_bytes(pid);
+        let before = process::own_bytes(pid);
         let clients = Clients::connect(urls, clock, trust).await;
         sleep(Duration::from_secs(2)).await;
-        let after = process::resident_bytes(pid);
+        let after = process::own_bytes(pid);
         Self {
             server,
             clients,

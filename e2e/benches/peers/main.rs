@@ -158,7 +158,7 @@ fn round(stand: &mut Stand, options: &Options, distance: &Distance, figures: &mu
             endpoint,
         } = started;
         let pid = running.pid();
-        let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
+        let (cpu, bytes) = (process::cpu_seconds(pid), process::own_bytes(pid));
         let crowd = generator.open(&endpoint, feed, CONNECTIONS);
         let handshakes = process::cpu_seconds(pid) - cpu;
         let each = handshakes * 1000.0 / CONNECTIONS as f64;
@@ -167,7 +167,7 @@ fn round(stand: &mut Stand, options: &Options, distance: &Distance, figures: &mu
     }
     generator.idle(SETTLING);
     for (kind, running, _, before) in &open {
-        let each = (process::resident_bytes(running.pid()) - before) / CONNECTIONS as f64;
+        let each = (process::own_bytes(running.pid()) - before) / CONNECTIONS as f64;
         figures.add(kind.name(), None, figures::IDLE, each / 1024.0);
     }
     for (_, _, crowd, _) in &open {

@@ -133,12 +133,12 @@ impl Stand {
         let mut generator = Generator::new();
         generator.idle(STARTING);
         let pid = process.child.id();
-        let (cpu, bytes) = (process::cpu_seconds(pid), process::resident_bytes(pid));
-        let started = bytes;
+        let (cpu, bytes) = (process::cpu_seconds(pid), process::own_bytes(pid));
+        let started = process::resident_bytes(pid);
         let crowd = generator.open(&endpoint, feed, streams);
         let cpu = process::cpu_seconds(pid) - cpu;
         generator.idle(SETTLING);
-        let bytes = process::resident_bytes(pid) - bytes;
+        let bytes = process::own_bytes(pid) - bytes;
         let each = |all: f64| all / streams as f64;
         let mut add = |figure, value| self.figures.add(server, Some(load), figure, value);
         add(figures::HANDSHAKE, each(cpu * 1000.0));

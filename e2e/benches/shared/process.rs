@@ -30,6 +30,13 @@ pub(crate) fn resident_bytes(pid: u32) -> f64 {
     bytes(pid, "VmRSS:")
 }
 
+/// Resident memory of its own, in bytes: without pages of files, such as the code of the program, which the first streams bring in and all
+/// use.
+#[allow(dead_code, reason = "not every bench asks")]
+pub(crate) fn own_bytes(pid: u32) -> f64 {
+    bytes(pid, "RssAnon:")
+}
+
 /// The most resident memory that it ever had, in bytes.
 #[allow(dead_code, reason = "not every bench asks")]
 pub(crate) fn peak_bytes(pid: u32) -> f64 {

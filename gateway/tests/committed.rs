@@ -124,6 +124,35 @@ async fn the_first_connection_commits_its_start_at_once() {
 }
 
 #[tokio::test]
+async fn a_start_of_which_nothing_was_acknowledged_is_no_acknowledgement() {
+    let (topic, cursors) = (Topic::new(1), Topic::new(1));
+    let routes = vec![committed("a"), committed("b")];
+    let gateway = TestGateway::start_beside(topic.clone(), cursors.clone(), routes.clone()).await;
+    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    gateway.metric_reaches("records_total", 10.0).await;
+    for name in ["a", "b"] {
+        let mut look = gateway.connect(name, "&seq_start=9&seq_end=10").await;
+        assert_eq!(look.numbers(2).await, [8, 9]);
+        assert_eq!(look.closed().await.0, 1000);
+    }
+    let mut acknowledges = gateway.connect("a", "&ack=5&seq_end=6").await;
+    assert_eq!(acknowledges.numbers(1).await, [5]);
+    assert_eq!(acknowledges.closed().await.0, 1000);
+    let mut earlier = gateway.connect("b", "&seq_start=3&seq_end=4").await;
+    assert_eq!(earlier.numbers(2).await, [2, 3]);
+    assert_eq!(earlier.closed().await.0, 1000);
+
+    // Behind what was acknowledged; or, where nothing was, from the earliest start on. On any gateway.
+    gateway.stop().await;
+    let gateway = TestGateway::start_beside(topic, cursors, routes).await;
+    let mut client = gateway.connect("a", "").await;
+    assert_eq!(client.numbers(5).await, [5, 6, 7, 8, 9]);
+    let mut client = gateway.connect("b", "").await;
+    assert_eq!(client.numbers(8).await, [2, 3, 4, 5, 6, 7, 8, 9]);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_replay_of_old_events_does_not_move_the_position_back() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let gateway = TestGateway::start_beside(topic.clone(), cursors, vec![committed("a")]).await;

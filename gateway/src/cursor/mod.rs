@@ -4,11 +4,13 @@
 //! `docs/decisions/0005-cursors.md`.
 
 mod acks;
+mod position;
 mod record;
 mod table;
 mod writer;
 
 pub(crate) use acks::Acks;
+pub(crate) use position::Cursor;
 pub(crate) use writer::{CursorWriter, Cursors, CursorsUnavailable};
 
 use datastream_routing::{Route, SubscriptionId};

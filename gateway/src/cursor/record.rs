@@ -5,7 +5,7 @@ use datastream_protocol::position::Position;
 use datastream_routing::SubscriptionId;
 use serde::{Deserialize, Serialize};
 
-use super::CursorKey;
+use super::{Cursor, CursorKey};
 
 /// The version of the format. Records of a later one are skipped by this reader.
 const VERSION: u32 = 1;
@@ -20,7 +20,7 @@ pub(super) struct CursorRecord {
     /// Every request for a barrier of this writer up to this number: who sees it has seen all that was written before.
     pub barrier: Option<u64>,
     /// Positions from which the streams of subscriptions resume.
-    pub cursors: Vec<(CursorKey, Position)>,
+    pub cursors: Vec<(CursorKey, Cursor)>,
 }
 
 /// Reason why a record could not be read.
@@ -54,15 +54,19 @@ struct WireCursor {
     uid: String,
     /// The next offset of every partition.
     next: Vec<u64>,
+    /// A stream started there, and nothing has been acknowledged. Gateways that do not know this take it for acknowledged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    start: bool,
 }
 
 impl CursorRecord {
     /// The bytes of the record.
     pub(super) fn encode(self) -> Bytes {
-        let cursor = |(key, position): (CursorKey, Position)| WireCursor {
+        let cursor = |(key, cursor): (CursorKey, Cursor)| WireCursor {
             id: key.id,
             uid: key.uid,
-            next: position.offsets().to_vec(),
+            next: cursor.position.offsets().to_vec(),
+            start: !cursor.is_acknowledged,
         };
         let wire = Wire {
             version: VERSION,
@@ -86,7 +90,11 @@ impl CursorRecord {
                 id: c.id,
                 uid: c.uid,
             };
-            (key, Position::new(c.next))
+            let cursor = Cursor {
+                position: Position::new(c.next),
+                is_acknowledged: !c.start,
+            };
+            (key, cursor)
         };
         Ok(Self {
             writer: wire.writer,
@@ -103,16 +111,22 @@ mod tests {
 
     use super::*;
 
-    fn cursor() -> impl Strategy<Value = (CursorKey, Position)> {
+    fn cursor() -> impl Strategy<Value = (CursorKey, Cursor)> {
         (
             "[a-z]{1,8}",
             "\\PC{0,8}",
             "\\PC{0,8}",
             vec(any::<u64>(), 1..17),
+            any::<bool>(),
         )
-            .prop_map(|(namespace, name, uid, next)| {
+            .prop_map(|(namespace, name, uid, next, is_acknowledged)| {
                 let id = SubscriptionId::new(namespace, name);
-                (CursorKey { id, uid }, Position::new(next))
+                let position = Position::new(next);
+                let cursor = Cursor {
+                    position,
+                    is_acknowledged,
+                };
+                (CursorKey { id, uid }, cursor)
             })
     }
 
@@ -127,6 +141,14 @@ mod tests {
         fn arbitrary_bytes_are_decoded_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = CursorRecord::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn what_does_not_say_that_it_is_a_start_was_acknowledged() {
+        let cursors = r#"[{"namespace":"team","name":"a","uid":"u","next":[7]}]"#;
+        let record = format!(r#"{{"version":1,"writer":"w","cursors":{cursors}}}"#);
+        let record = CursorRecord::decode(record.as_bytes()).unwrap();
+        assert!(record.cursors[0].1.is_acknowledged);
     }
 
     #[test]

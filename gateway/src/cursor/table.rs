@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use datastream_protocol::position::Position;
-
-use super::CursorKey;
+use super::{Cursor, CursorKey};
 
 /// Every cursor that is in the topic. Plain data, no I/O.
 #[derive(Debug, Default)]
@@ -16,7 +14,7 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    position: Position,
+    cursor: Cursor,
     /// End of its newest record, in bytes read.
     at_bytes: u64,
     /// Time at which the broker took that record, in milliseconds since 1970; 0 if it did not say.
@@ -33,29 +31,23 @@ pub(super) struct MaxAge {
 }
 
 impl Table {
-    /// Takes in a record of this many bytes, taken at `at_ms`. A cursor never moves back: who replays old events and
-    /// answers heartbeats meanwhile does not lose what was acknowledged before.
-    pub(super) fn apply(&mut self, cursors: Vec<(CursorKey, Position)>, bytes: u64, at_ms: i64) {
+    /// Takes in a record of this many bytes, taken at `at_ms`.
+    pub(super) fn apply(&mut self, cursors: Vec<(CursorKey, Cursor)>, bytes: u64, at_ms: i64) {
         self.read_bytes += bytes;
-        for (key, position) in cursors {
+        for (key, cursor) in cursors {
             let entry = self.cursors.entry(key).or_insert_with(|| Entry {
-                position: Position::start(position.partitions()),
+                cursor: cursor.clone(),
                 at_bytes: 0,
                 at_ms: 0,
             });
-            if position.partitions() > entry.position.partitions() {
-                let before = std::mem::replace(&mut entry.position, position);
-                entry.position.merge(&before);
-            } else {
-                entry.position.merge(&position);
-            }
+            entry.cursor.take_in(cursor);
             (entry.at_bytes, entry.at_ms) = (self.read_bytes, at_ms);
         }
     }
 
     /// Position from which this subscription's stream resumes.
-    pub(super) fn get(&self, key: &CursorKey) -> Option<&Position> {
-        self.cursors.get(key).map(|entry| &entry.position)
+    pub(super) fn get(&self, key: &CursorKey) -> Option<&Cursor> {
+        self.cursors.get(key).map(|entry| &entry.cursor)
     }
 
     /// Number of cursors.
@@ -69,13 +61,13 @@ impl Table {
         age: MaxAge,
         now_ms: i64,
         lives: impl Fn(&CursorKey) -> bool,
-    ) -> Vec<(CursorKey, Position)> {
+    ) -> Vec<(CursorKey, Cursor)> {
         let old = self.cursors.iter().filter(|(key, entry)| {
             let driven_out = self.read_bytes - entry.at_bytes > age.bytes;
             let timed_out = entry.at_ms > 0 && now_ms - entry.at_ms > age.ms;
             (driven_out || timed_out) && lives(key)
         });
-        old.map(|(key, entry)| (key.clone(), entry.position.clone()))
+        old.map(|(key, entry)| (key.clone(), entry.cursor.clone()))
             .collect()
     }
 
@@ -89,11 +81,16 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use datastream_protocol::position::Position;
     use datastream_routing::SubscriptionId;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+
+    fn at(next: impl Into<Box<[u64]>>) -> Cursor {
+        Cursor::acknowledged(&Position::new(next))
+    }
 
     fn key(name: &str) -> CursorKey {
         CursorKey {
@@ -104,15 +101,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_never_moves_back_whatever_is_written(written in vec(vec(0..100_u64, 1..4), 1..40)) {
+        fn what_was_acknowledged_never_moves_back_whatever_is_written(
+            written in vec((vec(0..100_u64, 1..4), any::<bool>()), 1..40),
+        ) {
             let mut table = Table::default();
-            let mut before = Position::start(1);
-            for next in written {
+            let (mut acknowledged, mut started) = (None::<Position>, None::<Position>);
+            for (next, is_acknowledged) in written {
                 let position = Position::new(next);
-                table.apply(vec![(key("a"), position.clone())], 10, 0);
-                let now = table.get(&key("a")).unwrap().clone();
-                prop_assert!(now.covers(&before) && now.covers(&position));
-                before = now;
+                let cursor = Cursor { position: position.clone(), is_acknowledged };
+                table.apply(vec![(key("a"), cursor)], 10, 0);
+                let to = if is_acknowledged { &mut acknowledged } else { &mut started };
+                *to = Some(match to.take() {
+                    None => position,
+                    Some(before) if is_acknowledged => before.union(&position),
+                    Some(before) => before.intersection(&position),
+                });
+                // A start counts for as long as nothing is acknowledged, and for nothing from then on.
+                let now = table.get(&key("a")).unwrap();
+                prop_assert_eq!(now.is_acknowledged, acknowledged.is_some());
+                prop_assert_eq!(Some(&now.position), acknowledged.as_ref().or(started.as_ref()));
             }
         }
 
@@ -124,10 +131,10 @@ mod tests {
             let mut table = Table::default();
             let names = ["a", "b", "c", "d", "e"];
             for name in names {
-                table.apply(vec![(key(name), Position::new([7]))], 10, 0);
+                table.apply(vec![(key(name), at([7]))], 10, 0);
             }
             for name in moves {
-                table.apply(vec![(key(names[name]), Position::new([7]))], 10, 0);
+                table.apply(vec![(key(names[name]), at([7]))], 10, 0);
                 for cursor in table.due(age, 0, |_| true) {
                     table.apply(vec![cursor], 10, 0);
                 }
@@ -140,8 +147,8 @@ mod tests {
     #[test]
     fn old_cursors_of_existing_subscriptions_are_due_for_rewriting() {
         let mut table = Table::default();
-        table.apply(vec![(key("a"), Position::new([1]))], 10, 1000);
-        table.apply(vec![(key("b"), Position::new([2]))], 10, 5000);
+        table.apply(vec![(key("a"), at([1]))], 10, 1000);
+        table.apply(vec![(key("b"), at([2]))], 10, 5000);
         let due = |bytes, ms| {
             let mut due = table.due(MaxAge { bytes, ms }, 6000, |k| *k.id.name != *"gone");
             due.sort_by(|a, b| a.0.id.cmp(&b.0.id));

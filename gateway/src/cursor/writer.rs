@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::CursorKey;
 use super::record::{CursorRecord, MAX_CURSORS};
 use super::table::{MaxAge, Table};
+use super::{Cursor, CursorKey};
 use crate::config::ConfigStore;
 use crate::ingest::{Batch, SourceStatus, Tail, first_bounds, monitor};
 use crate::metrics::Metrics;
@@ -55,12 +55,24 @@ pub(crate) struct Cursors {
 #[derive(Debug)]
 struct State {
     table: Table,
-    /// Positions acknowledged and not yet written. At most one per subscription.
-    moved: HashMap<CursorKey, Position>,
+    /// Cursors that are not yet written. At most one per subscription.
+    moved: HashMap<CursorKey, Cursor>,
     /// The number that the next barrier will have, and whether somebody waits for it.
     next_barrier: u64,
     barrier_wanted: bool,
     used: bool,
+}
+
+impl State {
+    /// Lets a cursor be written.
+    fn put(&mut self, key: CursorKey, cursor: Cursor) {
+        match self.moved.get_mut(&key) {
+            Some(moved) => moved.take_in(cursor),
+            None => {
+                self.moved.insert(key, cursor);
+            }
+        }
+    }
 }
 
 impl Cursors {
@@ -69,38 +81,34 @@ impl Cursors {
     pub(crate) async fn resume(
         &self,
         key: &CursorKey,
-    ) -> Result<Option<Position>, CursorsUnavailable> {
+    ) -> Result<Option<Cursor>, CursorsUnavailable> {
         self.barrier().await?;
         Ok(self.lock().table.get(key).cloned())
     }
 
-    /// Puts a first cursor where a stream starts, and waits until it is stored.
+    /// Puts a cursor where a stream starts, for as long as nothing is acknowledged, and waits until it is stored.
     pub(crate) async fn start(
         &self,
         key: &CursorKey,
         position: &Position,
     ) -> Result<(), CursorsUnavailable> {
-        self.acknowledge(key, position);
+        self.put(key, Cursor::started_at(position));
         self.barrier().await
     }
 
     /// Moves a cursor on; it is written within a moment.
     pub(crate) fn acknowledge(&self, key: &CursorKey, position: &Position) {
+        self.put(key, Cursor::acknowledged(position));
+    }
+
+    fn put(&self, key: &CursorKey, cursor: Cursor) {
         let mut state = self.lock();
         state.used = true;
-        if state
-            .table
-            .get(key)
-            .is_some_and(|stored| stored.covers(position))
-        {
+        let stored = state.table.get(key);
+        if stored.is_some_and(|stored| stored.has(&cursor)) {
             return;
         }
-        match state.moved.get_mut(key) {
-            Some(moved) => moved.merge(position),
-            None => {
-                state.moved.insert(key.clone(), position.clone());
-            }
-        }
+        state.put(key.clone(), cursor);
         drop(state);
         self.wanted.notify_one();
     }
@@ -296,7 +304,7 @@ impl CursorWriter {
     }
 
     /// Takes out what is to be written now: cursors, and perhaps a barrier.
-    fn take(&self) -> (Vec<(CursorKey, Position)>, Option<u64>) {
+    fn take(&self) -> (Vec<(CursorKey, Cursor)>, Option<u64>) {
         let mut state = self.cursors.lock();
         let moved = std::mem::take(&mut state.moved).into_iter().collect();
         let barrier = state.barrier_wanted.then_some(state.next_barrier);
@@ -310,9 +318,9 @@ impl CursorWriter {
     /// Writes in records of bounded size, the barrier in the last one. What was not written comes back.
     async fn append(
         &self,
-        mut moved: Vec<(CursorKey, Position)>,
+        mut moved: Vec<(CursorKey, Cursor)>,
         barrier: Option<u64>,
-    ) -> Result<(), (SourceError, Vec<(CursorKey, Position)>)> {
+    ) -> Result<(), (SourceError, Vec<(CursorKey, Cursor)>)> {
         while !moved.is_empty() || barrier.is_some() {
             let rest = moved.split_off(moved.len().min(MAX_CURSORS));
             let last = rest.is_empty();
@@ -334,15 +342,10 @@ impl CursorWriter {
         Ok(())
     }
 
-    fn put_back(&self, moved: Vec<(CursorKey, Position)>, barrier: bool) {
+    fn put_back(&self, moved: Vec<(CursorKey, Cursor)>, barrier: bool) {
         let mut state = self.cursors.lock();
-        for (key, position) in moved {
-            match state.moved.get_mut(&key) {
-                Some(newer) => newer.merge(&position),
-                None => {
-                    state.moved.insert(key, position);
-                }
-            }
+        for (key, cursor) in moved {
+            state.put(key, cursor);
         }
         // Those who wait for the number that was lost are content with a later one.
         state.barrier_wanted |= barrier;

@@ -177,8 +177,8 @@ impl StreamServer {
         Ok(registration)
     }
 
-    /// Lets a stream that does not say where it starts go on from its committed position; one that has none gets it here,
-    /// so that a crash before its first acknowledgement loses nothing.
+    /// Lets a stream that does not say where it starts go on from its committed position. Until something is acknowledged, that is where
+    /// the earliest stream started, so that a crash before the first acknowledgement loses nothing.
     async fn resume(&self, route: &Route, range: &mut Range) -> Result<Acks, Refusal> {
         let key = CursorKey::of(route);
         let unavailable = |_: CursorsUnavailable| {
@@ -189,18 +189,18 @@ impl StreamServer {
         let committed = self.cursors.resume(&key).await.map_err(unavailable)?;
         let acks = Acks::new(self.cursors.clone(), key.clone());
         match committed {
-            None => {
-                let started = self.cursors.start(&key, &range.start).await;
-                started.map_err(unavailable)?;
-            }
-            Some(_) if range.chosen => (),
-            Some(committed) => {
-                *range = after(&self.context, committed).await?;
+            Some(cursor) if range.chosen && cursor.is_acknowledged => (),
+            Some(cursor) if !range.chosen => {
+                *range = after(&self.context, cursor.position).await?;
                 if range.gap {
                     self.metrics.committed_gaps.inc();
                     // The position moves only when the client has confirmed the gap: a handshake may be lost.
                     return Ok(acks.behind_gap());
                 }
+            }
+            _ => {
+                let started = self.cursors.start(&key, &range.start).await;
+                started.map_err(unavailable)?;
             }
         }
         Ok(acks)

@@ -248,7 +248,11 @@ impl Dispatcher {
         mut position: Position,
         queue: Arc<SendQueue>,
     ) -> Joined {
-        let Some(route) = self.table.by_id(id).cloned() else {
+        // A stream that has ended, or whose subscription was deleted and created again, must not take the place of the next one.
+        let uid = &queue.route().uid;
+        let route = self.table.by_id(id);
+        let route = route.filter(|route| !queue.has_ended() && route.uid == *uid);
+        let Some(route) = route.cloned() else {
             return Joined::NoRoute;
         };
         for _ in 0..=JOIN_CHUNKS {
@@ -285,7 +289,7 @@ impl Dispatcher {
     fn refresh(&mut self) {
         let table = self.config.table();
         if !Arc::ptr_eq(&table, &self.table) {
-            self.live.apply(&table, &self.table);
+            self.live.apply(&table, &self.table, &self.head);
             self.table = table;
         }
     }
@@ -343,7 +347,7 @@ impl Dispatcher {
             ahead.is_none_or(|position| position.next(partition) < first)
         };
         for live in self.live.take_if(needs) {
-            live.queue.close(CloseCause::Expired);
+            live.close(&self.head, CloseCause::Expired);
         }
     }
 

@@ -35,6 +35,15 @@ impl Live {
         }
     }
 
+    /// Closes the stream, whose dispatcher has come to `head`.
+    pub(super) fn close(self, head: &Position, cause: CloseCause) {
+        let position = match &self.ahead {
+            Some(ahead) => head.union(ahead),
+            None => head.clone(),
+        };
+        self.queue.close_at(position, cause);
+    }
+
     /// Returns whether the stream may have an event that its filters match.
     pub(super) fn permits(&self, event: &EventFields<'_>) -> bool {
         !self.has_policy || self.route.permits(event)
@@ -105,17 +114,18 @@ impl LiveStreams {
         self.filters.matches(event, matches);
     }
 
-    /// Gives streams the routes that changed since a table, and closes those that have none any more.
-    pub(super) fn apply(&mut self, table: &RouteTable, before: &RouteTable) {
+    /// Gives streams the routes that changed since a table, and closes those that have none any more, where the dispatcher has come to
+    /// `head`.
+    pub(super) fn apply(&mut self, table: &RouteTable, before: &RouteTable, head: &Position) {
         for bucket in table.changed_since(before) {
             let places: Vec<u32> = self.places.bucket(bucket).values().copied().collect();
             for place in places {
-                self.apply_to(place, table);
+                self.apply_to(place, table, head);
             }
         }
     }
 
-    fn apply_to(&mut self, place: u32, table: &RouteTable) {
+    fn apply_to(&mut self, place: u32, table: &RouteTable, head: &Position) {
         let Some(live) = self.streams[place as usize].as_mut() else {
             return;
         };
@@ -131,7 +141,7 @@ impl LiveStreams {
             }
             _ => {
                 if let Some(live) = self.take(place) {
-                    live.queue.close(CloseCause::Revoked);
+                    live.close(head, CloseCause::Revoked);
                 }
             }
         }

@@ -210,6 +210,13 @@ impl SendQueue {
         self.wake();
     }
 
+    /// Closes a stream that is in the live fan-out no more, where its dispatcher has come to this position: what that goes on to is not
+    /// for it, and it does not count as sent.
+    pub(super) fn close_at(&self, position: Position, cause: CloseCause) {
+        self.change(|inner| inner.live = Some(Arc::new(DispatchedHead::new(position))));
+        self.close(cause);
+    }
+
     /// Cause for which the stream is to be closed once it has sent what is here.
     pub(crate) fn closing(&self) -> Option<CloseCause> {
         self.lock().content.close.clone()
@@ -292,6 +299,11 @@ impl SendQueue {
     pub(crate) fn end_of_principal(&self) -> Option<i64> {
         let inner = self.lock();
         inner.principal.end(&inner.route)
+    }
+
+    /// Returns whether the stream has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
     /// The stream's current route.

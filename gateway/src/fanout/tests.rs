@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
 use datastream_routing::{Field, Filter, KeyHash, Route, SubscriptionId, buckets};
 use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -120,8 +122,37 @@ fn record(offset: u64, device: usize) -> Record {
     }
 }
 
+fn batch(partition: u32, first: u64, records: Vec<Record>) -> Batch {
+    Batch {
+        partition,
+        first,
+        next: first + records.len() as u64,
+        records,
+        unreadable: None,
+    }
+}
+
 /// Events by partition, in the order in which they came.
 type Events = BTreeMap<u32, Vec<u64>>;
+
+fn queue(context: &CatchUpContext, stream: usize) -> Arc<SendQueue> {
+    let route = Arc::new(route(stream));
+    let principal = Arc::new(Principal::of_key(route.key_sha256));
+    let admission = Admission { route, principal };
+    Arc::new(SendQueue::new(admission, false, context.memory.clone()))
+}
+
+fn catch_up(context: &Arc<CatchUpContext>, queue: &Arc<SendQueue>, position: Position) -> CatchUp {
+    CatchUp {
+        context: context.clone(),
+        id: queue.route().id.clone(),
+        queue: queue.clone(),
+        position,
+        end: None,
+        paces: None,
+        paced_until: None,
+    }
+}
 
 /// Serves a stream from a position on until nothing more comes, as its task does, and takes down what it gets.
 async fn serve(
@@ -131,26 +162,11 @@ async fn serve(
     pause_ms: u64,
     got: Arc<Mutex<Events>>,
 ) {
-    let route = Arc::new(route(stream));
-    let admission = Admission {
-        principal: Arc::new(Principal::of_key(route.key_sha256)),
-        route: route.clone(),
-    };
-    let queue = SendQueue::new(admission, false, context.memory.clone());
-    let queue = Arc::new(queue);
+    let queue = queue(&context, stream);
     let mut reads_from = Some(start);
     loop {
         if let Some(position) = reads_from.take() {
-            let catch_up = CatchUp {
-                context: context.clone(),
-                id: route.id.clone(),
-                queue: queue.clone(),
-                position,
-                end: None,
-                paces: None,
-                paced_until: None,
-            };
-            tokio::spawn(catch_up.run());
+            tokio::spawn(catch_up(&context, &queue, position).run());
         }
         queue.woken().await;
         sleep(Duration::from_millis(pause_ms)).await;
@@ -165,29 +181,52 @@ async fn serve(
     }
 }
 
-async fn run(case: &Case) -> Result<(), TestCaseError> {
-    let metrics = Arc::new(Metrics::new().unwrap());
-    let heads = Arc::new(CloudHeads::new("test"));
-    let ring = Arc::new(Ring::new(Position::start(case.partitions), 1 << 30, heads));
-    let fan_out = FanOut::new(case.dispatchers, &config(), &ring, &metrics);
-    let decoder = Decoder::new(metrics.clone(), 1 << 20, fan_out.sequencer);
-    let mut tasks = tokio::task::JoinSet::new();
-    for dispatcher in fan_out.dispatchers {
-        tasks.spawn(dispatcher.run());
+/// A fan-out that runs, from the decoder on.
+struct Stand {
+    decoder: Decoder,
+    context: Arc<CatchUpContext>,
+    tasks: JoinSet<()>,
+}
+
+impl Stand {
+    fn start(partitions: u32, dispatchers: usize) -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let heads = Arc::new(CloudHeads::new("test"));
+        let ring = Arc::new(Ring::new(Position::start(partitions), 1 << 30, heads));
+        let fan_out = FanOut::new(dispatchers, &config(), &ring, &metrics);
+        let decoder = Decoder::new(metrics.clone(), 1 << 20, fan_out.sequencer);
+        let mut tasks = JoinSet::new();
+        for dispatcher in fan_out.dispatchers {
+            tasks.spawn(dispatcher.run());
+        }
+        let source = Arc::new(NoTopic);
+        let replay_permits = Arc::new(Semaphore::new(1));
+        let permits = replay_permits.clone();
+        let reads = SharedReads::new(source.clone(), permits, 1 << 20, 1 << 20, metrics.clone());
+        let context = Arc::new(CatchUpContext {
+            ring,
+            dispatcher: fan_out.handle,
+            source,
+            memory: Arc::new(SendMemory::new(64 << 20)),
+            replay_permits,
+            reads: Arc::new(reads),
+            metrics,
+        });
+        Self {
+            decoder,
+            context,
+            tasks,
+        }
     }
-    let source = Arc::new(NoTopic);
-    let replay_permits = Arc::new(Semaphore::new(1));
-    let permits = replay_permits.clone();
-    let reads = SharedReads::new(source.clone(), permits, 1 << 20, 1 << 20, metrics.clone());
-    let context = Arc::new(CatchUpContext {
-        ring: ring.clone(),
-        dispatcher: fan_out.handle,
-        source,
-        memory: Arc::new(SendMemory::new(64 << 20)),
-        replay_permits,
-        reads: Arc::new(reads),
-        metrics,
-    });
+}
+
+async fn run(case: &Case) -> Result<(), TestCaseError> {
+    let Stand {
+        decoder,
+        context,
+        mut tasks,
+    } = Stand::start(case.partitions, case.dispatchers);
+    let ring = context.ring.clone();
     let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();
     let mut starts = vec![None; STREAMS];
     let mut sent = vec![Vec::new(); case.partitions as usize];
@@ -218,13 +257,7 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
         let first = partition.len() as u64;
         let devices = (0..given.records).map(|n| (given.device + n) % DEVICES);
         let records = (first..).zip(devices.clone()).map(|(o, d)| record(o, d));
-        let batch = Batch {
-            partition: given.partition,
-            first,
-            next: first + given.records as u64,
-            records: records.collect(),
-            unreadable: None,
-        };
+        let batch = batch(given.partition, first, records.collect());
         partition.extend(devices);
         let source = &sources[given.partition as usize];
         prop_assert!(source.send(batch).await.is_ok());
@@ -268,4 +301,43 @@ proptest! {
         let runtime = threads.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(run(&case))?;
     }
+}
+
+/// Its client is told to go on there, and would miss what its dispatcher did without it.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_dispatcher_closes_has_come_no_further_than_that() {
+    let stand = Stand::start(2, 1);
+    let queue = queue(&stand.context, 0);
+    let head = stand.context.ring.head();
+    tokio::spawn(catch_up(&stand.context, &queue, head).run());
+    assert!(stand.decoder.send(batch(1, 0, vec![record(0, 0)])).await);
+    sleep(Duration::from_secs(1)).await;
+    assert!(queue.is_live());
+    assert_eq!(queue.take(true).frames.len(), 1);
+
+    // Of the first partition, five records have expired unread. The second one goes on.
+    assert!(stand.decoder.send(batch(0, 5, vec![])).await);
+    assert!(stand.decoder.send(batch(1, 1, vec![record(1, 0)])).await);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stand.context.ring.head(), Position::new([5, 2]));
+    let left = queue.take(true);
+    assert_eq!(left.close, Some(CloseCause::Expired));
+    assert!(left.frames.is_empty());
+    assert_eq!(left.head, Some(Position::new([0, 1])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_ended_does_not_take_the_place_of_the_next_one() {
+    let stand = Stand::start(1, 1);
+    let (ended, next) = (queue(&stand.context, 0), queue(&stand.context, 0));
+    let head = stand.context.ring.head();
+    tokio::spawn(catch_up(&stand.context, &next, head.clone()).run());
+    sleep(Duration::from_secs(1)).await;
+    ended.end();
+    tokio::spawn(catch_up(&stand.context, &ended, head).run());
+    sleep(Duration::from_secs(1)).await;
+    assert!(stand.decoder.send(batch(0, 0, vec![record(0, 0)])).await);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(next.take(true).frames.len(), 1);
+    assert!(!ended.is_live());
 }

@@ -107,6 +107,8 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
                 if let Some(before) = next.map(|next| next.at.before()) {
                     turn.position = before;
                 }
+                // The memory that it borrowed is given back before the client has been told goodbye.
+                turn.unsent = VecDeque::new();
                 return cause;
             }
         }

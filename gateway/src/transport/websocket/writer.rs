@@ -99,6 +99,8 @@ impl Writer {
                 ready!(Pin::new(&mut *socket).poll_flush(cx))?;
             }
             self.begun = Begun::gather(unsent, &self.encoder);
+            // Before the socket has taken any of it: the library must not begin a frame of its own now, or ours would follow a part of that.
+            socket.get_mut().ours_begun = true;
         }
     }
 

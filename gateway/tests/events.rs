@@ -540,3 +540,22 @@ async fn browsers_may_ask_from_every_page() {
     assert!(opened.abs() < f64::EPSILON);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
+    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
+    let gateway = TestGateway::start(topic(1), names.iter().map(|n| route(n)).collect()).await;
+    let connection = gateway.http(Version::HTTP_2).await;
+    let opened = names.iter().map(|name| {
+        let mut connection = connection.beside();
+        let path = events_path(name, "&seq_start=1");
+        async move { connection.get(&path, &[]).await }
+    });
+    let mut streams = futures_util::future::join_all(opened).await;
+    for stream in &mut streams {
+        assert_eq!(stream.status, 200);
+        assert_eq!(stream.numbers(1).await, [0]);
+    }
+    drop(streams);
+    gateway.stop().await;
+}

@@ -36,9 +36,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time for which a client may take nothing of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
-const MAX_HEAD: usize = 16 << 10;
+pub(super) const MAX_HEAD: usize = 16 << 10;
 /// Requests that one connection of HTTP/2 may have open at once.
-const MAX_STREAMS: u32 = 100;
+pub(super) const MAX_STREAMS: u32 = 100;
 /// Bytes that a client of HTTP/2 may send before they are read: the least that the protocol has (RFC 9113, section 6.9.2).
 const WINDOW: u32 = 65_535;
 /// Interval at which clients of HTTP/2 are asked whether they are there.
@@ -111,8 +111,8 @@ enum Unanswered {
     #[error("a stream has taken the socket over")]
     TakenOver,
     /// It is reset, where others are under way beside it.
-    #[error("too many answers of the connection have not been taken")]
-    TooMany,
+    #[error("the requests of the connection that are under way take too much memory")]
+    TooMany(#[source] h2::Error),
 }
 
 /// A socket as HTTP is spoken on it.
@@ -224,9 +224,14 @@ impl<H: Handler> Server<H> {
                 extensions.insert(certificate.clone());
             }
             let (handler, carried) = (server.handler.clone(), carried.clone());
-            let pending = pending.enter();
+            let pending = pending.enter(&request);
+            if pending.is_none() {
+                server.front.metrics.limited("requests/connection");
+            }
             async move {
-                let pending = pending.ok_or(Unanswered::TooMany)?;
+                // A client may send it again (RFC 9113, section 8.7).
+                let refused = || Unanswered::TooMany(h2::Reason::REFUSED_STREAM.into());
+                let pending = pending.ok_or_else(refused)?;
                 let answer = handler.handle(request).await;
                 if carried.is_given_up() {
                     return Err(Unanswered::TakenOver);

@@ -1,22 +1,28 @@
-//! A bound on the answers of one connection that its client has not taken.
+//! A bound on the requests of one connection whose answers its client has not taken.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// Requests of a connection that may be under way at once, those included whose answers are not taken; streams do not count.
-const MOST: usize = 8;
+use super::connection::MAX_HEAD;
 
-/// The requests of a connection that are under way.
+/// Bytes of the requests of a connection that may be under way at once, those included whose answers are not taken; streams do not
+/// count. As many as HTTP/2 lets a client have open fit, if they are of ordinary size.
+const MOST: usize = 8 * MAX_HEAD;
+/// Bytes of a request and its answer beside the names and values in its head.
+const EACH: usize = 512;
+
+/// The bytes of a connection's requests that are under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PendingAnswers(Arc<AtomicUsize>);
 
-/// One request that is under way, until it is dropped.
+/// One request that is under way, with its bytes, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Pending(PendingAnswers);
+pub(super) struct Pending(PendingAnswers, usize);
 
 /// A body that counts as pending until the connection drops it.
 #[derive(Debug)]
@@ -27,19 +33,23 @@ pub(super) struct Counted<B> {
 
 impl PendingAnswers {
     /// Counts one more; none if there are as many as there may be.
-    pub(super) fn enter(&self) -> Option<Pending> {
+    pub(super) fn enter<B>(&self, request: &Request<B>) -> Option<Pending> {
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+        let uri = request.uri().path_and_query();
+        let bytes = EACH + uri.map_or(0, |uri| uri.as_str().len()) + headers.sum::<usize>();
         let entered = self
             .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < MOST).then_some(count + 1)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |before| {
+                (before + bytes <= MOST).then_some(before + bytes)
             });
-        entered.ok().map(|_| Pending(self.clone()))
+        entered.ok().map(|_| Pending(self.clone(), bytes))
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.fetch_sub(self.1, Ordering::AcqRel);
     }
 }
 
@@ -75,14 +85,24 @@ impl<B: Body + Unpin> Body for Counted<B> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::MAX_STREAMS;
     use super::*;
 
     #[test]
     fn there_are_never_more_than_may_be_and_those_that_are_done_make_room() {
         let answers = PendingAnswers::default();
-        let mut pending: Vec<_> = (0..MOST).map(|_| answers.enter().unwrap()).collect();
-        assert!(answers.enter().is_none());
+        let request = |bytes: usize| {
+            let request = Request::get("/stream").header("authorization", "x".repeat(bytes));
+            request.body(()).unwrap()
+        };
+        let ordinary = (0..MAX_STREAMS).map(|_| answers.enter(&request(700)).unwrap());
+        drop(ordinary.collect::<Vec<_>>());
+        let large = std::iter::from_fn(|| answers.enter(&request(MAX_HEAD)));
+        let mut pending: Vec<_> = large.collect();
+        assert_eq!(pending.len(), 7);
         pending.pop();
-        assert!(answers.enter().is_some());
+        assert!(answers.enter(&request(MAX_HEAD)).is_some());
+        drop(pending);
+        assert_eq!(answers.0.load(Ordering::Acquire), 0);
     }
 }

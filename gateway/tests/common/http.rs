@@ -52,6 +52,15 @@ impl Connection {
         }
     }
 
+    /// Another handle of the same connection, for requests at the same time.
+    #[allow(dead_code, reason = "not every test asks so much at once")]
+    pub fn beside(&self) -> Self {
+        match self {
+            Self::Http1(_) => panic!("one request after the other"),
+            Self::Http2(sender) => Self::Http2(sender.clone()),
+        }
+    }
+
     pub async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Events {
         let mut request = Request::builder();
         for (name, value) in headers {

@@ -1,21 +1,20 @@
 //! Notes on a plan, and advice.
 
-use datastream_operator::routing::MAX_BUCKET_BYTES;
-use datastream_routing::BUCKETS;
-
 use super::costs::{MOST_STREAMS, OPERATOR_MIB, OPERATOR_SUBSCRIPTION_KIB, ROUTE_BYTES};
 use super::load::Load;
 use super::number::{cores, count};
 use super::plan::{Frame, Limit, Plan};
+use super::room::room;
 
 /// Share of a pod's CPU from which reading the whole topic is too much.
 const READING: f64 = 1.0 / 3.0;
 /// Handshakes a second of a pod, as the chart has it (`gateway.handshakesPerSecond`).
 const HANDSHAKES: f64 = 1000.0;
-/// Bytes of all routes of a group.
-const GROUP_BYTES: u64 = BUCKETS as u64 * MAX_BUCKET_BYTES as u64;
-/// Limit of an operator's memory in the chart, in MiB.
+/// Request and limit of an operator's memory in the chart, in MiB.
+const OPERATOR_REQUEST: f64 = 64.0;
 const OPERATOR_LIMIT: f64 = 256.0;
+/// Limit of an operator's memory, in what it takes.
+const OPERATOR_ROOM: f64 = 1.5;
 
 /// Sentences for people.
 pub(super) fn advice(load: &Load, frame: &Frame, plan: &Plan) -> Vec<String> {
@@ -23,11 +22,11 @@ pub(super) fn advice(load: &Load, frame: &Frame, plan: &Plan) -> Vec<String> {
         reading(load, frame, plan),
         gathering(plan),
         nobody(load),
-        streams(plan),
-        Some(return_of_streams(load, plan)),
+        streams(load, frame, plan),
+        Some(return_of_streams(load, frame, plan)),
         subscriptions(load),
         operator(load),
-        spare(frame),
+        spare(frame, plan),
     ];
     notes.into_iter().flatten().collect()
 }
@@ -60,12 +59,13 @@ fn reading(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
     }
     let half = Load {
         streams: load.streams.div_ceil(2),
-        rate: load.rate.div_ceil(2),
+        rate: load.rate / 2.0,
         fanout: load.fanout.min(load.streams.div_ceil(2) as f64),
         subscriptions: load.subscriptions.div_ceil(2),
         ..*load
     };
-    if let Ok(half) = Plan::of(&half, frame) {
+    let half = Plan::of(&half, frame).ok();
+    if let Some(half) = half.filter(|half| total(2 * half.pods, frame.cores) < before) {
         sentences.push(format!(
             "Tenants in two groups with a topic each: 2 times {} pods, each of which reads half ({} cores).",
             count(half.pods as f64),
@@ -87,35 +87,57 @@ fn gathering(plan: &Plan) -> Option<String> {
 }
 
 fn nobody(load: &Load) -> Option<String> {
-    (load.fanout < 0.5 && load.rate > 0).then(|| {
+    (load.fanout < 0.5 && load.rate > 0.0).then(|| {
         "Most events are wanted by no stream: keep them out of the topic if you can, because every pod reads and decodes them."
             .to_owned()
     })
 }
 
-fn streams(plan: &Plan) -> Option<String> {
-    (plan.limit == Limit::Streams).then(|| {
-        format!(
-            "More than {} streams were never measured on one pod. Pods of fewer cores would do.",
-            count(MOST_STREAMS as f64)
-        )
-    })
+fn streams(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
+    if plan.limit != Limit::Streams {
+        return None;
+    }
+    let pods = |cores| Plan::of(load, &Frame { cores, ..*frame }).map(|plan| plan.pods);
+    let fewer = (1..frame.cores).find(|cores| pods(*cores) == Ok(plan.pods));
+    let fewer = match fewer {
+        None => String::new(),
+        Some(1) => " Pods of 1 core would do.".to_owned(),
+        Some(cores) => format!(" Pods of {cores} cores would do."),
+    };
+    Some(format!(
+        "More than {} streams were never measured on one pod.{fewer}",
+        count(MOST_STREAMS as f64)
+    ))
 }
 
-fn return_of_streams(load: &Load, plan: &Plan) -> String {
-    let others = plan.pods.saturating_sub(1).max(1) as f64;
-    let seconds = (plan.usual.streams as f64 / (others * HANDSHAKES)).ceil();
-    let each = HANDSHAKES * load.handshake_seconds();
-    format!(
-        "When a pod is gone, its {} streams come back over at least {} s (gateway.handshakesPerSecond 1000), which takes {} of a core on each other pod. Each writes a Lease: see how many writes a second your API server takes.",
-        count(plan.usual.streams as f64),
+/// What happens when a pod is gone.
+fn return_of_streams(load: &Load, frame: &Frame, plan: &Plan) -> String {
+    let streams = plan.usual.streams as f64;
+    let others = plan.pods.saturating_sub(1);
+    let each = streams / others.max(1) as f64;
+    let seconds = (each / HANDSHAKES).ceil();
+    let busy = each.min(HANDSHAKES) * load.handshake_seconds() / frame.core_speed;
+    let who = match plan.usual.streams {
+        1 => "its stream".to_owned(),
+        _ => format!("its {} streams", count(streams)),
+    };
+    let when = format!(
+        "again over at least {} s (gateway.handshakesPerSecond 1000), which takes {} of a core",
         count(seconds),
-        cores(each)
-    )
+        cores(busy)
+    );
+    let returning = if others == 0 {
+        format!(
+            "There is one pod. While it is gone, nobody is served; when it is back, it lets {who} in {when}."
+        )
+    } else {
+        format!("When a pod is gone, the others let {who} in {when} on each of them.")
+    };
+    format!("{returning} Each writes a Lease: see how many writes a second your API server takes.")
 }
 
 fn subscriptions(load: &Load) -> Option<String> {
-    let most = GROUP_BYTES / ROUTE_BYTES;
+    let most = room(ROUTE_BYTES);
     (load.subscriptions > most / 2).then(|| {
         format!(
             "A group of gateways has room for some {} subscriptions with a short filter each, and fewer with long ones. Divide them into groups before they reach that.",
@@ -126,19 +148,24 @@ fn subscriptions(load: &Load) -> Option<String> {
 
 fn operator(load: &Load) -> Option<String> {
     let mebibytes = OPERATOR_MIB + load.subscriptions as f64 * OPERATOR_SUBSCRIPTION_KIB / 1024.0;
-    (mebibytes * 1.5 > OPERATOR_LIMIT).then(|| {
+    let most = mebibytes * OPERATOR_ROOM;
+    let limit = if most > OPERATOR_LIMIT {
+        format!(" and limits.memory to {}Mi", most.ceil())
+    } else {
+        String::new()
+    };
+    (mebibytes > OPERATOR_REQUEST).then(|| {
         format!(
-            "The operator takes {} MiB for {} subscriptions: set operator.resources.requests.memory to {}Mi and limits.memory to {}Mi.",
+            "The operator takes {} MiB for {} subscriptions: set operator.resources.requests.memory to {}Mi{limit}.",
             count(mebibytes.ceil()),
             count(load.subscriptions as f64),
             mebibytes.ceil(),
-            (mebibytes * 1.5).ceil()
         )
     })
 }
 
-fn spare(frame: &Frame) -> Option<String> {
-    (frame.spare == 0).then(|| {
+fn spare(frame: &Frame, plan: &Plan) -> Option<String> {
+    (frame.spare == 0 && plan.pods > 1).then(|| {
         "No pod is spare: while one is gone, the others have more than they were measured to carry at their ease."
             .to_owned()
     })

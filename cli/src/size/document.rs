@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::Parser as _;
+use datastream_gateway::{GATHERING, TlsMemory};
 use datastream_service::reference::assert_section;
 
 use super::SizeArgs;
@@ -38,16 +39,16 @@ fn percent(part: f64, whole: f64) -> String {
 }
 
 fn reading() {
-    let rows = [100, 1_000, 10_000, 50_000, 100_000, 200_000, 500_000].map(|rate| {
+    let rows = [1e2, 1e3, 1e4, 5e4, 1e5, 2e5, 5e5].map(|rate| {
         let load = Load {
             streams: 1_000,
             rate,
             fanout: 0.0,
             event_bytes: 450,
-            tls: false,
-            subscriptions: 0,
+            tls: TlsMemory::Plain,
+            subscriptions: 1_000,
         };
-        let mut row = format!("| {} |", count(rate as f64));
+        let mut row = format!("| {} |", count(rate));
         for cores_per_pod in [2, 4, 8, 16] {
             let cell = Plan::of(&load, &frame(cores_per_pod)).map_or_else(
                 |_| "too much".to_owned(),
@@ -68,10 +69,10 @@ fn pods() {
     let rows = [1_000, 5_000, 20_000, 50_000, 100_000, 200_000].map(|rate| {
         let load = Load {
             streams: rate * 2 / 5,
-            rate,
+            rate: rate as f64,
             fanout: 20.0,
             event_bytes: 450,
-            tls: false,
+            tls: TlsMemory::Plain,
             subscriptions: rate * 2 / 5,
         };
         let mut row = format!(
@@ -104,13 +105,17 @@ fn pods() {
 
 fn one_pod() {
     let rows = [1, 2, 4, 8, 16].map(|cores_per_pod| {
-        let most = |streams: u64, per_stream: f64, tls: bool| {
+        let most = |streams: u64, tls: bool| {
             let load = Load {
                 streams,
-                rate: 100,
-                fanout: per_stream * streams as f64 / 100.0,
+                rate: 100.0,
+                fanout: streams as f64 / 10.0,
                 event_bytes: 450,
-                tls,
+                tls: if tls {
+                    TlsMemory::Tls
+                } else {
+                    TlsMemory::Plain
+                },
                 subscriptions: streams,
             };
             let gateway = Gateway {
@@ -124,19 +129,20 @@ fn one_pod() {
             let each = gateway.delivering(&load) / gateway.deliveries;
             // Two digits: it is an estimate.
             let deliveries = left / each;
+            assert!(deliveries / streams as f64 * GATHERING.start().as_secs_f64() <= 1.0);
             let digits = 10_f64.powf(deliveries.log10().floor() - 1.0);
             count((deliveries / digits).floor() * digits)
         };
         format!(
             "| {cores_per_pod} | {} | {} | {} | {} |",
-            most(1_000, 10.0, false),
-            most(MOST_STREAMS, 10.0, false),
-            most(1_000, 10.0, true),
-            most(MOST_STREAMS, 10.0, true)
+            most(5_000, false),
+            most(MOST_STREAMS, false),
+            most(5_000, true),
+            most(MOST_STREAMS, true)
         )
     });
     let head =
-        "| cores | deliveries/s to 1,000 streams | to 18,000 | with TLS to 1,000 | to 18,000 |";
+        "| cores | deliveries/s to 5,000 streams | to 18,000 | with TLS to 5,000 | to 18,000 |";
     assert_table("one pod", head, &rows);
 }
 

@@ -1,5 +1,7 @@
 //! The model, compared with what was measured.
 
+use datastream_gateway::TlsMemory;
+
 use super::load::Load;
 use super::model::Gateway;
 
@@ -25,7 +27,11 @@ impl Measured {
             rate: rate.parse().unwrap(),
             fanout: fanout.parse().unwrap(),
             event_bytes: 450,
-            tls: tls == "yes",
+            tls: if tls == "yes" {
+                TlsMemory::Tls
+            } else {
+                TlsMemory::Plain
+            },
             subscriptions: 0,
         };
         Self {

@@ -2,9 +2,11 @@
 
 use datastream_gateway::{GATHERING, WRITE_BYTES};
 
-use super::costs::{EVENT_BYTES, PLAIN, READING, RENDERING, ROUTING, StreamCosts, THREAD, TLS};
+use super::costs::{
+    EVENT_BYTES, PLAIN, READING, RENDERING, RENDERING_PARTITION, ROUTING, StreamCosts, THREAD, TLS,
+};
 use super::load::Load;
-use super::table::{between, time, value};
+use super::table::{time, value};
 
 /// Microseconds in a second.
 const MICROSECONDS: f64 = 1e6;
@@ -25,8 +27,8 @@ pub(super) struct Gateway {
 }
 
 impl Load {
-    const fn costs(&self) -> &'static StreamCosts {
-        if self.tls { &TLS } else { &PLAIN }
+    fn costs(&self) -> &'static StreamCosts {
+        if self.has_tls() { &TLS } else { &PLAIN }
     }
 
     /// The size of its events, in events of the measurements. Smaller ones save nothing worth counting.
@@ -77,24 +79,13 @@ impl Load {
 impl Gateway {
     /// Cores that reading, decoding and routing the whole topic take, whatever is wanted of it.
     pub(super) fn reading(&self, load: &Load) -> f64 {
-        let rate = load.rate as f64;
-        let [_, middle, _] = READING;
-        let (least, most) = if self.partitions < middle.0 {
-            (READING[0], middle)
-        } else {
-            (middle, READING[2])
-        };
-        let point = |(partitions, times)| (partitions, time(times, rate));
-        let one_thread = between(
-            point(least),
-            point(most),
-            self.partitions.clamp(least.0, most.0),
-        );
+        let rate = load.rate;
         let threads = self.cores - 1.0;
         let routing = value(ROUTING, self.streams / self.cores) - value(ROUTING, 0.0);
         // Of many events at once, nearly all is for their bytes.
-        let larger = (load.weight() - 1.0) * value(READING[0].1, f64::MAX);
-        let each = one_thread + larger + threads * time(THREAD, rate) + self.cores * routing;
+        let larger = (load.weight() - 1.0) * value(READING, f64::MAX);
+        let each =
+            time(READING, rate) + larger + threads * time(THREAD, rate) + self.cores * routing;
         self.of_a_core(rate * each)
     }
 
@@ -106,8 +97,9 @@ impl Gateway {
 
     /// Cores that render the events which some stream of the gateway wants.
     fn rendering(&self, load: &Load) -> f64 {
-        let events = self.deliveries.min(load.rate as f64);
-        self.of_a_core(events * RENDERING * load.weight())
+        let events = self.deliveries.min(load.rate);
+        let further = (self.partitions - 1.0) * RENDERING_PARTITION;
+        self.of_a_core(events * (RENDERING * load.weight() + further))
     }
 
     /// Cores that the gateway is seen to use, for reading and deliveries. As long as it has time, each delivery is a write; when it has

@@ -1,15 +1,17 @@
 //! The number of pods for a load, and what each of them needs.
 
-use datastream_gateway::{MemoryBudget, Settings, TlsMemory, descriptors_for};
+use datastream_gateway::{MemoryBudget, Settings, descriptors_for};
 use datastream_protocol::position::MAX_PARTITIONS;
 use serde::Serialize;
 
 use super::costs::{
-    FRAME_BYTES, MOST_STREAMS, ORDINARY_SUBSCRIPTIONS, RECORD_BYTES, SEQ_BYTES, SUBSCRIPTION_KIB,
+    FRAME_BYTES, MOST_STREAMS, ORDINARY_SUBSCRIPTIONS, RECORD_BYTES, ROUTE_BYTES, SEQ_BYTES,
+    SUBSCRIPTION_KIB,
 };
 use super::impossible::Impossible;
 use super::load::Load;
 use super::model::Gateway;
+use super::room::room;
 
 /// Share of its cores, and of its network, that a pod uses at the most: as the chart's autoscaler has it
 /// (`gateway.autoscaling.targetCPUPercent`).
@@ -21,6 +23,10 @@ const UNEVEN: f64 = 1.25;
 const STREAMS_STEP: u64 = 100;
 /// CPU that is requested is a multiple of this, in thousandths of a core.
 const CPU_STEP: u64 = 50;
+/// Cores that a pod may have.
+pub(super) const MOST_CORES: u32 = 256;
+/// Pods of a group, as the schema of the chart's values has it.
+pub(super) const MOST_PODS: u64 = 10_000;
 const MEBIBYTE: usize = 1 << 20;
 
 /// Pods, and what surrounds them.
@@ -86,6 +92,8 @@ pub(super) struct Plan {
     pub(super) limit: Limit,
     pub(super) cores_per_pod: u32,
     pub(super) partitions: u32,
+    /// Partitions that suffice.
+    pub(super) fewest_partitions: u32,
     /// Events that go out in one write.
     pub(super) events_per_write: f64,
     /// Use of a pod while the spare ones are away.
@@ -93,6 +101,8 @@ pub(super) struct Plan {
     /// Use of a pod while all are there.
     pub(super) usual: Use,
     pub(super) read_bytes_per_second: f64,
+    /// Bytes that a pod may send.
+    pub(super) most_sent_bytes_per_second: f64,
     pub(super) max_streams: u64,
     pub(super) open_files: u64,
     /// Thousandths of a core.
@@ -113,6 +123,9 @@ impl Plan {
         let carrying = group.fewest();
         let limit = group.limit(carrying);
         let pods = carrying.saturating_add(frame.spare);
+        if pods > MOST_PODS {
+            return Err(Impossible::Pods { pods });
+        }
         let (pod, usual) = (group.pod(carrying), group.pod(pods));
         let max_streams = max_streams(pod.streams);
         let (memory_request_mib, memory_limit_mib, memory_is_auto) = memory(load, max_streams);
@@ -124,10 +137,12 @@ impl Plan {
             limit,
             cores_per_pod: frame.cores,
             partitions: group.partitions,
+            fewest_partitions: group.fewest_partitions,
             events_per_write: load.gathered(),
             pod,
             usual,
             read_bytes_per_second: read_bytes(load),
+            most_sent_bytes_per_second: group.bytes(),
             max_streams,
             open_files: descriptors_for(max_streams),
             cpu_request: cpu.max(1).next_multiple_of(CPU_STEP),
@@ -148,6 +163,7 @@ struct Group<'a> {
     load: &'a Load,
     frame: &'a Frame,
     partitions: u32,
+    fewest_partitions: u32,
 }
 
 impl<'a> Group<'a> {
@@ -158,12 +174,26 @@ impl<'a> Group<'a> {
                 streams: load.streams,
             });
         }
+        if load.subscriptions < load.streams {
+            return Err(Impossible::FewSubscriptions {
+                subscriptions: load.subscriptions,
+                streams: load.streams,
+            });
+        }
+        if load.subscriptions > room(ROUTE_BYTES) {
+            return Err(Impossible::ManySubscriptions {
+                subscriptions: load.subscriptions,
+                most: room(ROUTE_BYTES),
+            });
+        }
         let alone = Self {
             load,
             frame,
             partitions: 1,
+            fewest_partitions: 1,
         };
         let needed = alone.partitions_needed();
+        let fewest_partitions = needed.min(f64::from(MAX_PARTITIONS)) as u32;
         let partitions = match frame.partitions {
             Some(partitions) if f64::from(partitions) < needed => {
                 return Err(Impossible::Partitions {
@@ -172,11 +202,11 @@ impl<'a> Group<'a> {
                     needed,
                 });
             }
-            Some(partitions) => partitions,
-            None => needed.min(f64::from(MAX_PARTITIONS)) as u32,
+            given => given.unwrap_or(fewest_partitions),
         };
         let group = Self {
             partitions,
+            fewest_partitions,
             ..alone
         };
         group.check()?;
@@ -201,6 +231,7 @@ impl<'a> Group<'a> {
                 rate: self.load.rate,
                 reading,
                 cores: self.frame.cores,
+                most: cores,
             });
         }
         if read_bytes(self.load) >= self.bytes() {
@@ -213,6 +244,7 @@ impl<'a> Group<'a> {
         if alone.cores() > cores || alone.sent_bytes_per_second > self.bytes() {
             return Err(Impossible::Stream {
                 rate: self.load.per_stream(),
+                cores: self.frame.cores,
             });
         }
         Ok(())
@@ -302,7 +334,7 @@ impl<'a> Group<'a> {
 
 /// Bytes of the topic that each pod reads a second.
 fn read_bytes(load: &Load) -> f64 {
-    load.rate as f64 * (load.event_bytes as f64 + RECORD_BYTES)
+    load.rate * (load.event_bytes as f64 + RECORD_BYTES)
 }
 
 /// `maxStreams` of pods that have so many in the mean.
@@ -320,11 +352,7 @@ fn memory(load: &Load, max_streams: u64) -> (u64, u64, bool) {
     let defaults = Settings::default().memory();
     let budget = MemoryBudget {
         max_streams: usize::try_from(max_streams).unwrap_or(usize::MAX),
-        tls: if load.tls {
-            TlsMemory::Tls
-        } else {
-            TlsMemory::Plain
-        },
+        tls: load.tls,
         ..defaults
     };
     let others = load.subscriptions.saturating_sub(ORDINARY_SUBSCRIPTIONS);

@@ -1,5 +1,6 @@
 //! Properties of the plans of all loads.
 
+use datastream_gateway::TlsMemory;
 use proptest::prelude::*;
 
 use super::advice::advice;
@@ -7,16 +8,24 @@ use super::load::Load;
 use super::plan::{Frame, Plan};
 use super::text::text;
 
+fn any_tls() -> impl Strategy<Value = TlsMemory> {
+    prop_oneof![
+        Just(TlsMemory::Plain),
+        Just(TlsMemory::Tls),
+        Just(TlsMemory::ClientCertificates)
+    ]
+}
+
 /// A load of which a plan can be made, or of which it is said why not.
 fn any_load() -> impl Strategy<Value = Load> {
     let number = || prop_oneof![0..100_u64, 0..1_000_000_u64, any::<u64>()];
     let fanout = prop_oneof![0.0..100.0, 0.0..1e6, 0.0..f64::MAX];
     (
         number(),
-        number(),
+        number().prop_map(|rate| rate as f64),
         fanout,
         1..=1_u64 << 20,
-        any::<bool>(),
+        any_tls(),
         number(),
     )
         .prop_map(
@@ -53,10 +62,10 @@ fn any_frame() -> impl Strategy<Value = Frame> {
 fn ordinary() -> impl Strategy<Value = Load> {
     (
         1_000..100_000_u64,
-        1..5_000_u64,
+        1.0..5_000.0,
         0.0..500.0,
         1..5_000_u64,
-        any::<bool>(),
+        any_tls(),
     )
         .prop_map(|(streams, rate, fanout, event_bytes, tls)| Load {
             streams,
@@ -100,14 +109,14 @@ proptest! {
 
     #[test]
     fn more_streams_events_or_receivers_never_take_fewer_pods(
-        load in ordinary(), streams in 0..50_000_u64, rate in 0..2_000_u64, fanout in 0.0..200.0,
+        load in ordinary(), streams in 0..50_000_u64, rate in 0.0..2_000.0, fanout in 0.0..200.0,
     ) {
         let (pods, _) = cost(&load);
         // More streams at the same rate are more streams for an event.
         let share = load.fanout / load.streams as f64;
         let larger = load.streams + streams;
         for more in [
-            Load { streams: larger, fanout: share * larger as f64, ..load },
+            Load { streams: larger, fanout: share * larger as f64, subscriptions: larger, ..load },
             Load { rate: load.rate + rate, ..load },
             Load { fanout: load.fanout + fanout, ..load },
         ] {

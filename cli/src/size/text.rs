@@ -27,44 +27,61 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
     let mut text = format!(
         "{} streams, {} events/s of {} bytes, each for {} streams: {} deliveries/s{}\n\n",
         count(load.streams as f64),
-        count(load.rate as f64),
+        count(load.rate),
         count(load.event_bytes as f64),
         count(load.fanout),
         count(plan.deliveries_per_second),
-        if load.tls { ", with TLS" } else { "" }
+        if load.has_tls() { ", with TLS" } else { "" }
     );
     let spare = plan.pods - plan.carrying;
+    let (away, all_there) = if spare == 0 {
+        ("", "")
+    } else {
+        (" with the spare away", " with none away")
+    };
     let (pod, usual) = (&plan.pod, &plan.usual);
     let kept = f64::from(plan.cores_per_pod) * BUSY;
     let rows = [
         (
             "pods",
             format!(
-                "{}, of which {} may be away; {} cores each",
+                "{}, of which {} may be away; {} {} each",
                 count(plan.pods as f64),
-                count(spare as f64),
-                plan.cores_per_pod
+                if spare == 0 {
+                    "none".to_owned()
+                } else {
+                    count(spare as f64)
+                },
+                plan.cores_per_pod,
+                if plan.cores_per_pod == 1 {
+                    "core"
+                } else {
+                    "cores"
+                }
             ),
         ),
         ("limited by", plan.limit.words().to_owned()),
         (
             "partitions",
-            format!("{} at least", count(f64::from(plan.partitions))),
+            if plan.partitions == plan.fewest_partitions {
+                format!("{} at least", plan.partitions)
+            } else {
+                format!("{}; {} suffice", plan.partitions, plan.fewest_partitions)
+            },
         ),
         (
             "streams a pod",
-            format!(
-                "{}; {} while the spare are away",
-                count(usual.streams as f64),
-                count(pod.streams as f64)
-            ),
+            with_away(count(usual.streams as f64), count(pod.streams as f64), away),
         ),
         (
             "CPU a pod",
             format!(
-                "{} cores; {} while the spare are away, of {} at most",
-                cores(usual.cores()),
-                cores(pod.cores()),
+                "{}, of {} at most",
+                with_away(
+                    format!("{} cores", cores(usual.cores())),
+                    cores(pod.cores()),
+                    away
+                ),
                 cores(kept)
             ),
         ),
@@ -73,14 +90,14 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
             format!(
                 "{} cores for {} events/s; {} on all pods",
                 cores(pod.reading),
-                count(load.rate as f64),
+                count(load.rate),
                 cores(pod.reading * plan.pods as f64)
             ),
         ),
         (
             "  deliveries",
             format!(
-                "{} cores for {}/s while the spare are away; {} on all pods",
+                "{} cores for {}/s{away}; {} on all pods{all_there}",
                 cores(pod.delivering),
                 count(pod.deliveries_per_second),
                 cores(usual.delivering * plan.pods as f64)
@@ -89,7 +106,7 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
         (
             "memory a pod",
             format!(
-                "{} MiB requested, {} MiB limit; streams at rest hold {} MiB",
+                "{} MiB requested, {} MiB limit; streams at rest hold {} MiB{away}",
                 count(plan.memory_request_mib as f64),
                 count(plan.memory_limit_mib as f64),
                 count(pod.idle_mib.ceil())
@@ -98,9 +115,16 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
         (
             "network a pod",
             format!(
-                "{}/s in, {}/s out; {}/s out of Fluvio in all",
+                "{}/s in, {}/s out{away}, of {}/s at most",
                 bytes(plan.read_bytes_per_second),
                 bytes(pod.sent_bytes_per_second),
+                bytes(plan.most_sent_bytes_per_second)
+            ),
+        ),
+        (
+            "network of Fluvio",
+            format!(
+                "{}/s out, to all pods",
                 bytes(plan.read_bytes_per_second * plan.pods as f64)
             ),
         ),
@@ -113,13 +137,22 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
         let _ = writeln!(text, "{name:<18}{value}");
     }
     text += "\nvalues.yaml of charts/datastream:\n\n";
-    for line in values(plan).lines() {
+    for line in values(load, plan).lines() {
         let _ = writeln!(text, "    {line}");
     }
     for note in notes {
         let _ = write!(text, "\n- {}", wrapped(note));
     }
     text + "\n"
+}
+
+/// What there is while all pods are there, and while the spare ones are away, if there are any.
+fn with_away(usual: String, then: String, away: &str) -> String {
+    if away.is_empty() {
+        usual
+    } else {
+        format!("{usual}; {then}{away}")
+    }
 }
 
 /// A note in lines of [`COLUMNS`], all but the first indented.

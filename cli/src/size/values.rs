@@ -1,9 +1,12 @@
 //! The values of the chart for a plan.
 
+use datastream_gateway::TlsMemory;
+
+use super::load::Load;
 use super::plan::Plan;
 
 /// YAML for `values.yaml`.
-pub(super) fn values(plan: &Plan) -> String {
+pub(super) fn values(load: &Load, plan: &Plan) -> String {
     let (request, limit) = (plan.memory_request_mib, plan.memory_limit_mib);
     let (request, limit, auto) = if plan.memory_is_auto {
         let auto = format!("  # {request}Mi, and a limit of {limit}Mi");
@@ -11,12 +14,19 @@ pub(super) fn values(plan: &Plan) -> String {
     } else {
         (format!("{request}Mi"), format!("{limit}Mi"), String::new())
     };
+    let tls = match load.tls {
+        TlsMemory::Plain => "",
+        TlsMemory::Tls => "  tls: {secretName: NAME}\n",
+        TlsMemory::ClientCertificates => {
+            "  tls: {secretName: NAME, clientAuthority: {secretName: NAME}}\n"
+        }
+    };
     format!(
         "\
 gateway:
   replicas: {pods}
   maxStreams: {max_streams}
-  shedPerSecond: 20
+{tls}  shedPerSecond: 20
   resources:
     requests: {{cpu: {cpu}m, memory: {request}}}{auto}
     limits: {{memory: {limit}}}

@@ -29,6 +29,24 @@ fn series() -> BTreeSet<String> {
     names
 }
 
+/// One gateway that is cut off must not be hidden by others that are not.
+#[test]
+fn alerts_see_each_gateway_that_is_cut_off() {
+    let rules = fs::read_to_string(checkout("charts/datastream/files/alerts.yaml")).unwrap();
+    let mut seen = 0;
+    for line in rules.lines() {
+        for gauge in ["source_connected", "config_connected", "issuer_connected"] {
+            if let Some(at) = line.find(&format!("(datastream_gateway_{gauge}) == 0")) {
+                let by = &line[..at];
+                let by = &by[by.find("min by (").unwrap_or_else(|| panic!("{line}"))..];
+                assert!(!by.contains(" or "), "{line}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 3);
+}
+
 #[test]
 fn alerts_and_panels_are_on_metrics_that_exist() {
     let series = series();

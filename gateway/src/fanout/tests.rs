@@ -1,7 +1,7 @@
 //! The live fan-out as a whole: several partitions, several dispatchers, streams that come at any time and are slow or not.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,8 @@ use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
 use datastream_routing::{Field, Filter, KeyHash, Route, SubscriptionId, buckets};
 use datastream_source::{Bounds, EventSource, Record, RecordStream, SourceError};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -27,12 +28,38 @@ const DEVICES: usize = 3;
 /// Time that all deliveries of a case may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The ring holds everything: nobody reads the topic.
-struct NoTopic;
+/// A topic in memory, of which the beginning expires.
+#[derive(Default)]
+struct Topic(Vec<Mutex<Log>>);
 
-impl EventSource for NoTopic {
+#[derive(Default)]
+struct Log {
+    /// The first record that is left.
+    available: u64,
+    /// The device of each record.
+    devices: Vec<usize>,
+}
+
+impl Topic {
+    fn new(partitions: u32) -> Self {
+        Self((0..partitions).map(|_| Mutex::default()).collect())
+    }
+
+    fn log(&self, partition: u32) -> MutexGuard<'_, Log> {
+        self.0[partition as usize].lock().unwrap()
+    }
+
+    /// A position at which nothing is missing in what is left.
+    fn behind_expired(&self, position: &Position) -> Position {
+        let start = |partition| self.log(partition).available;
+        let start = (0..position.partitions()).map(start).collect::<Vec<_>>();
+        position.union(&Position::new(start))
+    }
+}
+
+impl EventSource for Topic {
     fn describe(&self) -> String {
-        "no topic".to_owned()
+        "a topic in memory".to_owned()
     }
 
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
@@ -43,15 +70,31 @@ impl EventSource for NoTopic {
         unreachable!()
     }
 
-    fn replay(&self, _: u32, _: u64, _: u32) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
-        unreachable!()
+    fn replay(
+        &self,
+        partition: u32,
+        from: u64,
+        _: u32,
+    ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+        let log = self.log(partition);
+        let available = log.available;
+        if from < available {
+            let wanted = from;
+            return ready(Err(SourceError::Expired { wanted, available })).boxed();
+        }
+        let records = (0..).zip(&log.devices).skip(from as usize);
+        let records = records.map(|(offset, device)| record(offset, *device));
+        let records = stream::iter([Ok(records.collect())]);
+        ready(Ok(records.chain(stream::pending()).boxed())).boxed()
     }
 }
 
-/// A batch of one partition: so many records, of which the first is of this device.
+/// A batch of one partition: so many records, of which the first is of this device, behind so many that nobody has read when they and
+/// all before them expire.
 #[derive(Clone, Copy, Debug)]
 struct Given {
     partition: u32,
+    expired: usize,
     records: usize,
     device: usize,
 }
@@ -67,9 +110,11 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     (1..4_u32, 1..4_usize).prop_flat_map(|(partitions, dispatchers)| {
-        let batch = (0..partitions, 0..400_usize, 0..DEVICES);
-        let batch = batch.prop_map(|(partition, records, device)| Given {
+        let expired = prop_oneof![9 => Just(0_usize), 1 => 1..50_usize];
+        let batch = (0..partitions, expired, 0..400_usize, 0..DEVICES);
+        let batch = batch.prop_map(|(partition, expired, records, device)| Given {
             partition,
+            expired,
             records,
             device,
         });
@@ -135,7 +180,7 @@ fn batch(partition: u32, first: u64, records: Vec<Record>) -> Batch {
 /// Events by partition, in the order in which they came.
 type Events = BTreeMap<u32, Vec<u64>>;
 
-fn queue(context: &CatchUpContext, stream: usize) -> Arc<SendQueue> {
+fn new_queue(context: &CatchUpContext, stream: usize) -> Arc<SendQueue> {
     let route = Arc::new(route(stream));
     let principal = Arc::new(Principal::of_key(route.key_sha256));
     let admission = Admission { route, principal };
@@ -154,15 +199,17 @@ fn catch_up(context: &Arc<CatchUpContext>, queue: &Arc<SendQueue>, position: Pos
     }
 }
 
-/// Serves a stream from a position on until nothing more comes, as its task does, and takes down what it gets.
+/// Serves a stream from a position on until nothing more comes, as its task does, and takes down what it gets. Where it is closed, its
+/// client opens the next one at the position that it is told, or behind what has expired.
 async fn serve(
-    context: Arc<CatchUpContext>,
+    Stand { context, topic, .. }: Stand,
     stream: usize,
     start: Position,
     pause_ms: u64,
     got: Arc<Mutex<Events>>,
 ) {
-    let queue = queue(&context, stream);
+    let mut queue = new_queue(&context, stream);
+    let mut position = start.clone();
     let mut reads_from = Some(start);
     loop {
         if let Some(position) = reads_from.take() {
@@ -170,36 +217,49 @@ async fn serve(
         }
         queue.woken().await;
         sleep(Duration::from_millis(pause_ms)).await;
-        let drained = queue.take(false);
-        let mut got = got.lock().unwrap();
+        let drained = queue.take(true);
+        if let Some(come_to) = drained.fell_behind_at.as_ref().or(drained.head.as_ref()) {
+            position.merge(come_to);
+        }
         for event in drained.frames.iter().filter_map(QueuedFrame::event) {
             let partition = event.at.partition;
             let offset = event.at.after.next(partition) - 1;
+            position.merge(&event.at.after);
+            let mut got = got.lock().unwrap();
             got.entry(partition).or_default().push(offset);
         }
         reads_from = drained.fell_behind_at;
+        if let Some(cause) = drained.close {
+            assert_eq!(cause, CloseCause::Expired);
+            queue.end();
+            queue = new_queue(&context, stream);
+            position = topic.behind_expired(&position);
+            reads_from = Some(position.clone());
+        }
     }
 }
 
 /// A fan-out that runs, from the decoder on.
+#[derive(Clone)]
 struct Stand {
     decoder: Decoder,
     context: Arc<CatchUpContext>,
-    tasks: JoinSet<()>,
+    topic: Arc<Topic>,
 }
 
 impl Stand {
-    fn start(partitions: u32, dispatchers: usize) -> Self {
+    /// A fan-out whose dispatchers are among these tasks.
+    fn start(partitions: u32, dispatchers: usize, tasks: &mut JoinSet<()>) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let heads = Arc::new(CloudHeads::new("test"));
         let ring = Arc::new(Ring::new(Position::start(partitions), 1 << 30, heads));
         let fan_out = FanOut::new(dispatchers, &config(), &ring, &metrics);
         let decoder = Decoder::new(metrics.clone(), 1 << 20, fan_out.sequencer);
-        let mut tasks = JoinSet::new();
         for dispatcher in fan_out.dispatchers {
             tasks.spawn(dispatcher.run());
         }
-        let source = Arc::new(NoTopic);
+        let topic = Arc::new(Topic::new(partitions));
+        let source = topic.clone();
         let replay_permits = Arc::new(Semaphore::new(1));
         let permits = replay_permits.clone();
         let reads = SharedReads::new(source.clone(), permits, 1 << 20, 1 << 20, metrics.clone());
@@ -215,26 +275,22 @@ impl Stand {
         Self {
             decoder,
             context,
-            tasks,
+            topic,
         }
     }
 }
 
 async fn run(case: &Case) -> Result<(), TestCaseError> {
-    let Stand {
-        decoder,
-        context,
-        mut tasks,
-    } = Stand::start(case.partitions, case.dispatchers);
-    let ring = context.ring.clone();
+    let mut tasks = JoinSet::new();
+    let stand = Stand::start(case.partitions, case.dispatchers, &mut tasks);
+    let ring = stand.context.ring.clone();
     let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();
     let mut starts = vec![None; STREAMS];
-    let mut sent = vec![Vec::new(); case.partitions as usize];
     // Each partition has a source of its own: they come to the fan-out at any time, and in any order.
-    let channels = sent.iter().map(|_| mpsc::channel(case.batches.len()));
+    let channels = (0..case.partitions).map(|_| mpsc::channel(case.batches.len()));
     let (sources, queues): (Vec<_>, Vec<_>) = channels.unzip();
     for mut queue in queues {
-        let decoder = decoder.clone();
+        let decoder = stand.decoder.clone();
         tasks.spawn(async move {
             while let Some(batch) = queue.recv().await {
                 assert!(decoder.send(batch).await);
@@ -247,45 +303,63 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
                 let start = ring.head();
                 starts[stream] = Some(start.clone());
                 let got = got[stream].clone();
-                tasks.spawn(serve(context.clone(), stream, start, *pause_ms, got));
+                tasks.spawn(serve(stand.clone(), stream, start, *pause_ms, got));
             }
         }
         let Some(given) = case.batches.get(count) else {
             break;
         };
-        let partition = &mut sent[given.partition as usize];
-        let first = partition.len() as u64;
-        let devices = (0..given.records).map(|n| (given.device + n) % DEVICES);
-        let records = (first..).zip(devices.clone()).map(|(o, d)| record(o, d));
-        let batch = batch(given.partition, first, records.collect());
-        partition.extend(devices);
+        let records = {
+            let mut log = stand.topic.log(given.partition);
+            let all = given.expired + given.records;
+            let devices = (0..all).map(|n| (given.device + n) % DEVICES);
+            log.devices.extend(devices);
+            let first = (log.devices.len() - given.records) as u64;
+            if given.expired > 0 {
+                log.available = first;
+            }
+            let records = (0..).zip(&log.devices).skip(first as usize);
+            records.map(|(o, d)| record(o, *d)).collect::<Vec<_>>()
+        };
+        let first = stand.topic.log(given.partition).devices.len() - records.len();
+        let batch = batch(given.partition, first as u64, records);
         let source = &sources[given.partition as usize];
         prop_assert!(source.send(batch).await.is_ok());
     }
     for (stream, start) in starts.into_iter().enumerate() {
         let start = start.unwrap();
         let wants = |device: usize| wanted(stream).is_none_or(|wanted| wanted == device);
-        let expected: Events = (0..)
-            .zip(&sent)
-            .map(|(partition, devices)| {
-                let events = (0..)
-                    .zip(devices)
+        for partition in 0..case.partitions {
+            // Of what has expired meanwhile, it may have got some.
+            let (available, expected): (_, Vec<u64>) = {
+                let log = stand.topic.log(partition);
+                let events = (0..).zip(&log.devices);
+                let events = events
                     .filter(|(offset, device)| *offset >= start.next(partition) && wants(**device));
-                (partition, events.map(|(offset, _)| offset).collect())
-            })
-            .filter(|(_, events): &(_, Vec<_>)| !events.is_empty())
-            .collect();
-        let all = async {
-            while *got[stream].lock().unwrap() != expected {
-                sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let came = timeout(LIMIT, all).await;
-        prop_assert!(
-            came.is_ok(),
-            "stream {stream} from {start:?} got {:?} instead of {expected:?}",
-            got[stream].lock().unwrap()
-        );
+                (log.available, events.map(|(offset, _)| offset).collect())
+            };
+            let got = || {
+                let got = got[stream].lock().unwrap();
+                got.get(&partition).cloned().unwrap_or_default()
+            };
+            let left = |events: &[u64]| {
+                let left = events.iter().filter(|offset| **offset >= available);
+                left.copied().collect::<Vec<_>>()
+            };
+            let all = async {
+                while left(&got()) != left(&expected) {
+                    sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let came = timeout(LIMIT, all).await;
+            let got = got();
+            prop_assert!(
+                came.is_ok(),
+                "stream {stream} from {start:?} got {got:?} of {partition} instead of {expected:?}, of which those from {available} on are left"
+            );
+            prop_assert!(got.is_sorted_by(|one, next| one < next), "{got:?}");
+            prop_assert!(got.iter().all(|offset| expected.contains(offset)));
+        }
     }
     // Nothing comes twice.
     tokio::task::yield_now().await;
@@ -306,8 +380,9 @@ proptest! {
 /// Its client is told to go on there, and would miss what its dispatcher did without it.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_its_dispatcher_closes_has_come_no_further_than_that() {
-    let stand = Stand::start(2, 1);
-    let queue = queue(&stand.context, 0);
+    let mut tasks = JoinSet::new();
+    let stand = Stand::start(2, 1, &mut tasks);
+    let queue = new_queue(&stand.context, 0);
     let head = stand.context.ring.head();
     tokio::spawn(catch_up(&stand.context, &queue, head).run());
     assert!(stand.decoder.send(batch(1, 0, vec![record(0, 0)])).await);
@@ -328,8 +403,9 @@ async fn a_stream_that_its_dispatcher_closes_has_come_no_further_than_that() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_has_ended_does_not_take_the_place_of_the_next_one() {
-    let stand = Stand::start(1, 1);
-    let (ended, next) = (queue(&stand.context, 0), queue(&stand.context, 0));
+    let mut tasks = JoinSet::new();
+    let stand = Stand::start(1, 1, &mut tasks);
+    let (ended, next) = (new_queue(&stand.context, 0), new_queue(&stand.context, 0));
     let head = stand.context.ring.head();
     tokio::spawn(catch_up(&stand.context, &next, head.clone()).run());
     sleep(Duration::from_secs(1)).await;

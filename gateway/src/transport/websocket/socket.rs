@@ -17,7 +17,8 @@ pub(super) struct SharedSocket<S> {
     read: Flood,
     /// One of our frames has been written in part.
     pub ours_begun: bool,
-    /// The library has written a frame in part.
+    /// The library has written a frame in part, or waits for the socket to take one: if others wrote before, nobody would be woken for
+    /// it.
     pub theirs_begun: bool,
 }
 
@@ -58,6 +59,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SharedSocket<S> {
             // The task that writes ours tries again when it has.
             return Poll::Pending;
         }
+        self.theirs_begun = true;
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
         self.theirs_begun = written < buf.len();
         Poll::Ready(Ok(written))
@@ -69,5 +71,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SharedSocket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frame_of_the_library_that_waits_for_the_socket_has_begun() {
+        let (near, _far) = tokio::io::duplex(4);
+        let mut socket = SharedSocket::new(near, Flood::of_bytes());
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        socket.write_all(b"pong").await.unwrap();
+        assert!(!socket.theirs_begun);
+        assert!(Pin::new(&mut socket).poll_write(cx, b"pong").is_pending());
+        assert!(socket.theirs_begun);
     }
 }

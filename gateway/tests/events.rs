@@ -3,17 +3,24 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::io::Read as _;
 
+use bytes::Bytes;
 use common::client::Client;
 use common::http::Events;
 use common::topic::{Topic, event};
 use common::{PATIENCE, TestGateway, events_path, key, route, route_of};
 use datastream_gateway::Settings;
 use datastream_routing::{Heartbeat, Resume, Route};
+use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::Version;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper::{Request, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -542,8 +549,8 @@ async fn browsers_may_ask_from_every_page() {
 }
 
 #[tokio::test]
-async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
-    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
+async fn a_connection_of_http2_may_ask_for_many_streams_at_once() {
+    let names: Vec<_> = (0..40).map(|n| format!("s{n}")).collect();
     let gateway = TestGateway::start(topic(1), names.iter().map(|n| route(n)).collect()).await;
     let connection = gateway.http(Version::HTTP_2).await;
     let opened = names.iter().map(|name| {
@@ -557,5 +564,32 @@ async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
         assert_eq!(stream.numbers(1).await, [0]);
     }
     drop(streams);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn requests_of_a_connection_that_takes_no_answers_are_refused_so_that_they_may_come_again() {
+    let gateway = TestGateway::start(topic(1), vec![]).await;
+    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    let opened = http2.initial_stream_window_size(0).handshake(io).await;
+    let (sender, connection) = opened.unwrap();
+    tokio::spawn(connection);
+    let mut answers: FuturesUnordered<_> = (0..100)
+        .map(|_| {
+            let request = Request::get("http://x/nothing").body(Empty::<Bytes>::new());
+            sender.clone().send_request(request.unwrap())
+        })
+        .collect();
+    let mut untaken = vec![];
+    let refused = loop {
+        match timeout(PATIENCE, answers.next()).await.unwrap().unwrap() {
+            Ok(answer) => untaken.push(answer),
+            Err(refused) => break refused,
+        }
+    };
+    let reason = refused.source().unwrap().downcast_ref::<h2::Error>();
+    assert_eq!(reason.unwrap().reason(), Some(h2::Reason::REFUSED_STREAM));
+    assert!(untaken.len() <= 8);
     gateway.stop().await;
 }

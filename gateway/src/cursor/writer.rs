@@ -34,9 +34,7 @@ const BATCHES: usize = 8;
 
 /// The topic did not say in time where the stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the committed position cannot be read from the cursors topic: try again shortly, or connect with seq_start"
-)]
+#[error("the committed position cannot be read from the cursors topic: try again shortly")]
 pub(crate) struct CursorsUnavailable;
 
 /// Handle of streams to the cursors.
@@ -86,14 +84,16 @@ impl Cursors {
         Ok(self.lock().table.get(key).cloned())
     }
 
-    /// Puts a cursor where a stream starts, for as long as nothing is acknowledged, and waits until it is stored.
+    /// Puts a cursor where a stream starts, for as long as nothing is acknowledged, and waits until it is stored, if it is not yet.
     pub(crate) async fn start(
         &self,
         key: &CursorKey,
         position: &Position,
     ) -> Result<(), CursorsUnavailable> {
-        self.put(key, Cursor::started_at(position));
-        self.barrier().await
+        if self.put(key, Cursor::started_at(position)) {
+            self.barrier().await?;
+        }
+        Ok(())
     }
 
     /// Moves a cursor on; it is written within a moment.
@@ -101,16 +101,18 @@ impl Cursors {
         self.put(key, Cursor::acknowledged(position));
     }
 
-    fn put(&self, key: &CursorKey, cursor: Cursor) {
+    /// Returns whether there is something to be written.
+    fn put(&self, key: &CursorKey, cursor: Cursor) -> bool {
         let mut state = self.lock();
         state.used = true;
         let stored = state.table.get(key);
         if stored.is_some_and(|stored| stored.has(&cursor)) {
-            return;
+            return false;
         }
         state.put(key.clone(), cursor);
         drop(state);
         self.wanted.notify_one();
+        true
     }
 
     /// Reason why the topic could not be made or written last, until it can again.

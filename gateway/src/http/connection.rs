@@ -36,9 +36,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time for which a client may take nothing of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
-pub(super) const MAX_HEAD: usize = 16 << 10;
+const MAX_HEAD: usize = 16 << 10;
 /// Requests that one connection of HTTP/2 may have open at once.
-pub(super) const MAX_STREAMS: u32 = 100;
+const MAX_STREAMS: u32 = 100;
 /// Bytes that a client of HTTP/2 may send before they are read: the least that the protocol has (RFC 9113, section 6.9.2).
 const WINDOW: u32 = 65_535;
 /// Interval at which clients of HTTP/2 are asked whether they are there.
@@ -111,7 +111,7 @@ enum Unanswered {
     #[error("a stream has taken the socket over")]
     TakenOver,
     /// It is reset, where others are under way beside it.
-    #[error("the requests of the connection that are under way take too much memory")]
+    #[error("too many requests of the connection wait for their turn")]
     TooMany(#[source] h2::Error),
 }
 
@@ -224,21 +224,22 @@ impl<H: Handler> Server<H> {
                 extensions.insert(certificate.clone());
             }
             let (handler, carried) = (server.handler.clone(), carried.clone());
-            let pending = pending.enter(&request);
-            if pending.is_none() {
+            let turn = pending.enter(&request);
+            if turn.is_none() {
                 server.front.metrics.limited("requests/connection");
             }
             async move {
                 // A client may send it again (RFC 9113, section 8.7).
                 let refused = || Unanswered::TooMany(h2::Reason::REFUSED_STREAM.into());
-                let pending = pending.ok_or_else(refused)?;
-                let answer = handler.handle(request).await;
+                let pending = turn.ok_or_else(refused)?.come().await;
+                // On the heap: it is large, and gone when the answer is there, which may wait for the client.
+                let answer = Box::pin(handler.handle(request)).await;
                 if carried.is_given_up() {
                     return Err(Unanswered::TakenOver);
                 }
                 Ok(answer.map(|body| {
                     let is_stream = matches!(body, Either::Right(_));
-                    Counted::new(body, (!is_stream).then_some(pending))
+                    Counted::new(body, pending.filter(|_| !is_stream))
                 }))
             }
         });

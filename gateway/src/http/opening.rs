@@ -182,9 +182,7 @@ impl StreamServer {
     async fn resume(&self, route: &Route, range: &mut Range) -> Result<Acks, Refusal> {
         let key = CursorKey::of(route);
         let unavailable = |_: CursorsUnavailable| {
-            Refusal::Unavailable(
-                "the committed position cannot be read: try again shortly, or connect with seq_start",
-            )
+            Refusal::Unavailable("the committed position cannot be read: try again shortly")
         };
         let committed = self.cursors.resume(&key).await.map_err(unavailable)?;
         let acks = Acks::new(self.cursors.clone(), key.clone());

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::transport::http::ChunkBody;
 
+/// Characters of a request that an answer repeats at the most.
+const LONGEST_ECHO: usize = 200;
 /// The methods of what can only be looked at, as `Allow` lists them. hyper leaves out the body of an answer to HEAD.
 pub(crate) const READ_ONLY: &str = "GET, HEAD, OPTIONS";
 
@@ -75,8 +77,15 @@ pub(crate) fn not_found(path: &str, known: &str) -> Answer {
     problem(
         StatusCode::NOT_FOUND,
         "not_found",
-        &format!("nothing is at {path}: there is {known}"),
+        &format!("nothing is at {}: there is {known}", shortened(path)),
     )
+}
+
+/// The beginning of what a client has sent: an answer that it does not take must not be large because its request was.
+fn shortened(text: &str) -> &str {
+    text.char_indices()
+        .nth(LONGEST_ECHO)
+        .map_or(text, |(end, _)| &text[..end])
 }
 
 /// For a method that a path does not take, where `allowed` are those that it does. `OPTIONS` asks for them.
@@ -84,6 +93,7 @@ pub(crate) fn method_not_allowed(method: &Method, allowed: &'static str) -> Answ
     let mut answer = if method == Method::OPTIONS {
         no_content()
     } else {
+        let method = shortened(method.as_str());
         let message = format!("{method} is not taken here: use {allowed}");
         problem(
             StatusCode::METHOD_NOT_ALLOWED,

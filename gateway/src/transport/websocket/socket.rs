@@ -55,11 +55,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SharedSocket<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        // Whatever waits goes before the next of ours, or a client that is slow would get no pongs.
+        self.theirs_begun = true;
         if self.ours_begun {
             // The task that writes ours tries again when it has.
             return Poll::Pending;
         }
-        self.theirs_begun = true;
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
         self.theirs_begun = written < buf.len();
         Poll::Ready(Ok(written))
@@ -89,5 +90,18 @@ mod tests {
         assert!(!socket.theirs_begun);
         assert!(Pin::new(&mut socket).poll_write(cx, b"pong").is_pending());
         assert!(socket.theirs_begun);
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_the_library_that_waits_for_ours_goes_next() {
+        let (near, _far) = tokio::io::duplex(4);
+        let mut socket = SharedSocket::new(near, Flood::of_bytes());
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        socket.ours_begun = true;
+        assert!(Pin::new(&mut socket).poll_write(cx, b"pong").is_pending());
+        assert!(socket.theirs_begun);
+        socket.ours_begun = false;
+        socket.write_all(b"pong").await.unwrap();
+        assert!(!socket.theirs_begun);
     }
 }

@@ -549,8 +549,8 @@ async fn browsers_may_ask_from_every_page() {
 }
 
 #[tokio::test]
-async fn a_connection_of_http2_may_ask_for_many_streams_at_once() {
-    let names: Vec<_> = (0..40).map(|n| format!("s{n}")).collect();
+async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
+    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
     let gateway = TestGateway::start(topic(1), names.iter().map(|n| route(n)).collect()).await;
     let connection = gateway.http(Version::HTTP_2).await;
     let opened = names.iter().map(|name| {
@@ -568,19 +568,22 @@ async fn a_connection_of_http2_may_ask_for_many_streams_at_once() {
 }
 
 #[tokio::test]
-async fn requests_of_a_connection_that_takes_no_answers_are_refused_so_that_they_may_come_again() {
+async fn requests_are_refused_so_that_they_may_come_again_where_too_many_wait() {
     let gateway = TestGateway::start(topic(1), vec![]).await;
-    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
-    let opened = http2.initial_stream_window_size(0).handshake(io).await;
-    let (sender, connection) = opened.unwrap();
-    tokio::spawn(connection);
-    let mut answers: FuturesUnordered<_> = (0..100)
-        .map(|_| {
-            let request = Request::get("http://x/nothing").body(Empty::<Bytes>::new());
-            sender.clone().send_request(request.unwrap())
-        })
-        .collect();
+    let mut answers = FuturesUnordered::new();
+    for _ in 0..20 {
+        let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        // No answer is taken.
+        let opened = http2.initial_stream_window_size(0).handshake(io).await;
+        let (sender, connection) = opened.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..100 {
+            let request = Request::get("http://x/nothing").header("x", "x".repeat(10_000));
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            answers.push(sender.clone().send_request(request));
+        }
+    }
     let mut untaken = vec![];
     let refused = loop {
         match timeout(PATIENCE, answers.next()).await.unwrap().unwrap() {
@@ -590,6 +593,5 @@ async fn requests_of_a_connection_that_takes_no_answers_are_refused_so_that_they
     };
     let reason = refused.source().unwrap().downcast_ref::<h2::Error>();
     assert_eq!(reason.unwrap().reason(), Some(h2::Reason::REFUSED_STREAM));
-    assert!(untaken.len() <= 8);
     gateway.stop().await;
 }

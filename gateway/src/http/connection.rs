@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
-use super::pending::{Counted, PendingAnswers};
+use super::pending::{Counted, PendingAnswers, WaitingRoom};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
@@ -81,6 +81,7 @@ pub(crate) async fn serve<H: Handler>(
         connections,
         tasks,
         front,
+        waiting: WaitingRoom::default(),
         cancel,
     });
     loop {
@@ -101,6 +102,7 @@ struct Server<H> {
     connections: Arc<Connections>,
     tasks: TaskTracker,
     front: Front,
+    waiting: WaitingRoom,
     cancel: CancellationToken,
 }
 
@@ -111,7 +113,7 @@ enum Unanswered {
     #[error("a stream has taken the socket over")]
     TakenOver,
     /// It is reset, where others are under way beside it.
-    #[error("too many requests of the connection wait for their turn")]
+    #[error("too many requests wait for their turn")]
     TooMany(#[source] h2::Error),
 }
 
@@ -214,7 +216,7 @@ impl<H: Handler> Server<H> {
         };
         let handle = Arc::new(ConnectionHandle::new(place));
         let (carried, server) = (handle.clone(), self.clone());
-        let pending = PendingAnswers::default();
+        let pending = PendingAnswers::new(self.waiting.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             let client = server.front.proxies.client(address, request.headers());
             let extensions = request.extensions_mut();
@@ -226,7 +228,7 @@ impl<H: Handler> Server<H> {
             let (handler, carried) = (server.handler.clone(), carried.clone());
             let turn = pending.enter(&request);
             if turn.is_none() {
-                server.front.metrics.limited("requests/connection");
+                server.front.metrics.limited("waiting_requests/gateway");
             }
             async move {
                 // A client may send it again (RFC 9113, section 8.7).

@@ -1,4 +1,4 @@
-//! A bound on the requests of one connection that are under way, and on those that wait for their turn.
+//! Bounds on the requests of one connection that are under way, and on those of all that wait for their turn.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,18 +11,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests of a connection that may be under way at once, those included whose answers are not taken; streams do not count.
 const MOST: usize = 8;
-/// Bytes of further requests that may wait for one of these to be done with.
-const WAITING: usize = 48 << 10;
-/// Bytes that a request which waits takes beside its head, and that a field of its head takes beside name and value.
-const EACH: usize = 1 << 10;
+/// Bytes of the requests of all connections that may wait for one of these to be done with. Who is refused because others take all of it
+/// may ask again.
+const WAITING: usize = 16 << 20;
+/// Bytes that a request which waits takes beside its head, by what a gateway full of them took, and that a field of its head takes beside
+/// name and value.
+const EACH: usize = 4 << 10;
 const FIELD: usize = 128;
+
+/// The room for requests that wait, which the connections of a listener share.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WaitingRoom(Arc<AtomicUsize>);
 
 /// The requests of a connection that are under way or wait.
 #[derive(Clone, Debug)]
 pub(super) struct PendingAnswers {
     turns: Arc<Semaphore>,
-    /// Bytes of those that wait.
-    waiting: Arc<AtomicUsize>,
+    room: WaitingRoom,
 }
 
 /// The turn of a request, which has come or will.
@@ -35,7 +40,7 @@ pub(super) enum Turn {
 /// The bytes of a request that waits, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    all: Arc<AtomicUsize>,
+    room: WaitingRoom,
     bytes: usize,
 }
 
@@ -46,27 +51,34 @@ pub(super) struct Counted<B> {
     _pending: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for PendingAnswers {
-    fn default() -> Self {
-        Self {
-            turns: Arc::new(Semaphore::new(MOST)),
-            waiting: Arc::default(),
-        }
+impl WaitingRoom {
+    /// Lets a request of so many bytes wait, if there is room.
+    fn enter(&self, bytes: usize) -> Option<Waiting> {
+        let added = |before: usize| (before + bytes <= WAITING).then_some(before + bytes);
+        let entered = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, added);
+        let room = self.clone();
+        entered.ok().map(|_| Waiting { room, bytes })
     }
 }
 
 impl PendingAnswers {
+    /// The requests of a new connection.
+    pub(super) fn new(room: WaitingRoom) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(MOST)),
+            room,
+        }
+    }
+
     /// A turn for one more; none if as many wait as may.
     pub(super) fn enter<B>(&self, request: &Request<B>) -> Option<Turn> {
         if let Ok(turn) = self.turns.clone().try_acquire_owned() {
             return Some(Turn::Now(turn));
         }
-        let bytes = bytes(request);
-        let all = self.waiting.clone();
-        let added = |before: usize| (before + bytes <= WAITING).then_some(before + bytes);
-        all.fetch_update(Ordering::AcqRel, Ordering::Acquire, added)
-            .ok()?;
-        Some(Turn::Later(self.turns.clone(), Waiting { all, bytes }))
+        let waiting = self.room.enter(bytes(request))?;
+        Some(Turn::Later(self.turns.clone(), waiting))
     }
 }
 
@@ -83,7 +95,7 @@ impl Turn {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.room.0.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -142,33 +154,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_is_bounded_by_number_and_what_waits_by_bytes() {
-        let answers = PendingAnswers::default();
+    fn what_is_under_way_is_bounded_for_each_connection_and_what_waits_for_all() {
+        let room = WaitingRoom::default();
         let ordinary = request("GET", 10, 100);
-        let enter = |request: &Request<()>| answers.enter(request);
-        let mut pending: Vec<_> = (0..MOST).map(|_| enter(&ordinary).unwrap()).collect();
-        assert!(pending.iter().all(|turn| matches!(turn, Turn::Now(_))));
-        let mut waiting: Vec<_> = std::iter::from_fn(|| enter(&ordinary)).collect();
-        assert!((30..WAITING / EACH).contains(&waiting.len()));
+        let (one, other) = (PendingAnswers::new(room.clone()), PendingAnswers::new(room));
+        let turns = |answers: &PendingAnswers| {
+            let turns = (0..MOST).map(|_| answers.enter(&ordinary).unwrap());
+            let turns = turns.collect::<Vec<_>>();
+            assert!(turns.iter().all(|turn| matches!(turn, Turn::Now(_))));
+            turns
+        };
+        let (mut pending, others) = (turns(&one), turns(&other));
+        let mut waiting: Vec<_> = std::iter::from_fn(|| one.enter(&ordinary)).collect();
+        assert!((3_000..=WAITING / EACH).contains(&waiting.len()));
+        assert!(other.enter(&ordinary).is_none());
         // Whatever part of it is large.
-        let method = "X".repeat(2_000);
+        let method = "X".repeat(10_000);
         for large in [
             request(&method, 10, 0),
-            request("GET", 2_000, 0),
-            request("GET", 10, 2_000),
+            request("GET", 10_000, 0),
+            request("GET", 10, 10_000),
         ] {
-            assert!(enter(&large).is_none());
-            let room = waiting.drain(..3).collect::<Vec<_>>();
-            drop(room);
-            waiting.push(enter(&large).unwrap());
+            waiting.truncate(waiting.len() - 2);
+            assert!(other.enter(&large).is_none());
+            waiting.truncate(waiting.len() - 2);
+            waiting.insert(0, other.enter(&large).unwrap());
+            waiting.extend(std::iter::from_fn(|| one.enter(&ordinary)));
         }
-        let first = waiting.remove(0).come();
+        // The large ones are first, and of the other connection.
+        let first = waiting.swap_remove(3).come();
         tokio::pin!(first);
         assert!(first.as_mut().now_or_never().is_none());
         pending.pop();
         assert!(first.now_or_never().unwrap().is_some());
-        drop((pending, waiting));
-        assert_eq!(answers.waiting.load(Ordering::Acquire), 0);
-        assert!(matches!(enter(&ordinary), Some(Turn::Now(_))));
+        drop((pending, others, waiting));
+        assert_eq!(one.room.0.load(Ordering::Acquire), 0);
+        assert!(matches!(one.enter(&ordinary), Some(Turn::Now(_))));
     }
 }

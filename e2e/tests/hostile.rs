@@ -44,8 +44,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const HONEST: usize = 20;
 const SILENT: usize = 100;
 const FLOODING: usize = 20;
-/// The first byte of a record of TLS with a message of the handshake (RFC 8446, section 5.1).
-const HANDSHAKE: u8 = 22;
+/// Clients of HTTP/2 that ask for much and take nothing.
+const UNREAD: usize = 1_000;
 /// Large events, each between small ones.
 const LARGE: usize = 24;
 const SMALL: usize = 400;
@@ -209,7 +209,7 @@ fn peak_bytes(pid: u32) -> usize {
 
 /// The beginning of a message of the handshake that would have 60,000 bytes (RFC 8446, sections 4 and 5.1).
 fn endless_hello() -> Vec<u8> {
-    let mut hello = vec![HANDSHAKE, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60];
+    let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60];
     hello.resize(5 + (16 << 10), 0);
     let begun = hello[..3 << 10].to_vec();
     hello.extend(begun);
@@ -228,23 +228,6 @@ async fn all_attacks_at_once_over_tls_stay_within_the_stated_memory() {
     let settings = settings(Some(dir.path()));
     let trust = client_config(Some(&dir.path().join("ca.crt"))).unwrap();
     under_attack(dir.path(), settings, Some(&Arc::new(trust))).await;
-}
-
-/// What a client of HTTP/2 sends that asks a hundred times and takes no answer: its window has no room (RFC 9113, sections 4.1, 6.2 and 6.5.2).
-fn closed_window() -> Vec<u8> {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // SETTINGS_INITIAL_WINDOW_SIZE is 0.
-    bytes.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
-    for number in 0..100_u8 {
-        let path = format!("/{}", "x".repeat(100));
-        // GET, http, :authority and :path (RFC 7541, appendix A).
-        let mut head = vec![0x82, 0x86, 0x41, 1, b'x', 0x44, path.len() as u8];
-        head.extend(path.as_bytes());
-        // HEADERS with the end of headers and of the stream.
-        bytes.extend([0, 0, head.len() as u8, 1, 5, 0, 0, 0, 2 * number + 1]);
-        bytes.extend(head);
-    }
-    bytes
 }
 
 async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientConfig>>) {
@@ -297,18 +280,22 @@ async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientC
         }));
     }
     let pipelined = "GET /console/console.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let requests: [(usize, &[u8]); 4] = [
+    let requests: [(usize, &[u8]); 3] = [
         (1_500, pipelined.as_bytes()),
         (500, b"GET /stream HTTP/1.1\r\nX-Slow: "),
-        (500, &closed_window()),
         (1_500, &endless_hello()),
     ];
     let held: Vec<_> = requests
         .into_iter()
-        .filter(|(_, request)| trust.is_some() || request[0] != HANDSHAKE)
+        .filter(|(_, request)| trust.is_some() || request[0] == b'G')
         .flat_map(|(count, request)| vec![request; count])
         .filter_map(|request| hold(&address, request))
         .collect();
+    let count = if trust.is_none() { UNREAD } else { 0 };
+    let unread = attacks::begin(Attack::UnreadHttp2, &address, count, |_| String::new());
+    timeout(PATIENCE, unread.reached(count as u64))
+        .await
+        .expect("all of them connect");
     let stop = Arc::new(AtomicBool::new(false));
     let askers: Vec<_> = (0..2)
         .map(|_| {
@@ -349,7 +336,7 @@ async fn under_attack(dir: &Path, settings: Settings, trust: Option<&Arc<ClientC
         );
     }
     assert!(peak <= bound, "{} MiB of {} MiB", peak >> 20, bound >> 20);
-    drop((silent, held));
+    drop((silent, held, unread));
 }
 
 /// Attackers of a short form of an attack: a fiftieth.

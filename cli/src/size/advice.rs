@@ -2,7 +2,7 @@
 
 use super::costs::{MOST_STREAMS, OPERATOR_MIB, OPERATOR_SUBSCRIPTION_KIB, ROUTE_BYTES};
 use super::load::Load;
-use super::number::{cores, count};
+use super::number::{cores, count, whole_cores};
 use super::plan::{Frame, Limit, Plan};
 use super::room::room;
 
@@ -99,18 +99,15 @@ fn streams(load: &Load, frame: &Frame, plan: &Plan) -> Option<String> {
     }
     let pods = |cores| Plan::of(load, &Frame { cores, ..*frame }).map(|plan| plan.pods);
     let fewer = (1..frame.cores).find(|cores| pods(*cores) == Ok(plan.pods));
-    let fewer = match fewer {
-        None => String::new(),
-        Some(1) => " Pods of 1 core would do.".to_owned(),
-        Some(cores) => format!(" Pods of {cores} cores would do."),
-    };
+    let fewer = fewer.map(|cores| format!(" Pods of {} would do.", whole_cores(cores)));
     Some(format!(
-        "More than {} streams were never measured on one pod.{fewer}",
-        count(MOST_STREAMS as f64)
+        "More than {} streams were never measured on one pod.{}",
+        count(MOST_STREAMS as f64),
+        fewer.unwrap_or_default()
     ))
 }
 
-/// What happens when a pod is gone.
+/// The way back of the streams of a pod that is gone.
 fn return_of_streams(load: &Load, frame: &Frame, plan: &Plan) -> String {
     let streams = plan.usual.streams as f64;
     let others = plan.pods.saturating_sub(1);

@@ -105,17 +105,13 @@ fn pods() {
 
 fn one_pod() {
     let rows = [1, 2, 4, 8, 16].map(|cores_per_pod| {
-        let most = |streams: u64, tls: bool| {
+        let most = |streams: u64, tls: TlsMemory| {
             let load = Load {
                 streams,
                 rate: 100.0,
                 fanout: streams as f64 / 10.0,
                 event_bytes: 450,
-                tls: if tls {
-                    TlsMemory::Tls
-                } else {
-                    TlsMemory::Plain
-                },
+                tls,
                 subscriptions: streams,
             };
             let gateway = Gateway {
@@ -135,10 +131,10 @@ fn one_pod() {
         };
         format!(
             "| {cores_per_pod} | {} | {} | {} | {} |",
-            most(5_000, false),
-            most(MOST_STREAMS, false),
-            most(5_000, true),
-            most(MOST_STREAMS, true)
+            most(5_000, TlsMemory::Plain),
+            most(MOST_STREAMS, TlsMemory::Plain),
+            most(5_000, TlsMemory::Tls),
+            most(MOST_STREAMS, TlsMemory::Tls)
         )
     });
     let head =

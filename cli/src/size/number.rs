@@ -30,6 +30,14 @@ pub(super) fn cores(value: f64) -> String {
     }
 }
 
+/// Cores of a pod.
+pub(super) fn whole_cores(number: u32) -> String {
+    match number {
+        1 => "1 core".to_owned(),
+        _ => format!("{number} cores"),
+    }
+}
+
 /// Bytes, in units of 1,000.
 pub(super) fn bytes(value: f64) -> String {
     for (unit, name) in [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")] {

@@ -180,10 +180,11 @@ impl<'a> Group<'a> {
                 streams: load.streams,
             });
         }
-        if load.subscriptions > room(ROUTE_BYTES) {
+        let most = room(ROUTE_BYTES);
+        if load.subscriptions > most {
             return Err(Impossible::ManySubscriptions {
                 subscriptions: load.subscriptions,
-                most: room(ROUTE_BYTES),
+                most,
             });
         }
         let alone = Self {

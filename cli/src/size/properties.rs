@@ -45,7 +45,8 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     (
         partitions,
         1..=256_u32,
-        any::<u64>(),
+        // Most plans have a number of pods that the chart takes.
+        prop_oneof![3 => 0..10_u64, 1 => any::<u64>()],
         0.01..1000.0,
         0.01..1000.0,
     )

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::load::Load;
-use super::number::{bytes, cores, count};
+use super::number::{bytes, cores, count, whole_cores};
 use super::plan::{BUSY, Limit, Plan};
 use super::values::values;
 
@@ -45,19 +45,14 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
         (
             "pods",
             format!(
-                "{}, of which {} may be away; {} {} each",
+                "{}, of which {} may be away; {} each",
                 count(plan.pods as f64),
                 if spare == 0 {
                     "none".to_owned()
                 } else {
                     count(spare as f64)
                 },
-                plan.cores_per_pod,
-                if plan.cores_per_pod == 1 {
-                    "core"
-                } else {
-                    "cores"
-                }
+                whole_cores(plan.cores_per_pod)
             ),
         ),
         ("limited by", plan.limit.words().to_owned()),
@@ -146,7 +141,7 @@ pub(super) fn text(load: &Load, plan: &Plan, notes: &[String]) -> String {
     text + "\n"
 }
 
-/// What there is while all pods are there, and while the spare ones are away, if there are any.
+/// An amount while all pods are there, and while the spare ones are away, if there are any.
 fn with_away(usual: String, then: String, away: &str) -> String {
     if away.is_empty() {
         usual

@@ -309,7 +309,7 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
         let Some(given) = case.batches.get(count) else {
             break;
         };
-        let records = {
+        let (first, records) = {
             let mut log = stand.topic.log(given.partition);
             let all = given.expired + given.records;
             let devices = (0..all).map(|n| (given.device + n) % DEVICES);
@@ -319,10 +319,9 @@ async fn run(case: &Case) -> Result<(), TestCaseError> {
                 log.available = first;
             }
             let records = (0..).zip(&log.devices).skip(first as usize);
-            records.map(|(o, d)| record(o, *d)).collect::<Vec<_>>()
+            (first, records.map(|(o, d)| record(o, *d)).collect())
         };
-        let first = stand.topic.log(given.partition).devices.len() - records.len();
-        let batch = batch(given.partition, first as u64, records);
+        let batch = batch(given.partition, first, records);
         let source = &sources[given.partition as usize];
         prop_assert!(source.send(batch).await.is_ok());
     }

@@ -15,7 +15,7 @@ pub(super) struct SharedSocket<S> {
     pub io: S,
     /// Bounds what is read, which the library does not: a message may come in frames without end.
     read: Flood,
-    /// One of our frames has been written in part.
+    /// One of our frames waits for the socket, or has been written in part.
     pub ours_begun: bool,
     /// The library has written a frame in part, or waits for the socket to take one: if others wrote before, nobody would be woken for
     /// it.

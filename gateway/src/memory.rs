@@ -19,8 +19,16 @@ const TLS: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 /// Memory of the certificate of a client, and of those between it and its authority, which TLS keeps for each connection: as much as it
 /// reads before it knows them.
 const CERTIFICATE: usize = TLS_READ;
-/// Memory of one connection of HTTP/2: what is read, written and compressed of heads.
-const HTTP2: usize = 48 << 10;
+/// Memory of HTTP/2 on connections that carry no streams.
+const HTTP2: usize = 48 << 20;
+/// Memory of HTTP/2 on one connection whose client asks as often as it may and takes no answer, as it was measured.
+const HTTP2_CONNECTION: usize = 352 << 10;
+/// Connections of HTTP/2 that carry no streams.
+pub(crate) const HTTP2_CONNECTIONS: usize = 100;
+/// Streams whose memory suffices for their connection of HTTP/2, whatever else is asked for on it.
+pub(crate) const HTTP2_STREAMS: usize = HTTP2_CONNECTION.div_ceil(STREAM);
+/// Memory of requests that wait for others on their connection.
+pub(crate) const WAITING_REQUESTS: usize = HTTP2 - HTTP2_CONNECTIONS * HTTP2_CONNECTION;
 /// Memory of one encoder of a compressed body, as an upper bound.
 const ENCODER: usize = 1 << 20;
 /// Bodies that are compressed at once; further ones are sent as they are.
@@ -78,7 +86,7 @@ impl MemoryBudget {
             .saturating_add(self.send_memory)
             .saturating_add(self.replays.saturating_mul(REPLAY))
             .saturating_add(LARGE_BATCHES)
-            .saturating_add(HTTP_CONNECTIONS * HTTP2)
+            .saturating_add(HTTP2)
             .saturating_add(MOST_COMPRESSED * ENCODER)
     }
 

@@ -595,3 +595,30 @@ async fn requests_are_refused_so_that_they_may_come_again_where_too_many_wait() 
     assert_eq!(reason.unwrap().reason(), Some(h2::Reason::REFUSED_STREAM));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn clients_of_http2_that_come_all_at_once_or_behind_idle_ones_get_their_streams() {
+    let names: Vec<_> = (0..300).map(|n| format!("s{n}")).collect();
+    let routes = names.iter().map(|name| route(name)).collect();
+    let settings = Settings {
+        handshakes_per_second: 10_000,
+        ..Settings::default()
+    };
+    let gateway = TestGateway::start_with(topic(1), routes, settings).await;
+    let mut idle = vec![];
+    for _ in 0..200 {
+        idle.push(gateway.http(Version::HTTP_2).await);
+    }
+    let opened = names.iter().map(async |name| {
+        let path = events_path(name, "&seq_start=1");
+        gateway.http(Version::HTTP_2).await.get(&path, &[]).await
+    });
+    let streams = futures_util::future::join_all(opened).await;
+    // None of them has made way for a later one.
+    for mut stream in streams {
+        assert_eq!(stream.status, 200);
+        assert_eq!(stream.numbers(1).await, [0]);
+    }
+    drop(idle);
+    gateway.stop().await;
+}

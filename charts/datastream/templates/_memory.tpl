@@ -6,7 +6,7 @@ no limit may be. The one place of the formula; docs/operations.md, "Sizing", exp
                                   where it asks clients for certificates
   held while clients are slow     sendMemoryMiB + replays * 16
   held for batches of the topic that are larger than usual, or become larger when they are decompressed   128
-  held by 1,024 connections of HTTP/2, and by 16 streams that are compressed   64
+  held by connections of HTTP/2 that carry no streams, by requests that wait on them, and by 16 streams that are compressed   64
 
 The request is the first line, what is used is all of them, the limit a quarter more than that. (SETTINGS)
 */}}

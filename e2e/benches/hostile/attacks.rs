@@ -5,22 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use tokio_util::task::AbortOnDropHandle;
 
 /// Bytes that the kernel may hold of what an attacker does not read.
 const BUFFER: u32 = 4 << 10;
 /// Requests on one connection of HTTP/2.
-const REQUESTS: usize = 100;
+const REQUESTS: u32 = 100;
+/// Frames of HTTP/2 (RFC 9113, section 6).
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 /// Connections that are opened at once.
 const AT_ONCE: usize = 64;
 
@@ -189,6 +188,30 @@ pub(crate) fn begin(
     Running { tasks, stop, done }
 }
 
+/// A frame of HTTP/2 (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// What a client of HTTP/2 sends that asks as often as it may and lets no body be sent: its window has no room (RFC 9113, section 6.5.2).
+fn requests_without_window() -> Vec<u8> {
+    let path = b"/console/console.css";
+    // GET, http, :authority and :path (RFC 7541, appendix A).
+    let mut head = vec![0x82, 0x86, 0x41, 1, b'x', 0x44, path.len() as u8];
+    head.extend(path);
+    let initial_window = [0, 4, 0, 0, 0, 0];
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &initial_window));
+    // With the ends of headers and of the stream.
+    bytes.extend((0..REQUESTS).flat_map(|number| frame(HEADERS, 5, 2 * number + 1, &head)));
+    bytes
+}
+
 struct Attacker {
     address: String,
     key: String,
@@ -256,32 +279,15 @@ impl Attacker {
         }
     }
 
-    /// Asks for much, and lets none of it be sent.
+    /// Asks for much, lets no body be sent, and reads nothing.
     async fn unread_http2(&self) {
-        let Some(tcp) = self.connect().await else {
+        let Some(mut tcp) = self.connect().await else {
             return;
         };
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.initial_stream_window_size(0);
-        let opened = builder.handshake(TokioIo::new(tcp)).await;
-        let Ok((mut sender, connection)) = opened else {
-            return;
-        };
-        let mut connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let url = format!("http://{}/console/console.css", self.address);
-        let mut answers = JoinSet::new();
-        for _ in 0..REQUESTS {
-            let Ok(request) = Request::get(&url).body(Empty::<Bytes>::new()) else {
-                return;
-            };
-            answers.spawn(sender.send_request(request));
-        }
-        let mut kept = vec![];
-        while let Some(answer) = answers.join_next().await {
-            kept.push(answer);
-        }
-        while !self.is_over() && !connection.is_finished() {
-            let _ = timeout(Duration::from_secs(1), &mut connection).await;
+        let mut sent = tcp.write_all(&requests_without_window()).await;
+        while sent.is_ok() && !self.is_over() {
+            sleep(Duration::from_secs(1)).await;
+            sent = tcp.write_all(&frame(PING, 0, 0, &[0; 8])).await;
         }
     }
 

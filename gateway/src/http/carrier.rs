@@ -1,11 +1,12 @@
 //! A connection, as the streams see it that are bodies of its responses, or take its socket.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connections::ConnectionSlot;
+use super::pending::MOST;
 use super::socket::Socket;
 use super::write_limit::WriteRules;
+use crate::memory::HTTP2_STREAMS;
 use crate::transport::http::{Carrier, Resumed};
 
 /// Serves a stream on the socket of a connection, of which some bytes may have been read that belong to no request yet. In the end, it may
@@ -15,12 +16,25 @@ pub(super) type TakeOver = Box<dyn FnOnce(Socket, bool, Resumed<Socket>) + Send>
 /// A connection on which responses are sent, which every request carries as an extension.
 #[derive(Debug)]
 pub(crate) struct ConnectionHandle {
+    /// Its place among the connections that carry no streams.
     place: ConnectionSlot,
-    /// Streams that it carries.
-    streams: AtomicUsize,
+    /// Its place among those of HTTP/2, if it is one.
+    http2: Option<ConnectionSlot>,
+    load: Mutex<Load>,
     writes: Arc<WriteRules>,
     /// The stream that is to have the socket.
     taker: Mutex<Option<Taker>>,
+}
+
+/// What a connection has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    /// Streams that it carries.
+    streams: usize,
+    /// Requests that have come in a row while what was written before was not taken.
+    unread: usize,
+    /// Whether so much has been asked for at once that HTTP/2 keeps the memory of it.
+    is_wide: bool,
 }
 
 /// A stream that is to have a connection's socket.
@@ -36,12 +50,26 @@ impl std::fmt::Debug for Taker {
 #[derive(Debug)]
 pub(super) struct StreamHold(Arc<ConnectionHandle>);
 
+impl Load {
+    /// Adds a request that has to wait, or comes while what was written before is not taken.
+    const fn ask(&mut self, has_to_wait: bool, is_unread: bool) {
+        self.unread = if is_unread { self.unread + 1 } else { 0 };
+        self.is_wide |= has_to_wait || self.unread > MOST;
+    }
+
+    /// Whether the memory of its streams is that of HTTP/2 as well.
+    const fn streams_suffice(self) -> bool {
+        self.streams >= if self.is_wide { HTTP2_STREAMS } else { 1 }
+    }
+}
+
 impl ConnectionHandle {
-    /// A connection with this place among the others.
-    pub(super) fn new(place: ConnectionSlot) -> Self {
+    /// A connection with these places among the others.
+    pub(super) fn new(place: ConnectionSlot, http2: Option<ConnectionSlot>) -> Self {
         Self {
             place,
-            streams: AtomicUsize::new(0),
+            http2,
+            load: Mutex::default(),
             writes: Arc::default(),
             taker: Mutex::default(),
         }
@@ -52,9 +80,15 @@ impl ConnectionHandle {
         self.writes.clone()
     }
 
-    /// Waits until the connection's place is wanted for another one.
+    /// Waits until a place of the connection is wanted for another one.
     pub(super) async fn evicted(&self) {
-        self.place.evicted().await;
+        match &self.http2 {
+            None => self.place.evicted().await,
+            Some(http2) => tokio::select! {
+                () = self.place.evicted() => {}
+                () = http2.evicted() => {}
+            },
+        }
     }
 
     /// Has the connection end, and a stream take its socket. False if it still has to send something else, which a client has asked for
@@ -81,11 +115,32 @@ impl ConnectionHandle {
 
     /// Keeps the connection for one more stream.
     pub(super) fn hold(self: &Arc<Self>) -> StreamHold {
-        self.streams.fetch_add(1, Ordering::AcqRel);
-        // How long their clients may take nothing is for the streams to say.
-        self.writes.set_patient(true);
-        self.place.leave();
+        self.change(|load| load.streams += 1);
         StreamHold(self.clone())
+    }
+
+    /// Notes a request, which has to wait for others or has not.
+    pub(super) fn asked(&self, has_to_wait: bool) {
+        let is_unread = self.writes.is_behind();
+        self.change(|load| load.ask(has_to_wait, is_unread));
+    }
+
+    /// Changes what it has to do, and which places it has for that.
+    fn change(&self, change: impl FnOnce(&mut Load)) {
+        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut load);
+        // How long clients of streams may take nothing is for the streams to say.
+        self.writes.set_patient(load.streams > 0);
+        if load.streams > 0 {
+            self.place.leave();
+        } else {
+            self.place.come_back();
+        }
+        match &self.http2 {
+            Some(http2) if load.streams_suffice() => http2.leave(),
+            Some(http2) => http2.come_back(),
+            None => {}
+        }
     }
 }
 
@@ -97,9 +152,59 @@ impl Carrier for StreamHold {
 
 impl Drop for StreamHold {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.writes.set_patient(false);
-            self.0.place.come_back();
-        }
+        self.0.change(|load| load.streams -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::http::connections::Connections;
+
+    fn is_evicted(handle: &ConnectionHandle) -> bool {
+        handle.evicted().now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_http2_has_a_place_until_its_streams_stand_for_it() {
+        let all = Arc::new(Connections::new(100));
+        let http2 = Arc::new(Connections::new(2));
+        let new = async || {
+            let http2 = http2.enter_in_turn().await;
+            Arc::new(ConnectionHandle::new(all.enter(), Some(http2)))
+        };
+        let (one, wide) = (new().await, new().await);
+        one.asked(false);
+        let mut streams = vec![one.hold(), wide.hold()];
+        let others = [new().await, new().await];
+        assert!(!is_evicted(&one) && !is_evicted(&wide));
+        wide.asked(true);
+        assert!(is_evicted(&others[0]) && !is_evicted(&others[1]) && !is_evicted(&wide));
+        drop(others);
+        // As many streams as take what a wide one does.
+        streams.extend((1..HTTP2_STREAMS).map(|_| wide.hold()));
+        let others = [new().await, new().await];
+        assert!(!is_evicted(&wide));
+        streams.pop();
+        assert!(is_evicted(&others[0]) && !is_evicted(&others[1]) && !is_evicted(&wide));
+        assert!(!is_evicted(&one));
+    }
+
+    #[test]
+    fn a_connection_is_wide_when_requests_wait_or_many_answers_are_not_taken() {
+        let mut load = Load::default();
+        (0..100).for_each(|_| load.ask(false, false));
+        (0..MOST).for_each(|_| load.ask(false, true));
+        load.ask(false, false);
+        (0..MOST).for_each(|_| load.ask(false, true));
+        assert!(!load.is_wide);
+        load.ask(false, true);
+        assert!(load.is_wide);
+        let mut load = Load::default();
+        load.ask(true, false);
+        load.ask(false, false);
+        assert!(load.is_wide);
     }
 }

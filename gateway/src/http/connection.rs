@@ -21,11 +21,12 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
-use super::pending::{Counted, PendingAnswers, WaitingRoom};
+use super::pending::{Counted, PendingAnswers, Turn, WaitingRoom};
 use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
+use crate::memory::HTTP2_CONNECTIONS;
 use crate::metrics::Metrics;
 use crate::proxies::ProxySettings;
 use crate::tcp::set_buffers;
@@ -79,6 +80,7 @@ pub(crate) async fn serve<H: Handler>(
     let server = Arc::new(Server {
         handler,
         connections,
+        http2: Arc::new(Connections::new(HTTP2_CONNECTIONS)),
         tasks,
         front,
         waiting: WaitingRoom::default(),
@@ -100,6 +102,8 @@ pub(crate) async fn serve<H: Handler>(
 struct Server<H> {
     handler: Arc<H>,
     connections: Arc<Connections>,
+    /// Those of HTTP/2 whose memory no streams stand for.
+    http2: Arc<Connections>,
     tasks: TaskTracker,
     front: Front,
     waiting: WaitingRoom,
@@ -214,7 +218,19 @@ impl<H: Handler> Server<H> {
                 return tracing::debug!(%error, "a client's certificate cannot be read");
             }
         };
-        let handle = Arc::new(ConnectionHandle::new(place));
+        let http2_place = if is_http2 {
+            tokio::select! {
+                entered = timeout(HEAD_TIMEOUT, self.http2.enter_in_turn()) => match entered {
+                    Ok(entered) => Some(entered),
+                    Err(_) => return tracing::debug!("no place for a connection of HTTP/2 in time"),
+                },
+                () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
+                () = self.cancel.cancelled() => return,
+            }
+        } else {
+            None
+        };
+        let handle = Arc::new(ConnectionHandle::new(place, http2_place));
         let (carried, server) = (handle.clone(), self.clone());
         let pending = PendingAnswers::new(self.waiting.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -227,6 +243,7 @@ impl<H: Handler> Server<H> {
             }
             let (handler, carried) = (server.handler.clone(), carried.clone());
             let turn = pending.enter(&request);
+            carried.asked(!matches!(turn, Some(Turn::Now(_))));
             if turn.is_none() {
                 server.front.metrics.limited("waiting_requests/gateway");
             }

@@ -9,17 +9,17 @@ use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::memory::WAITING_REQUESTS;
+
 /// Requests of a connection that may be under way at once, those included whose answers are not taken; streams do not count.
-const MOST: usize = 8;
-/// Bytes of the requests of all connections that may wait for one of these to be done with. Who is refused because others take all of it
-/// may ask again.
-const WAITING: usize = 16 << 20;
+pub(super) const MOST: usize = 8;
 /// Bytes that a request which waits takes beside its head, by what a gateway full of them took, and that a field of its head takes beside
 /// name and value.
 const EACH: usize = 4 << 10;
 const FIELD: usize = 128;
 
-/// The room for requests that wait, which the connections of a listener share.
+/// The room for requests that wait, which the connections of a listener share. Who is refused because others take all of it may ask
+/// again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WaitingRoom(Arc<AtomicUsize>);
 
@@ -54,7 +54,7 @@ pub(super) struct Counted<B> {
 impl WaitingRoom {
     /// Lets a request of so many bytes wait, if there is room.
     fn enter(&self, bytes: usize) -> Option<Waiting> {
-        let added = |before: usize| (before + bytes <= WAITING).then_some(before + bytes);
+        let added = |before: usize| (before + bytes <= WAITING_REQUESTS).then_some(before + bytes);
         let entered = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, added);
@@ -166,7 +166,7 @@ mod tests {
         };
         let (mut pending, others) = (turns(&one), turns(&other));
         let mut waiting: Vec<_> = std::iter::from_fn(|| one.enter(&ordinary)).collect();
-        assert!((3_000..=WAITING / EACH).contains(&waiting.len()));
+        assert!((2_000..=WAITING_REQUESTS / EACH).contains(&waiting.len()));
         assert!(other.enter(&ordinary).is_none());
         // Whatever part of it is large.
         let method = "X".repeat(10_000);

@@ -21,14 +21,17 @@ const TLS: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 const CERTIFICATE: usize = TLS_READ;
 /// Memory of HTTP/2 on connections that carry no streams.
 const HTTP2: usize = 48 << 20;
-/// Memory of HTTP/2 on one connection whose client asks as often as it may and takes no answer, as it was measured.
-const HTTP2_CONNECTION: usize = 352 << 10;
-/// Connections of HTTP/2 that carry no streams.
-pub(crate) const HTTP2_CONNECTIONS: usize = 100;
+/// Memory of HTTP/2 on one connection whose client asks as often as it may and takes no answer, which was measured to be 175 KiB, with
+/// room for bodies that it sends.
+const HTTP2_CONNECTION: usize = 256 << 10;
+/// Connections of HTTP/2 that carry no streams, at the listener for clients and at the admin listener, whose memory is in `BASE`.
+pub(crate) const HTTP2_CONNECTIONS: usize = 128;
+pub(crate) const ADMIN_HTTP2_CONNECTIONS: usize = 16;
 /// Streams whose memory suffices for their connection of HTTP/2, whatever else is asked for on it.
 pub(crate) const HTTP2_STREAMS: usize = HTTP2_CONNECTION.div_ceil(STREAM);
 /// Memory of requests that wait for others on their connection.
 pub(crate) const WAITING_REQUESTS: usize = HTTP2 - HTTP2_CONNECTIONS * HTTP2_CONNECTION;
+pub(crate) const ADMIN_WAITING_REQUESTS: usize = 1 << 20;
 /// Memory of one encoder of a compressed body, as an upper bound.
 const ENCODER: usize = 1 << 20;
 /// Bodies that are compressed at once; further ones are sent as they are.

@@ -29,10 +29,13 @@ use crate::event::{CloudHeads, largest_content};
 use crate::fanout::{
     CatchUpContext, Decoder, DispatcherHandle, FanOut, Ring, SendMemory, SharedReads,
 };
-use crate::http::{Connections, Front, ListenerTls, StreamServer, serve};
+use crate::http::{Connections, Front, Http2Limits, ListenerTls, StreamServer, serve};
 use crate::ingest::{SourceStatus, Tail, monitor};
 use crate::limits::{FailedKeys, Rates, Scope};
-use crate::memory::MOST_COMPRESSED;
+use crate::memory::{
+    ADMIN_HTTP2_CONNECTIONS, ADMIN_WAITING_REQUESTS, HTTP2_CONNECTIONS, MOST_COMPRESSED,
+    WAITING_REQUESTS,
+};
 use crate::metrics::Metrics;
 use crate::ownership::{KubeClaims, PeerTls};
 use crate::session::{Registry, StreamLimits, drain};
@@ -108,6 +111,10 @@ impl Core {
             tls,
             proxies: Arc::default(),
             throttle: None,
+            http2: Http2Limits {
+                connections: ADMIN_HTTP2_CONNECTIONS,
+                waiting: ADMIN_WAITING_REQUESTS,
+            },
             metrics: self.metrics.clone(),
         };
         let admin = serve(admin, handler, connections, running, front, stop);
@@ -243,6 +250,10 @@ impl Core {
             tls,
             proxies: Arc::new(self.settings.proxies.clone()),
             throttle: Some(throttle),
+            http2: Http2Limits {
+                connections: HTTP2_CONNECTIONS,
+                waiting: WAITING_REQUESTS,
+            },
             metrics: self.metrics.clone(),
         };
         let accept = serve(front, handler, connections, running, before, stop);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::connections::ConnectionSlot;
+use super::connections::{ConnectionSlot, Need};
 use super::pending::MOST;
 use super::socket::Socket;
 use super::write_limit::WriteRules;
@@ -35,6 +35,8 @@ struct Load {
     unread: usize,
     /// Whether so much has been asked for at once that HTTP/2 keeps the memory of it.
     is_wide: bool,
+    /// Nothing is read or written any more.
+    is_over: bool,
 }
 
 /// A stream that is to have a connection's socket.
@@ -57,9 +59,13 @@ impl Load {
         self.is_wide |= has_to_wait || self.unread > MOST;
     }
 
-    /// Whether the memory of its streams is that of HTTP/2 as well.
-    const fn streams_suffice(self) -> bool {
-        self.streams >= if self.is_wide { HTTP2_STREAMS } else { 1 }
+    /// What it needs its place among those of HTTP/2 for.
+    const fn http2(self) -> Need {
+        match self.streams {
+            0 => Need::Requests,
+            ..HTTP2_STREAMS if self.is_wide => Need::Beside,
+            _ => Need::Nothing,
+        }
     }
 }
 
@@ -125,21 +131,27 @@ impl ConnectionHandle {
         self.change(|load| load.ask(has_to_wait, is_unread));
     }
 
+    /// Notes the end of the connection, which needs no other place from then on.
+    pub(super) fn end(&self) {
+        self.change(|load| load.is_over = true);
+    }
+
     /// Changes what it has to do, and which places it has for that.
     fn change(&self, change: impl FnOnce(&mut Load)) {
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut load);
+        if load.is_over {
+            return;
+        }
         // How long clients of streams may take nothing is for the streams to say.
         self.writes.set_patient(load.streams > 0);
-        if load.streams > 0 {
-            self.place.leave();
+        self.place.set(if load.streams > 0 {
+            Need::Nothing
         } else {
-            self.place.come_back();
-        }
-        match &self.http2 {
-            Some(http2) if load.streams_suffice() => http2.leave(),
-            Some(http2) => http2.come_back(),
-            None => {}
+            Need::Requests
+        });
+        if let Some(http2) = &self.http2 {
+            http2.set(load.http2());
         }
     }
 }
@@ -190,6 +202,18 @@ mod tests {
         streams.pop();
         assert!(is_evicted(&others[0]) && !is_evicted(&others[1]) && !is_evicted(&wide));
         assert!(!is_evicted(&one));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_over_drives_no_other_one_out() {
+        let (all, http2) = (Arc::new(Connections::new(1)), Arc::new(Connections::new(1)));
+        let over = ConnectionHandle::new(all.enter(), Some(http2.enter_in_turn().await));
+        let over = Arc::new(over);
+        let stream = over.hold();
+        let other = ConnectionHandle::new(all.enter(), Some(http2.enter_in_turn().await));
+        over.end();
+        drop(stream);
+        assert!(!is_evicted(&other) && !is_evicted(&over));
     }
 
     #[test]

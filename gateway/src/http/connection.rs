@@ -26,7 +26,6 @@ use super::respond::Answer;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
-use crate::memory::HTTP2_CONNECTIONS;
 use crate::metrics::Metrics;
 use crate::proxies::ProxySettings;
 use crate::tcp::set_buffers;
@@ -42,6 +41,10 @@ const MAX_HEAD: usize = 16 << 10;
 const MAX_STREAMS: u32 = 100;
 /// Bytes that a client of HTTP/2 may send before they are read: the least that the protocol has (RFC 9113, section 6.9.2).
 const WINDOW: u32 = 65_535;
+/// Bytes of a body that the library holds before it asks for more of them: next to none, because what it holds counts for the stream.
+const SEND_BUFFER: usize = 1 << 10;
+/// Time for what a connection has to say when it makes way for another one.
+const GOODBYE: Duration = Duration::from_millis(100);
 /// Interval at which clients of HTTP/2 are asked whether they are there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -64,7 +67,17 @@ pub(crate) struct Front {
     pub proxies: Arc<ProxySettings>,
     /// Bounds the handshakes of TLS, where anybody may ask for one.
     pub throttle: Option<Arc<Throttle>>,
+    pub http2: Http2Limits,
     pub metrics: Arc<Metrics>,
+}
+
+/// Bounds on what HTTP/2 takes beside streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Http2Limits {
+    /// Connections without streams.
+    pub connections: usize,
+    /// Bytes of requests that wait for others on their connection.
+    pub waiting: usize,
 }
 
 /// Accepts and serves until cancelled. Connections run on `tasks`; those that are idle when cancelled are closed.
@@ -80,10 +93,10 @@ pub(crate) async fn serve<H: Handler>(
     let server = Arc::new(Server {
         handler,
         connections,
-        http2: Arc::new(Connections::new(HTTP2_CONNECTIONS)),
+        http2: Arc::new(Connections::new(front.http2.connections)),
+        waiting: WaitingRoom::new(front.http2.waiting),
         tasks,
         front,
-        waiting: WaitingRoom::default(),
         cancel,
     });
     loop {
@@ -177,7 +190,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
         // A request has no body that is read.
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .max_send_buf_size(MAX_HEAD)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(WRITE_TIMEOUT);
     builder
@@ -219,14 +232,16 @@ impl<H: Handler> Server<H> {
             }
         };
         let http2_place = if is_http2 {
-            tokio::select! {
-                entered = timeout(HEAD_TIMEOUT, self.http2.enter_in_turn()) => match entered {
-                    Ok(entered) => Some(entered),
-                    Err(_) => return tracing::debug!("no place for a connection of HTTP/2 in time"),
-                },
+            let entered = tokio::select! {
+                entered = timeout(HEAD_TIMEOUT, self.http2.enter_in_turn()) => entered,
                 () = place.evicted() => return tracing::debug!("a connection made way for a new one"),
                 () = self.cancel.cancelled() => return,
+            };
+            if entered.is_err() {
+                self.front.metrics.limited("http2_connections/gateway");
+                return tracing::debug!("no place for a connection of HTTP/2 in time");
             }
+            entered.ok()
         } else {
             None
         };
@@ -283,6 +298,7 @@ impl<H: Handler> Server<H> {
             }
             result
         };
+        handle.end();
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
         }
@@ -313,7 +329,8 @@ impl<H: Handler> Server<H> {
             result = &mut *connection => return result,
             () = handle.evicted() => {
                 tracing::debug!("a connection made way for a new one");
-                return Ok(());
+                shut_down(connection);
+                return timeout(GOODBYE, connection).await.unwrap_or(Ok(()));
             }
             () = self.cancel.cancelled() => shut_down(connection),
         }

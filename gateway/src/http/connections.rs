@@ -4,6 +4,7 @@
 //! however many it opens: it is the first to be closed.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Time that a connection has before it makes way for one that waits.
-const UNDISTURBED: Duration = Duration::from_secs(1);
+const UNDISTURBED: Duration = Duration::from_millis(250);
 
 /// The open connections of a listener, or those of one protocol.
 #[derive(Debug)]
@@ -26,8 +27,26 @@ pub(crate) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    /// By age, the oldest first.
-    holders: BTreeMap<u64, Holder>,
+    /// In the order in which they make way.
+    holders: BTreeMap<Rank, Holder>,
+}
+
+/// The order in which connections make way: those with streams after the others, and the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    need: Need,
+    number: u64,
+}
+
+/// What a connection needs a place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// What is asked for on it.
+    Requests,
+    /// More than the streams that it carries stand for.
+    Beside,
+    /// Nothing: its streams stand for it.
+    Nothing,
 }
 
 /// A connection that has a place.
@@ -41,11 +60,16 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     connections: Arc<Connections>,
-    /// None while it carries streams, which have places of their own.
-    number: Mutex<Option<u64>>,
-    /// What it has waited for.
-    waited: Mutex<Option<OwnedSemaphorePermit>>,
+    held: Mutex<Option<Held>>,
     evicted: CancellationToken,
+}
+
+/// A place that is held.
+#[derive(Debug)]
+struct Held {
+    rank: Rank,
+    /// The part of what those wait for that it has.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Connections {
@@ -65,62 +89,69 @@ impl Connections {
     }
 
     /// Waits for a place, in the order of arrival. The oldest connection makes way for it, as soon as it has had its time, and its place
-    /// is free when it is dropped: so at no time more of them take memory than there are places.
+    /// is free when it is dropped: so no more of them take memory than there are places.
     pub(crate) async fn enter_in_turn(self: &Arc<Self>) -> ConnectionSlot {
         let turn = self.free.clone().acquire_owned();
-        tokio::pin!(turn);
         let turn = tokio::select! {
             biased;
-            turn = &mut turn => turn,
-            () = self.evict_oldest() => turn.await,
+            turn = turn => turn,
+            never = self.evict_each() => match never {},
         };
         // The semaphore is never closed.
         self.slot(turn.ok())
     }
 
-    /// Evicts the oldest connection that has had its time, when there is one.
-    async fn evict_oldest(&self) {
+    /// Evicts the connection whose turn it is, when it has had its time, and another one if that is not soon gone.
+    async fn evict_each(&self) -> Infallible {
         loop {
             let now = Instant::now();
-            let until = {
+            let since = {
                 let mut open = self.lock();
                 match open.holders.first_entry() {
-                    Some(oldest) if oldest.get().since + UNDISTURBED <= now => {
-                        return oldest.remove().evicted.cancel();
+                    Some(first) if first.get().since + UNDISTURBED <= now => {
+                        first.remove().evicted.cancel();
+                        now
                     }
-                    oldest => oldest.map_or(now, |oldest| oldest.get().since) + UNDISTURBED,
+                    first => first.map_or(now, |first| first.get().since),
                 }
             };
-            sleep_until(until).await;
+            sleep_until(since + UNDISTURBED).await;
         }
     }
 
-    fn slot(self: &Arc<Self>, waited: Option<OwnedSemaphorePermit>) -> ConnectionSlot {
+    fn slot(self: &Arc<Self>, turn: Option<OwnedSemaphorePermit>) -> ConnectionSlot {
         let evicted = CancellationToken::new();
-        let number = self.place(&evicted);
+        let held = self.place(Need::Requests, None, &evicted, turn);
         ConnectionSlot {
             connections: self.clone(),
-            number: Mutex::new(Some(number)),
-            waited: Mutex::new(waited),
+            held: Mutex::new(Some(held)),
             evicted,
         }
     }
 
-    fn place(&self, evicted: &CancellationToken) -> u64 {
+    /// Takes a place, that of another one if there is no other. Who had one before is as old as then.
+    fn place(
+        &self,
+        need: Need,
+        before: Option<u64>,
+        evicted: &CancellationToken,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Held {
         let mut open = self.lock();
         if open.holders.len() >= self.limit
-            && let Some((_, oldest)) = open.holders.pop_first()
+            && let Some((_, first)) = open.holders.pop_first()
         {
-            oldest.evicted.cancel();
+            first.evicted.cancel();
         }
-        let number = open.next;
-        open.next += 1;
+        let number = before.unwrap_or(open.next);
+        open.next = open.next.max(number + 1);
+        let rank = Rank { need, number };
         let holder = Holder {
             since: Instant::now(),
             evicted: evicted.clone(),
         };
-        open.holders.insert(number, holder);
-        number
+        open.holders.insert(rank, holder);
+        Held { rank, turn }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -134,36 +165,31 @@ impl ConnectionSlot {
         self.evicted.cancelled().await;
     }
 
-    /// Gives the place back: the connection carries streams, and stays.
-    pub(crate) fn leave(&self) {
-        if let Some(number) = self.number().take() {
-            self.connections.lock().holders.remove(&number);
+    /// Takes the place that is needed, or gives it back.
+    pub(crate) fn set(&self, need: Need) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = held.as_ref().map(|held| held.rank);
+        if before.map_or(Need::Nothing, |rank| rank.need) == need {
+            return;
         }
-        drop(self.waited().take());
-    }
-
-    /// Takes a place again: the connection carries no streams any more.
-    pub(crate) fn come_back(&self) {
-        let mut number = self.number();
-        if number.is_none() {
-            *number = Some(self.connections.place(&self.evicted));
-            // Who is there already cannot wait.
-            *self.waited() = self.connections.free.clone().try_acquire_owned().ok();
+        let mut turn = None;
+        if let Some(before) = held.take() {
+            self.connections.lock().holders.remove(&before.rank);
+            turn = before.turn;
         }
-    }
-
-    fn waited(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn number(&self) -> MutexGuard<'_, Option<u64>> {
-        self.number.lock().unwrap_or_else(PoisonError::into_inner)
+        if need == Need::Nothing || self.evicted.is_cancelled() {
+            return;
+        }
+        // Who is there already cannot wait.
+        let turn = turn.or_else(|| self.connections.free.clone().try_acquire_owned().ok());
+        let number = before.map(|rank| rank.number);
+        *held = Some(self.connections.place(need, number, &self.evicted, turn));
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.leave();
+        self.set(Need::Nothing);
     }
 }
 
@@ -196,10 +222,10 @@ mod tests {
     fn one_that_carries_streams_has_no_place_until_they_are_gone() {
         let connections = Arc::new(Connections::new(1));
         let carrying = connections.enter();
-        carrying.leave();
+        carrying.set(Need::Nothing);
         let other = connections.enter();
         assert!(!is_evicted(&carrying));
-        carrying.come_back();
+        carrying.set(Need::Requests);
         assert!(is_evicted(&other) && !is_evicted(&carrying));
         let _new = connections.enter();
         assert!(is_evicted(&carrying));
@@ -229,15 +255,44 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_that_waits_evicts_another_one_where_the_first_is_not_soon_gone() {
+        let connections = Arc::new(Connections::new(2));
+        let (oldest, other) = (connections.enter_in_turn(), connections.enter_in_turn());
+        let (_oldest, other) = (oldest.await, other.await);
+        advance(UNDISTURBED).await;
+        let mut waiting = Box::pin(connections.enter_in_turn());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(!is_evicted(&other));
+        advance(UNDISTURBED).await;
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(is_evicted(&other));
+        drop(other);
+        assert!(waiting.now_or_never().is_some());
+    }
+
+    #[test]
+    fn those_with_streams_make_way_after_the_others() {
+        let connections = Arc::new(Connections::new(3));
+        let [carrying, idle, other] = [(); 3].map(|()| connections.enter());
+        carrying.set(Need::Beside);
+        let new = connections.enter();
+        assert!(is_evicted(&idle) && !is_evicted(&carrying));
+        // With its streams it loses that, but it keeps its age.
+        carrying.set(Need::Requests);
+        let _new = connections.enter();
+        assert!(is_evicted(&carrying) && !is_evicted(&other) && !is_evicted(&new));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_carries_streams_lets_those_in_that_wait() {
         let connections = Arc::new(Connections::new(1));
         let carrying = connections.enter_in_turn().await;
         let mut waiting = Box::pin(connections.enter_in_turn());
         assert!(waiting.as_mut().now_or_never().is_none());
-        carrying.leave();
+        carrying.set(Need::Nothing);
         let waited = waiting.now_or_never().unwrap();
         assert!(!is_evicted(&carrying) && !is_evicted(&waited));
-        carrying.come_back();
+        carrying.set(Need::Requests);
         assert!(is_evicted(&waited) && !is_evicted(&carrying));
     }
 }

@@ -77,6 +77,8 @@ impl StreamServer {
         let handle = handle.cloned().ok_or(Refusal::Unavailable(
             "the connection cannot carry a stream: connect again",
         ))?;
+        // Before it is opened, which may take seconds: the connection is there for that.
+        let hold = (request.version() == Version::HTTP_2).then(|| handle.hold());
         let opening = self.open(wanted, admission, remote).await?;
         let range = opening.range();
         if is_resumed
@@ -100,8 +102,8 @@ impl StreamServer {
             tells_end,
             compressor,
         };
-        if request.version() == Version::HTTP_2 {
-            let (stream, body) = BodyStream::new(encoder, handle.hold());
+        if let Some(hold) = hold {
+            let (stream, body) = BodyStream::new(encoder, hold);
             self.streams.spawn(opening.session(stream).run());
             let answer = Response::new(Either::Right(body));
             return Ok(with_headers(answer, dialect, coding));

@@ -16,7 +16,7 @@ mod socket;
 mod stream;
 mod write_limit;
 
-pub(crate) use connection::{Front, Handler, RemoteAddress, serve};
+pub(crate) use connection::{Front, Handler, Http2Limits, RemoteAddress, serve};
 pub(crate) use connections::Connections;
 pub(crate) use respond::{
     Answer, READ_ONLY, json, method_not_allowed, not_found, problem, reads, respond, whole,

@@ -3,13 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::memory::WAITING_REQUESTS;
 
 /// Requests of a connection that may be under way at once, those included whose answers are not taken; streams do not count.
 pub(super) const MOST: usize = 8;
@@ -20,8 +19,11 @@ const FIELD: usize = 128;
 
 /// The room for requests that wait, which the connections of a listener share. Who is refused because others take all of it may ask
 /// again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct WaitingRoom(Arc<AtomicUsize>);
+#[derive(Clone, Debug)]
+pub(super) struct WaitingRoom {
+    limit: usize,
+    taken: Arc<AtomicUsize>,
+}
 
 /// The requests of a connection that are under way or wait.
 #[derive(Clone, Debug)]
@@ -44,19 +46,33 @@ pub(super) struct Waiting {
     bytes: usize,
 }
 
-/// A body that counts as under way until the connection drops it.
+/// A body that counts as under way until all of it is written.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     body: B,
-    _pending: Option<OwnedSemaphorePermit>,
+    pending: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// A part of a body that counts as under way: the connection may hold it long after it has asked for the next one.
+struct CountedChunk {
+    chunk: Bytes,
+    _pending: Arc<OwnedSemaphorePermit>,
 }
 
 impl WaitingRoom {
+    /// A room of so many bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            taken: Arc::default(),
+        }
+    }
+
     /// Lets a request of so many bytes wait, if there is room.
     fn enter(&self, bytes: usize) -> Option<Waiting> {
-        let added = |before: usize| (before + bytes <= WAITING_REQUESTS).then_some(before + bytes);
+        let added = |before: usize| (before + bytes <= self.limit).then_some(before + bytes);
         let entered = self
-            .0
+            .taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, added);
         let room = self.clone();
         entered.ok().map(|_| Waiting { room, bytes })
@@ -95,7 +111,7 @@ impl Turn {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.room.0.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.room.taken.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -113,23 +129,39 @@ fn bytes<B>(request: &Request<B>) -> usize {
 
 impl<B> Counted<B> {
     /// A body that counts as this one, if it is to count.
-    pub(super) const fn new(body: B, pending: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(body: B, pending: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             body,
-            _pending: pending,
+            pending: pending.map(Arc::new),
         }
     }
 }
 
-impl<B: Body + Unpin> Body for Counted<B> {
-    type Data = B::Data;
+impl AsRef<[u8]> for CountedChunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.chunk
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Some(pending) = &self.pending else {
+            return Poll::Ready(frame);
+        };
+        let counted = |chunk| {
+            Bytes::from_owner(CountedChunk {
+                chunk,
+                _pending: pending.clone(),
+            })
+        };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(counted))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -144,8 +176,12 @@ impl<B: Body + Unpin> Body for Counted<B> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use http_body_util::{BodyExt as _, Full};
 
     use super::*;
+
+    /// Bytes of requests that may wait.
+    const ROOM: usize = 16 << 20;
 
     fn request(method: &str, authority: usize, field: usize) -> Request<()> {
         let uri = format!("http://{}/stream", "x".repeat(authority));
@@ -155,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_under_way_is_bounded_for_each_connection_and_what_waits_for_all() {
-        let room = WaitingRoom::default();
+        let room = WaitingRoom::new(ROOM);
         let ordinary = request("GET", 10, 100);
         let (one, other) = (PendingAnswers::new(room.clone()), PendingAnswers::new(room));
         let turns = |answers: &PendingAnswers| {
@@ -166,7 +202,7 @@ mod tests {
         };
         let (mut pending, others) = (turns(&one), turns(&other));
         let mut waiting: Vec<_> = std::iter::from_fn(|| one.enter(&ordinary)).collect();
-        assert!((2_000..=WAITING_REQUESTS / EACH).contains(&waiting.len()));
+        assert!((3_000..=ROOM / EACH).contains(&waiting.len()));
         assert!(other.enter(&ordinary).is_none());
         // Whatever part of it is large.
         let method = "X".repeat(10_000);
@@ -188,7 +224,23 @@ mod tests {
         pending.pop();
         assert!(first.now_or_never().unwrap().is_some());
         drop((pending, others, waiting));
-        assert_eq!(one.room.0.load(Ordering::Acquire), 0);
+        assert_eq!(one.room.taken.load(Ordering::Acquire), 0);
         assert!(matches!(one.enter(&ordinary), Some(Turn::Now(_))));
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_under_way_until_its_bytes_are_written() {
+        let answers = PendingAnswers::new(WaitingRoom::new(0));
+        let Some(Turn::Now(permit)) = answers.enter(&request("GET", 1, 1)) else {
+            panic!("the first one");
+        };
+        let mut body = Counted::new(Full::new(Bytes::from_static(b"answer")), Some(permit));
+        let mut chunk = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let written = chunk.split_to(2);
+        drop((body, written));
+        assert_eq!(answers.turns.available_permits(), MOST - 1);
+        assert_eq!(chunk, "swer");
+        drop(chunk);
+        assert_eq!(answers.turns.available_permits(), MOST);
     }
 }

@@ -16,7 +16,7 @@ use crate::session::{Happened, Transport};
 /// Bytes that a connection may hold without being counted among those on their way.
 const UNCOUNTED: usize = 10 << 10;
 /// Bytes that are handed over at once, so that the progress of a large frame shows.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A connection that carries streams; dropping it lets the connection go.
 pub(crate) trait Carrier: Send {
@@ -30,7 +30,7 @@ pub(crate) struct BodyStream<C> {
     encoder: BodyEncoder,
     /// Bytes that were gathered and have not been handed over.
     rest: Bytes,
-    /// The connection has not passed on a piece that counts.
+    /// The connection has not written a piece that counts.
     is_piece_out: bool,
     /// Heartbeats in what was handed over last.
     heartbeats: u64,
@@ -142,7 +142,7 @@ impl<C: Carrier> Transport for BodyStream<C> {
     }
 
     fn written(&self) -> u64 {
-        self.chunks.passed()
+        self.chunks.written()
     }
 
     async fn close(&mut self, close: Option<Close>, position: &Position) -> bool {

@@ -14,10 +14,10 @@ use hyper::body::{Body, Frame};
 struct Slot {
     /// The chunk that the connection has not taken.
     chunk: Option<Bytes>,
-    /// Bytes of the chunk that it has taken and may still hold.
+    /// Bytes of the chunks that it has taken and still holds.
     held: usize,
-    /// Bytes that it has passed on.
-    passed: u64,
+    /// Bytes that it has written.
+    written: u64,
     end: End,
     /// The connection is gone, or sends no more of the body.
     is_dropped: bool,
@@ -51,6 +51,12 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
+/// A chunk that the connection has taken, which it drops when it is written.
+struct TakenChunk {
+    chunk: Bytes,
+    slot: Shared,
+}
+
 /// The stream's side.
 #[derive(Debug)]
 pub(super) struct ChunkSender(Shared);
@@ -70,17 +76,13 @@ pub(super) fn channel() -> (ChunkSender, ChunkBody) {
 }
 
 impl ChunkSender {
-    /// Waits until the connection has taken the last chunk; with `passed_on`, until it has passed on what it took, too.
-    pub(super) fn poll_room(
-        &self,
-        passed_on: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
+    /// Waits until the connection has taken the last chunk; with `written`, until it has written what it took, too.
+    pub(super) fn poll_room(&self, written: bool, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let mut slot = lock(&self.0);
         if slot.is_dropped {
             return Poll::Ready(Err(Gone));
         }
-        if slot.chunk.is_none() && !(passed_on && slot.held > 0) {
+        if slot.chunk.is_none() && !(written && slot.held > 0) {
             return Poll::Ready(Ok(()));
         }
         slot.wants_room = true;
@@ -127,9 +129,9 @@ impl ChunkSender {
         wake(waker);
     }
 
-    /// Bytes that the connection has passed on.
-    pub(super) fn passed(&self) -> u64 {
-        lock(&self.0).passed
+    /// Bytes that the connection has written.
+    pub(super) fn written(&self) -> u64 {
+        lock(&self.0).written
     }
 }
 
@@ -144,33 +146,52 @@ impl Body for ChunkBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    /// The next chunk. Being asked for it, the connection has room again, and has passed on most of the one before.
+    /// The next chunk.
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut slot = lock(&self.0);
-        let held = std::mem::take(&mut slot.held);
-        slot.passed += held as u64;
-        let answer = match slot.chunk.take() {
-            Some(chunk) => {
-                slot.held = chunk.len();
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
-            }
+        let chunk = match slot.chunk.take() {
+            Some(chunk) => chunk,
             None if slot.end != End::Open => {
                 slot.end = End::Seen;
-                Poll::Ready(None)
+                wake_stream(slot);
+                return Poll::Ready(None);
             }
             None => {
                 slot.connection = Some(cx.waker().clone());
-                Poll::Pending
+                return Poll::Pending;
             }
         };
-        let wanted = std::mem::take(&mut slot.wants_room);
-        let waker = wanted.then(|| slot.stream.take()).flatten();
-        drop(slot);
-        wake(waker);
-        answer
+        slot.held += chunk.len();
+        wake_stream(slot);
+        let slot = self.0.clone();
+        let chunk = Bytes::from_owner(TakenChunk { chunk, slot });
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+}
+
+/// Wakes a stream that waits for room.
+fn wake_stream(mut slot: MutexGuard<'_, Slot>) {
+    let wanted = std::mem::take(&mut slot.wants_room);
+    let waker = wanted.then(|| slot.stream.take()).flatten();
+    drop(slot);
+    wake(waker);
+}
+
+impl AsRef<[u8]> for TakenChunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.chunk
+    }
+}
+
+impl Drop for TakenChunk {
+    fn drop(&mut self) {
+        let mut slot = lock(&self.slot);
+        slot.held -= self.chunk.len();
+        slot.written += self.chunk.len() as u64;
+        wake_stream(slot);
     }
 }
 
@@ -189,5 +210,39 @@ impl Drop for ChunkBody {
         let waker = slot.stream.take();
         drop(slot);
         wake(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_written_when_the_connection_has_dropped_it() {
+        let (sender, mut body) = channel();
+        let has_room = |written| {
+            let room = std::future::poll_fn(|cx| sender.poll_room(written, cx));
+            room.now_or_never().is_some()
+        };
+        let take = |body: &mut ChunkBody| {
+            let frame = body.frame().now_or_never().unwrap().unwrap();
+            frame.unwrap().into_data().unwrap()
+        };
+        sender.send(Bytes::from_static(b"first"));
+        assert!(!has_room(false));
+        let mut first = take(&mut body);
+        assert!(has_room(false) && !has_room(true));
+        drop(first.split_to(4));
+        sender.send(Bytes::from_static(b"second"));
+        let second = take(&mut body);
+        drop(first);
+        assert!(has_room(false) && !has_room(true));
+        assert_eq!(sender.written(), 5);
+        drop(second);
+        assert!(has_room(true));
+        assert_eq!(sender.written(), 11);
     }
 }

@@ -61,7 +61,7 @@ impl Command {
     /// connection as an error, even those that are closed on purpose; the commands say themselves what failed.
     pub const fn default_log_filter(&self) -> &'static str {
         match self {
-            Self::Dev(_) => "warn,fluvio=off",
+            Self::Dev(_) => "warn,h2=error,fluvio=off",
             Self::Simulate(_) | Self::Publish(_) => "info,fluvio=off",
             Self::Tail(_)
             | Self::Check(_)

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use args::Args;
 
 /// Log filter. The Kubernetes client is silent: what it logs about a failed request is in the error that is logged here.
-const LOG: &str = "info,fluvio=error,fluvio_socket=error,kube_client=off,kube_runtime=off";
+const LOG: &str = "info,h2=error,fluvio=error,fluvio_socket=error,kube_client=off,kube_runtime=off";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -15,7 +15,7 @@ use datastream_gateway::Settings;
 use datastream_routing::{Heartbeat, Resume, Route};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use hyper::client::conn::http2;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -620,5 +620,34 @@ async fn clients_of_http2_that_come_all_at_once_or_behind_idle_ones_get_their_st
         assert_eq!(stream.numbers(1).await, [0]);
     }
     drop(idle);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn over_http2_a_request_with_a_body_or_too_many_fields_is_refused_for_that() {
+    let gateway = TestGateway::start(topic(1), vec![]).await;
+    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
+    let opened = http2::handshake(TokioExecutor::new(), io).await;
+    let (mut sender, connection) = opened.unwrap();
+    tokio::spawn(connection);
+    let with_fields = |count: usize| {
+        let named = (0..count).map(|n| (format!("x{n}"), "y"));
+        let request = Request::get("http://x/console/");
+        let request = named.fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    for (fields, status) in [(100, 200), (101, 431)] {
+        let answer = sender.send_request(with_fields(fields)).await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    let with_body = Request::post("http://x/console/").body(Full::new(Bytes::from_static(b"x")));
+    let refused = sender.send_request(with_body.unwrap()).await.unwrap_err();
+    let reason = refused.source().unwrap().downcast_ref::<h2::Error>();
+    assert_eq!(
+        reason.unwrap().reason(),
+        Some(h2::Reason::HTTP_1_1_REQUIRED)
+    );
     gateway.stop().await;
 }

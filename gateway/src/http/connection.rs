@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use datastream_service::accept::Acceptor;
 use http_body_util::Either;
-use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -22,7 +22,8 @@ use tokio_util::task::TaskTracker;
 use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
 use super::pending::{Counted, PendingAnswers, Turn, WaitingRoom};
-use super::respond::Answer;
+use super::respond::{Answer, respond};
+use super::small_reads::SmallReads;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
@@ -37,6 +38,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Heads larger than this are refused (431).
 const MAX_HEAD: usize = 16 << 10;
+/// Fields that a head may have, as hyper has it in HTTP/1: more are refused (431).
+const MAX_FIELDS: usize = 100;
+/// Streams of one connection of HTTP/2 that are reset for what the client does wrong in them before the connection is closed.
+const MAX_FAULTS: usize = 20;
 /// Requests that one connection of HTTP/2 may have open at once.
 const MAX_STREAMS: u32 = 100;
 /// Bytes that a client of HTTP/2 may send before they are read: the least that the protocol has (RFC 9113, section 6.9.2).
@@ -78,6 +83,8 @@ pub(crate) struct Http2Limits {
     pub connections: usize,
     /// Bytes of requests that wait for others on their connection.
     pub waiting: usize,
+    /// Whether requests may have a body.
+    pub takes_bodies: bool,
 }
 
 /// Accepts and serves until cancelled. Connections run on `tasks`; those that are idle when cancelled are closed.
@@ -129,9 +136,9 @@ enum Unanswered {
     /// It ends the connection.
     #[error("a stream has taken the socket over")]
     TakenOver,
-    /// It is reset, where others are under way beside it.
-    #[error("too many requests wait for their turn")]
-    TooMany(#[source] h2::Error),
+    /// It is reset, where others are under way beside it: too many wait for their turn, or it has a body.
+    #[error("there is no room for it")]
+    Reset(#[source] h2::Error),
 }
 
 /// A socket as HTTP is spoken on it.
@@ -191,9 +198,20 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(SEND_BUFFER)
+        .max_local_error_reset_streams(MAX_FAULTS)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(WRITE_TIMEOUT);
     builder
+}
+
+/// The answer to a request with too many fields in its head.
+fn too_many_fields() -> Answer {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    respond(
+        status,
+        "text/plain",
+        "a request has at most 100 header fields\n",
+    )
 }
 
 impl<H: Handler> Server<H> {
@@ -257,15 +275,31 @@ impl<H: Handler> Server<H> {
                 extensions.insert(certificate.clone());
             }
             let (handler, carried) = (server.handler.clone(), carried.clone());
-            let turn = pending.enter(&request);
-            carried.asked(!matches!(turn, Some(Turn::Now(_))));
-            if turn.is_none() {
+            let has_body = is_http2 && !request.body().is_end_stream();
+            let is_large = request.headers().len() > MAX_FIELDS;
+            let turn = if has_body && !server.front.http2.takes_bodies {
+                // What came of it would be kept until an answer is written. Over HTTP/1.1 it is not.
+                Err(h2::Reason::HTTP_1_1_REQUIRED)
+            } else {
+                // A client may send it again (RFC 9113, section 8.7).
+                let turn = pending.enter(&request);
+                turn.ok_or(h2::Reason::REFUSED_STREAM)
+            };
+            carried.asked(!matches!(turn, Ok(Turn::Now(_))));
+            if matches!(turn, Err(h2::Reason::REFUSED_STREAM)) {
                 server.front.metrics.limited("waiting_requests/gateway");
             }
+            // What is refused is dropped here, not when its task has its turn.
+            let admitted = match turn {
+                Ok(turn) if !is_large => Ok(Some((turn, request))),
+                Ok(_) => Ok(None),
+                Err(reason) => Err(Unanswered::Reset(reason.into())),
+            };
             async move {
-                // A client may send it again (RFC 9113, section 8.7).
-                let refused = || Unanswered::TooMany(h2::Reason::REFUSED_STREAM.into());
-                let pending = turn.ok_or_else(refused)?.come().await;
+                let Some((turn, request)) = admitted? else {
+                    return Ok(too_many_fields().map(|body| Counted::new(body, None)));
+                };
+                let pending = turn.come().await;
                 // On the heap: it is large, and gone when the answer is there, which may wait for the client.
                 let answer = Box::pin(handler.handle(request)).await;
                 if carried.is_given_up() {
@@ -277,12 +311,14 @@ impl<H: Handler> Server<H> {
                 }))
             }
         });
-        let io = TokioIo::new(WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes()));
+        let io = WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes());
         let result = if is_http2 {
+            let io = TokioIo::new(SmallReads::new(io));
             let mut connection = Box::pin(http2().serve_connection(io, service));
             self.until_over(&mut connection, &handle, |c| c.as_mut().graceful_shutdown())
                 .await
         } else {
+            let io = TokioIo::new(io);
             let mut connection = http1().serve_connection(io, service).with_upgrades();
             let result = self
                 .until_over(&mut connection, &handle, |c| {

@@ -12,6 +12,7 @@ mod opening;
 mod pending;
 mod range;
 mod respond;
+mod small_reads;
 mod socket;
 mod stream;
 mod write_limit;

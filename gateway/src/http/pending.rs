@@ -15,7 +15,7 @@ pub(super) const MOST: usize = 8;
 /// Bytes that a request which waits takes beside its head, by what a gateway full of them took, and that a field of its head takes beside
 /// name and value.
 const EACH: usize = 4 << 10;
-const FIELD: usize = 128;
+const FIELD: usize = 256;
 
 /// The room for requests that wait, which the connections of a listener share. Who is refused because others take all of it may ask
 /// again.

@@ -114,7 +114,7 @@ impl Core {
             http2: Http2Limits {
                 connections: ADMIN_HTTP2_CONNECTIONS,
                 waiting: ADMIN_WAITING_REQUESTS,
-                takes_bodies: true,
+                is_trusted: true,
             },
             metrics: self.metrics.clone(),
         };
@@ -254,7 +254,7 @@ impl Core {
             http2: Http2Limits {
                 connections: HTTP2_CONNECTIONS,
                 waiting: WAITING_REQUESTS,
-                takes_bodies: false,
+                is_trusted: false,
             },
             metrics: self.metrics.clone(),
         };

@@ -83,8 +83,8 @@ pub(crate) struct Http2Limits {
     pub connections: usize,
     /// Bytes of requests that wait for others on their connection.
     pub waiting: usize,
-    /// Whether requests may have a body.
-    pub takes_bodies: bool,
+    /// Whether clients are trusted: their requests may have bodies, and are read as fast as they come.
+    pub is_trusted: bool,
 }
 
 /// Accepts and serves until cancelled. Connections run on `tasks`; those that are idle when cancelled are closed.
@@ -277,7 +277,7 @@ impl<H: Handler> Server<H> {
             let (handler, carried) = (server.handler.clone(), carried.clone());
             let has_body = is_http2 && !request.body().is_end_stream();
             let is_large = request.headers().len() > MAX_FIELDS;
-            let turn = if has_body && !server.front.http2.takes_bodies {
+            let turn = if has_body && !server.front.http2.is_trusted {
                 // What came of it would be kept until an answer is written. Over HTTP/1.1 it is not.
                 Err(h2::Reason::HTTP_1_1_REQUIRED)
             } else {
@@ -313,7 +313,7 @@ impl<H: Handler> Server<H> {
         });
         let io = WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes());
         let result = if is_http2 {
-            let io = TokioIo::new(SmallReads::new(io));
+            let io = TokioIo::new(SmallReads::new(io, self.front.http2.is_trusted));
             let mut connection = Box::pin(http2().serve_connection(io, service));
             self.until_over(&mut connection, &handle, |c| c.as_mut().graceful_shutdown())
                 .await

@@ -1,29 +1,36 @@
 //! A socket of which little is read at a time, so that what is asked for is seen to before more of it is read.
 
+use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// Bytes that are read at a time. HTTP/2 reads and decodes all that there is before a request is handed over, and a byte of a compressed
 /// head may stand for a field that takes a hundred (RFC 7541, section 6.1).
 const MOST: usize = 1 << 10;
+/// Time after as many, for the tasks of requests: the task of the connection, which reads, might go on for long without a break.
+const BREAK: Duration = Duration::from_millis(1);
 
-/// Reads a little at a time, and lets other tasks have their turn in between.
+/// Reads a little at a time, with a break after each.
 #[derive(Debug)]
 pub(super) struct SmallReads<S> {
     io: S,
-    /// The last read may have left something.
-    is_others_turn: bool,
+    is_trusted: bool,
+    /// Runs after a read that may have left something.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> SmallReads<S> {
-    /// Reads this socket a little at a time.
-    pub(super) const fn new(io: S) -> Self {
+    /// Reads this socket a little at a time, or, where clients are trusted, all that there is.
+    pub(super) const fn new(io: S, is_trusted: bool) -> Self {
         Self {
             io,
-            is_others_turn: false,
+            is_trusted,
+            pause: None,
         }
     }
 }
@@ -34,14 +41,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for SmallReads<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.is_others_turn) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if self.is_trusted {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
         }
         let mut part = [0; MOST];
         let mut part = ReadBuf::new(&mut part[..buf.remaining().min(MOST)]);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
-        self.is_others_turn = part.remaining() == 0;
+        self.pause = (part.remaining() == 0).then(|| Box::pin(sleep(BREAK)));
         buf.put_slice(part.filled());
         Poll::Ready(Ok(()))
     }
@@ -84,15 +94,17 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn all_is_read_a_little_at_a_time() {
         let (near, mut far) = tokio::io::duplex(1 << 20);
         let sent: Vec<u8> = (0..5 * MOST).map(|n| (n % 251) as u8).collect();
         far.write_all(&sent).await.unwrap();
-        let mut socket = SmallReads::new(near);
+        let mut socket = SmallReads::new(near, false);
         let mut buf = vec![0; sent.len()];
         assert_eq!(socket.read(&mut buf).now_or_never().unwrap().unwrap(), MOST);
-        assert!(socket.read(&mut buf).now_or_never().is_none());
+        for _ in 0..3 {
+            assert!(socket.read(&mut buf).now_or_never().is_none());
+        }
         let mut rest = sent[..MOST].to_vec();
         drop(far);
         socket.read_to_end(&mut rest).await.unwrap();

@@ -27,8 +27,9 @@ const HTTP2_CONNECTION: usize = 256 << 10;
 /// Connections of HTTP/2 that carry no streams, at the listener for clients and at the admin listener, whose memory is in `BASE`.
 pub(crate) const HTTP2_CONNECTIONS: usize = 128;
 pub(crate) const ADMIN_HTTP2_CONNECTIONS: usize = 16;
-/// Streams whose memory suffices for their connection of HTTP/2, whatever else is asked for on it.
-pub(crate) const HTTP2_STREAMS: usize = HTTP2_CONNECTION.div_ceil(STREAM);
+/// Streams whose memory suffices for their connection of HTTP/2, whatever else is asked for on it: so many that not all of them need
+/// what is reckoned for each.
+pub(crate) const HTTP2_STREAMS: usize = 4 * HTTP2_CONNECTION / STREAM;
 /// Memory of requests that wait for others on their connection.
 pub(crate) const WAITING_REQUESTS: usize = HTTP2 - HTTP2_CONNECTIONS * HTTP2_CONNECTION;
 pub(crate) const ADMIN_WAITING_REQUESTS: usize = 1 << 20;

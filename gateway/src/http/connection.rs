@@ -291,15 +291,15 @@ impl<H: Handler> Server<H> {
             }
             // What is refused is dropped here, not when its task has its turn.
             let admitted = match turn {
-                Ok(turn) if !is_large => Ok(Some((turn, request))),
-                Ok(_) => Ok(None),
+                Ok(turn) => Ok((turn, (!is_large).then_some(request))),
                 Err(reason) => Err(Unanswered::Reset(reason.into())),
             };
             async move {
-                let Some((turn, request)) = admitted? else {
-                    return Ok(too_many_fields().map(|body| Counted::new(body, None)));
-                };
+                let (turn, request) = admitted?;
                 let pending = turn.come().await;
+                let Some(request) = request else {
+                    return Ok(too_many_fields().map(|body| Counted::new(body, pending)));
+                };
                 // On the heap: it is large, and gone when the answer is there, which may wait for the client.
                 let answer = Box::pin(handler.handle(request)).await;
                 if carried.is_given_up() {
@@ -334,7 +334,6 @@ impl<H: Handler> Server<H> {
             }
             result
         };
-        handle.end();
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
         }
@@ -361,15 +360,20 @@ impl<H: Handler> Server<H> {
         handle: &ConnectionHandle,
         shut_down: impl FnOnce(&mut C),
     ) -> hyper::Result<()> {
-        tokio::select! {
-            result = &mut *connection => return result,
+        let result = tokio::select! {
+            result = &mut *connection => result,
             () = handle.evicted() => {
                 tracing::debug!("a connection made way for a new one");
                 shut_down(connection);
-                return timeout(GOODBYE, connection).await.unwrap_or(Ok(()));
+                timeout(GOODBYE, connection).await.unwrap_or(Ok(()))
             }
-            () = self.cancel.cancelled() => shut_down(connection),
-        }
-        connection.await
+            () = self.cancel.cancelled() => {
+                shut_down(connection);
+                connection.await
+            }
+        };
+        // Before the connection is dropped, and its streams with it.
+        handle.end();
+        result
     }
 }

@@ -29,6 +29,8 @@ struct Open {
     next: u64,
     /// In the order in which they make way.
     holders: BTreeMap<Rank, Holder>,
+    /// Connections that make way and are not gone.
+    going: usize,
 }
 
 /// The order in which connections make way: those with streams after the others, and the oldest first.
@@ -107,12 +109,14 @@ impl Connections {
             let now = Instant::now();
             let since = {
                 let mut open = self.lock();
-                match open.holders.first_entry() {
-                    Some(first) if first.get().since + UNDISTURBED <= now => {
-                        first.remove().evicted.cancel();
+                match open.holders.first_key_value() {
+                    // Each of those that wait evicts one, and there may be more of them than places.
+                    Some((rank, _)) if rank.need == Need::Beside && open.going > 0 => now,
+                    Some((_, first)) if first.since + UNDISTURBED > now => first.since,
+                    _ => {
+                        open.evict_first();
                         now
                     }
-                    first => first.map_or(now, |first| first.get().since),
                 }
             };
             sleep_until(since + UNDISTURBED).await;
@@ -138,10 +142,8 @@ impl Connections {
         turn: Option<OwnedSemaphorePermit>,
     ) -> Held {
         let mut open = self.lock();
-        if open.holders.len() >= self.limit
-            && let Some((_, first)) = open.holders.pop_first()
-        {
-            first.evicted.cancel();
+        if open.holders.len() >= self.limit {
+            open.evict_first();
         }
         let number = before.unwrap_or(open.next);
         open.next = open.next.max(number + 1);
@@ -156,6 +158,16 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Evicts the connection whose turn it is, if there is one.
+    fn evict_first(&mut self) {
+        if let Some((_, first)) = self.holders.pop_first() {
+            self.going += 1;
+            first.evicted.cancel();
+        }
     }
 }
 
@@ -190,6 +202,9 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.set(Need::Nothing);
+        if self.evicted.is_cancelled() {
+            self.connections.lock().going -= 1;
+        }
     }
 }
 
@@ -268,6 +283,26 @@ mod tests {
         assert!(is_evicted(&other));
         drop(other);
         assert!(waiting.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_with_streams_stay_while_others_are_going() {
+        let connections = Arc::new(Connections::new(2));
+        let (idle, carrying) = (connections.enter_in_turn(), connections.enter_in_turn());
+        let (idle, carrying) = (idle.await, carrying.await);
+        carrying.set(Need::Beside);
+        advance(UNDISTURBED).await;
+        let mut waiting = [(); 3].map(|()| Box::pin(connections.enter_in_turn()));
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        assert!(is_evicted(&idle) && !is_evicted(&carrying));
+        drop(idle);
+        let [first, second, _] = waiting;
+        let first = first.await;
+        advance(UNDISTURBED).await;
+        assert!(second.now_or_never().is_none());
+        assert!(is_evicted(&first) && !is_evicted(&carrying));
     }
 
     #[test]

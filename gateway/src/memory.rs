@@ -21,8 +21,8 @@ const TLS: usize = TLS_WRITE + 2 * TLS_READ + (8 << 10);
 const CERTIFICATE: usize = TLS_READ;
 /// Memory of HTTP/2 on connections that carry no streams.
 const HTTP2: usize = 48 << 20;
-/// Memory of HTTP/2 on one connection whose client asks as often as it may and takes no answer, which was measured to be 175 KiB, with
-/// room for bodies that it sends.
+/// Memory of HTTP/2 on one connection whose client asks as often as it may and takes no answer, which was measured to be 175 KiB, or
+/// 248 with a head that is begun and not ended.
 const HTTP2_CONNECTION: usize = 256 << 10;
 /// Connections of HTTP/2 that carry no streams, at the listener for clients and at the admin listener, whose memory is in `BASE`.
 pub(crate) const HTTP2_CONNECTIONS: usize = 128;

@@ -15,7 +15,7 @@ use datastream_gateway::Settings;
 use datastream_routing::{Heartbeat, Resume, Route};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::{Empty, Full};
+use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -567,20 +567,28 @@ async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
     gateway.stop().await;
 }
 
+/// A connection of HTTP/2 with these settings.
+async fn sender(
+    gateway: &TestGateway,
+    settings: &http2::Builder<TokioExecutor>,
+) -> http2::SendRequest<Full<Bytes>> {
+    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
+    let (sender, connection) = settings.handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 #[tokio::test]
 async fn requests_are_refused_so_that_they_may_come_again_where_too_many_wait() {
     let gateway = TestGateway::start(topic(1), vec![]).await;
     let mut answers = FuturesUnordered::new();
     for _ in 0..20 {
-        let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         // No answer is taken.
-        let opened = http2.initial_stream_window_size(0).handshake(io).await;
-        let (sender, connection) = opened.unwrap();
-        tokio::spawn(connection);
+        let sender = sender(&gateway, http2.initial_stream_window_size(0)).await;
         for _ in 0..100 {
             let request = Request::get("http://x/nothing").header("x", "x".repeat(10_000));
-            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let request = request.body(Full::default()).unwrap();
             answers.push(sender.clone().send_request(request));
         }
     }
@@ -626,10 +634,7 @@ async fn clients_of_http2_that_come_all_at_once_or_behind_idle_ones_get_their_st
 #[tokio::test]
 async fn over_http2_a_request_with_a_body_or_too_many_fields_is_refused_for_that() {
     let gateway = TestGateway::start(topic(1), vec![]).await;
-    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
-    let opened = http2::handshake(TokioExecutor::new(), io).await;
-    let (mut sender, connection) = opened.unwrap();
-    tokio::spawn(connection);
+    let mut sender = sender(&gateway, &http2::Builder::new(TokioExecutor::new())).await;
     let with_fields = |count: usize| {
         let named = (0..count).map(|n| (format!("x{n}"), "y"));
         let request = Request::get("http://x/");

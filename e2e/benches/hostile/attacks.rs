@@ -198,7 +198,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a client of HTTP/2 sends that asks as often as it may and lets no body be sent: its window has no room (RFC 9113, section 6.5.2).
+/// Requests of a client of HTTP/2, as many as it may have, whose window lets no body be sent (RFC 9113, section 6.5.2).
 fn requests_without_window() -> Vec<u8> {
     let path = b"/console/console.css";
     // GET, http, :authority and :path (RFC 7541, appendix A).

@@ -26,14 +26,14 @@ pub(crate) struct ConnectionHandle {
     taker: Mutex<Option<Taker>>,
 }
 
-/// What a connection has to do.
+/// The load of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
     /// Streams that it carries.
     streams: usize,
     /// Requests that have come in a row while what was written before was not taken.
     unread: usize,
-    /// Whether so much has been asked for at once that HTTP/2 keeps the memory of it.
+    /// So much has been asked for at once that HTTP/2 keeps the memory of it.
     is_wide: bool,
     /// Nothing is read or written any more.
     is_over: bool,
@@ -59,7 +59,7 @@ impl Load {
         self.is_wide |= has_to_wait || self.unread > MOST;
     }
 
-    /// What it needs its place among those of HTTP/2 for.
+    /// The need of a place among the connections of HTTP/2.
     const fn http2(self) -> Need {
         match self.streams {
             0 => Need::Requests,

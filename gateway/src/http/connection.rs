@@ -83,7 +83,7 @@ pub(crate) struct Http2Limits {
     pub connections: usize,
     /// Bytes of requests that wait for others on their connection.
     pub waiting: usize,
-    /// Whether clients are trusted: their requests may have bodies, and are read as fast as they come.
+    /// Clients are trusted: their requests may have bodies, and are read as fast as they come.
     pub is_trusted: bool,
 }
 
@@ -207,11 +207,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
 /// The answer to a request with too many fields in its head.
 fn too_many_fields() -> Answer {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    respond(
-        status,
-        "text/plain",
-        "a request has at most 100 header fields\n",
-    )
+    let reason = format!("a request has at most {MAX_FIELDS} header fields\n");
+    respond(status, "text/plain", reason)
 }
 
 impl<H: Handler> Server<H> {

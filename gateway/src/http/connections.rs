@@ -40,10 +40,10 @@ struct Rank {
     number: u64,
 }
 
-/// What a connection needs a place for.
+/// The reason why a connection needs a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
-    /// What is asked for on it.
+    /// Requests on it.
     Requests,
     /// More than the streams that it carries stand for.
     Beside,

@@ -14,6 +14,7 @@ mod descriptors;
 pub mod event;
 mod fanout;
 mod gateway;
+mod guarded_bytes;
 mod header_list;
 mod http;
 mod ingest;

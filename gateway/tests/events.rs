@@ -3,35 +3,20 @@
 
 mod common;
 
-use std::error::Error as _;
 use std::io::Read as _;
 
-use bytes::Bytes;
 use common::client::Client;
-use common::http::Events;
 use common::topic::{Topic, event};
 use common::{PATIENCE, TestGateway, events_path, key, route, route_of};
-use datastream_gateway::Settings;
 use datastream_routing::{Heartbeat, Resume, Route};
-use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::Full;
-use hyper::client::conn::http2;
-use hyper::{Request, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::Version;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
-
-fn topic(events: usize) -> Topic {
-    let topic = Topic::new(1);
-    topic.append_all(0, (0..events).map(|n| event("A", n)));
-    topic
-}
 
 fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     let found = fields.iter().find(|(field, _)| field == name);
@@ -40,7 +25,7 @@ fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
 
 #[tokio::test]
 async fn lines_of_json_come_over_both_versions_of_http_and_are_the_bodies_of_the_frames() {
-    let gateway = TestGateway::start(topic(20), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(20), vec![route("a")]).await;
     let mut client = gateway.connect("a", "&seq_start=1").await;
     let mut expected = vec![];
     for _ in 0..20 {
@@ -73,7 +58,7 @@ async fn lines_of_json_come_over_both_versions_of_http_and_are_the_bodies_of_the
 
 #[tokio::test]
 async fn server_sent_events_resume_after_the_last_event_id() {
-    let gateway = TestGateway::start(topic(10), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(10), vec![route("a")]).await;
     let mut events = gateway.events("a", "&seq_start=1", &[SSE]).await;
     assert_eq!(events.header("content-type"), "text/event-stream");
     let mut last = String::new();
@@ -105,7 +90,7 @@ async fn server_sent_events_resume_after_the_last_event_id() {
 
 #[tokio::test]
 async fn a_batch_ends_at_its_limit_or_when_there_is_nothing_more() {
-    let gateway = TestGateway::start(topic(10), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(10), vec![route("a")]).await;
     let batch = async |query: &str| {
         let mut events = gateway.events("a", query, &[]).await;
         let mut lines = vec![];
@@ -142,7 +127,7 @@ async fn a_batch_ends_at_its_limit_or_when_there_is_nothing_more() {
 
 #[tokio::test]
 async fn what_is_asked_for_in_a_wrong_way_is_refused_with_the_reason() {
-    let gateway = TestGateway::start(topic(3), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(3), vec![route("a")]).await;
     let json = ("accept", "application/json");
     for (query, headers, status, error, word) in [
         ("", vec![json], 406, "not_acceptable", "text/event-stream"),
@@ -206,7 +191,7 @@ async fn what_is_asked_for_in_a_wrong_way_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn what_passes_by_itself_is_a_stream_that_ends_for_browsers_and_a_status_for_others() {
-    let gateway = TestGateway::start(topic(0), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(0), vec![route("a")]).await;
     let holder = gateway.events("a", "", &[]).await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
     let (status, body) = gateway.events("a", "", &[]).await.refusal().await;
@@ -239,7 +224,7 @@ async fn what_passes_by_itself_is_a_stream_that_ends_for_browsers_and_a_status_f
 #[tokio::test]
 async fn a_stream_whose_key_is_revoked_ends_although_its_client_reads_nothing() {
     let routes = vec![route_of("a", &["A"]), route("b"), route("c")];
-    let gateway = TestGateway::start(topic(0), routes).await;
+    let gateway = TestGateway::start(Topic::of(0), routes).await;
     let mut told = gateway.events("a", "&markers=1", &[]).await;
     assert_eq!(told.json().await.unwrap()["control"], "live");
     let silent = gateway.events("b", "", &[]).await;
@@ -268,7 +253,7 @@ async fn a_stream_whose_key_is_revoked_ends_although_its_client_reads_nothing() 
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_nothing() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        let gateway = TestGateway::start(topic(0), vec![route("a")]).await;
+        let gateway = TestGateway::start(Topic::of(0), vec![route("a")]).await;
         let mut connection = gateway.http(version).await;
         let mut events = connection.get(&events_path("a", ""), &[]).await;
         gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
@@ -340,7 +325,7 @@ async fn heartbeats_keep_a_silent_stream_open_and_need_no_answer() {
         ..route(name)
     };
     let routes = vec![quick("a"), quick("b"), quick("c")];
-    let gateway = TestGateway::start(topic(0), routes).await;
+    let gateway = TestGateway::start(Topic::of(0), routes).await;
     let mut lines = gateway.events("a", "", &[]).await;
     let mut comments = gateway.events("b", "", &[SSE]).await;
     let mut pings = gateway.connect("c", "&format=json").await;
@@ -358,7 +343,7 @@ async fn heartbeats_keep_a_silent_stream_open_and_need_no_answer() {
 
 #[tokio::test]
 async fn compressed_lines_can_be_read_as_they_come() {
-    let gateway = TestGateway::start(topic(3), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(3), vec![route("a")]).await;
     let path = "&seq_start=1&limit=4";
     for (accepted, coding) in [
         ("gzip, deflate", "gzip"),
@@ -401,36 +386,6 @@ async fn compressed_lines_can_be_read_as_they_come() {
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn one_connection_of_http_2_carries_many_streams_and_outlives_them() {
-    let routes: Vec<_> = (0..50).map(|n| route(&format!("r{n}"))).collect();
-    let settings = Settings {
-        // Less than the streams: what carries some is not closed for others.
-        max_streams: 60,
-        ..Settings::default()
-    };
-    let gateway = TestGateway::start_with(topic(1), routes, settings).await;
-    let mut connection = gateway.http(Version::HTTP_2).await;
-    let mut streams: Vec<Events> = vec![];
-    for n in 0..50 {
-        let path = events_path(&format!("r{n}"), "&seq_start=1");
-        streams.push(connection.get(&path, &[]).await);
-    }
-    for stream in &mut streams {
-        assert_eq!(stream.numbers(1).await, [0]);
-    }
-    gateway.topic.append(0, event("A", 1));
-    // One that nobody reads holds up no other.
-    for stream in streams.iter_mut().skip(1) {
-        assert_eq!(stream.numbers(1).await, [1]);
-    }
-    drop(streams);
-    gateway.metric_reaches("streams_closed_total", 50.0).await;
-    let path = events_path("r0", "&seq_start=1&limit=1");
-    assert_eq!(connection.get(&path, &[]).await.numbers(1).await, [0]);
-    gateway.stop().await;
-}
-
 fn committed(name: &str) -> Route {
     Route {
         resume: Resume::Committed,
@@ -453,7 +408,7 @@ async fn json_numbers(client: &mut Client, count: usize) -> Vec<u64> {
 
 #[tokio::test]
 async fn acknowledged_events_do_not_come_again_and_others_do() {
-    let gateway = TestGateway::start(topic(0), vec![committed("a")]).await;
+    let gateway = TestGateway::start(Topic::of(0), vec![committed("a")]).await;
     let mut client = gateway.connect("a", "&format=json").await;
     gateway.metric_reaches("streams{state=\"live\"}", 1.0).await;
     gateway.topic.append_all(0, (0..6).map(|n| event("A", n)));
@@ -495,7 +450,7 @@ async fn acknowledged_events_do_not_come_again_and_others_do() {
 
 #[tokio::test]
 async fn cloud_events_have_their_envelope_and_one_identity_in_every_dialect() {
-    let gateway = TestGateway::start(topic(2), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(2), vec![route("a")]).await;
     let url = gateway.url("a", "&seq_start=1&markers=1");
     let mut request = url.into_client_request().unwrap();
     let offered = format!("cloudevents.json, datastream.key.{}", key("a"));
@@ -530,7 +485,7 @@ async fn cloud_events_have_their_envelope_and_one_identity_in_every_dialect() {
 
 #[tokio::test]
 async fn browsers_may_ask_from_every_page() {
-    let gateway = TestGateway::start(topic(0), vec![route("a")]).await;
+    let gateway = TestGateway::start(Topic::of(0), vec![route("a")]).await;
     let head = "OPTIONS /events HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nConnection: close\r\n\r\n";
     let mut tcp = tokio::net::TcpStream::connect(gateway.stream)
         .await
@@ -545,114 +500,5 @@ async fn browsers_may_ask_from_every_page() {
     assert!(answer.contains("access-control-allow-headers: authorization, last-event-id"));
     let opened = gateway.metric("streams_opened_total").await;
     assert!(opened.abs() < f64::EPSILON);
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn a_connection_of_http2_may_ask_for_all_of_its_streams_at_once() {
-    let names: Vec<_> = (0..100).map(|n| format!("s{n}")).collect();
-    let gateway = TestGateway::start(topic(1), names.iter().map(|n| route(n)).collect()).await;
-    let connection = gateway.http(Version::HTTP_2).await;
-    let opened = names.iter().map(|name| {
-        let mut connection = connection.beside();
-        let path = events_path(name, "&seq_start=1");
-        async move { connection.get(&path, &[]).await }
-    });
-    let mut streams = futures_util::future::join_all(opened).await;
-    for stream in &mut streams {
-        assert_eq!(stream.status, 200);
-        assert_eq!(stream.numbers(1).await, [0]);
-    }
-    drop(streams);
-    gateway.stop().await;
-}
-
-/// A connection of HTTP/2 with these settings.
-async fn sender(
-    gateway: &TestGateway,
-    settings: &http2::Builder<TokioExecutor>,
-) -> http2::SendRequest<Full<Bytes>> {
-    let io = TokioIo::new(TcpStream::connect(gateway.stream).await.unwrap());
-    let (sender, connection) = settings.handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    sender
-}
-
-#[tokio::test]
-async fn requests_are_refused_so_that_they_may_come_again_where_too_many_wait() {
-    let gateway = TestGateway::start(topic(1), vec![]).await;
-    let mut answers = FuturesUnordered::new();
-    for _ in 0..20 {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        // No answer is taken.
-        let sender = sender(&gateway, http2.initial_stream_window_size(0)).await;
-        for _ in 0..100 {
-            let request = Request::get("http://x/nothing").header("x", "x".repeat(10_000));
-            let request = request.body(Full::default()).unwrap();
-            answers.push(sender.clone().send_request(request));
-        }
-    }
-    let mut untaken = vec![];
-    let refused = loop {
-        match timeout(PATIENCE, answers.next()).await.unwrap().unwrap() {
-            Ok(answer) => untaken.push(answer),
-            Err(refused) => break refused,
-        }
-    };
-    let reason = refused.source().unwrap().downcast_ref::<h2::Error>();
-    assert_eq!(reason.unwrap().reason(), Some(h2::Reason::REFUSED_STREAM));
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn clients_of_http2_that_come_all_at_once_or_behind_idle_ones_get_their_streams() {
-    let names: Vec<_> = (0..300).map(|n| format!("s{n}")).collect();
-    let routes = names.iter().map(|name| route(name)).collect();
-    let settings = Settings {
-        handshakes_per_second: 10_000,
-        ..Settings::default()
-    };
-    let gateway = TestGateway::start_with(topic(1), routes, settings).await;
-    let mut idle = vec![];
-    for _ in 0..200 {
-        idle.push(gateway.http(Version::HTTP_2).await);
-    }
-    let opened = names.iter().map(async |name| {
-        let path = events_path(name, "&seq_start=1");
-        gateway.http(Version::HTTP_2).await.get(&path, &[]).await
-    });
-    let streams = futures_util::future::join_all(opened).await;
-    // None of them has made way for a later one.
-    for mut stream in streams {
-        assert_eq!(stream.status, 200);
-        assert_eq!(stream.numbers(1).await, [0]);
-    }
-    drop(idle);
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn over_http2_a_request_with_a_body_or_too_many_fields_is_refused_for_that() {
-    let gateway = TestGateway::start(topic(1), vec![]).await;
-    let mut sender = sender(&gateway, &http2::Builder::new(TokioExecutor::new())).await;
-    let with_fields = |count: usize| {
-        let named = (0..count).map(|n| (format!("x{n}"), "y"));
-        let request = Request::get("http://x/");
-        let request = named.fold(request, |request, (name, value)| {
-            request.header(name, value)
-        });
-        request.body(Full::<Bytes>::default()).unwrap()
-    };
-    for (fields, status) in [(100, 200), (101, 431)] {
-        let answer = sender.send_request(with_fields(fields)).await.unwrap();
-        assert_eq!(answer.status(), status);
-    }
-    let with_body = Request::post("http://x/").body(Full::new(Bytes::from_static(b"x")));
-    let refused = sender.send_request(with_body.unwrap()).await.unwrap_err();
-    let reason = refused.source().unwrap().downcast_ref::<h2::Error>();
-    assert_eq!(
-        reason.unwrap().reason(),
-        Some(h2::Reason::HTTP_1_1_REQUIRED)
-    );
     gateway.stop().await;
 }

@@ -35,8 +35,7 @@ async fn all_wrong_keys_get_the_same_response() {
 
 #[tokio::test]
 async fn refusals_name_the_error() {
-    let topic = Topic::new(1);
-    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    let topic = Topic::of(10);
     topic.expire(0, 3);
     let suspended = Route {
         suspended: true,
@@ -105,8 +104,7 @@ async fn query_quirks_of_the_dss_browser_are_tolerated() {
 
 #[tokio::test]
 async fn a_plain_get_reports_the_key_and_the_replayable_range() {
-    let topic = Topic::new(1);
-    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    let topic = Topic::of(10);
     topic.expire(0, 3);
     let gateway = TestGateway::start(topic, vec![route("a")]).await;
     let (status, body) = get(gateway.stream, &format!("/stream?stream_key={}", key("a"))).await;

@@ -16,8 +16,7 @@ const SINCE: i64 = 1_767_225_600_000;
 
 /// Events 0 to 9, taken a second after each other; the first three have expired.
 fn expired_topic() -> Topic {
-    let topic = Topic::new(1);
-    topic.append_all(0, (0..10).map(|n| event("A", n)));
+    let topic = Topic::of(10);
     topic.taken_since(0, SINCE);
     topic.expire(0, 3);
     topic

@@ -66,8 +66,7 @@ async fn a_replay_becomes_live_without_a_gap() {
 
 #[tokio::test]
 async fn a_replay_stops_after_its_end() {
-    let topic = Topic::new(1);
-    topic.append_all(0, (0..50).map(|n| event("A", n)));
+    let topic = Topic::of(50);
     let gateway = TestGateway::start(topic, vec![route("a")]).await;
     let mut client = gateway.connect("a", "&seq_start=11&seq_end=20").await;
     assert_eq!(client.numbers(10).await, (10..20).collect::<Vec<_>>());

@@ -1,6 +1,9 @@
 //! A connection, as the streams see it that are bodies of its responses, or take its socket.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::connections::{ConnectionSlot, Need};
 use super::pending::MOST;
@@ -27,10 +30,12 @@ pub(crate) struct ConnectionHandle {
 }
 
 /// The load of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Load {
     /// Streams that it carries.
     streams: usize,
+    /// Time of the last change: of a request, or the start or end of a stream.
+    changed: Instant,
     /// Requests that have come in a row while what was written before was not taken.
     unread: usize,
     /// So much has been asked for at once that HTTP/2 keeps the memory of it.
@@ -53,6 +58,17 @@ impl std::fmt::Debug for Taker {
 pub(super) struct StreamHold(Arc<ConnectionHandle>);
 
 impl Load {
+    /// A connection of which nothing has been asked.
+    fn new() -> Self {
+        Self {
+            streams: 0,
+            changed: Instant::now(),
+            unread: 0,
+            is_wide: false,
+            is_over: false,
+        }
+    }
+
     /// Adds a request that has to wait, or comes while what was written before is not taken.
     const fn ask(&mut self, has_to_wait: bool, is_unread: bool) {
         self.unread = if is_unread { self.unread + 1 } else { 0 };
@@ -75,7 +91,7 @@ impl ConnectionHandle {
         Self {
             place,
             http2,
-            load: Mutex::default(),
+            load: Mutex::new(Load::new()),
             writes: Arc::default(),
             taker: Mutex::default(),
         }
@@ -94,6 +110,19 @@ impl ConnectionHandle {
                 () = self.place.evicted() => {}
                 () = http2.evicted() => {}
             },
+        }
+    }
+
+    /// Waits until the connection has carried no stream, and nothing has been asked of it, for so long.
+    pub(super) async fn idle(&self, time: Duration) {
+        loop {
+            let now = Instant::now();
+            let load = *self.load();
+            let since = if load.streams > 0 { now } else { load.changed };
+            if since + time <= now {
+                return;
+            }
+            sleep_until(since + time).await;
         }
     }
 
@@ -136,10 +165,15 @@ impl ConnectionHandle {
         self.change(|load| load.is_over = true);
     }
 
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes what it has to do, and which places it has for that.
     fn change(&self, change: impl FnOnce(&mut Load)) {
-        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut load = self.load();
         change(&mut load);
+        load.changed = Instant::now();
         if load.is_over {
             return;
         }
@@ -218,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_wide_when_requests_wait_or_many_answers_are_not_taken() {
-        let mut load = Load::default();
+        let mut load = Load::new();
         (0..100).for_each(|_| load.ask(false, false));
         (0..MOST).for_each(|_| load.ask(false, true));
         load.ask(false, false);
@@ -226,7 +260,7 @@ mod tests {
         assert!(!load.is_wide);
         load.ask(false, true);
         assert!(load.is_wide);
-        let mut load = Load::default();
+        let mut load = Load::new();
         load.ask(true, false);
         load.ask(false, false);
         assert!(load.is_wide);

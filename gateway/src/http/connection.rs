@@ -21,9 +21,9 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::ConnectionHandle;
 use super::connections::{ConnectionSlot, Connections};
+use super::http2_reads::Http2Reads;
 use super::pending::{Counted, PendingAnswers, Turn, WaitingRoom};
 use super::respond::{Answer, respond};
-use super::small_reads::SmallReads;
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
@@ -50,8 +50,8 @@ const WINDOW: u32 = 65_535;
 const SEND_BUFFER: usize = 1 << 10;
 /// Time for what a connection has to say when it makes way for another one.
 const GOODBYE: Duration = Duration::from_millis(100);
-/// Interval at which clients of HTTP/2 are asked whether they are there.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Time after which a connection without a request or a stream is closed. In HTTP/1.1, that is the time for the next head.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// The address of the client, which every request carries as an extension, as it does the `Arc<PeerCertificate>` of a client that has
 /// one: that of the other end, or the one that trusted proxies name.
@@ -198,9 +198,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_local_error_reset_streams(MAX_FAULTS)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(WRITE_TIMEOUT);
+        // No pings: an answer to them comes behind what a slow client has not read, and how long that may take is for its streams to say.
+        .max_local_error_reset_streams(MAX_FAULTS);
     builder
 }
 
@@ -310,7 +309,11 @@ impl<H: Handler> Server<H> {
         });
         let io = WriteLimit::new(socket, WRITE_TIMEOUT, handle.writes());
         let result = if is_http2 {
-            let io = TokioIo::new(SmallReads::new(io, self.front.http2.is_trusted));
+            let io = TokioIo::new(Http2Reads::new(
+                io,
+                HEAD_TIMEOUT,
+                self.front.http2.is_trusted,
+            ));
             let mut connection = Box::pin(http2().serve_connection(io, service));
             self.until_over(&mut connection, &handle, |c| c.as_mut().graceful_shutdown())
                 .await
@@ -350,23 +353,30 @@ impl<H: Handler> Server<H> {
         })
     }
 
-    /// Serves a connection until it ends, or makes way for another, or the gateway stops.
+    /// Serves a connection until it ends, or makes way for another, or the gateway stops. One of which nothing is asked is to end.
     async fn until_over<C: Future<Output = hyper::Result<()>> + Unpin>(
         &self,
         connection: &mut C,
         handle: &ConnectionHandle,
-        shut_down: impl FnOnce(&mut C),
+        shut_down: impl Fn(&mut C),
     ) -> hyper::Result<()> {
-        let result = tokio::select! {
-            result = &mut *connection => result,
-            () = handle.evicted() => {
-                tracing::debug!("a connection made way for a new one");
-                shut_down(connection);
-                timeout(GOODBYE, connection).await.unwrap_or(Ok(()))
-            }
-            () = self.cancel.cancelled() => {
-                shut_down(connection);
-                connection.await
+        let mut is_idle = false;
+        let result = loop {
+            tokio::select! {
+                result = &mut *connection => break result,
+                () = handle.evicted() => {
+                    tracing::debug!("a connection made way for a new one");
+                    shut_down(connection);
+                    break timeout(GOODBYE, connection).await.unwrap_or(Ok(()));
+                }
+                () = handle.idle(IDLE), if !is_idle => {
+                    is_idle = true;
+                    shut_down(connection);
+                }
+                () = self.cancel.cancelled() => {
+                    shut_down(connection);
+                    break connection.await;
+                }
             }
         };
         // Before the connection is dropped, and its streams with it.

@@ -10,6 +10,8 @@ use hyper::Request;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::guarded_bytes::guarded;
+
 /// Requests of a connection that may be under way at once, those included whose answers are not taken; streams do not count.
 pub(super) const MOST: usize = 8;
 /// Bytes that a request which waits takes beside its head, by what a gateway full of them took, and that a field of its head takes beside
@@ -51,12 +53,6 @@ pub(super) struct Waiting {
 pub(super) struct Counted<B> {
     body: B,
     pending: Option<Arc<OwnedSemaphorePermit>>,
-}
-
-/// A part of a body that counts as under way: the connection may hold it long after it has asked for the next one.
-struct CountedChunk {
-    chunk: Bytes,
-    _pending: Arc<OwnedSemaphorePermit>,
 }
 
 impl WaitingRoom {
@@ -137,12 +133,6 @@ impl<B> Counted<B> {
     }
 }
 
-impl AsRef<[u8]> for CountedChunk {
-    fn as_ref(&self) -> &[u8] {
-        &self.chunk
-    }
-}
-
 impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
@@ -155,12 +145,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
         let Some(pending) = &self.pending else {
             return Poll::Ready(frame);
         };
-        let counted = |chunk| {
-            Bytes::from_owner(CountedChunk {
-                chunk,
-                _pending: pending.clone(),
-            })
-        };
+        // The connection may hold it long after it has asked for the next one.
+        let counted = |chunk| guarded(chunk, pending.clone());
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(counted))))
     }
 

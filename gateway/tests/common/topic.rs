@@ -48,6 +48,14 @@ impl Topic {
         }
     }
 
+    /// One partition with so many events of device `A`.
+    #[allow(dead_code, reason = "not every test has events before it begins")]
+    pub fn of(events: usize) -> Self {
+        let topic = Self::new(1);
+        topic.append_all(0, (0..events).map(|n| event("A", n)));
+        topic
+    }
+
     pub fn cut_after(self, records: usize) -> Self {
         Self {
             cut_after: Some(records),

@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 
+use crate::guarded_bytes::guarded;
+
 /// The place that both sides share.
 #[derive(Debug, Default)]
 struct Slot {
@@ -51,9 +53,9 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// A chunk that the connection has taken, which it drops when it is written.
-struct TakenChunk {
-    chunk: Bytes,
+/// Bytes of a chunk that the connection has taken, until it drops the chunk, because it is written.
+struct Held {
+    bytes: usize,
     slot: Shared,
 }
 
@@ -164,10 +166,11 @@ impl Body for ChunkBody {
                 return Poll::Pending;
             }
         };
-        slot.held += chunk.len();
+        let bytes = chunk.len();
+        slot.held += bytes;
         wake_stream(slot);
         let slot = self.0.clone();
-        let chunk = Bytes::from_owner(TakenChunk { chunk, slot });
+        let chunk = guarded(chunk, Held { bytes, slot });
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 }
@@ -180,17 +183,11 @@ fn wake_stream(mut slot: MutexGuard<'_, Slot>) {
     wake(waker);
 }
 
-impl AsRef<[u8]> for TakenChunk {
-    fn as_ref(&self) -> &[u8] {
-        &self.chunk
-    }
-}
-
-impl Drop for TakenChunk {
+impl Drop for Held {
     fn drop(&mut self) {
         let mut slot = lock(&self.slot);
-        slot.held -= self.chunk.len();
-        slot.written += self.chunk.len() as u64;
+        slot.held -= self.bytes;
+        slot.written += self.bytes as u64;
         wake_stream(slot);
     }
 }

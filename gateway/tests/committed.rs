@@ -124,6 +124,22 @@ async fn the_first_connection_commits_its_start_at_once() {
 }
 
 #[tokio::test]
+async fn a_position_beyond_a_topic_that_was_made_again_is_said_to_be_that() {
+    let (topic, cursors) = (Topic::of(10), Topic::new(1));
+    let routes = vec![committed("a")];
+    let gateway = TestGateway::start_beside(topic, cursors.clone(), routes.clone()).await;
+    drop(gateway.connect("a", "").await);
+    gateway.metric_reaches("cursors_written_total", 1.0).await;
+    gateway.stop().await;
+    let gateway = TestGateway::start_beside(Topic::of(3), cursors, routes).await;
+    let (status, body) = gateway.refused(&format!("stream_key={}", key("a"))).await;
+    assert_eq!(status, 400);
+    let message = body["message"].as_str().unwrap();
+    assert!(message.contains("made again"), "{message}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_start_of_which_nothing_was_acknowledged_is_no_acknowledgement() {
     let (topic, cursors) = (Topic::new(1), Topic::new(1));
     let routes = vec![committed("a"), committed("b")];

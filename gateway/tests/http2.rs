@@ -13,7 +13,7 @@ use common::{PATIENCE, TestGateway, events_path, route};
 use datastream_gateway::Settings;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2;
 use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -241,5 +241,70 @@ async fn a_connection_of_http2_of_which_nothing_is_asked_is_closed() {
         }
     };
     timeout(PATIENCE, ended).await.unwrap();
+    gateway.stop().await;
+}
+
+/// A connection of HTTP/2 with these bytes of room for each response.
+async fn narrow(gateway: &TestGateway, window: u32) -> http2::SendRequest<Full<Bytes>> {
+    let mut settings = http2::Builder::new(TokioExecutor::new());
+    sender(gateway, settings.initial_stream_window_size(window)).await
+}
+
+fn ask(name: &str, query: &str) -> Request<Full<Bytes>> {
+    let uri = format!("http://x{}", events_path(name, query));
+    Request::get(uri).body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_unread_is_reset() {
+    let gateway = TestGateway::start(Topic::of(200), vec![route("a")]).await;
+    let mut sender = narrow(&gateway, 1_000).await;
+    let mut answer = sender.send_request(ask("a", "&seq_start=1")).await.unwrap();
+    gateway.metric_reaches("streams_opened_total", 1.0).await;
+    gateway.set_routes(vec![]).await;
+    gateway.metric_reaches("streams_closed_total", 1.0).await;
+    // The time for its goodbye.
+    goes_by(3).await;
+    let error = loop {
+        let frame = timeout(PATIENCE, answer.body_mut().frame()).await.unwrap();
+        match frame.expect("no orderly end") {
+            Ok(_) => (),
+            Err(error) => break error,
+        }
+    };
+    let reason = error.source().unwrap().downcast_ref::<h2::Error>();
+    assert_eq!(reason.unwrap().reason(), Some(h2::Reason::CANCEL));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_over_when_its_client_has_taken_it() {
+    let gateway = TestGateway::start(Topic::of(20), vec![route("a")]).await;
+    let mut sender = narrow(&gateway, 1_000).await;
+    let batch = ask("a", "&seq_start=1&limit=20");
+    let answer = sender.send_request(batch).await.unwrap();
+    gateway.metric_reaches("streams_opened_total", 1.0).await;
+    // Longer than a goodbye takes.
+    goes_by(5).await;
+    assert!(gateway.metric("streams_closed_total").await < 1.0);
+    let body = timeout(PATIENCE, answer.collect()).await.unwrap().unwrap();
+    let lines = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+    assert_eq!(lines.lines().count(), 20);
+    gateway.metric_reaches("streams_closed_total", 1.0).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_whose_client_says_nothing_more_is_closed() {
+    let gateway = TestGateway::start(Topic::of(1), vec![]).await;
+    let mut socket = TcpStream::connect(gateway.stream).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    socket.write_all(&begin).await.unwrap();
+    socket.readable().await.unwrap();
+    goes_by(75).await;
+    let mut last = vec![];
+    let end = timeout(PATIENCE, socket.read_to_end(&mut last)).await;
+    end.unwrap().unwrap();
     gateway.stop().await;
 }

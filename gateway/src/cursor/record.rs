@@ -3,14 +3,18 @@
 use bytes::Bytes;
 use datastream_protocol::position::Position;
 use datastream_routing::SubscriptionId;
+use datastream_source::MAX_RECORD_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::{Cursor, CursorKey};
 
 /// The version of the format. Records of a later one are skipped by this reader.
 const VERSION: u32 = 1;
-/// Cursors in one record: with 16 partitions and long names, still well below what a topic takes (1 MiB).
-pub(super) const MAX_CURSORS: usize = 512;
+/// Bytes of cursors in one record: half of what is read of a record (1 MiB), and of what a topic takes.
+const MAX_BYTES: usize = MAX_RECORD_BYTES / 2;
+/// Bytes of a cursor beside its names and offsets, and of an offset with the most digits and its comma.
+const CURSOR: usize = 100;
+const OFFSET: usize = 21;
 
 /// One record: cursors that moved, and perhaps a barrier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +61,17 @@ struct WireCursor {
     /// A stream started there, and nothing has been acknowledged. Gateways that do not know this take it for acknowledged.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     start: bool,
+}
+
+/// Returns how many of these cursors go into one record: at least one.
+pub(super) fn fitting(cursors: &[(CursorKey, Cursor)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(key, cursor): &&(CursorKey, Cursor)| {
+        let names = key.id.to_string().len() + key.uid.len();
+        bytes += CURSOR + names + OFFSET * cursor.position.offsets().len();
+        bytes <= MAX_BYTES
+    };
+    cursors.iter().take_while(fits).count().max(1)
 }
 
 impl CursorRecord {
@@ -141,6 +156,27 @@ mod tests {
         fn arbitrary_bytes_are_decoded_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = CursorRecord::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn a_record_has_as_many_cursors_as_can_be_read_back() {
+        for partitions in [1, 16, 499] {
+            let key = CursorKey {
+                id: SubscriptionId::new("n".repeat(63), "s".repeat(253)),
+                uid: "u".repeat(36),
+            };
+            let position = Position::new(vec![u64::MAX; partitions]);
+            let cursors = vec![(key, Cursor::started_at(&position)); 2_000];
+            let count = fitting(&cursors);
+            assert!(count > 1);
+            let record = CursorRecord {
+                cursors: cursors[..count].to_vec(),
+                ..CursorRecord::default()
+            };
+            let bytes = record.encode().len();
+            assert!((MAX_BYTES / 2..MAX_BYTES).contains(&bytes), "{bytes}");
+        }
+        assert_eq!(fitting(&[]), 1);
     }
 
     #[test]

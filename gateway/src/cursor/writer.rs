@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::record::{CursorRecord, MAX_CURSORS};
+use super::record::{CursorRecord, fitting};
 use super::table::{MaxAge, Table};
 use super::{Cursor, CursorKey};
 use crate::config::ConfigStore;
@@ -221,7 +221,10 @@ impl CursorWriter {
             out,
         };
         tokio::select! {
-            () = tail.run() => anyhow::bail!("the reader of the cursors topic ended"),
+            result = tail.run() => {
+                result?;
+                anyhow::bail!("the reader of the cursors topic ended")
+            }
             result = monitor(source, status) => result,
             () = self.read(batches) => anyhow::bail!("the cursors topic ended"),
             () = self.write() => Ok(()),
@@ -324,7 +327,7 @@ impl CursorWriter {
         barrier: Option<u64>,
     ) -> Result<(), (SourceError, Vec<(CursorKey, Cursor)>)> {
         while !moved.is_empty() || barrier.is_some() {
-            let rest = moved.split_off(moved.len().min(MAX_CURSORS));
+            let rest = moved.split_off(fitting(&moved).min(moved.len()));
             let last = rest.is_empty();
             let record = CursorRecord {
                 writer: self.writer.clone(),

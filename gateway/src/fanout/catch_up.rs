@@ -96,7 +96,6 @@ impl CatchUp {
                         .await
                     {
                         Joined::Live => return,
-                        Joined::Behind => (),
                         Joined::NoRoute => return self.queue.close(CloseCause::Revoked),
                     }
                 }

@@ -49,10 +49,8 @@ pub(crate) struct DispatcherHandle {
 /// Outcome of a request to join the live fan-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// From now on a dispatcher fills the queue.
+    /// From now on a dispatcher fills the queue, or the stream finds in it from where to read on by itself.
     Live,
-    /// Too far behind: read on and ask again.
-    Behind,
     /// The subscription is no longer there.
     NoRoute,
 }
@@ -271,7 +269,8 @@ impl Dispatcher {
                     position.advance(chunk.partition, chunk.after.next(chunk.partition));
                     queue.wake();
                 }
-                RingRead::Past { .. } => return Joined::Behind,
+                // Some of what was here may have been put in: the stream reads on behind that.
+                RingRead::Past { .. } => break,
                 RingRead::AtHead | RingRead::Chunk(_) => {
                     queue.joined(&position, self.dispatched.clone());
                     let ahead = (!self.head.covers(&position)).then_some(position);

@@ -72,8 +72,6 @@ struct Inner {
     borrowed: usize,
     /// There is something else than frames for the stream's task to see to, as [`Inner::finds_more`] finds it.
     has_more: bool,
-    /// The last frame was not let in because nothing could be borrowed for it.
-    starved: bool,
     /// The stream has ended: nothing is let in any more.
     ended: bool,
     /// The stream is to be closed: nothing is let in behind what was here then.
@@ -85,6 +83,8 @@ struct Inner {
     /// The client was asked for a sign of life, for those who want to know.
     asked: bool,
     content: Drained,
+    /// Bytes that could not be borrowed for the last frame, which was not let in for that.
+    starved_of: usize,
     route: Arc<Route>,
     principal: Arc<Principal>,
     /// The position of the dispatcher that fills it, if one does.
@@ -109,13 +109,13 @@ impl SendQueue {
             in_flight: 0,
             borrowed: 0,
             has_more: false,
-            starved: false,
             ended: false,
             closing: false,
             paced: false,
             live_marker: markers,
             asked: false,
             content: Drained::default(),
+            starved_of: 0,
             route,
             principal,
             live: None,
@@ -158,24 +158,29 @@ impl SendQueue {
 
     /// Puts a frame in as soon as there is space.
     pub(crate) async fn push_when_space(&self, mut frame: QueuedFrame) {
-        let mut waited_for_memory = false;
+        let mut memory = None;
         loop {
-            let space = self.space.notified();
-            match self.push(frame) {
-                Ok(_) if waited_for_memory => return self.memory.pass_on(),
-                Ok(_) => return,
-                Err(back) => frame = back,
-            }
-            self.wake();
-            waited_for_memory = if self.lock().starved {
-                tokio::select! {
-                    () = space => false,
-                    () = self.memory.freed() => true,
-                }
-            } else {
-                space.await;
-                false
+            let Err(back) = self.push(frame) else {
+                return;
             };
+            frame = back;
+            self.wake();
+            let starved_of = self.lock().starved_of;
+            if starved_of == 0 {
+                self.space.notified().await;
+                continue;
+            }
+            let memory = memory.get_or_insert_with(|| self.memory.waiter());
+            memory.ask(starved_of);
+            // What was given back before that woke nobody here.
+            let Err(back) = self.push(frame) else {
+                return;
+            };
+            frame = back;
+            tokio::select! {
+                () = self.space.notified() => (),
+                () = memory.woken() => (),
+            }
         }
     }
 
@@ -377,17 +382,23 @@ impl SendQueue {
 
     /// Empties the queue. What was taken out before is with the socket by now. With the position of a live stream, if that is wanted.
     pub(crate) fn take(&self, wants_head: bool) -> Drained {
-        let (content, excess) = self.change(|inner| {
+        let (content, excess, has_space) = self.change(|inner| {
             let head = inner.live.as_ref().filter(|_| wants_head);
             // Before the frames are taken: what the dispatcher has passed by now is among them.
             let head = head.map(|head| head.get());
+            // Who waits for memory and finds nothing more wakes the stream each time.
+            let has_space = inner.bytes + inner.in_flight > 0
+                || !inner.content.frames.is_empty()
+                || inner.paced;
             inner.in_flight = std::mem::take(&mut inner.bytes);
             inner.paced = false;
             let content = std::mem::take(&mut inner.content);
-            (Drained { head, ..content }, inner.excess())
+            (Drained { head, ..content }, inner.excess(), has_space)
         });
         self.memory.give_back(excess);
-        self.space.notify_one();
+        if has_space {
+            self.space.notify_one();
+        }
         content
     }
 
@@ -498,15 +509,16 @@ impl Inner {
             .saturating_sub(OWN_BYTES)
             .saturating_sub(self.borrowed)
             .next_multiple_of(STEP);
+        self.starved_of = 0;
         if self.paced && missing > 0 {
-            self.starved = false;
             return false;
         }
-        self.starved = missing > 0 && !memory.borrow(missing);
-        if !self.starved {
-            self.borrowed += missing;
+        if missing > 0 && !memory.borrow(missing) {
+            self.starved_of = missing;
+            return false;
         }
-        !self.starved
+        self.borrowed += missing;
+        true
     }
 
     /// Takes off what is borrowed and no longer needed.
@@ -533,7 +545,7 @@ mod tests {
 
     use datastream_routing::{KeyHash, SubscriptionId};
     use proptest::prelude::*;
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -657,6 +669,28 @@ mod tests {
         greedy.take(false);
         greedy.take(false);
         timeout(Duration::from_millis(1), push).await.unwrap();
+    }
+
+    /// The stream's task empties its queue each time it is woken.
+    #[tokio::test]
+    async fn who_waits_for_memory_does_not_keep_the_stream_busy() {
+        let memory = Arc::new(SendMemory::new(0));
+        let queue = queue(&memory);
+        let push = queue.push_when_space(frame(70 << 10));
+        let mut turns = 0;
+        let serve = async {
+            while turns < 1_000 {
+                queue.woken().await;
+                queue.take(false);
+                turns += 1;
+            }
+        };
+        tokio::select! {
+            () = push => panic!("there is no memory"),
+            () = serve => (),
+            () = sleep(Duration::from_millis(50)) => (),
+        }
+        assert!(turns <= 2, "{turns}");
     }
 
     proptest! {

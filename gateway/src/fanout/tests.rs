@@ -25,6 +25,8 @@ use crate::metrics::Metrics;
 
 const STREAMS: usize = 7;
 const DEVICES: usize = 3;
+/// Bytes of a ring that holds all events.
+const LARGE: usize = 1 << 30;
 /// Time that all deliveries of a case may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -103,13 +105,17 @@ struct Given {
 struct Case {
     partitions: u32,
     dispatchers: usize,
+    /// Bytes of the ring.
+    ring: usize,
     batches: Vec<Given>,
     /// Number of batches before each stream comes, and milliseconds that its client takes between two looks.
     streams: Vec<(usize, u64)>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    (1..4_u32, 1..4_usize).prop_flat_map(|(partitions, dispatchers)| {
+    // Some hold all events, others less than what comes while a stream joins.
+    let ring = prop_oneof![2 => Just(LARGE), 1 => 50_000..1_000_000_usize];
+    (1..4_u32, 1..4_usize, ring).prop_flat_map(|(partitions, dispatchers, ring)| {
         let expired = prop_oneof![9 => Just(0_usize), 1 => 1..50_usize];
         let batch = (0..partitions, expired, 0..400_usize, 0..DEVICES);
         let batch = batch.prop_map(|(partition, expired, records, device)| Given {
@@ -124,6 +130,7 @@ fn case() -> impl Strategy<Value = Case> {
         (batches, streams).prop_map(move |(batches, streams)| Case {
             partitions,
             dispatchers,
+            ring,
             batches,
             streams,
         })
@@ -249,10 +256,10 @@ struct Stand {
 
 impl Stand {
     /// A fan-out whose dispatchers are among these tasks.
-    fn start(partitions: u32, dispatchers: usize, tasks: &mut JoinSet<()>) -> Self {
+    fn start(partitions: u32, dispatchers: usize, ring: usize, tasks: &mut JoinSet<()>) -> Self {
         let metrics = Arc::new(Metrics::new().unwrap());
         let heads = Arc::new(CloudHeads::new("test"));
-        let ring = Arc::new(Ring::new(Position::start(partitions), 1 << 30, heads));
+        let ring = Arc::new(Ring::new(Position::start(partitions), ring, heads));
         let fan_out = FanOut::new(dispatchers, &config(), &ring, &metrics);
         let decoder = Decoder::new(metrics.clone(), 1 << 20, fan_out.sequencer);
         for dispatcher in fan_out.dispatchers {
@@ -282,7 +289,7 @@ impl Stand {
 
 async fn run(case: &Case) -> Result<(), TestCaseError> {
     let mut tasks = JoinSet::new();
-    let stand = Stand::start(case.partitions, case.dispatchers, &mut tasks);
+    let stand = Stand::start(case.partitions, case.dispatchers, case.ring, &mut tasks);
     let ring = stand.context.ring.clone();
     let got: Vec<Arc<Mutex<Events>>> = (0..STREAMS).map(|_| Arc::default()).collect();
     let mut starts = vec![None; STREAMS];
@@ -380,7 +387,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_its_dispatcher_closes_has_come_no_further_than_that() {
     let mut tasks = JoinSet::new();
-    let stand = Stand::start(2, 1, &mut tasks);
+    let stand = Stand::start(2, 1, LARGE, &mut tasks);
     let queue = new_queue(&stand.context, 0);
     let head = stand.context.ring.head();
     tokio::spawn(catch_up(&stand.context, &queue, head).run());
@@ -403,7 +410,7 @@ async fn a_stream_that_its_dispatcher_closes_has_come_no_further_than_that() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_has_ended_does_not_take_the_place_of_the_next_one() {
     let mut tasks = JoinSet::new();
-    let stand = Stand::start(1, 1, &mut tasks);
+    let stand = Stand::start(1, 1, LARGE, &mut tasks);
     let (ended, next) = (new_queue(&stand.context, 0), new_queue(&stand.context, 0));
     let head = stand.context.ring.head();
     tokio::spawn(catch_up(&stand.context, &next, head.clone()).run());

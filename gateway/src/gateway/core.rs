@@ -200,7 +200,7 @@ impl Core {
                 next: *next,
                 out: decoder.clone(),
             };
-            tasks.spawn("a source", ok(tail.run()));
+            tasks.spawn("a source", tail.run());
         }
         for dispatcher in fan_out.dispatchers {
             tasks.spawn("a dispatcher", ok(dispatcher.run()));

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connections::{ConnectionSlot, Need};
 use super::pending::MOST;
+use super::response_tasks::ResponseCut;
 use super::socket::Socket;
 use super::write_limit::WriteRules;
 use crate::memory::HTTP2_STREAMS;
@@ -38,7 +39,7 @@ struct Load {
     changed: Instant,
     /// Requests that have come in a row while what was written before was not taken.
     unread: usize,
-    /// So much has been asked for at once that HTTP/2 keeps the memory of it.
+    /// So much has been asked for at once that HTTP/2 keeps the memory of it, or ends of streams were not taken.
     is_wide: bool,
     /// Nothing is read or written any more.
     is_over: bool,
@@ -55,7 +56,10 @@ impl std::fmt::Debug for Taker {
 
 /// A stream's hold on its connection.
 #[derive(Debug)]
-pub(super) struct StreamHold(Arc<ConnectionHandle>);
+pub(super) struct StreamHold {
+    connection: Arc<ConnectionHandle>,
+    response: Option<ResponseCut>,
+}
 
 impl Load {
     /// A connection of which nothing has been asked.
@@ -126,6 +130,17 @@ impl ConnectionHandle {
         }
     }
 
+    /// Waits until nothing has been written for so long, and there is no stream.
+    pub(super) async fn stuck(&self, time: Duration) {
+        loop {
+            let before = self.writes.written();
+            sleep(time).await;
+            if self.load().streams == 0 && self.writes.written() == before {
+                return;
+            }
+        }
+    }
+
     /// Has the connection end, and a stream take its socket. False if it still has to send something else, which a client has asked for
     /// before it had the answer to the request before.
     pub(super) fn give_up_socket(&self, taker: TakeOver) -> bool {
@@ -148,10 +163,13 @@ impl ConnectionHandle {
         taker.take().map(|taker| taker.0)
     }
 
-    /// Keeps the connection for one more stream.
-    pub(super) fn hold(self: &Arc<Self>) -> StreamHold {
+    /// Keeps the connection for one more stream, which is the body of this response.
+    pub(super) fn hold(self: &Arc<Self>, response: Option<ResponseCut>) -> StreamHold {
         self.change(|load| load.streams += 1);
-        StreamHold(self.clone())
+        StreamHold {
+            connection: self.clone(),
+            response,
+        }
     }
 
     /// Notes a request, which has to wait for others or has not.
@@ -192,13 +210,27 @@ impl ConnectionHandle {
 
 impl Carrier for StreamHold {
     fn probe(&self) {
-        self.0.writes.probe();
+        self.connection.writes.probe();
+    }
+
+    fn set_patience(&self, time: Duration) {
+        self.connection.writes.set_patience(time);
+    }
+
+    fn cut(&self) {
+        if let Some(response) = &self.response {
+            response.cut();
+        }
+    }
+
+    fn leave_end(&self) {
+        self.connection.change(|load| load.is_wide = true);
     }
 }
 
 impl Drop for StreamHold {
     fn drop(&mut self) {
-        self.0.change(|load| load.streams -= 1);
+        self.connection.change(|load| load.streams -= 1);
     }
 }
 
@@ -223,14 +255,14 @@ mod tests {
         };
         let (one, wide) = (new().await, new().await);
         one.asked(false);
-        let mut streams = vec![one.hold(), wide.hold()];
+        let mut streams = vec![one.hold(None), wide.hold(None)];
         let others = [new().await, new().await];
         assert!(!is_evicted(&one) && !is_evicted(&wide));
         wide.asked(true);
         assert!(is_evicted(&others[0]) && !is_evicted(&others[1]) && !is_evicted(&wide));
         drop(others);
         // As many streams as take what a wide one does.
-        streams.extend((1..HTTP2_STREAMS).map(|_| wide.hold()));
+        streams.extend((1..HTTP2_STREAMS).map(|_| wide.hold(None)));
         let others = [new().await, new().await];
         assert!(!is_evicted(&wide));
         streams.pop();
@@ -243,7 +275,7 @@ mod tests {
         let (all, http2) = (Arc::new(Connections::new(1)), Arc::new(Connections::new(1)));
         let over = ConnectionHandle::new(all.enter(), Some(http2.enter_in_turn().await));
         let over = Arc::new(over);
-        let stream = over.hold();
+        let stream = over.hold(None);
         let other = ConnectionHandle::new(all.enter(), Some(http2.enter_in_turn().await));
         over.end();
         drop(stream);

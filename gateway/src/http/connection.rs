@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use super::connections::{ConnectionSlot, Connections};
 use super::http2_reads::Http2Reads;
 use super::pending::{Counted, PendingAnswers, Turn, WaitingRoom};
 use super::respond::{Answer, respond};
+use super::response_tasks::{ResponseCut, ResponseTasks};
 use super::socket::{self, ListenerTls, Socket};
 use super::write_limit::WriteLimit;
 use crate::access::Throttle;
@@ -188,8 +189,8 @@ fn http1() -> http1::Builder {
 }
 
 /// HTTP/2 with bounds on what a client may send, and on what waits for it.
-fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2() -> http2::Builder<ResponseTasks> {
+    let mut builder = http2::Builder::new(ResponseTasks);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -293,9 +294,12 @@ impl<H: Handler> Server<H> {
             async move {
                 let (turn, request) = admitted?;
                 let pending = turn.come().await;
-                let Some(request) = request else {
+                let Some(mut request) = request else {
                     return Ok(too_many_fields().map(|body| Counted::new(body, pending)));
                 };
+                if let Some(cut) = ResponseCut::current() {
+                    request.extensions_mut().insert(cut);
+                }
                 // On the heap: it is large, and gone when the answer is there, which may wait for the client.
                 let answer = Box::pin(handler.handle(request)).await;
                 if carried.is_given_up() {
@@ -364,6 +368,7 @@ impl<H: Handler> Server<H> {
         let result = loop {
             tokio::select! {
                 result = &mut *connection => break result,
+                () = handle.stuck(WRITE_TIMEOUT), if is_idle => break Ok(()),
                 () = handle.evicted() => {
                     tracing::debug!("a connection made way for a new one");
                     shut_down(connection);

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::carrier::ConnectionHandle;
 use super::format::of_body;
 use super::respond::{Answer, no_content, respond, whole};
+use super::response_tasks::ResponseCut;
 use super::stream::{StreamServer, refused, remote};
 use crate::access::{Admission, Purpose, Refusal, StreamRequest};
 use crate::transport::dialect::SSE_RETRY_MS;
@@ -78,7 +79,8 @@ impl StreamServer {
             "the connection cannot carry a stream: connect again",
         ))?;
         // Before it is opened, which may take seconds: the connection is there for that.
-        let hold = (request.version() == Version::HTTP_2).then(|| handle.hold());
+        let response = request.extensions().get::<ResponseCut>().cloned();
+        let hold = (request.version() == Version::HTTP_2).then(|| handle.hold(response));
         let opening = self.open(wanted, admission, remote).await?;
         let range = opening.range();
         if is_resumed

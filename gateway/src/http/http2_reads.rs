@@ -34,14 +34,14 @@ pub(super) struct Http2Reads<S> {
 
 impl<S> Http2Reads<S> {
     /// Reads this socket a little at a time, or, where clients are trusted, all that there is. A frame that has begun, or a head of
-    /// several, has to be complete within `limit`.
-    pub(super) const fn new(io: S, limit: Duration, is_trusted: bool) -> Self {
+    /// several, has to be complete within `limit`, and first what every client begins with.
+    pub(super) fn new(io: S, limit: Duration, is_trusted: bool) -> Self {
         Self {
             io,
             is_trusted,
             limit,
             pieces: Pieces::new(),
-            incomplete: None,
+            incomplete: Some(Box::pin(sleep(limit))),
             pause: None,
         }
     }
@@ -54,6 +54,17 @@ impl<S> Http2Reads<S> {
             _ => Some(Box::pin(sleep(self.limit))),
         };
     }
+
+    /// Fails if nothing is there to be read, and what was begun is not complete in time. A time in which nobody has read does not count
+    /// against the client.
+    fn poll_incomplete(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let is_late = |incomplete: &mut Pin<Box<Sleep>>| incomplete.as_mut().poll(cx).is_ready();
+        if self.incomplete.as_mut().is_some_and(is_late) {
+            let reason = "a frame or a head was begun and not completed in time";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)));
+        }
+        Poll::Pending
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Http2Reads<S> {
@@ -62,15 +73,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http2Reads<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(incomplete) = &mut self.incomplete
-            && incomplete.as_mut().poll(cx).is_ready()
-        {
-            let reason = "a frame or a head was begun and not completed in time";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)));
-        }
         if self.is_trusted {
             let before = buf.filled().len();
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+            if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
+                return self.poll_incomplete(cx);
+            }
             self.note(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
@@ -80,7 +87,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http2Reads<S> {
         }
         let mut part = [0; MOST];
         let mut part = ReadBuf::new(&mut part[..buf.remaining().min(MOST)]);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut part))?;
+        if Pin::new(&mut self.io)
+            .poll_read(cx, &mut part)?
+            .is_pending()
+        {
+            return self.poll_incomplete(cx);
+        }
         self.pause = (part.remaining() == 0).then(|| Box::pin(sleep(BREAK)));
         self.note(part.filled());
         buf.put_slice(part.filled());
@@ -157,9 +169,9 @@ mod tests {
                 &[0, 0, 8, 6, 0, 0, 0],
                 &[0; 10],
             ] {
-                sleep(LIMIT * 3 / 4).await;
                 far.write_all(part).await.unwrap();
                 assert_eq!(socket.read(&mut buf).await.unwrap(), part.len());
+                sleep(LIMIT * 3 / 4).await;
             }
             let silence = tokio::time::timeout(LIMIT * 100, socket.read(&mut buf));
             assert!(silence.await.is_err());
@@ -171,7 +183,16 @@ mod tests {
                 assert_eq!(socket.read(&mut buf).await.unwrap(), 9);
                 sleep(LIMIT / 5).await;
             }
+            // What has come is read, however late.
+            sleep(LIMIT).await;
+            far.write_all(&[0, 0, 0, 9, 0, 0, 0, 0, 1]).await.unwrap();
+            assert_eq!(socket.read(&mut buf).await.unwrap(), 9);
             let error = socket.read(&mut buf).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            // Nor may a client never begin.
+            let (near, _far) = tokio::io::duplex(1);
+            let mut silent = Http2Reads::new(near, LIMIT, is_trusted);
+            let error = silent.read(&mut buf).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
     }

@@ -14,6 +14,7 @@ mod opening;
 mod pending;
 mod range;
 mod respond;
+mod response_tasks;
 mod socket;
 mod stream;
 mod write_limit;

@@ -80,15 +80,10 @@ pub(crate) async fn resolve(
         return Err(bad("seq_end", reason));
     }
     let bounds = bounds(context).await?;
-    for (held, partition) in bounds.iter().zip(0..) {
-        let next = start.next(partition);
-        if next > held.end.max(head.next(partition))
-            && !is_there(context, partition, next - 1).await?
-        {
-            let next = Seq::starting_at(&newest(&bounds, &head));
-            let reason = format!("no event has this number yet; the next one will have {next}");
-            return Err(bad(wanted.parameter, reason));
-        }
+    if is_beyond(context, &start, &bounds).await? {
+        let next = Seq::starting_at(&newest(&bounds, &head));
+        let reason = format!("no event has this number yet; the next one will have {next}");
+        return Err(bad(wanted.parameter, reason));
     }
     let earliest = earliest(&bounds);
     let gap = !start.covers(&earliest) && !wanted.from_beginning;
@@ -158,12 +153,22 @@ async fn wanted(
 /// the earliest that is left: a client that never says where it starts could not do anything about a refusal.
 ///
 /// # Errors
-/// The topic cannot be asked.
+/// The topic cannot be asked, or ends before the position: what comes up to there would be passed over.
 pub(crate) async fn after(context: &CatchUpContext, committed: Position) -> Result<Range, Refusal> {
     // Added partitions are read from their start.
     let mut start = Position::start(context.ring.head().partitions());
     start.merge(&committed);
-    let earliest = earliest(&bounds(context).await?);
+    let bounds = bounds(context).await?;
+    if is_beyond(context, &start, &bounds).await? {
+        let committed = Seq::starting_at(&start);
+        let next = Seq::starting_at(&newest(&bounds, &context.ring.head()));
+        let reason = format!(
+            "the committed position is {committed}, but the next event of the topic will have {next}: the topic was deleted and made again, or has \
+             lost records; delete the subscription and create it again, so that its position is forgotten"
+        );
+        return Err(bad("resume", reason));
+    }
+    let earliest = earliest(&bounds);
     let gap = !start.covers(&earliest);
     start.merge(&earliest);
     Ok(Range {
@@ -196,6 +201,24 @@ pub(crate) fn newest(bounds: &[Bounds], head: &Position) -> Position {
     let mut newest = Position::new(bounds.iter().map(|b| b.end).collect::<Vec<_>>());
     newest.merge(head);
     newest
+}
+
+/// Returns whether the log ends before a position, by its own servers where it seems so.
+async fn is_beyond(
+    context: &CatchUpContext,
+    position: &Position,
+    bounds: &[Bounds],
+) -> Result<bool, Refusal> {
+    let head = context.ring.head();
+    for (held, partition) in bounds.iter().zip(0..) {
+        let next = position.next(partition);
+        if next > held.end.max(head.next(partition))
+            && !is_there(context, partition, next - 1).await?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns whether there is, or was, an event at this offset, which is beyond what is known of the log: clients may have seen

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::tcp::{HasTcp, TcpProbe};
+use crate::tcp::{HasTcp, TcpPatience};
 
 /// Rules for what is written to a socket, which its streams change.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ pub(crate) struct WriteRules {
     patient: AtomicBool,
     probed: AtomicBool,
     behind: AtomicBool,
+    /// Seconds that the most patient of its streams gives the client.
+    patience: AtomicU64,
+    /// Bytes that have been written.
+    written: AtomicU64,
 }
 
 impl WriteRules {
@@ -30,6 +34,16 @@ impl WriteRules {
     /// Returns whether a write has not been taken whole.
     pub(super) fn is_behind(&self) -> bool {
         self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Gives the client at least so much time before the kernel ends the connection.
+    pub(super) fn set_patience(&self, time: Duration) {
+        self.patience.fetch_max(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Bytes that have been written.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Has the kernel end the connection soon if the peer does not acknowledge what is written next.
@@ -46,7 +60,7 @@ pub(crate) struct WriteLimit<S> {
     rules: Arc<WriteRules>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
-    probe: TcpProbe,
+    patience: TcpPatience,
 }
 
 impl<S> WriteLimit<S> {
@@ -57,7 +71,7 @@ impl<S> WriteLimit<S> {
             limit,
             rules,
             waiting: None,
-            probe: TcpProbe::default(),
+            patience: TcpPatience::default(),
         }
     }
 
@@ -88,23 +102,31 @@ impl<S: HasTcp> WriteLimit<S> {
     fn note(&self, wrote: &Poll<io::Result<usize>>, wanted: usize) {
         let is_whole = matches!(wrote, Poll::Ready(Ok(count)) if *count == wanted);
         self.rules.behind.store(!is_whole, Ordering::Relaxed);
+        if let Poll::Ready(Ok(count)) = wrote {
+            let written = &self.rules.written;
+            written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
     }
 
-    fn look_at_probe(&mut self) {
+    /// Has the kernel wait as long as the rules say.
+    fn look_at_patience(&mut self, cx: &mut Context<'_>) {
+        let patience = self.rules.patience.load(Ordering::Relaxed);
+        self.patience.set(&self.io, Duration::from_secs(patience));
         if self.rules.probed.swap(false, Ordering::Relaxed) {
-            self.probe.begin(&self.io);
-        } else {
-            self.probe.look(&self.io);
+            self.patience.ask(&self.io);
         }
+        self.patience.look(&self.io, cx);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for WriteLimit<S> {
+impl<S: AsyncRead + HasTcp + Unpin> AsyncRead for WriteLimit<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A connection that has nothing to write, or cannot, looks here when its time is over.
+        self.look_at_patience(cx);
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -115,7 +137,7 @@ impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.look_at_probe();
+        self.look_at_patience(cx);
         let wrote = Pin::new(&mut self.io).poll_write(cx, buf);
         self.note(&wrote, buf.len());
         self.bounded(cx, wrote)
@@ -136,7 +158,7 @@ impl<S: AsyncWrite + HasTcp + Unpin> AsyncWrite for WriteLimit<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.look_at_probe();
+        self.look_at_patience(cx);
         let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.note(&wrote, bufs.iter().map(|buf| buf.len()).sum());
         self.bounded(cx, wrote)

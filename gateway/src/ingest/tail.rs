@@ -31,6 +31,8 @@ const FETCH_BYTES: u32 = 1 << 20;
 /// [`STALL_MAX`] while that brings nothing: the broker may just be slow.
 pub(crate) const STALL: Duration = SILENCE;
 pub(crate) const STALL_MAX: Duration = STALL.saturating_mul(16);
+/// Time for which the partition's own server may say that it has less than was read of it, before that is believed.
+const SHORTER: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -71,9 +73,13 @@ enum End {
 
 impl<S: BatchSink> Tail<S> {
     /// Reads until nobody takes the records any more. Every failure is answered by opening again at the next offset.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// # Errors
+    /// The log is shorter than what was read of it. Going on once it has grown would pass over what has come meanwhile.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut stall = STALL;
+        let mut shorter_since = None;
         loop {
             let before = self.next;
             let error = match self
@@ -82,7 +88,7 @@ impl<S: BatchSink> Tail<S> {
                 .await
             {
                 Ok(stream) => match self.read(stream, stall).await {
-                    End::Closed => return,
+                    End::Closed => return Ok(()),
                     End::Failed(error) => error,
                 },
                 Err(error) => error,
@@ -105,10 +111,20 @@ impl<S: BatchSink> Tail<S> {
                 self.next = *available;
                 // Streams that were to get what has expired learn of it now, and not when the next record comes.
                 if !self.hand_on(self.next, vec![], None).await {
-                    return;
+                    return Ok(());
                 }
                 continue;
             }
+            let is_shorter = matches!(error, SourceError::Beyond { .. });
+            let since = shorter_since.filter(|_| is_shorter && !progress);
+            anyhow::ensure!(
+                since.is_none_or(|since: Instant| since.elapsed() < SHORTER),
+                "partition {} of the topic ends before offset {}, up to which it was read: it was deleted and made again, or has lost records. \
+                 Starting again at its end",
+                self.partition,
+                self.next
+            );
+            shorter_since = is_shorter.then(|| since.unwrap_or_else(Instant::now));
             let cut = progress && matches!(error, SourceError::Broken { .. });
             self.status.update(self.partition, |s| {
                 s.reopened += 1;
@@ -128,7 +144,7 @@ impl<S: BatchSink> Tail<S> {
             }
             tokio::select! {
                 () = sleep(backoff.next_delay()) => (),
-                () = self.out.closed() => return,
+                () = self.out.closed() => return Ok(()),
             }
         }
     }
@@ -236,7 +252,58 @@ pub(crate) fn contiguous(mut next: u64, records: Vec<Record>) -> (Vec<Record>, O
 
 #[cfg(test)]
 mod tests {
+    use datastream_source::Bounds;
+    use futures_util::FutureExt as _;
+    use futures_util::future::{BoxFuture, ready};
+
     use super::*;
+
+    /// A log that ends before it is asked for.
+    struct Shorter;
+
+    impl EventSource for Shorter {
+        fn describe(&self) -> String {
+            "a log that is shorter".to_owned()
+        }
+
+        fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, SourceError>> {
+            unreachable!()
+        }
+
+        fn tail(
+            &self,
+            _: u32,
+            wanted: u64,
+            _: u32,
+        ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+            ready(Err(SourceError::Beyond { wanted })).boxed()
+        }
+
+        fn replay(
+            &self,
+            _: u32,
+            _: u64,
+            _: u32,
+        ) -> BoxFuture<'_, Result<RecordStream, SourceError>> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_stays_shorter_than_what_was_read_of_it_ends_the_reading() {
+        let (out, _batches) = mpsc::channel(1);
+        let tail = Tail {
+            source: Arc::new(Shorter),
+            status: Arc::default(),
+            partition: 0,
+            next: 7,
+            out,
+        };
+        let begun = Instant::now();
+        let error = tail.run().await.unwrap_err().to_string();
+        assert!(error.contains("ends before offset 7"), "{error}");
+        assert!(begun.elapsed() >= SHORTER);
+    }
 
     fn records(offsets: &[u64]) -> Vec<Record> {
         let record = |o: &u64| Record {

@@ -13,8 +13,8 @@ pub(super) struct Heartbeats {
     next: Instant,
     /// Ticks since the last answer.
     unanswered: u32,
-    /// Frames that waited at the last tick.
-    waiting: usize,
+    /// Bytes that the client had taken at the last tick.
+    taken: u64,
     queued: u64,
     answered: u64,
 }
@@ -26,18 +26,25 @@ impl Heartbeats {
             settings,
             next: next(settings),
             unanswered: 0,
-            waiting: 0,
+            taken: 0,
             queued: 0,
             answered: 0,
         }
     }
 
-    /// Takes over the settings, if they are others.
-    pub(super) fn set(&mut self, settings: Heartbeat) {
-        if settings != self.settings {
+    /// Takes over the settings. Returns whether they are others.
+    pub(super) fn set(&mut self, settings: Heartbeat) -> bool {
+        let are_others = settings != self.settings;
+        if are_others {
             self.settings = settings;
             self.next = next(settings);
         }
+        are_others
+    }
+
+    /// The time in which a client must answer one.
+    pub(super) fn patience(&self) -> Duration {
+        interval(self.settings) * (self.settings.missed_limit + 1)
     }
 
     /// The time of the next tick.
@@ -50,14 +57,14 @@ impl Heartbeats {
         self.next = next(self.settings);
     }
 
-    /// Decides at a tick, with so many frames and heartbeats on their way, whether to send a heartbeat.
+    /// Decides at a tick whether to send a heartbeat: `written` bytes have gone to the client, and so many heartbeats are on their way.
     ///
     /// # Errors
     /// The client has left too many unanswered.
-    pub(super) fn is_due(&mut self, unsent: usize, on_their_way: u64) -> Result<bool, CloseCause> {
-        // One that is still on its way cannot have been answered; but the client takes what comes before it.
-        let before = std::mem::replace(&mut self.waiting, unsent);
-        if on_their_way > 0 && self.waiting < before {
+    pub(super) fn is_due(&mut self, written: u64, on_their_way: u64) -> Result<bool, CloseCause> {
+        // One that is still on its way cannot have been answered; but the client takes what comes before it, be it a part of one event.
+        let before = std::mem::replace(&mut self.taken, written);
+        if on_their_way > 0 && written > before {
             return Ok(false);
         }
         if self.unanswered >= self.settings.missed_limit {
@@ -66,8 +73,6 @@ impl Heartbeats {
             });
         }
         self.unanswered += 1;
-        // The heartbeat waits, too.
-        self.waiting = unsent + 1;
         Ok(true)
     }
 
@@ -87,8 +92,12 @@ impl Heartbeats {
     }
 }
 
+fn interval(settings: Heartbeat) -> Duration {
+    Duration::from_secs(u64::from(settings.interval_seconds.max(1)))
+}
+
 fn next(settings: Heartbeat) -> Instant {
-    Instant::now() + Duration::from_secs(u64::from(settings.interval_seconds.max(1)))
+    Instant::now() + interval(settings)
 }
 
 #[cfg(test)]
@@ -129,8 +138,11 @@ mod tests {
         let mut heartbeats = heartbeats();
         assert_eq!(heartbeats.is_due(100, 0), Ok(true));
         heartbeats.queued();
-        for waiting in (1..100).rev() {
-            assert_eq!(heartbeats.is_due(waiting, 1), Ok(false));
+        for written in 101..200 {
+            assert_eq!(heartbeats.is_due(written, 1), Ok(false));
         }
+        // Until it takes nothing more.
+        assert_eq!(heartbeats.is_due(199, 1), Ok(true));
+        assert!(heartbeats.is_due(199, 2).is_err());
     }
 }

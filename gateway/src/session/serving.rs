@@ -81,10 +81,12 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
             State::CatchingUp
         };
         let catching_up = catch_up(session, position);
+        let heartbeats = Heartbeats::new(session.registration.queue().route().heartbeat);
+        shared.turn().set_patience(heartbeats.patience());
         Self {
             state: StateGauge::new(metrics, behind),
             shared,
-            heartbeats: Heartbeats::new(session.registration.queue().route().heartbeat),
+            heartbeats,
             catching_up: Some(catching_up),
             alarm: Alarm::default(),
             lag_check: None,
@@ -204,7 +206,7 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
     /// Takes what is in the queue, once everything before is sent.
     fn refill(&mut self) -> ControlFlow<CloseCause> {
         if let Some(cause) = self.closing.take() {
-            return ControlFlow::Break(cause);
+            return self.end(cause);
         }
         let mut drained = self.queue().take(self.shared.wants_position());
         if self.shared.wants_position() {
@@ -222,20 +224,32 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
         }
         let has_frames = !drained.frames.is_empty();
         self.hand_over(drained.frames);
-        self.heartbeats.set(self.queue().route().heartbeat);
+        if self.heartbeats.set(self.queue().route().heartbeat) {
+            self.turn().set_patience(self.heartbeats.patience());
+        }
         let is_live = self.state.is_live();
         let batch = self.session.batch.as_ref();
         if batch.is_some_and(|batch| is_live && batch.is_over_when_live()) {
             drained.close.get_or_insert(CloseCause::BatchDone);
         }
         match drained.close {
-            Some(cause) if !has_frames => ControlFlow::Break(cause),
+            Some(cause) if !has_frames => self.end(cause),
             cause => {
                 self.begin_grace(cause.as_ref());
                 self.closing = cause;
                 ControlFlow::Continue(())
             }
         }
+    }
+
+    /// Ends the stream when all is sent, which is waited for.
+    fn end(&mut self, cause: CloseCause) -> ControlFlow<CloseCause> {
+        if self.turn().finish() {
+            return ControlFlow::Break(cause);
+        }
+        self.begin_grace(Some(&cause));
+        self.closing = Some(cause);
+        ControlFlow::Continue(())
     }
 
     /// Does what is due. That the first event of a batch is waited for no longer, the next step finds out.
@@ -263,11 +277,11 @@ impl<'a, T: Transport + 'static> Serving<'a, T> {
     }
 
     fn heartbeat_due(&mut self) -> ControlFlow<CloseCause> {
-        let (unsent, on_their_way) = {
+        let (written, on_their_way) = {
             let turn = self.turn();
-            (turn.unsent.len(), turn.heartbeats_on_their_way())
+            (turn.written(), turn.heartbeats_on_their_way())
         };
-        match self.heartbeats.is_due(unsent, on_their_way) {
+        match self.heartbeats.is_due(written, on_their_way) {
             Ok(true) => self.send_heartbeat(),
             Ok(false) => (),
             Err(cause) => return ControlFlow::Break(cause),

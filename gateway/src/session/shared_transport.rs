@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use datastream_protocol::close::CloseCause;
 use datastream_protocol::position::Position;
@@ -160,6 +161,18 @@ impl<T: Transport> Turn<T> {
     /// Bytes handed to the socket so far.
     pub(super) fn written(&self) -> u64 {
         self.transport.as_ref().map_or(0, Transport::written)
+    }
+
+    /// Notes that no frame follows. Returns whether all are with the socket.
+    pub(super) fn finish(&mut self) -> bool {
+        self.transport.as_mut().is_none_or(Transport::finish)
+    }
+
+    /// Sets the time in which the stream waits for a sign of life.
+    pub(super) fn set_patience(&mut self, time: Duration) {
+        if let Some(transport) = &mut self.transport {
+            transport.set_patience(time);
+        }
     }
 
     /// Somebody wants to know whether the client is there.

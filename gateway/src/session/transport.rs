@@ -47,6 +47,9 @@ pub(crate) trait Transport: Send {
     /// Somebody else wants to know whether the client is there: the heartbeat that comes next asks it.
     fn probed(&mut self);
 
+    /// Sets the time in which the stream waits for a sign of life: the connection is not given up before.
+    fn set_patience(&mut self, time: Duration);
+
     /// Takes frames from the front of `unsent` and moves them to the socket, and listens meanwhile: a client that is slow to
     /// read can still speak.
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened>;
@@ -84,6 +87,11 @@ pub(crate) trait Transport: Send {
 
     /// Returns whether every frame that was taken is with the socket.
     fn is_idle(&self) -> bool;
+
+    /// Notes that no frame follows. Returns whether all are with the socket, as far as that can be known; [`Happened::Sent`] says when.
+    fn finish(&mut self) -> bool {
+        self.is_idle()
+    }
 
     /// Heartbeats that were taken and have not reached the socket.
     fn heartbeats(&self) -> u64;

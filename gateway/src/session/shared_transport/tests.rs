@@ -26,6 +26,8 @@ impl Transport for Narrow {
 
     fn probed(&mut self) {}
 
+    fn set_patience(&mut self, _: Duration) {}
+
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         if unsent.is_empty() {
             return Poll::Pending;

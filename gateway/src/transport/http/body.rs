@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datastream_protocol::close::{Close, CloseCause};
@@ -22,18 +23,41 @@ const PIECE: usize = 32 << 10;
 pub(crate) trait Carrier: Send {
     /// Finds out with what is sent next whether the client is there: if it is not, the connection ends soon.
     fn probe(&self);
+
+    /// Gives the client at least so much time before the connection is given up.
+    fn set_patience(&self, time: Duration);
+
+    /// Ends the response, of which the client takes no more: what the connection has of it is dropped.
+    fn cut(&self);
+
+    /// Notes that the client has not taken the end of the response, which stays with the connection.
+    fn leave_end(&self);
 }
 
-/// The server side of a stream that is the body of a response.
-pub(crate) struct BodyStream<C> {
+/// The way of a body to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It goes on, or has stopped in the middle.
+    Open,
+    /// The connection has all of it, and has written all but the end.
+    Complete,
+    /// The connection has seen the end.
+    Ended,
+}
+
+/// The server side of a stream that is the body of a response. Dropping it ends the response.
+pub(crate) struct BodyStream<C: Carrier> {
     chunks: ChunkSender,
     encoder: BodyEncoder,
     /// Bytes that were gathered and have not been handed over.
     rest: Bytes,
+    /// They are part of more than a piece.
+    is_large: bool,
     /// The connection has not written a piece that counts.
     is_piece_out: bool,
     /// Heartbeats in what was handed over last.
     heartbeats: u64,
+    progress: Progress,
     connection: C,
 }
 
@@ -45,8 +69,10 @@ impl<C: Carrier> BodyStream<C> {
             chunks,
             encoder,
             rest: Bytes::new(),
+            is_large: false,
             is_piece_out: false,
             heartbeats: 0,
+            progress: Progress::Open,
             connection,
         };
         (stream, body)
@@ -62,7 +88,9 @@ impl<C: Carrier> BodyStream<C> {
             if !has_more && !self.is_piece_out && self.heartbeats == 0 {
                 return self.chunks.poll_gone(cx).map(Err);
             }
-            ready!(self.chunks.poll_room(self.is_piece_out, cx))?;
+            // A heartbeat is taken when it is written.
+            let written = self.is_piece_out || self.heartbeats > 0;
+            ready!(self.chunks.poll_room(written, cx))?;
             self.is_piece_out = !self.rest.is_empty();
             if self.is_piece_out {
                 self.send_piece();
@@ -77,6 +105,7 @@ impl<C: Carrier> BodyStream<C> {
             let gathered = self.encoder.gather(unsent, 0);
             self.heartbeats = gathered.heartbeats;
             self.rest = gathered.bytes.into();
+            self.is_large = self.rest.len() > PIECE;
             self.is_piece_out = self.rest.len() > UNCOUNTED;
             self.send_piece();
             if unsent.is_empty() && !self.is_piece_out {
@@ -88,6 +117,12 @@ impl<C: Carrier> BodyStream<C> {
     /// Hands over the next piece.
     fn send_piece(&mut self) {
         let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        // A piece keeps the memory of all that it is part of, for as long as the connection has it.
+        let piece = if self.is_large {
+            Bytes::copy_from_slice(&piece)
+        } else {
+            piece
+        };
         self.chunks.send(piece);
     }
 
@@ -97,13 +132,29 @@ impl<C: Carrier> BodyStream<C> {
             poll_fn(|cx| self.chunks.poll_room(true, cx)).await?;
             self.send_piece();
         }
+        poll_fn(|cx| self.chunks.poll_room(true, cx)).await?;
         if !last.is_empty() {
-            poll_fn(|cx| self.chunks.poll_room(false, cx)).await?;
             self.chunks.send(last.into());
         }
         self.chunks.complete();
+        self.progress = Progress::Complete;
         poll_fn(|cx| self.chunks.poll_ended(cx)).await;
+        self.progress = Progress::Ended;
         Ok(())
+    }
+}
+
+/// What a client does not take of a stream that has ended is kept for nobody.
+impl<C> Drop for BodyStream<C>
+where
+    C: Carrier,
+{
+    fn drop(&mut self) {
+        match self.progress {
+            Progress::Open => self.connection.cut(),
+            Progress::Complete => self.connection.leave_end(),
+            Progress::Ended => (),
+        }
     }
 }
 
@@ -118,6 +169,10 @@ impl<C: Carrier> Transport for BodyStream<C> {
 
     fn probed(&mut self) {
         self.connection.probe();
+    }
+
+    fn set_patience(&mut self, time: Duration) {
+        self.connection.set_patience(time);
     }
 
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
@@ -135,6 +190,11 @@ impl<C: Carrier> Transport for BodyStream<C> {
 
     fn is_idle(&self) -> bool {
         self.rest.is_empty() && !self.is_piece_out
+    }
+
+    fn finish(&mut self) -> bool {
+        self.is_piece_out |= self.chunks.is_out();
+        self.is_idle()
     }
 
     fn heartbeats(&self) -> u64 {

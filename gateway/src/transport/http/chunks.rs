@@ -131,6 +131,12 @@ impl ChunkSender {
         wake(waker);
     }
 
+    /// Returns whether the connection has chunks that it has not written.
+    pub(super) fn is_out(&self) -> bool {
+        let slot = lock(&self.0);
+        slot.chunk.is_some() || slot.held > 0
+    }
+
     /// Bytes that the connection has written.
     pub(super) fn written(&self) -> u64 {
         lock(&self.0).written

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use datastream_protocol::close::{Close, CloseCause};
 use datastream_protocol::position::Position;
@@ -15,7 +16,7 @@ use super::BodyEncoder;
 use super::gather::Gathered;
 use crate::fanout::QueuedFrame;
 use crate::session::{Happened, Transport};
-use crate::tcp::{HasTcp, TcpProbe};
+use crate::tcp::{HasTcp, TcpPatience};
 
 /// Bytes before the content of a chunk: its length in eight hexadecimal digits.
 const CHUNK_HEAD: usize = 10;
@@ -41,7 +42,7 @@ pub(crate) struct SocketStream<S> {
     is_news: bool,
     /// The client has said something, which nobody reads.
     has_spoken: bool,
-    probe: TcpProbe,
+    patience: TcpPatience,
     resumed: Option<Resumed<S>>,
 }
 
@@ -69,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + HasTcp + Unpin> SocketStream<S> {
             written: 0,
             is_news: false,
             has_spoken,
-            probe: TcpProbe::default(),
+            patience: TcpPatience::default(),
             resumed: Some(resumed),
         }
     }
@@ -107,9 +108,6 @@ impl<S: AsyncRead + AsyncWrite + HasTcp + Unpin> SocketStream<S> {
     /// Begins a chunk with what there is.
     fn gather(&mut self, unsent: &mut VecDeque<QueuedFrame>) {
         let room = if self.is_chunked { CHUNK_HEAD } else { 0 };
-        if let Some(io) = &self.io {
-            self.probe.look(io);
-        }
         self.begun = self.encoder.gather(unsent, room);
         if self.is_chunked {
             close_chunk(&mut self.begun.bytes);
@@ -150,6 +148,9 @@ impl<S: AsyncRead + AsyncWrite + HasTcp + Unpin> SocketStream<S> {
         unsent: &mut VecDeque<QueuedFrame>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Happened>> {
+        if let Some(io) = &self.io {
+            self.patience.look(io, cx);
+        }
         loop {
             if self.poll_finish(cx)?.is_pending() {
                 ready!(self.poll_gone(cx))?;
@@ -240,7 +241,13 @@ where
 
     fn probed(&mut self) {
         if let Some(io) = &self.io {
-            self.probe.begin(io);
+            self.patience.ask(io);
+        }
+    }
+
+    fn set_patience(&mut self, time: Duration) {
+        if let Some(io) = &self.io {
+            self.patience.set(io, time);
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use datastream_protocol::close::{Close, CloseCause};
 use datastream_protocol::dialect::MessageDialect;
@@ -32,6 +33,7 @@ use self::writer::Writer;
 use crate::access::Jwt;
 use crate::fanout::{QueuedFrame, SharedMessage};
 use crate::session::{Happened, Transport};
+use crate::tcp::{HasTcp, TcpPatience};
 use crate::transport::dialect::MessageEncoder;
 
 /// Bytes of pongs and of a close frame that the WebSocket library may hold: two of the largest. Of pings that come faster than
@@ -183,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
+impl<S: AsyncRead + AsyncWrite + HasTcp + Unpin + Send> Transport for WebSocket<S> {
     // DSS has no place for it.
     const TELLS_POSITION: bool = false;
     const SENDS_AT_ONCE: bool = true;
@@ -194,6 +196,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
 
     // The client answers in words.
     fn probed(&mut self) {}
+
+    fn set_patience(&mut self, time: Duration) {
+        // Nobody is asked by the kernel here: there is nothing to be kept of it.
+        TcpPatience::default().set(&self.socket.get_ref().io, time);
+    }
 
     fn poll(&mut self, unsent: &mut VecDeque<QueuedFrame>, cx: &mut Context<'_>) -> Poll<Happened> {
         Poll::Ready(match ready!(self.poll_exchange(unsent, cx)) {

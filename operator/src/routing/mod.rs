@@ -17,6 +17,7 @@ mod packing;
 mod peers;
 mod published;
 mod publisher;
+mod restricted;
 mod shrink_guard;
 mod state;
 

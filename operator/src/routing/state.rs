@@ -19,7 +19,7 @@ use super::admission::{Budget, Denied};
 use super::desired::{Desired, ObservedKey, Rank};
 use super::failing::Failing;
 use super::gateways::{Affected, Gateways};
-use super::packing::{MAX_BUCKET_BYTES, pack};
+use super::packing::{Room, pack};
 use super::published::Published;
 use super::shrink_guard::ShrinkGuard;
 use crate::access::AccessMode;
@@ -52,7 +52,7 @@ pub enum Programmed {
         /// The last error, if it could not be.
         error: Option<String>,
     },
-    /// Its bucket has no room for it.
+    /// Its bucket has no room for it, or for its newest form.
     BucketFull,
 }
 
@@ -123,7 +123,7 @@ pub struct RoutingState {
     /// The access rules that the gateways have; absent if they have none.
     published_access: Option<BucketHash>,
     full: BTreeMap<SubscriptionId, BucketId>,
-    max_bucket_bytes: usize,
+    room: Room,
 }
 
 /// The state, as every task has it.
@@ -158,7 +158,7 @@ impl RoutingState {
             rules_pending_until: None,
             published_access: None,
             full: BTreeMap::new(),
-            max_bucket_bytes: MAX_BUCKET_BYTES,
+            room: Room::default(),
         }
     }
 
@@ -432,8 +432,8 @@ impl RoutingState {
             let Some(mut bytes) = encode(bucket, &wanted) else {
                 continue;
             };
-            if bytes.len() > self.max_bucket_bytes {
-                let fitting = pack(&published, wanted.clone(), self.max_bucket_bytes);
+            if bytes.len() > self.room.routes {
+                let fitting = pack(&published, &wanted, self.room);
                 let left_out = wanted
                     .keys()
                     .filter(|id| fitting.get(*id) != wanted.get(*id));
@@ -860,12 +860,58 @@ mod tests {
     #[test]
     fn a_route_of_a_full_bucket_is_reported_as_bucket_full() {
         let mut state = empty_state(Duration::ZERO);
-        state.max_bucket_bytes = 100;
+        state.room.routes = 100;
         put(&mut state, "a", 1);
         sync(&mut state);
         assert!(publish(&mut state, 1).is_empty());
         assert_eq!(
             state.programmed(&id("a"), &"a".into(), 1, key("a")),
+            Programmed::BucketFull
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_replaced_is_published_with_the_filters_that_have_room() {
+        let mut state = empty_state(Duration::ZERO);
+        put(&mut state, "a", 1);
+        sync(&mut state);
+        let first = publish(&mut state, 1);
+        acknowledge(&mut state, "g", &first);
+        let before = Bucket::decode(&first[0].bytes).unwrap().routes;
+        // From now on nothing may grow.
+        state.room.routes = 100;
+        let mut edited = subscription("a", "a", 2);
+        edited.spec.filters = vec![datastream_crds::Filter {
+            dsns: vec!["AC*".to_owned()],
+            ..datastream_crds::Filter::default()
+        }];
+        set(&mut state, &edited);
+        assert!(publish(&mut state, 2).is_empty());
+        let owned = |uid: &str, name| ObservedKey {
+            owner_uid: Some(uid.into()),
+            hash: key(name),
+            previous: None,
+        };
+        state.set_key(&id("a"), Some(owned("a", "new")));
+        let second = publish(&mut state, 3);
+        let expected = Route {
+            key_sha256: key("new"),
+            ..before[0].clone()
+        };
+        assert_eq!(Bucket::decode(&second[0].bytes).unwrap().routes, [expected]);
+        acknowledge(&mut state, "g", &second);
+        // The edit is not in force.
+        assert_eq!(
+            state.programmed(&id("a"), &"a".into(), 2, key("new")),
+            Programmed::BucketFull
+        );
+        // Another subscription of its name gets nothing of it.
+        set(&mut state, &subscription("a", "again", 1));
+        state.set_key(&id("a"), Some(owned("again", "newer")));
+        let third = publish(&mut state, 4);
+        assert_eq!(Bucket::decode(&third[0].bytes).unwrap().routes, []);
+        assert_eq!(
+            state.programmed(&id("a"), &"again".into(), 1, key("newer")),
             Programmed::BucketFull
         );
     }

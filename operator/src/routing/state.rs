@@ -192,7 +192,8 @@ impl RoutingState {
     /// Puts access rules in force. Returns the subscriptions that are to be [looked at again](Self::look_again). Nothing is planned for a
     /// moment, so that gateways have the rules before the routes that follow from them.
     pub fn set_access(&mut self, rules: Arc<AccessRules>, now: Instant) -> Vec<SubscriptionId> {
-        self.rules_pending_until = Some(now + RULES_FIRST);
+        // Rules that change again and again, and cannot be written, hold nothing up for longer.
+        self.rules_pending_until.get_or_insert(now + RULES_FIRST);
         self.desired.set_access(rules)
     }
 
@@ -914,6 +915,37 @@ mod tests {
             state.programmed(&id("a"), &"again".into(), 1, key("newer")),
             Programmed::BucketFull
         );
+    }
+
+    #[test]
+    fn routes_wait_for_rules_that_keep_changing_no_longer_than_for_the_first() {
+        let mut state = empty_state(Duration::ZERO);
+        sync(&mut state);
+        put(&mut state, "a", 1);
+        let start = Instant::now();
+        let change = |state: &mut RoutingState, now| {
+            state.set_access(Arc::new(AccessRules::open()), now);
+        };
+        let due = start + RULES_FIRST;
+        let mut now = start;
+        while now < due {
+            change(&mut state, now);
+            let plan = state.plan(now);
+            assert_eq!((plan.writes.len(), plan.retry_at), (0, Some(due)));
+            now += Duration::from_secs(1);
+        }
+        // They were not written.
+        let plan = state.plan(due);
+        assert_eq!((plan.writes.len(), plan.retry_at), (1, None));
+        state.wrote(plan.writes[0].bucket, 1);
+        // Those that come after that are waited for as the first.
+        put(&mut state, "a", 2);
+        change(&mut state, now);
+        let plan = state.plan(now);
+        let due = now + RULES_FIRST;
+        assert_eq!((plan.writes.len(), plan.retry_at), (0, Some(due)));
+        state.wrote_access();
+        assert_eq!(state.plan(now).writes.len(), 1);
     }
 
     #[test]

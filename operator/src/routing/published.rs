@@ -27,8 +27,11 @@ struct PublishedBucket {
     resource_version: u64,
     /// The object was changed or deleted by someone else, who wrote this version (0: unknown).
     drifted: Option<u64>,
-    /// The version that is being written right now: gateways may hold it before the API server's answer is here.
+    /// The version that is being written, or whose write failed: gateways may hold it before the API server's answer is here, or although
+    /// there was none.
     writing: Option<(BucketHash, Routes)>,
+    /// The last version whose write failed, while another one is being written: gateways may hold it until they have that one.
+    unanswered: Option<(BucketHash, Routes)>,
 }
 
 impl Published {
@@ -49,10 +52,18 @@ impl Published {
     /// Returns the identities of routes that are new or changed.
     pub(super) fn wrote(&mut self, id: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
         let bucket = self.buckets.entry(id).or_default();
-        match bucket.writing.take() {
+        let Some((hash, routes)) = bucket.writing.take() else {
+            return vec![];
+        };
+        // Gateways that hold what came before have the routes that are the same in both.
+        let mut changed = match bucket.unanswered.take() {
             Some((hash, routes)) => bucket.record(hash, resource_version, routes),
             None => vec![],
-        }
+        };
+        changed.extend(bucket.record(hash, resource_version, routes));
+        changed.sort();
+        changed.dedup();
+        changed
     }
 
     /// Checks an observed state of the object.
@@ -78,15 +89,16 @@ impl Published {
     /// Notes that the bucket is being written: its content is no change when it is observed, and a drift is over.
     pub(super) fn begin(&mut self, id: BucketId, hash: BucketHash, routes: Routes) {
         let bucket = self.buckets.entry(id).or_default();
-        bucket.writing = Some((hash, routes));
+        let failed = bucket.writing.replace((hash, routes));
+        if let Some(failed) = failed.filter(|(before, _)| *before != hash) {
+            bucket.unanswered = Some(failed);
+        }
         bucket.drifted = None;
     }
 
-    /// Notes that the write failed, or that its outcome is unknown.
+    /// Notes that the write failed, or that its outcome is unknown: it is to be repeated, and gateways may hold what was written.
     pub(super) fn failed(&mut self, id: BucketId) {
-        let bucket = self.buckets.entry(id).or_default();
-        bucket.writing = None;
-        bucket.drifted = Some(0);
+        self.buckets.entry(id).or_default().drifted = Some(0);
     }
 
     /// Returns whether the object has to be written again.
@@ -151,9 +163,8 @@ impl Published {
         let Some((route, since)) = bucket.routes.get(id) else {
             return false;
         };
-        if let Some((writing, routes)) = &bucket.writing
-            && *writing == hash
-        {
+        let mut begun = [&bucket.writing, &bucket.unanswered].into_iter().flatten();
+        if let Some((_, routes)) = begun.find(|(begun, _)| *begun == hash) {
             return routes.get(id) == Some(route);
         }
         // The same bytes may have been published more than once: the newest time counts.
@@ -217,12 +228,13 @@ mod tests {
     }
 
     proptest! {
-        /// Contents that come, go and come back: an acknowledged hash holds a route exactly if the content with that
-        /// hash has it as it is published now.
+        /// Contents that come, go and come back, some of them without an answer: an acknowledged hash holds a route exactly if the content
+        /// with that hash has it as it is published now.
         #[test]
         fn a_hash_holds_exactly_the_routes_of_its_content(
-            contents in prop::collection::vec((0..3_i64, 0..3_i64), 1..20),
+            writes in prop::collection::vec(((0..3_i64, 0..3_i64), any::<bool>()), 1..20),
         ) {
+            let contents: Vec<_> = writes.iter().map(|(content, _)| *content).collect();
             let a = SubscriptionId::new("team", "a");
             let id = a.bucket();
             let mut objects = Published::default();
@@ -231,7 +243,7 @@ mod tests {
                 BucketHash::of(&Bucket::new(id, vec![route("a", one), route("b", two)]).encode().unwrap())
             };
             let mut published = None;
-            for content in &contents {
+            for (content, fails) in &writes {
                 objects.begin(id, bytes(*content), routes(&[("a", content.0), ("b", content.1)]));
                 for acknowledged in &contents {
                     if objects.holds(bytes(*acknowledged), &a) {
@@ -239,6 +251,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(objects.holds(bytes(*content), &a), published == Some(content.0));
+                if *fails {
+                    objects.failed(id);
+                    prop_assert_eq!(objects.holds(bytes(*content), &a), published == Some(content.0));
+                    continue;
+                }
                 objects.wrote(id, 0);
                 let now = content.0;
                 published = Some(now);
@@ -267,6 +284,36 @@ mod tests {
         published.begin(id, hash(2), routes(&[]));
         published.wrote(id, 4);
         assert!(!published.has_drifted(id));
+    }
+
+    #[test]
+    fn a_version_whose_write_failed_counts_for_routes_that_are_the_same_in_it() {
+        let a = SubscriptionId::new("team", "a");
+        let id = a.bucket();
+        let hash = |n: u8| BucketHash::of(&[n]);
+        let mut published = Published::default();
+        published.begin(id, hash(1), routes(&[("a", 1), ("b", 1)]));
+        published.wrote(id, 1);
+        published.begin(id, hash(2), routes(&[("a", 1), ("b", 2)]));
+        published.failed(id);
+        let hold = |published: &Published, hashes: &[u8]| {
+            hashes.iter().all(|n| published.holds(hash(*n), &a))
+        };
+        assert!(hold(&published, &[1, 2]) && published.has_drifted(id));
+        assert!(!published.is_change(id, hash(2), 2), "it was done");
+        // Other content is written: gateways have it one after the other.
+        published.begin(id, hash(3), routes(&[("a", 1), ("b", 3)]));
+        assert!(hold(&published, &[1, 2, 3]));
+        assert!(published.is_change(id, hash(2), 4), "it was done late");
+        assert_eq!(published.wrote(id, 3), [route("b", 3).id]);
+        assert!(hold(&published, &[1, 2, 3]) && !published.has_drifted(id));
+        // One in which the route is another one does not count.
+        published.begin(id, hash(4), routes(&[("a", 2), ("b", 3)]));
+        published.failed(id);
+        published.begin(id, hash(5), routes(&[("a", 1), ("b", 3)]));
+        assert!(!published.holds(hash(4), &a));
+        published.wrote(id, 5);
+        assert!(!published.holds(hash(4), &a) && published.holds(hash(5), &a));
     }
 
     #[test]

@@ -736,6 +736,34 @@ mod tests {
     }
 
     #[test]
+    fn a_write_whose_answer_is_lost_keeps_other_routes_programmed() {
+        let mut state = empty_state(Duration::ZERO);
+        let [a, b] = two_of_a_bucket();
+        put(&mut state, &a, 1);
+        sync(&mut state);
+        let first = publish(&mut state, 1);
+        acknowledge(&mut state, "g", &first);
+        put(&mut state, &b, 1);
+        let now = Instant::now();
+        let second = state.plan(now).writes;
+        let bucket = second[0].bucket;
+        state.failed(bucket, "no answer".to_owned(), now);
+        let affected = acknowledge(&mut state, "g", &second);
+        assert_eq!(state.affected(&affected), []);
+        let programmed = |state: &RoutingState, name: &str| {
+            state.programmed(&id(name), &name.into(), 1, key(name))
+        };
+        let everywhere = Programmed::Everywhere { gateways: 1 };
+        assert_eq!(programmed(&state, &a), everywhere);
+        let due = state.plan(now).retry_at.unwrap();
+        assert_eq!(state.plan(due).writes, second, "written again");
+        assert_eq!(state.wrote(bucket, 2), [id(&b)]);
+        for name in [&a, &b] {
+            assert_eq!(programmed(&state, name), everywhere);
+        }
+    }
+
+    #[test]
     fn an_acknowledgement_affects_only_subscriptions_whose_routes_changed() {
         let mut state = empty_state(Duration::ZERO);
         let [a, b] = two_of_a_bucket();

@@ -256,8 +256,12 @@ async fn reconciles(
         let (context, subscriptions) = (context.clone(), subscriptions.clone());
         async move {
             context.completed().await;
-            // Only now: it may have changed while others were listed. One that is gone is nothing to reconcile.
-            let subscription = subscriptions.get(&id)?;
+            // Only now: it may have changed while others were listed.
+            let Some(subscription) = subscriptions.get(&id) else {
+                // One that went while it was reconciled was noted again after that.
+                context.reconciles.over(&id);
+                return None;
+            };
             let reconciled = reconcile(&subscription, &context).await;
             reconciled.unwrap_or_else(|error| Some(retry(&context, &id, &error)))
         }
@@ -345,6 +349,7 @@ impl Feed {
         self.groups.remove_subscription(id);
         self.subscriptions.remove(id);
         self.reconciles.over(id);
+        self.connections.lock().forget(id);
     }
 
     async fn keys(

@@ -366,3 +366,56 @@ async fn routes_of_a_watched_namespace_that_does_not_exist_are_removed() {
         "nothing of it is unknown"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_remembered_of_a_subscription_that_went_while_it_was_reconciled() {
+    let (client, _) = server(|_| Ok(vec![]));
+    let metrics = Arc::new(Metrics::new(["default"]).unwrap());
+    let history = Reconciles::default();
+    let (queue, queued) = mpsc::channel(QUEUE);
+    let feed = Feed {
+        groups: Groups::new(&settings().groups, [], Limits::default(), AccessMode::Off),
+        access: SharedAccess::new(AccessSettings::default()),
+        connections: SharedConnections::default(),
+        secrets: Secrets::default(),
+        queue: queue.clone(),
+        reconciles: history.clone(),
+        complete: watch::Sender::new(true),
+        heard: Heard::of(&Namespaces::All),
+        subscriptions: Subscriptions::default(),
+        metrics: metrics.clone(),
+    };
+    let left_out = metrics.events_left_out.clone();
+    let (events, _publisher) =
+        events::channel(client.clone(), "test".into(), history.clone(), left_out);
+    let context = Context {
+        client,
+        secrets: feed.secrets.clone(),
+        groups: feed.groups.clone(),
+        complete: feed.complete.subscribe(),
+        heard: feed.heard.clone(),
+        events,
+        metrics,
+        reconciles: history.clone(),
+    };
+    let id = SubscriptionId::new("team", "leds");
+    history.failed(id.clone());
+    feed.connections.lock().mark(id.clone(), Instant::now());
+    feed.gone(&id);
+    assert_eq!(history.failures(&id), 0);
+    assert!(feed.connections.lock().take_dirty().is_empty());
+    // The reconcile that ran meanwhile comes to its end, and asks for another one.
+    history.pending(&id, 1);
+    let subscriptions = feed.subscriptions.clone();
+    let running = tokio::spawn(reconciles(Arc::new(context), subscriptions, queued));
+    queue.send(id).await.unwrap();
+    let forgotten = async {
+        while history.on_their_way() > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, forgotten)
+        .await
+        .expect("it is forgotten again");
+    running.abort();
+}

@@ -539,11 +539,8 @@ impl Feed {
     }
 
     fn wake(&self, name: &str, group: &Group) {
-        let state = group.state.lock();
-        self.observe(name, group, &state);
-        if state.is_dirty() {
-            group.publish.notify_one();
-        }
+        self.observe(name, group, &group.state.lock());
+        group.wake();
     }
 
     fn observe(&self, name: &str, group: &Group, state: &RoutingState) {

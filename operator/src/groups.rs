@@ -268,6 +268,13 @@ impl Groups {
         }
     }
 
+    /// Wakes the publishers that have something to look at.
+    pub(crate) fn wake(&self) {
+        for (_, group) in self.iter() {
+            group.wake();
+        }
+    }
+
     /// Notes that nothing is known of this namespace until it is listed.
     pub(crate) fn set_unlisted(&self, namespace: &Arc<str>) {
         for (_, group) in self.iter() {
@@ -333,6 +340,13 @@ impl Group {
         if self.state.lock().synced(kind) {
             self.publish.notify_one();
             self.access_changed.notify_one();
+        }
+    }
+
+    /// Wakes its publisher, if that has something to look at.
+    pub(crate) fn wake(&self) {
+        if self.state.lock().is_dirty() {
+            self.publish.notify_one();
         }
     }
 }

@@ -111,6 +111,8 @@ fn end_previous_key(context: &Context, gathered: &Gathered<'_>) -> Option<Durati
     }
     let key = observed(secret, now);
     context.groups.set_key(gathered.id, key.as_ref());
+    // No watch brings this, and after it nothing may happen for long.
+    context.groups.wake();
     None
 }
 

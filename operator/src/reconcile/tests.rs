@@ -45,6 +45,8 @@ struct Server {
     /// The verdict, if it is not what the spec says.
     verdict: Option<Verdict>,
     namespaces: Namespaces,
+    /// The groups of gateways, if they are not those of an operator that has just begun.
+    groups: Option<Groups>,
     /// The operator's memory.
     reconciles: Reconciles,
 }
@@ -144,12 +146,7 @@ impl Server {
         let context = Arc::new(Context {
             client,
             secrets,
-            groups: Groups::new(
-                &["default=wss://host/stream".parse().unwrap()],
-                [],
-                Limits::default(),
-                AccessMode::default(),
-            ),
+            groups: self.groups.clone().unwrap_or_else(groups),
             complete: watch::channel(true).1,
             heard,
             events,
@@ -190,6 +187,11 @@ impl Server {
         let text = |field: &str| found[field].as_str().unwrap().to_owned();
         (text("status"), text("reason"))
     }
+}
+
+fn groups() -> Groups {
+    let settings = ["default=wss://host/stream".parse().unwrap()];
+    Groups::new(&settings, [], Limits::default(), AccessMode::default())
 }
 
 fn subscription(spec: Value, status: Option<Value>) -> Value {
@@ -253,17 +255,19 @@ async fn a_rotated_key_leaves_the_one_before_in_force_until_its_overlap_ends() {
     assert_eq!(server.held_key(), key);
 }
 
+/// A Secret that notes a key before, which is good until then.
+fn noted(until: Timestamp) -> Value {
+    let mut noted = secret(Some("u1"), KEY);
+    noted["metadata"]["annotations"] = json!({
+        "datastream.dev/previous-key-sha256": KeyHash::of("before").to_hex(),
+        "datastream.dev/previous-key-until": until.to_string(),
+    });
+    noted
+}
+
 /// Of a subscription that cannot be served, nothing is written: its key before ends all the same.
 #[tokio::test(start_paused = true)]
 async fn a_key_before_ends_in_time_although_its_secret_cannot_be_written() {
-    let noted = |until: Timestamp| {
-        let mut noted = secret(Some("u1"), KEY);
-        noted["metadata"]["annotations"] = json!({
-            "datastream.dev/previous-key-sha256": KeyHash::of("before").to_hex(),
-            "datastream.dev/previous-key-until": until.to_string(),
-        });
-        noted
-    };
     let invalid = subscription(json!({"eventTypes": []}), None);
     let server = Server::default();
     let soon = Timestamp::now() + Duration::from_mins(1);
@@ -285,6 +289,48 @@ async fn a_key_before_ends_in_time_although_its_secret_cannot_be_written() {
     );
     let (action, _) = server.reconcile_watched(invalid).await;
     assert_eq!(action.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_key_before_is_published_although_nothing_else_happens() {
+    let groups = groups();
+    let server = Server {
+        groups: Some(groups.clone()),
+        ..Server::default()
+    };
+    let until = Timestamp::now() - Duration::from_secs(1);
+    *server.secret.lock().unwrap() = Some(noted(until));
+    // Both keys are published.
+    let valid = serde_json::from_value(subscription(json!({}), None)).unwrap();
+    let id = id_of(&valid);
+    groups.set_subscription(&id, &valid).unwrap();
+    let both = observed(&server.held(), until - Duration::from_secs(1));
+    groups.set_key(&id, both.as_ref());
+    for kind in [
+        Synced::Subscriptions,
+        Synced::Keys,
+        Synced::Objects,
+        Synced::Access,
+    ] {
+        groups.synced(kind);
+    }
+    let (_, group) = groups.iter().next().unwrap();
+    {
+        let mut state = group.state.lock();
+        let plan = state.plan(tokio::time::Instant::now());
+        state.wrote_index(plan.index.unwrap());
+        for write in plan.writes {
+            state.wrote(write.bucket, 1);
+        }
+        assert!(!state.is_dirty());
+    }
+    group.publish.notified().await;
+
+    let invalid = subscription(json!({"eventTypes": []}), None);
+    server.reconcile_watched(invalid).await.0.unwrap();
+    let woken = group.publish.notified();
+    let woken = tokio::time::timeout(Duration::from_secs(1), woken).await;
+    assert!(woken.is_ok() && group.state.lock().is_dirty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,17 +61,16 @@ mod tests {
         Arc::new(route)
     }
 
-    fn bound(names: &[&str], without_key: bool) -> Option<Box<ClientCertificate>> {
-        Some(Box::new(ClientCertificate {
+    type Condition = Option<Box<ClientCertificate>>;
+
+    fn bound(names: &[&str], without_key: bool) -> ClientCertificate {
+        ClientCertificate {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             without_key,
-        }))
+        }
     }
 
-    fn condition(
-        published: Option<Box<ClientCertificate>>,
-        wanted: Option<Box<ClientCertificate>>,
-    ) -> Option<Box<ClientCertificate>> {
+    fn condition(published: Condition, wanted: Condition) -> Condition {
         let published = route(|r| r.client_certificate = published);
         let wanted = route(|r| {
             r.client_certificate = wanted;
@@ -83,13 +82,14 @@ mod tests {
 
     #[test]
     fn a_certificate_is_asked_for_as_soon_as_one_is_wanted_and_until_all_else_is_there() {
-        let (a, b) = (bound(&["a"], true), bound(&["b"], false));
+        let some = |names: &[&str], without_key| Some(Box::new(bound(names, without_key)));
+        let (a, b) = (some(&["a"], true), some(&["b"], false));
         assert_eq!(condition(None, a.clone()), a);
         assert_eq!(condition(a.clone(), b.clone()), b);
         assert_eq!(condition(b.clone(), a.clone()), a);
         assert_eq!(condition(b.clone(), None), b);
         // Alone it would open what it does not open in the wanted form.
-        assert_eq!(condition(a, None), bound(&["a"], false));
+        assert_eq!(condition(a, None), some(&["a"], false));
         assert_eq!(condition(None, None), None);
     }
 

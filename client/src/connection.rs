@@ -21,20 +21,20 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 
 use crate::credentials::Credentials;
 use crate::dial::{Attempts, dial};
+use crate::heard::Heard;
 use crate::refusal::Refusal;
+use crate::silence::SilenceLimit;
 
-/// Silence that is endured before the interval of the heartbeats is known: a subscription may ask for up to 300 s.
-const FIRST_SILENCE: Duration = Duration::from_secs(310);
-/// Silence that is always endured.
-const SHORTEST_SILENCE: Duration = Duration::from_secs(20);
-/// Silence that is never endured: three times the longest interval of heartbeats.
-const LONGEST_SILENCE: Duration = Duration::from_mins(15);
 /// Timeout of the close frame of a stream that is no longer wanted.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// A connection may take this long to be established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A frame that has arrived is taken within this time, however long the connection was not asked for one.
 const ARRIVED: Duration = Duration::from_secs(1);
+/// A read that takes longer has waited for what it found.
+const WAITED: Duration = Duration::from_millis(1);
+/// A heartbeat that may have come longer than this before it was read tells no interval.
+const LATE: Duration = Duration::from_secs(1);
 /// The defaults allocate 128 KiB a connection at once; events are small.
 const READ_BUFFER: usize = 16 << 10;
 
@@ -120,15 +120,13 @@ pub struct Connection {
     credentials: Credentials,
     /// The token that the server has.
     token: Option<String>,
-    silence: Duration,
-    /// The silence that is endured follows the interval of the heartbeats.
-    adaptive: bool,
-    heartbeat: Instant,
-    /// Time at which the last frame came.
-    heard: Instant,
+    silence: SilenceLimit,
+    /// Time before which what is read next had not come.
+    since: Instant,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// Socket whose bytes are noted below TLS: a record of it may take its time, too.
+type Socket = WebSocketStream<MaybeTlsStream<Heard<TcpStream>>>;
 
 async fn handshake(request: Request, credentials: &Credentials) -> Result<Socket, Failure> {
     let config = WebSocketConfig::default()
@@ -149,6 +147,7 @@ async fn handshake(request: Request, credentials: &Credentials) -> Result<Socket
         let stream = dial(&host, port, &mut attempts).await.map_err(lost)?;
         let address = stream.peer_addr().map_err(|e| lost(e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| lost(e.to_string()))?;
+        let stream = Heard::new(stream);
         let connector = Some(credentials.connector());
         match client_async_tls_with_config(request, stream, Some(config), connector).await {
             Ok((socket, _)) => Ok(socket),
@@ -233,42 +232,85 @@ async fn refused_with(
 }
 
 impl Connection {
-    /// Connects. After `silence` without a frame a connection counts as dead; unset, after three times the interval of
-    /// its heartbeats.
+    /// Connects. `silence` is the stream's: after so long without a byte the connection counts as dead.
     pub async fn open(
         url: &StreamUrl,
         credentials: &Credentials,
-        silence: Option<Duration>,
+        mut silence: SilenceLimit,
     ) -> Result<Self, Failure> {
         let token = credentials.token().map_err(Failure::BadToken)?;
         let request = request(url, token.as_deref())?;
         let socket = handshake(request, credentials).await?;
+        silence.restart();
         Ok(Self {
             socket,
             credentials: credentials.clone(),
             token,
-            silence: silence.unwrap_or(FIRST_SILENCE),
-            adaptive: silence.is_none(),
-            heartbeat: Instant::now(),
-            heard: Instant::now(),
+            silence,
+            since: Instant::now(),
         })
+    }
+
+    /// The silence that the stream's connections may have, by the heartbeats that have come so far: for the next one.
+    pub const fn silence(&self) -> SilenceLimit {
+        self.silence
     }
 
     /// The next frame. Nothing is lost if this is dropped before it is ready.
     pub async fn next(&mut self) -> Result<Incoming, Failure> {
-        let silence = self.silence;
-        let end = (self.heard + silence).max(Instant::now() + ARRIVED);
-        let Ok(incoming) = timeout_at(end, self.receive()).await else {
-            let seconds = silence.as_secs();
-            return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
-        };
-        self.heard = Instant::now();
+        let asked = Instant::now();
+        self.look();
+        let incoming = self.receive_in_time(asked).await;
+        let now = Instant::now();
+        if now - asked >= WAITED {
+            self.since = now;
+        }
+        self.note(&incoming);
         incoming
     }
 
     /// The next frame if it is here already.
     pub fn at_hand(&mut self) -> Option<Result<Incoming, Failure>> {
-        self.receive().now_or_never()
+        self.look();
+        let incoming = self.receive().now_or_never()?;
+        self.note(&incoming);
+        Some(incoming)
+    }
+
+    /// Looks up when there last was nothing to read.
+    fn look(&mut self) {
+        self.since = self.since.max(self.tcp().empty());
+    }
+
+    /// Notes what was read now, if it is a heartbeat.
+    fn note(&mut self, incoming: &Result<Incoming, Failure>) {
+        if matches!(incoming, Ok(Incoming::Heartbeat | Incoming::KeepAlive)) {
+            let now = Instant::now();
+            let is_on_time = now - self.since <= LATE;
+            self.silence.heartbeat(is_on_time.then_some(now));
+        }
+    }
+
+    fn tcp(&self) -> &Heard<TcpStream> {
+        self.socket.get_ref().get_ref()
+    }
+
+    /// The next frame, unless nothing comes for longer than the connection may be silent.
+    async fn receive_in_time(&mut self, asked: Instant) -> Result<Incoming, Failure> {
+        let silence = self.silence.limit();
+        let mut end = (self.tcp().heard() + silence).max(asked + ARRIVED);
+        loop {
+            if let Ok(incoming) = timeout_at(end, self.receive()).await {
+                return incoming;
+            }
+            // A large frame may take its time: each part of it is a sign of life.
+            let extended = self.tcp().heard() + silence;
+            if extended <= end {
+                let seconds = silence.as_secs();
+                return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
+            }
+            end = extended;
+        }
     }
 
     async fn receive(&mut self) -> Result<Incoming, Failure> {
@@ -276,7 +318,7 @@ impl Connection {
             match self.socket.next().await {
                 None => return Err(Failure::Lost("the connection was closed".to_owned())),
                 Some(Err(error)) => return Err(broken(error)),
-                Some(Ok(Message::Text(text))) => return Ok(self.understand(text)),
+                Some(Ok(Message::Text(text))) => return Ok(understand(text)),
                 Some(Ok(Message::Binary(data))) => {
                     let reason = format!("a binary message of {} bytes", data.len());
                     return Ok(Incoming::Junk(reason));
@@ -295,28 +337,6 @@ impl Connection {
                 // Pings are answered by the WebSocket library.
                 Some(Ok(_)) => (),
             }
-        }
-    }
-
-    fn understand(&mut self, text: Utf8Bytes) -> Incoming {
-        match Frame::parse(&text) {
-            Ok(Frame::Event(json)) => {
-                let start = text.len() - json.len();
-                Incoming::Json(Body::new(text, start))
-            }
-            Ok(frame) => {
-                if self.adaptive {
-                    let interval = self.heartbeat.elapsed();
-                    self.silence = (3 * interval).clamp(SHORTEST_SILENCE, LONGEST_SILENCE);
-                    self.heartbeat = Instant::now();
-                }
-                if frame == Frame::Heartbeat {
-                    Incoming::Heartbeat
-                } else {
-                    Incoming::KeepAlive
-                }
-            }
-            Err(error) => Incoming::Junk(error.to_string()),
         }
     }
 
@@ -352,6 +372,18 @@ impl Connection {
     /// Takes leave, so that the server need not find out by itself.
     pub async fn close(mut self) {
         let _ = timeout(FAREWELL, self.socket.close(None)).await;
+    }
+}
+
+fn understand(text: Utf8Bytes) -> Incoming {
+    match Frame::parse(&text) {
+        Ok(Frame::Event(json)) => {
+            let start = text.len() - json.len();
+            Incoming::Json(Body::new(text, start))
+        }
+        Ok(Frame::Heartbeat) => Incoming::Heartbeat,
+        Ok(Frame::KeepAlive) => Incoming::KeepAlive,
+        Err(error) => Incoming::Junk(error.to_string()),
     }
 }
 

@@ -39,8 +39,10 @@
 mod connection;
 mod credentials;
 mod dial;
+mod heard;
 mod reconnect;
 mod refusal;
+mod silence;
 mod stream;
 pub mod typed;
 mod unreadable;
@@ -53,6 +55,7 @@ pub use datastream_protocol::position::EventIdentity;
 pub use datastream_service::tls::IdentityFiles;
 pub use reconnect::{Next, ReconnectPolicy};
 pub use refusal::Refusal;
+pub use silence::SilenceLimit;
 pub use stream::{
     Acknowledge, Error, Event, EventStream, EventStreamBuilder, NoEvent, OnGap, Update,
 };

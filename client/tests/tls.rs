@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use datastream_client::{Connection, CredentialFiles, Credentials, Failure, Incoming, inquire};
+use datastream_client::{
+    Connection, CredentialFiles, Credentials, Failure, Incoming, SilenceLimit, inquire,
+};
 use datastream_protocol::StreamUrl;
 use datastream_service::tls::{
     Authority, ClientCertificates, DISTANT_YEAR, ServerFiles, ServerTls,
@@ -51,7 +53,7 @@ fn trusting(authorities: Option<PathBuf>) -> Credentials {
 }
 
 async fn lost(url: &StreamUrl, credentials: &Credentials) -> String {
-    let silence = Some(Duration::from_secs(10));
+    let silence = SilenceLimit::new(Some(Duration::from_secs(10)));
     match Connection::open(url, credentials, silence).await {
         Err(Failure::Lost(reason)) => reason,
         Err(failure) => panic!("{failure}"),
@@ -64,7 +66,8 @@ async fn a_server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let url = serve(&authority, "localhost", DISTANT_YEAR).await;
     let trust = trusting(Some(authority.write(dir.path())));
-    let mut connection = Connection::open(&url, &trust, None).await.unwrap();
+    let silence = SilenceLimit::default();
+    let mut connection = Connection::open(&url, &trust, silence).await.unwrap();
     assert_eq!(connection.next().await, Ok(Incoming::Heartbeat));
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datastream_client::{Body, Connection, Failure, Incoming, Next, ReconnectPolicy, Unreadable};
+use datastream_client::{
+    Body, Connection, Failure, Incoming, Next, ReconnectPolicy, SilenceLimit, Unreadable,
+};
 use datastream_protocol::StreamUrl;
 use datastream_protocol::position::{Position, Seq};
 use jiff::Timestamp;
@@ -113,11 +115,14 @@ enum Then {
 impl Collector {
     /// Collects until it is stopped, or until a gap if that ends the stream.
     pub(super) async fn run(mut self) -> Outcome {
+        let mut silence = SilenceLimit::default();
         let mut reconnect = ReconnectPolicy::new();
         let mut unreadable = Unreadable::default();
         loop {
             let mut arrived = false;
-            let Err(end) = self.connection(&mut reconnect, &mut arrived).await;
+            let Err(end) = self
+                .connection(&mut silence, &mut reconnect, &mut arrived)
+                .await;
             self.status.connected.set(0);
             let (next, reason) = match end {
                 End::Stopped => return Outcome::Stopped,
@@ -224,6 +229,7 @@ impl Collector {
     /// One connection, from the handshake to its end.
     async fn connection(
         &mut self,
+        silence: &mut SilenceLimit,
         reconnect: &mut ReconnectPolicy,
         arrived: &mut bool,
     ) -> Result<std::convert::Infallible, End> {
@@ -232,7 +238,7 @@ impl Collector {
         let asked_for = url.get("seq_start").or(url.get("time_start"));
         let asked_for = asked_for.unwrap_or_default().to_owned();
         let stop = self.stop.clone();
-        let connecting = stop.run_until_cancelled(Connection::open(&url, &credentials, None));
+        let connecting = stop.run_until_cancelled(Connection::open(&url, &credentials, *silence));
         let mut connection = connecting.await.ok_or(End::Stopped)??;
         let from = if asked_for.is_empty() {
             "latest"
@@ -245,6 +251,7 @@ impl Collector {
         let Err(end) = self
             .follow(&mut connection, &asked_for, reconnect, arrived)
             .await;
+        *silence = connection.silence();
         if matches!(end, End::Stopped | End::WentBack | End::Nonsense(_)) {
             connection.close().await;
         }

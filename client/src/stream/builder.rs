@@ -12,6 +12,7 @@ use super::follow::Follow;
 use super::handover::Handover;
 use super::seen::Seen;
 use crate::credentials::{CredentialFiles, Credentials};
+use crate::silence::SilenceLimit;
 
 /// The choice when the first of the events that are asked for have expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +142,8 @@ impl EventStreamBuilder {
         self
     }
 
-    /// Silence after which a connection counts as dead. Unset: three times the interval of its heartbeats, at least 20 s.
+    /// Silence after which a connection counts as dead. Unset: three times the longest interval of the stream's heartbeats, at least
+    /// 20 s.
     pub const fn silence(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self
@@ -195,7 +197,7 @@ impl EventStreamBuilder {
             seen: Seen::starting(seq_start.as_deref()),
             url,
             credentials,
-            silence: self.silence,
+            silence: SilenceLimit::new(self.silence),
             retries: self.retries,
             acknowledge: self.acknowledge,
             skips_unreadable: self.skips_unreadable,

@@ -18,6 +18,7 @@ use super::update::Update;
 use crate::connection::{Body, Connection, Failure, Incoming};
 use crate::credentials::Credentials;
 use crate::reconnect::{Next, ReconnectPolicy};
+use crate::silence::SilenceLimit;
 use crate::unreadable::Unreadable;
 
 /// Parameters beside `seq_start` that say where a stream starts.
@@ -30,7 +31,7 @@ pub(super) struct Follow {
     /// The URL of the next connection.
     pub url: StreamUrl,
     pub credentials: Credentials,
-    pub silence: Option<Duration>,
+    pub silence: SilenceLimit,
     pub retries: Option<u32>,
     pub acknowledge: Acknowledge,
     pub skips_unreadable: bool,
@@ -154,6 +155,7 @@ impl Follow {
         let Err(end) = self
             .receive(&mut connection, &mut unanswered, policy, arrived)
             .await;
+        self.silence = connection.silence();
         if let End::Closing | End::Failed(Failure::Unreadable(_)) = end {
             let acknowledged = self.handover.acknowledged();
             while unanswered.take_due(acknowledged) && connection.answer().await.is_ok() {}

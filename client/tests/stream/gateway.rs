@@ -52,7 +52,10 @@ impl Gateway {
 
     async fn connection(&self) -> TcpStream {
         let accepted = timeout(PATIENCE, self.0.accept()).await;
-        accepted.expect("a client in time").unwrap().0
+        let (stream, _) = accepted.expect("a client in time").unwrap();
+        // What is sent next does not wait until the client's system has acknowledged what came before.
+        stream.set_nodelay(true).unwrap();
+        stream
     }
 
     /// Accepts a client.
@@ -110,6 +113,11 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends bytes that are not a whole message.
+    pub(crate) async fn bytes(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).await.unwrap();
+    }
+
     /// The next message of the client.
     pub(crate) async fn said(&mut self) -> Message {
         let next = timeout(PATIENCE, self.socket.next()).await;
@@ -120,6 +128,12 @@ impl Client {
     pub(crate) async fn is_silent(&mut self) -> bool {
         let next = timeout(Duration::from_millis(200), self.socket.next()).await;
         next.is_err()
+    }
+
+    /// Waits until the client has hung up.
+    pub(crate) async fn gone(mut self) {
+        let end = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        timeout(PATIENCE, end).await.expect("the end in time");
     }
 
     /// Ends the stream.

@@ -5,3 +5,4 @@ mod acknowledge;
 mod gateway;
 mod refusals;
 mod resume;
+mod silence;

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
 from collect import Collect, numbers
@@ -56,8 +57,26 @@ async def fall_silent(exchange: Exchange) -> None:
     await exchange.websocket.wait_closed()
 
 
+async def fall_silent_within_an_event(exchange: Exchange) -> None:
+    exchange.websocket.transport.write(frame(datapoint(5))[:40])
+    await exchange.websocket.wait_closed()
+
+
+def frame(body: str) -> bytes:
+    return Frame(Opcode.TEXT, f"{len(body)}|{body}".encode()).serialize(mask=False)
+
+
+FAULTS = [
+    break_off,
+    break_off_within_an_event,
+    reset,
+    fall_silent,
+    fall_silent_within_an_event,
+]
+
+
 @pytest.mark.parametrize("acknowledge", ["handled", "received"])
-@pytest.mark.parametrize("fault", [break_off, break_off_within_an_event, reset, fall_silent])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_lost_connection_is_made_again_after_what_was_handled(
     collect: Collect, fault: Fault, acknowledge: str
 ) -> None:
@@ -67,6 +86,20 @@ def test_a_lost_connection_is_made_again_after_what_was_handled(
     assert len(gateway.exchanges) == 2
     assert isinstance(found.reconnects[0].failure, ConnectionLostError)
     assert found.reconnects[0].attempt == 1
+
+
+def test_an_event_may_take_longer_than_the_silence_while_bytes_of_it_come(
+    collect: Collect,
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        for byte in frame(datapoint(1)) if exchange.n == 0 else b"":
+            await asyncio.sleep(0.02)
+            exchange.websocket.transport.write(bytes([byte]))
+        await exchange.close()
+
+    with Gateway(script) as gateway:
+        found = collect(gateway.url, silence=1)
+    assert (found.seqs, found.failure, found.reconnects) == (["1"], None, [])
 
 
 def test_the_stream_resumes_at_the_event_that_a_slow_reader_is_at(collect: Collect) -> None:

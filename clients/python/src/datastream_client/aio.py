@@ -7,9 +7,8 @@ import inspect
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -17,6 +16,7 @@ from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
 from datastream_client.frames import HEARTBEAT, body_of
 from datastream_client.handshake import open_error
+from datastream_client.heard import HeardAsyncConnection
 from datastream_client.options import AsyncStreamOptions
 from datastream_client.session import (
     Positioned,
@@ -141,7 +141,7 @@ class AsyncEventStream(Positioned):
 class _Connection:
     """A connection that reads what is asked for."""
 
-    def __init__(self, websocket: ClientConnection, session: Session) -> None:
+    def __init__(self, websocket: HeardAsyncConnection, session: Session) -> None:
         self._websocket = websocket
         self._session = session
 
@@ -163,13 +163,20 @@ class _Connection:
     async def _receive(self) -> str | bytes:
         silence = self._session.silence
         is_silent = False
+        call_later = asyncio.get_running_loop().call_later
+        timer: asyncio.TimerHandle
 
         def give_up() -> None:
-            nonlocal is_silent
-            is_silent = True
-            self._websocket.transport.abort()
+            nonlocal is_silent, timer
+            # A part of a frame may have come.
+            left = self._websocket.heard + silence - time.monotonic()
+            if left > 0:
+                timer = call_later(left, give_up)
+            else:
+                is_silent = True
+                self._websocket.transport.abort()
 
-        timer = asyncio.get_running_loop().call_later(silence, give_up)
+        timer = call_later(silence, give_up)
         try:
             return await self._websocket.recv()
         except ConnectionClosed as error:
@@ -214,12 +221,13 @@ async def _open(session: Session) -> _Connection | _EagerConnection:
         websocket = await connect_websocket(
             request.url,
             additional_headers=request.headers,
+            create_connection=HeardAsyncConnection,
             **session.connect_options,
         )
     except (OSError, WebSocketException) as error:
         raise open_error(error) from error
     session.opened()
-    connection = _Connection(websocket, session)
+    connection = _Connection(cast("HeardAsyncConnection", websocket), session)
     return _EagerConnection(connection, session.read_ahead) if session.is_eager else connection
 
 

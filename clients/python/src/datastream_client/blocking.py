@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, cast
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect as connect_websocket
-from websockets.sync.connection import Connection
 
 from datastream_client.errors import DatastreamError
 from datastream_client.event import Event
 from datastream_client.frames import HEARTBEAT, body_of
 from datastream_client.handshake import open_error
+from datastream_client.heard import HeardConnection
 from datastream_client.options import Secret, StreamOptions
 from datastream_client.session import (
     Positioned,
@@ -127,7 +127,7 @@ class EventStream(Positioned):
 class _Connection:
     """A connection that reads what is asked for."""
 
-    def __init__(self, websocket: Connection, session: Session) -> None:
+    def __init__(self, websocket: HeardConnection, session: Session) -> None:
         self._websocket = websocket
         self._session = session
 
@@ -147,13 +147,17 @@ class _Connection:
         self._websocket.close()
 
     def _receive(self) -> str | bytes:
-        silence = self._session.silence
-        try:
-            return self._websocket.recv(timeout=silence)
-        except TimeoutError:
-            raise silent_error(silence) from None
-        except ConnectionClosed as error:
-            raise (close_error(error) or StreamEnd()) from error
+        silence = left = self._session.silence
+        while True:
+            try:
+                return self._websocket.recv(timeout=left)
+            except TimeoutError:
+                # A part of a frame may have come.
+                left = self._websocket.heard + silence - time.monotonic()
+                if left <= 0:
+                    raise silent_error(silence) from None
+            except ConnectionClosed as error:
+                raise (close_error(error) or StreamEnd()) from error
 
 
 class _EagerConnection:
@@ -208,12 +212,13 @@ def _open(session: Session) -> _Connection | _EagerConnection:
         websocket = connect_websocket(
             request.url,
             additional_headers=request.headers,
+            create_connection=HeardConnection,
             **session.connect_options,
         ).__enter__()
     except (OSError, WebSocketException) as error:
         raise open_error(error) from error
     session.opened()
-    connection = _Connection(websocket, session)
+    connection = _Connection(cast("HeardConnection", websocket), session)
     return _EagerConnection(connection, session.read_ahead) if session.is_eager else connection
 
 

@@ -60,7 +60,7 @@ class CommonOptions(TypedDict, total=False):
     retry: Retry
     """Pauses between attempts, and how many there are."""
     silence: float
-    """Seconds without a heartbeat or event after which a connection counts as dead. Unset: three
+    """Seconds in which nothing comes, after which a connection counts as dead. Unset: three
     intervals of heartbeats."""
     acknowledge: Literal["handled", "received"]
     """When a heartbeat is answered, which acknowledges the events before it: when they have been

@@ -97,7 +97,7 @@ class Session:
 
     @property
     def silence(self) -> float:
-        """Seconds without a frame after which the connection counts as dead."""
+        """Seconds without a byte after which the connection counts as dead."""
         return self._silence.seconds
 
     def request(self, secret: str | None) -> StreamRequest:

@@ -26,9 +26,19 @@ fn common_items() -> impl Strategy<Value = Vec<Pattern>> {
     select(lists.to_vec()).prop_map(|list| list.iter().map(|item| Pattern::new(*item)).collect())
 }
 
+/// Lists that have much in common, and are longer than those by which filters are filed at first.
+fn long_items() -> impl Strategy<Value = Vec<Pattern>> {
+    let items = vec("[ab]{1,6}".prop_map(Pattern::new), 20..50);
+    prop_oneof![2 => items, 1 => common_items()]
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
-    prop_oneof![uniform4(items()), uniform4(common_items())]
-        .prop_map(|lists| Filter::new(PerField::from_fn(|field| lists[field as usize].clone())))
+    let lists = prop_oneof![
+        2 => uniform4(items()),
+        2 => uniform4(common_items()),
+        1 => uniform4(long_items()),
+    ];
+    lists.prop_map(|lists| Filter::new(PerField::from_fn(|field| lists[field as usize].clone())))
 }
 
 fn route() -> impl Strategy<Value = Route> {

@@ -82,6 +82,11 @@ impl Entries {
 }
 
 impl Entry {
+    /// Number of items of all its lists.
+    pub(super) const fn items(&self) -> usize {
+        self.lists.items.len()
+    }
+
     /// The items of its list for a field, in ascending order; none if it has no such list.
     pub(super) fn list(&self, field: Field) -> &[u32] {
         let Lists { ends, items, .. } = &self.lists;

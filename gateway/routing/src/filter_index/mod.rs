@@ -28,8 +28,12 @@ use crate::route::Route;
 
 /// Entries of a node that are looked at one by one. With more, they are filed further down.
 const CANDIDATES: usize = 4;
-/// The longest list by which an entry is filed below a node.
+/// The longest list by which an entry is filed below a node that is not crowded.
 const LONGEST_LIST: usize = 32;
+/// Entries of a node that are looked at one by one because their lists are longer. With more, it is crowded.
+const CROWD: usize = 64;
+/// Nodes of one entry, beside one for each of its items, up to which it is filed further down: what lists have in common multiplies there.
+const MAX_NODES: usize = 1_024;
 
 /// Filters of the routes at places that the caller numbers, from 0 on without large gaps, below 2^31.
 #[derive(Debug, Default)]
@@ -193,7 +197,7 @@ impl FilterIndex {
         let Some(number) = self.entries.find(&lists) else {
             let root = lists.root;
             let number = self.entries.add(lists, filed);
-            self.file_below(root, Way::default(), number, usize::MAX);
+            self.file_at_root(root, number);
             return;
         };
         let entry = self.entries.get_mut(number);
@@ -255,14 +259,29 @@ impl FilterIndex {
             for waiting in candidates.as_slice() {
                 let nodes = &mut self.entries.get_mut(*waiting).nodes;
                 nodes.retain(|filed| *filed != node);
-                self.file_below(node, way, *waiting, LONGEST_LIST);
+                self.file_below(node, way, *waiting);
             }
         }
-        self.file_below(node, way, entry, LONGEST_LIST);
+        self.file_below(node, way, entry);
+    }
+
+    /// Files an entry below its root, by the most selective of its lists.
+    fn file_at_root(&mut self, root: u32, number: u32) {
+        self.file_by_list(root, Way::default(), number, usize::MAX);
+    }
+
+    /// Files an entry below a node, by the most selective of its lists that are left, as far as it is worth its nodes.
+    fn file_below(&mut self, node: u32, way: Way, number: u32) {
+        let inner = self.tree.node_mut(node).inner();
+        let is_crowded = inner.candidates.as_slice().len() >= CROWD;
+        let longest = if is_crowded { usize::MAX } else { LONGEST_LIST };
+        let entry = self.entries.get(number);
+        let left = (MAX_NODES + entry.items()).saturating_sub(entry.nodes.len());
+        self.file_by_list(node, way, number, longest.min(left));
     }
 
     /// Files an entry below a node, by the most selective of its lists that are left and not longer than this, if there is one.
-    fn file_below(&mut self, node: u32, way: Way, number: u32, longest: usize) {
+    fn file_by_list(&mut self, node: u32, way: Way, number: u32, longest: usize) {
         let entry = self.entries.get(number);
         let left = Field::ALL.into_iter().filter(|field| !way.has(*field));
         let lists = left.map(|field| (field, entry.list(field)));
@@ -307,3 +326,6 @@ fn comes_several_ways(filters: &[Filter]) -> bool {
     let has_patterns = lists.any(|(_, list)| list.len() > 1 && !list.iter().all(Pattern::is_exact));
     filters.len() > 1 || has_patterns
 }
+
+#[cfg(test)]
+mod tests;

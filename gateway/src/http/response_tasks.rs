@@ -40,8 +40,10 @@ where
         let is_cut = cut.0.clone();
         let response = async move {
             tokio::select! {
-                () = response => (),
+                biased;
+                // One that is cut off has an end, too, which would wait behind what the client does not take.
                 () = is_cut.cancelled() => (),
+                () = response => (),
             }
         };
         tokio::spawn(CUT.scope(cut, response));

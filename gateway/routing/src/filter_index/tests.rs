@@ -47,12 +47,9 @@ fn crowds(index: &FilterIndex, entries: u32) -> (usize, usize) {
         let inner = index.tree.node(*node).inner.as_ref();
         inner.map_or(0, |inner| inner.candidates.as_slice().len())
     };
-    let nodes = || (0..entries).map(|entry| &index.entries.get(entry).nodes);
+    let nodes = || (0..entries).map(|entry| index.entries.get(entry).nodes.as_slice());
     let most = nodes().flatten().map(candidates).max();
-    (
-        most.unwrap(),
-        nodes().map(|nodes| nodes.len()).max().unwrap(),
-    )
+    (most.unwrap(), nodes().map(<[u32]>::len).max().unwrap())
 }
 
 fn empties(mut index: FilterIndex, routes: &[Route]) {

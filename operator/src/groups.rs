@@ -382,12 +382,7 @@ mod tests {
     }
 
     fn sync(groups: &Groups) {
-        for kind in [
-            Synced::Subscriptions,
-            Synced::Keys,
-            Synced::Objects,
-            Synced::Access,
-        ] {
+        for kind in Synced::PUBLISHABLE {
             groups.synced(kind);
         }
     }

@@ -10,8 +10,8 @@ const CONTINUATION: u8 = 0x09;
 /// The flag that says it is.
 const END_HEADERS: u8 = 0x04;
 
-/// What a client sends, one piece after the other: its preface, and then frames, or heads of several frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Pieces of what a client sends, one after the other: its preface, and then frames, or heads of several frames.
+#[derive(Debug)]
 pub(super) struct Pieces {
     /// The header of the frame that comes next, as far as it is there.
     header: [u8; HEADER],

@@ -1,5 +1,5 @@
-//! What clients of HTTP/2 send: little of it is read at a time, so that what is asked for is seen to before more is read, and what is
-//! begun has to be completed in a time.
+//! Reads of what clients of HTTP/2 send: little at a time, so that what is asked for is seen to before more is read, and what is begun has
+//! to be completed in a time.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};

@@ -316,6 +316,14 @@ impl TestGateway {
         }
     }
 
+    /// Appends so many events that a stream which is not read falls behind.
+    #[allow(dead_code, reason = "not every test has clients that do not read")]
+    pub async fn falls_behind(&self, events: std::ops::Range<usize>) {
+        let events = events.map(|n| topic::event("A", n));
+        self.topic.append_all(0, events);
+        self.metric_reaches("streams_fell_behind_total", 1.0).await;
+    }
+
     pub async fn stop(self) {
         self.cancel.cancel();
         tokio::time::timeout(PATIENCE, self.run)

@@ -306,12 +306,7 @@ async fn the_end_of_a_key_before_is_published_although_nothing_else_happens() {
     groups.set_subscription(&id, &valid).unwrap();
     let both = observed(&server.held(), until - Duration::from_secs(1));
     groups.set_key(&id, both.as_ref());
-    for kind in [
-        Synced::Subscriptions,
-        Synced::Keys,
-        Synced::Objects,
-        Synced::Access,
-    ] {
+    for kind in Synced::PUBLISHABLE {
         groups.synced(kind);
     }
     let (_, group) = groups.iter().next().unwrap();

@@ -40,8 +40,8 @@ impl Default for Room {
 
 /// The routes to publish of those that do not fit together.
 ///
-/// What is published stays, as it is if its new form does not fit, but for what the new form says of who may have the stream: that is
-/// [in force](restricted), or the route goes. New routes are taken in while there is room. The key before is left out where there is
+/// Published routes stay, as they are if their new form does not fit, but for what that says of who may have the stream: this is [in
+/// force](restricted), or the route goes. New routes are taken in while there is room. The key before is left out where there is
 /// none: it ends sooner, and the new one opens the stream.
 pub(super) fn pack(published: &Routes, wanted: &Routes, room: Room) -> Routes {
     let mut packing = Packing::new(room);

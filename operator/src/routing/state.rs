@@ -77,9 +77,16 @@ pub enum Synced {
 /// written.
 const RULES_FIRST: Duration = Duration::from_secs(5);
 
-/// The kinds on which routes depend: they are published, and revoked, even if another kind cannot be listed.
-const PUBLISHABLE: u8 =
-    Synced::Subscriptions as u8 | Synced::Keys as u8 | Synced::Objects as u8 | Synced::Access as u8;
+impl Synced {
+    /// The kinds on which routes depend: they are published, and revoked, even if another kind cannot be listed.
+    pub(crate) const PUBLISHABLE: [Self; 4] =
+        [Self::Subscriptions, Self::Keys, Self::Objects, Self::Access];
+}
+
+const PUBLISHABLE: u8 = {
+    let [a, b, c, d] = Synced::PUBLISHABLE;
+    a as u8 | b as u8 | c as u8 | d as u8
+};
 /// All kinds. Statuses depend on them.
 const COMPLETE: u8 = PUBLISHABLE | Synced::Gateways as u8 | Synced::Claims as u8;
 
@@ -710,12 +717,7 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_before_the_response_to_the_write_keeps_other_routes_programmed() {
-        let mut state = empty_state(Duration::ZERO);
-        let [a, b] = two_of_a_bucket();
-        put(&mut state, &a, 1);
-        sync(&mut state);
-        let first = publish(&mut state, 1);
-        acknowledge(&mut state, "g", &first);
+        let (mut state, [a, b], _) = one_of_two_published();
         let programmed = |state: &RoutingState, name: &str| {
             state.programmed(&id(name), &name.into(), 1, key(name))
         };
@@ -737,12 +739,7 @@ mod tests {
 
     #[test]
     fn a_write_whose_answer_is_lost_keeps_other_routes_programmed() {
-        let mut state = empty_state(Duration::ZERO);
-        let [a, b] = two_of_a_bucket();
-        put(&mut state, &a, 1);
-        sync(&mut state);
-        let first = publish(&mut state, 1);
-        acknowledge(&mut state, "g", &first);
+        let (mut state, [a, b], _) = one_of_two_published();
         put(&mut state, &b, 1);
         let now = Instant::now();
         let second = state.plan(now).writes;
@@ -765,18 +762,25 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_affects_only_subscriptions_whose_routes_changed() {
-        let mut state = empty_state(Duration::ZERO);
-        let [a, b] = two_of_a_bucket();
-        put(&mut state, &a, 1);
-        sync(&mut state);
-        let first = publish(&mut state, 1);
-        acknowledge(&mut state, "g", &first);
+        let (mut state, [_, b], first) = one_of_two_published();
         put(&mut state, &b, 1);
         let second = publish(&mut state, 2);
         let affected = acknowledge(&mut state, "g", &second);
         assert_eq!(state.affected(&affected), [id(&b)]);
         let back = acknowledge(&mut state, "g", &first);
         assert_eq!(state.affected(&back), [id(&b)]);
+    }
+
+    /// A state in which the first of two subscriptions of a bucket is published, and its gateway has it: with their names, and what was
+    /// written.
+    fn one_of_two_published() -> (RoutingState, [String; 2], Vec<Write>) {
+        let mut state = empty_state(Duration::ZERO);
+        let names = two_of_a_bucket();
+        put(&mut state, &names[0], 1);
+        sync(&mut state);
+        let first = publish(&mut state, 1);
+        acknowledge(&mut state, "g", &first);
+        (state, names, first)
     }
 
     /// Two names whose routes are in one bucket.
@@ -990,12 +994,7 @@ mod tests {
         for write in &writes {
             again.set_object(write.bucket, 1, &write.bytes);
         }
-        for kind in [
-            Synced::Subscriptions,
-            Synced::Keys,
-            Synced::Objects,
-            Synced::Access,
-        ] {
+        for kind in Synced::PUBLISHABLE {
             again.synced(kind);
         }
         publish(&mut again, 2);

@@ -144,11 +144,8 @@ impl<C: Carrier> BodyStream<C> {
     }
 }
 
-/// What a client does not take of a stream that has ended is kept for nobody.
-impl<C> Drop for BodyStream<C>
-where
-    C: Carrier,
-{
+/// Keeps nothing of a stream that has ended and that its client does not take.
+impl<C: Carrier> Drop for BodyStream<C> {
     fn drop(&mut self) {
         match self.progress {
             Progress::Open => self.connection.cut(),

@@ -203,7 +203,7 @@ fn any_route(name: &'static str) -> impl Strategy<Value = Arc<Route>> {
     })
 }
 
-/// What is published of a subscription, and what is wanted, which has some parts in common with it.
+/// A route as it is published of a subscription, and as it is wanted, with some parts in common.
 fn any_pair(name: &'static str) -> impl Strategy<Value = (Option<Arc<Route>>, Option<Arc<Route>>)> {
     let published = prop::option::weighted(0.7, any_route(name));
     let wanted = prop::option::weighted(0.8, any_route(name));

@@ -1,15 +1,25 @@
 //! The cost of filters to the gateways.
 
+use crate::combinations::{Combinations, MAX_COMBINATIONS, ways};
 use crate::filter::Filter;
 use crate::pattern::Pattern;
 
-/// Cost of a pattern that is checked.
+/// Cost of a pattern, or a filter, that is checked.
 const CHECKED: u64 = 256;
+/// Combinations that cost 1: as many that those of a filter never cost more than checking it.
+const COMBINATIONS: u64 = MAX_COMBINATIONS / CHECKED;
+/// Items that cost 1. They take more memory than combinations: those are filed one by one only where several filters share them.
+const ITEMS: u64 = COMBINATIONS / 2;
+/// What items and combinations of a subscription cost at the most without being counted.
+const FREE: u64 = 8;
 
-/// Returns the cost of a subscription's filters: 256 for each pattern that has literal text in several places (`AC*7`, `*a*b*`).
+/// Returns the cost of a subscription's filters, in time of each event and in memory of each gateway.
 ///
-/// All others cost nothing: a gateway looks up exact values, beginnings (`AC000*`), ends (`*7`) and texts (`*led*`), however many there
-/// are. A pattern with text in several places is looked up by one of them, and checked in each event that has it.
+/// - 256 for each pattern that has literal text in several places (`AC*7`, `*a*b*`). It is looked up by one of them, and checked in each
+///   event that has it. Exact values, beginnings (`AC000*`), ends (`*7`) and texts (`*led*`) are looked up.
+/// - 256 for each filter whose lists have more than 4,096 combinations, or more than 32 of which one event can match: where many such
+///   filters meet, they are checked one after the other.
+/// - 1 for each 8 items, and for each 16 combinations of other filters with several lists, but for the first 8 of that.
 ///
 /// ```
 /// # use datastream_routing::{Field, Filter, cost};
@@ -18,11 +28,37 @@ const CHECKED: u64 = 256;
 /// };
 /// assert_eq!(cost(&[dsns(&["AC000W000340777", "AC000*", "*7", "*led*", "*"])]), 0);
 /// assert_eq!(cost(&[dsns(&["*0*0*aB*", "*7"]), dsns(&["AC*1"])]), 2 * 256);
+///
+/// let numbered = |items| (0..items).map(|n: u16| n.to_string().as_str().into());
+/// let fleet = |dsns, properties| {
+///     let filter = Filter::default().with(Field::Dsn, numbered(dsns));
+///     [filter.with(Field::PropertyName, numbered(properties))]
+/// };
+/// assert_eq!(cost(&fleet(8, 10)), 0);
+/// assert_eq!(cost(&fleet(256, 5)), 261 / 8 + 256 * 5 / 16 - 8);
+/// assert_eq!(cost(&fleet(256, 17)), 256 + 273 / 8 - 8);
 /// ```
 pub fn cost(filters: &[Filter]) -> u64 {
-    let lists = filters.iter().flat_map(Filter::lists);
-    let checked = lists.flat_map(|(_, list)| list).filter(|p| is_checked(p));
-    checked.count() as u64 * CHECKED
+    let (mut checked, mut items, mut combinations) = (0, 0_u64, 0);
+    for filter in filters {
+        let given = || filter.lists().filter(|(_, list)| !list.is_empty());
+        for (_, list) in given() {
+            checked += list.iter().filter(|item| is_checked(item)).count() as u64;
+            items += list.len() as u64;
+        }
+        if given().nth(1).is_some() {
+            let of_lists = given().fold(Combinations::ONE, |combinations, (_, list)| {
+                combinations.with(list.len(), ways(list.iter().map(Pattern::as_str)))
+            });
+            if of_lists.are_few() {
+                combinations += of_lists.all;
+            } else {
+                checked += 1;
+            }
+        }
+    }
+    let filed = items / ITEMS + combinations / COMBINATIONS;
+    checked * CHECKED + filed.saturating_sub(FREE)
 }
 
 fn is_checked(pattern: &Pattern) -> bool {

@@ -9,6 +9,7 @@ mod access_rules;
 mod bucket;
 mod bucket_id;
 mod by_bucket;
+mod combinations;
 mod cost;
 mod field;
 mod filter;

@@ -32,11 +32,18 @@ fn long_items() -> impl Strategy<Value = Vec<Pattern>> {
     prop_oneof![2 => items, 1 => common_items()]
 }
 
+/// Lists of which many items match the same values.
+fn overlapping_items() -> impl Strategy<Value = Vec<Pattern>> {
+    let items = vec("\\*[ab]{1,3}\\*".prop_map(Pattern::new), 3..12);
+    prop_oneof![2 => items, 1 => common_items()]
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let lists = prop_oneof![
         2 => uniform4(items()),
         2 => uniform4(common_items()),
         1 => uniform4(long_items()),
+        1 => uniform4(overlapping_items()),
     ];
     lists.prop_map(|lists| Filter::new(PerField::from_fn(|field| lists[field as usize].clone())))
 }

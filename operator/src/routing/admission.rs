@@ -73,7 +73,7 @@ pub(super) enum Resource {
 impl Denied {
     /// Returns the message for filters that cost too much, if that is the reason.
     pub fn cost(&self) -> Option<String> {
-        const CHEAPER: &str = "use exact values and patterns with text in one place (AC000*, *7, *led*), which cost nothing";
+        const CHEAPER: &str = "use shorter lists, and patterns with text in one place (AC000*, *7, *led*) instead of several (AC*7)";
         match self {
             Self::KeyInUse { .. } | Self::Access(_) | Self::TooMany { .. } => None,
             Self::TooCostly { cost, limit } => Some(format!(
@@ -108,5 +108,38 @@ impl Budget {
             others,
             limit,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datastream_routing::{Field, Pattern};
+
+    use super::*;
+
+    #[test]
+    fn a_fleet_costs_its_items_and_combinations_and_a_message_says_what_is_cheaper() {
+        let numbered = |name: &str, items: usize| -> Vec<Pattern> {
+            (0..items)
+                .map(|n| Pattern::new(format!("{name}{n}")))
+                .collect()
+        };
+        let fleet = |properties| {
+            Filter::default()
+                .with(Field::Dsn, numbered("AC", 256))
+                .with(Field::PropertyName, numbered("p", properties))
+        };
+        let budget = Budget {
+            subscription: 200,
+            ..Budget::default()
+        };
+        assert_eq!(budget.refuses(&[fleet(8)]), None);
+        let denied = budget.refuses(&[fleet(8), fleet(17)]).unwrap();
+        let message = denied.cost().unwrap();
+        assert!(
+            message
+                .starts_with("cost 443, but 200 is the limit of a subscription: use shorter lists"),
+            "{message}"
+        );
     }
 }

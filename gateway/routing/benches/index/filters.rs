@@ -18,7 +18,7 @@ pub(crate) struct Kind {
 }
 
 /// The values of an event.
-pub(crate) struct Values([String; 4]);
+pub(crate) struct Values(pub(crate) [String; 4]);
 
 impl Kind {
     pub(crate) fn route(&self, number: usize, all: usize) -> Route {

@@ -1,7 +1,9 @@
-//! Benchmark of the filter index: what an event, a change and a subscription cost, by the number of subscriptions.
+//! Benchmark of the filter index: what an event, a change and a subscription cost, by the number of subscriptions, and with filters
+//! that are made to do harm.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod filters;
+mod worst;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use datastream_routing::{FilterIndex, Matches, Route, RouteTable};
 use filters::{KINDS, Kind, MATCHING, Values};
 use peak_alloc::PeakAlloc;
+use worst::HARMS;
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
@@ -34,6 +37,10 @@ const GROWTH: f64 = 3.0;
 const MEMORY: f64 = 250.0;
 /// Microseconds in which the filters of one stream are filed anew, which is the pause of the fan-out.
 const PAUSE: f64 = 100.0;
+/// The most that filters of a whole budget may cost an event, in times of what those cost that the budget is counted in.
+const HARM: f64 = 8.0;
+/// Megabytes of the index with such filters.
+const HARM_MEMORY: f64 = 160.0;
 
 /// The figures of one kind of filters.
 struct Figures {
@@ -91,12 +98,17 @@ fn event_cost(index: &FilterIndex, kind: &Kind, (streams, subscriptions): (usize
     let [wanted, groups] = [streams, subscriptions].map(|number| number / MATCHING);
     let events = (0..EVENTS).map(|number| kind.values(number * 7919 % wanted, groups));
     let events: Vec<Values> = events.collect();
+    lookup_cost(index, &events, MATCHING)
+}
+
+/// Nanoseconds of one of these events, each of which at least so many streams want.
+fn lookup_cost(index: &FilterIndex, events: &[Values], wanting: usize) -> f64 {
     let mut matches = Matches::default();
     let mut round = || {
-        for event in &events {
+        for event in events {
             index.matches(&event.fields(), &mut matches);
             // A short text may stand in a value by chance, too.
-            assert!(black_box(&matches).as_slice().len() >= MATCHING);
+            assert!(black_box(&matches).as_slice().len() >= wanting);
         }
     };
     round();
@@ -106,7 +118,7 @@ fn event_cost(index: &FilterIndex, kind: &Kind, (streams, subscriptions): (usize
             round();
             rounds += 1;
         }
-        start.elapsed().as_nanos() as f64 / (f64::from(rounds) * EVENTS as f64)
+        start.elapsed().as_nanos() as f64 / (f64::from(rounds) * events.len() as f64)
     });
     percentile(costs.collect(), 50)
 }
@@ -132,6 +144,30 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
     values[(values.len() - 1) * percent / 100]
 }
 
+/// Prints what an event costs that filters of a whole budget are made against, and returns how many of the bars are missed.
+fn measure_harms() -> usize {
+    println!(
+        "filters of the whole budget of a namespace, made to cost events that at most one stream wants: us an event, how much more that is than\n\
+         with patterns that have text in several places (bar: at most {HARM}), and MB of the index (at most {HARM_MEMORY})"
+    );
+    println!("  {:<28}streams      us   times      MB", "");
+    let (mut missed, mut first) = (0, None);
+    for harm in &HARMS {
+        let routes = harm.routes();
+        let before = ALLOCATED.current_usage();
+        let index = filed(&routes);
+        let memory = (ALLOCATED.current_usage() - before) as f64 / 1e6;
+        let micros = lookup_cost(&index, &[worst::event()], 0) / 1e3;
+        let times = micros / *first.get_or_insert(micros);
+        let is_met = times <= HARM && memory <= HARM_MEMORY;
+        missed += usize::from(!is_met);
+        let verdict = if is_met { "PASS" } else { "MISS" };
+        let (name, streams) = (harm.name, routes.len());
+        println!("  {name:<28}{streams:>7}{micros:>8.2}{times:>8.2}{memory:>8.1}  {verdict}");
+    }
+    missed
+}
+
 fn main() -> ExitCode {
     println!(
         "filter index: ns an event that {MATCHING} streams want, the median of {ROUNDS} rounds, by number of streams, of as many\n\
@@ -155,6 +191,7 @@ fn main() -> ExitCode {
             kind.name
         );
     }
+    missed += measure_harms();
     if missed == 0 {
         ExitCode::SUCCESS
     } else {

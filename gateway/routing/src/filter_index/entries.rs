@@ -5,8 +5,10 @@ use std::hash::BuildHasher as _;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
+use super::items::Items;
 use super::numbered::Numbered;
 use super::places::Members;
+use crate::combinations::{Combinations, ways};
 use crate::field::{Field, PerField};
 
 /// The entries, by number and by what they ask for.
@@ -34,6 +36,8 @@ pub(super) struct Lists {
     pub root: u32,
     /// For each field, the end of its list in `items`.
     ends: PerField<u32>,
+    /// For each field, the most items of its list that can match one value; of more than 255, that many.
+    ways: PerField<u8>,
     items: Box<[u32]>,
 }
 
@@ -72,6 +76,11 @@ impl Entries {
         self.all.give_back(number);
     }
 
+    /// The number below which those of all entries are.
+    pub(super) fn numbers(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn get(&self, number: u32) -> &Entry {
         &self.all[number]
     }
@@ -82,9 +91,16 @@ impl Entries {
 }
 
 impl Entry {
-    /// Number of items of all its lists.
-    pub(super) const fn items(&self) -> usize {
-        self.lists.items.len()
+    /// The combinations of the items of its lists for these fields.
+    pub(super) fn combinations(&self, fields: impl Iterator<Item = Field>) -> Combinations {
+        fields.fold(Combinations::ONE, |combinations, field| {
+            combinations.with(self.list(field).len(), self.lists.ways[field].into())
+        })
+    }
+
+    /// Returns whether an event may come to it at several nodes.
+    pub(super) fn comes_several_ways(&self) -> bool {
+        self.lists.ways.iter().any(|(_, ways)| *ways > 1)
     }
 
     /// The items of its list for a field, in ascending order; none if it has no such list.
@@ -100,9 +116,13 @@ impl Entry {
 }
 
 impl Lists {
-    /// The items of each field, in ascending order.
-    pub(super) fn new(root: u32, lists: &PerField<Vec<u32>>) -> Self {
+    /// The numbers of the items of each field, in ascending order, among these items.
+    pub(super) fn new(root: u32, lists: &PerField<Vec<u32>>, all: &PerField<Items>) -> Self {
         let mut items = Vec::with_capacity(lists.iter().map(|(_, list)| list.len()).sum());
+        let ways = PerField::from_fn(|field| {
+            let texts = lists[field].iter().map(|item| all[field].text(*item));
+            ways(texts).min(u8::MAX.into()) as u8
+        });
         let ends = PerField::from_fn(|field| {
             items.extend_from_slice(&lists[field]);
             items.len() as u32
@@ -110,6 +130,7 @@ impl Lists {
         Self {
             root,
             ends,
+            ways,
             items: items.into(),
         }
     }

@@ -54,8 +54,56 @@ pub(super) struct MatchingItems {
     pub numbers: Vec<u32>,
     /// The round in which they were looked up.
     round: u32,
+    /// A bit for each item, set for those that match if they are [many](MANY).
+    bits: Vec<u64>,
 }
 
+impl MatchingItems {
+    /// Returns whether one of them is in a list, whose numbers are in ascending order.
+    pub(super) fn has_any_of(&self, list: &[u32]) -> bool {
+        if self.numbers.len() < MANY {
+            let mut numbers = self.numbers.iter();
+            return numbers.any(|number| list.binary_search(number).is_ok());
+        }
+        list.iter().any(|number| {
+            let bits = self.bits.get(*number as usize / 64);
+            bits.is_some_and(|bits| bits & bit(*number) != 0)
+        })
+    }
+
+    /// Forgets them, and takes note that others are looked up for this round.
+    fn clear(&mut self, round: u32) {
+        if self.numbers.len() >= MANY {
+            for number in &self.numbers {
+                self.bits[*number as usize / 64] = 0;
+            }
+        }
+        self.numbers.clear();
+        self.round = round;
+    }
+
+    /// Sets the bits of many.
+    fn complete(&mut self) {
+        self.numbers.sort_unstable();
+        self.numbers.dedup();
+        let Some(last) = self.numbers.last().filter(|_| self.numbers.len() >= MANY) else {
+            return;
+        };
+        let words = *last as usize / 64 + 1;
+        self.bits.resize(self.bits.len().max(words), 0);
+        for number in &self.numbers {
+            self.bits[*number as usize / 64] |= bit(*number);
+        }
+    }
+}
+
+const fn bit(number: u32) -> u64 {
+    1 << (number % 64)
+}
+
+/// Matching items that are looked for in a list by their bits, because as many searches would take longer. Hardly a value has as many,
+/// unless somebody makes patterns for it.
+const MANY: usize = 16;
 /// Literal bytes from which a pattern counts as selective; with fewer, it is taken to match a good part of all values.
 const SELECTIVE: usize = 3;
 /// Number of lists that such a pattern counts for.
@@ -135,6 +183,10 @@ impl Items {
         }
     }
 
+    pub(super) fn text(&self, number: u32) -> &str {
+        &self.all[number].text
+    }
+
     pub(super) fn home(&self, number: u32) -> &Home {
         &self.all[number].home
     }
@@ -145,11 +197,11 @@ impl Items {
 
     /// Finds the items that match a value, unless this has been done in this round.
     pub(super) fn find(&self, value: &str, matching: &mut MatchingItems, round: u32) {
-        if std::mem::replace(&mut matching.round, round) == round {
+        if matching.round == round {
             return;
         }
+        matching.clear(round);
         let numbers = &mut matching.numbers;
-        numbers.clear();
         // A pattern with this text is among the patterns.
         let exact = self.find_text(value);
         numbers.extend(exact.filter(|number| !is_pattern(&self.all[*number].text)));
@@ -158,8 +210,7 @@ impl Items {
                 numbers.push(number);
             }
         });
-        numbers.sort_unstable();
-        numbers.dedup();
+        matching.complete();
     }
 
     fn find_text(&self, text: &str) -> Option<u32> {

@@ -12,6 +12,8 @@ pub struct Matches {
     found: Vec<u32>,
     /// `seen[place] == round`: this place has been found in this round.
     seen: Vec<u32>,
+    /// `checked[entry] == round`: this entry has been checked in this round.
+    checked: Vec<u32>,
     pub(super) round: u32,
     pub(super) items: PerField<MatchingItems>,
 }
@@ -22,8 +24,8 @@ impl Matches {
         &self.found
     }
 
-    /// Begins a look-up, with places below this one.
-    pub(super) fn begin(&mut self, places: usize) {
+    /// Begins a look-up, with places and entries below these numbers.
+    pub(super) fn begin(&mut self, places: usize, entries: usize) {
         self.found.clear();
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
@@ -33,6 +35,14 @@ impl Matches {
         if self.seen.len() < places {
             self.seen.resize(places, 0);
         }
+        if self.checked.len() < entries {
+            self.checked.resize(entries, 0);
+        }
+    }
+
+    /// Takes note that an entry is checked, and returns whether this round has done so before.
+    pub(super) fn check(&mut self, entry: u32) -> bool {
+        std::mem::replace(&mut self.checked[entry as usize], self.round) == self.round
     }
 
     /// Adds a place as it is filed, unless this round has it already.

@@ -32,8 +32,6 @@ const CANDIDATES: usize = 4;
 const LONGEST_LIST: usize = 32;
 /// Entries of a node that are looked at one by one because their lists are longer. With more, it is crowded.
 const CROWD: usize = 64;
-/// Nodes of one entry, beside one for each of its items, up to which it is filed further down: what lists have in common multiplies there.
-const MAX_NODES: usize = 1_024;
 
 /// Filters of the routes at places that the caller numbers, from 0 on without large gaps, below 2^31.
 #[derive(Debug, Default)]
@@ -58,6 +56,10 @@ impl Way {
     const fn with(self, field: Field) -> Self {
         Self(self.0 | 1 << field as u8)
     }
+
+    fn fields(self) -> impl Iterator<Item = Field> {
+        Field::ALL.into_iter().filter(move |field| self.has(*field))
+    }
 }
 
 impl FilterIndex {
@@ -81,7 +83,7 @@ impl FilterIndex {
                         self.tree.node_mut(child).add_certain(filed);
                     }
                 }
-                _ => self.add_to_entry(Lists::new(root, &lists), filed),
+                _ => self.add_to_entry(Lists::new(root, &lists, &self.tree.items), filed),
             }
         }
     }
@@ -106,7 +108,7 @@ impl FilterIndex {
                         }
                     }
                 }
-                _ => self.remove_from_entry(&Lists::new(root, &lists), filed),
+                _ => self.remove_from_entry(&Lists::new(root, &lists, &self.tree.items), filed),
             }
             for (field, list) in lists.iter() {
                 for item in list {
@@ -125,7 +127,7 @@ impl FilterIndex {
 
     /// Finds every place whose route wants the event.
     pub fn matches(&self, event: &EventFields<'_>, matches: &mut Matches) {
-        matches.begin(self.places);
+        matches.begin(self.places, self.entries.numbers());
         for (types, root) in &self.roots {
             if types.contains(event.event_type) {
                 self.visit(*root, Way::default(), event, matches);
@@ -139,8 +141,11 @@ impl FilterIndex {
             matches.add(*place);
         }
         let Some(inner) = &node.inner else { return };
-        for entry in inner.candidates.as_slice() {
-            let entry = self.entries.get(*entry);
+        for number in inner.candidates.as_slice() {
+            let entry = self.entries.get(*number);
+            if entry.comes_several_ways() && matches.check(*number) {
+                continue;
+            }
             if self.wants(entry, way, event, matches) {
                 for place in entry.places.as_slice() {
                     matches.add(*place);
@@ -178,8 +183,7 @@ impl FilterIndex {
                 return false;
             };
             self.tree.items[field].find(value, &mut matches.items[field], matches.round);
-            let mut numbers = matches.items[field].numbers.iter();
-            numbers.any(|number| list.binary_search(number).is_ok())
+            matches.items[field].has_any_of(list)
         })
     }
 
@@ -275,17 +279,20 @@ impl FilterIndex {
         let inner = self.tree.node_mut(node).inner();
         let is_crowded = inner.candidates.as_slice().len() >= CROWD;
         let longest = if is_crowded { usize::MAX } else { LONGEST_LIST };
-        let entry = self.entries.get(number);
-        let left = (MAX_NODES + entry.items()).saturating_sub(entry.nodes.len());
-        self.file_by_list(node, way, number, longest.min(left));
+        self.file_by_list(node, way, number, longest);
     }
 
-    /// Files an entry below a node, by the most selective of its lists that are left and not longer than this, if there is one.
+    /// Files an entry below a node, by the most selective of its lists that are left, not longer than this, and have few combinations
+    /// with those on the way, if there is one.
     fn file_by_list(&mut self, node: u32, way: Way, number: u32, longest: usize) {
         let entry = self.entries.get(number);
         let left = Field::ALL.into_iter().filter(|field| !way.has(*field));
         let lists = left.map(|field| (field, entry.list(field)));
-        let fitting = lists.filter(|(_, list)| (1..=longest).contains(&list.len()));
+        let fitting = lists.filter(|(field, list)| {
+            let is_first = way.fields().next().is_none();
+            let are_few = is_first || entry.combinations(way.with(*field).fields()).are_few();
+            are_few && (1..=longest).contains(&list.len())
+        });
         let chosen = fitting.min_by_key(|(field, list)| {
             let items = &self.tree.items[*field];
             // The most common item counts: a list of 500 DSNs that nobody else has is as selective as a list of one.

@@ -29,6 +29,11 @@ impl<T> Numbered<T> {
         (self.values.len() - 1) as u32
     }
 
+    /// The number below which all are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// Gives a number back.
     pub(super) fn give_back(&mut self, number: u32) {
         self.free.push(number);

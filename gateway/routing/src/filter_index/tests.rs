@@ -3,6 +3,8 @@
 use datastream_protocol::event::EventType;
 
 use super::*;
+use crate::combinations::MAX_COMBINATIONS;
+use crate::cost::cost;
 use crate::id::SubscriptionId;
 use crate::key::KeyHash;
 
@@ -63,7 +65,6 @@ fn empties(mut index: FilterIndex, routes: &[Route]) {
 fn long_lists_below_a_common_item_are_not_checked_one_after_the_other() {
     let routes: Vec<_> = (0..1_000)
         .map(|n| {
-            // Of some, more than an entry has nodes for otherwise.
             let length = if n % 100 == 0 { 2_000 } else { 40 };
             let own = (0..length).map(|d| n * 2_000 + d);
             let dsns = [list("common", [0]), list("d", own)].concat();
@@ -80,20 +81,55 @@ fn long_lists_below_a_common_item_are_not_checked_one_after_the_other() {
     empties(index, &routes);
 }
 
+/// Twenty routes whose filters have three lists in common, of this length, and one of their own with an item in common.
+fn alike(length: usize) -> Vec<Route> {
+    let routes = (0..20).map(|n| {
+        let last = [list("common", [0]), list("z", n * 20..n * 20 + length)].concat();
+        let [a, b, c] = ["a", "b", "c"].map(|name| list(name, 0..length));
+        route([a, b, c, last])
+    });
+    routes.collect()
+}
+
 #[test]
-fn lists_that_filters_have_in_common_do_not_multiply() {
-    let routes: Vec<_> = (0..20)
-        .map(|n| {
-            let last = [list("common", [0]), list("z", n * 20..n * 20 + 20)].concat();
-            route([list("a", 0..20), list("b", 0..20), list("c", 0..20), last])
-        })
-        .collect();
+fn lists_that_filters_have_in_common_do_not_multiply_beyond_what_they_cost() {
+    let routes = alike(20);
     let index = index(&routes);
     let (_, nodes) = crowds(&index, 20);
-    assert!(nodes <= 2 * MAX_NODES, "{nodes}");
+    assert!(nodes as u64 <= MAX_COMBINATIONS, "{nodes}");
+    assert!(cost(&routes[0].filters) >= 256);
     assert_eq!(found(&index, ["a19", "b19", "c19", "z20"]), [1]);
     assert_eq!(found(&index, ["a0", "b0", "c0", "z0"]), [0]);
     assert_eq!(found(&index, ["a7", "b7", "c7", "common0"]).len(), 20);
     assert_eq!(found(&index, ["a7", "b7", "c20", "common0"]), [0; 0]);
+    empties(index, &routes);
+}
+
+#[test]
+fn lists_with_few_combinations_are_not_checked() {
+    let routes = alike(7);
+    let index = index(&routes);
+    let (candidates, _) = crowds(&index, 20);
+    assert!(candidates <= CANDIDATES, "{candidates}");
+    assert!(cost(&routes[0].filters) < 256);
+    assert_eq!(found(&index, ["a6", "b6", "c6", "z21"]), [1]);
+    assert_eq!(found(&index, ["a6", "b6", "c6", "common0"]).len(), 20);
+    empties(index, &routes);
+}
+
+#[test]
+fn patterns_that_an_event_matches_together_do_not_multiply_beyond_what_they_cost() {
+    let texts = ["0", "1", "2", "00", "01", "12", "22"];
+    let infixes = || texts.map(|text| Pattern::new(format!("*{text}*"))).to_vec();
+    let routes: Vec<_> = (0..20)
+        .map(|n| route([infixes(), infixes(), infixes(), list("z", [n, 99])]))
+        .collect();
+    let index = index(&routes);
+    let (_, nodes) = crowds(&index, 20);
+    assert!(nodes <= 2 * 7 * 2, "{nodes}");
+    assert!(cost(&routes[0].filters) >= 256);
+    assert_eq!(found(&index, ["001122", "001122", "001122", "z7"]), [7]);
+    assert_eq!(found(&index, ["001122", "0", "22", "z99"]).len(), 20);
+    assert_eq!(found(&index, ["001122", "0", "33", "z7"]), [0; 0]);
     empties(index, &routes);
 }

@@ -56,6 +56,32 @@ async fn refusals_are_temporary_while_the_end_of_the_log_is_unknown() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_that_is_silent_makes_no_refusal_final() {
+    let (gateway, source) = start_gateway().await;
+    source.stuck.send_replace(true);
+    are_refused(&gateway, [8, 12], 503).await;
+    let start = "&seq_start=8";
+    let lines = gateway.events("all", start, &[]).await;
+    assert_eq!(lines.status, 503);
+    assert_eq!(lines.header("retry-after"), "2");
+    let (_, refusal) = lines.refusal().await;
+    assert_eq!(refusal["error"], "unavailable");
+    // An `EventSource` would never come again after another status.
+    let accept = ("accept", "text/event-stream");
+    let browser = gateway.events("all", start, &[accept]).await;
+    assert_eq!(browser.status, 200);
+    let refusal = browser.rest().await;
+    assert!(refusal.contains("\"status\":503"), "{refusal}");
+
+    source.stuck.send_replace(false);
+    let mut client = gateway.connect("all", start).await;
+    source.reads.send_replace(true);
+    append(&source, 10..12);
+    assert_eq!(client.numbers(5).await, [7, 8, 9, 10, 11]);
+    gateway.stop().await;
+}
+
 async fn are_refused(gateway: &TestGateway, starts: [u64; 2], status: u16) {
     for start in starts {
         let query = format!("stream_key={}&seq_start={start}", key("all"));

@@ -120,9 +120,10 @@ pub trait EventSource: Send + Sync + 'static {
     /// [`EventSource::bounds`] returns are stale for a moment, and for as long as a server is away that vanished. Records that
     /// readers may not see yet count, too: a server that was killed holds back its last ones when it is there again, although readers
     /// have seen them, until it gets the next one. A source that never holds anything back need not do more than look. An error if
-    /// nobody who keeps the partition answers.
+    /// nobody who keeps the partition answers, or not in time.
     fn exists(&self, partition: u32, offset: u64) -> BoxFuture<'_, Result<bool, SourceError>> {
-        Box::pin(async move { has_record(self.replay(partition, offset, LOOK_BYTES).await).await })
+        let open = move |offset| self.replay(partition, offset, LOOK_BYTES);
+        Box::pin(has_record(open, offset))
     }
 
     /// Ends of the certificates in use, if there are any.

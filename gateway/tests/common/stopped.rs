@@ -1,10 +1,10 @@
-//! A topic that a gateway sees only in part: its live reader stops, the reported ends are stale, the server is away.
+//! A topic that a gateway sees only in part: its live reader stops, the reported ends are stale, the server is away or stuck.
 
 use std::sync::Mutex;
 
 use datastream_source::{Bounds, EventSource, RecordStream, SourceError};
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::watch;
 
 use super::topic::Topic;
@@ -17,6 +17,8 @@ pub struct Stopped {
     pub reported: Mutex<Option<Vec<Bounds>>>,
     /// Nobody can read anything but live.
     pub away: watch::Sender<bool>,
+    /// Whoever reads anything but live gets no answer.
+    pub stuck: watch::Sender<bool>,
 }
 
 impl Stopped {
@@ -26,6 +28,7 @@ impl Stopped {
             reads: watch::Sender::new(true),
             reported: Mutex::default(),
             away: watch::Sender::new(false),
+            stuck: watch::Sender::new(false),
         }
     }
 }
@@ -68,6 +71,9 @@ impl EventSource for Stopped {
             let what = "the test";
             let reason = "its server is away".to_owned();
             return async move { Err(SourceError::Unreachable { what, reason }) }.boxed();
+        }
+        if *self.stuck.borrow() {
+            return async { Ok(stream::pending().boxed()) }.boxed();
         }
         self.topic.replay(partition, from, max_bytes)
     }

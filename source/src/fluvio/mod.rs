@@ -196,11 +196,8 @@ impl EventSource for FluvioSource {
 
     fn exists(&self, partition: u32, offset: u64) -> BoxFuture<'_, Result<bool, SourceError>> {
         let (permits, isolation) = (&self.large_replays, Isolation::ReadUncommitted);
-        async move {
-            let opened = self.open(permits, partition, offset, LOOK_BYTES, isolation);
-            has_record(opened.await).await
-        }
-        .boxed()
+        let open = move |offset| self.open(permits, partition, offset, LOOK_BYTES, isolation);
+        has_record(open, offset).boxed()
     }
 
     fn certificate_ends(&self) -> CertificateEnds {

@@ -306,6 +306,7 @@ impl Connection {
             // A large frame may take its time: each part of it is a sign of life.
             let extended = self.tcp().heard() + silence;
             if extended <= end {
+                self.silence.gave_up();
                 let seconds = silence.as_secs();
                 return Err(Failure::Lost(format!("no heartbeat within {seconds} s")));
             }

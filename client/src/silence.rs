@@ -15,12 +15,20 @@ const INTERVALS: u32 = 3;
 /// Silence that is never endured, unless it was asked for.
 const LONGEST_LIMIT: Duration = LONGEST_INTERVAL.saturating_mul(INTERVALS);
 
-/// Silence after which the connections of a stream count as dead: three of the longest interval of heartbeats that was measured on
-/// any of them. What has been measured goes from one connection to the next by [`Connection::silence`](crate::Connection::silence).
+/// Gaps shorter than this tell nothing: no subscription may ask for an interval of less than 5 s.
+const SHORTEST_GAP: Duration = Duration::from_secs(4);
+/// Number of gaps that have to be about as long as the longest before it counts as the interval.
+const ALIKE: u32 = 2;
+
+/// Silence after which the connections of a stream count as dead: three intervals of heartbeats. The interval is the longest gap
+/// between two heartbeats on any connection, once another one was about as long: a heartbeat that comes out of turn makes shorter
+/// ones. What has been measured goes from one connection to the next by [`Connection::silence`](crate::Connection::silence).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SilenceLimit {
     fixed: Option<Duration>,
     longest: Duration,
+    /// Number of gaps that were about as long as the longest.
+    alike: u32,
     /// Arrival of the last heartbeat, where it is known.
     previous: Option<Instant>,
 }
@@ -31,6 +39,7 @@ impl SilenceLimit {
         Self {
             fixed,
             longest: Duration::ZERO,
+            alike: 0,
             previous: None,
         }
     }
@@ -40,7 +49,7 @@ impl SilenceLimit {
         if let Some(fixed) = self.fixed {
             return fixed;
         }
-        if self.longest.is_zero() {
+        if !self.is_known() {
             return FIRST_LIMIT;
         }
         let limit = self.longest.saturating_mul(INTERVALS);
@@ -48,17 +57,43 @@ impl SilenceLimit {
     }
 
     /// Notes a heartbeat that came at this time; `None` if it had come some time before it was read. Only between two known times
-    /// there is an interval.
+    /// there is a gap.
     pub(crate) fn heartbeat(&mut self, arrived: Option<Instant>) {
         if let (Some(arrived), Some(previous)) = (arrived, self.previous) {
-            self.longest = self.longest.max(arrived - previous);
+            let gap = arrived - previous;
+            if gap >= SHORTEST_GAP {
+                self.measured(gap);
+            }
         }
         self.previous = arrived;
     }
 
-    /// Notes a new connection, which has an interval of its own.
+    fn measured(&mut self, gap: Duration) {
+        let (shorter, longer) = (self.longest.min(gap), self.longest.max(gap));
+        self.longest = longer;
+        if self.is_known() {
+            return;
+        }
+        if 4 * shorter >= 3 * longer {
+            self.alike += 1;
+        } else if gap == longer {
+            self.alike = 1;
+        }
+    }
+
+    const fn is_known(&self) -> bool {
+        self.alike >= ALIKE
+    }
+
+    /// Notes a new connection: what comes next is no gap.
     pub(crate) const fn restart(&mut self) {
         self.previous = None;
+    }
+
+    /// Notes that a connection was given up for its silence. The next one starts anew: if the interval was taken for too short, it
+    /// would be given up as well, before a heartbeat can show that.
+    pub(crate) const fn gave_up(&mut self) {
+        *self = Self::new(self.fixed);
     }
 }
 
@@ -82,9 +117,35 @@ mod tests {
     #[test]
     fn silence_is_endured_for_three_intervals_of_heartbeats() {
         let mut limit = SilenceLimit::default();
-        assert_eq!(limit_after(&mut limit, &[Some(0)]), seconds(310));
+        assert_eq!(limit_after(&mut limit, &[Some(0), Some(30)]), seconds(310));
         limit.restart();
         assert_eq!(limit_after(&mut limit, &[Some(0), Some(30)]), seconds(90));
+    }
+
+    #[test]
+    fn the_shortest_intervals_are_known_after_three_heartbeats() {
+        let mut limit = SilenceLimit::default();
+        let shortest = [Some(0), Some(5), Some(10)];
+        assert_eq!(limit_after(&mut limit, &shortest), seconds(20));
+    }
+
+    #[test]
+    fn heartbeats_out_of_turn_on_a_fresh_stream_make_no_short_interval() {
+        for fresh in [
+            &[0, 1][..],
+            &[0, 1, 30],
+            &[29, 30],
+            &[0, 1, 2, 3, 4],
+            &[0, 5, 12, 30],
+            &[0, 10, 30],
+        ] {
+            let mut limit = SilenceLimit::default();
+            let fresh: Vec<_> = fresh.iter().copied().map(Some).collect();
+            assert_eq!(limit_after(&mut limit, &fresh), seconds(310), "{fresh:?}");
+            limit.restart();
+            let in_turn = [Some(0), Some(30), Some(60)];
+            assert_eq!(limit_after(&mut limit, &in_turn), seconds(90), "{fresh:?}");
+        }
     }
 
     #[test]
@@ -97,21 +158,32 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_given_up_makes_the_next_one_start_anew() {
+        let mut limit = SilenceLimit::default();
+        let misleading = [Some(0), Some(5), Some(10)];
+        assert_eq!(limit_after(&mut limit, &misleading), seconds(20));
+        limit.gave_up();
+        assert_eq!(limit.limit(), seconds(310));
+        let mut fixed = SilenceLimit::new(Some(seconds(7)));
+        fixed.gave_up();
+        assert_eq!(fixed.limit(), seconds(7));
+    }
+
+    #[test]
     fn heartbeats_that_were_read_late_tell_no_interval() {
         let mut limit = SilenceLimit::default();
-        let late = [None, Some(1), None, Some(2)];
+        let late = [None, Some(10), None, Some(20), None, Some(30)];
         assert_eq!(limit_after(&mut limit, &late), seconds(310));
         limit.restart();
-        assert_eq!(limit_after(&mut limit, &[Some(3)]), seconds(310));
-        assert_eq!(limit_after(&mut limit, &[None, Some(3)]), seconds(310));
-        limit.restart();
-        assert_eq!(limit_after(&mut limit, &[Some(3), Some(8)]), seconds(20));
+        let on_time = [Some(3), Some(11), Some(19)];
+        assert_eq!(limit_after(&mut limit, &on_time), seconds(24));
     }
 
     #[test]
     fn no_interval_is_longer_than_a_subscription_may_ask_for() {
         let mut limit = SilenceLimit::default();
-        assert_eq!(limit_after(&mut limit, &[Some(0), Some(301)]), seconds(900));
+        let long = [Some(0), Some(301), Some(602)];
+        assert_eq!(limit_after(&mut limit, &long), seconds(900));
     }
 
     #[test]

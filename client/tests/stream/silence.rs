@@ -113,6 +113,24 @@ async fn a_heartbeat_out_of_turn_shortens_no_silence() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_out_of_turn_on_a_fresh_stream_shortens_no_silence() {
+    let gateway = Gateway::start().await;
+    let mut stream = gateway.stream().open().unwrap();
+    let server = async {
+        let mut client = accept(&gateway).await;
+        heartbeats(&mut client, &[1]).await;
+        advance(Duration::from_secs(300)).await;
+        client.events([1]).await;
+        resume();
+        client
+    };
+    Box::pin(still(async {
+        assert_eq!(next(&mut stream, server).await, "1")
+    }))
+    .await;
+}
+
+#[tokio::test]
 async fn heartbeats_that_waited_while_an_event_was_handled_shorten_no_silence() {
     let gateway = Gateway::start().await;
     let mut stream = gateway.stream().open().unwrap();

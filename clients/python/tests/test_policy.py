@@ -61,23 +61,58 @@ def test_a_final_failure_and_one_beyond_the_limit_are_not_tried_again() -> None:
     assert [policy.after(LOST) is None for _ in range(3)] == [False, False, True]
 
 
-def test_silence_is_endured_for_three_intervals_of_heartbeats() -> None:
+def limit_after(*arrivals: float | None) -> SilenceLimit:
     limit = SilenceLimit(None)
-    limit.heartbeat(0)
+    for arrived in arrivals:
+        limit.heartbeat(arrived)
+    return limit
+
+
+def test_silence_is_endured_for_three_intervals_of_heartbeats() -> None:
+    limit = limit_after(0, 30)
     assert limit.seconds == 310
-    limit.heartbeat(30)
+    limit.restart()
+    for arrived in (0, 30):
+        limit.heartbeat(arrived)
+    assert limit.seconds == 90
+    assert limit_after(0, 30, 31, 60).seconds == 90
+
+
+def test_the_shortest_intervals_are_known_after_three_heartbeats() -> None:
+    assert limit_after(0, 5, 10).seconds == 20
+
+
+@pytest.mark.parametrize(
+    "fresh",
+    [(0, 1), (0, 1, 30), (29, 30), (0, 1, 2, 3, 4), (0, 5, 12, 30), (0, 10, 30)],
+)
+def test_heartbeats_out_of_turn_on_a_fresh_stream_make_no_short_interval(
+    fresh: tuple[float, ...],
+) -> None:
+    limit = limit_after(*fresh)
+    assert limit.seconds == 310
+    limit.restart()
+    for arrived in (0, 30, 60):
+        limit.heartbeat(arrived)
     assert limit.seconds == 90
 
 
-def test_heartbeats_that_were_read_late_tell_no_interval() -> None:
-    limit = SilenceLimit(None)
-    for arrived in (None, 1, None, 2):
-        limit.heartbeat(arrived)
-    limit.restart()
-    limit.heartbeat(3)
+def test_a_connection_that_was_given_up_makes_the_next_one_start_anew() -> None:
+    limit = limit_after(0, 5, 10)
+    limit.gave_up()
     assert limit.seconds == 310
-    limit.heartbeat(8)
-    assert limit.seconds == 20
+    fixed = SilenceLimit(7)
+    fixed.gave_up()
+    assert fixed.seconds == 7
+
+
+def test_heartbeats_that_were_read_late_tell_no_interval() -> None:
+    limit = limit_after(None, 10, None, 20, None, 30)
+    assert limit.seconds == 310
+    limit.restart()
+    for arrived in (3, 11, 19):
+        limit.heartbeat(arrived)
+    assert limit.seconds == 24
 
 
 def test_frames() -> None:

@@ -101,6 +101,7 @@ export class Connection {
     const asked = performance.now();
     try {
       return await within(limit, this.#reader.read(), () => {
+        this.#silence.gaveUp();
         return new ConnectionLostError(`nothing came for ${limit / 1000} s`);
       });
     } catch (error) {

@@ -55,20 +55,44 @@ test("a final failure and one beyond the limit are not tried again", () => {
   assert.deepEqual([LOST, LOST, LOST].map((failure) => policy.after(failure) === undefined), [false, false, true]);
 });
 
+function limitAfter(arrivals: readonly (number | undefined)[], limit = new SilenceLimit(undefined)): SilenceLimit {
+  for (const seconds of arrivals) limit.heartbeat(seconds === undefined ? undefined : 1000 * seconds);
+  return limit;
+}
+
 test("silence is endured for three intervals of heartbeats", () => {
-  const limit = new SilenceLimit(undefined);
-  limit.heartbeat(0);
+  const limit = limitAfter([0, 30]);
   assert.equal(limit.ms, 310_000);
-  limit.heartbeat(30_000);
-  assert.equal(limit.ms, 90_000);
+  limit.restart();
+  assert.equal(limitAfter([0, 30], limit).ms, 90_000);
+  assert.equal(limitAfter([0, 30, 31, 60]).ms, 90_000);
+});
+
+test("the shortest intervals are known after three heartbeats", () => {
+  assert.equal(limitAfter([0, 5, 10]).ms, 20_000);
+});
+
+test("heartbeats out of turn on a fresh stream make no short interval", () => {
+  for (const fresh of [[0, 1], [0, 1, 30], [29, 30], [0, 1, 2, 3, 4], [0, 5, 12, 30], [0, 10, 30]]) {
+    const limit = limitAfter(fresh);
+    assert.equal(limit.ms, 310_000, fresh.join());
+    limit.restart();
+    assert.equal(limitAfter([0, 30, 60], limit).ms, 90_000, fresh.join());
+  }
+});
+
+test("a connection that was given up makes the next one start anew", () => {
+  const limit = limitAfter([0, 5, 10]);
+  limit.gaveUp();
+  assert.equal(limit.ms, 310_000);
+  const fixed = new SilenceLimit(7000);
+  fixed.gaveUp();
+  assert.equal(fixed.ms, 7000);
 });
 
 test("heartbeats that were read late tell no interval", () => {
-  const limit = new SilenceLimit(undefined);
-  for (const arrived of [undefined, 1000, undefined, 2000]) limit.heartbeat(arrived);
-  limit.restart();
-  limit.heartbeat(3000);
+  const limit = limitAfter([undefined, 10, undefined, 20, undefined, 30]);
   assert.equal(limit.ms, 310_000);
-  limit.heartbeat(8000);
-  assert.equal(limit.ms, 20_000);
+  limit.restart();
+  assert.equal(limitAfter([3, 11, 19], limit).ms, 24_000);
 });

@@ -181,6 +181,7 @@ class _Connection:
             return await self._websocket.recv()
         except ConnectionClosed as error:
             if is_silent:
+                self._session.gave_up()
                 raise silent_error(silence) from None
             raise (close_error(error) or StreamEnd()) from error
         finally:

@@ -155,6 +155,7 @@ class _Connection:
                 # A part of a frame may have come.
                 left = self._websocket.heard + silence - time.monotonic()
                 if left <= 0:
+                    self._session.gave_up()
                     raise silent_error(silence) from None
             except ConnectionClosed as error:
                 raise (close_error(error) or StreamEnd()) from error

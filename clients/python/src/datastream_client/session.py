@@ -121,6 +121,10 @@ class Session:
         self._silence.heartbeat(came if came - asked >= _WAITED else None)
         self._policy.progress()
 
+    def gave_up(self) -> None:
+        """Notes that the connection was given up for its silence."""
+        self._silence.gave_up()
+
     def asked(self) -> None:
         """Notes that the next event is asked for: the one before has been handled."""
         if self._current is not None:

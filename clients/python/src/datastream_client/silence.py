@@ -9,22 +9,31 @@ _FIRST_LIMIT = 310.0
 _SHORTEST_LIMIT = 20.0
 # Heartbeats that may be missing.
 _INTERVALS = 3
+# Seconds below which a gap tells nothing: no subscription may ask for an interval of less than 5 s.
+_SHORTEST_GAP = 4.0
+# Gaps that have to be about as long as the longest before it counts as the interval.
+_ALIKE = 2
 
 
 class SilenceLimit:
-    """Silence that a stream's connections may have: three of the longest interval of heartbeats."""
+    """Silence that a stream's connections may have: three intervals of heartbeats.
+
+    The interval is the longest gap between two heartbeats on any connection, once another one was
+    about as long: a heartbeat that comes out of turn makes shorter ones.
+    """
 
     def __init__(self, fixed: float | None) -> None:
         """Starts with what is endured before any heartbeat. With `fixed`, it stays at that."""
         self._fixed = fixed
         self._longest = 0.0
+        self._alike = 0
         self._previous: float | None = None
 
     @property
     def seconds(self) -> float:
         if self._fixed is not None:
             return self._fixed
-        if self._longest == 0:
+        if not self._is_known:
             return _FIRST_LIMIT
         return max(_INTERVALS * self._longest, _SHORTEST_LIMIT)
 
@@ -32,12 +41,38 @@ class SilenceLimit:
         """Notes a heartbeat that came at this time, in seconds.
 
         None says that it had come some time before it was read. Only between two known times there
-        is an interval.
+        is a gap.
         """
         if arrived is not None and self._previous is not None:
-            self._longest = max(self._longest, arrived - self._previous)
+            gap = arrived - self._previous
+            if gap >= _SHORTEST_GAP:
+                self._measured(gap)
         self._previous = arrived
 
     def restart(self) -> None:
-        """Notes a new connection, which has an interval of its own."""
+        """Notes a new connection: what comes next is no gap."""
         self._previous = None
+
+    def gave_up(self) -> None:
+        """Notes that a connection was given up for its silence: the next one starts anew.
+
+        If the interval was taken for too short, that would be given up as well, before a heartbeat
+        can show it.
+        """
+        self._longest = 0.0
+        self._alike = 0
+        self._previous = None
+
+    @property
+    def _is_known(self) -> bool:
+        return self._alike >= _ALIKE
+
+    def _measured(self, gap: float) -> None:
+        shorter, longer = min(self._longest, gap), max(self._longest, gap)
+        self._longest = longer
+        if self._is_known:
+            return
+        if 4 * shorter >= 3 * longer:
+            self._alike += 1
+        elif gap == longer:
+            self._alike = 1

@@ -53,8 +53,8 @@ async fn a_connection_that_is_dead_without_a_word_is_given_up() {
         let options = ["--seq-start", "1", "--count", "100"];
         let follow = Follow::start(language, &server.url(proxy.port), &options);
         follow.printed(50).await;
-        // A marker and two heartbeats, which tell how long silence may last.
-        proxy.passed_to_clients(3).await;
+        // A marker and three heartbeats, which tell how long silence may last.
+        proxy.passed_to_clients(4).await;
         proxy.forget();
         let dead = Instant::now();
         server.publish(51..=100).await;

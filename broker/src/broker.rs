@@ -245,6 +245,13 @@ impl Broker {
         self.append_raw(topic, partition, &damage.batch()?)
     }
 
+    /// Has the header of the batch that begins at `base` say that its last offset is `last_delta` more, until the broker ends. Returns
+    /// whether there is such a batch.
+    pub fn misnumber(&self, topic: &str, partition: u32, base: u64, last_delta: i32) -> bool {
+        let partition = self.store.partition(topic, partition);
+        partition.is_some_and(|partition| partition.misnumber(base as i64, last_delta))
+    }
+
     /// Drops whole batches below `offset`, as retention does, for good. Returns the first offset that is left, or nothing
     /// if the partition is not there.
     ///

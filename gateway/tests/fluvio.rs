@@ -387,3 +387,68 @@ async fn offsets_that_the_broker_has_lost_are_reported_and_skipped() {
     assert_eq!(client.numbers(2).await, [0, 2]);
     gateway.stop().await;
 }
+
+/// Reads a partition to `end`: the offsets of what can be read, and those of what cannot.
+async fn read_to(source: &FluvioSource, max_bytes: u32, end: u64) -> (Vec<u64>, Vec<u64>) {
+    let (mut read, mut unreadable, mut next) = (vec![], vec![], 0);
+    let mut stream = source.replay(0, 0, max_bytes).await.unwrap();
+    while next < end {
+        match within(stream.next()).await.unwrap() {
+            Ok(records) => {
+                read.extend(records.iter().map(|record| record.offset));
+                next = read.last().map_or(next, |last| last + 1);
+            }
+            Err(SourceError::Unreadable(place)) => {
+                assert_eq!(place.first, next, "{place}");
+                unreadable.extend(place.first..place.next);
+                next = place.next;
+            }
+            Err(error) => panic!("at {next}: {error}"),
+        }
+    }
+    (read, unreadable)
+}
+
+/// The header says another last offset: of its own batch, of those behind, of none in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_with_a_wrong_last_offset_costs_no_other_one() {
+    const RECORDS: u64 = 3;
+    const BATCHES: u64 = 5;
+    let records: Vec<_> = (0..RECORDS as usize).map(|n| event("A", n)).collect();
+    for compression in [Compression::None, Compression::Gzip] {
+        let good = batch(&records, compression, 1);
+        let size = good.len() as u32;
+        for wrong in [0, 2, BATCHES - 1] {
+            let first = wrong * RECORDS;
+            for last_delta in [0, 1, 3, 5, 8, 12, 1_000, i32::MAX] {
+                let (broker, source) = damaged_topic().await;
+                for _ in 0..BATCHES {
+                    broker.append_raw("t", 0, &good).unwrap();
+                }
+                assert!(broker.misnumber("t", 0, first, last_delta));
+                // All in one answer, one batch in each, and batches that are cut in their headers.
+                for max_bytes in [1 << 20, size, size + 20] {
+                    let end = BATCHES * RECORDS;
+                    let (read, unreadable) = read_to(&source, max_bytes, end).await;
+                    let case = format!("{compression} {wrong} {last_delta} {max_bytes}");
+                    let damaged = first..first + RECORDS;
+                    assert_eq!(unreadable, Vec::from_iter(damaged.clone()), "{case}");
+                    let others = (0..end).filter(|offset| !damaged.contains(offset));
+                    assert_eq!(read, Vec::from_iter(others), "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_says_to_end_before_it_begins_is_reported_once_others_follow() {
+    let (broker, source) = damaged_topic().await;
+    let good = batch(&[event("A", 0), event("A", 1)], Compression::None, 1);
+    for _ in 0..3 {
+        broker.append_raw("t", 0, &good).unwrap();
+    }
+    assert!(broker.misnumber("t", 0, 2, -1));
+    let found = read_to(&source, 1 << 20, 6).await;
+    assert_eq!(found, (vec![0, 1, 4, 5], vec![2, 3]));
+}

@@ -39,6 +39,19 @@ impl Stored {
         }
     }
 
+    /// Has its header say that its last offset is so many more than its first. The offsets that it takes stay.
+    pub(crate) fn misnumber(&mut self, last_delta: i32) {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        bytes[LAST_DELTA_AT..LAST_DELTA_AT + 4].copy_from_slice(&last_delta.to_be_bytes());
+        self.bytes = bytes.freeze();
+    }
+
+    /// The offset after its last record, by its header.
+    pub(crate) fn said_next(&self) -> i64 {
+        let last = (&self.bytes[LAST_DELTA_AT..]).get_i32();
+        self.base.saturating_add(i64::from(last).saturating_add(1))
+    }
+
     /// The batch at another offset. The checksum leaves the offset out.
     pub(crate) fn at(bytes: &[u8], base: i64) -> io::Result<Self> {
         let mut bytes = BytesMut::from(bytes);

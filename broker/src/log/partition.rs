@@ -16,6 +16,8 @@ struct Log {
     batches: VecDeque<Stored>,
     ends: Ends,
     deleted: bool,
+    /// A header does not say where its batch ends.
+    is_misnumbered: bool,
 }
 
 /// The bounds of a log.
@@ -138,7 +140,7 @@ impl Partition {
             Isolation::ReadUncommitted => ends.end,
         };
         let mut bytes = BytesMut::new();
-        let first = log.batches.partition_point(|b| b.next <= from);
+        let first = log.first_with(from, visible);
         for batch in log.batches.range(first..).take_while(|b| b.next <= visible) {
             let room = max_bytes.saturating_sub(bytes.len());
             if batch.bytes.len() <= room || (whole_batches && bytes.is_empty()) {
@@ -164,6 +166,16 @@ impl Partition {
             log.ends.high_watermark = log.ends.end;
             self.publish(&log);
         }
+    }
+
+    /// Has the header of the batch that begins at an offset say another last one, as a damaged disk does. Returns whether there is
+    /// such a batch.
+    pub(crate) fn misnumber(&self, base: i64, last_delta: i32) -> bool {
+        let mut log = self.write_log();
+        let batch = log.batches.iter_mut().find(|batch| batch.base == base);
+        let is_there = batch.map(|batch| batch.misnumber(last_delta)).is_some();
+        log.is_misnumbered |= is_there;
+        is_there
     }
 
     /// Drops whole batches below `offset`, as retention does. Returns the first offset that is left.
@@ -204,6 +216,17 @@ impl Log {
         self.ends.size += batch.bytes.len() as i64;
         self.ends.end = batch.next;
         self.batches.push_back(batch);
+    }
+
+    /// The number of the first batch to send to who asks for `from`. The real server looks through the headers for one that ends
+    /// behind it, whatever is true, and sends nothing to who has had everything.
+    fn first_with(&self, from: i64, visible: i64) -> usize {
+        if !self.is_misnumbered {
+            return self.batches.partition_point(|b| b.next <= from);
+        }
+        let mut found = self.batches.iter();
+        let found = found.position(|b| from < visible && b.said_next() > from);
+        found.unwrap_or(self.batches.len())
     }
 
     fn drop_oldest(&mut self) {

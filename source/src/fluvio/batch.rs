@@ -16,6 +16,10 @@ const CHUNK: usize = 512;
 /// Bytes of records that are handed on together, if it is more than one.
 const CHUNK_BYTES: usize = MAX_RECORD_BYTES;
 
+/// Bytes of a batch up to the number that marks it as one.
+pub(super) const BASE_BYTES: usize = BATCH_PREAMBLE_SIZE + 4 + 1;
+const MAGIC: i8 = 2;
+
 const SCHEMA_PRESENT: i16 = 0x10;
 const CODEC: i16 = 0x07;
 const SCHEMA_ID_SIZE: usize = 4;
@@ -25,7 +29,7 @@ const SCHEMA_ID_SIZE: usize = 4;
 pub(super) struct Header {
     /// The offset of its first record.
     pub first: u64,
-    /// The offset after its last record.
+    /// The offset after its last record; that of its first one if it says that it has none.
     pub next: u64,
     /// Its length in bytes, as it says, this header included.
     pub size: usize,
@@ -61,10 +65,8 @@ pub(super) fn frame(mut bytes: &[u8]) -> Framing {
     let attributes = bytes.get_i16();
     let last_delta = bytes.get_i32();
     let first_timestamp = bytes.get_i64();
-    let next = i64::from(last_delta)
-        .checked_add(1)
-        .and_then(|count| base.checked_add(count));
-    let (Some(next), true) = (next, base >= 0 && last_delta >= 0) else {
+    let count = i64::from(last_delta).saturating_add(1).max(0);
+    let (Some(next), true) = (base.checked_add(count), base >= 0) else {
         return Framing::Malformed;
     };
     let size = usize::try_from(length).map_or(0, |length| BATCH_PREAMBLE_SIZE + length);
@@ -82,6 +84,26 @@ pub(super) fn frame(mut bytes: &[u8]) -> Framing {
     } else {
         Framing::Whole(header)
     }
+}
+
+/// The offset at which the batch at the front begins; `None` if there is none, or too little of it to tell.
+pub(super) fn base(mut bytes: &[u8]) -> Option<u64> {
+    if bytes.len() < BASE_BYTES {
+        return None;
+    }
+    let base = bytes.get_i64();
+    // Length, leader epoch.
+    bytes.advance(4 + 4);
+    u64::try_from(base).ok().filter(|_| bytes.get_i8() == MAGIC)
+}
+
+/// The number of records in the decompressed records of a batch by themselves; `None` if they are not just as many as they say.
+pub(super) fn count(mut bytes: &[u8]) -> Option<u64> {
+    let count = u64::try_from(bytes.try_get_i32().ok()?).ok()?;
+    for _ in 0..count {
+        record(&mut bytes)?;
+    }
+    (count > 0 && bytes.is_empty()).then_some(count)
 }
 
 impl Header {
@@ -322,7 +344,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes, 0);
-            let _ = varint(&mut &bytes[..]);
+            let _ = (base(&bytes), count(&bytes), varint(&mut &bytes[..]));
         }
     }
 
@@ -351,7 +373,20 @@ mod tests {
         assert!(matches!(with(8, &3_i32.to_be_bytes()), Framing::Endless(_)));
         assert_eq!(with(0, &(-1_i64).to_be_bytes()), Framing::Malformed);
         assert_eq!(with(0, &i64::MAX.to_be_bytes()), Framing::Malformed);
-        assert_eq!(with(23, &(-1_i32).to_be_bytes()), Framing::Malformed);
+        let Framing::Whole(empty) = with(23, &(-1_i32).to_be_bytes()) else {
+            panic!("whole")
+        };
+        assert_eq!((empty.first, empty.next), (5, 5));
+    }
+
+    #[test]
+    fn records_are_counted_without_their_header() {
+        let bytes = encoded(5, &[b"a".to_vec(), b"b".to_vec()], false);
+        let records = &bytes[BATCH_PREAMBLE_SIZE + BATCH_HEADER_SIZE..];
+        assert_eq!(count(records), Some(2));
+        assert_eq!(count(&records[..records.len() - 1]), None);
+        assert_eq!(count(&[records, b"x"].concat()), None);
+        assert_eq!(count(&[0; 4]), None);
     }
 
     #[test]

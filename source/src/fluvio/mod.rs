@@ -9,6 +9,7 @@ mod directory;
 mod inflate;
 pub mod producer;
 mod reader;
+mod sequence;
 pub mod topic;
 mod unit;
 

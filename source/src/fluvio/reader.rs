@@ -2,7 +2,7 @@
 //!
 //! The server cuts its answers at `max_bytes`, often inside a batch. What is cut is asked for again, with as many bytes as its
 //! header says that it needs if it is the first of its answer. Damage is only what is whole and cannot be read, or what comes the
-//! same on two connections.
+//! same on two connections. Where a batch that cannot be read ends, its header does not say alone.
 
 use std::io;
 use std::sync::Arc;
@@ -14,11 +14,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::batch::{self, Chunk, Framing, Header, MAX_BATCH_BYTES, Records};
 use super::directory::Directory;
 use super::inflate::{self, InflateError};
-use super::unit::{Answer, Fetch, NORMAL_BYTES, Unit};
+use super::sequence::{self, Start};
+use super::unit::{Fetch, NORMAL_BYTES, Unit};
 use crate::{Damage, Record, SourceError, Unreadable};
 
 /// Bytes that decompressed records may take without a permit for large batches.
 const NORMAL_RECORDS_BYTES: usize = 2 * NORMAL_BYTES;
+
+/// A batch that cannot be read.
+#[derive(Debug)]
+struct Closed {
+    damage: Damage,
+    detail: String,
+    /// The number of its records, if that can be told without its header.
+    count: Option<u64>,
+}
 
 /// The reader of a partition from one offset on.
 pub(super) struct Reader {
@@ -34,6 +44,10 @@ pub(super) struct Reader {
     next: u64,
     /// Batches that have come and have not been opened.
     batches: Bytes,
+    /// The last of them is not the only one to say where it ends.
+    agreed: bool,
+    /// The batch at `next` could not be read, and nothing else said where it ends: it is looked at again, with what is behind it.
+    doubted: bool,
     /// Records of the batch before `next` that have not been handed on.
     records: Option<Records>,
     /// The batch before `next`, if it cannot be read: what came before it is handed on first.
@@ -61,6 +75,8 @@ impl Reader {
             max_bytes,
             next: from,
             batches: Bytes::new(),
+            agreed: false,
+            doubted: false,
             records: None,
             found: None,
             suspected: false,
@@ -119,27 +135,89 @@ impl Reader {
     /// Makes the records of the next batch the next to be handed on. Returns false, and leaves it for the next time, if it has to wait
     /// and may not.
     async fn open_batch(&mut self, header: &Header, may_wait: bool) -> Result<bool, SourceError> {
-        let from = self.next;
-        if header.next <= from {
-            self.batches.advance(header.size);
-            return Ok(true);
-        }
         let records = self.batches.slice(header.records_at()..header.size);
-        let Some(inflated) = self.inflate(header, records, may_wait).await else {
+        let Some(opened) = self.open_records(header, records, may_wait).await else {
             return Ok(false);
         };
         self.batches.advance(header.size);
-        self.next = header.next;
-        let records = inflated.and_then(|bytes| {
-            Records::new(header, bytes, from).map_err(|detail| (Damage::Malformed, detail))
-        });
-        match records {
+        match opened {
             Ok(records) => {
+                self.next = header.next;
                 self.records = Some(records);
                 Ok(true)
             }
-            Err((damage, detail)) => Err(unreadable(from, header.next, damage, detail)),
+            Err(_) if self.batches.is_empty() && !self.agreed => {
+                // What was asked for behind it may be too far.
+                self.unit = None;
+                self.doubted = true;
+                self.make_room_for(header.size + batch::BASE_BYTES);
+                Ok(true)
+            }
+            Err(closed) => Err(self.go_on_at(header.next, closed)),
         }
+    }
+
+    /// Opens a whole batch that may be wrong about its end. Returns false if it lies before `next`.
+    async fn settle(
+        &mut self,
+        header: &Header,
+        records: Bytes,
+        successor: Option<u64>,
+        end: u64,
+    ) -> Result<bool, SourceError> {
+        let Some(opened) = self.open_records(header, records, true).await else {
+            // Not reached: it may wait.
+            return Err(self.malformed());
+        };
+        let closed = match opened {
+            // A batch that is good says that the broker is wrong about the end.
+            Ok(_) if header.next > end => return Err(self.malformed()),
+            Ok(records) => {
+                self.next = header.next;
+                self.records = Some(records);
+                self.max_bytes = self.max_bytes.min(NORMAL_BYTES);
+                return Ok(true);
+            }
+            Err(closed) => closed,
+        };
+        let next = sequence::behind(header, closed.count, successor, end);
+        if next <= self.next {
+            return Ok(false);
+        }
+        self.max_bytes = self.max_bytes.min(NORMAL_BYTES);
+        Err(self.go_on_at(next, closed))
+    }
+
+    /// Leaves out what is before `next`.
+    fn go_on_at(&mut self, next: u64, closed: Closed) -> SourceError {
+        let first = std::mem::replace(&mut self.next, next);
+        unreadable(first, next, closed.damage, closed.detail)
+    }
+
+    /// The records of a batch from `next` on; none if they are so many that this has to wait for others, and it may not.
+    async fn open_records(
+        &mut self,
+        header: &Header,
+        records: Bytes,
+        may_wait: bool,
+    ) -> Option<Result<Records, Closed>> {
+        let inflated = self.inflate(header, records, may_wait).await?;
+        let bytes = match inflated {
+            Ok(bytes) => bytes,
+            Err((damage, detail)) => {
+                return Some(Err(Closed {
+                    damage,
+                    detail,
+                    count: None,
+                }));
+            }
+        };
+        let opened = Records::new(header, bytes.clone(), self.next);
+        Some(opened.map_err(|detail| Closed {
+            damage: Damage::Malformed,
+            detail,
+            count: batch::count(&bytes),
+        }))
     }
 
     /// Decompresses records; none if they are so many that this has to wait for others, and it may not.
@@ -194,44 +272,107 @@ impl Reader {
             self.unit = Some(unit);
             return Ok(());
         }
-        let (whole, next) = in_sequence(&answer, self.next);
-        if next == self.next {
-            return self.look_into(&answer.batches[whole..], answer.end).await;
+        let mut batches = answer.batches;
+        let length = batches.len();
+        let cut = length >= self.max_bytes;
+        loop {
+            let doubted = std::mem::take(&mut self.doubted);
+            match sequence::start(&batches, answer.end, cut, self.next, doubted) {
+                Start::Sequence {
+                    bytes,
+                    next,
+                    agreed,
+                } => {
+                    self.suspected = false;
+                    self.agreed = agreed;
+                    self.batches = batches.slice(bytes);
+                    if self.is_oversized() {
+                        self.max_bytes = NORMAL_BYTES;
+                    } else if unit.acknowledge(next).await.is_ok() {
+                        self.unit = Some(unit);
+                    }
+                    return Ok(());
+                }
+                Start::Doubtful {
+                    bytes,
+                    header,
+                    successor,
+                } => {
+                    self.suspected = false;
+                    let behind = bytes.end;
+                    let records = batches.slice(bytes.start + header.records_at()..behind);
+                    if self.settle(&header, records, successor, answer.end).await? {
+                        return Ok(());
+                    }
+                    batches.advance(behind);
+                }
+                Start::Other { at } => {
+                    batches.advance(at);
+                    let before = length - batches.len();
+                    return self.look_into(&batches, before, answer.end).await;
+                }
+            }
         }
-        self.suspected = false;
-        self.batches = answer.batches.slice(..whole);
-        if self.is_oversized() {
-            self.max_bytes = NORMAL_BYTES;
-        } else if unit.acknowledge(next).await.is_ok() {
-            self.unit = Some(unit);
-        }
-        Ok(())
     }
 
-    /// Finds out what is at `next`, of which the answer has nothing whole.
-    async fn look_into(&mut self, found: &[u8], end: u64) -> Result<(), SourceError> {
+    /// Finds out what is at `next`, of which the answer has nothing whole. So many bytes of it lie before that.
+    async fn look_into(
+        &mut self,
+        found: &[u8],
+        before: usize,
+        end: u64,
+    ) -> Result<(), SourceError> {
         let confirmed = std::mem::replace(&mut self.suspected, true);
-        match batch::frame(found) {
+        let framing = batch::frame(found);
+        let successor = match &framing {
+            Framing::Whole(header) => batch::base(&found[header.size..]),
+            _ => None,
+        };
+        let successor = successor.filter(|base| (self.next + 1..=end).contains(base));
+        match framing {
+            Framing::Cut(header)
+                if header.size <= MAX_BATCH_BYTES
+                    && self.max_bytes < MAX_BATCH_BYTES.min(before + header.size) =>
+            {
+                self.suspected = false;
+                self.make_room_for(before + header.size);
+                if self.is_oversized() && self.permit.is_none() {
+                    self.permit = self.permits.clone().acquire_owned().await.ok();
+                }
+                Ok(())
+            }
+            Framing::Short if before > 0 && self.max_bytes < MAX_BATCH_BYTES => {
+                self.suspected = false;
+                self.make_room_for(2 * self.max_bytes);
+                Ok(())
+            }
+            Framing::Whole(header)
+                if successor
+                    .is_some_and(|base| self.next < header.first && base <= header.first) =>
+            {
+                let next = successor.unwrap_or(header.first);
+                let detail = || format!("a batch that says to begin at offset {}", header.first);
+                self.step_over(confirmed, next, Damage::Malformed, detail)
+            }
+            Framing::Whole(header) | Framing::Cut(header)
+                if header.first > self.next
+                    && (header.next <= end || (successor.is_some() && header.first <= end)) =>
+            {
+                if header.size <= found.len() {
+                    // Where it begins is held against what is behind it.
+                    self.make_room_for(before + header.size + batch::BASE_BYTES);
+                }
+                let detail = || format!("the broker continues at offset {}", header.first);
+                self.step_over(confirmed, header.first, Damage::Missing, detail)
+            }
             Framing::Whole(header) | Framing::Cut(header) | Framing::Endless(header)
                 if header.next > end || header.next <= self.next =>
             {
                 Err(self.malformed())
             }
-            Framing::Whole(header) | Framing::Cut(header) if header.first > self.next => {
-                let detail = || format!("the broker continues at offset {}", header.first);
-                self.step_over(confirmed, header.first, Damage::Missing, detail)
-            }
             Framing::Cut(header) if header.size > MAX_BATCH_BYTES => {
                 let detail = || format!("{} bytes, the limit is {MAX_BATCH_BYTES}", header.size);
                 self.step_over(confirmed, header.next, Damage::TooLarge, detail)
-            }
-            Framing::Cut(header) if header.size > self.max_bytes => {
-                self.suspected = false;
-                self.max_bytes = header.size;
-                if self.is_oversized() && self.permit.is_none() {
-                    self.permit = self.permits.clone().acquire_owned().await.ok();
-                }
-                Ok(())
             }
             Framing::Cut(header) => {
                 let detail = || format!("less than its {} bytes", header.size);
@@ -243,6 +384,11 @@ impl Reader {
             }
             Framing::Whole(_) | Framing::Short | Framing::Malformed => Err(self.malformed()),
         }
+    }
+
+    /// Has the next connection ask for so much, as far as a batch may be as large.
+    fn make_room_for(&mut self, bytes: usize) {
+        self.max_bytes = self.max_bytes.max(bytes.min(MAX_BATCH_BYTES));
     }
 
     fn malformed(&self) -> SourceError {
@@ -330,19 +476,4 @@ fn unreadable(first: u64, next: u64, damage: Damage, detail: String) -> SourceEr
         damage,
         detail,
     })
-}
-
-/// Number of bytes of an answer that are whole batches, each of which begins where the one before ends, and the offset at which
-/// the last one ends. The first may begin before `next`: a server answers with whole batches.
-fn in_sequence(answer: &Answer, next: u64) -> (usize, u64) {
-    let (mut rest, mut reached) = (&answer.batches[..], next);
-    while let Framing::Whole(header) = batch::frame(rest) {
-        let follows = header.first == reached || (header.first < next && reached == next);
-        if !follows || header.next > answer.end {
-            break;
-        }
-        reached = reached.max(header.next);
-        rest.advance(header.size);
-    }
-    (answer.batches.len() - rest.len(), reached)
 }

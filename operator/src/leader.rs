@@ -6,9 +6,14 @@
 //! No clock of another machine counts. A Lease is judged by when it was seen to change, by the own monotonic clock; the times in
 //! it are for people. Crates for this (kube-lease-manager among them) compare `renewTime` with their own clock, so that a standby
 //! whose clock is ahead deposes a leader that is well.
+//!
+//! The election has a thread, a runtime and a client of its own: a leader that is busy renews its Lease in time, and does not hand over
+//! to another one that would be as busy. So the Lease does not say that the leader works. A process whose other threads hang is ended
+//! from outside: `/livez` is answered by them, and Kubernetes kills a container that does not answer.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use datastream_service_kube::api::{in_time, reason};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -18,10 +23,11 @@ use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
+use tokio::runtime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The name of the Lease, or of the ConfigMap in its place.
 pub(crate) const NAME: &str = "datastream-operator";
@@ -108,8 +114,9 @@ fn number(value: &Value) -> Option<u64> {
 /// A candidate, and at times the leader.
 pub(crate) struct Candidate {
     term: watch::Receiver<Option<Term>>,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    /// Ends the election when it is dropped: the process waits for its thread.
+    stop: DropGuard,
+    task: JoinHandle<anyhow::Result<()>>,
 }
 
 /// Number of a term as leader, which distinguishes it from the next one.
@@ -117,24 +124,45 @@ pub(crate) struct Candidate {
 pub(crate) struct Term(u64);
 
 impl Candidate {
-    /// Stands for election.
-    pub(crate) fn stand(client: Client, lock: Lock, identity: &str) -> Self {
+    /// Stands for election, with the client that `connect` makes.
+    pub(crate) fn stand<C>(
+        connect: impl FnOnce() -> C + Send + 'static,
+        lock: Lock,
+        identity: &str,
+    ) -> Self
+    where
+        C: Future<Output = anyhow::Result<Client>>,
+    {
         let (sender, term) = watch::channel(None);
         let stop = CancellationToken::new();
-        let elector = Elector {
-            leases: Api::namespaced_with(client, &lock.namespace, &lock.resource),
-            lock,
-            identity: identity.to_owned(),
-            term: sender,
-        };
-        let task = tokio::spawn(elector.run(stop.clone()));
+        let stopped = stop.clone();
+        let identity = identity.to_owned();
+        let task = spawn_blocking(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.context("cannot stand for election")?;
+            runtime.block_on(async {
+                // Here, because a client works on the runtime on which it was made.
+                let client = tokio::select! {
+                    client = connect() => client.context("cannot stand for election")?,
+                    () = stopped.cancelled() => return Ok(()),
+                };
+                let elector = Elector::new(client, lock, identity, sender);
+                elector.run(stopped).await;
+                Ok(())
+            })
+        });
+        let stop = stop.drop_guard();
         Self { term, stop, task }
     }
 
     /// Waits until elected.
+    ///
+    /// # Errors
+    /// The election has ended: [resigning](Self::resign) says why.
     pub(crate) async fn elected(&mut self) -> anyhow::Result<Term> {
-        let term = *self.term.wait_for(Option::is_some).await?;
-        term.ok_or_else(|| anyhow::anyhow!("the election ended"))
+        let term = self.term.wait_for(Option::is_some).await;
+        let term = term.ok().and_then(|term| *term);
+        term.context("the election ended")
     }
 
     /// Waits until this term is over.
@@ -144,11 +172,12 @@ impl Candidate {
     }
 
     /// Gives the Lease back, so that another replica takes over at once.
-    pub(crate) async fn resign(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the election ended badly");
-        }
+    ///
+    /// # Errors
+    /// The election had ended before, or ended badly: why.
+    pub(crate) async fn resign(self) -> anyhow::Result<()> {
+        drop(self.stop);
+        self.task.await.context("the election ended badly")?
     }
 }
 
@@ -173,6 +202,20 @@ struct Elector {
 }
 
 impl Elector {
+    fn new(
+        client: Client,
+        lock: Lock,
+        identity: String,
+        term: watch::Sender<Option<Term>>,
+    ) -> Self {
+        Self {
+            leases: Api::namespaced_with(client, &lock.namespace, &lock.resource),
+            lock,
+            identity,
+            term,
+        }
+    }
+
     async fn run(self, stop: CancellationToken) {
         for term in 0.. {
             let mut held = tokio::select! {

@@ -69,7 +69,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new(names)?);
     let authorization = settings.metrics_authorization;
     let probes = OperatorProbes::new(metrics.clone(), &client, authorization)?;
-    let mut candidate = Candidate::stand(client.clone(), lock, &settings.identity);
+    let mut candidate = Candidate::stand(api::client, lock, &settings.identity);
     let work = async {
         loop {
             let term = candidate.elected().await?;
@@ -88,6 +88,6 @@ pub async fn run(
         result = serve(listener, Arc::new(probes)) => result.context("probes and metrics"),
         () = cancel.cancelled() => Ok(()),
     };
-    candidate.resign().await;
-    result
+    // If the election has ended by itself, what it ended with is the cause.
+    candidate.resign().await.and(result)
 }

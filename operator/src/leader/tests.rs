@@ -1,7 +1,8 @@
 //! Elections in virtual time, over an API server that keeps one Lease.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::future::{Ready, ready};
+use std::sync::{Arc, Condvar, Mutex};
 
 use datastream_service_kube::api::REQUEST_TIMEOUT;
 use datastream_service_kube::api_server::answered_by;
@@ -13,7 +14,10 @@ use super::*;
 
 /// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<State>>);
+struct Server(Arc<Mutex<State>>, Arc<Condvar>);
+
+/// Longer than any wait that ends.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The namespace of the gateways.
 const GATEWAYS: &str = "gateways";
@@ -51,17 +55,41 @@ impl Server {
         self.candidate_in("operator", identity)
     }
 
-    /// A candidate whose lock is in this namespace.
+    /// A candidate whose lock is in this namespace, on the runtime of the test, so that its time is virtual.
     fn candidate_in(&self, namespace: &str, identity: &str) -> Candidate {
+        let lock = Lock::in_namespace(namespace, GATEWAYS);
+        let (sender, term) = watch::channel(None);
+        let elector = Elector::new(self.client(), lock, identity.to_owned(), sender);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            elector.run(stopped).await;
+            Ok(())
+        });
+        let stop = stop.drop_guard();
+        Candidate { term, stop, task }
+    }
+
+    fn client(&self) -> Client {
         let this = self.clone();
-        let client = answered_by(move |parts, body| {
+        answered_by(move |parts, body| {
             let kind = parts.uri.path().split('/').rev();
             let mut state = this.0.lock().unwrap();
             state.kinds.extend(kind.take(2).map(str::to_owned));
-            Some(state.answer(&parts.method, body))
-        });
-        let lock = Lock::in_namespace(namespace, GATEWAYS);
-        Candidate::stand(client, lock, identity)
+            let answer = state.answer(&parts.method, body);
+            this.1.notify_all();
+            Some(answer)
+        })
+    }
+
+    /// Blocks the thread until the Lease was written so many times more.
+    fn block_until_written(&self, times: u64) {
+        let state = self.0.lock().unwrap();
+        let enough = state.version + times;
+        let waited = self
+            .1
+            .wait_timeout_while(state, PATIENCE, |s| s.version < enough);
+        assert!(!waited.unwrap().1.timed_out());
     }
 }
 
@@ -167,7 +195,7 @@ async fn a_leader_that_resigns_is_replaced_at_once() {
     elected(&mut first).await;
     let mut second = server.candidate("second");
     sleep(Duration::from_mins(1)).await;
-    first.resign().await;
+    first.resign().await.unwrap();
     let (_, waited) = elected(&mut second).await;
     assert!(waited < SOON, "{waited:?}");
 }
@@ -249,7 +277,43 @@ async fn in_the_namespace_of_gateway_leases_a_configmap_is_the_lock() {
     assert!(texts.into_iter().all(Value::is_string), "{content}");
     assert!(kinds.contains("configmaps") && !kinds.contains("leases"));
     // One that resigns leaves no holder.
-    second.resign().await;
+    second.resign().await.unwrap();
     let (_, waited) = elected(&mut server.candidate_in(GATEWAYS, "third")).await;
     assert!(waited < SOON, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_leader_renews_its_lease_while_everything_else_is_blocked() {
+    let server = Server::default();
+    let lock = Lock::in_namespace("operator", GATEWAYS);
+    let at = server.clone();
+    let mut leader = Candidate::stand(move || async move { Ok(at.client()) }, lock, "leader");
+    let term = leader.elected().await.unwrap();
+    // The test has one thread, on which nothing else runs meanwhile.
+    server.block_until_written(2);
+    assert!(timeout(Duration::ZERO, leader.deposed(term)).await.is_err());
+    assert_eq!(server.holder().as_deref(), Some("leader"));
+    leader.resign().await.unwrap();
+    assert_eq!(server.holder(), None);
+}
+
+#[tokio::test]
+async fn an_election_that_ends_by_itself_is_an_error_that_says_why() {
+    let lock = || Lock::in_namespace("operator", GATEWAYS);
+    let mut unconnected = Candidate::stand(
+        || ready(Err(anyhow::anyhow!("no account"))),
+        lock(),
+        "unconnected",
+    );
+    unconnected.elected().await.unwrap_err();
+    let error = unconnected.resign().await.unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        "cannot stand for election: no account"
+    );
+    let broken = || -> Ready<anyhow::Result<Client>> { panic!("broken") };
+    let mut broken = Candidate::stand(broken, lock(), "broken");
+    broken.elected().await.unwrap_err();
+    let error = broken.resign().await.unwrap_err();
+    assert!(error.to_string().contains("ended badly"), "{error:#}");
 }

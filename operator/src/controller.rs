@@ -26,7 +26,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use prometheus::IntGaugeVec;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::access::{AccessMode, Listed, SharedAccess};
@@ -154,7 +154,7 @@ pub(crate) async fn run(
     let events = follow_each("stream_keys", &client, scopes, &of_keys, &metrics);
     tasks.spawn(feed.clone().keys(events));
     if settings.access.mode == AccessMode::Off {
-        groups.synced(Synced::Access);
+        groups.synced(Synced::Access).await;
     } else {
         let rules = Api::all(client.clone());
         let rules = follow(
@@ -294,6 +294,8 @@ impl Feed {
                     let verdict = self.check(&id, &subscription);
                     self.keep(subscription, id.clone(), verdict);
                     self.queue.send(id).await?;
+                    // A check may have taken tens of milliseconds, and many may follow at once: others take their turn between them.
+                    yield_now().await;
                 }
                 Change::Unreadable(object) => {
                     let error = object.error.clone();
@@ -308,7 +310,7 @@ impl Feed {
                     self.gone(&SubscriptionId::new(namespace, name));
                 }
                 Change::Synced => self.listed(&scope, Synced::Subscriptions).await?,
-                Change::Failed(_) => self.failed(&scope, Synced::Subscriptions),
+                Change::Failed(_) => self.failed(&scope, Synced::Subscriptions).await,
                 Change::Recovered => (),
             }
             self.wake_all();
@@ -399,7 +401,7 @@ impl Feed {
                     }
                 }
                 Some(Change::Synced) => self.listed(&scope, Synced::Keys).await?,
-                Some(Change::Failed(_)) => self.failed(&scope, Synced::Keys),
+                Some(Change::Failed(_)) => self.failed(&scope, Synced::Keys).await,
                 // The key that was read last stays in force for as long as the Secret is there.
                 Some(Change::Unreadable(_) | Change::Recovered) => (),
                 None => {
@@ -484,10 +486,14 @@ impl Feed {
         let Some(changed) = changed else {
             return Ok(());
         };
-        self.groups.synced(Synced::Access);
+        // Each decision is by the rules that are in force by then, so that nothing of it is in the order.
+        for (group, ids) in &changed {
+            group.look_again(ids).await;
+        }
+        self.groups.synced(Synced::Access).await;
         self.check_complete();
         self.wake_all();
-        for id in changed {
+        for id in changed.into_iter().flat_map(|(_, ids)| ids) {
             self.queue.send(id).await?;
         }
         Ok(())
@@ -497,9 +503,9 @@ impl Feed {
     async fn listed(&self, scope: &Scope, kind: Synced) -> anyhow::Result<()> {
         let is_last = self.heard.listed(scope, kind);
         if let (true, Some(namespace)) = (is_last, scope) {
-            self.groups.listed(namespace);
+            self.groups.listed(namespace).await;
         }
-        self.settle(kind);
+        self.settle(kind).await;
         // Reconciles that came before said nothing; others still wait.
         if let (true, Some(namespace)) = (is_last && *self.complete.borrow(), scope) {
             for id in self.subscriptions.within(namespace) {
@@ -510,15 +516,15 @@ impl Feed {
     }
 
     /// Notes that subscriptions or keys of this scope cannot be listed.
-    fn failed(&self, scope: &Scope, kind: Synced) {
+    async fn failed(&self, scope: &Scope, kind: Synced) {
         self.heard.failed(scope, kind);
-        self.settle(kind);
+        self.settle(kind).await;
     }
 
     /// Releases what waits for a kind of objects that all groups share, once all of them are listed.
-    fn settle(&self, kind: Synced) {
+    async fn settle(&self, kind: Synced) {
         if self.heard.is_settled(kind) {
-            self.groups.synced(kind);
+            self.groups.synced(kind).await;
             self.check_complete();
         }
     }
@@ -606,7 +612,7 @@ impl GroupFeed {
                         self.group.state.lock().set_object(bucket, version, bytes);
                     }
                 }
-                Change::Synced => self.synced(Synced::Objects),
+                Change::Synced => self.synced(Synced::Objects).await,
                 Change::Failed(_) | Change::Recovered => (),
             }
             self.feed.wake(&self.name, &self.group);
@@ -669,7 +675,7 @@ impl GroupFeed {
                     self.group.state.lock().remove_gateway(&name)
                 }
                 Some(Change::Synced) => {
-                    self.synced(Synced::Gateways);
+                    self.synced(Synced::Gateways).await;
                     Affected::None
                 }
                 Some(Change::Failed(_)) => {
@@ -728,7 +734,7 @@ impl GroupFeed {
             match change {
                 Change::Set(lease) => self.feed.connections.lock().set_claim(&lease),
                 Change::Gone(_, name) => self.feed.connections.lock().remove_claim(&name),
-                Change::Synced => self.synced(Synced::Claims),
+                Change::Synced => self.synced(Synced::Claims).await,
                 // The stream is where it was last seen.
                 Change::Unreadable(_) | Change::Failed(_) | Change::Recovered => (),
             }
@@ -749,8 +755,8 @@ impl GroupFeed {
         follow(what, api, selection, self.feed.metrics.clone())
     }
 
-    fn synced(&self, kind: Synced) {
-        self.group.synced(kind);
+    async fn synced(&self, kind: Synced) {
+        self.group.synced(kind).await;
         self.feed.check_complete();
     }
 }

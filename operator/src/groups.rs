@@ -9,10 +9,11 @@ use std::time::Duration;
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::{AccessRules, SubscriptionId};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::access::AccessMode;
-use crate::routing::{Budget, ObservedKey, RoutingState, SharedRoutingState, Synced};
+use crate::routing::{Budget, Check, ObservedKey, RoutingState, SharedRoutingState, Synced};
 use crate::spec::{Invalid, ValidSubscription, validate};
 
 /// A group's name has as many characters as leave room for the names of its objects.
@@ -86,7 +87,7 @@ impl FromStr for GroupSetting {
     }
 }
 
-/// Subscriptions that are looked at together when access rules change.
+/// Subscriptions that are looked at together, under one hold of the lock of their group.
 const LOOKED_AT_TOGETHER: usize = 16;
 
 /// Limits that hold for each group.
@@ -205,12 +206,17 @@ impl Groups {
         // The one whose text is shared.
         valid.id = id.clone();
         for (name, group) in self.iter() {
-            let mut state = group.state.lock();
-            if **name == *subscription.spec.gateway_group {
-                state.set_subscription(subscription, Some(valid.clone()));
-            } else {
-                state.remove_subscription(id);
+            if **name != *subscription.spec.gateway_group {
+                group.state.lock().remove_subscription(id);
+                continue;
             }
+            let check = group.state.lock().unchecked_form(&valid);
+            let checked = check.map(Check::run);
+            let mut state = group.state.lock();
+            if let Some(checked) = checked {
+                state.remember(checked);
+            }
+            state.set_subscription(subscription, Some(valid.clone()));
         }
         Ok(())
     }
@@ -282,40 +288,33 @@ impl Groups {
         }
     }
 
-    /// Puts access rules in force. Returns the subscriptions whose status may be different now.
-    pub(crate) fn set_access(&self, rules: &Arc<AccessRules>) -> Vec<SubscriptionId> {
-        // Gateways filter by them, so they are published first, and what follows for each subscription is found after that, in pieces:
-        // meanwhile they are written, and keys revoked.
+    /// Puts access rules in force. Returns the subscriptions of each group that are to be [looked at again](Group::look_again).
+    ///
+    /// Gateways filter by the rules, so these are published first, and what follows for each subscription is found after that, in pieces:
+    /// meanwhile they are written, and keys revoked.
+    pub(crate) fn set_access(&self, rules: &Arc<AccessRules>) -> Vec<(Group, Vec<SubscriptionId>)> {
         let now = Instant::now();
-        let to_look_at: Vec<_> = self
-            .iter()
-            .map(|(_, group)| {
-                let ids = group.state.lock().set_access(rules.clone(), now);
-                group.access_changed.notify_one();
-                (group, ids)
-            })
-            .collect();
-        let mut changed = vec![];
-        for (group, ids) in to_look_at {
-            for some in ids.chunks(LOOKED_AT_TOGETHER) {
-                group.state.lock().look_again(some);
-            }
-            changed.extend(ids);
-        }
-        changed
+        let changed = self.iter().map(|(_, group)| {
+            let ids = group.state.lock().set_access(rules.clone(), now);
+            group.access_changed.notify_one();
+            (group.clone(), ids)
+        });
+        changed.collect()
     }
 
     /// All subscriptions and keys of a namespace are known now.
-    pub(crate) fn listed(&self, namespace: &str) {
+    pub(crate) async fn listed(&self, namespace: &str) {
         for (_, group) in self.iter() {
+            let ids = group.state.lock().known(Some(namespace));
+            group.check_ahead(&ids).await;
             group.state.lock().listed(namespace);
         }
     }
 
     /// A kind of objects that all groups share has been listed completely.
-    pub(crate) fn synced(&self, kind: Synced) {
+    pub(crate) async fn synced(&self, kind: Synced) {
         for (_, group) in self.iter() {
-            group.synced(kind);
+            group.synced(kind).await;
         }
     }
 
@@ -336,10 +335,35 @@ impl fmt::Display for Groups {
 
 impl Group {
     /// One kind of objects has been listed completely.
-    pub(crate) fn synced(&self, kind: Synced) {
-        if self.state.lock().synced(kind) {
-            self.publish.notify_one();
-            self.access_changed.notify_one();
+    pub(crate) async fn synced(&self, kind: Synced) {
+        if !self.state.lock().synced(kind) {
+            return;
+        }
+        let ids = self.state.lock().known(None);
+        self.check_ahead(&ids).await;
+        self.state.lock().settle(Instant::now());
+        self.publish.notify_one();
+        self.access_changed.notify_one();
+    }
+
+    /// Decides on these subscriptions by the access rules in force.
+    pub(crate) async fn look_again(&self, ids: &[SubscriptionId]) {
+        for some in ids.chunks(LOOKED_AT_TOGETHER) {
+            self.check_ahead(some).await;
+            self.state.lock().look_again(some);
+        }
+    }
+
+    /// Makes the checks that decisions on these subscriptions take. Whoever writes subscriptions decides how much there is to compare, and
+    /// neither the lock nor a thread of the runtime is held for more than one of them.
+    async fn check_ahead(&self, ids: &[SubscriptionId]) {
+        for some in ids.chunks(LOOKED_AT_TOGETHER) {
+            let checks = self.state.lock().unchecked(some);
+            for check in checks {
+                let checked = check.run();
+                self.state.lock().remember(checked);
+                yield_now().await;
+            }
         }
     }
 
@@ -353,11 +377,12 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use datastream_routing::KeyHash;
+    use datastream_routing::{Effect, KeyHash};
+    use futures_util::{FutureExt as _, poll};
     use serde_json::json;
 
     use super::*;
-    use crate::routing::id_of;
+    use crate::routing::{Denied, id_of};
     use datastream_routing::buckets;
 
     fn subscription(group: &str) -> DatastreamSubscription {
@@ -381,16 +406,17 @@ mod tests {
         }
     }
 
+    /// Everything is listed. Nothing has to be checked for it, so nothing is waited for.
     fn sync(groups: &Groups) {
         for kind in Synced::PUBLISHABLE {
-            groups.synced(kind);
+            groups.synced(kind).now_or_never().unwrap();
         }
     }
 
     fn desired(groups: &Groups) -> Vec<(&str, usize)> {
-        let desired = |(name, group): (&'static str, &Group)| (name, group.state.lock().totals().0);
-        let named = ["default", "eu"].map(|n| (n, &groups.0[n]));
-        named.into_iter().map(desired).collect()
+        let groups = groups.iter();
+        let desired = groups.map(|(name, group)| (&**name, group.state.lock().totals().0));
+        desired.collect()
     }
 
     #[test]
@@ -502,6 +528,42 @@ mod tests {
         let groups = without_eu(true, true);
         set(&groups, &subscription("default")).unwrap();
         assert_eq!(desired(&groups), [("default", 1), ("eu", 0)]);
+    }
+
+    #[tokio::test]
+    async fn checks_are_made_before_routes_are_decided_on_and_leave_turns_to_others() {
+        let settings = ["default=ws://a/stream".parse().unwrap()];
+        let groups = Groups::new(&settings, [], Limits::default(), AccessMode::default());
+        let (group, _) = groups.of("default").unwrap();
+        let leds = subscription("default");
+        set(&groups, &leds).unwrap();
+        groups.set_key(&id_of(&leds), Some(&key()));
+        for kind in [Synced::Subscriptions, Synced::Keys, Synced::Objects] {
+            groups.synced(kind).await;
+        }
+        let nothing = AccessRules {
+            otherwise: Effect::Deny,
+            rules: vec![],
+            namespaces: BTreeMap::from([("team".to_owned(), vec![])]),
+        };
+        let changed = groups.set_access(&Arc::new(nothing));
+        assert_eq!(changed.len(), 1);
+        assert_eq!(changed[0].1, [id_of(&leds)]);
+        let unchecked = || group.state.lock().unchecked(&[id_of(&leds)]).len();
+        assert_eq!(unchecked(), 1);
+        let mut synced = std::pin::pin!(group.synced(Synced::Access));
+        assert!(poll!(synced.as_mut()).is_pending());
+        assert_eq!(unchecked(), 0);
+        assert_eq!(desired(&groups), [("default", 0)]);
+        synced.await;
+        assert_eq!(desired(&groups), [("default", 1)]);
+        let denied = group.state.lock().denied(&id_of(&leds));
+        assert!(matches!(denied, Some(Denied::Access(_))), "{denied:?}");
+        // One that comes now is checked before it is decided on, too.
+        let mut other = subscription("default");
+        other.metadata.name = Some("lamps".to_owned());
+        set(&groups, &other).unwrap();
+        assert!(group.state.lock().unchecked(&[id_of(&other)]).is_empty());
     }
 
     #[test]

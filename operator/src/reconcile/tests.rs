@@ -307,7 +307,7 @@ async fn the_end_of_a_key_before_is_published_although_nothing_else_happens() {
     let both = observed(&server.held(), until - Duration::from_secs(1));
     groups.set_key(&id, both.as_ref());
     for kind in Synced::PUBLISHABLE {
-        groups.synced(kind);
+        groups.synced(kind).await;
     }
     let (_, group) = groups.iter().next().unwrap();
     {

@@ -7,6 +7,7 @@ use datastream_routing::{AccessRules, BucketId, KeyHash, Policies, Route, Subscr
 
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
+use super::checks::{Check, Checked, Checks};
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 use crate::uid::Uid;
@@ -74,6 +75,7 @@ pub(super) struct Desired {
     budget: Budget,
     access: Policies,
     access_mode: AccessMode,
+    checks: Checks,
     /// True once everything is known that routes depend on. Before, there are none.
     settled: bool,
     /// Namespaces of which nothing can be known yet.
@@ -128,6 +130,44 @@ impl Desired {
         ids
     }
 
+    /// The checks that a decision on this subscription may take, and whose results are not known, if it has this route.
+    pub(super) fn unchecked(&mut self, id: &SubscriptionId, routed: Option<&Route>) -> Vec<Check> {
+        let Some(policy) = self.access.of(&id.namespace) else {
+            return vec![];
+        };
+        let known = self.subscriptions.get(id);
+        let wanted = known.and_then(|known| match &known.spec {
+            Spec::Unrouted(valid) => Some((valid.event_types, &valid.filters)),
+            Spec::Invalid | Spec::Routed => None,
+        });
+        let routed = routed.filter(|route| known.is_some_and(|known| known.uid().is(&route.uid)));
+        let routed = routed.map(|route| (route.event_types, &route.filters));
+        let routed = routed.filter(|routed| Some(*routed) != wanted);
+        let asked = [wanted, routed].into_iter().flatten();
+        asked
+            .filter_map(|(types, filters)| self.checks.missing(id, &policy, types, filters))
+            .collect()
+    }
+
+    /// The check that a decision on a subscription takes that will be as it is here, if its result is not known.
+    pub(super) fn unchecked_form(&mut self, valid: &ValidSubscription) -> Option<Check> {
+        let policy = self.access.of(&valid.id.namespace)?;
+        self.checks
+            .missing(&valid.id, &policy, valid.event_types, &valid.filters)
+    }
+
+    /// Keeps the result of a check. A decision on its subscription has to follow: it forgets the results of one that is gone.
+    pub(super) fn remember(&mut self, checked: Checked) {
+        self.checks.remember(checked);
+    }
+
+    /// Identities of the subscriptions that are known, of one namespace or of all.
+    pub(super) fn known(&self, namespace: Option<&str>) -> Vec<SubscriptionId> {
+        let ids = self.subscriptions.keys();
+        let ids = ids.filter(|id| namespace.is_none_or(|of| id.namespace.as_ref() == of));
+        ids.cloned().collect()
+    }
+
     /// Decides on a subscription by the access rules in force.
     pub(super) fn look_again(&mut self, id: &SubscriptionId) {
         self.refresh(id);
@@ -148,6 +188,7 @@ impl Desired {
     /// The subscription is gone, or going.
     pub(super) fn remove_subscription(&mut self, id: &SubscriptionId) {
         self.subscriptions.remove(id);
+        self.checks.forget(id);
         self.refresh(id);
     }
 
@@ -184,8 +225,13 @@ impl Desired {
     }
 
     /// Everything is known now, but for what is in unlisted namespaces. The routes that were published before this process began are those in force.
+    ///
+    /// This is one piece: the older ones of all that want the same are to get it, also before those that come or change meanwhile. What
+    /// takes long of it, the checks, can be [made](Self::unchecked) before.
     pub(super) fn settle<'a>(&mut self, published: impl Iterator<Item = &'a Arc<Route>>) {
         self.settled = true;
+        let subscriptions = &self.subscriptions;
+        self.checks.keep(|id| subscriptions.contains_key(id));
         let mut published: Vec<_> = published
             .filter_map(|route| {
                 if self.unlisted.contains(&route.id.namespace) {
@@ -229,6 +275,9 @@ impl Desired {
     }
 
     fn decide(&mut self, id: &SubscriptionId) {
+        if !self.subscriptions.contains_key(id) {
+            self.checks.forget(id);
+        }
         if self.unlisted.contains(&id.namespace) {
             return;
         }
@@ -330,9 +379,12 @@ impl Desired {
 
     /// Returns what access rules deny of a route, if its stream is to be refused for that. Notes it where streams are narrowed instead.
     fn refusal(&mut self, route: &Route) -> Option<Box<str>> {
-        let policy = self.access.of(&route.id.namespace)?;
-        let denial = policy.check(route.event_types, &route.filters).err()?;
-        let text = denial.to_string().into_boxed_str();
+        let Some(policy) = self.access.of(&route.id.namespace) else {
+            self.checks.forget(&route.id);
+            return None;
+        };
+        let (types, filters) = (route.event_types, &route.filters);
+        let text = self.checks.denial(&route.id, &policy, types, filters)?;
         if self.access_mode == AccessMode::Narrow {
             self.narrowed.insert(route.id.clone(), text);
             return None;

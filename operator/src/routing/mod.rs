@@ -10,6 +10,7 @@ use datastream_routing::{Route, SubscriptionId};
 
 mod access_writer;
 mod admission;
+mod checks;
 mod desired;
 mod failing;
 mod gateways;
@@ -23,6 +24,7 @@ mod state;
 
 pub(crate) use access_writer::AccessWriter;
 pub use admission::{Budget, Denied};
+pub use checks::{Check, Checked};
 pub use desired::ObservedKey;
 pub use gateways::Affected;
 pub use packing::MAX_BUCKET_BYTES;

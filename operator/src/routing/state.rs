@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::Routes;
 use super::admission::{Budget, Denied};
+use super::checks::{Check, Checked};
 use super::desired::{Desired, ObservedKey, Rank};
 use super::failing::Failing;
 use super::gateways::{Affected, Gateways};
@@ -121,6 +122,8 @@ pub struct RoutingState {
     shrink_guard: ShrinkGuard,
     failing: Failing,
     synced: u8,
+    /// Routes have been decided on, and may be published.
+    is_settled: bool,
     /// The list of the routing objects as it is written; absent if there is none that can be read.
     index: Option<BTreeSet<BucketId>>,
     /// The list is to be written again, whatever is in it.
@@ -160,6 +163,7 @@ impl RoutingState {
             shrink_guard: ShrinkGuard::new(hold),
             failing: Failing::default(),
             synced: 0,
+            is_settled: false,
             index: None,
             is_index_old: false,
             rules_pending_until: None,
@@ -209,6 +213,33 @@ impl RoutingState {
         for id in ids {
             self.desired.look_again(id);
         }
+    }
+
+    /// The checks that decisions on these subscriptions take, and whose results are not known. They may take tens of milliseconds each,
+    /// and are made without the lock.
+    pub fn unchecked(&mut self, ids: &[SubscriptionId]) -> Vec<Check> {
+        let mut all = vec![];
+        for id in ids {
+            let routed = self.desired.route(id).or_else(|| self.published.route(id));
+            let routed = routed.cloned();
+            all.extend(self.desired.unchecked(id, routed.as_deref()));
+        }
+        all
+    }
+
+    /// The check that a subscription takes that will be as it is here, if its result is not known.
+    pub fn unchecked_form(&mut self, valid: &ValidSubscription) -> Option<Check> {
+        self.desired.unchecked_form(valid)
+    }
+
+    /// Keeps the result of a check, for the decision on its subscription that follows.
+    pub fn remember(&mut self, checked: Checked) {
+        self.desired.remember(checked);
+    }
+
+    /// Identities of the subscriptions that are known, of one namespace or of all.
+    pub fn known(&self, namespace: Option<&str>) -> Vec<SubscriptionId> {
+        self.desired.known(namespace)
     }
 
     /// The access rules in force are written.
@@ -344,36 +375,44 @@ impl RoutingState {
         self.gateways.next_expiry()
     }
 
-    /// One kind of objects has been listed completely. Returns whether routes can be published since.
+    /// One kind of objects has been listed completely. Returns whether that was the last one that routes depend on: they can be
+    /// [decided on](Self::settle) now.
     pub fn synced(&mut self, kind: Synced) -> bool {
-        let before = self.is_publishable();
-        let is_first = !self.is_synced(kind);
+        let are_known = |synced: u8| synced & PUBLISHABLE == PUBLISHABLE;
+        let before = self.synced;
         self.synced |= kind as u8;
+        let is_first = self.synced != before;
         if kind == Synced::Objects && is_first && self.index.is_none() && !self.published.is_empty()
         {
             self.set_unreadable_index();
         }
-        let publishable = self.is_publishable() && !before;
-        if publishable {
-            let buckets: Vec<_> = self.published.buckets().collect();
-            let published = buckets.iter().flat_map(|b| self.published.routes(*b));
-            self.desired.settle(published);
-            for bucket in buckets {
-                self.published.share(bucket, |id| self.desired.route(id));
-                self.desired.mark(bucket);
-            }
+        are_known(self.synced) && !are_known(before)
+    }
+
+    /// Decides on all routes, which can be published since.
+    pub fn settle(&mut self, now: Instant) {
+        // The access rules are written from now on.
+        if let Some(until) = &mut self.rules_pending_until {
+            *until = now + RULES_FIRST;
         }
-        publishable
+        let buckets: Vec<_> = self.published.buckets().collect();
+        let published = buckets.iter().flat_map(|b| self.published.routes(*b));
+        self.desired.settle(published);
+        for bucket in buckets {
+            self.published.share(bucket, |id| self.desired.route(id));
+            self.desired.mark(bucket);
+        }
+        self.is_settled = true;
     }
 
-    /// Returns whether everything has been listed once.
+    /// Returns whether everything has been listed once, and routes have been decided on.
     pub fn is_complete(&self) -> bool {
-        self.synced == COMPLETE
+        self.synced == COMPLETE && self.is_settled
     }
 
-    /// Returns whether everything is known that routes depend on.
+    /// Returns whether everything is known that routes depend on, and they have been decided on.
     pub(crate) const fn is_publishable(&self) -> bool {
-        self.synced & PUBLISHABLE == PUBLISHABLE
+        self.is_settled
     }
 
     fn is_synced(&self, kind: Synced) -> bool {
@@ -629,7 +668,14 @@ mod tests {
             Synced::Claims,
             Synced::Access,
         ] {
-            state.synced(kind);
+            note(state, kind);
+        }
+    }
+
+    /// Notes that a kind of objects has been listed, and decides on all routes if it is the last one that they depend on.
+    fn note(state: &mut RoutingState, kind: Synced) {
+        if state.synced(kind) {
+            state.settle(Instant::now());
         }
     }
 
@@ -995,12 +1041,28 @@ mod tests {
             again.set_object(write.bucket, 1, &write.bytes);
         }
         for kind in Synced::PUBLISHABLE {
-            again.synced(kind);
+            note(&mut again, kind);
         }
         publish(&mut again, 2);
         assert!(!again.is_complete());
         assert_eq!((again.totals().0, again.totals().1), (1, 1));
         assert_eq!(again.served_generation(&id("a")), Some(1));
+    }
+
+    #[test]
+    fn nothing_is_published_before_routes_have_been_decided_on() {
+        let mut state = empty_state(Duration::ZERO);
+        put(&mut state, "a", 1);
+        let last: Vec<_> = Synced::PUBLISHABLE.map(|kind| state.synced(kind)).into();
+        assert_eq!(last, [false, false, false, true]);
+        // Meanwhile checks are made, and things happen.
+        put(&mut state, "b", 1);
+        assert!(!state.is_publishable() && !state.is_dirty());
+        assert!(state.plan(Instant::now()).writes.is_empty());
+        state.settle(Instant::now());
+        assert_eq!(state.totals().0, 2);
+        assert!(state.is_dirty() && !state.plan(Instant::now()).writes.is_empty());
+        assert!(!state.synced(Synced::Access), "only once");
     }
 
     #[test]

@@ -504,6 +504,52 @@ fn a_subscription_that_is_narrowed_is_routed_as_it_asks_and_says_what_is_denied(
 }
 
 #[test]
+fn a_subscription_that_asks_for_the_same_is_not_checked_again() {
+    let mut desired = settled();
+    put_in_force(&mut desired, ending(3));
+    let asks = ValidSubscription {
+        filters: costing(3),
+        ..valid("a", "a", 1)
+    };
+    let check = desired.unchecked_form(&asks).unwrap();
+    desired.remember(check.answered("as it was found"));
+    let denied = Denied::Access("as it was found".into());
+    set(&mut desired, "a", 0, costing(3));
+    for now in ["a", "b"] {
+        desired.set_key(&id("a"), key("a", now));
+        assert_eq!(desired.denied(&id("a")), Some(&denied));
+    }
+    let suspended = ValidSubscription {
+        suspended: true,
+        generation: 2,
+        ..asks.clone()
+    };
+    desired.set_subscription(&id("a"), (0, "a".into()), Some(suspended));
+    desired.look_again(&id("a"));
+    assert_eq!(desired.denied(&id("a")), Some(&denied));
+    let routed = desired.route(&id("a")).cloned();
+    assert!(desired.unchecked(&id("a"), routed.as_deref()).is_empty());
+    // What it asks for, or what it may, is something else.
+    set(&mut desired, "a", 0, costing(4));
+    assert_eq!(desired.denied(&id("a")), None);
+    put_in_force(&mut desired, ending(5));
+    assert!(matches!(
+        desired.denied(&id("a")),
+        Some(Denied::Access(text)) if text.starts_with("no access rule")
+    ));
+    // It is gone, and so is what was found.
+    set(&mut desired, "a", 0, costing(5));
+    assert!(desired.unchecked_form(&asks).is_some());
+    let last = ValidSubscription {
+        filters: costing(5),
+        ..asks
+    };
+    assert!(desired.unchecked_form(&last).is_none());
+    desired.remove_subscription(&id("a"));
+    assert!(desired.unchecked_form(&last).is_some());
+}
+
+#[test]
 fn a_subscription_too_many_waits_for_one_to_go_and_a_lower_limit_takes_none_back() {
     let mut desired = settled();
     for (created, name) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {

@@ -191,6 +191,7 @@ pub(crate) async fn run(
             group: name.to_string(),
             state: group.state.clone(),
             changed: group.publish.clone(),
+            urgent: group.urgent.clone(),
             published: queue.clone(),
             metrics: metrics.clone(),
         };

@@ -109,6 +109,8 @@ pub(crate) struct Group {
     pub state: SharedRoutingState,
     /// Wakes its publisher.
     pub publish: Arc<Notify>,
+    /// Wakes its publisher to keep somebody out.
+    pub urgent: Arc<Notify>,
     /// Notified when the certificate of its gateways is gone.
     pub peers_gone: Arc<Notify>,
     /// Notified when access rules in force, or those that its gateways have, may be others.
@@ -137,6 +139,7 @@ impl Groups {
                 access_mode,
             )),
             publish: Arc::default(),
+            urgent: Arc::default(),
             peers_gone: Arc::default(),
             access_changed: Arc::default(),
         };
@@ -369,8 +372,12 @@ impl Group {
 
     /// Wakes its publisher, if that has something to look at.
     pub(crate) fn wake(&self) {
-        if self.state.lock().is_dirty() {
+        let state = self.state.lock();
+        if state.is_dirty() {
             self.publish.notify_one();
+        }
+        if state.has_urgent() {
+            self.urgent.notify_one();
         }
     }
 }

@@ -8,6 +8,7 @@ use datastream_routing::{AccessRules, BucketId, KeyHash, Policies, Route, Subscr
 use super::Routes;
 use super::admission::{Budget, Denied, Resource};
 use super::checks::{Check, Checked, Checks};
+use super::revocation::revokes;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
 use crate::uid::Uid;
@@ -98,6 +99,8 @@ pub(super) struct Desired {
     again: VecDeque<SubscriptionId>,
     total: usize,
     dirty: BTreeSet<BucketId>,
+    /// Those of them out of which somebody is to be kept.
+    hurried: BTreeSet<BucketId>,
 }
 
 impl Desired {
@@ -475,6 +478,9 @@ impl Desired {
         let Some(id) = now.or(before).map(|route| route.id.clone()) else {
             return;
         };
+        if before.is_some_and(|before| revokes(before, now)) {
+            self.hurried.insert(id.bucket());
+        }
         let cost_of = |route: Option<&Route>| route.map_or(0, |r| cost(&r.filters));
         for hash in before.into_iter().flat_map(Route::keys) {
             let stays = now.is_some_and(|route| route.keys().any(|key| key == hash));
@@ -551,9 +557,31 @@ impl Desired {
         self.dirty.insert(id);
     }
 
-    /// The buckets to look at, handed over.
-    pub(super) fn take_dirty(&mut self) -> BTreeSet<BucketId> {
-        std::mem::take(&mut self.dirty)
+    /// A bucket has to be looked at, and somebody to be kept out of it.
+    pub(super) fn hurry(&mut self, id: BucketId) {
+        self.dirty.insert(id);
+        self.hurried.insert(id);
+    }
+
+    /// A bucket is looked at.
+    pub(super) fn looked_at(&mut self, id: BucketId) {
+        self.dirty.remove(&id);
+        self.hurried.remove(&id);
+    }
+
+    /// The buckets to look at.
+    pub(super) fn dirty(&self) -> impl Iterator<Item = BucketId> {
+        self.dirty.iter().copied()
+    }
+
+    /// The buckets out of which somebody is to be kept.
+    pub(super) fn hurried(&self) -> impl Iterator<Item = BucketId> {
+        self.hurried.iter().copied()
+    }
+
+    /// Returns whether somebody is to be kept out of a bucket.
+    pub(super) fn is_hurried(&self, id: BucketId) -> bool {
+        self.hurried.contains(&id)
     }
 
     /// Returns whether there are buckets to look at.

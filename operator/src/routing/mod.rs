@@ -19,8 +19,10 @@ mod peers;
 mod published;
 mod publisher;
 mod restricted;
+mod revocation;
 mod shrink_guard;
 mod state;
+mod urgent_writer;
 
 pub(crate) use access_writer::AccessWriter;
 pub use admission::{Budget, Denied};

@@ -24,16 +24,16 @@ use crate::FIELD_MANAGER;
 use crate::metrics::Metrics;
 
 /// Changes within this time are written together.
-const SETTLE: Duration = Duration::from_millis(50);
+pub(super) const SETTLE: Duration = Duration::from_millis(50);
 /// Pause after a round of writes for each object that was written, as long as changes keep coming: a
 /// single edit is on its way at once, and while subscriptions change by the thousand, each object is written once for many.
-const PACE: Duration = Duration::from_millis(30);
+pub(super) const PACE: Duration = Duration::from_millis(30);
 /// Time in which every object is written once, while all of them change.
 pub(crate) const ROUND: Duration = PACE.saturating_mul(BUCKETS as u32);
 /// Changes that have not come for so long do not keep coming.
 const QUIET: Duration = Duration::from_millis(250);
-/// Routing objects that are written at once.
-const CONCURRENCY: usize = 8;
+/// Routing objects that are written at once: of those that are urgent, and of the others.
+pub(super) const CONCURRENCY: usize = 8;
 /// A list of the routing objects that could not be written is written again after this time.
 const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// An API server that does not answer a write within this time is asked again.
@@ -49,6 +49,8 @@ pub struct Publisher {
     pub state: SharedRoutingState,
     /// Notified when there may be something to write.
     pub changed: Arc<Notify>,
+    /// Notified when there may be something to write that is urgent.
+    pub urgent: Arc<Notify>,
     /// The queue for the subscriptions whose routes were published.
     pub published: mpsc::Sender<SubscriptionId>,
     /// Counts what is written.
@@ -58,6 +60,12 @@ pub struct Publisher {
 impl Publisher {
     /// Writes until dropped.
     pub async fn run(self) -> anyhow::Result<()> {
+        tokio::try_join!(self.write_rounds(), self.write_urgent())?;
+        Ok(())
+    }
+
+    /// Writes what is not urgent, in rounds, until dropped.
+    async fn write_rounds(&self) -> anyhow::Result<()> {
         let mut due: Option<Instant> = None;
         let mut is_held = false;
         loop {
@@ -88,6 +96,8 @@ impl Publisher {
                     due = Some(due.map_or(again, |due| due.min(again)));
                 }
             }
+            // One that was to be written after the list may be urgent now.
+            self.wake_urgent();
             let objects = u32::try_from(plan.writes.len())?;
             if !self.write(plan.writes).await? {
                 self.changed.notify_one();
@@ -118,33 +128,51 @@ impl Publisher {
             .buffer_unordered(CONCURRENCY);
         let mut all = true;
         while let Some((result, write)) = results.next().await {
-            match result {
-                Ok(resource_version) => {
-                    self.metrics.objects_written.inc();
-                    let changed = self.state.lock().wrote(write.bucket, resource_version);
-                    for id in changed {
-                        self.published.send(id).await?;
-                    }
-                }
-                Err(error) => {
-                    all = false;
-                    self.metrics.object_errors.inc();
-                    let name = routes_name(&self.group, write.bucket);
-                    tracing::warn!(
-                        object = name,
-                        error = reason(&error),
-                        "cannot write the routing object; trying again"
-                    );
-                    let error = format!("Secret {name}: {}", reason(&error));
-                    let mut state = self.state.lock();
-                    state.failed(write.bucket, error, Instant::now());
-                }
-            }
+            all &= self.finish(&write, result).await?;
+            // Somebody may be kept out of it since, and it was being written.
+            self.wake_urgent();
         }
         Ok(all)
     }
 
-    async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
+    fn wake_urgent(&self) {
+        if self.state.lock().has_urgent() {
+            self.urgent.notify_one();
+        }
+    }
+
+    /// Notes what became of a write. Returns whether it was done.
+    pub(super) async fn finish(
+        &self,
+        write: &Write,
+        result: kube::Result<u64>,
+    ) -> anyhow::Result<bool> {
+        match result {
+            Ok(resource_version) => {
+                self.metrics.objects_written.inc();
+                let changed = self.state.lock().wrote(write.bucket, resource_version);
+                for id in changed {
+                    self.published.send(id).await?;
+                }
+                Ok(true)
+            }
+            Err(error) => {
+                self.metrics.object_errors.inc();
+                let name = routes_name(&self.group, write.bucket);
+                tracing::warn!(
+                    object = name,
+                    error = reason(&error),
+                    "cannot write the routing object; trying again"
+                );
+                let error = format!("Secret {name}: {}", reason(&error));
+                let mut state = self.state.lock();
+                state.failed(write.bucket, error, Instant::now());
+                Ok(false)
+            }
+        }
+    }
+
+    pub(super) async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
         let name = routes_name(&self.group, write.bucket);
         let written = self
             .apply(&name, "routes", &[(ROUTES_KEY, &write.bytes)])
@@ -219,3 +247,6 @@ fn version(secret: &Secret) -> u64 {
     let version = secret.metadata.resource_version.as_deref();
     version.and_then(|v| v.parse().ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,15 @@ pub struct Write {
     pub bytes: Vec<u8>,
 }
 
+/// The two ways in which routing objects get written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// In rounds.
+    Ordinary,
+    /// At once: the object lets somebody in who is to be kept out.
+    Urgent,
+}
+
 /// The writes that are due now, and when to look again.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -121,6 +130,8 @@ pub struct RoutingState {
     gateways: Gateways,
     shrink_guard: ShrinkGuard,
     failing: Failing,
+    /// The routing objects that are being written, each once at a time.
+    in_flight: BTreeMap<BucketId, Lane>,
     synced: u8,
     /// Routes have been decided on, and may be published.
     is_settled: bool,
@@ -162,6 +173,7 @@ impl RoutingState {
             gateways: Gateways::default(),
             shrink_guard: ShrinkGuard::new(hold),
             failing: Failing::default(),
+            in_flight: BTreeMap::new(),
             synced: 0,
             is_settled: false,
             index: None,
@@ -433,10 +445,34 @@ impl RoutingState {
         is_new.then(|| self.published.buckets().collect())
     }
 
-    /// Returns the writes that bring the routing objects to what they should say.
+    /// Returns whether [`RoutingState::plan_urgent`] has something to look at.
+    pub fn has_urgent(&self) -> bool {
+        let mut hurried = self.desired.hurried();
+        self.is_publishable() && hurried.any(|bucket| self.is_due(bucket, Lane::Urgent))
+    }
+
+    /// Returns whether a bucket to look at is to be written this way now.
+    fn is_due(&self, bucket: BucketId, lane: Lane) -> bool {
+        // One that is not listed yet is written after the list of them.
+        let is_listed = || self.index.as_ref().is_some_and(|i| i.contains(&bucket));
+        let is_urgent = self.desired.is_hurried(bucket) && is_listed();
+        is_urgent == (lane == Lane::Urgent) && !self.in_flight.contains_key(&bucket)
+    }
+
+    /// Returns the writes that bring the routing objects to what they should say, but for those that are urgent, and those that are being
+    /// written.
     ///
-    /// Buckets that are planned and not [written](RoutingState::wrote) must be [marked](RoutingState::failed) again.
+    /// Buckets that are planned must be noted as [written](RoutingState::wrote) or as [failed](RoutingState::failed).
     pub fn plan(&mut self, now: Instant) -> Plan {
+        self.plan_lane(Lane::Ordinary, now)
+    }
+
+    /// Returns the writes of routing objects that let somebody in who is to be kept out, as [`RoutingState::plan`] does.
+    pub fn plan_urgent(&mut self, now: Instant) -> Plan {
+        self.plan_lane(Lane::Urgent, now)
+    }
+
+    fn plan_lane(&mut self, lane: Lane, now: Instant) -> Plan {
         let mut plan = Plan::default();
         if !self.is_publishable() {
             return plan;
@@ -450,12 +486,14 @@ impl RoutingState {
         plan.held_until =
             self.shrink_guard
                 .until(self.published.total(), self.desired.total(), now);
-        for bucket in self.desired.take_dirty() {
+        let dirty = self.desired.dirty();
+        let due: Vec<_> = dirty.filter(|b| self.is_due(*b, lane)).collect();
+        for bucket in due {
             if let Some(due) = self.failing.due(bucket, now) {
-                self.desired.mark(bucket);
                 plan.retry_at = Some(plan.retry_at.map_or(due, |at| at.min(due)));
                 continue;
             }
+            self.desired.looked_at(bucket);
             let published: Routes = self
                 .published
                 .routes(bucket)
@@ -494,14 +532,18 @@ impl RoutingState {
                 (bytes, wanted) = (smaller, fitting);
             }
             self.published.begin(bucket, BucketHash::of(&bytes), wanted);
+            self.in_flight.insert(bucket, lane);
             plan.writes.push(Write { bucket, bytes });
         }
-        plan.index = self.new_index();
+        if lane == Lane::Ordinary {
+            plan.index = self.new_index();
+        }
         plan
     }
 
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
     pub fn wrote(&mut self, bucket: BucketId, resource_version: u64) -> Vec<SubscriptionId> {
+        self.in_flight.remove(&bucket);
         self.failing.over(bucket);
         self.published.wrote(bucket, resource_version)
     }
@@ -510,7 +552,11 @@ impl RoutingState {
     pub fn failed(&mut self, bucket: BucketId, error: String, now: Instant) {
         self.failing.failed(bucket, error, now);
         self.published.failed(bucket);
-        self.desired.mark(bucket);
+        if self.in_flight.remove(&bucket) == Some(Lane::Urgent) {
+            self.desired.hurry(bucket);
+        } else {
+            self.desired.mark(bucket);
+        }
     }
 
     /// The reason for which a subscription is not routed as it asks, although it is valid and has a key.
@@ -1047,6 +1093,79 @@ mod tests {
         assert!(!again.is_complete());
         assert_eq!((again.totals().0, again.totals().1), (1, 1));
         assert_eq!(again.served_generation(&id("a")), Some(1));
+    }
+
+    /// A state in which two subscriptions of different buckets are published: with their names.
+    fn two_published() -> (RoutingState, [String; 2]) {
+        let mut state = empty_state(Duration::ZERO);
+        let names = [String::from("s0"), other_bucket("s0")];
+        for name in &names {
+            put(&mut state, name, 1);
+        }
+        sync(&mut state);
+        let plan = state.plan(Instant::now());
+        state.wrote_index(plan.index.unwrap());
+        for write in plan.writes {
+            state.wrote(write.bucket, 1);
+        }
+        (state, names)
+    }
+
+    fn buckets(plan: &Plan) -> Vec<BucketId> {
+        plan.writes.iter().map(|write| write.bucket).collect()
+    }
+
+    #[test]
+    fn a_revocation_is_planned_apart_from_other_changes_and_stays_urgent_when_its_write_fails() {
+        let (mut state, [a, b]) = two_published();
+        let now = Instant::now();
+        put(&mut state, &a, 2);
+        assert!(state.is_dirty() && !state.has_urgent());
+        state.set_key(&id(&b), None);
+        assert!(state.has_urgent());
+        let urgent = state.plan_urgent(now);
+        assert_eq!(
+            (buckets(&urgent), urgent.index),
+            (vec![id(&b).bucket()], None)
+        );
+        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+        state.failed(id(&b).bucket(), "quota".to_owned(), now);
+        assert_eq!(
+            (buckets(&state.plan(now)), state.plan(now).retry_at),
+            (vec![], None)
+        );
+        let due = state.plan_urgent(now).retry_at.unwrap();
+        assert_eq!(buckets(&state.plan_urgent(due)), [id(&b).bucket()]);
+        state.wrote(id(&b).bucket(), 2);
+        assert!(!state.has_urgent());
+    }
+
+    #[test]
+    fn a_routing_object_is_written_once_at_a_time() {
+        let (mut state, [a, _]) = two_published();
+        let now = Instant::now();
+        put(&mut state, &a, 2);
+        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+        state.set_key(&id(&a), None);
+        assert!(!state.has_urgent() && buckets(&state.plan_urgent(now)).is_empty());
+        state.wrote(id(&a).bucket(), 2);
+        assert!(state.has_urgent() && buckets(&state.plan(now)).is_empty());
+        assert_eq!(buckets(&state.plan_urgent(now)), [id(&a).bucket()]);
+        put(&mut state, &a, 3);
+        assert!(buckets(&state.plan(now)).is_empty());
+        state.wrote(id(&a).bucket(), 3);
+        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+    }
+
+    #[test]
+    fn a_routing_object_that_is_not_listed_is_written_with_the_list_also_if_it_is_urgent() {
+        let (mut state, [a, _]) = two_published();
+        state.set_index(Some(BTreeSet::new()));
+        state.set_key(&id(&a), None);
+        assert!(!state.has_urgent());
+        let plan = state.plan(Instant::now());
+        assert_eq!(buckets(&plan), [id(&a).bucket()]);
+        assert!(plan.index.is_some());
     }
 
     #[test]

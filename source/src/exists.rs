@@ -77,12 +77,12 @@ mod tests {
         }
     }
 
-    fn record(offset: u64) -> Result<Vec<Record>, SourceError> {
-        Ok(vec![Record {
+    fn record(offset: u64) -> Vec<Record> {
+        vec![Record {
             offset,
             timestamp_ms: 0,
             value: Bytes::new(),
-        }])
+        }]
     }
 
     /// The answer about offset 7 of a server whose streams begin with these, there and behind it.
@@ -117,10 +117,10 @@ mod tests {
             wanted: 7,
             available: 9,
         };
-        for first in [record(7), Err(damaged), Err(expired.clone())] {
+        for first in [Ok(record(7)), Err(damaged), Err(expired.clone())] {
             assert_eq!(of(Some(first), None).await, Ok(true));
         }
-        assert_eq!(of(None, Some(record(8))).await, Ok(true));
+        assert_eq!(of(None, Some(Ok(record(8)))).await, Ok(true));
         assert_eq!(of_a_refusal(expired).await, Ok(true));
     }
 

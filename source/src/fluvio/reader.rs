@@ -21,6 +21,17 @@ use crate::{Damage, Record, SourceError, Unreadable};
 /// Bytes that decompressed records may take without a permit for large batches.
 const NORMAL_RECORDS_BYTES: usize = 2 * NORMAL_BYTES;
 
+/// What a connection had at an offset, for the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Earlier {
+    /// Nothing that matters.
+    Nothing,
+    /// Something that looked damaged, and is if it comes the same again.
+    Damaged,
+    /// A batch that could not be read. Nothing else said where it ends, so that it is looked at again, with what is behind it.
+    Unreadable,
+}
+
 /// A batch that cannot be read.
 #[derive(Debug)]
 struct Closed {
@@ -46,14 +57,12 @@ pub(super) struct Reader {
     batches: Bytes,
     /// The last of them is not the only one to say where it ends.
     agreed: bool,
-    /// The batch at `next` could not be read, and nothing else said where it ends: it is looked at again, with what is behind it.
-    doubted: bool,
     /// Records of the batch before `next` that have not been handed on.
     records: Option<Records>,
     /// The batch before `next`, if it cannot be read: what came before it is handed on first.
     found: Option<SourceError>,
-    /// The batch at `next` looked damaged on the connection before this one.
-    suspected: bool,
+    /// What the connection before this one had at `next`.
+    earlier: Earlier,
     failed: bool,
 }
 
@@ -76,10 +85,9 @@ impl Reader {
             next: from,
             batches: Bytes::new(),
             agreed: false,
-            doubted: false,
             records: None,
             found: None,
-            suspected: false,
+            earlier: Earlier::Nothing,
             failed: false,
         };
         reader.unit = Some(reader.connect().await?);
@@ -149,7 +157,7 @@ impl Reader {
             Err(_) if self.batches.is_empty() && !self.agreed => {
                 // What was asked for behind it may be too far.
                 self.unit = None;
-                self.doubted = true;
+                self.earlier = Earlier::Unreadable;
                 self.make_room_for(header.size + batch::BASE_BYTES);
                 Ok(true)
             }
@@ -276,14 +284,17 @@ impl Reader {
         let length = batches.len();
         let cut = length >= self.max_bytes;
         loop {
-            let doubted = std::mem::take(&mut self.doubted);
+            let doubted = self.earlier == Earlier::Unreadable;
+            if doubted {
+                self.earlier = Earlier::Nothing;
+            }
             match sequence::start(&batches, answer.end, cut, self.next, doubted) {
                 Start::Sequence {
                     bytes,
                     next,
                     agreed,
                 } => {
-                    self.suspected = false;
+                    self.earlier = Earlier::Nothing;
                     self.agreed = agreed;
                     self.batches = batches.slice(bytes);
                     if self.is_oversized() {
@@ -298,7 +309,7 @@ impl Reader {
                     header,
                     successor,
                 } => {
-                    self.suspected = false;
+                    self.earlier = Earlier::Nothing;
                     let behind = bytes.end;
                     let records = batches.slice(bytes.start + header.records_at()..behind);
                     if self.settle(&header, records, successor, answer.end).await? {
@@ -322,7 +333,7 @@ impl Reader {
         before: usize,
         end: u64,
     ) -> Result<(), SourceError> {
-        let confirmed = std::mem::replace(&mut self.suspected, true);
+        let confirmed = std::mem::replace(&mut self.earlier, Earlier::Damaged) == Earlier::Damaged;
         let framing = batch::frame(found);
         let successor = match &framing {
             Framing::Whole(header) => batch::base(&found[header.size..]),
@@ -334,7 +345,7 @@ impl Reader {
                 if header.size <= MAX_BATCH_BYTES
                     && self.max_bytes < MAX_BATCH_BYTES.min(before + header.size) =>
             {
-                self.suspected = false;
+                self.earlier = Earlier::Nothing;
                 self.make_room_for(before + header.size);
                 if self.is_oversized() && self.permit.is_none() {
                     self.permit = self.permits.clone().acquire_owned().await.ok();
@@ -342,7 +353,7 @@ impl Reader {
                 Ok(())
             }
             Framing::Short if before > 0 && self.max_bytes < MAX_BATCH_BYTES => {
-                self.suspected = false;
+                self.earlier = Earlier::Nothing;
                 self.make_room_for(2 * self.max_bytes);
                 Ok(())
             }
@@ -409,7 +420,7 @@ impl Reader {
         if !confirmed {
             return Ok(());
         }
-        self.suspected = false;
+        self.earlier = Earlier::Nothing;
         self.max_bytes = self.max_bytes.min(NORMAL_BYTES);
         let first = std::mem::replace(&mut self.next, next);
         Err(unreadable(first, next, damage, detail()))

@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::stream_secret::{Notes, ObservedSecret, PreviousKey};
+use crate::stream_secret::{Notes, ObservedSecret, PreviousKey, ROTATE};
 
 /// Time for which the key before stays good, unless the subscription says otherwise.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
 /// Longest time without another look: no timer has to reach far, and a clock that is set is noticed.
 const LOOK_AGAIN: Duration = Duration::from_hours(24);
+
+/// The most characters of a request for a new key: it is kept with each subscription and each Secret.
+const REQUEST_CHARS: usize = 256;
+
+/// The part of a request for a new key that is kept: all of it, or so much that it is [seen](KeyRotation::of) to be too long.
+pub(crate) fn kept(request: &str) -> &str {
+    let end = request.char_indices().nth(REQUEST_CHARS + 1);
+    end.map_or(request, |(end, _)| &request[..end])
+}
 
 /// The wishes of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +44,21 @@ impl KeyRotation {
     /// Reads the wishes of a subscription: `spec.keyRotation`, and the value of the annotation [`ROTATE`](crate::stream_secret::ROTATE).
     ///
     /// # Errors
-    /// The path below `spec` of a field that is wrong, and why.
+    /// The path of a field that is wrong, and why.
     pub(crate) fn of(
         spec: Option<&datastream_crds::KeyRotation>,
         request: Option<&str>,
-    ) -> Result<Self, (&'static str, String)> {
+    ) -> Result<Self, (String, String)> {
+        const EVERY: &str = "spec.keyRotation.every";
         let read = |path, text: Option<&String>| {
             let read = text.map(|text| duration(text)).transpose();
-            read.map_err(|reason| (path, reason))
+            read.map_err(|reason| (String::from(path), reason))
         };
-        let every = read("keyRotation.every", spec.and_then(|s| s.every.as_ref()))?;
-        let overlap = read("keyRotation.overlap", spec.and_then(|s| s.overlap.as_ref()))?;
+        let every = read(EVERY, spec.and_then(|s| s.every.as_ref()))?;
+        let overlap = read(
+            "spec.keyRotation.overlap",
+            spec.and_then(|s| s.overlap.as_ref()),
+        )?;
         let overlap = overlap.unwrap_or(OVERLAP);
         if let Some(every) = every
             && every <= overlap
@@ -53,7 +66,13 @@ impl KeyRotation {
             let reason = format!(
                 "must be longer than overlap ({overlap:#}), or more than two keys would be good at once"
             );
-            return Err(("keyRotation.every", reason));
+            return Err((EVERY.to_owned(), reason));
+        }
+        if request.is_some_and(|request| request.chars().nth(REQUEST_CHARS).is_some()) {
+            let reason = format!(
+                "has more than {REQUEST_CHARS} characters: any text that is not the last one asks for a new key, such as the time"
+            );
+            return Err((format!("metadata.annotations[{ROTATE}]"), reason));
         }
         Ok(Self {
             every,
@@ -275,13 +294,36 @@ mod tests {
     #[test]
     fn wrong_durations_are_named() {
         let fault = |spec| KeyRotation::of(wishes(&spec).as_ref(), None).unwrap_err();
-        assert_eq!(fault(json!({"every": "a month"})).0, "keyRotation.every");
-        assert_eq!(fault(json!({"overlap": "-1h"})).0, "keyRotation.overlap");
+        assert_eq!(
+            fault(json!({"every": "a month"})).0,
+            "spec.keyRotation.every"
+        );
+        assert_eq!(
+            fault(json!({"overlap": "-1h"})).0,
+            "spec.keyRotation.overlap"
+        );
         let (path, reason) = fault(json!({"every": "24h"}));
         assert!(
-            path == "keyRotation.every" && reason.contains("longer than overlap (24h)"),
+            path == "spec.keyRotation.every" && reason.contains("longer than overlap (24h)"),
             "{reason}"
         );
+    }
+
+    #[test]
+    fn a_request_that_is_too_long_is_refused_also_by_what_is_kept_of_it() {
+        let longest = "ä".repeat(REQUEST_CHARS);
+        assert_eq!(kept(&longest), longest);
+        assert!(KeyRotation::of(None, Some(&longest)).is_ok());
+        let longer = "ä".repeat(100_000);
+        assert_eq!(kept(&longer).chars().count(), REQUEST_CHARS + 1);
+        for request in [longer.as_str(), kept(&longer)] {
+            let (path, reason) = KeyRotation::of(None, Some(request)).unwrap_err();
+            assert_eq!(path, "metadata.annotations[datastream.dev/rotate-key]");
+            assert!(
+                reason.starts_with("has more than 256 characters"),
+                "{reason}"
+            );
+        }
     }
 
     proptest! {

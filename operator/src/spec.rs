@@ -153,7 +153,7 @@ pub fn validate(subscription: &DatastreamSubscription) -> Result<ValidSubscripti
     let request = subscription.annotations().get(ROTATE);
     let rotation = KeyRotation::of(spec.key_rotation.as_ref(), request.map(String::as_str));
     if let Err((path, reason)) = rotation {
-        errors.check(false, &format!("spec.{path}"), &reason);
+        errors.check(false, &path, &reason);
     }
     let client_certificate = spec.client_certificate.as_ref();
     errors.check(

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
+use crate::key_rotation::kept;
 use crate::resource_version::ResourceVersion;
 use crate::uid::Uid;
 
@@ -169,7 +170,7 @@ fn notes(secret: &Secret) -> Notes {
         previous: hash
             .zip(time(PREVIOUS_KEY_UNTIL))
             .map(|(hash, until)| PreviousKey { hash, until }),
-        request: note(ROTATE).cloned(),
+        request: note(ROTATE).map(|request| kept(request).to_owned()),
     }
 }
 

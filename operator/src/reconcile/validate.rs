@@ -38,7 +38,7 @@ pub(super) fn target<'a>(gathered: &'a Gathered<'_>) -> Result<Target<'a>, Outco
         subscription.rotate_key.as_deref(),
     );
     let rotation = rotation.map_err(|(path, reason)| {
-        let invalid = Invalid::one(&format!("spec.{path}"), reason);
+        let invalid = Invalid::one(&path, reason);
         Outcome::Faulty(Arc::new(Fault::Invalid(invalid)))
     })?;
     Ok(Target {

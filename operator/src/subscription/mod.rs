@@ -16,6 +16,7 @@ use kube::Resource as _;
 
 use self::reported::Reported;
 use crate::groups::Groups;
+use crate::key_rotation::kept;
 use crate::stream_secret::{ADOPT, ROTATE};
 use crate::uid::Uid;
 use crate::verdicts::{Verdict, hash_of_labels};
@@ -40,7 +41,7 @@ pub(crate) struct Subscription {
     /// The group of gateways that it names.
     pub group: Arc<str>,
     pub key_rotation: Option<Box<KeyRotation>>,
-    /// The value of the annotation [`ROTATE`].
+    /// The value of the annotation [`ROTATE`], or so much of it that it is seen to be too long.
     pub rotate_key: Option<Box<str>>,
     reported: Reported,
     pub connection: Option<Box<Connection>>,
@@ -62,7 +63,7 @@ impl Subscription {
         } = object;
         let annotation = |name| metadata.annotations.as_ref()?.get(name);
         let adopts = annotation(ADOPT).is_some_and(|adopts| adopts == "true");
-        let rotate_key = annotation(ROTATE).map(|value| value.as_str().into());
+        let rotate_key = annotation(ROTATE).map(|value| kept(value).into());
         let connection = status.as_mut().and_then(|status| status.connection.take());
         Self {
             uid: metadata.uid.as_deref().map(Uid::from),

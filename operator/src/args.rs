@@ -88,7 +88,7 @@ pub(crate) struct RunArgs {
     #[arg(long, env = "DATASTREAM_SHRINK_HOLD_SECONDS", default_value_t = 60)]
     shrink_hold_seconds: u32,
     /// The largest cost of one subscription's filters: 256 for each pattern with text in several places (AC*7, *a*b*) and each filter
-    /// whose lists have more than 4,096 combinations, 1 for each 8 items and each 16 other combinations
+    /// whose lists have more than 1,024 combinations; less for other combinations, and for items
     #[arg(long, env = "DATASTREAM_MAX_FILTER_COST", default_value_t = Budget::default().subscription)]
     max_filter_cost: u64,
     /// The largest cost of the filters of all subscriptions of a namespace in one group of gateways

@@ -34,6 +34,7 @@ use crate::connection::{SharedConnections, Writer};
 use crate::context::Context;
 use crate::events;
 use crate::groups::{Group, Groups};
+use crate::look_again::LookAgain;
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Scope};
 use crate::reconcile::{observed, reconcile, retry};
@@ -68,6 +69,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 struct Feed {
     groups: Groups,
     access: SharedAccess,
+    again: LookAgain,
     connections: SharedConnections,
     secrets: Secrets,
     queue: mpsc::Sender<SubscriptionId>,
@@ -107,6 +109,7 @@ pub(crate) async fn run(
     let feed = Feed {
         groups: groups.clone(),
         access: SharedAccess::new(settings.access),
+        again: LookAgain::default(),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
         queue: queue.clone(),
@@ -204,6 +207,7 @@ pub(crate) async fn run(
             state: group.state.clone(),
             changed: group.access_changed.clone(),
             publish: group.publish.clone(),
+            urgent: group.urgent.clone(),
             metrics: metrics.clone(),
         };
         tasks.spawn(writer.run());
@@ -295,7 +299,7 @@ impl Feed {
                     let verdict = self.check(&id, &subscription);
                     self.keep(subscription, id.clone(), verdict);
                     self.queue.send(id).await?;
-                    // A check may have taken tens of milliseconds, and many may follow at once: others take their turn between them.
+                    // A check may have taken milliseconds, and many may follow at once: others take their turn between them.
                     yield_now().await;
                 }
                 Change::Unreadable(object) => {
@@ -433,8 +437,16 @@ impl Feed {
                 change = rules.next() => self.rule(change.context("the watch of the access rules ended")?),
                 change = namespaces.next() => self.namespace(change.context("the watch of the namespaces ended")?),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.put_access_in_force().await?;
+                    self.put_access_in_force().await;
                     due = None;
+                    continue;
+                }
+                // In pieces: rules that change meanwhile do not wait for it.
+                (group, ids) = self.again.some() => {
+                    group.look_again(&ids).await;
+                    for id in ids {
+                        self.queue.send(id).await?;
+                    }
                     continue;
                 }
             }
@@ -469,8 +481,8 @@ impl Feed {
         }
     }
 
-    /// Puts the access rules in force that follow from what is known now.
-    async fn put_access_in_force(&self) -> anyhow::Result<()> {
+    /// Puts the access rules in force that follow from what is known now, and has the subscriptions looked at again that they concern.
+    async fn put_access_in_force(&self) {
         let changed = {
             // So that no task puts older rules in force after newer ones; the lock of what they are is not held for so long.
             let _order = self.access.order();
@@ -485,19 +497,12 @@ impl Feed {
             new.map(|rules| self.groups.set_access(&rules))
         };
         let Some(changed) = changed else {
-            return Ok(());
+            return;
         };
-        // Each decision is by the rules that are in force by then, so that nothing of it is in the order.
-        for (group, ids) in &changed {
-            group.look_again(ids).await;
-        }
+        self.again.add(changed);
         self.groups.synced(Synced::Access).await;
         self.check_complete();
         self.wake_all();
-        for id in changed.into_iter().flat_map(|(_, ids)| ids) {
-            self.queue.send(id).await?;
-        }
-        Ok(())
     }
 
     /// Notes that subscriptions or keys of this scope have been listed.
@@ -587,7 +592,7 @@ impl GroupFeed {
                     continue;
                 }
                 Change::Set(secret) if secret.name_any() == access => {
-                    self.published_access(&secret).await?;
+                    self.published_access(&secret).await;
                 }
                 Change::Gone(_, name) if name == access => {
                     self.group.state.lock().set_published_access(None);
@@ -623,14 +628,14 @@ impl GroupFeed {
 
     /// Takes in the access rules that the gateways have: written again if they are not those in force, and in force if this process
     /// cannot know better.
-    async fn published_access(&self, secret: &Secret) -> anyhow::Result<()> {
+    async fn published_access(&self, secret: &Secret) {
         let bytes = secret.data.as_ref().and_then(|data| data.get(ACCESS_KEY));
         let bytes = bytes.map_or(&[][..], |bytes| &bytes.0);
         self.group.state.lock().set_published_access(Some(bytes));
         if !self.feed.access.lock().set_published(bytes) {
             self.group.access_changed.notify_one();
         }
-        self.feed.put_access_in_force().await
+        self.feed.put_access_in_force().await;
     }
 
     fn index(&self, secret: &Secret) {

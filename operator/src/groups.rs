@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use datastream_crds::DatastreamSubscription;
 use datastream_routing::{AccessRules, SubscriptionId};
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -300,6 +301,8 @@ impl Groups {
         let changed = self.iter().map(|(_, group)| {
             let ids = group.state.lock().set_access(rules.clone(), now);
             group.access_changed.notify_one();
+            // What had its turn before the rules has to be planned after them.
+            group.wake();
             (group.clone(), ids)
         });
         changed.collect()
@@ -316,9 +319,8 @@ impl Groups {
 
     /// A kind of objects that all groups share has been listed completely.
     pub(crate) async fn synced(&self, kind: Synced) {
-        for (_, group) in self.iter() {
-            group.synced(kind).await;
-        }
+        // No group waits for what others have to check.
+        join_all(self.iter().map(|(_, group)| group.synced(kind))).await;
     }
 
     /// Returns whether everything has been listed once, for every group.
@@ -345,16 +347,20 @@ impl Group {
         let ids = self.state.lock().known(None);
         self.check_ahead(&ids).await;
         self.state.lock().settle(Instant::now());
-        self.publish.notify_one();
+        self.wake();
         self.access_changed.notify_one();
+    }
+
+    /// Returns whether another one is the same group.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.publish, &other.publish)
     }
 
     /// Decides on these subscriptions by the access rules in force.
     pub(crate) async fn look_again(&self, ids: &[SubscriptionId]) {
-        for some in ids.chunks(LOOKED_AT_TOGETHER) {
-            self.check_ahead(some).await;
-            self.state.lock().look_again(some);
-        }
+        self.check_ahead(ids).await;
+        self.state.lock().look_again(ids);
+        self.wake();
     }
 
     /// Makes the checks that decisions on these subscriptions take. Whoever writes subscriptions decides how much there is to compare, and

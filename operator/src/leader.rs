@@ -8,8 +8,10 @@
 //! whose clock is ahead deposes a leader that is well.
 //!
 //! The election has a thread, a runtime and a client of its own: a leader that is busy renews its Lease in time, and does not hand over
-//! to another one that would be as busy. So the Lease does not say that the leader works. A process whose other threads hang is ended
-//! from outside: `/livez` is answered by them, and Kubernetes kills a container that does not answer.
+//! to another one that would be as busy. A process whose other threads hang for longer gives no [sign of life](Pulse), and its Lease is not
+//! renewed; it is ended from outside, because they answer `/livez`, too.
+
+mod pulse;
 
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt as _};
+use pulse::Pulse;
 use serde_json::{Value, json};
 use tokio::runtime;
 use tokio::sync::watch;
@@ -136,6 +139,7 @@ impl Candidate {
         let (sender, term) = watch::channel(None);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let pulse = Pulse::beating(stop.clone());
         let identity = identity.to_owned();
         let task = spawn_blocking(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -146,7 +150,7 @@ impl Candidate {
                     client = connect() => client.context("cannot stand for election")?,
                     () = stopped.cancelled() => return Ok(()),
                 };
-                let elector = Elector::new(client, lock, identity, sender);
+                let elector = Elector::new(client, lock, identity, sender, pulse);
                 elector.run(stopped).await;
                 Ok(())
             })
@@ -199,6 +203,7 @@ struct Elector {
     lock: Lock,
     identity: String,
     term: watch::Sender<Option<Term>>,
+    pulse: Pulse,
 }
 
 impl Elector {
@@ -207,12 +212,14 @@ impl Elector {
         lock: Lock,
         identity: String,
         term: watch::Sender<Option<Term>>,
+        pulse: Pulse,
     ) -> Self {
         Self {
             leases: Api::namespaced_with(client, &lock.namespace, &lock.resource),
             lock,
             identity,
             term,
+            pulse,
         }
     }
 
@@ -241,6 +248,10 @@ impl Elector {
         let mut seen = None;
         let mut failing = false;
         loop {
+            if !self.pulse.is_there() {
+                sleep(EVERY).await;
+                continue;
+            }
             match self.try_acquire(&mut seen).await {
                 Ok(Some(held)) => return held,
                 Ok(None) => failing = false,
@@ -318,6 +329,13 @@ impl Elector {
             sleep_until(deadline.min(Instant::now() + EVERY)).await;
             if Instant::now() >= deadline {
                 break;
+            }
+            if !self.pulse.is_there() {
+                tracing::error!(
+                    lease = NAME,
+                    "nothing else in this process runs any more: leaving the Lease to another replica"
+                );
+                return;
             }
             match timeout_at(deadline, self.renew(held)).await {
                 Ok(Ok(true)) => failing = false,

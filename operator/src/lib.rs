@@ -12,6 +12,7 @@ mod events;
 pub mod groups;
 mod key_rotation;
 mod leader;
+mod look_again;
 mod metrics;
 pub mod namespaces;
 mod preflight;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 /// Combinations up to which a filter is filed by all its lists, each under a node of its own where many filters meet. What has more is
 /// checked there.
-pub(crate) const MAX_COMBINATIONS: u64 = 4_096;
+pub(crate) const MAX_COMBINATIONS: u64 = 1_024;
 /// Combinations that one event may match, up to which a filter is filed by all its lists: the event goes to the node of each.
-const MAX_WAYS: u64 = 32;
+pub(crate) const MAX_WAYS: u64 = 32;
 
 /// The numbers of combinations of some lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Combinations {
     /// All of them.
     pub all: u64,
     /// The most that one event can match.
-    ways: u64,
+    pub ways: u64,
 }
 
 impl Combinations {
@@ -112,8 +112,8 @@ mod tests {
             let add = |c: Combinations, (items, ways): &(usize, usize)| c.with(*items, *ways);
             lists.iter().fold(Combinations::ONE, add)
         };
-        assert!(of(&[(64, 1), (64, 1), (1, 1)]).are_few());
-        assert!(!of(&[(65, 1), (64, 1)]).are_few());
+        assert!(of(&[(32, 1), (32, 1), (1, 1)]).are_few());
+        assert!(!of(&[(33, 1), (32, 1)]).are_few());
         assert!(of(&[(8, 8), (4, 4)]).are_few());
         assert!(!of(&[(8, 8), (5, 5)]).are_few());
         assert!(!of(&[(usize::MAX, 1), (usize::MAX, 1)]).are_few());

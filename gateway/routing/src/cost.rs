@@ -1,6 +1,6 @@
 //! The cost of filters to the gateways.
 
-use crate::combinations::{Combinations, MAX_COMBINATIONS, ways};
+use crate::combinations::{Combinations, MAX_COMBINATIONS, MAX_WAYS, ways};
 use crate::filter::Filter;
 use crate::pattern::Pattern;
 
@@ -8,18 +8,25 @@ use crate::pattern::Pattern;
 const CHECKED: u64 = 256;
 /// Combinations that cost 1: as many that those of a filter never cost more than checking it.
 const COMBINATIONS: u64 = MAX_COMBINATIONS / CHECKED;
-/// Items that cost 1. They take more memory than combinations: those are filed one by one only where several filters share them.
-const ITEMS: u64 = COMBINATIONS / 2;
-/// What items and combinations of a subscription cost at the most without being counted.
-const FREE: u64 = 8;
+/// Combinations of a subscription that are free.
+const FREE_COMBINATIONS: u64 = 128;
+/// Items that cost 1.
+const ITEMS: u64 = 8;
+/// Items of a subscription that are free.
+const FREE_ITEMS: u64 = 64;
+/// Cost of each combination beyond the first that one event may match.
+const WAY: u64 = CHECKED / MAX_WAYS;
 
 /// Returns the cost of a subscription's filters, in time of each event and in memory of each gateway.
 ///
 /// - 256 for each pattern that has literal text in several places (`AC*7`, `*a*b*`). It is looked up by one of them, and checked in each
 ///   event that has it. Exact values, beginnings (`AC000*`), ends (`*7`) and texts (`*led*`) are looked up.
-/// - 256 for each filter whose lists have more than 4,096 combinations, or more than 32 of which one event can match: where many such
+/// - 256 for each filter whose lists have more than 1,024 combinations, or more than 32 of which one event can match: where many such
 ///   filters meet, they are checked one after the other.
-/// - 1 for each 8 items, and for each 16 combinations of other filters with several lists, but for the first 8 of that.
+/// - 8 for each combination of another filter with several lists, beyond its first one, that one event can match: the event goes to the
+///   node of each.
+/// - 1 for each 4 combinations of such filters beyond the first 128 of the subscription, and for each 8 items beyond its first 64: their
+///   memory.
 ///
 /// ```
 /// # use datastream_routing::{Field, Filter, cost};
@@ -34,12 +41,12 @@ const FREE: u64 = 8;
 ///     let filter = Filter::default().with(Field::Dsn, numbered(dsns));
 ///     [filter.with(Field::PropertyName, numbered(properties))]
 /// };
-/// assert_eq!(cost(&fleet(8, 10)), 0);
-/// assert_eq!(cost(&fleet(256, 5)), 261 / 8 + 256 * 5 / 16 - 8);
-/// assert_eq!(cost(&fleet(256, 17)), 256 + 273 / 8 - 8);
+/// assert_eq!(cost(&fleet(10, 10)), 0);
+/// assert_eq!(cost(&fleet(200, 4)), (204 - 64) / 8 + (200 * 4 - 128) / 4);
+/// assert_eq!(cost(&fleet(256, 5)), 256 + (261 - 64) / 8);
 /// ```
 pub fn cost(filters: &[Filter]) -> u64 {
-    let (mut checked, mut items, mut combinations) = (0, 0_u64, 0);
+    let (mut checked, mut items, mut combinations, mut ways_more) = (0, 0_u64, 0_u64, 0);
     for filter in filters {
         let given = || filter.lists().filter(|(_, list)| !list.is_empty());
         for (_, list) in given() {
@@ -52,13 +59,16 @@ pub fn cost(filters: &[Filter]) -> u64 {
             });
             if of_lists.are_few() {
                 combinations += of_lists.all;
+                ways_more += of_lists.ways - 1;
             } else {
                 checked += 1;
             }
         }
     }
-    let filed = items / ITEMS + combinations / COMBINATIONS;
-    checked * CHECKED + filed.saturating_sub(FREE)
+    checked * CHECKED
+        + ways_more * WAY
+        + combinations.saturating_sub(FREE_COMBINATIONS) / COMBINATIONS
+        + items.saturating_sub(FREE_ITEMS) / ITEMS
 }
 
 fn is_checked(pattern: &Pattern) -> bool {

@@ -26,6 +26,11 @@ impl Pattern {
         memchr::memchr(b'*', self.0.as_bytes()).is_none()
     }
 
+    /// The number of `*`.
+    pub(crate) fn stars(&self) -> usize {
+        memchr::memchr_iter(b'*', self.0.as_bytes()).count()
+    }
+
     /// The literal text before the first `*` (all of it if there is none).
     pub fn prefix(&self) -> &str {
         self.0.split('*').next().unwrap_or_default()

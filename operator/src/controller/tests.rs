@@ -376,6 +376,7 @@ async fn nothing_is_remembered_of_a_subscription_that_went_while_it_was_reconcil
     let feed = Feed {
         groups: Groups::new(&settings().groups, [], Limits::default(), AccessMode::Off),
         access: SharedAccess::new(AccessSettings::default()),
+        again: LookAgain::default(),
         connections: SharedConnections::default(),
         secrets: Secrets::default(),
         queue: queue.clone(),

@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode};
 use k8s_openapi::jiff::SignedDuration;
 use tokio::time::timeout;
 
+use super::pulse::HUNG_AFTER;
 use super::*;
 
 /// An API server that keeps one Lease, and replaces it only if it is as the writer saw it.
@@ -59,9 +60,10 @@ impl Server {
     fn candidate_in(&self, namespace: &str, identity: &str) -> Candidate {
         let lock = Lock::in_namespace(namespace, GATEWAYS);
         let (sender, term) = watch::channel(None);
-        let elector = Elector::new(self.client(), lock, identity.to_owned(), sender);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let pulse = Pulse::beating(stop.clone());
+        let elector = Elector::new(self.client(), lock, identity.to_owned(), sender, pulse);
         let task = tokio::spawn(async move {
             elector.run(stopped).await;
             Ok(())
@@ -295,6 +297,27 @@ async fn a_leader_renews_its_lease_while_everything_else_is_blocked() {
     assert_eq!(server.holder().as_deref(), Some("leader"));
     leader.resign().await.unwrap();
     assert_eq!(server.holder(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_other_threads_hang_is_replaced_and_stands_no_more() {
+    let server = Server::default();
+    let lock = Lock::in_namespace("operator", GATEWAYS);
+    let (sender, mut term) = watch::channel(None);
+    let pulse = Pulse::last();
+    let elector = Elector::new(server.client(), lock, "hung".to_owned(), sender, pulse);
+    let hung = tokio::spawn(elector.run(CancellationToken::new()));
+    term.wait_for(Option::is_some).await.unwrap();
+    let mut second = server.candidate("second");
+    let (_, waited) = elected(&mut second).await;
+    assert!(
+        waited >= HUNG_AFTER && waited < HUNG_AFTER + DURATION + SOON,
+        "{waited:?}"
+    );
+    assert!(term.borrow().is_none());
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(server.holder().as_deref(), Some("second"));
+    hung.abort();
 }
 
 #[tokio::test]

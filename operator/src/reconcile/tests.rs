@@ -19,7 +19,7 @@ use crate::groups::{Groups, Limits};
 use crate::metrics::Metrics;
 use crate::namespaces::{Heard, Namespaces};
 use crate::retry::Reconciles;
-use crate::routing::{Denied, Programmed, Synced, id_of};
+use crate::routing::{Denied, Lane, Programmed, Synced, id_of};
 use crate::stream_secret::{ObservedSecret, Secrets};
 use crate::verdicts::{Fault, Verdict};
 
@@ -312,9 +312,11 @@ async fn the_end_of_a_key_before_is_published_although_nothing_else_happens() {
     let (_, group) = groups.iter().next().unwrap();
     {
         let mut state = group.state.lock();
-        let plan = state.plan(tokio::time::Instant::now());
+        let now = tokio::time::Instant::now();
+        let plan = state.plan(Lane::Ordinary, now);
         state.wrote_index(plan.index.unwrap());
-        for write in plan.writes {
+        for bucket in plan.objects {
+            let write = state.begin(bucket, Lane::Ordinary, now).unwrap();
             state.wrote(write.bucket, 1);
         }
         assert!(!state.is_dirty());

@@ -34,6 +34,8 @@ pub(crate) struct AccessWriter {
     pub changed: Arc<Notify>,
     /// Wakes the publisher of the routes, which waits for the rules.
     pub publish: Arc<Notify>,
+    /// Wakes it for what is urgent, which waits for the rules, too.
+    pub urgent: Arc<Notify>,
     /// Counts what cannot be written.
     pub metrics: Arc<Metrics>,
 }
@@ -60,6 +62,7 @@ impl AccessWriter {
                     if is_newest {
                         self.state.lock().wrote_access();
                         self.publish.notify_one();
+                        self.urgent.notify_one();
                     }
                     self.changed.notified().await;
                 }

@@ -130,15 +130,15 @@ mod tests {
                 .with(Field::PropertyName, numbered("p", properties))
         };
         let budget = Budget {
-            subscription: 200,
+            subscription: 250,
             ..Budget::default()
         };
-        assert_eq!(budget.refuses(&[fleet(8)]), None);
-        let denied = budget.refuses(&[fleet(8), fleet(17)]).unwrap();
+        assert_eq!(budget.refuses(&[fleet(4)]), None);
+        let denied = budget.refuses(&[fleet(4), fleet(17)]).unwrap();
         let message = denied.cost().unwrap();
         assert!(
             message
-                .starts_with("cost 443, but 200 is the limit of a subscription: use shorter lists"),
+                .starts_with("cost 538, but 250 is the limit of a subscription: use shorter lists"),
             "{message}"
         );
     }

@@ -19,7 +19,7 @@ pub(super) struct Checks {
     hasher: RandomState,
 }
 
-/// A check to make. It may take tens of milliseconds.
+/// A check to make. It may take milliseconds.
 #[derive(Debug)]
 pub struct Check {
     id: SubscriptionId,
@@ -129,6 +129,8 @@ impl Checks {
     /// Keeps a result.
     pub(super) fn remember(&mut self, checked: Checked) {
         let results = self.results.entry(checked.id.clone()).or_default();
+        // Rules that are not in force any more are not to be kept for what was found by them.
+        results.retain(|result| Arc::ptr_eq(&result.policy, &checked.policy));
         results.truncate(KEPT - 1);
         results.insert(0, checked);
     }

@@ -313,7 +313,11 @@ impl Desired {
                 })
             }),
         };
+        let is_invalid = matches!(known.spec, Spec::Invalid);
         let Some(mut wanted) = wanted else {
+            if is_invalid {
+                self.checks.forget(id);
+            }
             self.take(id);
             return;
         };
@@ -582,11 +586,6 @@ impl Desired {
     /// Returns whether somebody is to be kept out of a bucket.
     pub(super) fn is_hurried(&self, id: BucketId) -> bool {
         self.hurried.contains(&id)
-    }
-
-    /// Returns whether there are buckets to look at.
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
     }
 }
 

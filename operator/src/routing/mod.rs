@@ -35,7 +35,7 @@ pub(crate) use publisher::ROUND;
 pub use publisher::{Publisher, decode_object};
 #[cfg(test)]
 pub(crate) use state::id_of;
-pub use state::{Programmed, RoutingState, SharedRoutingState, Synced, Write};
+pub use state::{Lane, Programmed, RoutingState, SharedRoutingState, Synced, Write};
 
 /// The routes of one bucket. What should be published and what is share each route that is the same in both.
 type Routes = BTreeMap<SubscriptionId, Arc<Route>>;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::state::{SharedRoutingState, Write};
+use super::state::{Lane, SharedRoutingState, Write};
 use crate::FIELD_MANAGER;
 use crate::metrics::Metrics;
 
@@ -74,7 +74,7 @@ impl Publisher {
                 () = self.changed.notified() => sleep(SETTLE).await,
                 () = sleep_until(at), if due.is_some() => (),
             }
-            let plan = self.state.lock().plan(Instant::now());
+            let plan = self.state.lock().plan(Lane::Ordinary, Instant::now());
             if plan.held_until.is_some() && !is_held {
                 tracing::warn!(
                     group = self.group,
@@ -98,8 +98,8 @@ impl Publisher {
             }
             // One that was to be written after the list may be urgent now.
             self.wake_urgent();
-            let objects = u32::try_from(plan.writes.len())?;
-            if !self.write(plan.writes).await? {
+            let objects = u32::try_from(plan.objects.len())?;
+            if !self.write(plan.objects).await? {
                 self.changed.notify_one();
             }
             self.rest(Instant::now() + PACE * objects).await;
@@ -122,13 +122,16 @@ impl Publisher {
     }
 
     /// Returns whether all of them were written.
-    async fn write(&self, writes: Vec<Write>) -> anyhow::Result<bool> {
-        let mut results = futures_util::stream::iter(writes)
-            .map(|write| async { (self.write_one(&write).await, write) })
+    async fn write(&self, objects: Vec<BucketId>) -> anyhow::Result<bool> {
+        let mut results = futures_util::stream::iter(objects)
+            .map(|bucket| self.write_planned(bucket, Lane::Ordinary))
             .buffer_unordered(CONCURRENCY);
         let mut all = true;
-        while let Some((result, write)) = results.next().await {
-            all &= self.finish(&write, result).await?;
+        while let Some(result) = results.next().await {
+            all &= match result {
+                Some((bucket, result)) => self.finish(bucket, result).await?,
+                None => false,
+            };
             // Somebody may be kept out of it since, and it was being written.
             self.wake_urgent();
         }
@@ -144,13 +147,13 @@ impl Publisher {
     /// Notes what became of a write. Returns whether it was done.
     pub(super) async fn finish(
         &self,
-        write: &Write,
+        bucket: BucketId,
         result: kube::Result<u64>,
     ) -> anyhow::Result<bool> {
         match result {
             Ok(resource_version) => {
                 self.metrics.objects_written.inc();
-                let changed = self.state.lock().wrote(write.bucket, resource_version);
+                let changed = self.state.lock().wrote(bucket, resource_version);
                 for id in changed {
                     self.published.send(id).await?;
                 }
@@ -158,7 +161,7 @@ impl Publisher {
             }
             Err(error) => {
                 self.metrics.object_errors.inc();
-                let name = routes_name(&self.group, write.bucket);
+                let name = routes_name(&self.group, bucket);
                 tracing::warn!(
                     object = name,
                     error = reason(&error),
@@ -166,13 +169,24 @@ impl Publisher {
                 );
                 let error = format!("Secret {name}: {}", reason(&error));
                 let mut state = self.state.lock();
-                state.failed(write.bucket, error, Instant::now());
+                state.failed(bucket, error, Instant::now());
                 Ok(false)
             }
         }
     }
 
-    pub(super) async fn write_one(&self, write: &Write) -> Result<u64, kube::Error> {
+    /// Writes a planned object when its turn has come. Returns nothing if there is nothing to write any more.
+    pub(super) async fn write_planned(
+        &self,
+        bucket: BucketId,
+        lane: Lane,
+    ) -> Option<(BucketId, kube::Result<u64>)> {
+        let begun = self.state.lock().begin(bucket, lane, Instant::now());
+        let write = begun?;
+        Some((bucket, self.write_one(&write).await))
+    }
+
+    async fn write_one(&self, write: &Write) -> kube::Result<u64> {
         let name = routes_name(&self.group, write.bucket);
         let written = self
             .apply(&name, "routes", &[(ROUTES_KEY, &write.bytes)])

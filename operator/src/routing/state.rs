@@ -22,6 +22,7 @@ use super::failing::Failing;
 use super::gateways::{Affected, Gateways};
 use super::packing::{Room, pack};
 use super::published::Published;
+use super::revocation::revokes;
 use super::shrink_guard::ShrinkGuard;
 use crate::access::AccessMode;
 use crate::spec::ValidSubscription;
@@ -102,18 +103,35 @@ pub struct Write {
 
 /// The two ways in which routing objects get written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
+pub enum Lane {
     /// In rounds.
     Ordinary,
     /// At once: the object lets somebody in who is to be kept out.
     Urgent,
 }
 
+/// A routing object on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InFlight {
+    /// It waits for its turn, in which it is made of what is wanted by then.
+    Planned(Lane),
+    /// It is being written. If that fails, it is as urgent as it was.
+    Begun { is_urgent: bool },
+}
+
+/// The routes of a bucket.
+struct Content {
+    published: Routes,
+    wanted: Routes,
+    /// Some of those that are wanted are only held back.
+    holds_back: bool,
+}
+
 /// The writes that are due now, and when to look again.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// The routing objects to write.
-    pub writes: Vec<Write>,
+    /// The routing objects to write, each of which waits for its turn to [begin](RoutingState::begin).
+    pub objects: Vec<BucketId>,
     /// The list of all routing objects, those to write included; absent if it is written.
     pub index: Option<BTreeSet<BucketId>>,
     /// The time at which removals that are held back are due.
@@ -130,8 +148,8 @@ pub struct RoutingState {
     gateways: Gateways,
     shrink_guard: ShrinkGuard,
     failing: Failing,
-    /// The routing objects that are being written, each once at a time.
-    in_flight: BTreeMap<BucketId, Lane>,
+    /// The routing objects that are on their way, each once at a time.
+    in_flight: BTreeMap<BucketId, InFlight>,
     synced: u8,
     /// Routes have been decided on, and may be published.
     is_settled: bool,
@@ -227,7 +245,7 @@ impl RoutingState {
         }
     }
 
-    /// The checks that decisions on these subscriptions take, and whose results are not known. They may take tens of milliseconds each,
+    /// The checks that decisions on these subscriptions take, and whose results are not known. They may take milliseconds each,
     /// and are made without the lock.
     pub fn unchecked(&mut self, ids: &[SubscriptionId]) -> Vec<Check> {
         let mut all = vec![];
@@ -288,6 +306,8 @@ impl RoutingState {
         if self.is_synced(Synced::Objects) {
             tracing::warn!(%bucket, "the routing object was changed by someone else; writing it again");
             self.published.drifted(bucket, resource_version);
+            // It may let in whom nobody wants in: a write of a key that is revoked since, which came late.
+            self.desired.hurry(bucket);
         } else {
             match Bucket::decode(bytes) {
                 Ok(found) if found.id == bucket => {
@@ -412,7 +432,13 @@ impl RoutingState {
         self.desired.settle(published);
         for bucket in buckets {
             self.published.share(bucket, |id| self.desired.route(id));
-            self.desired.mark(bucket);
+            let mut published = self.published.routes(bucket);
+            let wanted = |route: &Route| self.desired.route(&route.id).map(AsRef::as_ref);
+            if published.any(|route| revokes(route, wanted(route))) {
+                self.desired.hurry(bucket);
+            } else {
+                self.desired.mark(bucket);
+            }
         }
         self.is_settled = true;
     }
@@ -431,9 +457,12 @@ impl RoutingState {
         self.synced & kind as u8 != 0
     }
 
-    /// Returns whether [`RoutingState::plan`] has something to look at.
+    /// Returns whether a [plan](RoutingState::plan) would have something to look at.
     pub fn is_dirty(&self) -> bool {
-        self.is_publishable() && (self.desired.is_dirty() || self.new_index().is_some())
+        let is_planned = |bucket| matches!(self.in_flight.get(&bucket), Some(InFlight::Planned(_)));
+        let mut dirty = self.desired.dirty();
+        self.is_publishable()
+            && (dirty.any(|bucket| !is_planned(bucket)) || self.new_index().is_some())
     }
 
     /// The list of the routing objects as it should be; absent if it is written.
@@ -445,7 +474,7 @@ impl RoutingState {
         is_new.then(|| self.published.buckets().collect())
     }
 
-    /// Returns whether [`RoutingState::plan_urgent`] has something to look at.
+    /// Returns whether an urgent [plan](RoutingState::plan) would have something to look at.
     pub fn has_urgent(&self) -> bool {
         let mut hurried = self.desired.hurried();
         self.is_publishable() && hurried.any(|bucket| self.is_due(bucket, Lane::Urgent))
@@ -456,36 +485,38 @@ impl RoutingState {
         // One that is not listed yet is written after the list of them.
         let is_listed = || self.index.as_ref().is_some_and(|i| i.contains(&bucket));
         let is_urgent = self.desired.is_hurried(bucket) && is_listed();
-        is_urgent == (lane == Lane::Urgent) && !self.in_flight.contains_key(&bucket)
+        let is_free = match self.in_flight.get(&bucket) {
+            None => true,
+            Some(InFlight::Planned(planned)) => *planned == Lane::Ordinary && is_urgent,
+            Some(InFlight::Begun { .. }) => false,
+        };
+        is_free && is_urgent == (lane == Lane::Urgent)
     }
 
-    /// Returns the writes that bring the routing objects to what they should say, but for those that are urgent, and those that are being
-    /// written.
-    ///
-    /// Buckets that are planned must be noted as [written](RoutingState::wrote) or as [failed](RoutingState::failed).
-    pub fn plan(&mut self, now: Instant) -> Plan {
-        self.plan_lane(Lane::Ordinary, now)
+    /// The time until which nothing is written, because the access rules are: a client that a route lets in again must not run through
+    /// what older rules still deny, and acknowledge that.
+    fn waits_for_rules(&mut self, now: Instant) -> Option<Instant> {
+        self.rules_pending_until = self.rules_pending_until.filter(|until| now < *until);
+        self.rules_pending_until
     }
 
-    /// Returns the writes of routing objects that let somebody in who is to be kept out, as [`RoutingState::plan`] does.
-    pub fn plan_urgent(&mut self, now: Instant) -> Plan {
-        self.plan_lane(Lane::Urgent, now)
+    /// The time until which removals are held back, if they are.
+    fn held_until(&mut self, now: Instant) -> Option<Instant> {
+        let (published, desired) = (self.published.total(), self.desired.total());
+        self.shrink_guard.until(published, desired, now)
     }
 
-    fn plan_lane(&mut self, lane: Lane, now: Instant) -> Plan {
+    /// Returns the routing objects that are not what they should be and on their way: those that are urgent, or the others.
+    pub fn plan(&mut self, lane: Lane, now: Instant) -> Plan {
         let mut plan = Plan::default();
         if !self.is_publishable() {
             return plan;
         }
-        // A client that a route lets in again must not run through what older rules still deny, and acknowledge that.
-        if let Some(until) = self.rules_pending_until.filter(|until| now < *until) {
+        if let Some(until) = self.waits_for_rules(now) {
             plan.retry_at = Some(until);
             return plan;
         }
-        self.rules_pending_until = None;
-        plan.held_until =
-            self.shrink_guard
-                .until(self.published.total(), self.desired.total(), now);
+        plan.held_until = self.held_until(now);
         let dirty = self.desired.dirty();
         let due: Vec<_> = dirty.filter(|b| self.is_due(*b, lane)).collect();
         for bucket in due {
@@ -493,52 +524,96 @@ impl RoutingState {
                 plan.retry_at = Some(plan.retry_at.map_or(due, |at| at.min(due)));
                 continue;
             }
-            self.desired.looked_at(bucket);
-            let published: Routes = self
-                .published
-                .routes(bucket)
-                .map(|r| (r.id.clone(), r.clone()))
-                .collect();
-            let mut wanted = self.desired.bucket(bucket);
-            if plan.held_until.is_some() {
-                let gone = published.iter().filter(|(id, _)| !wanted.contains_key(id));
-                let gone: Vec<_> = gone.map(|(id, r)| (id.clone(), r.clone())).collect();
-                if !gone.is_empty() {
-                    self.desired.mark(bucket);
-                }
-                wanted.extend(gone);
-            }
-            self.full.retain(|_, b| *b != bucket);
-            let is_published =
-                |routes: &_| routes == &published && !self.published.has_drifted(bucket);
-            if is_published(&wanted) {
+            let content = self.content(bucket, plan.held_until.is_some());
+            if self.is_published(bucket, &content.published, &content.wanted) {
+                self.looked_at(bucket, &content);
                 continue;
             }
-            let Some(mut bytes) = encode(bucket, &wanted) else {
-                continue;
-            };
-            if bytes.len() > self.room.routes {
-                let fitting = pack(&published, &wanted, self.room);
-                let left_out = wanted
-                    .keys()
-                    .filter(|id| fitting.get(*id) != wanted.get(*id));
-                self.full.extend(left_out.map(|id| (id.clone(), bucket)));
-                if is_published(&fitting) {
-                    continue;
-                }
-                let Some(smaller) = encode(bucket, &fitting) else {
-                    continue;
-                };
-                (bytes, wanted) = (smaller, fitting);
+            if !self.published.knows(bucket) {
+                // It is in the list from now on, and gateways wait for it.
+                self.published.drifted(bucket, 0);
             }
-            self.published.begin(bucket, BucketHash::of(&bytes), wanted);
-            self.in_flight.insert(bucket, lane);
-            plan.writes.push(Write { bucket, bytes });
+            self.in_flight.insert(bucket, InFlight::Planned(lane));
+            plan.objects.push(bucket);
         }
         if lane == Lane::Ordinary {
             plan.index = self.new_index();
         }
         plan
+    }
+
+    /// Begins to write a planned routing object, as it should be by now. Returns nothing if that is not to be written, or not in this lane
+    /// any more.
+    ///
+    /// What it returns must be noted as [written](RoutingState::wrote) or as [failed](RoutingState::failed).
+    pub fn begin(&mut self, bucket: BucketId, lane: Lane, now: Instant) -> Option<Write> {
+        if self.in_flight.get(&bucket) != Some(&InFlight::Planned(lane)) {
+            return None;
+        }
+        self.in_flight.remove(&bucket);
+        if self.waits_for_rules(now).is_some() {
+            return None;
+        }
+        let is_held = self.held_until(now).is_some();
+        let content = self.content(bucket, is_held);
+        let is_urgent = self.desired.is_hurried(bucket);
+        self.looked_at(bucket, &content);
+        let Content {
+            published,
+            mut wanted,
+            ..
+        } = content;
+        if self.is_published(bucket, &published, &wanted) {
+            return None;
+        }
+        let mut bytes = encode(bucket, &wanted)?;
+        if bytes.len() > self.room.routes {
+            let fitting = pack(&published, &wanted, self.room);
+            let left_out = wanted
+                .keys()
+                .filter(|id| fitting.get(*id) != wanted.get(*id));
+            self.full.extend(left_out.map(|id| (id.clone(), bucket)));
+            if self.is_published(bucket, &published, &fitting) {
+                return None;
+            }
+            (bytes, wanted) = (encode(bucket, &fitting)?, fitting);
+        }
+        self.published.begin(bucket, BucketHash::of(&bytes), wanted);
+        self.in_flight.insert(bucket, InFlight::Begun { is_urgent });
+        Some(Write { bucket, bytes })
+    }
+
+    /// The routes of a bucket; while removals are held back, none is missing.
+    fn content(&self, bucket: BucketId, is_held: bool) -> Content {
+        let published = self.published.routes(bucket);
+        let published: Routes = published.map(|r| (r.id.clone(), r.clone())).collect();
+        let mut wanted = self.desired.bucket(bucket);
+        let before = wanted.len();
+        if is_held {
+            for (id, route) in &published {
+                wanted.entry(id.clone()).or_insert_with(|| route.clone());
+            }
+        }
+        let holds_back = wanted.len() > before;
+        Content {
+            published,
+            wanted,
+            holds_back,
+        }
+    }
+
+    /// Returns whether a bucket holds just these routes, which are `published`, and nobody has changed it.
+    fn is_published(&self, bucket: BucketId, published: &Routes, wanted: &Routes) -> bool {
+        wanted == published && !self.published.has_drifted(bucket)
+    }
+
+    /// Takes note that a bucket is looked at, which all of its content has room in until that is known better.
+    fn looked_at(&mut self, bucket: BucketId, content: &Content) {
+        self.desired.looked_at(bucket);
+        if content.holds_back {
+            self.desired.mark(bucket);
+        }
+        self.full.retain(|_, b| *b != bucket);
     }
 
     /// A routing object was written. Returns the subscriptions whose routes are new in it.
@@ -552,7 +627,8 @@ impl RoutingState {
     pub fn failed(&mut self, bucket: BucketId, error: String, now: Instant) {
         self.failing.failed(bucket, error, now);
         self.published.failed(bucket);
-        if self.in_flight.remove(&bucket) == Some(Lane::Urgent) {
+        let before = self.in_flight.remove(&bucket);
+        if before == Some(InFlight::Begun { is_urgent: true }) {
             self.desired.hurry(bucket);
         } else {
             self.desired.mark(bucket);
@@ -718,6 +794,35 @@ mod tests {
         }
     }
 
+    /// Writes that were planned and have begun.
+    struct Begun {
+        writes: Vec<Write>,
+        index: Option<BTreeSet<BucketId>>,
+        held_until: Option<Instant>,
+        retry_at: Option<Instant>,
+    }
+
+    fn ordinary(state: &mut RoutingState, now: Instant) -> Begun {
+        begun(state, Lane::Ordinary, now)
+    }
+
+    fn urgent(state: &mut RoutingState, now: Instant) -> Begun {
+        begun(state, Lane::Urgent, now)
+    }
+
+    /// Plans writes and begins all of them.
+    fn begun(state: &mut RoutingState, lane: Lane, now: Instant) -> Begun {
+        let plan = state.plan(lane, now);
+        let objects = plan.objects.into_iter();
+        let writes = objects.filter_map(|bucket| state.begin(bucket, lane, now));
+        Begun {
+            writes: writes.collect(),
+            index: plan.index,
+            held_until: plan.held_until,
+            retry_at: plan.retry_at,
+        }
+    }
+
     /// Notes that a kind of objects has been listed, and decides on all routes if it is the last one that they depend on.
     fn note(state: &mut RoutingState, kind: Synced) {
         if state.synced(kind) {
@@ -755,7 +860,7 @@ mod tests {
 
     /// Writes everything that is planned and returns it.
     fn publish(state: &mut RoutingState, resource_version: u64) -> Vec<Write> {
-        let plan = state.plan(Instant::now());
+        let plan = ordinary(state, Instant::now());
         for write in &plan.writes {
             state.wrote(write.bucket, resource_version);
         }
@@ -775,7 +880,7 @@ mod tests {
         let programmed = |b: &RoutingState, g| b.programmed(&id("a"), &"a".into(), g, key("a"));
         put(&mut state, "a", 1);
         assert!(
-            state.plan(Instant::now()).writes.is_empty(),
+            ordinary(&mut state, Instant::now()).writes.is_empty(),
             "nothing before everything is listed"
         );
         sync(&mut state);
@@ -816,7 +921,7 @@ mod tests {
         let everywhere = Programmed::Everywhere { gateways: 1 };
         assert_eq!(programmed(&state, &a), everywhere);
         put(&mut state, &b, 1);
-        let second = state.plan(Instant::now()).writes;
+        let second = ordinary(&mut state, Instant::now()).writes;
         let affected = acknowledge(&mut state, "g", &second);
         assert_eq!(
             state.affected(&affected),
@@ -834,7 +939,7 @@ mod tests {
         let (mut state, [a, b], _) = one_of_two_published();
         put(&mut state, &b, 1);
         let now = Instant::now();
-        let second = state.plan(now).writes;
+        let second = ordinary(&mut state, now).writes;
         let bucket = second[0].bucket;
         state.failed(bucket, "no answer".to_owned(), now);
         let affected = acknowledge(&mut state, "g", &second);
@@ -844,8 +949,8 @@ mod tests {
         };
         let everywhere = Programmed::Everywhere { gateways: 1 };
         assert_eq!(programmed(&state, &a), everywhere);
-        let due = state.plan(now).retry_at.unwrap();
-        assert_eq!(state.plan(due).writes, second, "written again");
+        let due = ordinary(&mut state, now).retry_at.unwrap();
+        assert_eq!(ordinary(&mut state, due).writes, second, "written again");
         assert_eq!(state.wrote(bucket, 2), [id(&b)]);
         for name in [&a, &b] {
             assert_eq!(programmed(&state, name), everywhere);
@@ -914,12 +1019,10 @@ mod tests {
         empty.set_object(writes[0].bucket, 1, &writes[0].bytes);
         empty.set_index(Some([writes[0].bucket].into()));
         sync(&mut empty);
-        assert_eq!(
-            Bucket::decode(&publish(&mut empty, 2)[0].bytes)
-                .unwrap()
-                .routes,
-            []
-        );
+        // At once: who has the key is to be kept out.
+        assert!(publish(&mut empty, 2).is_empty());
+        let revoked = urgent(&mut empty, Instant::now()).writes;
+        assert_eq!(Bucket::decode(&revoked[0].bytes).unwrap().routes, []);
     }
 
     #[test]
@@ -927,7 +1030,7 @@ mod tests {
         let mut state = empty_state(Duration::ZERO);
         assert!(!state.is_dirty(), "nothing is listed yet");
         sync(&mut state);
-        let plan = state.plan(Instant::now());
+        let plan = ordinary(&mut state, Instant::now());
         assert_eq!(plan.index, Some(BTreeSet::new()));
         assert!(plan.writes.is_empty());
         state.wrote_index(BTreeSet::new());
@@ -965,7 +1068,7 @@ mod tests {
         }
         put(&mut state, "new", 1);
         let now = Instant::now();
-        let plan = state.plan(now);
+        let plan = ordinary(&mut state, now);
         let until = plan.held_until.unwrap();
         for write in plan.writes {
             state.wrote(write.bucket, 2);
@@ -975,7 +1078,7 @@ mod tests {
             state.programmed(&id("new"), &"new".into(), 1, key("new")),
             Programmed::NoGateways
         );
-        let plan = state.plan(until);
+        let plan = ordinary(&mut state, until);
         for write in plan.writes {
             state.wrote(write.bucket, 3);
         }
@@ -988,6 +1091,9 @@ mod tests {
         state.room.routes = 100;
         put(&mut state, "a", 1);
         sync(&mut state);
+        // The list has it, so it is there.
+        let writes = publish(&mut state, 1);
+        assert_eq!(Bucket::decode(&writes[0].bytes).unwrap().routes, []);
         assert!(publish(&mut state, 1).is_empty());
         assert_eq!(
             state.programmed(&id("a"), &"a".into(), 1, key("a")),
@@ -1054,22 +1160,22 @@ mod tests {
         let mut now = start;
         while now < due {
             change(&mut state, now);
-            let plan = state.plan(now);
+            let plan = ordinary(&mut state, now);
             assert_eq!((plan.writes.len(), plan.retry_at), (0, Some(due)));
             now += Duration::from_secs(1);
         }
         // They were not written.
-        let plan = state.plan(due);
+        let plan = ordinary(&mut state, due);
         assert_eq!((plan.writes.len(), plan.retry_at), (1, None));
         state.wrote(plan.writes[0].bucket, 1);
         // Those that come after that are waited for as the first.
         put(&mut state, "a", 2);
         change(&mut state, now);
-        let plan = state.plan(now);
+        let plan = ordinary(&mut state, now);
         let due = now + RULES_FIRST;
         assert_eq!((plan.writes.len(), plan.retry_at), (0, Some(due)));
         state.wrote_access();
-        assert_eq!(state.plan(now).writes.len(), 1);
+        assert_eq!(ordinary(&mut state, now).writes.len(), 1);
     }
 
     #[test]
@@ -1103,7 +1209,7 @@ mod tests {
             put(&mut state, name, 1);
         }
         sync(&mut state);
-        let plan = state.plan(Instant::now());
+        let plan = ordinary(&mut state, Instant::now());
         state.wrote_index(plan.index.unwrap());
         for write in plan.writes {
             state.wrote(write.bucket, 1);
@@ -1111,7 +1217,7 @@ mod tests {
         (state, names)
     }
 
-    fn buckets(plan: &Plan) -> Vec<BucketId> {
+    fn buckets(plan: &Begun) -> Vec<BucketId> {
         plan.writes.iter().map(|write| write.bucket).collect()
     }
 
@@ -1123,19 +1229,22 @@ mod tests {
         assert!(state.is_dirty() && !state.has_urgent());
         state.set_key(&id(&b), None);
         assert!(state.has_urgent());
-        let urgent = state.plan_urgent(now);
+        let planned = urgent(&mut state, now);
         assert_eq!(
-            (buckets(&urgent), urgent.index),
+            (buckets(&planned), planned.index),
             (vec![id(&b).bucket()], None)
         );
-        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+        assert_eq!(buckets(&ordinary(&mut state, now)), [id(&a).bucket()]);
         state.failed(id(&b).bucket(), "quota".to_owned(), now);
         assert_eq!(
-            (buckets(&state.plan(now)), state.plan(now).retry_at),
+            (
+                buckets(&ordinary(&mut state, now)),
+                ordinary(&mut state, now).retry_at
+            ),
             (vec![], None)
         );
-        let due = state.plan_urgent(now).retry_at.unwrap();
-        assert_eq!(buckets(&state.plan_urgent(due)), [id(&b).bucket()]);
+        let due = urgent(&mut state, now).retry_at.unwrap();
+        assert_eq!(buckets(&urgent(&mut state, due)), [id(&b).bucket()]);
         state.wrote(id(&b).bucket(), 2);
         assert!(!state.has_urgent());
     }
@@ -1145,16 +1254,68 @@ mod tests {
         let (mut state, [a, _]) = two_published();
         let now = Instant::now();
         put(&mut state, &a, 2);
-        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+        assert_eq!(buckets(&ordinary(&mut state, now)), [id(&a).bucket()]);
         state.set_key(&id(&a), None);
-        assert!(!state.has_urgent() && buckets(&state.plan_urgent(now)).is_empty());
+        assert!(!state.has_urgent() && buckets(&urgent(&mut state, now)).is_empty());
         state.wrote(id(&a).bucket(), 2);
-        assert!(state.has_urgent() && buckets(&state.plan(now)).is_empty());
-        assert_eq!(buckets(&state.plan_urgent(now)), [id(&a).bucket()]);
+        assert!(state.has_urgent() && buckets(&ordinary(&mut state, now)).is_empty());
+        assert_eq!(buckets(&urgent(&mut state, now)), [id(&a).bucket()]);
         put(&mut state, &a, 3);
-        assert!(buckets(&state.plan(now)).is_empty());
+        assert!(buckets(&ordinary(&mut state, now)).is_empty());
         state.wrote(id(&a).bucket(), 3);
-        assert_eq!(buckets(&state.plan(now)), [id(&a).bucket()]);
+        assert_eq!(buckets(&ordinary(&mut state, now)), [id(&a).bucket()]);
+    }
+
+    #[test]
+    fn a_planned_write_gives_way_to_a_revocation_and_is_made_of_what_is_wanted_when_it_begins() {
+        let (mut state, [a, b]) = two_published();
+        let now = Instant::now();
+        put(&mut state, &a, 2);
+        put(&mut state, &b, 2);
+        let plan = state.plan(Lane::Ordinary, now);
+        assert_eq!(plan.objects.len(), 2);
+        assert!(!state.is_dirty());
+        // Both wait for their turn.
+        state.set_key(&id(&a), None);
+        put(&mut state, &b, 3);
+        assert!(state.has_urgent());
+        let revoked = id(&a).bucket();
+        assert_eq!(state.plan(Lane::Urgent, now).objects, [revoked]);
+        assert!(state.begin(revoked, Lane::Ordinary, now).is_none());
+        let write = state.begin(revoked, Lane::Urgent, now).unwrap();
+        assert_eq!(Bucket::decode(&write.bytes).unwrap().routes, []);
+        let write = state.begin(id(&b).bucket(), Lane::Ordinary, now).unwrap();
+        let routes = Bucket::decode(&write.bytes).unwrap().routes;
+        assert_eq!(routes[0].generation, 3);
+        assert!(!state.is_dirty() && !state.has_urgent());
+    }
+
+    #[test]
+    fn a_planned_write_waits_for_access_rules_that_change_before_it_begins() {
+        let (mut state, [a, _]) = two_published();
+        let now = Instant::now();
+        put(&mut state, &a, 2);
+        let bucket = id(&a).bucket();
+        assert_eq!(state.plan(Lane::Ordinary, now).objects, [bucket]);
+        state.set_access(Arc::new(AccessRules::open()), now);
+        assert!(state.begin(bucket, Lane::Ordinary, now).is_none());
+        assert!(state.is_dirty());
+        assert_eq!(
+            state.plan(Lane::Ordinary, now).retry_at,
+            Some(now + RULES_FIRST)
+        );
+        state.wrote_access();
+        assert_eq!(state.plan(Lane::Ordinary, now).objects, [bucket]);
+        assert!(state.begin(bucket, Lane::Ordinary, now).is_some());
+    }
+
+    #[test]
+    fn an_object_that_was_changed_by_someone_else_is_written_at_once() {
+        let (mut state, [a, _]) = two_published();
+        let bucket = id(&a).bucket();
+        state.set_object(bucket, 9, b"{}");
+        assert!(state.has_urgent());
+        assert_eq!(buckets(&urgent(&mut state, Instant::now())), [bucket]);
     }
 
     #[test]
@@ -1163,7 +1324,7 @@ mod tests {
         state.set_index(Some(BTreeSet::new()));
         state.set_key(&id(&a), None);
         assert!(!state.has_urgent());
-        let plan = state.plan(Instant::now());
+        let plan = ordinary(&mut state, Instant::now());
         assert_eq!(buckets(&plan), [id(&a).bucket()]);
         assert!(plan.index.is_some());
     }
@@ -1177,10 +1338,10 @@ mod tests {
         // Meanwhile checks are made, and things happen.
         put(&mut state, "b", 1);
         assert!(!state.is_publishable() && !state.is_dirty());
-        assert!(state.plan(Instant::now()).writes.is_empty());
+        assert!(ordinary(&mut state, Instant::now()).writes.is_empty());
         state.settle(Instant::now());
         assert_eq!(state.totals().0, 2);
-        assert!(state.is_dirty() && !state.plan(Instant::now()).writes.is_empty());
+        assert!(state.is_dirty() && !ordinary(&mut state, Instant::now()).writes.is_empty());
         assert!(!state.synced(Synced::Access), "only once");
     }
 
@@ -1194,12 +1355,12 @@ mod tests {
         let start = now;
         let mut tried = 0;
         while now - start < Duration::from_mins(10) {
-            let plan = state.plan(now);
+            let plan = ordinary(&mut state, now);
             tried += plan.writes.len();
             for write in plan.writes {
                 state.failed(write.bucket, "quota".to_owned(), now);
             }
-            now = state.plan(now).retry_at.unwrap();
+            now = ordinary(&mut state, now).retry_at.unwrap();
         }
         assert!((20..40).contains(&tried), "{tried}");
         let error = Some("quota".to_owned());
@@ -1212,12 +1373,12 @@ mod tests {
         );
         put(&mut state, &names[1], 1);
         let before = now - Duration::from_millis(1);
-        let plan = state.plan(before);
+        let plan = ordinary(&mut state, before);
         assert_eq!(plan.writes.len(), 1);
         state.wrote(plan.writes[0].bucket, 1);
         assert_eq!(programmed(&state, &names[1]), Programmed::NoGateways);
         assert_eq!(publish(&mut state, 2).len(), 0, "not yet");
-        let plan = state.plan(now);
+        let plan = ordinary(&mut state, now);
         assert_eq!(plan.writes.len(), 1);
         state.wrote(plan.writes[0].bucket, 2);
         assert_eq!(programmed(&state, &names[0]), Programmed::NoGateways);

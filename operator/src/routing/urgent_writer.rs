@@ -7,11 +7,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::publisher::{CONCURRENCY, PACE, Publisher, SETTLE};
+use super::state::Lane;
 
 impl Publisher {
     /// Writes what is urgent, until dropped.
     pub(super) async fn write_urgent(&self) -> anyhow::Result<()> {
-        let slots = Semaphore::new(CONCURRENCY);
+        let slots = &Semaphore::new(CONCURRENCY);
         // No more than there are routing objects: each is written once at a time.
         let mut writing = FuturesUnordered::new();
         let mut rested = Instant::now();
@@ -20,21 +21,22 @@ impl Publisher {
             let at = due.unwrap_or_else(Instant::now);
             tokio::select! {
                 () = self.urgent.notified() => (),
-                Some((write, result)) = writing.next(), if !writing.is_empty() => {
-                    self.finish(&write, result).await?;
+                Some(finished) = writing.next(), if !writing.is_empty() => {
+                    if let Some((bucket, result)) = finished {
+                        self.finish(bucket, result).await?;
+                    }
                     // What else changed in it meanwhile may be for the others to write.
                     if self.state.lock().is_dirty() {
                         self.changed.notify_one();
                     }
                 }
                 () = sleep_until(at), if due.is_some() => {
-                    let plan = self.state.lock().plan_urgent(Instant::now());
-                    rested = Instant::now() + PACE * u32::try_from(plan.writes.len())?;
+                    let plan = self.state.lock().plan(Lane::Urgent, Instant::now());
+                    rested = Instant::now() + PACE * u32::try_from(plan.objects.len())?;
                     due = plan.retry_at.map(|at| at.max(rested));
-                    writing.extend(plan.writes.into_iter().map(|write| async {
+                    writing.extend(plan.objects.into_iter().map(|bucket| async move {
                         let _slot = slots.acquire().await;
-                        let result = self.write_one(&write).await;
-                        (write, result)
+                        self.write_planned(bucket, Lane::Urgent).await
                     }));
                     continue;
                 }

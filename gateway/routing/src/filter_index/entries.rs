@@ -3,7 +3,6 @@
 use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use smallvec::SmallVec;
 
 use super::items::Items;
 use super::numbered::Numbered;
@@ -24,7 +23,7 @@ pub(super) struct Entries {
 pub(super) struct Entry {
     lists: Lists,
     /// The nodes at which it is filed.
-    pub nodes: SmallVec<[u32; 4]>,
+    pub nodes: Members,
     /// Its places, as they are filed.
     pub places: Members,
 }
@@ -55,7 +54,7 @@ impl Entries {
         places.push(filed);
         let number = self.all.put(Entry {
             lists,
-            nodes: SmallVec::new(),
+            nodes: Members::default(),
             places,
         });
         let (all, hasher) = (&self.all, &self.hasher);

@@ -61,14 +61,21 @@ pub(super) struct MatchingItems {
 impl MatchingItems {
     /// Returns whether one of them is in a list, whose numbers are in ascending order.
     pub(super) fn has_any_of(&self, list: &[u32]) -> bool {
-        if self.numbers.len() < MANY {
+        let steps = self.numbers.len() * (list.len().max(1).ilog2() as usize + 1);
+        if self.numbers.len() < MANY || 2 * steps < list.len() {
             let mut numbers = self.numbers.iter();
             return numbers.any(|number| list.binary_search(number).is_ok());
         }
-        list.iter().any(|number| {
-            let bits = self.bits.get(*number as usize / 64);
-            bits.is_some_and(|bits| bits & bit(*number) != 0)
-        })
+        list.iter().any(|number| self.has(*number))
+    }
+
+    /// Returns whether an item is one of them.
+    pub(super) fn has(&self, number: u32) -> bool {
+        if self.numbers.len() < MANY {
+            return self.numbers.contains(&number);
+        }
+        let bits = self.bits.get(number as usize / 64);
+        bits.is_some_and(|bits| bits & bit(number) != 0)
     }
 
     /// Forgets them, and takes note that others are looked up for this round.
@@ -101,9 +108,8 @@ const fn bit(number: u32) -> u64 {
     1 << (number % 64)
 }
 
-/// Matching items that are looked for in a list by their bits, because as many searches would take longer. Hardly a value has as many,
-/// unless somebody makes patterns for it.
-const MANY: usize = 16;
+/// Matching items from which on they have bits, because as many searches in a list would take longer.
+const MANY: usize = 3;
 /// Literal bytes from which a pattern counts as selective; with fewer, it is taken to match a good part of all values.
 const SELECTIVE: usize = 3;
 /// Number of lists that such a pattern counts for.

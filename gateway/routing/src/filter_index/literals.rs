@@ -14,6 +14,9 @@ const LONGEST_END: usize = 64;
 /// Lengths of the pieces by which text between two `*`s is filed: the longest that fits.
 const PIECES: [usize; 9] = [1, 2, 3, 4, 5, 6, 8, 11, 16];
 
+/// Patterns of a piece from which on further ones are filed under a whole text: texts can be made of few pieces.
+const CROWDED: usize = 8;
+
 /// The place of a piece in the values that have it.
 #[derive(Clone, Copy, Debug)]
 enum Place {
@@ -81,6 +84,11 @@ impl Literals {
             self.any.push(number);
             return;
         };
+        let crowded = population(&piece).0 >= CROWDED;
+        let whole = crowded
+            .then(|| wholes(pattern).min_by_key(population))
+            .flatten();
+        let piece = whole.unwrap_or(piece);
         let hash = self.hash(piece.place, piece.text);
         self.groups.entry(hash).or_default().push(number);
         self.lengths(piece.place).add(piece.text.len());
@@ -88,7 +96,7 @@ impl Literals {
 
     /// Takes a pattern out that was filed under this number.
     pub(super) fn remove(&mut self, pattern: &str, number: u32) {
-        for piece in pieces(pattern) {
+        for piece in pieces(pattern).chain(wholes(pattern)) {
             let hash = self.hash(piece.place, piece.text);
             let Some(group) = self.groups.get_mut(&hash) else {
                 continue;
@@ -126,7 +134,7 @@ impl Literals {
             for (at, text) in value.windows(length).enumerate() {
                 let group = self.groups.get(&self.hash(Place::Anywhere, text));
                 // The patterns of a piece that comes again have been found.
-                let is_first = || !value[..at + length - 1].windows(length).any(|w| w == text);
+                let is_first = || memchr::memmem::find(value, text) == Some(at);
                 if let Some(group) = group.filter(|_| is_first()) {
                     group.iter().copied().for_each(&mut found);
                 }
@@ -179,4 +187,18 @@ fn pieces(pattern: &str) -> impl Iterator<Item = Piece<'_>> {
         })
     });
     ends.filter(|piece| !piece.text.is_empty()).chain(between)
+}
+
+/// The texts of a pattern between two `*`s of which [its pieces](pieces) are only parts.
+fn wholes(pattern: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut parts = pattern.split('*').map(str::as_bytes);
+    parts.next();
+    parts.next_back();
+    let parts = parts.filter(|part| {
+        part.len() <= LONGEST_END && part.len() > 1 && !PIECES.contains(&part.len())
+    });
+    parts.map(|text| Piece {
+        place: Place::Anywhere,
+        text,
+    })
 }

@@ -152,11 +152,23 @@ impl FilterIndex {
                 }
             }
         }
-        for (field, children) in inner.children.iter() {
-            let Some(value) = event.values[field].filter(|_| *children > 0) else {
+        let Some(children) = &inner.children else {
+            return;
+        };
+        for (field, children) in children.iter() {
+            let Some(value) = event.values[field].filter(|_| !children.is_empty()) else {
                 continue;
             };
             self.tree.items[field].find(value, &mut matches.items[field], matches.round);
+            // Of what matches and what is filed here, either may be much more.
+            if children.as_slice().len() < matches.items[field].numbers.len() {
+                for child in children.as_slice() {
+                    if matches.items[field].has(self.tree.item_of(*child)) {
+                        self.visit(*child, way.with(field), event, matches);
+                    }
+                }
+                continue;
+            }
             for at in 0..matches.items[field].numbers.len() {
                 let item = matches.items[field].numbers[at];
                 if let Some(child) = self.tree.child(number, field, item) {
@@ -206,7 +218,7 @@ impl FilterIndex {
         };
         let entry = self.entries.get_mut(number);
         entry.places.push(filed);
-        for node in &entry.nodes {
+        for node in entry.nodes.as_slice() {
             let node = self.tree.node_mut(*node);
             if !node.has_candidate(number) {
                 node.add_certain(filed);
@@ -224,7 +236,7 @@ impl FilterIndex {
             return;
         }
         let is_last = entry.places.is_empty();
-        for node in entry.nodes.clone() {
+        for node in entry.nodes.as_slice().to_vec() {
             if !self.tree.node(node).has_candidate(number) {
                 self.remove_certain(node, filed);
             } else if is_last {
@@ -262,7 +274,7 @@ impl FilterIndex {
             let candidates = std::mem::take(&mut inner.candidates);
             for waiting in candidates.as_slice() {
                 let nodes = &mut self.entries.get_mut(*waiting).nodes;
-                nodes.retain(|filed| *filed != node);
+                nodes.remove(node);
                 self.file_below(node, way, *waiting);
             }
         }

@@ -54,8 +54,8 @@ pub(super) struct Inner {
     certain: Positions,
     /// Entries that have more lists than those on the way, and are looked at one by one.
     pub candidates: Members,
-    /// The number of children that an item of each field leads to.
-    pub children: PerField<u32>,
+    /// The nodes that items of each field lead to, if there are any.
+    pub children: Option<Box<PerField<Members>>>,
     /// New entries are filed further down.
     pub is_split: bool,
 }
@@ -105,13 +105,15 @@ impl Tree {
         if let Some(child) = self.child(parent, field, item) {
             return child;
         }
-        self.node_mut(parent).inner().children[field] += 1;
         let home = self.items[field].home_mut(item);
         if home.parent == NONE {
             home.parent = parent;
-            return home_of(field, item);
+            let child = home_of(field, item);
+            self.node_mut(parent).inner().add_child(field, child);
+            return child;
         }
         let child = self.put(parent, home_of(field, item));
+        self.node_mut(parent).inner().add_child(field, child);
         let (nodes, hasher) = (&self.nodes, &self.hasher);
         let hash = |number: &u32| {
             let inside = &nodes[*number];
@@ -124,6 +126,7 @@ impl Tree {
     /// Takes a node out if it leads nowhere, and those on the way to it, but no root.
     pub(super) fn prune(&mut self, mut number: u32) {
         while self.node(number).is_empty() {
+            let child = number;
             let (parent, field) = if number & HOME == 0 {
                 let inside = &mut self.nodes[number];
                 let (parent, home) = (inside.parent, inside.home);
@@ -142,9 +145,19 @@ impl Tree {
                 let home = std::mem::take(self.items[field].home_mut(item));
                 (home.parent, field)
             };
-            self.node_mut(parent).inner().children[field] -= 1;
+            self.node_mut(parent).inner().remove_child(field, child);
             number = parent;
         }
+    }
+
+    /// The item that leads to a node that is no root.
+    pub(super) fn item_of(&self, number: u32) -> u32 {
+        let home = if number & HOME == 0 {
+            self.nodes[number].home
+        } else {
+            number
+        };
+        place_of(home).1
     }
 
     fn put(&mut self, parent: u32, home: u32) -> u32 {
@@ -153,6 +166,22 @@ impl Tree {
             home,
             node: Node::default(),
         })
+    }
+}
+
+impl Inner {
+    fn add_child(&mut self, field: Field, child: u32) {
+        self.children.get_or_insert_default()[field].push(child);
+    }
+
+    fn remove_child(&mut self, field: Field, child: u32) {
+        let Some(children) = &mut self.children else {
+            return;
+        };
+        children[field].remove(child);
+        if children.iter().all(|(_, children)| children.is_empty()) {
+            self.children = None;
+        }
     }
 }
 
@@ -189,9 +218,10 @@ impl Node {
 
     /// Returns whether nothing is filed here or further down.
     pub(super) fn is_empty(&self) -> bool {
-        let is_leaf = self.inner.as_ref().is_none_or(|inner| {
-            inner.candidates.is_empty() && inner.children.iter().all(|(_, count)| *count == 0)
-        });
+        let is_leaf = self
+            .inner
+            .as_ref()
+            .is_none_or(|inner| inner.candidates.is_empty() && inner.children.is_none());
         self.certain.is_empty() && is_leaf
     }
 }

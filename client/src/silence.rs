@@ -17,18 +17,25 @@ const LONGEST_LIMIT: Duration = LONGEST_INTERVAL.saturating_mul(INTERVALS);
 
 /// Gaps shorter than this tell nothing: no subscription may ask for an interval of less than 5 s.
 const SHORTEST_GAP: Duration = Duration::from_secs(4);
+/// Gaps longer than this tell nothing: no interval is as long, but a process that is stopped reads late what came in time.
+const LONGEST_GAP: Duration = FIRST_LIMIT;
 /// Number of gaps that have to be about as long as the longest before it counts as the interval.
 const ALIKE: u32 = 2;
+/// Number of gaps in a row that have to be shorter than the longest before it counts as the interval: it may be too long, which
+/// hangs up on no gateway that is well.
+const SHORTER: u32 = 4;
 
 /// Silence after which the connections of a stream count as dead: three intervals of heartbeats. The interval is the longest gap
-/// between two heartbeats on any connection, once another one was about as long: a heartbeat that comes out of turn makes shorter
-/// ones. What has been measured goes from one connection to the next by [`Connection::silence`](crate::Connection::silence).
+/// between two heartbeats on any connection, once another one was about as long or four in a row were shorter: a heartbeat that
+/// comes out of turn makes shorter ones, and one that is late a longer one. What has been measured goes from one connection to the next by [`Connection::silence`](crate::Connection::silence).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SilenceLimit {
     fixed: Option<Duration>,
     longest: Duration,
     /// Number of gaps that were about as long as the longest.
     alike: u32,
+    /// Number of gaps since the longest.
+    shorter: u32,
     /// Arrival of the last heartbeat, where it is known.
     previous: Option<Instant>,
 }
@@ -40,6 +47,7 @@ impl SilenceLimit {
             fixed,
             longest: Duration::ZERO,
             alike: 0,
+            shorter: 0,
             previous: None,
         }
     }
@@ -61,7 +69,7 @@ impl SilenceLimit {
     pub(crate) fn heartbeat(&mut self, arrived: Option<Instant>) {
         if let (Some(arrived), Some(previous)) = (arrived, self.previous) {
             let gap = arrived - previous;
-            if gap >= SHORTEST_GAP {
+            if (SHORTEST_GAP..=LONGEST_GAP).contains(&gap) {
                 self.measured(gap);
             }
         }
@@ -74,6 +82,7 @@ impl SilenceLimit {
         if self.is_known() {
             return;
         }
+        self.shorter = if gap == longer { 0 } else { self.shorter + 1 };
         if 4 * shorter >= 3 * longer {
             self.alike += 1;
         } else if gap == longer {
@@ -82,7 +91,7 @@ impl SilenceLimit {
     }
 
     const fn is_known(&self) -> bool {
-        self.alike >= ALIKE
+        self.alike >= ALIKE || self.shorter >= SHORTER
     }
 
     /// Notes a new connection: what comes next is no gap.
@@ -177,6 +186,32 @@ mod tests {
         limit.restart();
         let on_time = [Some(3), Some(11), Some(19)];
         assert_eq!(limit_after(&mut limit, &on_time), seconds(24));
+    }
+
+    #[test]
+    fn a_gap_that_was_too_long_counts_after_four_in_a_row_that_were_shorter() {
+        for start in [&[0, 45][..], &[0, 10, 55], &[0, 5, 15, 20, 65]] {
+            for n in 0..=4 {
+                let last = start[start.len() - 1];
+                let shorter = (1..=n).map(|n| last + 30 * n);
+                let arrivals = start.iter().copied().chain(shorter).map(Some);
+                let arrivals: Vec<_> = arrivals.collect();
+                let expected = seconds(if n < 4 { 310 } else { 135 });
+                let mut limit = SilenceLimit::default();
+                let found = limit_after(&mut limit, &arrivals);
+                assert_eq!(found, expected, "{arrivals:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_that_no_interval_makes_tell_nothing() {
+        let mut limit = SilenceLimit::default();
+        let stopped = [Some(0), Some(3600), Some(7200), Some(10_800)];
+        assert_eq!(limit_after(&mut limit, &stopped), seconds(310));
+        limit.restart();
+        let stopped = [Some(0), Some(30), Some(60), Some(3660), Some(3690)];
+        assert_eq!(limit_after(&mut limit, &stopped), seconds(90));
     }
 
     #[test]

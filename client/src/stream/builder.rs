@@ -142,8 +142,8 @@ impl EventStreamBuilder {
         self
     }
 
-    /// Silence after which a connection counts as dead. Unset: three times the longest interval of the stream's heartbeats, at least
-    /// 20 s.
+    /// Silence after which a connection counts as dead. Unset: three times the longest interval of the stream's heartbeats, 20 s to
+    /// 900 s.
     pub const fn silence(mut self, silence: Duration) -> Self {
         self.silence = Some(silence);
         self

@@ -97,6 +97,26 @@ def test_heartbeats_out_of_turn_on_a_fresh_stream_make_no_short_interval(
     assert limit.seconds == 90
 
 
+@pytest.mark.parametrize("start", [(0, 45), (0, 10, 55), (0, 5, 15, 20, 65)])
+def test_a_gap_that_was_too_long_counts_after_four_in_a_row_that_were_shorter(
+    start: tuple[float, ...],
+) -> None:
+    limit = limit_after(*start)
+    for n in range(1, 5):
+        assert limit.seconds == 310
+        limit.heartbeat(start[-1] + 30 * n)
+    assert limit.seconds == 135
+
+
+def test_gaps_that_no_interval_makes_tell_nothing() -> None:
+    assert limit_after(0, 3600, 7200, 10800).seconds == 310
+    assert limit_after(0, 30, 60, 3660, 3690).seconds == 90
+
+
+def test_no_interval_is_longer_than_a_subscription_may_ask_for() -> None:
+    assert limit_after(0, 301, 602).seconds == 900
+
+
 def test_a_connection_that_was_given_up_makes_the_next_one_start_anew() -> None:
     limit = limit_after(0, 5, 10)
     limit.gave_up()

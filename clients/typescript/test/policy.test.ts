@@ -81,6 +81,26 @@ test("heartbeats out of turn on a fresh stream make no short interval", () => {
   }
 });
 
+test("a gap that was too long counts after four in a row that were shorter", () => {
+  for (const start of [[0, 45], [0, 10, 55], [0, 5, 15, 20, 65]]) {
+    const limit = limitAfter(start);
+    for (let n = 1; n <= 4; n += 1) {
+      assert.equal(limit.ms, 310_000, start.join());
+      limitAfter([(start.at(-1) ?? 0) + 30 * n], limit);
+    }
+    assert.equal(limit.ms, 135_000, start.join());
+  }
+});
+
+test("gaps that no interval makes tell nothing", () => {
+  assert.equal(limitAfter([0, 3600, 7200, 10_800]).ms, 310_000);
+  assert.equal(limitAfter([0, 30, 60, 3660, 3690]).ms, 90_000);
+});
+
+test("no interval is longer than a subscription may ask for", () => {
+  assert.equal(limitAfter([0, 301, 602]).ms, 900_000);
+});
+
 test("a connection that was given up makes the next one start anew", () => {
   const limit = limitAfter([0, 5, 10]);
   limit.gaveUp();

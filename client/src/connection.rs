@@ -123,6 +123,8 @@ pub struct Connection {
     silence: SilenceLimit,
     /// Time before which what is read next had not come.
     since: Instant,
+    /// Time of the first read that began when the connection had been silent for too long.
+    overdue: Option<Instant>,
 }
 
 /// Socket whose bytes are noted below TLS: a record of it may take its time, too.
@@ -248,6 +250,7 @@ impl Connection {
             token,
             silence,
             since: Instant::now(),
+            overdue: None,
         })
     }
 
@@ -298,7 +301,7 @@ impl Connection {
     /// The next frame, unless nothing comes for longer than the connection may be silent.
     async fn receive_in_time(&mut self, asked: Instant) -> Result<Incoming, Failure> {
         let silence = self.silence.limit();
-        let mut end = (self.tcp().heard() + silence).max(asked + ARRIVED);
+        let mut end = self.end(asked, silence);
         loop {
             if let Ok(incoming) = timeout_at(end, self.receive()).await {
                 return incoming;
@@ -312,6 +315,21 @@ impl Connection {
             }
             end = extended;
         }
+    }
+
+    /// Time at which a read that begins now gives up the connection, if nothing comes.
+    fn end(&mut self, asked: Instant, silence: Duration) -> Instant {
+        let heard = self.tcp().heard();
+        let end = heard + silence;
+        if asked < end {
+            return end;
+        }
+        // What came while nobody read is no silence: the first read waits for it. The next ones count from there, since each of
+        // them may be dropped early.
+        let first = self.overdue.filter(|first| heard < *first);
+        let first = first.unwrap_or(asked);
+        self.overdue = Some(first);
+        first + ARRIVED
     }
 
     async fn receive(&mut self) -> Result<Incoming, Failure> {

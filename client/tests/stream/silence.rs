@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use datastream_client::EventStream;
+use datastream_client::{
+    Connection, CredentialFiles, Credentials, EventStream, Failure, Incoming, SilenceLimit,
+};
 use tokio::task::yield_now;
-use tokio::time::{advance, pause, resume, sleep};
+use tokio::time::{advance, pause, resume, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::gateway::{Client, Gateway, PATIENCE, event};
@@ -182,4 +184,51 @@ async fn intervals_of_one_connection_count_on_the_next() {
         assert_eq!(next(&mut stream, server).await, "1")
     }))
     .await;
+}
+
+/// Opens a connection that may be silent for some seconds.
+async fn open(gateway: &Gateway, seconds: u64) -> (Connection, Client) {
+    let url = gateway.url().parse().unwrap();
+    let credentials = Credentials::new(CredentialFiles::default()).unwrap();
+    let silence = SilenceLimit::new(Some(Duration::from_secs(seconds)));
+    let opening = Connection::open(&url, &credentials, silence);
+    let (connection, client) = tokio::join!(opening, gateway.accept());
+    (connection.unwrap(), client)
+}
+
+/// What a read brings that is dropped after 100 ms.
+async fn poll(connection: &mut Connection) -> Option<Result<Incoming, Failure>> {
+    let read = timeout(Duration::from_millis(100), connection.next());
+    read.await.ok()
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_whose_reads_are_soon_dropped() {
+    let gateway = Gateway::start().await;
+    let (mut connection, _client) = open(&gateway, 7).await;
+    pause();
+    let mut reads = 0;
+    let end = loop {
+        reads += 1;
+        assert!(reads < 100, "nothing came for {reads} reads");
+        if let Some(incoming) = poll(&mut connection).await {
+            break incoming;
+        }
+    };
+    let silent = Failure::Lost("no heartbeat within 7 s".to_owned());
+    assert_eq!(end, Err(silent));
+    assert!(reads > 60, "given up after {reads} reads");
+}
+
+#[tokio::test]
+async fn what_comes_while_nobody_reads_is_no_silence() {
+    let gateway = Gateway::start().await;
+    let (mut connection, mut client) = open(&gateway, 7).await;
+    pause();
+    for _ in 0..3 {
+        assert_eq!(poll(&mut connection).await, None);
+        client.heartbeat().await;
+        advance(Duration::from_hours(1)).await;
+        assert_eq!(poll(&mut connection).await, Some(Ok(Incoming::Heartbeat)));
+    }
 }

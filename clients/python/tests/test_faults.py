@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
-from collect import Collect, numbers
+import datastream_client
+from collect import QUICK, Collect, numbers
 from datastream_client import (
+    AsyncEventStream,
     ClosedError,
     ConnectionLostError,
     CredentialError,
     ProtocolError,
+    Reconnect,
     RefusedError,
     Retry,
 )
@@ -100,6 +104,69 @@ def test_an_event_may_take_longer_than_the_silence_while_bytes_of_it_come(
     with Gateway(script) as gateway:
         found = collect(gateway.url, silence=1)
     assert (found.seqs, found.failure, found.reconnects) == (["1"], None, [])
+
+
+async def poll(stream: AsyncEventStream) -> str | None:
+    """Returns the number of the next event, asked for by reads that are soon canceled."""
+    while True:
+        try:
+            event = await asyncio.wait_for(anext(stream, None), 0.02)
+        except asyncio.TimeoutError:
+            continue
+        return None if event is None else event.seq
+
+
+@pytest.mark.parametrize("acknowledge", ["handled", "received"])
+@pytest.mark.parametrize("fault", [fall_silent, fall_silent_within_an_event])
+def test_silence_ends_a_connection_whose_reads_are_soon_canceled(
+    fault: Fault, acknowledge: Literal["handled", "received"]
+) -> None:
+    reconnects: list[Reconnect] = []
+
+    async def main(url: str) -> list[str | None]:
+        async with datastream_client.connect(
+            url,
+            seq_start="1",
+            seq_end="9",
+            silence=0.3,
+            acknowledge=acknowledge,
+            retry=QUICK,
+            on_reconnect=reconnects.append,
+        ) as stream:
+            return [await poll(stream) for _ in range(10)]
+
+    with Gateway(faulty(fault)) as gateway:
+        assert asyncio.run(main(gateway.url)) == [*numbers(1, 9), None]
+    assert [str(reconnect.failure) for reconnect in reconnects] == ["nothing came for 0.3 s"]
+
+
+def test_what_comes_while_the_loop_stands_still_is_no_silence() -> None:
+    is_still, has_sent = threading.Event(), threading.Event()
+    reconnects: list[Reconnect] = []
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.events(1, 1)
+        await asyncio.to_thread(is_still.wait, 10)
+        # Longer than the connection may be silent.
+        await asyncio.sleep(0.4)
+        await exchange.events(2, 2)
+        has_sent.set()
+        await exchange.websocket.wait_closed()
+
+    async def main(url: str) -> list[str | None]:
+        async with datastream_client.connect(
+            url, silence=0.3, retry=QUICK, on_reconnect=reconnects.append
+        ) as stream:
+            first = await poll(stream)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(stream), 0.02)
+            is_still.set()
+            assert has_sent.wait(10)
+            return [first, await poll(stream)]
+
+    with Gateway(script) as gateway:
+        assert asyncio.run(main(gateway.url)) == ["1", "2"]
+    assert reconnects == []
 
 
 def test_the_stream_resumes_at_the_event_that_a_slow_reader_is_at(collect: Collect) -> None:

@@ -30,6 +30,9 @@ from datastream_client.session import (
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+# Seconds within which a read finds what had come before it, however long nobody had read.
+_ARRIVED = 1.0
+
 
 def connect(url: str, **options: Unpack[AsyncStreamOptions]) -> AsyncEventStream:
     """Makes a stream, which begins when its first event is asked for.
@@ -144,6 +147,9 @@ class _Connection:
     def __init__(self, websocket: HeardAsyncConnection, session: Session) -> None:
         self._websocket = websocket
         self._session = session
+        self._overdue: float | None = None
+        """Time of the first read that began when the connection had been silent for too long."""
+        self._is_given_up = False
 
     async def receive(self) -> str:
         """Returns the body of the next frame that is no heartbeat, and answers those before it."""
@@ -162,30 +168,43 @@ class _Connection:
 
     async def _receive(self) -> str | bytes:
         silence = self._session.silence
-        is_silent = False
         call_later = asyncio.get_running_loop().call_later
         timer: asyncio.TimerHandle
 
         def give_up() -> None:
-            nonlocal is_silent, timer
+            nonlocal timer
             # A part of a frame may have come.
             left = self._websocket.heard + silence - time.monotonic()
             if left > 0:
                 timer = call_later(left, give_up)
             else:
-                is_silent = True
+                # A read that is canceled now leaves its end to the next one.
+                self._is_given_up = True
                 self._websocket.transport.abort()
 
-        timer = call_later(silence, give_up)
+        timer = call_later(self._patience(silence), give_up)
         try:
             return await self._websocket.recv()
         except ConnectionClosed as error:
-            if is_silent:
+            if self._is_given_up:
                 self._session.gave_up()
                 raise silent_error(silence) from None
             raise (close_error(error) or StreamEnd()) from error
         finally:
             timer.cancel()
+
+    def _patience(self, silence: float) -> float:
+        """Returns the seconds after which a read that begins now gives up if nothing comes."""
+        now = time.monotonic()
+        heard = self._websocket.heard
+        left = heard + silence - now
+        if left > 0:
+            return left
+        # What came while nobody read, or while the loop stood still, is no silence: the first read
+        # waits for it. The next ones count from there: each of them may be canceled early.
+        if self._overdue is None or self._overdue <= heard:
+            self._overdue = now
+        return self._overdue + _ARRIVED - now
 
 
 class _EagerConnection:

@@ -140,6 +140,23 @@ def test_silence_ends_a_connection_whose_reads_are_soon_canceled(
     assert [str(reconnect.failure) for reconnect in reconnects] == ["nothing came for 0.3 s"]
 
 
+def test_a_failure_is_told_although_the_read_is_canceled_that_found_it() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.websocket.send("junk")
+        # The client waits for the end of the connection, longer than a read.
+        exchange.websocket.transport.pause_reading()
+        await exchange.websocket.wait_closed()
+
+    async def main(url: str) -> None:
+        async with datastream_client.connect(url) as stream:
+            with pytest.raises(ProtocolError):
+                await poll(stream)
+
+    with Gateway(script) as gateway:
+        asyncio.run(main(gateway.url))
+    assert len(gateway.exchanges) == 1
+
+
 def test_what_comes_while_the_loop_stands_still_is_no_silence() -> None:
     is_still, has_sent = threading.Event(), threading.Event()
     reconnects: list[Reconnect] = []

@@ -54,10 +54,15 @@ class AsyncEventStream(Positioned):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._connection: _Connection | _EagerConnection | None = None
+        self._failure: DatastreamError | None = None
+        """The failure of the connection, until it has been dealt with."""
         self._resume_at = 0.0
         self._is_asked = False
         self._is_closed = False
+        # They go on if their reader is canceled: one that often is would never get a connection,
+        # and leave one half closed.
         self._opening: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,6 +111,9 @@ class AsyncEventStream(Positioned):
     async def _next(self) -> Event | None:
         self._session.asked()
         while not self._is_closed:
+            if self._failure is not None:
+                await self._recover(self._failure)
+                continue
             try:
                 if self._connection is None:
                     await self._reopen()
@@ -116,13 +124,16 @@ class AsyncEventStream(Positioned):
             except StreamEnd:
                 await self.close()
             except DatastreamError as failure:
-                if not self._is_closed:
-                    await self._drop()
-                    self._resume_at = time.monotonic() + self._session.pause_after(failure)
+                self._failure = failure
         return None
 
+    async def _recover(self, failure: DatastreamError) -> None:
+        # If the reader is canceled meanwhile, its next read does the rest.
+        await self._drop()
+        self._failure = None
+        self._resume_at = time.monotonic() + self._session.pause_after(failure)
+
     async def _reopen(self) -> None:
-        # It goes on if its reader is canceled: one that often is would never get a connection.
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
         opening = self._opening
@@ -138,7 +149,12 @@ class AsyncEventStream(Positioned):
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            self._closing = asyncio.ensure_future(connection.close())
+        closing = self._closing
+        if closing is not None:
+            await asyncio.wait([closing])
+            self._closing = None
+            closing.result()
 
 
 class _Connection:

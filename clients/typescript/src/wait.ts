@@ -1,13 +1,20 @@
+/** What came while a program stood still is at hand this soon after it goes on. */
+const ARRIVED_MS = 100;
+
 /**
- * Waits for a promise, but not longer than some milliseconds.
+ * Waits for a promise, but not much longer than some milliseconds.
  *
  * @throws What `late` returns, if it takes longer.
  */
 export async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    const end = (): void => {
       reject(late());
+    };
+    // A program that stood still comes to its timers before it comes to what it can read.
+    timer = setTimeout(() => {
+      timer = setTimeout(end, ARRIVED_MS);
     }, ms);
   });
   try {

@@ -46,6 +46,20 @@ describe("a lost connection", { timeout: 20_000 }, () => {
     });
   }
 
+  test("is none that was not read while the program stood still", async () => {
+    await using gateway = await Gateway.start(async (exchange) => {
+      await exchange.accept().events(1, 1);
+    });
+    const stream = connect(gateway.url, { silenceMs: 200, onReconnect: ({ failure }) => assert.fail(failure) });
+    await stream.next();
+    const second = stream.next();
+    await gateway.exchanges[0]?.events(2, 2);
+    // Longer than the connection may be silent.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    assert.equal((await second).value?.seq, "2");
+    await stream.close();
+  });
+
   test("is made again from the event that a slow reader is at", async () => {
     await using gateway = await Gateway.start(async (exchange) => {
       const first = Number(exchange.query.get("seq_start"));

@@ -441,6 +441,28 @@ async fn a_batch_with_a_wrong_last_offset_costs_no_other_one() {
     }
 }
 
+/// The records of one cannot be counted, and an answer may end just behind it, or behind both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_batches_side_by_side_cost_no_other_one() {
+    let records: Vec<_> = (0..3).map(|n| event("A", n)).collect();
+    let good = batch(&records, Compression::None, 1);
+    let size = good.len() as u32;
+    for (wrong, last_delta) in [(0, 5), (0, 8), (3, 5), (3, 1_000), (3, i32::MAX)] {
+        let (broker, source) = damaged_topic().await;
+        broker.append_raw("t", 0, &good).unwrap();
+        broker.append_damaged("t", 0, BatchDamage::NotGzip).unwrap();
+        broker.append_raw("t", 0, &good).unwrap();
+        assert!(broker.misnumber("t", 0, wrong, last_delta));
+        let (lost, others): (Vec<_>, Vec<_>) =
+            (0..9).partition(|offset| (wrong..6).contains(offset));
+        for max_bytes in (size..size + 200).chain([1 << 20]) {
+            let (read, unreadable) = read_to(&source, max_bytes, 9).await;
+            let case = format!("{wrong} {last_delta} {max_bytes}");
+            assert_eq!((&unreadable, &read), (&lost, &others), "{case}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_says_to_end_before_it_begins_is_reported_once_others_follow() {
     let (broker, source) = damaged_topic().await;

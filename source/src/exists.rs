@@ -30,15 +30,18 @@ where
     let asked = [offset, offset.saturating_add(1)];
     let mut answers: FuturesUnordered<_> =
         asked.into_iter().map(|asked| answer(open(asked))).collect();
+    let mut failed = None;
     while let Some(answer) = answers.next().await {
-        if let Some(answer) = answer? {
-            return Ok(answer);
+        match answer {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => (),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Err(SourceError::Unreachable {
+    Err(failed.unwrap_or_else(|| SourceError::Unreachable {
         what: "asking for a record of the topic",
         reason: format!("no answer within {SILENCE:?}"),
-    })
+    }))
 }
 
 /// Returns whether a stream begins with a record, or `None` if it says nothing.
@@ -150,5 +153,10 @@ mod tests {
     async fn a_refusal_of_nobody_who_keeps_the_partition_is_an_error() {
         assert_eq!(of_a_refusal(unreachable()).await, Err(unreachable()));
         assert_eq!(of(None, Some(Err(unreachable()))).await, Err(unreachable()));
+        // One that answers is enough.
+        let found = of(Some(Ok(record(7))), Some(Err(unreachable()))).await;
+        assert_eq!(found, Ok(true));
+        let beyond = Some(Err(SourceError::Beyond { wanted: 8 }));
+        assert_eq!(of(Some(Err(unreachable())), beyond).await, Ok(false));
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Reader {
     batches: Bytes,
     /// The last of them is not the only one to say where it ends.
     agreed: bool,
+    /// Bytes of its answer up to the end of the last of them.
+    reach: usize,
     /// Records of the batch before `next` that have not been handed on.
     records: Option<Records>,
     /// The batch before `next`, if it cannot be read: what came before it is handed on first.
@@ -85,6 +87,7 @@ impl Reader {
             next: from,
             batches: Bytes::new(),
             agreed: false,
+            reach: 0,
             records: None,
             found: None,
             earlier: Earlier::Nothing,
@@ -157,12 +160,17 @@ impl Reader {
             Err(_) if self.batches.is_empty() && !self.agreed => {
                 // What was asked for behind it may be too far.
                 self.unit = None;
-                self.earlier = Earlier::Unreadable;
-                self.make_room_for(header.size + batch::BASE_BYTES);
+                self.look_behind();
                 Ok(true)
             }
             Err(closed) => Err(self.go_on_at(header.next, closed)),
         }
+    }
+
+    /// Has the batch that was looked at last looked at once more, with the beginning of the one behind it.
+    fn look_behind(&mut self) {
+        self.earlier = Earlier::Unreadable;
+        self.make_room_for(self.reach + batch::BASE_BYTES);
     }
 
     /// Opens a whole batch that may be wrong about its end. Returns false if it lies before `next`.
@@ -172,6 +180,7 @@ impl Reader {
         records: Bytes,
         successor: Option<u64>,
         end: u64,
+        may_look: bool,
     ) -> Result<bool, SourceError> {
         let Some(opened) = self.open_records(header, records, true).await else {
             // Not reached: it may wait.
@@ -180,10 +189,22 @@ impl Reader {
         let closed = match opened {
             // A batch that is good says that the broker is wrong about the end.
             Ok(_) if header.next > end => return Err(self.malformed()),
+            // Its records may have other offsets than it says.
+            Ok(_) if header.first < self.next && successor.is_some_and(|s| s != header.next) => {
+                Closed {
+                    damage: Damage::Malformed,
+                    detail: format!("a batch that says to begin at offset {}", header.first),
+                    count: None,
+                }
+            }
             Ok(records) => {
                 self.next = header.next;
                 self.records = Some(records);
                 self.max_bytes = self.max_bytes.min(NORMAL_BYTES);
+                return Ok(true);
+            }
+            Err(closed) if closed.count.is_none() && successor.is_none() && may_look => {
+                self.look_behind();
                 return Ok(true);
             }
             Err(closed) => closed,
@@ -266,6 +287,8 @@ impl Reader {
 
     /// Takes the next answer, keeps of it what is whole and in sequence, and asks for what comes behind that.
     async fn read_answer(&mut self) -> Result<(), SourceError> {
+        // Nothing is left in it, and the memory of the answer before goes with it.
+        self.batches = Bytes::new();
         if !self.is_oversized() {
             self.permit = None;
         }
@@ -283,11 +306,12 @@ impl Reader {
         let mut batches = answer.batches;
         let length = batches.len();
         let cut = length >= self.max_bytes;
+        // Until something at `next` has been judged: batches before that may be doubtful, too.
+        let doubted = self.earlier == Earlier::Unreadable;
+        if doubted {
+            self.earlier = Earlier::Nothing;
+        }
         loop {
-            let doubted = self.earlier == Earlier::Unreadable;
-            if doubted {
-                self.earlier = Earlier::Nothing;
-            }
             match sequence::start(&batches, answer.end, cut, self.next, doubted) {
                 Start::Sequence {
                     bytes,
@@ -296,6 +320,7 @@ impl Reader {
                 } => {
                     self.earlier = Earlier::Nothing;
                     self.agreed = agreed;
+                    self.reach = length - batches.len() + bytes.end;
                     self.batches = batches.slice(bytes);
                     if self.is_oversized() {
                         self.max_bytes = NORMAL_BYTES;
@@ -312,7 +337,13 @@ impl Reader {
                     self.earlier = Earlier::Nothing;
                     let behind = bytes.end;
                     let records = batches.slice(bytes.start + header.records_at()..behind);
-                    if self.settle(&header, records, successor, answer.end).await? {
+                    self.reach = length - batches.len() + behind;
+                    let may_look = cut && !doubted && self.max_bytes < MAX_BATCH_BYTES;
+                    let end = answer.end;
+                    if self
+                        .settle(&header, records, successor, end, may_look)
+                        .await?
+                    {
                         return Ok(());
                     }
                     batches.advance(behind);
@@ -346,7 +377,7 @@ impl Reader {
                     && self.max_bytes < MAX_BATCH_BYTES.min(before + header.size) =>
             {
                 self.earlier = Earlier::Nothing;
-                self.make_room_for(before + header.size);
+                self.make_room_for(before + header.size + batch::BASE_BYTES);
                 if self.is_oversized() && self.permit.is_none() {
                     self.permit = self.permits.clone().acquire_owned().await.ok();
                 }

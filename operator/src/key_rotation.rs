@@ -4,22 +4,13 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::stream_secret::{Notes, ObservedSecret, PreviousKey, ROTATE};
+use crate::stream_secret::{Notes, ObservedSecret, PreviousKey, REQUEST_CHARS, ROTATE};
 
 /// Time for which the key before stays good, unless the subscription says otherwise.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
 /// Longest time without another look: no timer has to reach far, and a clock that is set is noticed.
 const LOOK_AGAIN: Duration = Duration::from_hours(24);
-
-/// The most characters of a request for a new key: it is kept with each subscription and each Secret.
-const REQUEST_CHARS: usize = 256;
-
-/// The part of a request for a new key that is kept: all of it, or so much that it is [seen](KeyRotation::of) to be too long.
-pub(crate) fn kept(request: &str) -> &str {
-    let end = request.char_indices().nth(REQUEST_CHARS + 1);
-    end.map_or(request, |(end, _)| &request[..end])
-}
 
 /// The wishes of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::stream_secret::kept_request;
 
     const HOUR: i64 = 3600;
 
@@ -312,11 +304,11 @@ mod tests {
     #[test]
     fn a_request_that_is_too_long_is_refused_also_by_what_is_kept_of_it() {
         let longest = "ä".repeat(REQUEST_CHARS);
-        assert_eq!(kept(&longest), longest);
+        assert_eq!(kept_request(&longest), longest);
         assert!(KeyRotation::of(None, Some(&longest)).is_ok());
         let longer = "ä".repeat(100_000);
-        assert_eq!(kept(&longer).chars().count(), REQUEST_CHARS + 1);
-        for request in [longer.as_str(), kept(&longer)] {
+        assert_eq!(kept_request(&longer).chars().count(), REQUEST_CHARS + 1);
+        for request in [longer.as_str(), kept_request(&longer)] {
             let (path, reason) = KeyRotation::of(None, Some(request)).unwrap_err();
             assert_eq!(path, "metadata.annotations[datastream.dev/rotate-key]");
             assert!(

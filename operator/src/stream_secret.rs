@@ -12,7 +12,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::key_rotation::kept;
 use crate::resource_version::ResourceVersion;
 use crate::uid::Uid;
 
@@ -28,6 +27,8 @@ pub(crate) const ADOPT: &str = "datastream.dev/adopt-secret";
 /// The annotation of a subscription that asks for a new key whenever its value changes. The Secret says under the same name which value
 /// was the last one.
 pub(crate) const ROTATE: &str = "datastream.dev/rotate-key";
+/// The most characters of a value of [`ROTATE`]: it is kept with each subscription and each Secret.
+pub(crate) const REQUEST_CHARS: usize = 256;
 /// The annotation of a Secret that says when its key was issued.
 const ISSUED: &str = "datastream.dev/key-issued";
 /// The annotation of a Secret with the SHA-256 of the key before, as long as that is good.
@@ -76,6 +77,12 @@ pub(crate) struct ObservedSecret {
     pub url: Option<UrlHash>,
     /// Notes on the key; absent if there are none.
     pub notes: Option<Box<Notes>>,
+}
+
+/// The part of a value of [`ROTATE`] that is kept: all of it, or so much that it is seen to be too long.
+pub(crate) fn kept_request(value: &str) -> &str {
+    let end = value.char_indices().nth(REQUEST_CHARS + 1);
+    end.map_or(value, |(end, _)| &value[..end])
 }
 
 /// Notes of a Secret on its key.
@@ -170,7 +177,7 @@ fn notes(secret: &Secret) -> Notes {
         previous: hash
             .zip(time(PREVIOUS_KEY_UNTIL))
             .map(|(hash, until)| PreviousKey { hash, until }),
-        request: note(ROTATE).map(|request| kept(request).to_owned()),
+        request: note(ROTATE).map(|request| kept_request(request).to_owned()),
     }
 }
 

@@ -16,8 +16,7 @@ use kube::Resource as _;
 
 use self::reported::Reported;
 use crate::groups::Groups;
-use crate::key_rotation::kept;
-use crate::stream_secret::{ADOPT, ROTATE};
+use crate::stream_secret::{ADOPT, ROTATE, kept_request};
 use crate::uid::Uid;
 use crate::verdicts::{Verdict, hash_of_labels};
 
@@ -63,7 +62,7 @@ impl Subscription {
         } = object;
         let annotation = |name| metadata.annotations.as_ref()?.get(name);
         let adopts = annotation(ADOPT).is_some_and(|adopts| adopts == "true");
-        let rotate_key = annotation(ROTATE).map(|value| kept(value).into());
+        let rotate_key = annotation(ROTATE).map(|value| kept_request(value).into());
         let connection = status.as_mut().and_then(|status| status.connection.take());
         Self {
             uid: metadata.uid.as_deref().map(Uid::from),

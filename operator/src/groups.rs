@@ -346,6 +346,8 @@ impl Group {
         }
         let ids = self.state.lock().known(None);
         self.check_ahead(&ids).await;
+        // Rules may have changed meanwhile.
+        self.check_ahead(&ids).await;
         self.state.lock().settle(Instant::now());
         self.wake();
         self.access_changed.notify_one();

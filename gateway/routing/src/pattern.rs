@@ -74,10 +74,10 @@ impl Pattern {
         let (ours, theirs) = (self.0.as_bytes(), other.0.as_bytes());
         // For each place in `theirs`, whether some text is matched by what is before it and what was looked at of `ours`.
         let mut reached = vec![false; theirs.len() + 1];
+        let mut next = reached.clone();
         reached[0] = true;
         skip_stars(&mut reached, theirs);
         for byte in ours {
-            let mut next = vec![false; theirs.len() + 1];
             for at in 0..=theirs.len() {
                 if *byte == b'*' {
                     next[at] = reached[at] || (at > 0 && next[at - 1]);
@@ -88,7 +88,7 @@ impl Pattern {
                 }
             }
             skip_stars(&mut next, theirs);
-            reached = next;
+            std::mem::swap(&mut reached, &mut next);
         }
         reached[theirs.len()]
     }

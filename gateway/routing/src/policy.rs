@@ -10,11 +10,14 @@ use crate::field::{Field, PerField};
 use crate::filter::{EventFields, Filter};
 use crate::pattern::Pattern;
 
-/// Pairs of bytes that a check may compare before it gives up, some milliseconds: whoever writes subscriptions decides how many patterns
-/// meet.
-const MAX_WORK: u64 = 5_000_000;
+/// Work that a check may do before it gives up, in some nanoseconds: whoever writes subscriptions decides how many patterns meet.
+const MAX_WORK: u64 = 20_000_000;
+/// What a pair of exact values counts for. Whoever has access by serial numbers has many of them on both sides.
+const EXACT: u64 = 1;
 /// The same of an exact value and a pattern with one `*`: only the beginning and the end of the value are compared.
-const ENDS: u64 = 8;
+const ENDS: u64 = 32;
+/// The same of a pair of bytes of two patterns.
+const BYTES: u64 = 4;
 
 /// Effect of a rule on the events that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -237,7 +240,7 @@ fn are_same(a: &[Vec<&Rule>; 2], b: &[Vec<&Rule>; 2]) -> bool {
         .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| std::ptr::eq(*a, *b)))
 }
 
-/// Work that a check may still do, in pairs of bytes.
+/// Work that a check may still do.
 struct Work(u64);
 
 /// A check has done all the work that it may.
@@ -248,11 +251,11 @@ impl Work {
         let length = |p: &Pattern| p.as_str().len() as u64 + 1;
         let pairs = match (p.is_exact(), q.is_exact()) {
             // One comparison, which most end at its first byte.
-            (true, true) => 1,
-            (false, false) => length(p) * length(q),
+            (true, true) => EXACT,
+            (false, false) => BYTES * length(p) * length(q),
             _ if p.stars() + q.stars() == 1 => ENDS,
             // Text is found at several bytes a step.
-            _ => ENDS + (length(p) + length(q)) / 4,
+            _ => ENDS + length(p) + length(q),
         };
         self.0 = self.0.checked_sub(pairs).ok_or(Exhausted)?;
         Ok(())
@@ -274,9 +277,15 @@ impl Work {
         patterns: &[Pattern],
         test: impl Fn(&Pattern) -> bool,
     ) -> Result<bool, Exhausted> {
+        let is_exact = p.is_exact();
         for q in patterns {
             self.spend(p, q)?;
-            if test(q) {
+            let found = if is_exact && q.is_exact() {
+                p == q
+            } else {
+                test(q)
+            };
+            if found {
                 return Ok(true);
             }
         }

@@ -39,6 +39,14 @@ const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// An API server that does not answer a write within this time is asked again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What became of the objects that were planned together.
+#[derive(Default)]
+struct Round {
+    /// The number of those that the API server was asked to write.
+    written: u32,
+    has_failed: bool,
+}
+
 /// The task that keeps the routing objects as the state wants them.
 pub struct Publisher {
     /// The Secrets of the namespace of the gateways.
@@ -98,11 +106,14 @@ impl Publisher {
             }
             // One that was to be written after the list may be urgent now.
             self.wake_urgent();
-            let objects = u32::try_from(plan.objects.len())?;
-            if !self.write(plan.objects).await? {
+            let were_planned = !plan.objects.is_empty();
+            let round = self.write(plan.objects).await?;
+            // What is held back has its time. What was given back, or is held back since, is to be planned again.
+            let is_left = were_planned && plan.held_until.is_none() && self.state.lock().is_dirty();
+            if round.has_failed || is_left {
                 self.changed.notify_one();
             }
-            self.rest(Instant::now() + PACE * objects).await;
+            self.rest(Instant::now() + PACE * round.written).await;
         }
     }
 
@@ -121,21 +132,21 @@ impl Publisher {
         }
     }
 
-    /// Returns whether all of them were written.
-    async fn write(&self, objects: Vec<BucketId>) -> anyhow::Result<bool> {
+    /// Writes those of planned objects that are still to be written.
+    async fn write(&self, objects: Vec<BucketId>) -> anyhow::Result<Round> {
         let mut results = futures_util::stream::iter(objects)
             .map(|bucket| self.write_planned(bucket, Lane::Ordinary))
             .buffer_unordered(CONCURRENCY);
-        let mut all = true;
+        let mut round = Round::default();
         while let Some(result) = results.next().await {
-            all &= match result {
-                Some((bucket, result)) => self.finish(bucket, result).await?,
-                None => false,
-            };
+            if let Some((bucket, result)) = result {
+                round.written += 1;
+                round.has_failed |= !self.finish(bucket, result).await?;
+            }
             // Somebody may be kept out of it since, and it was being written.
             self.wake_urgent();
         }
-        Ok(all)
+        Ok(round)
     }
 
     fn wake_urgent(&self) {

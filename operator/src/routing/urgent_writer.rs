@@ -22,8 +22,12 @@ impl Publisher {
             tokio::select! {
                 () = self.urgent.notified() => (),
                 Some(finished) = writing.next(), if !writing.is_empty() => {
-                    if let Some((bucket, result)) = finished {
-                        self.finish(bucket, result).await?;
+                    match finished {
+                        Some((bucket, result)) => {
+                            self.finish(bucket, result).await?;
+                        }
+                        // Nothing was written that others would have to wait for.
+                        None => rested = rested.checked_sub(PACE).unwrap_or(rested),
                     }
                     // What else changed in it meanwhile may be for the others to write.
                     if self.state.lock().is_dirty() {

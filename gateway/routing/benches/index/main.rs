@@ -38,9 +38,11 @@ const MEMORY: f64 = 250.0;
 /// Microseconds in which the filters of one stream are filed anew, which is the pause of the fan-out.
 const PAUSE: f64 = 100.0;
 /// The most that filters of a whole budget may cost an event, in times of what those cost that the budget is counted in.
-const HARM: f64 = 8.0;
+const HARM: f64 = 60.0;
 /// Megabytes of the index with such filters.
 const HARM_MEMORY: f64 = 160.0;
+/// Milliseconds in which those of one stream are filed anew.
+const HARM_PAUSE: f64 = 20.0;
 
 /// The figures of one kind of filters.
 struct Figures {
@@ -147,23 +149,33 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 /// Prints what an event costs that filters of a whole budget are made against, and returns how many of the bars are missed.
 fn measure_harms() -> usize {
     println!(
-        "filters of the whole budget of a namespace, made to cost events that at most one stream wants: us an event, how much more that is than\n\
-         with patterns that have text in several places (bar: at most {HARM}), and MB of the index (at most {HARM_MEMORY})"
+        "filters of the whole budget of a namespace, made to cost events that no stream wants: us an event, how much more that is than\n\
+         with patterns that have text in several places (bar: at most {HARM}), MB of the index (at most {HARM_MEMORY}), and ms to file the\n\
+         filters of one stream anew, the 99th percentile (at most {HARM_PAUSE})"
     );
-    println!("  {:<28}streams      us   times      MB", "");
+    println!("  {:<28}streams      us   times      MB  change", "");
     let (mut missed, mut first) = (0, None);
     for harm in &HARMS {
         let routes = harm.routes();
         let before = ALLOCATED.current_usage();
-        let index = filed(&routes);
+        let mut index = filed(&routes);
         let memory = (ALLOCATED.current_usage() - before) as f64 / 1e6;
-        let micros = lookup_cost(&index, &[worst::event()], 0) / 1e3;
+        let micros = lookup_cost(&index, &[harm.event()], 0) / 1e3;
         let times = micros / *first.get_or_insert(micros);
-        let is_met = times <= HARM && memory <= HARM_MEMORY;
+        let again = routes.iter().enumerate().map(|(place, route)| {
+            let start = Instant::now();
+            index.remove(place as u32, route);
+            index.insert(place as u32, route);
+            start.elapsed().as_secs_f64() * 1e3
+        });
+        let change = percentile(again.collect(), 99);
+        let is_met = times <= HARM && memory <= HARM_MEMORY && change <= HARM_PAUSE;
         missed += usize::from(!is_met);
         let verdict = if is_met { "PASS" } else { "MISS" };
         let (name, streams) = (harm.name, routes.len());
-        println!("  {name:<28}{streams:>7}{micros:>8.2}{times:>8.2}{memory:>8.1}  {verdict}");
+        println!(
+            "  {name:<28}{streams:>7}{micros:>8.2}{times:>8.2}{memory:>8.1}{change:>8.2}  {verdict}"
+        );
     }
     missed
 }

@@ -30,6 +30,8 @@ use crate::route::Route;
 const CANDIDATES: usize = 4;
 /// The longest list by which an entry is filed below a node that is not crowded.
 const LONGEST_LIST: usize = 32;
+/// Items of which it is asked whether they match in the time of one look-up of a child.
+const LOOK_UP: usize = 8;
 /// Entries of a node that are looked at one by one because their lists are longer. With more, it is crowded.
 const CROWD: usize = 64;
 
@@ -160,21 +162,35 @@ impl FilterIndex {
                 continue;
             };
             self.tree.items[field].find(value, &mut matches.items[field], matches.round);
+            let way = way.with(field);
             // Of what matches and what is filed here, either may be much more.
-            if children.as_slice().len() < matches.items[field].numbers.len() {
-                for child in children.as_slice() {
-                    if matches.items[field].has(self.tree.item_of(*child)) {
-                        self.visit(*child, way.with(field), event, matches);
+            if children.as_slice().len() < LOOK_UP * matches.items[field].numbers.len() {
+                for item in children.as_slice() {
+                    if matches.items[field].has(*item) {
+                        self.visit_child(number, field, *item, way, event, matches);
                     }
                 }
-                continue;
-            }
-            for at in 0..matches.items[field].numbers.len() {
-                let item = matches.items[field].numbers[at];
-                if let Some(child) = self.tree.child(number, field, item) {
-                    self.visit(child, way.with(field), event, matches);
+            } else {
+                for at in 0..matches.items[field].numbers.len() {
+                    let item = matches.items[field].numbers[at];
+                    self.visit_child(number, field, item, way, event, matches);
                 }
             }
+        }
+    }
+
+    /// Visits the node that an item of this field leads to from another one, if there is one.
+    fn visit_child(
+        &self,
+        parent: u32,
+        field: Field,
+        item: u32,
+        way: Way,
+        event: &EventFields<'_>,
+        matches: &mut Matches,
+    ) {
+        if let Some(child) = self.tree.child(parent, field, item) {
+            self.visit(child, way, event, matches);
         }
     }
 

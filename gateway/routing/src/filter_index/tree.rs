@@ -54,7 +54,7 @@ pub(super) struct Inner {
     certain: Positions,
     /// Entries that have more lists than those on the way, and are looked at one by one.
     pub candidates: Members,
-    /// The nodes that items of each field lead to, if there are any.
+    /// The items of each field that lead to other nodes, if there are any.
     pub children: Option<Box<PerField<Members>>>,
     /// New entries are filed further down.
     pub is_split: bool,
@@ -105,15 +105,13 @@ impl Tree {
         if let Some(child) = self.child(parent, field, item) {
             return child;
         }
+        self.node_mut(parent).inner().add_child(field, item);
         let home = self.items[field].home_mut(item);
         if home.parent == NONE {
             home.parent = parent;
-            let child = home_of(field, item);
-            self.node_mut(parent).inner().add_child(field, child);
-            return child;
+            return home_of(field, item);
         }
         let child = self.put(parent, home_of(field, item));
-        self.node_mut(parent).inner().add_child(field, child);
         let (nodes, hasher) = (&self.nodes, &self.hasher);
         let hash = |number: &u32| {
             let inside = &nodes[*number];
@@ -126,8 +124,7 @@ impl Tree {
     /// Takes a node out if it leads nowhere, and those on the way to it, but no root.
     pub(super) fn prune(&mut self, mut number: u32) {
         while self.node(number).is_empty() {
-            let child = number;
-            let (parent, field) = if number & HOME == 0 {
+            let (parent, (field, item)) = if number & HOME == 0 {
                 let inside = &mut self.nodes[number];
                 let (parent, home) = (inside.parent, inside.home);
                 if parent == NONE {
@@ -139,25 +136,15 @@ impl Tree {
                     entry.remove();
                 }
                 self.nodes.give_back(number);
-                (parent, place_of(home).0)
+                (parent, place_of(home))
             } else {
                 let (field, item) = place_of(number);
                 let home = std::mem::take(self.items[field].home_mut(item));
-                (home.parent, field)
+                (home.parent, (field, item))
             };
-            self.node_mut(parent).inner().remove_child(field, child);
+            self.node_mut(parent).inner().remove_child(field, item);
             number = parent;
         }
-    }
-
-    /// The item that leads to a node that is no root.
-    pub(super) fn item_of(&self, number: u32) -> u32 {
-        let home = if number & HOME == 0 {
-            self.nodes[number].home
-        } else {
-            number
-        };
-        place_of(home).1
     }
 
     fn put(&mut self, parent: u32, home: u32) -> u32 {
@@ -170,15 +157,17 @@ impl Tree {
 }
 
 impl Inner {
-    fn add_child(&mut self, field: Field, child: u32) {
-        self.children.get_or_insert_default()[field].push(child);
+    /// Takes note that an item leads from here to another node.
+    fn add_child(&mut self, field: Field, item: u32) {
+        self.children.get_or_insert_default()[field].push(item);
     }
 
-    fn remove_child(&mut self, field: Field, child: u32) {
+    /// Takes note that it does so no more.
+    fn remove_child(&mut self, field: Field, item: u32) {
         let Some(children) = &mut self.children else {
             return;
         };
-        children[field].remove(child);
+        children[field].remove(item);
         if children.iter().all(|(_, children)| children.is_empty()) {
             self.children = None;
         }

@@ -22,6 +22,8 @@ pub(super) struct Entries {
 #[derive(Debug)]
 pub(super) struct Entry {
     lists: Lists,
+    /// An event may come to it at several nodes.
+    pub comes_several_ways: bool,
     /// The nodes at which it is filed.
     pub nodes: Members,
     /// Its places, as they are filed.
@@ -52,8 +54,10 @@ impl Entries {
     pub(super) fn add(&mut self, lists: Lists, filed: u32) -> u32 {
         let mut places = Members::default();
         places.push(filed);
+        let comes_several_ways = lists.ways.iter().any(|(_, ways)| *ways > 1);
         let number = self.all.put(Entry {
             lists,
+            comes_several_ways,
             nodes: Members::default(),
             places,
         });
@@ -95,11 +99,6 @@ impl Entry {
         fields.fold(Combinations::ONE, |combinations, field| {
             combinations.with(self.list(field).len(), self.lists.ways[field].into())
         })
-    }
-
-    /// Returns whether an event may come to it at several nodes.
-    pub(super) fn comes_several_ways(&self) -> bool {
-        self.lists.ways.iter().any(|(_, ways)| *ways > 1)
     }
 
     /// The items of its list for a field, in ascending order; none if it has no such list.

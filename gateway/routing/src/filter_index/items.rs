@@ -61,8 +61,8 @@ pub(super) struct MatchingItems {
 impl MatchingItems {
     /// Returns whether one of them is in a list, whose numbers are in ascending order.
     pub(super) fn has_any_of(&self, list: &[u32]) -> bool {
-        let steps = self.numbers.len() * (list.len().max(1).ilog2() as usize + 1);
-        if self.numbers.len() < MANY || 2 * steps < list.len() {
+        let steps = || self.numbers.len() * (list.len().max(1).ilog2() as usize + 1);
+        if self.numbers.len() < MANY || 2 * steps() < list.len() {
             let mut numbers = self.numbers.iter();
             return numbers.any(|number| list.binary_search(number).is_ok());
         }

@@ -7,6 +7,7 @@
 //! change touches the nodes of one subscription alone.
 
 mod entries;
+mod fields;
 mod items;
 mod literals;
 mod matches;
@@ -17,6 +18,7 @@ mod tree;
 use datastream_protocol::event::EventTypes;
 
 use entries::{Entries, Entry, Lists};
+use fields::Fields;
 pub use matches::Matches;
 use matches::SEVERAL;
 use tree::{Node, Tree};
@@ -44,24 +46,6 @@ pub struct FilterIndex {
     roots: Vec<(EventTypes, u32)>,
     /// All places are below it.
     places: usize,
-}
-
-/// Fields of the items on the way to a node.
-#[derive(Clone, Copy, Default)]
-struct Way(u8);
-
-impl Way {
-    const fn has(self, field: Field) -> bool {
-        self.0 & 1 << field as u8 != 0
-    }
-
-    const fn with(self, field: Field) -> Self {
-        Self(self.0 | 1 << field as u8)
-    }
-
-    fn fields(self) -> impl Iterator<Item = Field> {
-        Field::ALL.into_iter().filter(move |field| self.has(*field))
-    }
 }
 
 impl FilterIndex {
@@ -132,12 +116,12 @@ impl FilterIndex {
         matches.begin(self.places, self.entries.numbers());
         for (types, root) in &self.roots {
             if types.contains(event.event_type) {
-                self.visit(*root, Way::default(), event, matches);
+                self.visit(*root, Fields::default(), event, matches);
             }
         }
     }
 
-    fn visit(&self, number: u32, way: Way, event: &EventFields<'_>, matches: &mut Matches) {
+    fn visit(&self, number: u32, way: Fields, event: &EventFields<'_>, matches: &mut Matches) {
         let node = self.tree.node(number);
         for place in &node.certain {
             matches.add(*place);
@@ -145,7 +129,7 @@ impl FilterIndex {
         let Some(inner) = &node.inner else { return };
         for number in inner.candidates.as_slice() {
             let entry = self.entries.get(*number);
-            if entry.comes_several_ways() && matches.check(*number) {
+            if entry.comes_several_ways && matches.check(*number) {
                 continue;
             }
             if self.wants(entry, way, event, matches) {
@@ -157,15 +141,16 @@ impl FilterIndex {
         let Some(children) = &inner.children else {
             return;
         };
-        for (field, children) in children.iter() {
-            let Some(value) = event.values[field].filter(|_| !children.is_empty()) else {
+        for field in children.fields.iter() {
+            let Some(value) = event.values[field] else {
                 continue;
             };
+            let children = children.items[field].as_slice();
             self.tree.items[field].find(value, &mut matches.items[field], matches.round);
             let way = way.with(field);
             // Of what matches and what is filed here, either may be much more.
-            if children.as_slice().len() < LOOK_UP * matches.items[field].numbers.len() {
-                for item in children.as_slice() {
+            if children.len() < LOOK_UP * matches.items[field].numbers.len() {
+                for item in children {
                     if matches.items[field].has(*item) {
                         self.visit_child(number, field, *item, way, event, matches);
                     }
@@ -180,12 +165,13 @@ impl FilterIndex {
     }
 
     /// Visits the node that an item of this field leads to from another one, if there is one.
+    #[inline] // of every record
     fn visit_child(
         &self,
         parent: u32,
         field: Field,
         item: u32,
-        way: Way,
+        way: Fields,
         event: &EventFields<'_>,
         matches: &mut Matches,
     ) {
@@ -198,7 +184,7 @@ impl FilterIndex {
     fn wants(
         &self,
         entry: &Entry,
-        way: Way,
+        way: Fields,
         event: &EventFields<'_>,
         matches: &mut Matches,
     ) -> bool {
@@ -266,7 +252,7 @@ impl FilterIndex {
     }
 
     /// Files an entry at a node, or below it if there are many.
-    fn file(&mut self, node: u32, way: Way, entry: u32) {
+    fn file(&mut self, node: u32, way: Fields, entry: u32) {
         let is_certain = {
             let entry = self.entries.get(entry);
             let mut others = Field::ALL.into_iter().filter(|field| !way.has(*field));
@@ -299,11 +285,11 @@ impl FilterIndex {
 
     /// Files an entry below its root, by the most selective of its lists.
     fn file_at_root(&mut self, root: u32, number: u32) {
-        self.file_by_list(root, Way::default(), number, usize::MAX);
+        self.file_by_list(root, Fields::default(), number, usize::MAX);
     }
 
     /// Files an entry below a node, by the most selective of its lists that are left, as far as it is worth its nodes.
-    fn file_below(&mut self, node: u32, way: Way, number: u32) {
+    fn file_below(&mut self, node: u32, way: Fields, number: u32) {
         let inner = self.tree.node_mut(node).inner();
         let is_crowded = inner.candidates.as_slice().len() >= CROWD;
         let longest = if is_crowded { usize::MAX } else { LONGEST_LIST };
@@ -312,13 +298,13 @@ impl FilterIndex {
 
     /// Files an entry below a node, by the most selective of its lists that are left, not longer than this, and have few combinations
     /// with those on the way, if there is one.
-    fn file_by_list(&mut self, node: u32, way: Way, number: u32, longest: usize) {
+    fn file_by_list(&mut self, node: u32, way: Fields, number: u32, longest: usize) {
         let entry = self.entries.get(number);
         let left = Field::ALL.into_iter().filter(|field| !way.has(*field));
         let lists = left.map(|field| (field, entry.list(field)));
         let fitting = lists.filter(|(field, list)| {
-            let is_first = way.fields().next().is_none();
-            let are_few = is_first || entry.combinations(way.with(*field).fields()).are_few();
+            let is_first = way.iter().next().is_none();
+            let are_few = is_first || entry.combinations(way.with(*field).iter()).are_few();
             are_few && (1..=longest).contains(&list.len())
         });
         let chosen = fitting.min_by_key(|(field, list)| {

@@ -4,6 +4,7 @@ use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::fields::Fields;
 use super::items::Items;
 use super::numbered::Numbered;
 use super::places::{Members, Places, Positions, SHORT};
@@ -54,10 +55,18 @@ pub(super) struct Inner {
     certain: Positions,
     /// Entries that have more lists than those on the way, and are looked at one by one.
     pub candidates: Members,
-    /// The items of each field that lead to other nodes, if there are any.
-    pub children: Option<Box<PerField<Members>>>,
+    /// The items that lead to other nodes, if there are any.
+    pub children: Option<Box<Children>>,
     /// New entries are filed further down.
     pub is_split: bool,
+}
+
+/// The items that lead from a node to others.
+#[derive(Debug, Default)]
+pub(super) struct Children {
+    /// The fields that have some.
+    pub fields: Fields,
+    pub items: PerField<Members>,
 }
 
 impl Tree {
@@ -159,7 +168,9 @@ impl Tree {
 impl Inner {
     /// Takes note that an item leads from here to another node.
     fn add_child(&mut self, field: Field, item: u32) {
-        self.children.get_or_insert_default()[field].push(item);
+        let children = self.children.get_or_insert_default();
+        children.items[field].push(item);
+        children.fields = children.fields.with(field);
     }
 
     /// Takes note that it does so no more.
@@ -167,8 +178,12 @@ impl Inner {
         let Some(children) = &mut self.children else {
             return;
         };
-        children[field].remove(item);
-        if children.iter().all(|(_, children)| children.is_empty()) {
+        let items = &mut children.items[field];
+        items.remove(item);
+        if items.is_empty() {
+            children.fields = children.fields.without(field);
+        }
+        if children.fields.is_empty() {
             self.children = None;
         }
     }

@@ -12,7 +12,7 @@ use crate::pattern::Pattern;
 
 /// Work that a check may do before it gives up, in some nanoseconds: whoever writes subscriptions decides how many patterns meet.
 const MAX_WORK: u64 = 20_000_000;
-/// What a pair of exact values counts for. Whoever has access by serial numbers has many of them on both sides.
+/// The work that a pair of exact values counts for. Whoever has access by serial numbers has many of them on both sides.
 const EXACT: u64 = 1;
 /// The same of an exact value and a pattern with one `*`: only the beginning and the end of the value are compared.
 const ENDS: u64 = 32;

@@ -37,7 +37,7 @@ pub struct Checked {
     policy: Arc<Policy>,
     /// The hash of the event types and filters, which may be large.
     asked: u64,
-    /// What is denied, if anything is.
+    /// The part that is denied, if any is.
     denial: Option<Box<str>>,
 }
 
@@ -165,7 +165,7 @@ mod tests {
         vec![Filter::default().with(Field::Dsn, [dsn.into()])]
     }
 
-    /// Whether each of these is known.
+    /// Returns for each of these whether it is known.
     fn known(checks: &Checks, policy: &Arc<Policy>, dsns: &[&str]) -> Vec<bool> {
         let id = SubscriptionId::new("team", "leds");
         let known = |dsn: &&str| {

@@ -39,7 +39,7 @@ const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// An API server that does not answer a write within this time is asked again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What became of the objects that were planned together.
+/// The outcome for the objects that were planned together.
 #[derive(Default)]
 struct Round {
     /// The number of those that the API server was asked to write.

@@ -545,7 +545,7 @@ impl RoutingState {
     /// Begins to write a planned routing object, as it should be by now. Returns nothing if that is not to be written, or not in this lane
     /// any more.
     ///
-    /// What it returns must be noted as [written](RoutingState::wrote) or as [failed](RoutingState::failed).
+    /// A write that it returns must be noted as [written](RoutingState::wrote) or as [failed](RoutingState::failed).
     pub fn begin(&mut self, bucket: BucketId, lane: Lane, now: Instant) -> Option<Write> {
         if self.in_flight.get(&bucket) != Some(&InFlight::Planned(lane)) {
             return None;

@@ -21,7 +21,7 @@ use crate::{Damage, Record, SourceError, Unreadable};
 /// Bytes that decompressed records may take without a permit for large batches.
 const NORMAL_RECORDS_BYTES: usize = 2 * NORMAL_BYTES;
 
-/// What a connection had at an offset, for the next one.
+/// The find of a connection at an offset, for the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Earlier {
     /// Nothing that matters.
@@ -63,7 +63,7 @@ pub(super) struct Reader {
     records: Option<Records>,
     /// The batch before `next`, if it cannot be read: what came before it is handed on first.
     found: Option<SourceError>,
-    /// What the connection before this one had at `next`.
+    /// The find of the connection before this one at `next`.
     earlier: Earlier,
     failed: bool,
 }
